@@ -1,0 +1,3 @@
+fn apply(x: Lanes, factor: f32) -> Lanes {
+    return x * factor;
+}

@@ -1,0 +1,23 @@
+// result[i] = apply(x[i], argument). A pack is one element or a vector of four; `Lanes` is the same in f32.
+
+struct Params {
+    count: u32,
+    workgroups: u32,
+    argument: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<InPack>;
+@group(0) @binding(2) var<storage, read_write> result: array<OutPack>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (id.x + id.y * grid.x) * WORKGROUP + lane;
+    if i < params.count {
+        result[i] = OutPack(apply(Lanes(x[i]), params.argument));
+    }
+}

@@ -1,0 +1,7 @@
+fn lanes_max(x: Lanes) -> f32 {
+    return x;
+}
+
+fn lanes_sum(x: Lanes) -> f32 {
+    return x;
+}

@@ -1,0 +1,56 @@
+// result = softmax(x) along rows of `width` packs, one workgroup per row.
+
+struct Params {
+    rows: u32,
+    width: u32,
+}
+
+// Below every finite score, and far enough from the end of f32's range that differences stay finite.
+const LOWEST: f32 = -1e30;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Pack>;
+@group(0) @binding(2) var<storage, read_write> result: array<Pack>;
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = id.x + id.y * grid.x;
+    if row >= params.rows {
+        return;
+    }
+    let first = row * params.width;
+
+    var lane_max = LOWEST;
+    for (var i = lane; i < params.width; i += WORKGROUP) {
+        lane_max = max(lane_max, lanes_max(Lanes(x[first + i])));
+    }
+    partial[lane] = lane_max;
+    workgroupBarrier();
+    // Every invocation folds the few partial values in the same order: cheaper than a tree's barriers, and repeatable.
+    var row_max = partial[0];
+    for (var i = 1u; i < WORKGROUP; i++) {
+        row_max = max(row_max, partial[i]);
+    }
+    workgroupBarrier();
+
+    var lane_sum = 0.0;
+    for (var i = lane; i < params.width; i += WORKGROUP) {
+        lane_sum += lanes_sum(exp(Lanes(x[first + i]) - row_max));
+    }
+    partial[lane] = lane_sum;
+    workgroupBarrier();
+    var row_sum = partial[0];
+    for (var i = 1u; i < WORKGROUP; i++) {
+        row_sum += partial[i];
+    }
+
+    for (var i = lane; i < params.width; i += WORKGROUP) {
+        result[first + i] = Pack(exp(Lanes(x[first + i]) - row_max) / row_sum);
+    }
+}

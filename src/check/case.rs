@@ -1,0 +1,126 @@
+//! A case: a graph with its inputs, made on demand from a seed.
+
+use std::fmt;
+
+use crate::graph::{Graph, Value};
+use crate::tensor::{DType, HostTensor, Shape, TensorDesc};
+use crate::{Error, Result};
+
+/// A reproducible stream of numbers (SplitMix64, Steele, Lea and Flood 2014).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The stream of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number, uniform in [-1, 1).
+    pub fn next_f32(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        // 24 bits are what an f32 in this range can tell apart.
+        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+/// A graph under construction together with tensors for its inputs.
+#[derive(Debug)]
+pub struct Problem {
+    /// The recording.
+    pub graph: Graph,
+    inputs: Vec<(String, HostTensor)>,
+    random: Random,
+}
+
+impl Default for Problem {
+    fn default() -> Self {
+        Self { graph: Graph::new(), inputs: Vec::new(), random: Random::new(0) }
+    }
+}
+
+impl Problem {
+    /// An input of random elements, uniform in `[-amplitude, amplitude)`, rounded to `dtype`.
+    pub fn random(&mut self, name: &str, dtype: DType, shape: impl Into<Shape>, amplitude: f32) -> Result<Value> {
+        let shape = shape.into();
+        let values: Vec<f32> = (0..shape.elements()).map(|_| amplitude * self.random.next_f32()).collect();
+        self.input(name, HostTensor::from_f32(dtype, shape, &values)?)
+    }
+
+    /// An input of given elements.
+    pub fn input(&mut self, name: &str, tensor: HostTensor) -> Result<Value> {
+        let value = self.graph.input(name, tensor.desc())?;
+        self.inputs.push((name.to_owned(), tensor));
+        Ok(value)
+    }
+
+    /// Tensors by input name, as runs take them.
+    pub fn inputs(&self) -> Vec<(&str, &HostTensor)> {
+        self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect()
+    }
+
+    /// Descriptor of a value.
+    pub fn desc(&self, value: Value) -> Result<&TensorDesc> {
+        self.graph.desc(value)
+    }
+}
+
+/// A conformance case of one op.
+pub struct Case {
+    op: &'static str,
+    label: String,
+    builtin_ulps: f64,
+    build: Box<dyn Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync>,
+}
+
+impl Case {
+    /// A case of `op`. `build` appends to an empty problem and returns the values to compare.
+    pub fn new(
+        op: &'static str,
+        label: impl Into<String>,
+        build: impl Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { op, label: label.into(), builtin_ulps: 0.0, build: Box::new(build) }
+    }
+
+    /// Allows for the error WGSL grants built-in functions on the way to a result, in units of the last place of the largest
+    /// result in f32 (WGSL specification, "Accuracy of Concrete Floating Point Expressions").
+    #[must_use]
+    pub fn builtin_ulps(self, builtin_ulps: f64) -> Self {
+        Self { builtin_ulps, ..self }
+    }
+
+    /// The op's name in the catalogue.
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// What sets the case apart.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn allowed_ulps(&self) -> f64 {
+        self.builtin_ulps
+    }
+
+    /// The case's graph, its outputs named `0`, `1`, .., and its inputs.
+    pub fn problem(&self) -> Result<Problem, Error> {
+        let mut problem = Problem::default();
+        let values = (self.build)(&mut problem)?;
+        for (i, value) in values.into_iter().enumerate() {
+            problem.graph.output(&i.to_string(), value)?;
+        }
+        Ok(problem)
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.op, self.label)
+    }
+}

@@ -1,0 +1,25 @@
+//! Conformance: every op's cases, on any device, against the f64 reference.
+//!
+//! A case is a small graph with seeded inputs. [`conform`] runs it and demands that
+//!
+//! - every element lies within a budget *derived* from the problem: twice the error that the same reference makes in f32
+//!   arithmetic with every step rounded to its storage type, plus the rounding of the result itself, plus what WGSL's
+//!   built-in functions may lose;
+//! - the outcome does not depend on what buffers held before: outputs and working memory are filled with NaN first;
+//! - nothing behind the end of any buffer is touched;
+//! - a second run gives the same bits.
+
+mod budget;
+mod case;
+mod conform;
+
+pub use budget::Deviation;
+pub use case::{Case, Problem, Random};
+pub use conform::{Outcome, conform};
+
+use crate::ops::CATALOGUE;
+
+/// Every case of every op, in the order of the catalogue.
+pub fn all_cases() -> Vec<Case> {
+    CATALOGUE.iter().flat_map(|entry| (entry.cases)()).collect()
+}

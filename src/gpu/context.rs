@@ -1,0 +1,214 @@
+//! A device with its capabilities: our own, or an app's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::pipeline::Pipeline;
+use crate::kernel::{AdapterKind, Caps, CooperativeShape, Shader, Tuning};
+use crate::tensor::DType;
+use crate::{Error, ErrorKind, Result};
+
+/// What to say to somebody whose machine has no adapter.
+const NO_ADAPTER_ADVICE: &str = "install a Vulkan driver: the graphics card's own, or the software rasterizer lavapipe \
+    (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers libvulkan1`; Fedora: `dnf install mesa-vulkan-drivers`; \
+    Arch: `pacman -S vulkan-swrast`)";
+
+/// Which adapter a headless context should take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdapterRequest {
+    /// The best there is: a discrete GPU, then integrated, virtual, unknown, and a software rasterizer last.
+    Any,
+    /// The best of this kind.
+    Kind(AdapterKind),
+    /// The first whose name contains this text, whatever the case.
+    Named(String),
+}
+
+/// A device, its queue, its capabilities, and the pipelines made for it so far. Cloning shares all of them.
+#[derive(Clone, Debug)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    caps: Caps,
+    pipelines: Mutex<HashMap<Shader, Arc<Pipeline>>>,
+}
+
+/// Every adapter of this machine that wgpu can compute on (Vulkan, Metal, DX12), best kind first.
+pub fn adapters() -> Vec<wgpu::Adapter> {
+    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.retain(|adapter| {
+        adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    });
+    adapters.sort_by_key(|adapter| preference(kind_of(adapter.get_info().device_type)));
+    adapters
+}
+
+fn preference(kind: AdapterKind) -> usize {
+    use AdapterKind::{Cpu, Discrete, Integrated, Other, Virtual};
+    [Discrete, Integrated, Virtual, Other, Cpu].iter().position(|&k| k == kind).unwrap_or(usize::MAX)
+}
+
+fn kind_of(device_type: wgpu::DeviceType) -> AdapterKind {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Cpu,
+        wgpu::DeviceType::Other => AdapterKind::Other,
+    }
+}
+
+impl Context {
+    /// A device of our own on the adapter that `request` asks for, with its full limits and the optional features our kernels
+    /// use. Fails when no adapter matches; there is no fallback to another.
+    pub fn headless(request: &AdapterRequest) -> Result<Self> {
+        let adapters = adapters();
+        let matches = |adapter: &&wgpu::Adapter| {
+            let info = adapter.get_info();
+            match request {
+                AdapterRequest::Any => true,
+                AdapterRequest::Kind(kind) => kind_of(info.device_type) == *kind,
+                AdapterRequest::Named(name) => info.name.to_lowercase().contains(&name.to_lowercase()),
+            }
+        };
+        let adapter = adapters.iter().find(matches).ok_or_else(|| no_adapter(request, &adapters))?;
+        Self::on_adapter(adapter)
+    }
+
+    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use.
+    pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("foveate"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        }))
+        .map_err(|error| Error::new(ErrorKind::Device, "context", "device").but_found(error))?;
+        Ok(Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties()))
+    }
+
+    /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and
+    /// [`wgpu::Adapter::cooperative_matrix_properties`]), because a device cannot be asked for them; an empty list is always
+    /// right. Limits and features are read from the device: what the app did not request is not used.
+    pub fn from_device(
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        info: wgpu::AdapterInfo,
+        cooperative: &[wgpu::CooperativeMatrixProperties],
+    ) -> Self {
+        let caps = caps(&device.limits(), device.features(), kind_of(info.device_type), cooperative);
+        Self {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                queue: queue.clone(),
+                info,
+                caps,
+                pipelines: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// Name, backend and driver of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// What plans for this device are made with.
+    pub fn caps(&self) -> &Caps {
+        &self.shared.caps
+    }
+
+    /// The adapter in one line: name, kind, backend, driver.
+    pub fn describe(&self) -> String {
+        let wgpu::AdapterInfo { name, backend, driver, driver_info, .. } = self.info();
+        let driver = [driver.as_str(), driver_info.as_str()].join(" ");
+        format!("{name} ({}, {backend}, {})", self.caps().adapter.name(), driver.trim())
+    }
+
+    /// The pipeline of `shader`, made on first use.
+    pub(super) fn pipeline(&self, shader: &Shader) -> Result<Arc<Pipeline>> {
+        // A poisoned lock only means that another thread panicked between two complete states of the map.
+        let lock = || self.shared.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(pipeline) = lock().get(shader) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = Arc::new(Pipeline::new(self.device(), shader, self.caps())?);
+        Ok(lock().entry(shader.clone()).or_insert(pipeline).clone())
+    }
+}
+
+fn no_adapter(request: &AdapterRequest, adapters: &[wgpu::Adapter]) -> Error {
+    let wanted = match request {
+        AdapterRequest::Any => "any adapter".to_owned(),
+        AdapterRequest::Kind(kind) => format!("a {}", kind.name()),
+        AdapterRequest::Named(name) => format!("an adapter whose name contains `{name}`"),
+    };
+    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
+    let error = Error::new(ErrorKind::NoAdapter, "context", "adapter").expecting(wanted);
+    if names.is_empty() {
+        error.but_found("no adapter at all").with_hint(NO_ADAPTER_ADVICE)
+    } else {
+        error.but_found(format!("only: {}", names.join("; ")))
+    }
+}
+
+fn caps(
+    limits: &wgpu::Limits,
+    features: wgpu::Features,
+    adapter: AdapterKind,
+    cooperative: &[wgpu::CooperativeMatrixProperties],
+) -> Caps {
+    Caps {
+        adapter,
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        storage_alignment: limits.min_storage_buffer_offset_alignment,
+        uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+        cooperative: cooperative.iter().filter_map(cooperative_shape).collect(),
+        tuning: Tuning::for_adapter(adapter),
+    }
+}
+
+/// The shape, when its element types can be written in WGSL.
+fn cooperative_shape(properties: &wgpu::CooperativeMatrixProperties) -> Option<CooperativeShape> {
+    let dtype = |scalar| match scalar {
+        wgpu::CooperativeScalarType::F16 => Some(DType::F16),
+        wgpu::CooperativeScalarType::F32 => Some(DType::F32),
+        _ => None,
+    };
+    Some(CooperativeShape {
+        m: properties.m_size,
+        n: properties.n_size,
+        k: properties.k_size,
+        operand: dtype(properties.ab_type)?,
+        result: dtype(properties.cr_type)?,
+    })
+}

@@ -1,0 +1,395 @@
+//! A plan with everything it needs on one device: pipelines, buffers, uniforms, bind groups.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::pipeline::Pipeline;
+use super::session::Session;
+use super::{Context, ErrorScopes};
+use crate::plan::{BoundBuffer, Command, Location, Plan, Port, StepReport};
+use crate::tensor::HostTensor;
+use crate::{Error, ErrorKind, Result};
+
+/// A plan made executable. Everything is created in [`Program::new`] and [`Program::bind`]; [`Program::encode`] only records.
+///
+/// The crate doc has a complete example that records two programs into an app's own encoder.
+#[derive(Debug)]
+pub struct Program {
+    context: Context,
+    plan: Plan,
+    pipelines: Vec<Arc<Pipeline>>,
+    slots: Vec<wgpu::Buffer>,
+    params: Option<wgpu::Buffer>,
+    /// For every command: the offset of its uniform, and its bind group when that names no buffer of the caller's.
+    prepared: Vec<(u64, Option<wgpu::BindGroup>)>,
+    /// Tells the bindings of this program from those of others.
+    identity: Arc<()>,
+}
+
+/// A program's inputs and outputs bound to buffers: what [`Program::encode`] records with.
+#[derive(Debug)]
+pub struct Bindings {
+    program: Arc<()>,
+    groups: Vec<Option<wgpu::BindGroup>>,
+    inputs: Vec<Option<Bound>>,
+    outputs: Vec<Option<Bound>>,
+}
+
+/// A range of a buffer of the caller's.
+#[derive(Clone, Debug)]
+struct Bound {
+    buffer: wgpu::Buffer,
+    offset: u64,
+}
+
+impl Program {
+    /// Creates everything the plan needs on the context's device. Pipelines are shared with the context's other programs.
+    ///
+    /// Fails when the device offers less than the plan was made for, or refuses or lacks memory for what is created.
+    pub fn new(context: &Context, plan: &Plan) -> Result<Self> {
+        Self::with_guard(context, plan, 0)
+    }
+
+    /// [`Program::new`] with `guard` bytes behind each buffer, which no kernel may touch.
+    pub(crate) fn with_guard(context: &Context, plan: &Plan, guard: u64) -> Result<Self> {
+        if let Some((what, needed, offered)) = context.caps().shortfall(plan.caps()) {
+            return Err(Error::new(ErrorKind::Limit, "program", what)
+                .expecting(format!("{needed} as the plan was made for"))
+                .but_found(offered));
+        }
+        let pipelines =
+            plan.shaders().iter().map(|shader| context.pipeline(shader)).collect::<Result<Vec<_>>>()?;
+        let device = context.device();
+        let scopes = ErrorScopes::open(device);
+        let slots = plan
+            .slots()
+            .iter()
+            .map(|bytes| {
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("foveate slot"),
+                    size: bytes + guard,
+                    usage: wgpu::BufferUsages::STORAGE
+                        | wgpu::BufferUsages::COPY_SRC
+                        | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            })
+            .collect();
+        let (params, offsets) = upload_params(context, plan);
+        scopes.close("program", "buffers")?;
+        let mut program = Self {
+            context: context.clone(),
+            plan: plan.clone(),
+            pipelines,
+            slots,
+            params,
+            prepared: Vec::new(),
+            identity: Arc::new(()),
+        };
+        program.prepared = program.prepare(&offsets)?;
+        Ok(program)
+    }
+
+    /// Checks every dispatch against its shader's own declarations, and binds those that name only the program's buffers.
+    fn prepare(&self, offsets: &[u64]) -> Result<Vec<(u64, Option<wgpu::BindGroup>)>> {
+        let scopes = ErrorScopes::open(self.context.device());
+        let mut prepared = Vec::with_capacity(offsets.len());
+        for (command, &offset) in self.plan.commands().iter().zip(offsets) {
+            let mut group = None;
+            if let Command::Dispatch { shader, buffers, params, .. } = command {
+                let label = self.plan.shaders()[*shader].label;
+                self.pipelines[*shader].reflected.check_params(label, params)?;
+                if buffers.iter().all(|buffer| matches!(buffer.location, Location::Slot(_))) {
+                    group = Some(self.bind_group(*shader, buffers, offset, params.bytes.len(), &[], &[])?);
+                }
+            }
+            prepared.push((offset, group));
+        }
+        scopes.close("program", "bind groups")?;
+        Ok(prepared)
+    }
+
+    /// The context the program was made on.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The plan the program was made from.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Which kernel and tier each step runs with, and why.
+    pub fn report(&self) -> &[StepReport] {
+        self.plan.report()
+    }
+
+    pub(crate) fn slots(&self) -> &[wgpu::Buffer] {
+        &self.slots
+    }
+
+    /// Binds the caller's buffers to the program's inputs and outputs by name, and makes the bind groups.
+    ///
+    /// Every buffer needs `STORAGE` usage, [`crate::TensorDesc::buffer_bytes`] bytes from its offset on, and an offset
+    /// aligned as the device demands. Values without elements need no buffer. Inputs may share buffers among themselves; a
+    /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
+    pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
+        let ports = || self.plan.inputs().iter().chain(self.plan.outputs());
+        for (i, (name, _)) in buffers.iter().enumerate() {
+            if ports().all(|port| port.name != *name) {
+                let names: Vec<&str> = ports().map(|port| port.name.as_str()).collect();
+                return Err(binding_error(name).expecting(names.join(", ")).but_found("an unknown name"));
+            }
+            if buffers[..i].iter().any(|(earlier, _)| earlier == name) {
+                return Err(binding_error(name).expecting("one buffer").but_found("a second one"));
+            }
+        }
+        let bind_all = |ports: &[Port], location: fn(usize) -> Location| {
+            ports
+                .iter()
+                .enumerate()
+                .map(|(i, port)| self.bind_port(port, location(i), buffers))
+                .collect::<Result<Vec<_>>>()
+        };
+        let inputs = bind_all(self.plan.inputs(), Location::Input)?;
+        let outputs = bind_all(self.plan.outputs(), Location::Output)?;
+        self.check_aliasing(&inputs, &outputs)?;
+
+        let scopes = ErrorScopes::open(self.context.device());
+        let groups = self
+            .plan
+            .commands()
+            .iter()
+            .zip(&self.prepared)
+            .map(|(command, (offset, fixed))| match command {
+                Command::Dispatch { shader, buffers, params, .. } if fixed.is_none() => {
+                    self.bind_group(*shader, buffers, *offset, params.bytes.len(), &inputs, &outputs).map(Some)
+                }
+                _ => Ok(None),
+            })
+            .collect::<Result<Vec<_>>>();
+        scopes.close("bind", "bind groups")?;
+        Ok(Bindings { program: self.identity.clone(), groups: groups?, inputs, outputs })
+    }
+
+    fn bind_port(
+        &self,
+        port: &Port,
+        location: Location,
+        buffers: &[(&str, wgpu::BufferBinding<'_>)],
+    ) -> Result<Option<Bound>> {
+        if port.desc.elements() == 0 {
+            return Ok(None);
+        }
+        let refused = || binding_error(&port.name);
+        let Some((_, binding)) = buffers.iter().find(|(name, _)| *name == port.name) else {
+            return Err(refused().expecting(format!("a buffer for {}", port.desc)).but_found("none"));
+        };
+        let (needed, buffer) = (port.desc.buffer_bytes(), binding.buffer);
+        let rest = buffer.size().saturating_sub(binding.offset);
+        let offered = binding.size.map_or(rest, |size| size.get().min(rest));
+        if offered < needed {
+            return Err(refused().expecting(format!("{needed} bytes for {}", port.desc)).but_found(offered));
+        }
+        let alignment = u64::from(self.context.caps().storage_alignment);
+        if !binding.offset.is_multiple_of(alignment) {
+            return Err(refused().expecting(format!("an offset divisible by {alignment}")).but_found(binding.offset));
+        }
+        let mut usage = wgpu::BufferUsages::STORAGE;
+        for command in self.plan.commands() {
+            match command {
+                Command::Copy { from, .. } if *from == location => usage |= wgpu::BufferUsages::COPY_SRC,
+                Command::Copy { to, .. } if *to == location => usage |= wgpu::BufferUsages::COPY_DST,
+                _ => {}
+            }
+        }
+        if !buffer.usage().contains(usage) {
+            return Err(refused()
+                .expecting(format!("a buffer with usage {usage:?}"))
+                .but_found(format!("{:?}", buffer.usage())));
+        }
+        Ok(Some(Bound { buffer: buffer.clone(), offset: binding.offset }))
+    }
+
+    fn check_aliasing(&self, inputs: &[Option<Bound>], outputs: &[Option<Bound>]) -> Result<()> {
+        let named = |ports: &[Port], bound: &[Option<Bound>]| -> Vec<(String, wgpu::Buffer)> {
+            ports
+                .iter()
+                .zip(bound)
+                .filter_map(|(port, bound)| bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone())))
+                .collect()
+        };
+        let written = named(self.plan.outputs(), outputs);
+        let read = named(self.plan.inputs(), inputs);
+        for (i, (name, buffer)) in written.iter().enumerate() {
+            if let Some((other, _)) = written[..i].iter().chain(&read).find(|(_, other)| other == buffer) {
+                return Err(binding_error(name)
+                    .expecting("a buffer that is bound nowhere else, as outputs are written")
+                    .but_found(format!("the buffer of `{other}`")));
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_group(
+        &self,
+        shader: usize,
+        buffers: &[BoundBuffer],
+        params_offset: u64,
+        params_bytes: usize,
+        inputs: &[Option<Bound>],
+        outputs: &[Option<Bound>],
+    ) -> Result<wgpu::BindGroup> {
+        let label = self.plan.shaders()[shader].label;
+        let pipeline = &self.pipelines[shader];
+        if buffers.len() != pipeline.reflected.storage.len() {
+            return Err(Error::new(ErrorKind::Shader, label, "bindings")
+                .expecting(pipeline.reflected.storage.len())
+                .but_found(buffers.len()));
+        }
+        let mut entries = Vec::with_capacity(buffers.len() + 1);
+        if let Some(params) = &self.params {
+            entries.push(wgpu::BindGroupEntry {
+                binding: pipeline.reflected.params_index,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: params,
+                    offset: params_offset,
+                    // WGSL rounds a struct up to the alignment of its members, which is at most 16.
+                    size: NonZeroU64::new(params_bytes.next_multiple_of(16) as u64),
+                }),
+            });
+        }
+        for bound in buffers {
+            let (buffer, offset) = self.resolve(bound.location, inputs, outputs);
+            entries.push(wgpu::BindGroupEntry {
+                binding: pipeline.reflected.storage_index(label, bound.name)?,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: NonZeroU64::new(bound.bytes),
+                }),
+            });
+        }
+        Ok(self.context.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        }))
+    }
+
+    /// The buffer and offset a location stands for.
+    fn resolve<'a>(
+        &'a self,
+        location: Location,
+        inputs: &'a [Option<Bound>],
+        outputs: &'a [Option<Bound>],
+    ) -> (&'a wgpu::Buffer, u64) {
+        let bound = match location {
+            Location::Slot(slot) => return (&self.slots[slot], 0),
+            Location::Input(i) => &inputs[i],
+            Location::Output(i) => &outputs[i],
+        };
+        let Bound { buffer, offset } =
+            bound.as_ref().unwrap_or_else(|| unreachable!("the planner places values without elements in slots"));
+        (buffer, *offset)
+    }
+
+    /// Records the program into `encoder`: no creation, no submit, no wait. The caller submits.
+    ///
+    /// Fails when `bindings` were made by another program.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, bindings: &Bindings) -> Result<()> {
+        self.encode_timed(encoder, bindings, None)
+    }
+
+    /// [`Program::encode`], with the times before the first and after the last dispatch written to queries 0 and 1.
+    pub(super) fn encode_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        bindings: &Bindings,
+        queries: Option<&wgpu::QuerySet>,
+    ) -> Result<()> {
+        if !Arc::ptr_eq(&self.identity, &bindings.program) {
+            return Err(Error::new(ErrorKind::Binding, "encode", "bindings")
+                .expecting("bindings of this program")
+                .but_found("another program's"));
+        }
+        let is_dispatch = |index: &usize| matches!(self.plan.commands()[*index], Command::Dispatch { .. });
+        let count = self.plan.commands().len();
+        let (first, last) = ((0..count).find(is_dispatch), (0..count).rev().find(is_dispatch));
+        let mut index = 0;
+        while index < count {
+            if let Command::Copy { from, to, bytes } = self.plan.commands()[index] {
+                let (from, from_offset) = self.resolve(from, &bindings.inputs, &bindings.outputs);
+                let (to, to_offset) = self.resolve(to, &bindings.inputs, &bindings.outputs);
+                encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
+                index += 1;
+                continue;
+            }
+            let end = (index..count).find(|i| !is_dispatch(i)).unwrap_or(count);
+            let opens = first.is_some_and(|first| (index..end).contains(&first));
+            let closes = last.is_some_and(|last| (index..end).contains(&last));
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("foveate"),
+                timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
+                    query_set,
+                    beginning_of_pass_write_index: opens.then_some(0),
+                    end_of_pass_write_index: closes.then_some(1),
+                }),
+            });
+            for i in index..end {
+                self.record(&mut pass, i, bindings);
+            }
+            index = end;
+        }
+        Ok(())
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>, index: usize, bindings: &Bindings) {
+        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else { return };
+        let group = self.prepared[index].1.as_ref().or(bindings.groups[index].as_ref());
+        pass.set_pipeline(&self.pipelines[shader].pipeline);
+        pass.set_bind_group(0, group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+
+    /// Uploads `inputs`, runs, waits and reads every output back: the headless convenience.
+    ///
+    /// Fails when an input does not fit, or the device is lost or out of memory.
+    pub fn run(&self, inputs: &[(&str, &HostTensor)]) -> Result<BTreeMap<String, HostTensor>> {
+        let mut session = Session::new(self, inputs)?;
+        session.run()?;
+        session.read()
+    }
+}
+
+fn binding_error(name: &str) -> Error {
+    Error::new(ErrorKind::Binding, "bind", format!("`{name}`"))
+}
+
+/// One uniform buffer with the parameters of every dispatch, and the offset of each command's.
+fn upload_params(context: &Context, plan: &Plan) -> (Option<wgpu::Buffer>, Vec<u64>) {
+    let alignment = plan.caps().uniform_alignment.max(context.caps().uniform_alignment).max(16) as usize;
+    let mut bytes = Vec::new();
+    let offsets = plan
+        .commands()
+        .iter()
+        .map(|command| {
+            let offset = bytes.len() as u64;
+            if let Command::Dispatch { params, .. } = command {
+                bytes.extend_from_slice(&params.bytes);
+                bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+            }
+            offset
+        })
+        .collect();
+    let buffer = (!bytes.is_empty()).then(|| {
+        use wgpu::util::DeviceExt;
+        context.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("foveate params"),
+            contents: &bytes,
+            usage: wgpu::BufferUsages::UNIFORM,
+        })
+    });
+    (buffer, offsets)
+}

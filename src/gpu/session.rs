@@ -1,0 +1,214 @@
+//! A program with input and output buffers of its own: headless runs, timing, reading back.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::program::{Bindings, Program};
+use super::ErrorScopes;
+use crate::graph::match_inputs;
+use crate::plan::Port;
+use crate::tensor::{HostTensor, TensorDesc};
+use crate::{Error, ErrorKind, Result};
+
+/// How long one run took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From before recording until the device was done.
+    pub wall: Duration,
+    /// From before the first until after the last dispatch, by the device's own clock, where it has one.
+    pub gpu: Option<Duration>,
+}
+
+/// A program whose inputs stay on the device, to be run any number of times.
+#[derive(Debug)]
+pub struct Session<'p> {
+    program: &'p Program,
+    inputs: Vec<wgpu::Buffer>,
+    outputs: Vec<wgpu::Buffer>,
+    bindings: Bindings,
+    timer: Option<Timer>,
+}
+
+#[derive(Debug)]
+struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+/// Bytes of two timestamps.
+const TIMESTAMPS: u64 = 16;
+
+impl<'p> Session<'p> {
+    /// Allocates the program's inputs and outputs and uploads `inputs`, tensors by name.
+    ///
+    /// Fails when one is missing, unknown, given twice, or of another shape or type, or the device is lost or out of memory.
+    pub fn new(program: &'p Program, inputs: &[(&str, &HostTensor)]) -> Result<Self> {
+        Self::with_guard(program, inputs, 0)
+    }
+
+    /// [`Session::new`] with `guard` bytes behind each buffer, which no kernel may touch.
+    pub(crate) fn with_guard(program: &'p Program, inputs: &[(&str, &HostTensor)], guard: u64) -> Result<Self> {
+        let plan = program.plan();
+        let declared: Vec<(&str, &TensorDesc)> =
+            plan.inputs().iter().map(|port| (port.name.as_str(), &port.desc)).collect();
+        let tensors = match_inputs(&declared, inputs)?;
+        let device = program.context().device();
+        let scopes = ErrorScopes::open(device);
+        let allocate = |ports: &[Port]| -> Vec<wgpu::Buffer> {
+            ports.iter().map(|port| allocate(device, port, guard)).collect()
+        };
+        let (input_buffers, output_buffers) = (allocate(plan.inputs()), allocate(plan.outputs()));
+        let timer = program.context().caps().timestamps.then(|| Timer::new(device));
+        scopes.close("session", "buffers")?;
+
+        let scopes = ErrorScopes::open(device);
+        for (tensor, buffer) in tensors.iter().zip(&input_buffers) {
+            write_padded(program.context().queue(), buffer, tensor.bytes());
+        }
+        scopes.close("session", "upload")?;
+        let ports = plan.inputs().iter().chain(plan.outputs());
+        let named: Vec<(&str, wgpu::BufferBinding<'_>)> = ports
+            .zip(input_buffers.iter().chain(&output_buffers))
+            .map(|(port, buffer)| (port.name.as_str(), buffer.as_entire_buffer_binding()))
+            .collect();
+        let bindings = program.bind(&named)?;
+        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, bindings, timer })
+    }
+
+    /// Runs once and waits. Fails when the device is lost or out of memory.
+    pub fn run(&mut self) -> Result<Timing> {
+        let context = self.program.context();
+        let (device, queue) = (context.device(), context.queue());
+        let start = Instant::now();
+        let scopes = ErrorScopes::open(device);
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        self.program.encode_timed(&mut encoder, &self.bindings, self.timer.as_ref().map(|timer| &timer.queries))?;
+        if let Some(timer) = &self.timer {
+            encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
+            encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);
+        }
+        let submission = queue.submit([encoder.finish()]);
+        scopes.close("run", "submit")?;
+        wait(device, submission)?;
+        let wall = start.elapsed();
+        let gpu = self.timer.as_ref().map(|timer| timer.elapsed(device, queue)).transpose()?;
+        Ok(Timing { wall, gpu })
+    }
+
+    /// Every output by name, as the last run left it.
+    pub fn read(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let ports = self.program.plan().outputs();
+        ports
+            .iter()
+            .zip(&self.outputs)
+            .map(|(port, buffer)| {
+                let bytes = self.download(buffer, 0, port.desc.buffer_bytes())?;
+                Ok((port.name.clone(), HostTensor::from_bytes(&port.desc, &bytes)?))
+            })
+            .collect()
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn context(&self) -> &super::Context {
+        self.program.context()
+    }
+
+    /// The session's buffers and the program's own, for checks that fill them and look behind their ends.
+    #[cfg(feature = "check")]
+    pub(crate) fn buffers(&self) -> (&[wgpu::Buffer], &[wgpu::Buffer], &[wgpu::Buffer]) {
+        (&self.inputs, &self.outputs, self.program.slots())
+    }
+
+    /// Copies `bytes` of `buffer` from `offset` on to the host.
+    pub(crate) fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let context = self.program.context();
+        let (device, queue) = (context.device(), context.queue());
+        let scopes = ErrorScopes::open(device);
+        let staging = staging(device, bytes);
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+        queue.submit([encoder.finish()]);
+        scopes.close("read", "copy")?;
+        map(device, &staging)
+    }
+}
+
+impl Timer {
+    fn new(device: &wgpu::Device) -> Self {
+        Self {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("foveate timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            }),
+            resolved: device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("foveate timestamps"),
+                size: TIMESTAMPS,
+                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            }),
+            staging: staging(device, TIMESTAMPS),
+        }
+    }
+
+    fn elapsed(&self, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Duration> {
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&map(device, &self.staging)?);
+        let nanoseconds = ticks[1].saturating_sub(ticks[0]) as f64 * f64::from(queue.get_timestamp_period());
+        Ok(Duration::from_nanos(nanoseconds as u64))
+    }
+}
+
+fn allocate(device: &wgpu::Device, port: &Port, guard: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(&port.name),
+        size: port.desc.buffer_bytes() + guard,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("foveate staging"),
+        size: bytes,
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    })
+}
+
+/// Writes `bytes`, padded with zeros to whole words as `write_buffer` demands.
+fn write_padded(queue: &wgpu::Queue, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    let whole = bytes.len() / 4 * 4;
+    queue.write_buffer(buffer, 0, &bytes[..whole]);
+    if whole < bytes.len() {
+        let mut word = [0; 4];
+        word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+        queue.write_buffer(buffer, whole as u64, &word);
+    }
+}
+
+fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> {
+    device
+        .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+        .map(|_| ())
+        .map_err(|error| Error::new(ErrorKind::Device, "run", "wait").but_found(error))
+}
+
+/// Waits for the device and copies a mappable buffer out.
+fn map(device: &wgpu::Device, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
+    let scopes = ErrorScopes::open(device);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+        // The receiver outlives the wait below, or nobody is left to tell.
+        let _ = sender.send(result);
+    });
+    let polled = device.poll(wgpu::PollType::wait_indefinitely());
+    scopes.close("read", "map")?;
+    let failed = |what: &dyn std::fmt::Display| Error::new(ErrorKind::DeviceLost, "read", "map").but_found(what);
+    polled.map_err(|error| failed(&error))?;
+    receiver.recv().map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let bytes = buffer.get_mapped_range(..).map_err(|error| failed(&error))?.to_vec();
+    buffer.unmap();
+    Ok(bytes)
+}

@@ -1,0 +1,217 @@
+//! The recording: a list of checked steps between named inputs and named outputs.
+
+mod op;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use op::{Op, Problem};
+pub(crate) use op::ErasedOp;
+
+use crate::tensor::{HostTensor, TensorDesc};
+use crate::{Error, ErrorKind, Result};
+
+/// A value of one graph: an input or the result of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Value {
+    graph: u32,
+    index: u32,
+}
+
+impl Value {
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// One op applied to values.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub(crate) op: Arc<dyn ErasedOp>,
+    pub(crate) inputs: Vec<Value>,
+    pub(crate) outputs: Vec<Value>,
+}
+
+impl Step {
+    /// The op's name.
+    pub fn op_name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    /// What the op reads.
+    pub fn inputs(&self) -> &[Value] {
+        &self.inputs
+    }
+
+    /// What the op produces.
+    pub fn outputs(&self) -> &[Value] {
+        &self.outputs
+    }
+}
+
+/// A recording of ops. Each step is checked when it is appended, so a finished graph has no shape errors left.
+///
+/// ```
+/// use foveate::{Graph, HostTensor, TensorDesc, cpu, ops};
+///
+/// # fn main() -> foveate::Result<()> {
+/// let mut graph = Graph::new();
+/// let x = graph.input("x", TensorDesc::f32([2, 3]))?;
+/// let y = ops::softmax(&mut graph, x)?;
+/// graph.output("y", y)?;
+///
+/// let zeros = HostTensor::f32([2, 3], vec![0.0; 6])?;
+/// let outputs = cpu::run(&graph, &[("x", &zeros)])?;
+/// assert_eq!(outputs["y"].to_f32(), [1.0 / 3.0; 6]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Graph {
+    id: u32,
+    values: Vec<TensorDesc>,
+    steps: Vec<Step>,
+    inputs: Vec<(String, Value)>,
+    outputs: Vec<(String, Value)>,
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Graph {
+    /// An empty recording.
+    pub fn new() -> Self {
+        // Only tells graphs apart, so that a value of another graph is refused instead of meaning something else here.
+        static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            values: Vec::new(),
+            steps: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// A value that the caller provides under `name` at each run. Fails when the name is taken or the rank too high.
+    pub fn input(&mut self, name: &str, desc: TensorDesc) -> Result<Value> {
+        desc.check_rank("graph", name)?;
+        self.check_name(name)?;
+        let value = self.append_value(desc);
+        self.inputs.push((name.to_owned(), value));
+        Ok(value)
+    }
+
+    /// Hands `value` to the caller under `name`. A value may be handed out more than once.
+    /// Fails when the name is taken or the value is another graph's.
+    pub fn output(&mut self, name: &str, value: Value) -> Result<()> {
+        self.check_name(name)?;
+        self.desc(value)?;
+        self.outputs.push((name.to_owned(), value));
+        Ok(())
+    }
+
+    /// Appends a step after checking it against the op's contract. Ops outside this crate are appended the same way.
+    pub fn push(&mut self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        let descs = inputs.iter().map(|&value| self.desc(value).cloned()).collect::<Result<Vec<_>>>()?;
+        let outputs = op.contract(&descs)?;
+        let outputs: Vec<Value> = outputs.into_iter().map(|desc| self.append_value(desc)).collect();
+        self.steps.push(Step { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone() });
+        Ok(outputs)
+    }
+
+    /// Appends a step of an op with exactly one output.
+    pub(crate) fn push_single(&mut self, op: impl Op, inputs: &[Value]) -> Result<Value> {
+        let name = op.name();
+        match self.push(op, inputs)?[..] {
+            [output] => Ok(output),
+            ref outputs => {
+                Err(Error::new(ErrorKind::Argument, name, "outputs").expecting("one").but_found(outputs.len()))
+            }
+        }
+    }
+
+    /// Shape and element type of a value. Fails when the value is another graph's.
+    pub fn desc(&self, value: Value) -> Result<&TensorDesc> {
+        if value.graph == self.id {
+            return Ok(&self.values[value.index()]);
+        }
+        Err(Error::new(ErrorKind::Argument, "graph", "value")
+            .expecting("a value of this graph")
+            .but_found("a value of another graph"))
+    }
+
+    /// The steps in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Names and values of the inputs, in order of declaration.
+    pub fn inputs(&self) -> &[(String, Value)] {
+        &self.inputs
+    }
+
+    /// Names and values of the outputs, in order of declaration.
+    pub fn outputs(&self) -> &[(String, Value)] {
+        &self.outputs
+    }
+
+    /// Descriptors of all values, by [`Value::index`].
+    pub(crate) fn values(&self) -> &[TensorDesc] {
+        &self.values
+    }
+
+    /// The tensors of `given` in the order of the graph's inputs. Fails when one is missing, unknown, given twice, or of
+    /// another shape or type.
+    pub(crate) fn match_inputs<'a>(&self, given: &[(&str, &'a HostTensor)]) -> Result<Vec<&'a HostTensor>> {
+        let declared: Vec<(&str, &TensorDesc)> =
+            self.inputs.iter().map(|(name, value)| (name.as_str(), &self.values[value.index()])).collect();
+        match_inputs(&declared, given)
+    }
+
+    fn append_value(&mut self, desc: TensorDesc) -> Value {
+        self.values.push(desc);
+        Value { graph: self.id, index: (self.values.len() - 1) as u32 }
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        if self.inputs.iter().chain(&self.outputs).all(|(taken, _)| taken != name) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Argument, "graph", "name")
+            .expecting("a name used once")
+            .but_found(format!("`{name}` again")))
+    }
+}
+
+/// The tensors of `given` in the order of `declared`, each checked.
+pub(crate) fn match_inputs<'a>(
+    declared: &[(&str, &TensorDesc)],
+    given: &[(&str, &'a HostTensor)],
+) -> Result<Vec<&'a HostTensor>> {
+    let names = || declared.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    if let Some((name, _)) = given.iter().find(|(name, _)| declared.iter().all(|(known, _)| known != name)) {
+        return Err(Error::new(ErrorKind::Binding, "run", format!("input `{name}`"))
+            .expecting(format!("one of: {}", names()))
+            .but_found("an unknown name"));
+    }
+    declared
+        .iter()
+        .map(|(name, desc)| {
+            let mut matches = given.iter().filter(|(given, _)| given == name);
+            let refused = |kind, found: String| {
+                Error::new(kind, "run", format!("input `{name}`")).expecting(desc).but_found(found)
+            };
+            let (_, tensor) = matches.next().ok_or_else(|| refused(ErrorKind::Binding, "nothing".into()))?;
+            if matches.next().is_some() {
+                return Err(refused(ErrorKind::Binding, "it twice".into()));
+            }
+            if tensor.desc() != **desc {
+                return Err(refused(ErrorKind::Shape, tensor.desc().to_string()));
+            }
+            Ok(*tensor)
+        })
+        .collect()
+}

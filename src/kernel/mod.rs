@@ -1,0 +1,17 @@
+//! What the GPU is asked to do, as plain data: shaders, dispatches, and the capabilities they are chosen by.
+//!
+//! Nothing here names a GPU object, so ops lower, plans are made and shaders are checked without an adapter.
+
+mod caps;
+mod dispatch;
+mod params;
+mod shader;
+mod tuning;
+
+pub use caps::{AdapterKind, Caps, CooperativeShape};
+pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};
+pub use params::{Field, Params};
+pub(crate) use params::params;
+pub(crate) use shader::wgsl;
+pub use shader::{Constant, Rendered, Shader, Source};
+pub use tuning::{AttentionTile, MatmulKernel, Tuning};

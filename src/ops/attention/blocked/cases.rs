@@ -1,0 +1,202 @@
+//! Conformance cases: lengths around tile edges, every head size class, masks under both alignments, grouped heads, lengths per
+//! item, softcap, decoding, empty rows, extreme scores.
+
+use super::{Blocked, NAME, blocked_with_lse};
+use crate::check::{Case, Problem};
+use crate::graph::Value;
+use crate::ops::attention::{Alignment, Mask};
+use crate::tensor::{DType, HostTensor};
+use crate::Result;
+
+/// `exp(x)` may be off by `3 + 2 |x|` units (WGSL, "Accuracy of Concrete Floating Point Expressions"), once above and once
+/// below the fraction bar; scores here differ by at most 10, and keys further from the maximum weigh less.
+const EXP_ULPS: f64 = 2.0 * (3.0 + 2.0 * 10.0);
+
+/// `tanh` may be off by 1e-5 (ibid.), which softcap multiplies by the cap and `exp` passes on to both sides of the fraction bar.
+fn softcap_ulps(cap: f32) -> f64 {
+    2.0 * f64::from(cap) * 1e-5 / f64::from(f32::EPSILON)
+}
+
+#[derive(Clone, Debug)]
+struct Setup {
+    dtype: DType,
+    batch: usize,
+    query_time: usize,
+    key_time: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_size: usize,
+    value_size: usize,
+    mask: Mask,
+    scale: Option<f32>,
+    softcap: Option<f32>,
+    lengths: Option<Vec<i32>>,
+    amplitude: f32,
+}
+
+impl Setup {
+    fn new(query_time: usize, key_time: usize) -> Self {
+        Self {
+            dtype: DType::F32,
+            batch: 1,
+            query_time,
+            key_time,
+            heads: 2,
+            kv_heads: 2,
+            head_size: 16,
+            value_size: 16,
+            mask: Mask::full(),
+            scale: None,
+            softcap: None,
+            lengths: None,
+            amplitude: 1.0,
+        }
+    }
+
+    fn sizes(self, head_size: usize, value_size: usize) -> Self {
+        Self { head_size, value_size, ..self }
+    }
+
+    fn heads(self, heads: usize, kv_heads: usize) -> Self {
+        Self { heads, kv_heads, ..self }
+    }
+
+    fn mask(self, mask: Mask) -> Self {
+        Self { mask, ..self }
+    }
+
+    fn lengths(self, lengths: &[i32]) -> Self {
+        Self { batch: lengths.len(), lengths: Some(lengths.to_vec()), ..self }
+    }
+
+    fn label(&self) -> String {
+        let Self { dtype, batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = self;
+        let mut label = format!(
+            "{dtype} {batch} x {query_time} queries, {key_time} keys, {heads}/{kv_heads} heads of {head_size}/{value_size}"
+        );
+        let bound = |keys: Option<u32>| keys.map_or("all".into(), |keys| keys.to_string());
+        if self.mask.is_band() {
+            label += &format!(", keys {} before to {} after", bound(self.mask.left), bound(self.mask.right));
+            if self.mask.alignment == Alignment::TopLeft {
+                label += " (top-left)";
+            }
+        }
+        if let Some(lengths) = &self.lengths {
+            label += &format!(", lengths {lengths:?}");
+        }
+        if let Some(cap) = self.softcap {
+            label += &format!(", softcap {cap}");
+        }
+        if let Some(scale) = self.scale {
+            label += &format!(", scale {scale}");
+        }
+        label
+    }
+
+    fn build(&self, problem: &mut Problem) -> Result<Vec<Value>> {
+        let Self { batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = *self;
+        let q = problem.random("q", self.dtype, [batch, query_time, heads, head_size], self.amplitude)?;
+        let k = problem.random("k", self.dtype, [batch, key_time, kv_heads, head_size], self.amplitude)?;
+        let v = problem.random("v", self.dtype, [batch, key_time, kv_heads, value_size], 1.0)?;
+        let mut spec = Blocked::new().mask(self.mask);
+        if let Some(scale) = self.scale {
+            spec = spec.scale(scale);
+        }
+        if let Some(cap) = self.softcap {
+            spec = spec.softcap(cap);
+        }
+        if let Some(lengths) = &self.lengths {
+            spec = spec.lengths(problem.input("lengths", HostTensor::i32([batch], lengths.clone())?)?);
+        }
+        let (out, lse) = blocked_with_lse(&mut problem.graph, q, k, v, &spec)?;
+        Ok(vec![out, lse])
+    }
+
+    fn case(self) -> Case {
+        let ulps = EXP_ULPS + self.softcap.map_or(0.0, softcap_ulps);
+        Case::new(NAME, self.label(), move |problem| self.build(problem)).builtin_ulps(ulps)
+    }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut setups = length_setups();
+    setups.extend(mask_setups());
+    setups.extend(size_setups());
+    setups.extend(special_setups());
+    let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
+    let mut cases: Vec<Case> = setups.iter().cloned().chain(f16).map(Setup::case).collect();
+    // Without the log-sum-exp, other shader files are joined.
+    for (query_time, key_time) in [(65, 97), (1, 3000)] {
+        let setup = Setup::new(query_time, key_time);
+        cases.push(
+            Case::new(NAME, format!("{}, no log-sum-exp", setup.label()), move |problem| {
+                let outputs = setup.build(problem)?;
+                Ok(outputs[..1].to_vec())
+            })
+            .builtin_ulps(EXP_ULPS),
+        );
+    }
+    cases
+}
+
+fn length_setups() -> Vec<Setup> {
+    let mut setups = Vec::new();
+    for length in [1, 2, 63, 64, 65, 97] {
+        setups.push(Setup::new(length, length).mask(Mask::causal()));
+        setups.push(Setup::new(length, 65));
+        setups.push(Setup::new(33, length));
+    }
+    setups.push(Setup::new(257, 1000).sizes(32, 32));
+    setups.push(Setup::new(1000, 1000).heads(1, 1).mask(Mask::causal()));
+    for (query_time, key_time) in [(0, 5), (5, 0), (0, 0)] {
+        setups.push(Setup::new(query_time, key_time));
+    }
+    setups
+}
+
+fn mask_setups() -> Vec<Setup> {
+    let mut setups = Vec::new();
+    for (query_time, key_time) in [(29, 40), (40, 29), (130, 200)] {
+        for mask in [Mask::causal(), Mask::window(5, 2), Mask::window(64, 0), Mask::window(0, 0)] {
+            for alignment in [Alignment::BottomRight, Alignment::TopLeft] {
+                setups.push(Setup::new(query_time, key_time).mask(mask.aligned(alignment)));
+            }
+        }
+        setups.push(Setup::new(query_time, key_time).mask(Mask { left: Some(3), ..Mask::full() }));
+        setups.push(Setup::new(query_time, key_time).mask(Mask::window(u32::MAX, u32::MAX)));
+    }
+    setups.push(Setup::new(50, 70).lengths(&[70, 0, 33, 1, 500, -4]));
+    setups.push(Setup::new(50, 50).mask(Mask::causal()).lengths(&[50, 0, 33]));
+    setups.push(Setup::new(66, 66).mask(Mask::window(9, 9)).lengths(&[10, 66]));
+    setups
+}
+
+fn size_setups() -> Vec<Setup> {
+    let sizes = [1, 8, 31, 32, 40, 59, 64, 80, 96, 111, 128, 160, 192, 256];
+    let mut setups: Vec<Setup> = sizes.iter().map(|&size| Setup::new(19, 37).sizes(size, size)).collect();
+    for (head_size, value_size) in [(64, 32), (32, 64), (5, 128), (128, 3), (256, 1), (1, 256), (24, 7)] {
+        setups.push(Setup::new(35, 70).sizes(head_size, value_size).mask(Mask::causal()));
+    }
+    setups
+}
+
+fn special_setups() -> Vec<Setup> {
+    let mut setups = Vec::new();
+    for (heads, kv_heads) in [(4, 2), (7, 1), (6, 6), (14, 2)] {
+        setups.push(Setup::new(40, 40).heads(heads, kv_heads).mask(Mask::causal()));
+        setups.push(Setup::new(1, 70).heads(heads, kv_heads));
+    }
+    // One query over many keys: the keys are split over workgroups and merged.
+    setups.push(Setup::new(1, 3000).sizes(64, 64).mask(Mask::causal()));
+    setups.push(Setup::new(1, 3000).heads(8, 2).sizes(64, 40).lengths(&[3000, 17, 0]));
+    setups.push(Setup::new(2, 2500).heads(3, 1).mask(Mask::window(1000, 0)));
+    setups.push(Setup::new(3, 2049).heads(2, 2).sizes(31, 33));
+    setups.push(Setup { softcap: Some(3.0), ..Setup::new(40, 40).mask(Mask::causal()) });
+    setups.push(Setup { softcap: Some(0.5), scale: Some(40.0), ..Setup::new(40, 40) });
+    setups.push(Setup { scale: Some(0.0), ..Setup::new(20, 30) });
+    setups.push(Setup { scale: Some(-1.0), ..Setup::new(20, 30) });
+    setups.push(Setup { amplitude: 0.0, ..Setup::new(20, 30) });
+    // More workgroups than one axis of a dispatch holds.
+    setups.push(Setup { batch: 33_000, ..Setup::new(1, 2).sizes(4, 4) });
+    setups
+}

@@ -1,0 +1,94 @@
+//! Conformance cases: every storage of the operands, extents around tile edges, repeated operands, empty axes.
+
+use super::{Heads, Matmul, NAME, matmul};
+use crate::check::Case;
+use crate::tensor::DType;
+
+fn stored(transposed: bool, lines: usize, width: usize) -> [usize; 2] {
+    if transposed { [width, lines] } else { [lines, width] }
+}
+
+fn with_heads(heads: Heads, [batch, head]: [usize; 2], [lines, width]: [usize; 2]) -> [usize; 4] {
+    match heads {
+        Heads::Outer => [batch, head, lines, width],
+        Heads::Inner => [batch, lines, head, width],
+    }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = plain_cases();
+    cases.extend(head_cases());
+    for (label, a_shape, b_shape) in [
+        ("b repeats", [3, 17, 8].as_slice(), [8, 12].as_slice()),
+        ("a repeats", &[17, 8], &[3, 8, 12]),
+        ("five axes", &[2, 1, 3, 5, 6], &[2, 1, 3, 6, 7]),
+        ("one batch axis", &[70, 3, 5], &[70, 5, 2]),
+    ] {
+        cases.push(Case::new(NAME, label, move |problem| {
+            let a = problem.random("a", DType::F32, a_shape, 1.0)?;
+            let b = problem.random("b", DType::F32, b_shape, 1.0)?;
+            Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new())?])
+        }));
+    }
+    cases
+}
+
+/// One matrix by another, each operand transposed or not.
+fn plain_cases() -> Vec<Case> {
+    let extents = [
+        [1, 1, 1],
+        [2, 63, 5],
+        [5, 7, 3],
+        [64, 64, 64],
+        [65, 97, 33],
+        [130, 64, 100],
+        [1, 1000, 300],
+        [1000, 4, 8],
+        [0, 4, 4],
+        [4, 0, 4],
+        [4, 4, 0],
+    ];
+    let mut cases = Vec::new();
+    for dtype in [DType::F32, DType::F16] {
+        for [rows, columns, inner] in extents {
+            for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+                let turned = |transposed| if transposed { "^T" } else { "" };
+                let label =
+                    format!("{dtype} a{} b{}, {rows} x {columns} over {inner}", turned(ta), turned(tb));
+                cases.push(Case::new(NAME, label, move |problem| {
+                    let a = problem.random("a", dtype, stored(ta, rows, inner), 1.0)?;
+                    let b = problem.random("b", dtype, stored(tb, inner, columns), 1.0)?;
+                    let spec = Matmul { transpose_a: ta, transpose_b: tb, ..Matmul::new() };
+                    Ok(vec![matmul(&mut problem.graph, a, b, &spec)?])
+                }));
+            }
+        }
+    }
+    cases
+}
+
+/// Batches of heads, kept outside or inside the rows.
+fn head_cases() -> Vec<Case> {
+    use Heads::{Inner, Outer};
+    let mut cases = Vec::new();
+    for dtype in [DType::F32, DType::F16] {
+        for [a_heads, b_heads, result] in
+            [[Outer, Outer, Outer], [Inner, Inner, Outer], [Outer, Inner, Inner], [Inner, Outer, Inner]]
+        {
+            for ([rows, columns, inner], tb) in [([33, 20, 16], true), ([6, 35, 9], false), ([6, 7, 5], true)] {
+                let label = format!(
+                    "{dtype} heads {a_heads:?}, {b_heads:?}, {result:?}, {rows} x {columns} over {inner}, b transposed: {tb}"
+                );
+                cases.push(Case::new(NAME, label, move |problem| {
+                    let counts = [2, 3];
+                    let a = problem.random("a", dtype, with_heads(a_heads, counts, [rows, inner]), 1.0)?;
+                    let b_shape = with_heads(b_heads, counts, stored(tb, inner, columns));
+                    let b = problem.random("b", dtype, b_shape, 1.0)?;
+                    let spec = Matmul { transpose_b: tb, ..Matmul::new() }.heads(a_heads, b_heads, result);
+                    Ok(vec![matmul(&mut problem.graph, a, b, &spec)?])
+                }));
+            }
+        }
+    }
+    cases
+}

@@ -1,0 +1,53 @@
+//! What can be computed: one folder per op, each with its contract, its reference, its kernels and its cases.
+//!
+//! Every op is a function that appends one checked step to a [`Graph`](crate::Graph), and one row of [`CATALOGUE`].
+
+pub mod attention;
+pub(crate) mod contract;
+pub mod elementwise;
+mod matmul;
+mod reshape;
+mod softmax;
+
+pub use elementwise::{add, cast, multiply, scale};
+pub use matmul::{Heads, Matmul, matmul};
+pub use reshape::reshape;
+pub use softmax::softmax;
+
+#[cfg(feature = "check")]
+use crate::check::Case;
+
+/// One row of the table of ops.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The op's name; also its folder under `src/ops`, `shaders`, and its module in the tests and benches.
+    pub name: &'static str,
+    /// What it computes, in one line.
+    pub summary: &'static str,
+    /// Its conformance cases.
+    #[cfg(feature = "check")]
+    pub cases: fn() -> Vec<Case>,
+}
+
+macro_rules! entry {
+    ($name:literal, $summary:literal, $cases:path) => {
+        Entry {
+            name: $name,
+            summary: $summary,
+            #[cfg(feature = "check")]
+            cases: $cases,
+        }
+    };
+}
+
+/// Every op.
+pub const CATALOGUE: &[Entry] = &[
+    entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked::cases),
+    entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
+    entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
+    entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
+    entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
+    entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
+    entry!("reshape", "the same elements under another shape", reshape::cases),
+    entry!("softmax", "softmax along the last axis", softmax::cases),
+];

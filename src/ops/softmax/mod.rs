@@ -1,0 +1,50 @@
+//! Softmax along the last axis: `y_i = exp(x_i - max x) / sum_j exp(x_j - max x)`.
+
+#[cfg(feature = "check")]
+mod cases;
+mod kernels;
+mod reference;
+
+use super::contract::Contract;
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "softmax";
+
+#[derive(Clone, Copy, Debug)]
+struct Softmax;
+
+/// Softmax of `x: [.., width]` along its last axis. Statistics are f32 whatever the storage.
+/// Fails when `x` is a scalar or not a float.
+pub fn softmax(graph: &mut Graph, x: Value) -> Result<Value> {
+    graph.push_single(Softmax, &[x])
+}
+
+impl Op for Softmax {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(NAME);
+        contract.count(inputs, &["x"])?;
+        contract.float("x", &inputs[0])?;
+        if inputs[0].shape.rank() == 0 {
+            return Err(contract.shape_error("x").expecting("at least one axis").but_found("a scalar"));
+        }
+        Ok(inputs.to_vec())
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        vec![reference::forward(inputs[0])]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(problem, caps)
+    }
+}

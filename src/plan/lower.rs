@@ -1,0 +1,270 @@
+//! Makes the plan: lowers the needed steps, follows views to the values whose memory they share, places values, and checks
+//! limits.
+
+use std::collections::HashMap;
+
+use super::liveness::{Interval, needed_steps};
+use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
+use crate::graph::{Graph, Problem, Step};
+use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
+use crate::tensor::TensorDesc;
+use crate::{Error, ErrorKind, Result};
+
+/// What a buffer is for, before it has a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    Fixed(Location),
+    /// The n-th interval.
+    Interval(usize),
+    Unused,
+}
+
+/// Values of a graph with the memory they live in.
+struct Places<'g> {
+    graph: &'g Graph,
+    /// The value whose memory each value shares: itself, unless it is a view.
+    root: Vec<usize>,
+    home: Vec<Home>,
+    intervals: Vec<Interval>,
+}
+
+impl Places<'_> {
+    fn desc(&self, value: crate::Value) -> &TensorDesc {
+        &self.graph.values()[value.index()]
+    }
+
+    fn home_of(&self, value: crate::Value) -> Home {
+        self.home[self.root[value.index()]]
+    }
+
+    /// Opens an interval of `bytes` at step `at`.
+    fn open(&mut self, bytes: u64, at: usize) -> Home {
+        self.intervals.push(Interval { bytes, first: at, last: at });
+        Home::Interval(self.intervals.len() - 1)
+    }
+
+    /// Keeps a value's memory alive through step `at`.
+    fn touch(&mut self, value: crate::Value, at: usize) {
+        if let Home::Interval(interval) = self.home_of(value) {
+            self.intervals[interval].last = at;
+        }
+    }
+}
+
+pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
+    let needed = needed_steps(graph);
+    let steps: Vec<&Step> = graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
+    let lowered = steps.iter().map(|step| lower_step(graph, step, caps)).collect::<Result<Vec<_>>>()?;
+
+    let mut places = place_ports(graph, &steps, &lowered);
+    let scratch = place_steps(&mut places, &steps, &lowered);
+    let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
+    let locate = |home: Home| match home {
+        Home::Fixed(location) => location,
+        Home::Interval(interval) => Location::Slot(slot_of[interval]),
+        Home::Unused => unreachable!("every value a needed step reads was made by a needed step before it"),
+    };
+
+    let mut shaders = ShaderTable::default();
+    let mut commands = Vec::new();
+    let mut report = Vec::new();
+    for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
+        let Lowered::Kernels { choice, dispatches, scratch: scratch_bytes } = lowered else {
+            report.push(StepReport { op: step.op_name().into(), choice: None, workgroups: 0, dispatches: 0 });
+            continue;
+        };
+        for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
+            check_shader(step, dispatch, caps)?;
+            let place = |operand: Operand| match operand {
+                Operand::Input(i) => (locate(places.home_of(step.inputs[i])), places.desc(step.inputs[i]).buffer_bytes()),
+                Operand::Output(i) => {
+                    (locate(places.home_of(step.outputs[i])), places.desc(step.outputs[i]).buffer_bytes())
+                }
+                Operand::Scratch(i) => (locate(scratch[index][i]), scratch_bytes[i]),
+            };
+            let buffers = dispatch
+                .bindings
+                .iter()
+                .map(|&(name, operand)| {
+                    let (location, bytes) = place(operand);
+                    BoundBuffer { name, location, bytes }
+                })
+                .collect::<Vec<_>>();
+            for buffer in &buffers {
+                check_binding(step, buffer, caps)?;
+            }
+            commands.push(Command::Dispatch {
+                step: index,
+                shader: shaders.index_of(&dispatch.shader),
+                buffers,
+                params: dispatch.params.clone(),
+                workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, caps.max_workgroups)?,
+            });
+        }
+        report.push(StepReport {
+            op: step.op_name().into(),
+            choice: Some(choice.clone()),
+            workgroups: dispatches.iter().map(|dispatch| dispatch.workgroups).sum(),
+            dispatches: dispatches.len(),
+        });
+    }
+    commands.extend(output_copies(graph, &places, locate));
+
+    let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
+        named.iter().map(|(name, value)| Port { name: name.clone(), desc: places.desc(*value).clone() }).collect()
+    };
+    let (inputs, outputs) = (ports(graph.inputs()), ports(graph.outputs()));
+    let memory = Memory {
+        inputs: port_bytes(&inputs, caps)?,
+        outputs: port_bytes(&outputs, caps)?,
+        working: sizes.iter().sum(),
+        working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
+        params: params_bytes(&commands, caps.uniform_alignment),
+    };
+    Ok(Plan { caps: caps.clone(), inputs, outputs, shaders: shaders.shaders, slots: sizes, commands, report, memory })
+}
+
+fn lower_step(graph: &Graph, step: &Step, caps: &Caps) -> Result<Lowered> {
+    let descs = |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
+    let problem = Problem { inputs: descs(&step.inputs), outputs: descs(&step.outputs) };
+    for desc in problem.inputs.iter().chain(&problem.outputs) {
+        if u32::try_from(desc.elements()).is_err() {
+            return Err(Error::new(ErrorKind::Limit, step.op_name(), "elements")
+                .expecting(format!("at most {}, as indices are 32-bit on the device", u32::MAX))
+                .but_found(format!("{} in {desc}", desc.elements())));
+        }
+    }
+    step.op.lower(&problem, caps)
+}
+
+/// Gives the values that the caller binds their places. A value without elements needs no buffer of the caller's.
+fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Places<'g> {
+    let count = graph.values().len();
+    let mut places =
+        Places { graph, root: (0..count).collect(), home: vec![Home::Unused; count], intervals: Vec::new() };
+    for (step, lowered) in steps.iter().zip(lowered) {
+        if let Lowered::View(input) = *lowered {
+            places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
+        }
+    }
+    for (i, (_, value)) in graph.inputs().iter().enumerate() {
+        let empty = places.desc(*value).elements() == 0;
+        places.home[value.index()] = if empty {
+            let placeholder = places.open(places.desc(*value).buffer_bytes(), 0);
+            if let Home::Interval(interval) = placeholder {
+                places.intervals[interval].last = steps.len();
+            }
+            placeholder
+        } else {
+            Home::Fixed(Location::Input(i))
+        };
+    }
+    for (i, (_, value)) in graph.outputs().iter().enumerate() {
+        let root = places.root[value.index()];
+        if places.home[root] == Home::Unused && places.desc(*value).elements() > 0 {
+            places.home[root] = Home::Fixed(Location::Output(i));
+        }
+    }
+    places
+}
+
+/// Gives every remaining value of a needed step an interval, and every step its scratch.
+fn place_steps(places: &mut Places<'_>, steps: &[&Step], lowered: &[Lowered]) -> Vec<Vec<Home>> {
+    let mut all_scratch = Vec::with_capacity(steps.len());
+    for (at, (step, lowered)) in steps.iter().zip(lowered).enumerate() {
+        for &value in &step.inputs {
+            places.touch(value, at);
+        }
+        let Lowered::Kernels { scratch, .. } = lowered else {
+            all_scratch.push(Vec::new());
+            continue;
+        };
+        for &value in &step.outputs {
+            if places.home[value.index()] == Home::Unused {
+                places.home[value.index()] = places.open(places.desc(value).buffer_bytes(), at);
+            }
+        }
+        all_scratch.push(scratch.iter().map(|&bytes| places.open(bytes, at)).collect());
+    }
+    all_scratch
+}
+
+/// Copies for outputs whose value lives in an input's or another output's buffer.
+fn output_copies(graph: &Graph, places: &Places<'_>, locate: impl Fn(Home) -> Location) -> Vec<Command> {
+    graph
+        .outputs()
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, value))| places.desc(*value).elements() > 0)
+        .filter_map(|(i, (_, value))| {
+            let (from, to) = (locate(places.home_of(*value)), Location::Output(i));
+            (from != to).then(|| Command::Copy { from, to, bytes: places.desc(*value).buffer_bytes() })
+        })
+        .collect()
+}
+
+fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
+    let label = dispatch.shader.label;
+    if dispatch.shader.uses_f16() && !caps.f16 {
+        return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
+            .expecting("a device with f16 (wgpu's SHADER_F16)")
+            .but_found(format!("a {} without it", caps.adapter.name())));
+    }
+    if dispatch.bindings.len() > caps.max_storage_buffers as usize {
+        return Err(Error::new(ErrorKind::Limit, step.op_name(), label)
+            .expecting(format!("at most {} storage buffers", caps.max_storage_buffers))
+            .but_found(dispatch.bindings.len()));
+    }
+    Ok(())
+}
+
+fn check_binding(step: &Step, buffer: &BoundBuffer, caps: &Caps) -> Result<()> {
+    if buffer.bytes <= caps.max_binding_bytes {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Limit, step.op_name(), buffer.name)
+        .expecting(format!("at most {} bytes in one storage binding", caps.max_binding_bytes))
+        .but_found(buffer.bytes))
+}
+
+fn port_bytes(ports: &[Port], caps: &Caps) -> Result<u64> {
+    let mut total = 0;
+    for port in ports.iter().filter(|port| port.desc.elements() > 0) {
+        let bytes = port.desc.buffer_bytes();
+        if bytes > caps.max_buffer_bytes {
+            return Err(Error::new(ErrorKind::Limit, "plan", &port.name)
+                .expecting(format!("at most {} bytes in one buffer", caps.max_buffer_bytes))
+                .but_found(bytes));
+        }
+        total += bytes;
+    }
+    Ok(total)
+}
+
+fn params_bytes(commands: &[Command], alignment: u32) -> u64 {
+    commands
+        .iter()
+        .map(|command| match command {
+            Command::Dispatch { params, .. } => (params.bytes.len() as u64).next_multiple_of(alignment.into()),
+            Command::Copy { .. } => 0,
+        })
+        .sum()
+}
+
+/// The distinct shaders of a plan, in order of first use.
+#[derive(Default)]
+struct ShaderTable {
+    shaders: Vec<Shader>,
+    indices: HashMap<Shader, usize>,
+}
+
+impl ShaderTable {
+    fn index_of(&mut self, shader: &Shader) -> usize {
+        if let Some(&index) = self.indices.get(shader) {
+            return index;
+        }
+        self.shaders.push(shader.clone());
+        self.indices.insert(shader.clone(), self.shaders.len() - 1);
+        self.shaders.len() - 1
+    }
+}

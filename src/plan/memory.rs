@@ -1,0 +1,23 @@
+//! The memory report.
+
+/// Bytes of device memory a plan takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Buffers the caller binds as inputs.
+    pub inputs: u64,
+    /// Buffers the caller binds as outputs.
+    pub outputs: u64,
+    /// Buffers the program allocates for values in between and scratch, shared where lifetimes allow.
+    pub working: u64,
+    /// What `working` would be if no two values shared a buffer.
+    pub working_unshared: u64,
+    /// Uniform parameters of all dispatches.
+    pub params: u64,
+}
+
+impl Memory {
+    /// Everything: what the caller binds and what the program allocates.
+    pub fn total(&self) -> u64 {
+        self.inputs + self.outputs + self.working + self.params
+    }
+}

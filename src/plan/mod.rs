@@ -1,0 +1,149 @@
+//! From a graph to a schedule: which dispatches run, in which order, on which buffers. No GPU object is involved, so a plan
+//! made for some [`Caps`] is the same on every machine.
+
+mod liveness;
+mod lower;
+mod memory;
+mod slots;
+
+use std::borrow::Cow;
+
+pub use memory::Memory;
+
+use crate::Result;
+use crate::graph::Graph;
+use crate::kernel::{Caps, Choice, Params, Shader};
+use crate::tensor::TensorDesc;
+
+/// Where a value lies while the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Location {
+    /// The buffer bound to the n-th input.
+    Input(usize),
+    /// The buffer bound to the n-th output.
+    Output(usize),
+    /// The program's n-th own buffer.
+    Slot(usize),
+}
+
+/// A storage variable of a dispatch: its WGSL name, and the bytes bound to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundBuffer {
+    /// The WGSL variable.
+    pub name: &'static str,
+    /// Which buffer.
+    pub location: Location,
+    /// How many bytes of it, from its start.
+    pub bytes: u64,
+}
+
+/// One entry of the schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Runs a shader.
+    Dispatch {
+        /// The step it belongs to, by its place in [`Plan::report`].
+        step: usize,
+        /// Which of [`Plan::shaders`].
+        shader: usize,
+        /// What its storage variables are bound to.
+        buffers: Vec<BoundBuffer>,
+        /// Contents of its `params` uniform.
+        params: Params,
+        /// The grid.
+        workgroups: [u32; 3],
+    },
+    /// Copies a value that is handed out under a name whose buffer it does not live in.
+    Copy {
+        /// The value's buffer.
+        from: Location,
+        /// The buffer of the name.
+        to: Location,
+        /// Bytes from the start of both.
+        bytes: u64,
+    },
+}
+
+/// An input or output of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The name it is bound by.
+    pub name: String,
+    /// What the buffer holds.
+    pub desc: TensorDesc,
+}
+
+/// What a step became: op, kernel, tier and the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepReport {
+    /// The op's name.
+    pub op: Cow<'static, str>,
+    /// Kernel, tier and reason; none for a step that runs nothing.
+    pub choice: Option<Choice>,
+    /// Workgroups over all its dispatches.
+    pub workgroups: u64,
+    /// Number of dispatches.
+    pub dispatches: usize,
+}
+
+/// A schedule for devices with given [`Caps`]: plain data.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    caps: Caps,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    shaders: Vec<Shader>,
+    slots: Vec<u64>,
+    commands: Vec<Command>,
+    report: Vec<StepReport>,
+    memory: Memory,
+}
+
+impl Plan {
+    /// Lowers every step that some output depends on, and places every value.
+    ///
+    /// Fails when a value or kernel exceeds a limit of `caps` or needs a feature it lacks.
+    pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
+        lower::plan(graph, caps)
+    }
+
+    /// The capabilities the plan was made for.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The graph's inputs.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// The graph's outputs.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// The distinct shaders the schedule uses.
+    pub fn shaders(&self) -> &[Shader] {
+        &self.shaders
+    }
+
+    /// Bytes of each buffer the program allocates for values.
+    pub fn slots(&self) -> &[u64] {
+        &self.slots
+    }
+
+    /// The schedule.
+    pub fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// What every step became, in order.
+    pub fn report(&self) -> &[StepReport] {
+        &self.report
+    }
+
+    /// What the program will allocate and what the caller binds; exact, and the same on every machine.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}

@@ -1,0 +1,92 @@
+//! Tensors in the arithmetic of the CPU reference: f64, or f32 to learn what f32 itself loses.
+
+use num_traits::Float;
+
+use super::Shape;
+
+/// The arithmetic a reference runs in. References are written once, generic over this.
+pub trait Real: Float + std::ops::AddAssign + std::iter::Sum + std::fmt::Debug + Send + Sync + 'static {
+    /// The nearest value of this arithmetic.
+    fn of(x: f64) -> Self;
+    /// The same value in f64.
+    fn get(self) -> f64;
+    /// The error function, which WGSL and `Float` lack.
+    fn erf(self) -> Self;
+}
+
+impl Real for f64 {
+    fn of(x: f64) -> Self {
+        x
+    }
+    fn get(self) -> f64 {
+        self
+    }
+    fn erf(self) -> Self {
+        libm::erf(self)
+    }
+}
+
+impl Real for f32 {
+    fn of(x: f64) -> Self {
+        x as f32
+    }
+    fn get(self) -> f64 {
+        self.into()
+    }
+    fn erf(self) -> Self {
+        libm::erff(self)
+    }
+}
+
+/// A row-major tensor of the CPU reference. Contracts fix which of the two kinds an op's argument is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array<R> {
+    shape: Shape,
+    reals: Vec<R>,
+    indices: Vec<i64>,
+}
+
+impl<R: Real> Array<R> {
+    /// A tensor of real numbers.
+    pub fn real(shape: impl Into<Shape>, reals: Vec<R>) -> Self {
+        Self { shape: shape.into(), reals, indices: Vec::new() }
+    }
+
+    /// A tensor of integers: lengths, ids.
+    pub fn index(shape: impl Into<Shape>, indices: Vec<i64>) -> Self {
+        Self { shape: shape.into(), reals: Vec::new(), indices }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The extents of the axes.
+    pub fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    /// The real elements; none when the tensor holds integers.
+    pub fn reals(&self) -> &[R] {
+        &self.reals
+    }
+
+    /// The integer elements; none when the tensor holds real numbers.
+    pub fn indices(&self) -> &[i64] {
+        &self.indices
+    }
+
+    /// The same elements under another shape of as many elements.
+    #[must_use]
+    pub fn reshaped(mut self, shape: Shape) -> Self {
+        self.shape = shape;
+        self
+    }
+
+    /// Applies `f` to every real element.
+    #[must_use]
+    pub fn map(&self, f: impl Fn(R) -> R) -> Self {
+        Self { shape: self.shape.clone(), reals: self.reals.iter().map(|&x| f(x)).collect(), indices: self.indices.clone() }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the ops: one module per row of the catalogue, under the same name.
+
+mod support;
