@@ -19,11 +19,18 @@ struct App {
     uncaptured: Arc<AtomicUsize>,
 }
 
+fn adapter() -> wgpu::Adapter {
+    foveate::gpu::adapters().into_iter().next().unwrap_or_else(|| {
+        panic!("{}", Context::headless(&AdapterRequest::Any).expect_err("there is no adapter"))
+    })
+}
+
 impl App {
     fn new() -> Self {
-        let adapter = foveate::gpu::adapters().into_iter().next().unwrap_or_else(|| {
-            panic!("{}", Context::headless(&AdapterRequest::Any).expect_err("there is no adapter"))
-        });
+        Self::on(&adapter())
+    }
+
+    fn on(adapter: &wgpu::Adapter) -> Self {
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             required_features: wgpu::Features::empty(),
             required_limits: wgpu::Limits::default(),
@@ -178,7 +185,8 @@ fn bindings_that_do_not_fit_are_refused() {
 
 #[test]
 fn bindings_of_another_program_or_device_are_refused() {
-    let (app, other) = (App::new(), App::new());
+    let adapter = adapter();
+    let (app, other) = (App::on(&adapter), App::on(&adapter));
     let (program, twin) = (scaling(&app.context, 64, 2.0), scaling(&app.context, 64, 2.0));
     let (x, y) = (app.storage(256), app.storage(256));
     let bindings =

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use foveate::gpu::reflect;
+use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Params, Shader, Tuning};
 use foveate::plan::Command;
 use foveate::{Plan, check};
 use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 
 /// Every distinct shader with parameters it is run with, and the variables a dispatch binds.
 fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
@@ -60,15 +60,15 @@ fn every_variant_fits_the_least_webgpu_device_and_its_host_description() {
 #[test]
 fn every_variant_translates_to_spirv_msl_and_hlsl() {
     for (shader, ..) in variants() {
-        let module = reflect(&shader).unwrap_or_else(|error| panic!("{error}")).module;
-        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP)
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{}: {error}\n{}", shader.label, listing(&shader)));
+        let Reflected { module, info, .. } = reflect(&shader).unwrap_or_else(|error| panic!("{error}"));
         assert!(!spirv(&module, &info).is_empty(), "{}: SPIR-V", shader.label);
         let msl = msl(&module, &info);
         assert!(msl.contains("kernel void"), "{}: MSL\n{msl}", shader.label);
-        let hlsl = hlsl(&module, &info);
-        assert!(hlsl.contains("numthreads"), "{}: HLSL\n{hlsl}", shader.label);
+        // DX12 has no subgroup barrier: a device there never reports what these variants are chosen by.
+        if shader.subgroup_size.is_none() {
+            let hlsl = hlsl(&module, &info);
+            assert!(hlsl.contains("numthreads"), "{}: HLSL\n{hlsl}", shader.label);
+        }
     }
 }
 

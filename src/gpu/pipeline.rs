@@ -58,7 +58,8 @@ impl Pipeline {
     }
 }
 
-fn check_limits(shader: &Shader, reflected: &Reflected, caps: &Caps) -> Result<()> {
+/// Refuses a workgroup larger than `caps` allows.
+pub(super) fn check_limits(shader: &Shader, reflected: &Reflected, caps: &Caps) -> Result<()> {
     let invocations: u32 = reflected.workgroup_size.iter().product();
     for (what, found, limit) in [
         ("invocations per workgroup", invocations, caps.max_invocations),

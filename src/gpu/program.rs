@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, check_limits};
 use super::session::Session;
-use super::{Context, ErrorScopes};
+use super::{Context, ErrorScopes, check_alive};
 use crate::plan::{BoundBuffer, Command, Location, Plan, Port, StepReport};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
@@ -58,9 +58,13 @@ impl Program {
                 .expecting(format!("{needed} as the plan was made for"))
                 .but_found(offered));
         }
+        let device = context.device();
+        check_alive(device, "program")?;
         let pipelines =
             plan.shaders().iter().map(|shader| context.pipeline(shader)).collect::<Result<Vec<_>>>()?;
-        let device = context.device();
+        for (shader, pipeline) in plan.shaders().iter().zip(&pipelines) {
+            check_limits(shader, &pipeline.reflected, plan.caps())?;
+        }
         let scopes = ErrorScopes::open(device);
         let slots = plan
             .slots()
@@ -134,6 +138,7 @@ impl Program {
     /// Every buffer needs `STORAGE` usage, [`crate::TensorDesc::buffer_bytes`] bytes from its offset on, and an offset
     /// aligned as the device demands. Values without elements need no buffer. Inputs may share buffers among themselves; a
     /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
+    /// A buffer of another device is refused; one of another `wgpu::Instance` makes wgpu itself panic.
     pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
         let ports = || self.plan.inputs().iter().chain(self.plan.outputs());
         for (i, (name, _)) in buffers.iter().enumerate() {
@@ -384,12 +389,15 @@ fn upload_params(context: &Context, plan: &Plan) -> (Option<wgpu::Buffer>, Vec<u
         })
         .collect();
     let buffer = (!bytes.is_empty()).then(|| {
-        use wgpu::util::DeviceExt;
-        context.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        let buffer = context.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("foveate params"),
-            contents: &bytes,
-            usage: wgpu::BufferUsages::UNIFORM,
-        })
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        // Lands before the next submission, whoever makes it; the contents never change.
+        context.queue().write_buffer(&buffer, 0, &bytes);
+        buffer
     });
     (buffer, offsets)
 }

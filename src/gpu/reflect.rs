@@ -21,6 +21,8 @@ pub struct ReflectedBinding {
 pub struct Reflected {
     /// The parsed module.
     pub module: naga::Module,
+    /// What validation found out about it; writers to other languages ask for it.
+    pub info: naga::valid::ModuleInfo,
     /// Storage variables, in order of `@binding`.
     pub storage: Vec<ReflectedBinding>,
     /// The `@binding` of the `params` uniform.
@@ -48,11 +50,11 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
-    validator.validate(&module).map_err(|error| {
+    let info = validator.validate(&module).map_err(|error| {
         let place = error.location(&rendered.wgsl).map(|location| location.line_number as usize);
         shader_error(shader, &rendered, place, &error.into_inner())
     })?;
-    describe(shader, module)
+    describe(shader, module, info)
 }
 
 fn shader_error(shader: &Shader, rendered: &Rendered, line: Option<usize>, error: &dyn std::error::Error) -> Error {
@@ -69,7 +71,7 @@ fn shader_error(shader: &Shader, rendered: &Rendered, line: Option<usize>, error
     Error::new(ErrorKind::Shader, "shader", shader.label).but_found(place + &text)
 }
 
-fn describe(shader: &Shader, module: naga::Module) -> Result<Reflected> {
+fn describe(shader: &Shader, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Reflected> {
     let refused = |argument: &str, expected: &str, found: String| {
         Error::new(ErrorKind::Shader, shader.label, argument).expecting(expected).but_found(found)
     };
@@ -107,7 +109,7 @@ fn describe(shader: &Shader, module: naga::Module) -> Result<Reflected> {
         return Err(refused("entry point", "one", module.entry_points.len().to_string()));
     };
     let workgroup_size = entry.workgroup_size;
-    Ok(Reflected { storage, params_index, params, workgroup_size, workgroup_bytes, module })
+    Ok(Reflected { storage, params_index, params, workgroup_size, workgroup_bytes, module, info })
 }
 
 impl Reflected {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::program::{Bindings, Program};
-use super::ErrorScopes;
+use super::{ErrorScopes, is_lost};
 use crate::graph::match_inputs;
 use crate::plan::Port;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -192,7 +192,7 @@ fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> 
     device
         .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
         .map(|_| ())
-        .map_err(|error| Error::new(ErrorKind::Device, "run", "wait").but_found(error))
+        .map_err(|error| failure(device, "run", "wait", &error))
 }
 
 /// Waits for the device and copies a mappable buffer out.
@@ -205,10 +205,15 @@ fn map(device: &wgpu::Device, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
     });
     let polled = device.poll(wgpu::PollType::wait_indefinitely());
     scopes.close("read", "map")?;
-    let failed = |what: &dyn std::fmt::Display| Error::new(ErrorKind::DeviceLost, "read", "map").but_found(what);
+    let failed = |error: &dyn std::fmt::Display| failure(device, "read", "map", error);
     polled.map_err(|error| failed(&error))?;
     receiver.recv().map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let bytes = buffer.get_mapped_range(..).map_err(|error| failed(&error))?.to_vec();
     buffer.unmap();
     Ok(bytes)
+}
+
+fn failure(device: &wgpu::Device, op: &'static str, argument: &str, error: &dyn std::fmt::Display) -> Error {
+    let kind = if is_lost(device) { ErrorKind::DeviceLost } else { ErrorKind::Device };
+    Error::new(kind, op, argument).but_found(error)
 }
