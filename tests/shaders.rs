@@ -12,30 +12,38 @@ use naga::valid::ModuleInfo;
 
 /// Every distinct shader with parameters it is run with, and the variables a dispatch binds.
 fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
-    let roomy = Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
-    let mut choices: Vec<Caps> = [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
-        .into_iter()
-        .map(|(adapter, subgroup_size)| Caps {
-            adapter,
-            subgroup_size,
-            tuning: Tuning::for_adapter(adapter, subgroup_size),
-            ..roomy.clone()
-        })
-        .collect();
+    let roomy =
+        Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
+    let mut choices: Vec<Caps> =
+        [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
+            .into_iter()
+            .map(|(adapter, subgroup_size)| Caps {
+                adapter,
+                subgroup_size,
+                tuning: Tuning::for_adapter(adapter, subgroup_size),
+                ..roomy.clone()
+            })
+            .collect();
     let mut classic = roomy;
     classic.tuning.matmul = MatmulKernel::Classic;
     choices.push(classic);
 
     let mut seen = HashSet::new();
     let mut variants = Vec::new();
-    for (caps, case) in choices.iter().flat_map(|caps| check::all_cases().into_iter().map(move |case| (caps, case))) {
+    for (caps, case) in
+        choices.iter().flat_map(|caps| check::all_cases().into_iter().map(move |case| (caps, case)))
+    {
         let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
         let plan = Plan::new(&problem.graph, caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
         for command in plan.commands() {
             if let Command::Dispatch { shader, params, buffers, .. } = command {
                 let shader = &plan.shaders()[*shader];
                 if seen.insert(shader.clone()) {
-                    variants.push((shader.clone(), params.clone(), buffers.iter().map(|buffer| buffer.name).collect()));
+                    variants.push((
+                        shader.clone(),
+                        params.clone(),
+                        buffers.iter().map(|buffer| buffer.name).collect(),
+                    ));
                 }
             }
         }
@@ -50,10 +58,18 @@ fn every_variant_fits_the_least_webgpu_device_and_its_host_description() {
         let reflected = reflect(&shader).unwrap_or_else(|error| panic!("{error}\n{}", listing(&shader)));
         reflected.check_params(shader.label, &params).unwrap_or_else(|error| panic!("{error}"));
         let declared: Vec<&str> = reflected.storage.iter().map(|binding| binding.name.as_str()).collect();
-        assert_eq!(declared, bound, "{}: a dispatch binds every variable in the order of its declaration", shader.label);
+        assert_eq!(
+            declared, bound,
+            "{}: a dispatch binds every variable in the order of its declaration",
+            shader.label
+        );
         assert!(bound.len() <= least.max_storage_buffers as usize, "{}: {bound:?}", shader.label);
         assert!(reflected.workgroup_bytes <= least.max_workgroup_bytes, "{}: workgroup memory", shader.label);
-        assert!(reflected.workgroup_size.iter().product::<u32>() <= least.max_invocations, "{}: lanes", shader.label);
+        assert!(
+            reflected.workgroup_size.iter().product::<u32>() <= least.max_invocations,
+            "{}: lanes",
+            shader.label
+        );
     }
 }
 
@@ -82,8 +98,11 @@ fn msl(module: &naga::Module, info: &ModuleInfo) -> String {
 }
 
 fn hlsl(module: &naga::Module, info: &ModuleInfo) -> String {
-    let options =
-        hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, fake_missing_bindings: true, ..Default::default() };
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
     let mut text = String::new();
     hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
         .write(module, info, None)

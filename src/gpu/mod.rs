@@ -66,7 +66,9 @@ fn is_lost(device: &wgpu::Device) -> bool {
 /// Refuses to go on with a device that is gone, where wgpu would let everything succeed without effect.
 fn check_alive(device: &wgpu::Device, op: &'static str) -> Result<(), Error> {
     if is_lost(device) {
-        return Err(Error::new(ErrorKind::DeviceLost, op, "device").expecting("a device").but_found("one that is lost"));
+        return Err(Error::new(ErrorKind::DeviceLost, op, "device")
+            .expecting("a device")
+            .but_found("one that is lost"));
     }
     Ok(())
 }

@@ -168,9 +168,9 @@ impl Program {
             .iter()
             .zip(&self.prepared)
             .map(|(command, (offset, fixed))| match command {
-                Command::Dispatch { shader, buffers, params, .. } if fixed.is_none() => {
-                    self.bind_group(*shader, buffers, *offset, params.bytes.len(), &inputs, &outputs).map(Some)
-                }
+                Command::Dispatch { shader, buffers, params, .. } if fixed.is_none() => self
+                    .bind_group(*shader, buffers, *offset, params.bytes.len(), &inputs, &outputs)
+                    .map(Some),
                 _ => Ok(None),
             })
             .collect::<Result<Vec<_>>>();
@@ -199,7 +199,9 @@ impl Program {
         }
         let alignment = u64::from(self.context.caps().storage_alignment);
         if !binding.offset.is_multiple_of(alignment) {
-            return Err(refused().expecting(format!("an offset divisible by {alignment}")).but_found(binding.offset));
+            return Err(refused()
+                .expecting(format!("an offset divisible by {alignment}"))
+                .but_found(binding.offset));
         }
         let mut usage = wgpu::BufferUsages::STORAGE;
         for command in self.plan.commands() {
@@ -222,7 +224,9 @@ impl Program {
             ports
                 .iter()
                 .zip(bound)
-                .filter_map(|(port, bound)| bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone())))
+                .filter_map(|(port, bound)| {
+                    bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone()))
+                })
                 .collect()
         };
         let written = named(self.plan.outputs(), outputs);
@@ -295,8 +299,9 @@ impl Program {
             Location::Input(i) => &inputs[i],
             Location::Output(i) => &outputs[i],
         };
-        let Bound { buffer, offset } =
-            bound.as_ref().unwrap_or_else(|| unreachable!("the planner places values without elements in slots"));
+        let Bound { buffer, offset } = bound
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("the planner places values without elements in slots"));
         (buffer, *offset)
     }
 
@@ -351,7 +356,9 @@ impl Program {
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass<'_>, index: usize, bindings: &Bindings) {
-        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else { return };
+        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else {
+            return;
+        };
         let group = self.prepared[index].1.as_ref().or(bindings.groups[index].as_ref());
         pass.set_pipeline(&self.pipelines[shader].pipeline);
         pass.set_bind_group(0, group, &[]);

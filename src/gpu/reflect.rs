@@ -57,7 +57,12 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     describe(shader, module, info)
 }
 
-fn shader_error(shader: &Shader, rendered: &Rendered, line: Option<usize>, error: &dyn std::error::Error) -> Error {
+fn shader_error(
+    shader: &Shader,
+    rendered: &Rendered,
+    line: Option<usize>,
+    error: &dyn std::error::Error,
+) -> Error {
     let place = line.map_or(String::new(), |line| {
         let (path, line) = rendered.locate(line);
         format!("{path}:{line}: ")
@@ -104,7 +109,8 @@ fn describe(shader: &Shader, module: naga::Module, info: naga::valid::ModuleInfo
         }
     }
     storage.sort_by_key(|binding| binding.index);
-    let (params_index, params) = params.ok_or_else(|| refused("params", "a uniform struct", "none".into()))?;
+    let (params_index, params) =
+        params.ok_or_else(|| refused("params", "a uniform struct", "none".into()))?;
     let [entry] = &module.entry_points[..] else {
         return Err(refused("entry point", "one", module.entry_points.len().to_string()));
     };
@@ -118,8 +124,11 @@ impl Reflected {
         let shown = |name: &str, offset: usize, size: usize| format!("{name} at {offset}, {size} bytes");
         let ours: Vec<String> =
             host.fields.iter().map(|&Field { name, offset, size }| shown(name, offset, size)).collect();
-        let theirs: Vec<String> =
-            self.params.iter().map(|(name, offset, size)| shown(name, *offset as usize, *size as usize)).collect();
+        let theirs: Vec<String> = self
+            .params
+            .iter()
+            .map(|(name, offset, size)| shown(name, *offset as usize, *size as usize))
+            .collect();
         if ours == theirs {
             return Ok(());
         }
@@ -130,9 +139,11 @@ impl Reflected {
 
     /// The `@binding` of the storage variable `name`.
     pub fn storage_index(&self, label: &'static str, name: &str) -> Result<u32> {
-        self.storage.iter().find(|binding| binding.name == name).map(|binding| binding.index).ok_or_else(|| {
-            let names: Vec<&str> = self.storage.iter().map(|binding| binding.name.as_str()).collect();
-            Error::new(ErrorKind::Shader, label, "binding").expecting(names.join(", ")).but_found(name)
-        })
+        self.storage.iter().find(|binding| binding.name == name).map(|binding| binding.index).ok_or_else(
+            || {
+                let names: Vec<&str> = self.storage.iter().map(|binding| binding.name.as_str()).collect();
+                Error::new(ErrorKind::Shader, label, "binding").expecting(names.join(", ")).but_found(name)
+            },
+        )
     }
 }

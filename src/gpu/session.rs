@@ -48,7 +48,11 @@ impl<'p> Session<'p> {
     }
 
     /// [`Session::new`] with `guard` bytes behind each buffer, which no kernel may touch.
-    pub(crate) fn with_guard(program: &'p Program, inputs: &[(&str, &HostTensor)], guard: u64) -> Result<Self> {
+    pub(crate) fn with_guard(
+        program: &'p Program,
+        inputs: &[(&str, &HostTensor)],
+        guard: u64,
+    ) -> Result<Self> {
         let plan = program.plan();
         let declared: Vec<(&str, &TensorDesc)> =
             plan.inputs().iter().map(|port| (port.name.as_str(), &port.desc)).collect();
@@ -82,8 +86,13 @@ impl<'p> Session<'p> {
         let (device, queue) = (context.device(), context.queue());
         let start = Instant::now();
         let scopes = ErrorScopes::open(device);
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-        self.program.encode_timed(&mut encoder, &self.bindings, self.timer.as_ref().map(|timer| &timer.queries))?;
+        let mut encoder =
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        self.program.encode_timed(
+            &mut encoder,
+            &self.bindings,
+            self.timer.as_ref().map(|timer| &timer.queries),
+        )?;
         if let Some(timer) = &self.timer {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
             encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);
@@ -126,7 +135,8 @@ impl<'p> Session<'p> {
         let (device, queue) = (context.device(), context.queue());
         let scopes = ErrorScopes::open(device);
         let staging = staging(device, bytes);
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        let mut encoder =
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
         queue.submit([encoder.finish()]);
         scopes.close("read", "copy")?;

@@ -2,11 +2,11 @@
 //! item, softcap, decoding, empty rows, extreme scores.
 
 use super::{Blocked, NAME, blocked, blocked_with_lse};
+use crate::Result;
 use crate::check::{Case, Problem};
 use crate::graph::Value;
 use crate::ops::attention::{Alignment, Mask};
 use crate::tensor::{DType, HostTensor};
-use crate::Result;
 
 /// `exp(x)` may be off by `3 + 2 |x|` units (WGSL, "Accuracy of Concrete Floating Point Expressions"), once above and once
 /// below the fraction bar; scores here differ by at most 10, and keys further from the maximum weigh less.
@@ -132,8 +132,10 @@ pub(crate) fn cases() -> Vec<Case> {
     for (query_time, key_time) in [(65, 97), (1, 3000)] {
         let setup = Setup::new(query_time, key_time);
         cases.push(
-            Case::new(NAME, format!("{}, no log-sum-exp", setup.label()), move |problem| setup.build(problem, false))
-                .builtin_ulps(EXP_ULPS),
+            Case::new(NAME, format!("{}, no log-sum-exp", setup.label()), move |problem| {
+                setup.build(problem, false)
+            })
+            .builtin_ulps(EXP_ULPS),
         );
     }
     cases
