@@ -36,6 +36,11 @@ fn visible(keys: vec4<i32>, first: i32, last: i32) -> vec4<bool> {
     return keys <= vec4(last);
 }
 
+// Where key and value rows lie, in rows.
+fn key_place(batch: u32, kv_head: u32, position: u32) -> u32 {
+    return (batch * params.key_time + position) * params.kv_heads + kv_head;
+}
+
 fn max_of(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }

@@ -23,10 +23,10 @@ pub(super) fn contract(op: &'static str, inputs: &[TensorDesc]) -> Result<Tensor
     Ok(inputs[0].clone())
 }
 
-/// One dispatch that writes `apply(x, argument)` for every element.
+/// One dispatch that writes `apply(x, argument)` for every element; `apply` holds the files that define it.
 pub(super) fn lower(
     label: &'static str,
-    apply: Source,
+    apply: &[Source],
     argument: f32,
     problem: &Problem,
     caps: &Caps,
@@ -35,7 +35,7 @@ pub(super) fn lower(
     let lanes = if output.elements() % 4 == 0 { 4 } else { 1 };
     let count = to_u32(label, "elements", output.elements())? / lanes;
     let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
-    let shader = Shader::new(label, [wgsl!("elementwise/unary.wgsl"), apply])
+    let shader = Shader::new(label, [&[wgsl!("elementwise/unary.wgsl")], apply].concat())
         .alias("InPack", input.dtype, lanes)
         .alias("OutPack", output.dtype, lanes)
         .alias("Lanes", crate::DType::F32, lanes)

@@ -41,6 +41,6 @@ impl Op for Cast {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, wgsl!("elementwise/cast/apply.wgsl"), 0.0, problem, caps)
+        unary::lower(NAME, &[wgsl!("elementwise/cast/apply.wgsl")], 0.0, problem, caps)
     }
 }

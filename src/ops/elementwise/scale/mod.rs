@@ -44,6 +44,6 @@ impl Op for Scale {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, wgsl!("elementwise/scale/apply.wgsl"), self.factor, problem, caps)
+        unary::lower(NAME, &[wgsl!("elementwise/scale/apply.wgsl")], self.factor, problem, caps)
     }
 }
