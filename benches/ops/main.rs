@@ -16,6 +16,7 @@ criterion_group!(
     softmax::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
+    elementwise::gelu::bench,
     elementwise::multiply::bench,
     elementwise::scale::bench,
     support::host,

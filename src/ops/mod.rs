@@ -9,7 +9,7 @@ mod matmul;
 mod reshape;
 mod softmax;
 
-pub use elementwise::{add, cast, multiply, scale};
+pub use elementwise::{add, cast, gelu, multiply, scale};
 pub use matmul::{Heads, Matmul, matmul};
 pub use reshape::reshape;
 pub use softmax::softmax;
@@ -49,6 +49,7 @@ pub const CATALOGUE: &[Entry] = &[
     ),
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
+    entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
     entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),

@@ -2,5 +2,6 @@
 
 pub(crate) mod add;
 pub(crate) mod cast;
+pub(crate) mod gelu;
 pub(crate) mod multiply;
 pub(crate) mod scale;

@@ -2,5 +2,6 @@
 
 mod add;
 mod cast;
+mod gelu;
 mod multiply;
 mod scale;
