@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Target;
 
-const EXIT_CODES: &str = "Exit codes: 0 when all is well, 1 when a result is wrong or the device failed, 2 when a flag, a \
-    file or the machine does not fit what was asked for.";
+const EXIT_CODES: &str = "\
+Exit codes: 0 when all is well; 1 when a result is wrong or the device failed; 2 when a flag, a file or
+the machine does not fit what was asked for.";
 
 /// Attention kernels for efficient Transformers on any GPU that wgpu reaches.
 #[derive(Debug, Parser)]
@@ -58,20 +59,19 @@ pub(crate) struct CheckArgs {
 
 /// Columns of the table, as `foveate bench --help` explains them.
 const COLUMNS: &str = "\
-Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and for the last queries at the
-row's own length. A row that fails shows FAILED, no timing, and the exit code is 1.
+Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and for the
+last queries at the row's own length. A row that fails shows FAILED and no timing, and the exit code is 1.
 
 Columns:
   GPU ms, wall ms   medians; GPU by the device's own timestamps, wall from recording until the device is done
-  IQR               distance between first and third quartile, in % of the median
-  GFLOP/s           only the work that the mask leaves: 2 flops for every channel of every score and of every weighted value
-  memory, working   MiB the plan binds and allocates, and the part of it that is neither input nor output; exact
-  off exact         largest distance from exact full attention on a sample of queries, and in brackets the same in % of the
-                    largest exact value; methods that hide keys are far off by design
-  x unfused         time of exact-unfused at this length over the row's
-
-Exit codes: 0 when all is well, 1 when a result is wrong or the device failed, 2 when a flag, a file or the machine does not
-fit what was asked for.";
+  IQR               first to third quartile, over the median
+  GFLOP/s           only the work that the mask leaves: 2 flops for every channel of every score and of every
+                    weighted value
+  memory, working   MiB that the plan binds and allocates, and the part that is neither input nor output; exact
+  off exact         largest distance from exact full attention on a sample of queries; methods that hide keys
+                    are far off by design
+  of max            the same over the largest exact value
+  x unfused         time of exact-unfused at this length over the row's";
 
 #[derive(Debug, Args)]
 #[command(after_help = COLUMNS)]

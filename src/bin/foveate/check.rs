@@ -64,7 +64,9 @@ fn selected(op: Option<&str>) -> Result<Vec<Case>> {
     let Some(op) = op else { return Ok(all_cases()) };
     let entry = CATALOGUE.iter().find(|entry| entry.name == op).ok_or_else(|| {
         let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
-        Error::new(ErrorKind::Argument, "check", "--op").expecting(names.join(", ")).but_found(format!("`{op}`"))
+        Error::new(ErrorKind::Argument, "check", "--op")
+            .expecting(names.join(", "))
+            .but_found(format!("`{op}`"))
     })?;
     Ok((entry.cases)())
 }
@@ -105,7 +107,8 @@ impl fmt::Display for CaseReport {
 
 impl Report {
     fn of(context: &Context, cases: Vec<CaseReport>) -> Self {
-        let count = |wanted: fn(&CaseOutcome) -> bool| cases.iter().filter(|case| wanted(&case.outcome)).count();
+        let count =
+            |wanted: fn(&CaseOutcome) -> bool| cases.iter().filter(|case| wanted(&case.outcome)).count();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             device: DeviceReport::of(context),

@@ -47,7 +47,10 @@ impl Device {
         }
         match adapter(flag) {
             Err(error) if flag == "auto" && error.kind() == ErrorKind::NoAdapter => {
-                eprintln!("device: the CPU reference, because there is no adapter; to get one, {}", advice(&error));
+                eprintln!(
+                    "device: the CPU reference, because there is no adapter; to get one, {}",
+                    advice(&error)
+                );
                 Ok(Self::Cpu)
             }
             opened => opened.map(Self::Gpu),

@@ -51,7 +51,9 @@ impl Activations {
         let (shape, query) = query?;
         let same_shape = |name: &str, (found, values): ([usize; 3], Vec<f32>)| {
             let expected = format!("{shape:?} as query has");
-            let error = || refused(ErrorKind::Shape, source, name).expecting(expected).but_found(format!("{found:?}"));
+            let error = || {
+                refused(ErrorKind::Shape, source, name).expecting(expected).but_found(format!("{found:?}"))
+            };
             if found == shape { Ok(values) } else { Err(error()) }
         };
         let values = [query, same_shape("key", key?)?, same_shape("value", value?)?];
@@ -74,7 +76,8 @@ impl Activations {
     /// The first `time` tokens, repeated from the start where there are fewer. Fails when a value is out of `dtype`'s range.
     pub(crate) fn inputs(&self, time: usize, dtype: DType) -> Result<Inputs> {
         let width = self.heads * self.channels;
-        let repeated = |values: &[f32]| -> Vec<f32> { values.iter().copied().cycle().take(time * width).collect() };
+        let repeated =
+            |values: &[f32]| -> Vec<f32> { values.iter().copied().cycle().take(time * width).collect() };
         let [query, key, value] = NAMES;
         let tensor = |name: &str, values: &[f32]| {
             let tensor = HostTensor::from_f32(dtype, self.desc(time, dtype).shape, &repeated(values))?;
@@ -100,7 +103,9 @@ fn tensor(source: &str, file: &SafeTensors<'_>, name: &str) -> Result<([usize; 3
         Dtype::F32 => DType::F32,
         Dtype::F16 => DType::F16,
         other => {
-            return Err(refused(ErrorKind::Dtype, source, name).expecting("F32 or F16").but_found(format!("{other:?}")));
+            return Err(refused(ErrorKind::Dtype, source, name)
+                .expecting("F32 or F16")
+                .but_found(format!("{other:?}")));
         }
     };
     let &[time, heads, channels] = view.shape() else {
@@ -151,7 +156,10 @@ pub(crate) fn rows_of(tensor: &HostTensor, rows: &[usize]) -> Result<HostTensor>
     let dims = tensor.shape().dims();
     let (heads, channels) = (dims[2], dims[3]);
     let bytes_per_row = heads * channels * tensor.dtype().size();
-    let bytes: Vec<u8> =
-        rows.iter().flat_map(|row| &tensor.bytes()[row * bytes_per_row..(row + 1) * bytes_per_row]).copied().collect();
+    let bytes: Vec<u8> = rows
+        .iter()
+        .flat_map(|row| &tensor.bytes()[row * bytes_per_row..(row + 1) * bytes_per_row])
+        .copied()
+        .collect();
     HostTensor::from_bytes(&TensorDesc::new(tensor.dtype(), [1, rows.len(), heads, channels]), &bytes)
 }

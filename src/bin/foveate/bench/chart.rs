@@ -45,10 +45,7 @@ fn draw_on<'a>(
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(72)
-        .build_cartesian_2d(
-            (lengths.0..lengths.1).log_scale().base(2.0),
-            (times.0..times.1).log_scale(),
-        )?;
+        .build_cartesian_2d((lengths.0..lengths.1).log_scale().base(2.0), (times.0..times.1).log_scale())?;
     chart
         .configure_mesh()
         .x_desc("tokens")

@@ -36,7 +36,11 @@ pub(super) fn planned_runs(repeats: Option<u32>, one: Duration) -> u32 {
 }
 
 /// Times `run`, which has been run before: what is made on first use must not count. `one` is how long it took then.
-pub(super) fn times(repeats: Option<u32>, one: Duration, mut run: impl FnMut() -> Result<Timing>) -> Result<Times> {
+pub(super) fn times(
+    repeats: Option<u32>,
+    one: Duration,
+    mut run: impl FnMut() -> Result<Timing>,
+) -> Result<Times> {
     let runs = planned_runs(repeats, one);
     let timings = (0..runs).map(|_| run()).collect::<Result<Vec<_>>>()?;
     let gpu: Option<Vec<Duration>> = timings.iter().map(|timing| timing.gpu).collect();

@@ -76,7 +76,8 @@ fn exact_unfused(graph: &mut Graph, [q, k, v]: Qkv) -> Result<Value> {
 
 /// The methods of `names` in the table's order, or all when there are none.
 pub(crate) fn select(names: &[String]) -> Result<Vec<&'static Method>> {
-    if let Some(unknown) = names.iter().find(|name| METHODS.iter().all(|method| method.name != name.as_str())) {
+    if let Some(unknown) = names.iter().find(|name| METHODS.iter().all(|method| method.name != name.as_str()))
+    {
         let known: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
         return Err(Error::new(ErrorKind::Argument, "bench", "--methods")
             .expecting(known.join(", "))

@@ -28,9 +28,9 @@ use row::{Prepared, Workbench};
 use schedule::{Schedule, Spent};
 use verify::Failure;
 
-/// The shortest length of a run that chooses its own; the reference is a thousand times slower than a kernel.
+/// The shortest length of a run that chooses its own, on adapters and on the CPU reference.
 const FIRST_LENGTH: usize = 512;
-const FIRST_CPU_LENGTH: usize = 64;
+const FIRST_CPU_LENGTH: usize = 128;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
@@ -78,7 +78,9 @@ fn budget(seconds: f64) -> Result<Duration> {
 
 fn dtype(name: &str) -> Result<DType> {
     name.parse().ok().filter(|dtype: &DType| dtype.is_float()).ok_or_else(|| {
-        Error::new(ErrorKind::Dtype, "bench", "--dtype").expecting("f32 or f16").but_found(format!("`{name}`"))
+        Error::new(ErrorKind::Dtype, "bench", "--dtype")
+            .expecting("f32 or f16")
+            .but_found(format!("`{name}`"))
     })
 }
 
@@ -183,7 +185,9 @@ impl<'a> Outputs<'a> {
                 .expecting("at most one of them on stdout")
                 .but_found("`-` for both"));
         }
-        let open = |flag, target: &Option<Target>| target.as_ref().map(|target| Sink::open(flag, target)).transpose();
+        let open = |flag, target: &Option<Target>| {
+            target.as_ref().map(|target| Sink::open(flag, target)).transpose()
+        };
         if let Some(path) = &args.plot {
             Sink::open("--plot", &Target::File(path.clone()))?;
         }

@@ -54,9 +54,13 @@ pub(super) struct Row {
 pub(super) enum Outcome {
     Measured(Measurement),
     /// It gave a wrong result, so it was not timed.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     /// It exceeds what the device offers.
-    NotRun { reason: String },
+    NotRun {
+        reason: String,
+    },
 }
 
 impl Row {
@@ -76,7 +80,17 @@ const MIB: f64 = (1 << 20) as f64;
 const ABSENT: &str = "-";
 
 const HEADER: [&str; 11] = [
-    "method", "length", "GPU ms", "wall ms", "IQR", "GFLOP/s", "memory", "working", "off exact", "(relative)", "x unfused",
+    "method",
+    "length",
+    "GPU ms",
+    "wall ms",
+    "IQR",
+    "GFLOP/s",
+    "memory",
+    "working",
+    "off exact",
+    "of max",
+    "x unfused",
 ];
 
 impl Report {
@@ -112,8 +126,12 @@ impl Report {
         for row in &self.rows {
             match &row.outcome {
                 Outcome::Measured(_) => {}
-                Outcome::Failed { reason } => text += &format!("{} at {} FAILED: {reason}\n", row.method, row.length),
-                Outcome::NotRun { reason } => text += &format!("{} at {} not run: {reason}\n", row.method, row.length),
+                Outcome::Failed { reason } => {
+                    text += &format!("{} at {} FAILED: {reason}\n", row.method, row.length)
+                }
+                Outcome::NotRun { reason } => {
+                    text += &format!("{} at {} not run: {reason}\n", row.method, row.length)
+                }
             }
         }
         text
@@ -133,7 +151,8 @@ impl Report {
 
     /// One line per row, numbers unrounded, times in milliseconds, sizes in bytes.
     pub(super) fn csv(&self) -> Result<String> {
-        let refused = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Io, "output", "csv").but_found(error);
+        let refused =
+            |error: &dyn std::fmt::Display| Error::new(ErrorKind::Io, "output", "csv").but_found(error);
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(CSV_HEADER).map_err(|error| refused(&error))?;
         for row in &self.rows {
@@ -227,7 +246,7 @@ impl Measurement {
             memory.map_or(ABSENT.into(), |memory| mib(memory.total_bytes)),
             memory.map_or(ABSENT.into(), |memory| mib(memory.working_bytes)),
             format!("{:.1e}", off_exact.max_abs),
-            format!("({:.1e})", off_exact.relative),
+            format!("{:.1e}", off_exact.relative),
             times_unfused.map_or(ABSENT.into(), |times| format!("{times:.2}")),
         ]
     }
@@ -242,9 +261,13 @@ impl Measurement {
         let mut fields = quartiles(self.times.gpu_ms).to_vec();
         fields.extend(quartiles(Some(self.times.wall_ms)));
         fields.extend([self.times.runs.to_string(), self.first_call_ms.to_string(), self.gflops.to_string()]);
-        let bytes = self.memory.map(|memory| [memory.total_bytes, memory.working_bytes].map(|bytes| bytes.to_string()));
+        let bytes = self
+            .memory
+            .map(|memory| [memory.total_bytes, memory.working_bytes].map(|bytes| bytes.to_string()));
         fields.extend(bytes.unwrap_or_default());
-        fields.extend([self.error_of_budget, self.off_exact.max_abs, self.off_exact.relative].map(|x| x.to_string()));
+        fields.extend(
+            [self.error_of_budget, self.off_exact.max_abs, self.off_exact.relative].map(|x| x.to_string()),
+        );
         fields.push(self.times_unfused.map(|times| times.to_string()).unwrap_or_default());
         fields
     }

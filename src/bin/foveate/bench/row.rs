@@ -182,7 +182,9 @@ impl<'a> Workbench<'a> {
     /// Verifies and times `prepared` on `subject`.
     pub(super) fn measure(&mut self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
         match (self.device, &prepared.plan) {
-            (Device::Gpu(context), Some(plan)) => self.measure_on_gpu(context, prepared.method, plan, subject),
+            (Device::Gpu(context), Some(plan)) => {
+                self.measure_on_gpu(context, prepared.method, plan, subject)
+            }
             _ => self.measure_on_cpu(prepared, subject),
         }
     }
@@ -204,7 +206,8 @@ impl<'a> Workbench<'a> {
 
         let prefix = self.verify_prefix(context, method)?;
         let last = subject.last();
-        let expected = Expected::of(&case(method, subject.inputs.with_queries(&last)?), context, context.caps())?;
+        let expected =
+            Expected::of(&case(method, subject.inputs.with_queries(&last)?), context, context.caps())?;
         let rows = expected.compare(&rows_of(&output, &last)?)?;
 
         let warm = session.run()?;
@@ -236,7 +239,9 @@ impl<'a> Workbench<'a> {
         let last = subject.last();
         let few = subject.inputs.with_queries(&last)?;
         if reference(&graph(method.build, &few.descs())?, &few)? != rows_of(&output, &last)? {
-            return Err(Failure::Wrong("the last queries alone give other rows than all queries together".into()));
+            return Err(Failure::Wrong(
+                "the last queries alone give other rows than all queries together".into(),
+            ));
         }
         let times = measure::times(self.repeats, first.wall, || {
             measure::on_host(|| reference(full, &subject.inputs)).map(|(_, timing)| timing)

@@ -62,7 +62,10 @@ fn choose(case: &Case, caps: &Caps) -> Result<(DType, Chosen)> {
     let plan = match Plan::new(&problem.graph, caps) {
         Ok(plan) => plan,
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Limit) => {
-            return Ok((dtype, Chosen { tier: "unsupported", kernel: "none".into(), reason: error.to_string() }));
+            return Ok((
+                dtype,
+                Chosen { tier: "unsupported", kernel: "none".into(), reason: error.to_string() },
+            ));
         }
         Err(error) => return Err(error),
     };

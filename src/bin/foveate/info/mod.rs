@@ -99,7 +99,9 @@ impl Features {
         let cooperative_matrices = caps
             .cooperative
             .iter()
-            .map(|shape| format!("{}x{}x{} {} into {}", shape.m, shape.n, shape.k, shape.operand, shape.result))
+            .map(|shape| {
+                format!("{}x{}x{} {} into {}", shape.m, shape.n, shape.k, shape.operand, shape.result)
+            })
             .collect();
         Self { f16: caps.f16, timestamps: caps.timestamps, subgroups, cooperative_matrices }
     }
