@@ -1,18 +1,146 @@
-//! placeholder
-mod error;
+//! A GPU compute backend for efficient Transformers: attention kernels in WGSL on `wgpu`, inside your own app or headless.
+//!
+//! # The straight line
+//!
+//! ```text
+//! ops::attention::blocked(&mut graph, q, k, v, &spec)?   appends one checked step to a graph
+//! Plan::new(&graph, &caps)?                               dispatches, buffers, memory: plain data, no GPU
+//! gpu::Program::new(&context, &plan)?                     all creation: pipelines, buffers, uniforms
+//! program.bind(&buffers)?                                 your buffers, checked; bind groups
+//! program.encode(&mut encoder, &bindings)?                records; you submit
+//! program.run(&inputs)?                                   headless: encode, submit, wait, read back
+//! cpu::run(&graph, &inputs)?                              the same graph through the references, in f64
+//! ```
+//!
+//! A graph holds ops between named inputs and outputs; every shape is checked when a step is appended. A plan is made for the
+//! capabilities of a device ([`Caps`]) and is the same on every machine; it knows its memory ([`Plan::memory`]) and which
+//! kernel each step got and why ([`Plan::report`]). A program is a plan with everything it needs on one device.
+//!
+//! # In your app
+//!
+//! Your device, your encoder, your buffers; nothing is submitted or waited for, and no error reaches your handler.
+//!
+//! ```
+//! use foveate::gpu::{Context, Program};
+//! use foveate::ops::{self, attention::{Blocked, Mask, blocked}};
+//! use foveate::{Graph, Plan, TensorDesc, wgpu};
+//! # use wgpu::util::DeviceExt;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let adapter = foveate::gpu::adapters().into_iter().next().ok_or("no adapter")?;
+//! # let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))?;
+//! # let floats: Vec<f32> = (0..128 * 4 * 64).map(|i| (i % 7) as f32 / 7.0).collect();
+//! # let buffer = |floats: &[f32]| device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+//! #     label: None,
+//! #     contents: bytemuck::cast_slice(floats),
+//! #     usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+//! # });
+//! # let (query, key, value) = (buffer(&floats), buffer(&floats), buffer(&floats));
+//! # let (attended, doubled) = (buffer(&floats), buffer(&floats));
+//! // Your adapter, device and queue, with whatever limits and features you requested.
+//! let context = Context::from_device(
+//!     &device,
+//!     &queue,
+//!     adapter.get_info(),
+//!     &adapter.cooperative_matrix_properties(),
+//! );
+//!
+//! // Causal attention of 128 tokens, 4 heads of 64 channels, ..
+//! let mut graph = Graph::new();
+//! let desc = TensorDesc::f32([1, 128, 4, 64]);
+//! let q = graph.input("query", desc.clone())?;
+//! let k = graph.input("key", desc.clone())?;
+//! let v = graph.input("value", desc.clone())?;
+//! let out = blocked(&mut graph, q, k, v, &Blocked::new().mask(Mask::causal()))?;
+//! graph.output("out", out)?;
+//! let attention = Program::new(&context, &Plan::new(&graph, context.caps())?)?;
+//!
+//! // .. and a second program on its result.
+//! let mut graph = Graph::new();
+//! let x = graph.input("x", desc)?;
+//! let y = ops::scale(&mut graph, x, 2.0)?;
+//! graph.output("y", y)?;
+//! let doubling = Program::new(&context, &Plan::new(&graph, context.caps())?)?;
+//!
+//! // Once: bind your buffers.
+//! let attend = attention.bind(&[
+//!     ("query", query.as_entire_buffer_binding()),
+//!     ("key", key.as_entire_buffer_binding()),
+//!     ("value", value.as_entire_buffer_binding()),
+//!     ("out", attended.as_entire_buffer_binding()),
+//! ])?;
+//! let double = doubling.bind(&[
+//!     ("x", attended.as_entire_buffer_binding()),
+//!     ("y", doubled.as_entire_buffer_binding()),
+//! ])?;
+//!
+//! // Every frame: record both into your encoder, among your own passes, and submit when you like.
+//! let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+//! attention.encode(&mut encoder, &attend)?;
+//! doubling.encode(&mut encoder, &double)?;
+//! queue.submit([encoder.finish()]);
+//! # let read = |buffer: &wgpu::Buffer| -> Result<Vec<f32>, Box<dyn std::error::Error>> {
+//! #     let staging = device.create_buffer(&wgpu::BufferDescriptor {
+//! #         label: None,
+//! #         size: buffer.size(),
+//! #         usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+//! #         mapped_at_creation: false,
+//! #     });
+//! #     let mut encoder = device.create_command_encoder(&Default::default());
+//! #     encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, None);
+//! #     queue.submit([encoder.finish()]);
+//! #     staging.map_async(wgpu::MapMode::Read, .., |result| result.expect("the buffer maps"));
+//! #     device.poll(wgpu::PollType::wait_indefinitely())?;
+//! #     let floats = bytemuck::pod_collect_to_vec(&staging.get_mapped_range(..)?);
+//! #     Ok(floats)
+//! # };
+//! # let (once, twice) = (read(&attended)?, read(&doubled)?);
+//! # assert_eq!(once[..64], floats[..64], "the first token sees only itself");
+//! # assert!(once.iter().zip(&twice).all(|(x, y)| 2.0 * x == *y));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The rooms, in reading order
+//!
+//! | room | what it is |
+//! |---|---|
+//! | `tensor` | what a value is: shape, element type, descriptor, host storage |
+//! | `graph` | the recording: [`Graph`], [`Value`], [`Step`], and the trait [`Op`], which steps hold |
+//! | [`kernel`] | what a GPU is asked to do, as plain data: shaders, dispatches, [`Caps`] and the tuning table |
+//! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
+//! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
+//! | [`gpu`] | the only room that names wgpu: devices, shaders, pipelines, programs, reading back |
+//! | [`cpu`] | walks a graph through the references |
+//! | `check` | conformance: every op's cases on any device (feature `check`) |
+//! | `bin/foveate` | the command line (feature `cli`) |
+//!
+//! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports go down this list's
+//! dependencies only: `gpu -> plan -> graph -> kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, ops`.
+//!
+//! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder
+//! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about
+//! the table say what is missing.
+//!
+//! # Errors
+//!
+//! One [`Error`] with an [`ErrorKind`]: op, argument, what was expected, what was found. Nothing a caller passes makes the
+//! library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
+
+#[cfg(feature = "check")]
+pub mod check;
 pub mod cpu;
+mod error;
 pub mod gpu;
 mod graph;
 pub mod kernel;
 pub mod ops;
 pub mod plan;
 mod tensor;
-#[cfg(feature = "check")]
-pub mod check;
 
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Op, Problem, Step, Value};
 pub use kernel::{AdapterKind, Caps};
 pub use plan::Plan;
 pub use tensor::{Array, DType, HostData, HostTensor, MAX_RANK, Real, Shape, TensorDesc};
+/// The wgpu this crate was built with: its types appear in [`gpu`].
 pub use wgpu;

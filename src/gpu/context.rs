@@ -13,6 +13,9 @@ const NO_ADAPTER_ADVICE: &str = "install a Vulkan driver: the graphics card's ow
     (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers libvulkan1`; Fedora: `dnf install mesa-vulkan-drivers`; \
     Arch: `pacman -S vulkan-swrast`)";
 
+/// What shaders that use subgroups need.
+const SUBGROUPS: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SUBGROUP_BARRIER);
+
 /// Which adapter a headless context should take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdapterRequest {
@@ -88,7 +91,7 @@ impl Context {
 
     /// A device of our own on `adapter`, with its full limits and the optional features our kernels use.
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted = wgpu::Features::SHADER_F16 | SUBGROUPS | wgpu::Features::TIMESTAMP_QUERY;
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & wanted,
@@ -108,7 +111,7 @@ impl Context {
         info: wgpu::AdapterInfo,
         cooperative: &[wgpu::CooperativeMatrixProperties],
     ) -> Self {
-        let caps = caps(&device.limits(), device.features(), kind_of(info.device_type), cooperative);
+        let caps = caps(&device.limits(), device.features(), &info, cooperative);
         Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
@@ -177,11 +180,15 @@ fn no_adapter(request: &AdapterRequest, adapters: &[wgpu::Adapter]) -> Error {
 fn caps(
     limits: &wgpu::Limits,
     features: wgpu::Features,
-    adapter: AdapterKind,
+    info: &wgpu::AdapterInfo,
     cooperative: &[wgpu::CooperativeMatrixProperties],
 ) -> Caps {
+    let adapter = kind_of(info.device_type);
+    let fixed = info.subgroup_min_size == info.subgroup_max_size && features.contains(SUBGROUPS);
+    let subgroup_size = fixed.then_some(info.subgroup_min_size);
     Caps {
         adapter,
+        subgroup_size,
         f16: features.contains(wgpu::Features::SHADER_F16),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -193,7 +200,7 @@ fn caps(
         storage_alignment: limits.min_storage_buffer_offset_alignment,
         uniform_alignment: limits.min_uniform_buffer_offset_alignment,
         cooperative: cooperative.iter().filter_map(cooperative_shape).collect(),
-        tuning: Tuning::for_adapter(adapter),
+        tuning: Tuning::for_adapter(adapter, subgroup_size),
     }
 }
 

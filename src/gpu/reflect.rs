@@ -40,12 +40,15 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
         let place = error.location(&rendered.wgsl).map(|location| location.line_number as usize);
         shader_error(shader, &rendered, place, &error)
     })?;
-    let capabilities = if shader.uses_f16() {
-        naga::valid::Capabilities::SHADER_FLOAT16
-    } else {
-        naga::valid::Capabilities::empty()
-    };
-    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities).validate(&module).map_err(|error| {
+    // `unpack2x16float` is core WGSL; naga counts it as a capability.
+    let mut capabilities = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(naga::valid::Capabilities::SHADER_FLOAT16, shader.uses_f16());
+    let subgroups = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SUBGROUP_BARRIER;
+    capabilities.set(subgroups, shader.subgroup_size.is_some());
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
+    validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    validator.validate(&module).map_err(|error| {
         let place = error.location(&rendered.wgsl).map(|location| location.line_number as usize);
         shader_error(shader, &rendered, place, &error.into_inner())
     })?;

@@ -55,6 +55,8 @@ pub struct Caps {
     pub adapter: AdapterKind,
     /// Whether shaders may store and compute f16.
     pub f16: bool,
+    /// Invocations of a subgroup, where shaders may use subgroup operations and barriers and the size does not vary.
+    pub subgroup_size: Option<u32>,
     /// Whether GPU timestamps can be taken around compute passes.
     pub timestamps: bool,
     /// Storage buffers one shader may use.
@@ -85,6 +87,7 @@ impl Caps {
         Self {
             adapter: AdapterKind::Other,
             f16: false,
+            subgroup_size: None,
             timestamps: false,
             max_storage_buffers: 8,
             max_workgroup_bytes: 16_384,
@@ -95,7 +98,7 @@ impl Caps {
             storage_alignment: 256,
             uniform_alignment: 256,
             cooperative: Vec::new(),
-            tuning: Tuning::for_adapter(AdapterKind::Other),
+            tuning: Tuning::for_adapter(AdapterKind::Other, None),
         }
     }
 

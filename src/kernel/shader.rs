@@ -62,6 +62,8 @@ pub struct Shader {
     pub aliases: Vec<(&'static str, &'static str)>,
     /// Constants the files leave open.
     pub constants: Vec<(&'static str, Constant)>,
+    /// The subgroup size it is written for, if it uses subgroup operations.
+    pub subgroup_size: Option<u32>,
 }
 
 /// A shader's text, with a table from its lines to the files they came from.
@@ -75,7 +77,7 @@ pub struct Rendered {
 impl Shader {
     /// A variant of the kernel `label` made of `sources`.
     pub fn new(label: &'static str, sources: impl Into<Vec<Source>>) -> Self {
-        Self { label, sources: sources.into(), aliases: Vec::new(), constants: Vec::new() }
+        Self { label, sources: sources.into(), aliases: Vec::new(), constants: Vec::new(), subgroup_size: None }
     }
 
     /// Fixes the type `name` to `dtype`, in vectors of `lanes` (1 or 4).
@@ -96,6 +98,12 @@ impl Shader {
     pub fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
         self.constants.push((name, value.into()));
         self
+    }
+
+    /// States that the files use subgroup operations and rely on subgroups of exactly `size` invocations.
+    #[must_use]
+    pub fn subgroups_of(self, size: u32) -> Self {
+        Self { subgroup_size: Some(size), ..self }
     }
 
     /// Whether the shader needs a device with f16.

@@ -14,6 +14,8 @@ pub enum MatmulKernel {
         row_blocks: u32,
         /// Groups of four columns per invocation.
         col_vecs: u32,
+        /// Whether the invocations of a subgroup of eight read `a` once and pass it round.
+        shared_reads: bool,
     },
     /// Tile staged through workgroup memory, accumulators in named registers.
     Staged,
@@ -22,13 +24,22 @@ pub enum MatmulKernel {
     Classic,
 }
 
-/// How blocked attention is tiled.
+/// How blocked attention is tiled: a workgroup owns `rows * row_groups` query rows and walks over the keys
+/// `4 * key_vectors * lanes` at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttentionTile {
-    /// Invocations of a workgroup along keys and channels.
+    /// Invocations along keys, and along channels of the output.
     pub lanes: u32,
-    /// Invocations of a workgroup along query rows.
+    /// Invocations along query rows.
     pub row_groups: u32,
+    /// Query rows of an invocation, where there are that many.
+    pub rows: u32,
+    /// Groups of four keys of an invocation.
+    pub key_vectors: u32,
+    /// Whether a workgroup is one subgroup and may wait for itself as such.
+    pub subgroup_exchange: bool,
+    /// Workgroups that keep the device busy: below that, the keys of each row are split over several.
+    pub busy_workgroups: u32,
 }
 
 /// Kernel shapes in force. [`Tuning::for_adapter`] is the table; set fields to try others.
@@ -42,18 +53,33 @@ pub struct Tuning {
     pub streaming_lanes: u32,
 }
 
+const CPU_ATTENTION: AttentionTile =
+    AttentionTile { lanes: 8, row_groups: 1, rows: 16, key_vectors: 2, subgroup_exchange: false, busy_workgroups: 8 };
+
 impl Tuning {
-    /// The table's row for a kind of adapter.
-    pub const fn for_adapter(kind: AdapterKind) -> Self {
-        match kind {
-            AdapterKind::Cpu => Self {
-                matmul: MatmulKernel::Direct { row_blocks: 4, col_vecs: 1 },
-                attention: AttentionTile { lanes: 8, row_groups: 1 },
+    /// The table's row for a kind of adapter, and for the size of its subgroups where that is fixed.
+    pub const fn for_adapter(kind: AdapterKind, subgroup_size: Option<u32>) -> Self {
+        match (kind, subgroup_size) {
+            (AdapterKind::Cpu, Some(8)) => Self {
+                matmul: MatmulKernel::Direct { row_blocks: 8, col_vecs: 1, shared_reads: true },
+                attention: AttentionTile { subgroup_exchange: true, ..CPU_ATTENTION },
+                streaming_lanes: 8,
+            },
+            (AdapterKind::Cpu, _) => Self {
+                matmul: MatmulKernel::Direct { row_blocks: 4, col_vecs: 2, shared_reads: false },
+                attention: CPU_ATTENTION,
                 streaming_lanes: 8,
             },
             _ => Self {
                 matmul: MatmulKernel::Staged,
-                attention: AttentionTile { lanes: 8, row_groups: 8 },
+                attention: AttentionTile {
+                    lanes: 16,
+                    row_groups: 8,
+                    rows: 4,
+                    key_vectors: 1,
+                    subgroup_exchange: false,
+                    busy_workgroups: 256,
+                },
                 streaming_lanes: 64,
             },
         }

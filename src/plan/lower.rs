@@ -210,6 +210,11 @@ fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
             .expecting("a device with f16 (wgpu's SHADER_F16)")
             .but_found(format!("a {} without it", caps.adapter.name())));
     }
+    if let Some(size) = dispatch.shader.subgroup_size.filter(|_| dispatch.shader.subgroup_size != caps.subgroup_size) {
+        return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
+            .expecting(format!("a device with subgroups of {size} (wgpu's SUBGROUP)"))
+            .but_found(caps.subgroup_size.map_or("none of fixed size".to_owned(), |size| format!("subgroups of {size}"))));
+    }
     if dispatch.bindings.len() > caps.max_storage_buffers as usize {
         return Err(Error::new(ErrorKind::Limit, step.op_name(), label)
             .expecting(format!("at most {} storage buffers", caps.max_storage_buffers))

@@ -103,10 +103,13 @@ impl TensorDesc {
         (self.elements() as u64).saturating_mul(self.dtype.size() as u64)
     }
 
-    /// Bytes of a buffer that holds the value: a whole number of 4-byte words, and never empty, because neither
-    /// odd sizes nor empty ranges can be bound to a shader.
+    /// Bytes of a buffer that holds the value: a whole number of 4-byte words, as bindings must be. A value without
+    /// elements still takes one vector, because a binding must hold at least one element of what the shader declares.
     pub fn buffer_bytes(&self) -> u64 {
-        self.bytes().max(4).checked_next_multiple_of(4).unwrap_or(u64::MAX)
+        match self.bytes() {
+            0 => 16,
+            bytes => bytes.checked_next_multiple_of(4).unwrap_or(u64::MAX),
+        }
     }
 
     /// Refuses a rank over [`MAX_RANK`].

@@ -1,3 +1,8 @@
 //! Tests of the ops: one module per row of the catalogue, under the same name.
 
+mod attention;
+mod elementwise;
+mod matmul;
+mod reshape;
+mod softmax;
 mod support;

@@ -1,0 +1,3 @@
+//! Attention variants.
+
+pub(crate) mod blocked;

@@ -1,0 +1,23 @@
+//! Benchmarks of the ops: one module per row of the catalogue, under the same name. `cargo bench`, or
+//! `cargo bench -- matmul` for one. `benches/README.md` says how to read them.
+
+mod attention;
+mod elementwise;
+mod matmul;
+mod softmax;
+mod support;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(
+    benches,
+    matmul::bench,
+    attention::blocked::bench,
+    softmax::bench,
+    elementwise::add::bench,
+    elementwise::cast::bench,
+    elementwise::multiply::bench,
+    elementwise::scale::bench,
+    support::host,
+);
+criterion_main!(benches);

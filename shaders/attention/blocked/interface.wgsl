@@ -1,0 +1,54 @@
+// Blocked softmax attention, forward: parameters and the arithmetic of one score. The kernel is forward.wgsl.j2.
+struct Params {
+    batch: u32,
+    query_time: u32,
+    key_time: u32,
+    heads: u32,
+    kv_heads: u32,
+    scale: f32,
+    softcap: f32,
+    band_left: i32,   // unlimited is 1 << 29, as are the longest lengths, so that sums of three fit an i32
+    band_right: i32,
+    shift: i32,       // key position aligned with query 0
+    splits: u32,
+    split_len: u32,
+    count: u32,       // workgroups with work
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+const HIDDEN: f32 = -1e30;
+const LOG2_E: f32 = 1.4426950408889634;
+
+// In units of log2, so that exp2 and no further product follows.
+fn score(product: vec4<f32>) -> vec4<f32> {
+    if SOFTCAP {
+        // tanh is 1 beyond 10 in f32; some drivers overflow there.
+        return tanh(clamp(product * (params.scale / params.softcap), vec4(-10.0), vec4(10.0))) * (params.softcap * LOG2_E);
+    }
+    return product * (params.scale * LOG2_E);
+}
+
+fn visible(keys: vec4<i32>, first: i32, last: i32) -> vec4<bool> {
+    if BAND {
+        return (keys >= vec4(first)) & (keys <= vec4(last));
+    }
+    return keys <= vec4(last);
+}
+
+fn max_of(x: vec4<f32>) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+fn sum_of(x: vec4<f32>) -> f32 {
+    return (x.x + x.y) + (x.z + x.w);
+}
+
+// Whether a tile of keys that ends before `end` has keys that some row must not see.
+fn hides_some(start: i32, first_query: i32, last_query: i32) -> bool {
+    if BAND {
+        return start < last_query + params.shift - params.band_left
+            || start + i32(TILE_K) - 1 > first_query + params.shift + params.band_right;
+    }
+    return false;
+}

@@ -1,0 +1,13 @@
+// Query and key rows whose HEAD_SIZE is a multiple of 4.
+@group(0) @binding(1) var<storage, read> query: array<KeyPack>;
+@group(0) @binding(2) var<storage, read> key: array<KeyPack>;
+
+const KEY_STRIDE: u32 = HEAD_SIZE / 4u;
+
+fn load_query(row: u32, pack: u32) -> vec4<f32> {
+    return vec4<f32>(query[row + pack]);
+}
+
+fn load_key(row: u32, pack: u32) -> vec4<f32> {
+    return vec4<f32>(key[row + pack]);
+}

@@ -1,0 +1,108 @@
+//! Tests about the table of ops: each row has everything an op needs, under the same name, and nothing lies around unused.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Tuning};
+use foveate::ops::CATALOGUE;
+use foveate::{Plan, check};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Ops that run nothing on a device, and so have no shader.
+const VIEWS: &[&str] = &["reshape"];
+
+#[test]
+fn names_are_unique_and_sorted() {
+    let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
+    let sorted: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(names, sorted.into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_row_has_a_folder_shaders_cases_tests_and_a_bench() {
+    for entry in CATALOGUE {
+        let name = entry.name;
+        assert!(root().join("src/ops").join(name).join("mod.rs").is_file(), "{name} has no folder");
+        assert!(root().join("tests/ops").join(format!("{name}.rs")).is_file(), "{name} has no tests");
+        assert!(!(entry.cases)().is_empty(), "{name} has no cases");
+        let has_shaders = root().join("shaders").join(name).is_dir();
+        assert_eq!(has_shaders, !VIEWS.contains(&name), "{name}: shaders");
+        let has_bench = root().join("benches/ops").join(format!("{name}.rs")).is_file();
+        assert_eq!(has_bench, !VIEWS.contains(&name), "{name}: bench");
+        assert!((entry.cases)().iter().all(|case| case.op() == name), "{name} lists another op's case");
+    }
+}
+
+#[test]
+fn every_case_has_a_label_of_its_own() {
+    for entry in CATALOGUE {
+        let mut labels = BTreeSet::new();
+        for case in (entry.cases)() {
+            assert!(labels.insert(case.label().to_owned()), "{case:?} is there twice");
+        }
+    }
+}
+
+#[test]
+fn every_folder_of_an_op_is_in_the_table() {
+    let with_shaders = files_under(&root().join("shaders"));
+    for path in with_shaders.iter().filter(|path| !path.starts_with("lib/")) {
+        let owned = CATALOGUE.iter().any(|entry| path.starts_with(&format!("{}/", entry.name)));
+        let shared = CATALOGUE.iter().any(|entry| {
+            let family = entry.name.split('/').next().unwrap_or_default();
+            Path::new(path).parent() == Some(Path::new(family))
+        });
+        assert!(owned || shared, "shaders/{path} belongs to no op");
+    }
+}
+
+#[test]
+fn every_shader_file_is_part_of_some_kernel() {
+    let mut used = BTreeSet::new();
+    for caps in every_choice_of_kernels() {
+        for case in check::all_cases() {
+            let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            let plan = Plan::new(&problem.graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            used.extend(plan.shaders().iter().flat_map(|shader| &shader.sources).map(|source| source.path.to_owned()));
+        }
+    }
+    assert_eq!(files_under(&root().join("shaders")), used);
+}
+
+fn every_choice_of_kernels() -> Vec<Caps> {
+    let roomy = Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
+    let mut choices: Vec<Caps> = [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
+        .into_iter()
+        .map(|(adapter, subgroup_size)| Caps {
+            adapter,
+            subgroup_size,
+            tuning: Tuning::for_adapter(adapter, subgroup_size),
+            ..roomy.clone()
+        })
+        .collect();
+    let mut classic = roomy;
+    classic.tuning.matmul = MatmulKernel::Classic;
+    choices.push(classic);
+    choices
+}
+
+fn files_under(folder: &Path) -> BTreeSet<String> {
+    fn collect(root: &Path, folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("the entry can be read").path();
+            if path.is_dir() {
+                collect(root, &path, found);
+            } else {
+                let relative = path.strip_prefix(root).expect("the path lies under the root");
+                found.insert(relative.to_string_lossy().replace('\\', "/"));
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(folder, folder, &mut found);
+    found
+}

@@ -1,0 +1,309 @@
+use std::collections::BTreeMap;
+
+use foveate::check::Random;
+use foveate::kernel::{AdapterKind, Caps, Tuning};
+use foveate::ops::attention::{Alignment, Blocked, Mask, blocked, blocked_with_lse};
+use foveate::ops::{self, Heads, Matmul};
+use foveate::{DType, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
+use proptest::prelude::*;
+
+use crate::support::fixture::{Fixture, relative_error};
+use crate::support::{assert_error, conform_everywhere, refused, run};
+
+#[test]
+fn conforms() {
+    conform_everywhere("attention/blocked");
+}
+
+/// Every rule of the fixtures this op covers.
+fn rules() -> Vec<(&'static str, Blocked)> {
+    let spec = Blocked::new();
+    vec![
+        ("full", spec),
+        ("cross", spec),
+        ("causal", spec.mask(Mask::causal())),
+        ("causal_bottom_right", spec.mask(Mask::causal())),
+        ("causal_top_left", spec.mask(Mask::causal().aligned(Alignment::TopLeft))),
+        ("decode", spec.mask(Mask::causal())),
+        ("gqa", spec.mask(Mask::causal())),
+        ("mqa", spec),
+        ("window", spec.mask(Mask::window(5, 2))),
+        ("window_causal", spec.mask(Mask::window(5, 0))),
+        ("padding", spec),
+        ("softcap", spec.mask(Mask::causal()).softcap(3.0)),
+    ]
+}
+
+/// `out` and `lse` of a fixture's rule, in `dtype`, on the device or on the CPU reference.
+fn attend(fixture: &Fixture, spec: &Blocked, dtype: DType, on_device: bool) -> BTreeMap<String, HostTensor> {
+    let mut graph = Graph::new();
+    let mut inputs = Vec::new();
+    let mut values = Vec::new();
+    for name in ["q", "k", "v"] {
+        let tensor = fixture.tensor(name);
+        let tensor = HostTensor::from_f32(dtype, tensor.shape().clone(), &tensor.to_f32()).unwrap();
+        values.push(graph.input(name, tensor.desc()).unwrap());
+        inputs.push((name, tensor));
+    }
+    let mut spec = spec.scale(fixture.scale());
+    if fixture.has("length") {
+        let length = fixture.tensor("length").clone();
+        spec = spec.lengths(graph.input("length", length.desc()).unwrap());
+        inputs.push(("length", length));
+    }
+    let (out, lse) = blocked_with_lse(&mut graph, values[0], values[1], values[2], &spec).unwrap();
+    graph.output("out", out).unwrap();
+    graph.output("lse", lse).unwrap();
+    let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    if on_device { run(&graph, &inputs) } else { cpu::run(&graph, &inputs).unwrap() }
+}
+
+#[test]
+fn equals_the_dense_formula_computed_elsewhere() {
+    for (rule, spec) in rules() {
+        let fixture = Fixture::open(&format!("attention/{rule}.safetensors"));
+        for on_device in [true, false] {
+            let outputs = attend(&fixture, &spec, DType::F32, on_device);
+            for name in ["out", "lse"] {
+                let error = relative_error(&outputs[name], fixture.tensor(name));
+                assert!(error < 2e-5, "{rule}, {name}, on device: {on_device}: {error:e}");
+            }
+        }
+        // Inputs rounded to f16 move scores by up to 2^-11 of each of their terms.
+        let outputs = attend(&fixture, &spec, DType::F16, true);
+        let error = relative_error(&outputs["out"], fixture.tensor("out"));
+        assert!(error < 8.0 * f64::from(half::f16::EPSILON), "{rule} in f16: {error:e}");
+    }
+}
+
+/// Exact attention without fusion, heads read in place.
+fn unfused(graph: &mut Graph, q: foveate::Value, k: foveate::Value, v: foveate::Value, scale: f32) -> foveate::Value {
+    let scores = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
+    let scores = ops::matmul(graph, q, k, &scores).unwrap();
+    let scores = ops::scale(graph, scores, scale).unwrap();
+    let weights = ops::softmax(graph, scores).unwrap();
+    ops::matmul(graph, weights, v, &Matmul::new().heads(Heads::Outer, Heads::Inner, Heads::Inner)).unwrap()
+}
+
+#[test]
+fn equals_the_unfused_steps() {
+    let mut graph = Graph::new();
+    let [q, k, v] = ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f32([2, 100, 3, 24])).unwrap());
+    let fused = blocked(&mut graph, q, k, v, &Blocked::new().scale(0.3)).unwrap();
+    let plain = unfused(&mut graph, q, k, v, 0.3);
+    graph.output("fused", fused).unwrap();
+    graph.output("plain", plain).unwrap();
+    let tensors = [1, 2, 3].map(|seed| random(seed, &[2, 100, 3, 24]));
+    let outputs = run(&graph, &[("q", &tensors[0]), ("k", &tensors[1]), ("v", &tensors[2])]);
+    assert!(relative_error(&outputs["fused"], &outputs["plain"]) < 1e-5);
+}
+
+fn random(seed: u64, shape: &[usize]) -> HostTensor {
+    let mut random = Random::new(seed);
+    let elements = shape.iter().product();
+    HostTensor::f32(shape, (0..elements).map(|_| random.next_f32()).collect()).unwrap()
+}
+
+/// `blocked` of one batch of heads of size 16 on the device, as f32 elements.
+fn run_blocked(q: &HostTensor, k: &HostTensor, v: &HostTensor, mask: Mask, lengths: Option<&[i32]>) -> Vec<f32> {
+    let mut graph = Graph::new();
+    let [vq, vk, vv] = [("q", q), ("k", k), ("v", v)].map(|(name, t)| graph.input(name, t.desc()).unwrap());
+    let mut spec = Blocked::new().mask(mask);
+    let mut inputs = vec![("q", q), ("k", k), ("v", v)];
+    let lengths = lengths.map(|lengths| HostTensor::i32([lengths.len()], lengths.to_vec()).unwrap());
+    if let Some(lengths) = &lengths {
+        spec = spec.lengths(graph.input("lengths", lengths.desc()).unwrap());
+        inputs.push(("lengths", lengths));
+    }
+    let out = blocked(&mut graph, vq, vk, vv, &spec).unwrap();
+    graph.output("out", out).unwrap();
+    run(&graph, &inputs)["out"].to_f32()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_window_as_long_as_the_keys_is_no_window(time in 1usize..140, seed: u64) {
+        let [q, k, v] = [1, 2, 3].map(|i| random(seed ^ i, &[1, time, 2, 16]));
+        let wide = time as u32;
+        let full = run_blocked(&q, &k, &v, Mask::full(), None);
+        prop_assert_eq!(&full, &run_blocked(&q, &k, &v, Mask::window(wide, wide), None));
+        let causal = run_blocked(&q, &k, &v, Mask::causal(), None);
+        prop_assert_eq!(&causal, &run_blocked(&q, &k, &v, Mask::window(wide, 0), None));
+    }
+
+    #[test]
+    fn a_future_token_never_changes_the_past(time in 2usize..140, at in 1usize..139, seed: u64) {
+        let at = at.min(time - 1);
+        let [q, k, v] = [1, 2, 3].map(|i| random(seed ^ i, &[1, time, 2, 16]));
+        let disturb = |tensor: &HostTensor| {
+            let mut data = tensor.to_f32();
+            data[at * 32..].iter_mut().for_each(|x| *x = 3.0 - *x);
+            HostTensor::f32(tensor.shape().clone(), data).unwrap()
+        };
+        let before = run_blocked(&q, &k, &v, Mask::causal(), None);
+        let after = run_blocked(&q, &disturb(&k), &disturb(&v), Mask::causal(), None);
+        prop_assert_eq!(&before[..at * 32], &after[..at * 32]);
+        prop_assert_ne!(&before[at * 32..], &after[at * 32..]);
+    }
+
+    #[test]
+    fn a_batch_item_never_depends_on_its_neighbours(time in 1usize..100, seed: u64) {
+        let [q, k, v] = [1, 2, 3].map(|i| random(seed ^ i, &[3, time, 2, 16]));
+        let second = |tensor: &HostTensor| {
+            let item = tensor.to_f32()[time * 32..2 * time * 32].to_vec();
+            HostTensor::f32([1, time, 2, 16], item).unwrap()
+        };
+        let together = run_blocked(&q, &k, &v, Mask::causal(), None);
+        let alone = run_blocked(&second(&q), &second(&k), &second(&v), Mask::causal(), None);
+        prop_assert_eq!(&together[time * 32..2 * time * 32], &alone[..]);
+    }
+
+    #[test]
+    fn padded_keys_never_change_anything(time in 1usize..100, padding in 1usize..80, seed: u64) {
+        let [q, k, v] = [1, 2, 3].map(|i| random(seed ^ i, &[1, time, 2, 16]));
+        let padded = |tensor: &HostTensor| {
+            let mut data = tensor.to_f32();
+            // What padding holds must not matter: a NaN would spread from a product with a zero weight.
+            data.resize(data.len() + padding * 32, 1e30);
+            HostTensor::f32([1, time + padding, 2, 16], data).unwrap()
+        };
+        let plain = run_blocked(&q, &k, &v, Mask::full(), None);
+        let masked = run_blocked(&q, &padded(&k), &padded(&v), Mask::full(), Some(&[time as i32]));
+        prop_assert_eq!(plain, masked);
+    }
+}
+
+#[test]
+fn memory_is_linear_in_length() {
+    let memory = |time: usize| {
+        let mut graph = Graph::new();
+        let [q, k, v] = ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f16([1, time, 8, 64])).unwrap());
+        let out = blocked(&mut graph, q, k, v, &Blocked::new().mask(Mask::causal())).unwrap();
+        graph.output("out", out).unwrap();
+        let caps = Caps { f16: true, ..Caps::webgpu_default() };
+        *Plan::new(&graph, &caps).unwrap().memory()
+    };
+    let (short, long) = (memory(4_096), memory(65_536));
+    assert_eq!(long.inputs, 16 * short.inputs);
+    assert_eq!(long.working, 0);
+    assert_eq!(long.outputs, 64 << 20);
+}
+
+#[test]
+fn one_query_over_many_keys_is_split_over_workgroups() {
+    let mut graph = Graph::new();
+    let q = graph.input("q", TensorDesc::f32([1, 1, 4, 64])).unwrap();
+    let [k, v] = ["k", "v"].map(|name| graph.input(name, TensorDesc::f32([1, 8192, 4, 64])).unwrap());
+    let out = blocked(&mut graph, q, k, v, &Blocked::new()).unwrap();
+    graph.output("out", out).unwrap();
+    for adapter in [AdapterKind::Cpu, AdapterKind::Discrete] {
+        let caps = Caps { adapter, tuning: Tuning::for_adapter(adapter, None), ..Caps::webgpu_default() };
+        let plan = Plan::new(&graph, &caps).unwrap();
+        let step = &plan.report()[0];
+        assert_eq!(step.dispatches, 2, "{step:?}");
+        assert!(step.workgroups > 8, "{step:?}");
+    }
+}
+
+#[test]
+fn shapes_and_settings_that_do_not_fit_are_refused() {
+    let q = [2, 10, 4, 16];
+    let check = |q: &[usize], k: &[usize], v: &[usize], spec: Blocked, kind: ErrorKind, sentence: &str| {
+        let descs = [q, k, v].map(TensorDesc::f32);
+        assert_error(&refused(&descs, |graph, v| blocked(graph, v[0], v[1], v[2], &spec)), kind, sentence);
+    };
+    let spec = Blocked::new();
+    check(
+        &[2, 10, 64],
+        &q,
+        &q,
+        spec,
+        ErrorKind::Shape,
+        "attention/blocked: query: expected rank 4 [batch, query_time, heads, head_size], found rank 3 [2, 10, 64]",
+    );
+    check(
+        &q,
+        &[2, 10, 4, 8],
+        &q,
+        spec,
+        ErrorKind::Shape,
+        "attention/blocked: key: expected axis 3 (head_size) = 16 as bound by query, found 8",
+    );
+    check(
+        &q,
+        &[2, 10, 3, 16],
+        &[2, 10, 3, 16],
+        spec,
+        ErrorKind::Shape,
+        "attention/blocked: key: expected axis 2 (kv_heads) to divide the 4 heads of query, found 3",
+    );
+    check(
+        &q,
+        &[2, 10, 4, 16],
+        &[2, 11, 4, 16],
+        spec,
+        ErrorKind::Shape,
+        "attention/blocked: value: expected axis 1 (key_time) = 10 as bound by key, found 11",
+    );
+    check(
+        &[2, 10, 0, 16],
+        &q,
+        &q,
+        spec,
+        ErrorKind::Shape,
+        "attention/blocked: query: expected axis 2 (heads) of at least 1, found 0",
+    );
+    let wide = [1, 2, 1, 257];
+    check(
+        &wide,
+        &wide,
+        &wide,
+        spec,
+        ErrorKind::Limit,
+        "attention/blocked: query: expected head_size of at most 256, found 257",
+    );
+    check(
+        &q,
+        &q,
+        &q,
+        spec.softcap(0.0),
+        ErrorKind::Argument,
+        "attention/blocked: softcap: expected a finite number above 0, found 0",
+    );
+    check(
+        &q,
+        &q,
+        &q,
+        spec.scale(f32::NAN),
+        ErrorKind::Argument,
+        "attention/blocked: scale: expected a finite number, found NaN",
+    );
+}
+
+#[test]
+fn types_that_do_not_fit_are_refused() {
+    let shape = [1, 2, 1, 4];
+    let append = |graph: &mut Graph, v: &[foveate::Value]| blocked(graph, v[0], v[1], v[2], &Blocked::new());
+    let error = refused(&[TensorDesc::f32(shape), TensorDesc::f16(shape), TensorDesc::f32(shape)], append);
+    assert_error(&error, ErrorKind::Dtype, "attention/blocked: key: expected f32, found f16");
+
+    let mut descs = vec![TensorDesc::f32(shape); 3];
+    descs.push(TensorDesc::i32([2]));
+    let append = |graph: &mut Graph, v: &[foveate::Value]| {
+        blocked(graph, v[0], v[1], v[2], &Blocked::new().lengths(v[3]))
+    };
+    let sentence = "attention/blocked: lengths: expected i32 [1], one count of keys a batch item, found i32 [2]";
+    assert_error(&refused(&descs, append), ErrorKind::Shape, sentence);
+}
+
+#[test]
+fn a_device_without_f16_refuses_f16() {
+    let mut graph = Graph::new();
+    let [q, k, v] = ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f16([1, 2, 1, 4])).unwrap());
+    let out = blocked(&mut graph, q, k, v, &Blocked::new()).unwrap();
+    graph.output("out", out).unwrap();
+    let error = Plan::new(&graph, &Caps::webgpu_default()).unwrap_err();
+    assert_eq!((error.kind(), error.op()), (ErrorKind::Unsupported, "attention/blocked"));
+}

@@ -1,0 +1,58 @@
+//! Reference outputs made outside this crate.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use foveate::{HostTensor, TensorDesc};
+
+/// Tensors and metadata of one file under `tests/fixtures`.
+pub(crate) struct Fixture {
+    tensors: BTreeMap<String, HostTensor>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Fixture {
+    pub(crate) fn open(path: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path);
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("the fixture is a safetensors file");
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("the fixture has a header");
+        let tensors = file
+            .tensors()
+            .into_iter()
+            .filter_map(|(name, view)| {
+                let desc = match view.dtype() {
+                    safetensors::Dtype::F32 => TensorDesc::f32(view.shape()),
+                    safetensors::Dtype::I32 => TensorDesc::i32(view.shape()),
+                    // Dense masks are stored for readers, not for us.
+                    _ => return None,
+                };
+                Some((name.clone(), HostTensor::from_bytes(&desc, view.data()).expect("the tensor is whole")))
+            })
+            .collect();
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        Self { tensors, metadata }
+    }
+
+    pub(crate) fn tensor(&self, name: &str) -> &HostTensor {
+        &self.tensors[name]
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    pub(crate) fn scale(&self) -> f32 {
+        self.metadata["scale"].parse().expect("the scale is a number")
+    }
+}
+
+/// The largest distance between two tensors over the largest magnitude of `expected`.
+pub(crate) fn relative_error(found: &HostTensor, expected: &HostTensor) -> f64 {
+    assert_eq!(found.shape(), expected.shape());
+    let expected = expected.to_f64();
+    let largest = expected.iter().copied().map(f64::abs).fold(0.0, f64::max);
+    let error = found.to_f64().into_iter().zip(&expected).map(|(f, e)| (f - e).abs());
+    // A NaN would vanish in a maximum.
+    error.fold(0.0, |worst, error| if error.is_finite() { f64::max(worst, error) } else { f64::INFINITY }) / largest
+}

@@ -1,0 +1,161 @@
+//! Plans: lifetimes, memory, limits. No adapter is needed.
+
+use std::time::Instant;
+
+use foveate::kernel::Caps;
+use foveate::ops::{self, Matmul, add, matmul, multiply, scale, softmax};
+use foveate::plan::{Command, Location};
+use foveate::{ErrorKind, Graph, Plan, Result, TensorDesc, Value};
+
+fn graph_of(build: impl FnOnce(&mut Graph) -> Result<()>) -> Graph {
+    let mut graph = Graph::new();
+    build(&mut graph).expect("the graph can be recorded");
+    graph
+}
+
+fn chain(graph: &mut Graph, steps: usize) -> Result<Value> {
+    let mut x = graph.input("x", TensorDesc::f32([1000]))?;
+    for _ in 0..steps {
+        x = scale(graph, x, 0.5)?;
+    }
+    Ok(x)
+}
+
+#[test]
+fn a_chain_of_any_length_works_in_two_slots() {
+    let graph = graph_of(|graph| {
+        let x = chain(graph, 50)?;
+        graph.output("y", x)
+    });
+    let plan = Plan::new(&graph, &Caps::webgpu_default()).unwrap();
+    assert_eq!(plan.slots(), [4000, 4000]);
+    let memory = plan.memory();
+    assert_eq!((memory.inputs, memory.outputs, memory.working), (4000, 4000, 8000));
+    assert_eq!(memory.working_unshared, 49 * 4000);
+    assert_eq!(memory.params, 50 * 256);
+    assert_eq!(memory.total(), 4000 + 4000 + 8000 + 50 * 256);
+}
+
+#[test]
+fn a_dispatch_never_reads_what_it_writes() {
+    let graph = graph_of(|graph| {
+        let x = graph.input("x", TensorDesc::f32([64, 64]))?;
+        let mut y = x;
+        for i in 0..20 {
+            let square = matmul(graph, y, x, &Matmul::new())?;
+            let sum = if i % 2 == 0 { add(graph, square, y)? } else { multiply(graph, square, square)? };
+            y = softmax(graph, sum)?;
+        }
+        graph.output("y", y)
+    });
+    let plan = Plan::new(&graph, &Caps::webgpu_default()).unwrap();
+    for command in plan.commands() {
+        let Command::Dispatch { buffers, .. } = command else { continue };
+        let (written, read) = buffers.split_last().expect("a dispatch has buffers");
+        assert!(read.iter().all(|buffer| buffer.location != written.location), "{command:?}");
+    }
+}
+
+#[test]
+fn steps_that_no_output_needs_are_left_out() {
+    let graph = graph_of(|graph| {
+        let x = chain(graph, 3)?;
+        scale(graph, x, 7.0)?;
+        graph.output("y", x)
+    });
+    assert_eq!(Plan::new(&graph, &Caps::webgpu_default()).unwrap().report().len(), 3);
+}
+
+#[test]
+fn a_value_under_two_names_and_an_input_handed_out_are_copied() {
+    let graph = graph_of(|graph| {
+        let x = chain(graph, 1)?;
+        graph.output("first", x)?;
+        graph.output("second", x)?;
+        let input = graph.inputs()[0].1;
+        graph.output("unchanged", input)
+    });
+    let plan = Plan::new(&graph, &Caps::webgpu_default()).unwrap();
+    let copies: Vec<_> =
+        plan.commands().iter().filter(|command| matches!(command, Command::Copy { .. })).cloned().collect();
+    let copy = |from, to| Command::Copy { from, to: Location::Output(to), bytes: 4000 };
+    assert_eq!(copies, [copy(Location::Output(0), 1), copy(Location::Input(0), 2)]);
+}
+
+#[test]
+fn a_binding_beyond_the_limit_is_refused_with_the_numbers() {
+    let graph = graph_of(|graph| {
+        let x = graph.input("x", TensorDesc::f32([1 << 26]))?;
+        let y = scale(graph, x, 2.0)?;
+        graph.output("y", y)
+    });
+    let error = Plan::new(&graph, &Caps::webgpu_default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert_eq!(
+        error.to_string(),
+        "elementwise/scale: x: expected at most 134217728 bytes in one storage binding, found 268435456"
+    );
+    let roomy = Caps { max_binding_bytes: 1 << 30, max_buffer_bytes: 1 << 30, ..Caps::webgpu_default() };
+    Plan::new(&graph, &roomy).unwrap();
+}
+
+#[test]
+fn indices_beyond_32_bits_are_refused() {
+    let graph = graph_of(|graph| {
+        let x = graph.input("x", TensorDesc::f32([1 << 20, 1 << 20]))?;
+        let y = scale(graph, x, 2.0)?;
+        graph.output("y", y)
+    });
+    let boundless = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..Caps::webgpu_default() };
+    assert_eq!(Plan::new(&graph, &boundless).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn too_few_storage_buffers_are_refused() {
+    let graph = graph_of(|graph| {
+        let x = graph.input("x", TensorDesc::f32([8]))?;
+        let y = add(graph, x, x)?;
+        graph.output("y", y)
+    });
+    let error = Plan::new(&graph, &Caps { max_storage_buffers: 2, ..Caps::webgpu_default() }).unwrap_err();
+    assert_eq!((error.kind(), error.found()), (ErrorKind::Limit, "3"));
+}
+
+#[test]
+fn names_are_used_once_and_values_belong_to_their_graph() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([2])).unwrap();
+    let error = graph.input("x", TensorDesc::f32([2])).unwrap_err();
+    assert_eq!(error.to_string(), "graph: name: expected a name used once, found `x` again");
+    assert_eq!(graph.output("x", x).unwrap_err().kind(), ErrorKind::Argument);
+
+    let mut other = Graph::new();
+    other.input("y", TensorDesc::f32([2])).unwrap();
+    let error = scale(&mut other, x, 1.0).unwrap_err();
+    assert_eq!(error.to_string(), "graph: value: expected a value of this graph, found a value of another graph");
+}
+
+#[test]
+fn planning_a_hundred_dispatches_takes_under_20_ms() {
+    let graph = graph_of(|graph| {
+        let x = graph.input("x", TensorDesc::f32([256, 256]))?;
+        let mut y = x;
+        for _ in 0..25 {
+            y = ops::matmul(graph, y, x, &Matmul::new())?;
+            y = ops::scale(graph, y, 0.1)?;
+            y = ops::softmax(graph, y)?;
+            y = ops::add(graph, y, x)?;
+        }
+        graph.output("y", y)
+    });
+    let fastest = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            let plan = Plan::new(&graph, &Caps::webgpu_default()).unwrap();
+            assert_eq!(plan.commands().len(), 100);
+            start.elapsed()
+        })
+        .min();
+    println!("planned in {fastest:?}");
+    assert!(fastest.is_some_and(|time| time.as_millis() < 20), "{fastest:?}");
+}

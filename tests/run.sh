@@ -1,0 +1,24 @@
+#!/bin/sh
+# Runs every test. A machine without a Vulkan, Metal or DX12 adapter first gets the software rasterizer lavapipe
+# (Debian and Ubuntu, as root or through sudo); elsewhere this says what to install.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Mesa complains on every instance without it.
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
+
+cargo build --bin foveate
+if ! target/debug/foveate check --device gpu --op reshape >/dev/null 2>&1; then
+    if ! command -v apt-get >/dev/null; then
+        target/debug/foveate check --device gpu --op reshape >/dev/null || true
+        echo "This machine has no adapter to test on: install a driver as the line above says, then run this again." >&2
+        exit 1
+    fi
+    sudo=
+    if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+    echo "No Vulkan adapter: installing the software rasterizer (mesa-vulkan-drivers, libvulkan1)"
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
+fi
+
+cargo test
