@@ -72,8 +72,7 @@ fn matmul_rate(context: &Context, caps: &Caps, repeats: Option<u32>) -> Checked<
     });
     Expected::of(&case, context, caps)?.compare(&found)?;
 
-    let warm = session.run()?;
-    let times = measure::times(repeats, warm.wall, || session.run())?;
+    let times = measure::times(repeats, || session.run())?;
     Ok(times.gflops(2.0 * (SIZE as f64).powi(3)))
 }
 

@@ -35,14 +35,14 @@ pub(super) fn planned_runs(repeats: Option<u32>, one: Duration) -> u32 {
     repeats.unwrap_or((fitting as u32).clamp(*RUNS.start(), *RUNS.end()))
 }
 
-/// Times `run`, which has been run before: what is made on first use must not count. `one` is how long it took then.
-pub(super) fn times(
-    repeats: Option<u32>,
-    one: Duration,
-    mut run: impl FnMut() -> Result<Timing>,
-) -> Result<Times> {
-    let runs = planned_runs(repeats, one);
-    let timings = (0..runs).map(|_| run()).collect::<Result<Vec<_>>>()?;
+/// Times `run`, which has been run before: what is made on first use must not count.
+pub(super) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing>) -> Result<Times> {
+    let first = run()?;
+    let runs = planned_runs(repeats, first.wall);
+    let mut timings = vec![first];
+    for _ in 1..runs {
+        timings.push(run()?);
+    }
     let gpu: Option<Vec<Duration>> = timings.iter().map(|timing| timing.gpu).collect();
     let wall = timings.iter().map(|timing| timing.wall).collect();
     Ok(Times { gpu_ms: gpu.map(Quartiles::of), wall_ms: Quartiles::of(wall), runs })

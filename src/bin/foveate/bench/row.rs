@@ -210,8 +210,7 @@ impl<'a> Workbench<'a> {
             Expected::of(&case(method, subject.inputs.with_queries(&last)?), context, context.caps())?;
         let rows = expected.compare(&rows_of(&output, &last)?)?;
 
-        let warm = session.run()?;
-        let times = measure::times(self.repeats, warm.wall, || session.run())?;
+        let times = measure::times(self.repeats, || session.run())?;
         let memory = plan.memory();
         Ok(Measurement {
             memory: Some(Memory { total_bytes: memory.total(), working_bytes: memory.working }),
@@ -243,7 +242,7 @@ impl<'a> Workbench<'a> {
                 "the last queries alone give other rows than all queries together".into(),
             ));
         }
-        let times = measure::times(self.repeats, first.wall, || {
+        let times = measure::times(self.repeats, || {
             measure::on_host(|| reference(full, &subject.inputs)).map(|(_, timing)| timing)
         })?;
         Ok(Measurement::new(method, subject, &output, times, first.wall, 0.0)?)

@@ -17,16 +17,14 @@ pub(super) struct Spent {
     pub(super) total: Duration,
 }
 
-/// Runs of a row besides the timed ones: the first, and one to see how long they take.
-const UNTIMED_RUNS: u32 = 2;
-
 impl Spent {
     /// The same row for `to` tokens instead of `from`: runs grow with the work, verification with the keys.
     fn at(&self, from: usize, to: usize, repeats: Option<u32>) -> Duration {
         let pairs = |time: usize| (self.method.pairs)(time as u64) as f64;
         let run = self.run.mul_f64(pairs(to) / pairs(from));
-        let rest = self.total.saturating_sub(self.run * (self.runs + UNTIMED_RUNS));
-        run * (planned_runs(repeats, run) + UNTIMED_RUNS) + rest.mul_f64(to as f64 / from as f64)
+        // One run comes before the timed ones.
+        let rest = self.total.saturating_sub(self.run * (self.runs + 1));
+        run * (planned_runs(repeats, run) + 1) + rest.mul_f64(to as f64 / from as f64)
     }
 }
 
@@ -70,10 +68,10 @@ mod tests {
     #[test]
     fn the_estimate_grows_with_the_work_of_the_method() {
         let second = Duration::from_secs(1);
-        let spent = Spent { method: &METHODS[0], run: second, runs: 3, total: second * 7 };
-        // Five runs of four seconds, and two seconds of verification twice over.
-        assert_eq!(spent.at(512, 1024, Some(3)), second * 24);
-        for (left, expected) in [(20, None), (30, Some(1024))] {
+        let spent = Spent { method: &METHODS[0], run: second, runs: 3, total: second * 6 };
+        // Four runs of four seconds, and two seconds of verification twice over.
+        assert_eq!(spent.at(512, 1024, Some(3)), second * 20);
+        for (left, expected) in [(15, None), (25, Some(1024))] {
             let mut schedule = doubling(second * left);
             assert_eq!(schedule.next(), Some(512));
             schedule.record(512, &[spent]);

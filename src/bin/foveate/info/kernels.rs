@@ -16,7 +16,7 @@ pub(super) struct OpReport {
     choices: Vec<ChoiceReport>,
 }
 
-/// A kernel and the cases that get it.
+/// A kernel and how many cases get it, most first.
 #[derive(Debug, Serialize)]
 struct ChoiceReport {
     #[serde(flatten)]
@@ -46,6 +46,9 @@ pub(super) fn reports(caps: &Caps) -> Result<Vec<OpReport>> {
             if let Some(report) = by_dtype.iter_mut().find(|report| report.dtype == dtype.name()) {
                 report.count(chosen, case.label());
             }
+        }
+        for report in &mut by_dtype {
+            report.choices.sort_by_key(|choice| std::cmp::Reverse(choice.cases));
         }
         reports.extend(by_dtype.into_iter().filter(|report| !report.choices.is_empty()));
     }
@@ -98,10 +101,9 @@ impl fmt::Display for OpReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { op, dtype, choices } = self;
         writeln!(f, "  {op}, {dtype}")?;
-        for ChoiceReport { choice, cases, example } in choices {
-            let Chosen { tier, kernel, reason } = choice;
-            writeln!(f, "    {tier}: {kernel} ({reason})")?;
-            writeln!(f, "      for {cases} cases, such as {example}")?;
+        for ChoiceReport { choice: Chosen { tier, kernel, reason }, cases, example } in choices {
+            let cases = if *cases == 1 { "one case".into() } else { format!("{cases} cases, such as") };
+            writeln!(f, "    {tier}: {kernel} ({reason}); {cases} {example}")?;
         }
         Ok(())
     }
