@@ -87,8 +87,7 @@ impl Expected {
         for (index, (found, expected)) in found.to_f64().into_iter().zip(self.rows.to_f64()).enumerate() {
             let error = (found - expected).abs();
             let of_budget = if error == 0.0 { 0.0 } else { error / self.budget };
-            // Not `>`, so that a result that is not a number fails.
-            if !(of_budget <= 1.0) {
+            if of_budget.is_nan() || of_budget > 1.0 {
                 return Err(Failure::Wrong(format!(
                     "element {index} of the compared rows: expected {expected:e}, found {found:e}, {of_budget:.2} times \
                      the budget"
