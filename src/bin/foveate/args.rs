@@ -59,8 +59,8 @@ pub(crate) struct CheckArgs {
 
 /// Columns of the table, as `foveate bench --help` explains them.
 const COLUMNS: &str = "\
-Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and for the
-last queries at the row's own length. A row that fails shows FAILED and no timing, and the exit code is 1.
+Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and in three
+blocks of rows at the row's own length. A row that fails shows FAILED and no timing, and the exit code is 1.
 
 Columns:
   GPU ms, wall ms   medians; GPU by the device's own timestamps, wall from recording until the device is done

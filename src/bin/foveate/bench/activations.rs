@@ -1,5 +1,6 @@
 //! Queries, keys and values to run on: the built-in ones, or a safetensors file of the user's.
 
+use std::ops::Range;
 use std::path::Path;
 
 use foveate::check::Random;
@@ -127,10 +128,14 @@ fn refused(kind: ErrorKind, source: &str, tensor: &str) -> Error {
 }
 
 impl Inputs {
-    /// The same keys and values under fewer queries: those at `rows`, in that order.
-    pub(crate) fn with_queries(&self, rows: &[usize]) -> Result<Self> {
+    /// The tokens `queries` asking the tokens `keys`.
+    pub(crate) fn excerpt(
+        &self,
+        queries: impl IntoIterator<Item = usize>,
+        keys: Range<usize>,
+    ) -> Result<Self> {
         let Self([query, key, value]) = self;
-        Ok(Self([rows_of(query, rows)?, key.clone(), value.clone()]))
+        Ok(Self([rows_of(query, queries)?, rows_of(key, keys.clone())?, rows_of(value, keys)?]))
     }
 
     pub(crate) fn descs(&self) -> [TensorDesc; 3] {
@@ -152,14 +157,15 @@ impl Inputs {
 }
 
 /// The tokens at `rows` of a tensor `[1, time, head, channel]`.
-pub(crate) fn rows_of(tensor: &HostTensor, rows: &[usize]) -> Result<HostTensor> {
+pub(crate) fn rows_of(tensor: &HostTensor, rows: impl IntoIterator<Item = usize>) -> Result<HostTensor> {
     let dims = tensor.shape().dims();
     let (heads, channels) = (dims[2], dims[3]);
-    let bytes_per_row = heads * channels * tensor.dtype().size();
+    let row_bytes = heads * channels * tensor.dtype().size();
     let bytes: Vec<u8> = rows
-        .iter()
-        .flat_map(|row| &tensor.bytes()[row * bytes_per_row..(row + 1) * bytes_per_row])
+        .into_iter()
+        .flat_map(|row| &tensor.bytes()[row * row_bytes..(row + 1) * row_bytes])
         .copied()
         .collect();
-    HostTensor::from_bytes(&TensorDesc::new(tensor.dtype(), [1, rows.len(), heads, channels]), &bytes)
+    let count = bytes.len() / row_bytes;
+    HostTensor::from_bytes(&TensorDesc::new(tensor.dtype(), [1, count, heads, channels]), &bytes)
 }

@@ -8,6 +8,7 @@ mod methods;
 mod report;
 mod row;
 mod schedule;
+mod subject;
 mod verify;
 
 use std::time::{Duration, Instant};

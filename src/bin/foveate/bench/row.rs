@@ -4,21 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use foveate::gpu::{Context, Program, Session};
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, cpu};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result};
 use serde::Serialize;
 
 use crate::device::Device;
 
-use super::activations::{Activations, Inputs, NAMES, rows_of};
+use super::activations::{Activations, rows_of};
 use super::measure::{self, Times};
-use super::methods::{Build, EXACT, Method};
+use super::methods::Method;
+use super::subject::{Distance, Subject, graph, only_output, reference};
 use super::verify::{Checked, Expected, Failure, case, conforms};
-
-/// Queries whose rows are verified at the full length.
-const VERIFIED_ROWS: usize = 32;
-
-/// Queries, spread evenly over time, by which the distance from exact attention is measured.
-const SAMPLED_ROWS: usize = 32;
 
 /// Tokens of the short call that is verified in all rows.
 const PREFIX: usize = 512;
@@ -47,80 +42,6 @@ pub(super) struct Measurement {
 pub(super) struct Memory {
     pub(super) total_bytes: u64,
     pub(super) working_bytes: u64,
-}
-
-/// How far a result lies from exact full attention.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Distance {
-    pub(super) max_abs: f64,
-    /// Over the largest exact value.
-    pub(super) relative: f64,
-}
-
-/// A length's inputs, and exact attention for some of its queries.
-#[derive(Debug)]
-pub(super) struct Subject {
-    time: usize,
-    inputs: Inputs,
-    sampled: Vec<usize>,
-    exact: HostTensor,
-}
-
-impl Subject {
-    pub(super) fn new(activations: &Activations, time: usize, dtype: DType) -> Result<Self> {
-        let inputs = activations.inputs(time, dtype)?;
-        let count = SAMPLED_ROWS.min(time);
-        let sampled: Vec<usize> = (0..count).map(|i| i * (time - 1) / (count - 1).max(1)).collect();
-        // Rows of full attention do not depend on each other. Widened, so that the exact values are not rounded to f16.
-        let few = inputs.with_queries(&sampled)?.widened()?;
-        let exact = reference(&graph(EXACT.build, &few.descs())?, &few)?;
-        Ok(Self { time, inputs, sampled, exact })
-    }
-
-    /// The last queries, whose rows are verified.
-    fn last(&self) -> Vec<usize> {
-        (self.time.saturating_sub(VERIFIED_ROWS)..self.time).collect()
-    }
-
-    fn distance(&self, output: &HostTensor) -> Result<Distance> {
-        let found = rows_of(output, &self.sampled)?.to_f64();
-        let exact = self.exact.to_f64();
-        let max_abs = found.iter().zip(&exact).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max);
-        let largest = exact.iter().copied().map(f64::abs).fold(0.0, f64::max);
-        Ok(Distance { max_abs, relative: if max_abs == 0.0 { 0.0 } else { max_abs / largest } })
-    }
-
-    fn flops(&self, method: &Method) -> f64 {
-        let dims = self.inputs.0[2].shape().dims();
-        let (heads, channels) = (dims[2] as f64, dims[3] as f64);
-        4.0 * heads * channels * (method.pairs)(self.time as u64) as f64
-    }
-}
-
-/// What the graph of a method hands out.
-const OUTPUT: &str = "out";
-
-fn graph(build: Build, descs: &[TensorDesc; 3]) -> Result<Graph> {
-    let mut graph = Graph::new();
-    let [query, key, value] = descs;
-    let qkv = [
-        graph.input(NAMES[0], query.clone())?,
-        graph.input(NAMES[1], key.clone())?,
-        graph.input(NAMES[2], value.clone())?,
-    ];
-    let output = build(&mut graph, qkv)?;
-    graph.output(OUTPUT, output)?;
-    Ok(graph)
-}
-
-fn reference(graph: &Graph, inputs: &Inputs) -> Result<HostTensor> {
-    only_output(cpu::run(graph, &inputs.named())?)
-}
-
-fn only_output(mut outputs: BTreeMap<String, HostTensor>) -> Result<HostTensor> {
-    outputs
-        .remove(OUTPUT)
-        .ok_or_else(|| Error::new(ErrorKind::Binding, "bench", "output").expecting(OUTPUT).but_found("none"))
 }
 
 /// Everything that the rows of one run of the benchmark share.
@@ -161,7 +82,7 @@ impl<'a> Workbench<'a> {
     /// Plans `method` for `time` tokens. Fails when that exceeds a limit of the device.
     pub(super) fn prepare(&self, method: &'static Method, time: usize) -> Result<Prepared> {
         let desc = self.activations.desc(time, self.dtype);
-        let graph = graph(method.build, &[desc.clone(), desc.clone(), desc])?;
+        let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
         let plan = match self.device {
             Device::Gpu(context) => Some(Plan::new(&graph, context.caps())?),
             Device::Cpu if time > MAX_CPU_TIME => {
@@ -204,17 +125,18 @@ impl<'a> Workbench<'a> {
         let first_call = start.elapsed();
         let output = only_output(session.read()?)?;
 
-        let prefix = self.verify_prefix(context, method)?;
-        let last = subject.last();
-        let expected =
-            Expected::of(&case(method, subject.inputs.with_queries(&last)?), context, context.caps())?;
-        let rows = expected.compare(&rows_of(&output, &last)?)?;
+        let mut worst = self.verify_prefix(context, method)?;
+        for rows in subject.blocks() {
+            let short = case(method, subject.excerpt(method.mask, &rows)?);
+            let expected = Expected::of(&short, context, context.caps())?;
+            worst = worst.max(expected.compare(&rows_of(&output, rows)?)?);
+        }
 
         let times = measure::times(self.repeats, || session.run())?;
         let memory = plan.memory();
         Ok(Measurement {
             memory: Some(Memory { total_bytes: memory.total(), working_bytes: memory.working }),
-            ..Measurement::new(method, subject, &output, times, first_call, prefix.max(rows))?
+            ..Measurement::new(method, subject, &output, times, first_call, worst)?
         })
     }
 
@@ -234,13 +156,13 @@ impl<'a> Workbench<'a> {
     fn measure_on_cpu(&self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
         let Prepared { method, graph: full, .. } = prepared;
         let (output, first) = measure::on_host(|| reference(full, &subject.inputs))?;
-        // The reference has nothing to be compared with but itself, called with fewer queries.
-        let last = subject.last();
-        let few = subject.inputs.with_queries(&last)?;
-        if reference(&graph(method.build, &few.descs())?, &few)? != rows_of(&output, &last)? {
-            return Err(Failure::Wrong(
-                "the last queries alone give other rows than all queries together".into(),
-            ));
+        // The reference has nothing to be compared with but itself, called with fewer tokens.
+        for rows in subject.blocks() {
+            let few = subject.excerpt(method.mask, &rows)?;
+            let found = reference(&graph(method, &few.descs())?, &few)?;
+            if rows_of(&found, 0..rows.len())? != rows_of(&output, rows)? {
+                return Err(Failure::Wrong("a short call gives other rows than the whole".into()));
+            }
         }
         let times = measure::times(self.repeats, || {
             measure::on_host(|| reference(full, &subject.inputs)).map(|(_, timing)| timing)

@@ -20,8 +20,8 @@ pub(super) struct Spent {
 impl Spent {
     /// The same row for `to` tokens instead of `from`: runs grow with the work, verification with the keys.
     fn at(&self, from: usize, to: usize, repeats: Option<u32>) -> Duration {
-        let pairs = |time: usize| (self.method.pairs)(time as u64) as f64;
-        let run = self.run.mul_f64(pairs(to) / pairs(from));
+        let work = |time: usize| self.method.flops(time, 1, 1);
+        let run = self.run.mul_f64(work(to) / work(from));
         // One run comes before the timed ones.
         let rest = self.total.saturating_sub(self.run * (self.runs + 1));
         run * (planned_runs(repeats, run) + 1) + rest.mul_f64(to as f64 / from as f64)

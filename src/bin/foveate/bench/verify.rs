@@ -1,8 +1,8 @@
 //! Whether a result is right, before anything is timed.
 //!
-//! Nothing here sets a tolerance of its own. [`conform`] runs a short call (few tokens, or few queries over all keys) against
-//! the method's f64 reference with a budget derived from that very problem; the same queries' rows of the long result, which
-//! is what gets timed, are then held to that budget.
+//! Nothing here sets a tolerance of its own. [`conform`] runs a short call (few tokens, or few queries over the keys they see)
+//! against the method's f64 reference with a budget derived from that very problem; the same queries' rows of the long
+//! result, which is what gets timed, are then held to that budget.
 
 use foveate::check::{Case, Deviation, Outcome, conform};
 use foveate::gpu::Context;
@@ -42,7 +42,7 @@ pub(super) fn case(method: &'static Method, inputs: Inputs) -> Case {
             problem.input(NAMES[1], key.clone())?,
             problem.input(NAMES[2], value.clone())?,
         ];
-        Ok(vec![(method.build)(&mut problem.graph, qkv)?])
+        Ok(vec![(method.build)(&mut problem.graph, qkv, method.mask)?])
     })
     .builtin_ulps(EXP_ULPS)
 }
@@ -56,7 +56,7 @@ pub(super) fn conforms(case: &Case, context: &Context, caps: &Caps) -> Checked<D
     }
 }
 
-/// What some rows of a longer result must be, and how far off they may be.
+/// What rows of a longer result must be, and how far off they may be.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {
     rows: HostTensor,
@@ -64,7 +64,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// The exact rows of a short call, which must itself conform.
+    /// The exact result of a short call, which must itself conform.
     pub(super) fn of(case: &Case, context: &Context, caps: &Caps) -> Checked<Self> {
         let deviation = conforms(case, context, caps)?;
         let problem = case.problem()?;
@@ -81,7 +81,7 @@ impl Expected {
         Ok(Self { rows, budget: at_worst + 2.0 * rounding * largest })
     }
 
-    /// The worst element of `found` in units of the budget.
+    /// The worst element of `found`, the first rows of what is expected, in units of the budget.
     pub(super) fn compare(&self, found: &HostTensor) -> Checked<f64> {
         let mut worst = 0.0_f64;
         for (index, (found, expected)) in found.to_f64().into_iter().zip(self.rows.to_f64()).enumerate() {
