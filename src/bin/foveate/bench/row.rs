@@ -126,7 +126,7 @@ impl<'a> Workbench<'a> {
         let output = only_output(session.read()?)?;
 
         let mut worst = self.verify_prefix(context, method)?;
-        for rows in subject.blocks() {
+        for rows in subject.blocks(method.mask) {
             let short = case(method, subject.excerpt(method.mask, &rows)?);
             let expected = Expected::of(&short, context, context.caps())?;
             worst = worst.max(expected.compare(&rows_of(&output, rows)?)?);
@@ -157,7 +157,7 @@ impl<'a> Workbench<'a> {
         let Prepared { method, graph: full, .. } = prepared;
         let (output, first) = measure::on_host(|| reference(full, &subject.inputs))?;
         // The reference has nothing to be compared with but itself, called with fewer tokens.
-        for rows in subject.blocks() {
+        for rows in subject.blocks(method.mask) {
             let few = subject.excerpt(method.mask, &rows)?;
             let found = reference(&graph(method, &few.descs())?, &few)?;
             if rows_of(&found, 0..rows.len())? != rows_of(&output, rows)? {

@@ -12,7 +12,8 @@ use super::methods::{EXACT, Method};
 
 /// Rows that are verified at the full length: blocks of consecutive ones, spread over time, the last rows among them.
 const VERIFIED_BLOCKS: usize = 3;
-const BLOCK: usize = 16;
+/// Rows of a block where every query sees every key; blocks of methods that see fewer are larger at the same cost.
+const BLOCK: usize = 32;
 
 /// Queries, spread evenly over time, by which the distance from exact attention is measured.
 const SAMPLED_ROWS: usize = 32;
@@ -45,11 +46,13 @@ impl Subject {
         Ok(Self { time, inputs, sampled, exact })
     }
 
-    /// The blocks of rows that are verified.
-    pub(super) fn blocks(&self) -> Vec<Range<usize>> {
-        let first = |block: usize| self.time.saturating_sub(BLOCK) * block / VERIFIED_BLOCKS;
-        let mut blocks: Vec<_> =
-            (1..=VERIFIED_BLOCKS).map(|i| first(i)..self.time.min(first(i) + BLOCK)).collect();
+    /// The blocks of rows of a method with `mask` that are verified.
+    pub(super) fn blocks(&self, mask: Mask) -> Vec<Range<usize>> {
+        let side = |bound: Option<u32>| bound.map_or(self.time, |keys| keys as usize);
+        let seen = self.time.min(side(mask.left).saturating_add(side(mask.right)).saturating_add(1));
+        let rows = self.time.min(BLOCK * self.time / seen);
+        let first = |block: usize| (self.time - rows) * block / VERIFIED_BLOCKS;
+        let mut blocks: Vec<_> = (1..=VERIFIED_BLOCKS).map(|i| first(i)..first(i) + rows).collect();
         blocks.dedup();
         blocks
     }
