@@ -67,23 +67,27 @@ fn every_shader_file_is_part_of_some_kernel() {
         for case in check::all_cases() {
             let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
             let plan = Plan::new(&problem.graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
-            used.extend(plan.shaders().iter().flat_map(|shader| &shader.sources).map(|source| source.path.to_owned()));
+            used.extend(
+                plan.shaders().iter().flat_map(|shader| &shader.sources).map(|source| source.path.to_owned()),
+            );
         }
     }
     assert_eq!(files_under(&root().join("shaders")), used);
 }
 
 fn every_choice_of_kernels() -> Vec<Caps> {
-    let roomy = Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
-    let mut choices: Vec<Caps> = [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
-        .into_iter()
-        .map(|(adapter, subgroup_size)| Caps {
-            adapter,
-            subgroup_size,
-            tuning: Tuning::for_adapter(adapter, subgroup_size),
-            ..roomy.clone()
-        })
-        .collect();
+    let roomy =
+        Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
+    let mut choices: Vec<Caps> =
+        [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
+            .into_iter()
+            .map(|(adapter, subgroup_size)| Caps {
+                adapter,
+                subgroup_size,
+                tuning: Tuning::for_adapter(adapter, subgroup_size),
+                ..roomy.clone()
+            })
+            .collect();
     let mut classic = roomy;
     classic.tuning.matmul = MatmulKernel::Classic;
     choices.push(classic);

@@ -19,11 +19,18 @@ struct App {
     uncaptured: Arc<AtomicUsize>,
 }
 
+fn adapter() -> wgpu::Adapter {
+    foveate::gpu::adapters().into_iter().next().unwrap_or_else(|| {
+        panic!("{}", Context::headless(&AdapterRequest::Any).expect_err("there is no adapter"))
+    })
+}
+
 impl App {
     fn new() -> Self {
-        let adapter = foveate::gpu::adapters().into_iter().next().unwrap_or_else(|| {
-            panic!("{}", Context::headless(&AdapterRequest::Any).expect_err("there is no adapter"))
-        });
+        Self::on(&adapter())
+    }
+
+    fn on(adapter: &wgpu::Adapter) -> Self {
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             required_features: wgpu::Features::empty(),
             required_limits: wgpu::Limits::default(),
@@ -41,7 +48,12 @@ impl App {
     }
 
     fn buffer(&self, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
     }
 
     fn storage(&self, size: u64) -> wgpu::Buffer {
@@ -90,7 +102,8 @@ fn a_device_with_default_limits_has_default_caps_and_runs_every_op() {
     assert!(!caps.f16 && !caps.timestamps);
 
     let graph = attention_graph(100);
-    let tensor = HostTensor::f32([1, 100, 2, 32], (0..6400).map(|i| (i % 13) as f32 / 13.0).collect()).unwrap();
+    let tensor =
+        HostTensor::f32([1, 100, 2, 32], (0..6400).map(|i| (i % 13) as f32 / 13.0).collect()).unwrap();
     let inputs = [("q", &tensor), ("k", &tensor), ("v", &tensor)];
     let program = Program::new(&app.context, &Plan::new(&graph, caps).unwrap()).unwrap();
     let found = program.run(&inputs).unwrap()["out"].to_f32();
@@ -134,7 +147,8 @@ fn bindings_that_do_not_fit_are_refused() {
     let program = scaling(&app.context, 64, 2.0);
     let (x, y) = (app.storage(256), app.storage(1024));
     let whole = wgpu::Buffer::as_entire_buffer_binding;
-    let range = |buffer, offset, size| wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) };
+    let range =
+        |buffer, offset, size| wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) };
 
     refusal(&program, &[("x", whole(&x))], "bind: `y`: expected a buffer for f32 [64], found none");
     refusal(
@@ -178,14 +192,18 @@ fn bindings_that_do_not_fit_are_refused() {
 
 #[test]
 fn bindings_of_another_program_or_device_are_refused() {
-    let (app, other) = (App::new(), App::new());
+    let adapter = adapter();
+    let (app, other) = (App::on(&adapter), App::on(&adapter));
     let (program, twin) = (scaling(&app.context, 64, 2.0), scaling(&app.context, 64, 2.0));
     let (x, y) = (app.storage(256), app.storage(256));
     let bindings =
         program.bind(&[("x", x.as_entire_buffer_binding()), ("y", y.as_entire_buffer_binding())]).unwrap();
     let mut encoder = app.device.create_command_encoder(&Default::default());
     let error = twin.encode(&mut encoder, &bindings).unwrap_err();
-    assert_eq!(error.to_string(), "encode: bindings: expected bindings of this program, found another program's");
+    assert_eq!(
+        error.to_string(),
+        "encode: bindings: expected bindings of this program, found another program's"
+    );
 
     let foreign = other.storage(256);
     let error = program

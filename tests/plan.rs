@@ -106,7 +106,8 @@ fn indices_beyond_32_bits_are_refused() {
         let y = scale(graph, x, 2.0)?;
         graph.output("y", y)
     });
-    let boundless = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..Caps::webgpu_default() };
+    let boundless =
+        Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..Caps::webgpu_default() };
     assert_eq!(Plan::new(&graph, &boundless).unwrap_err().kind(), ErrorKind::Limit);
 }
 
@@ -132,7 +133,10 @@ fn names_are_used_once_and_values_belong_to_their_graph() {
     let mut other = Graph::new();
     other.input("y", TensorDesc::f32([2])).unwrap();
     let error = scale(&mut other, x, 1.0).unwrap_err();
-    assert_eq!(error.to_string(), "graph: value: expected a value of this graph, found a value of another graph");
+    assert_eq!(
+        error.to_string(),
+        "graph: value: expected a value of this graph, found a value of another graph"
+    );
 }
 
 #[test]

@@ -3,39 +3,47 @@
 
 use std::collections::HashSet;
 
-use foveate::gpu::reflect;
+use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Params, Shader, Tuning};
 use foveate::plan::Command;
 use foveate::{Plan, check};
 use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 
 /// Every distinct shader with parameters it is run with, and the variables a dispatch binds.
 fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
-    let roomy = Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
-    let mut choices: Vec<Caps> = [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
-        .into_iter()
-        .map(|(adapter, subgroup_size)| Caps {
-            adapter,
-            subgroup_size,
-            tuning: Tuning::for_adapter(adapter, subgroup_size),
-            ..roomy.clone()
-        })
-        .collect();
+    let roomy =
+        Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
+    let mut choices: Vec<Caps> =
+        [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
+            .into_iter()
+            .map(|(adapter, subgroup_size)| Caps {
+                adapter,
+                subgroup_size,
+                tuning: Tuning::for_adapter(adapter, subgroup_size),
+                ..roomy.clone()
+            })
+            .collect();
     let mut classic = roomy;
     classic.tuning.matmul = MatmulKernel::Classic;
     choices.push(classic);
 
     let mut seen = HashSet::new();
     let mut variants = Vec::new();
-    for (caps, case) in choices.iter().flat_map(|caps| check::all_cases().into_iter().map(move |case| (caps, case))) {
+    for (caps, case) in
+        choices.iter().flat_map(|caps| check::all_cases().into_iter().map(move |case| (caps, case)))
+    {
         let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
         let plan = Plan::new(&problem.graph, caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
         for command in plan.commands() {
             if let Command::Dispatch { shader, params, buffers, .. } = command {
                 let shader = &plan.shaders()[*shader];
                 if seen.insert(shader.clone()) {
-                    variants.push((shader.clone(), params.clone(), buffers.iter().map(|buffer| buffer.name).collect()));
+                    variants.push((
+                        shader.clone(),
+                        params.clone(),
+                        buffers.iter().map(|buffer| buffer.name).collect(),
+                    ));
                 }
             }
         }
@@ -50,25 +58,33 @@ fn every_variant_fits_the_least_webgpu_device_and_its_host_description() {
         let reflected = reflect(&shader).unwrap_or_else(|error| panic!("{error}\n{}", listing(&shader)));
         reflected.check_params(shader.label, &params).unwrap_or_else(|error| panic!("{error}"));
         let declared: Vec<&str> = reflected.storage.iter().map(|binding| binding.name.as_str()).collect();
-        assert_eq!(declared, bound, "{}: a dispatch binds every variable in the order of its declaration", shader.label);
+        assert_eq!(
+            declared, bound,
+            "{}: a dispatch binds every variable in the order of its declaration",
+            shader.label
+        );
         assert!(bound.len() <= least.max_storage_buffers as usize, "{}: {bound:?}", shader.label);
         assert!(reflected.workgroup_bytes <= least.max_workgroup_bytes, "{}: workgroup memory", shader.label);
-        assert!(reflected.workgroup_size.iter().product::<u32>() <= least.max_invocations, "{}: lanes", shader.label);
+        assert!(
+            reflected.workgroup_size.iter().product::<u32>() <= least.max_invocations,
+            "{}: lanes",
+            shader.label
+        );
     }
 }
 
 #[test]
 fn every_variant_translates_to_spirv_msl_and_hlsl() {
     for (shader, ..) in variants() {
-        let module = reflect(&shader).unwrap_or_else(|error| panic!("{error}")).module;
-        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP)
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{}: {error}\n{}", shader.label, listing(&shader)));
+        let Reflected { module, info, .. } = reflect(&shader).unwrap_or_else(|error| panic!("{error}"));
         assert!(!spirv(&module, &info).is_empty(), "{}: SPIR-V", shader.label);
         let msl = msl(&module, &info);
         assert!(msl.contains("kernel void"), "{}: MSL\n{msl}", shader.label);
-        let hlsl = hlsl(&module, &info);
-        assert!(hlsl.contains("numthreads"), "{}: HLSL\n{hlsl}", shader.label);
+        // DX12 has no subgroup barrier: a device there never reports what these variants are chosen by.
+        if shader.subgroup_size.is_none() {
+            let hlsl = hlsl(&module, &info);
+            assert!(hlsl.contains("numthreads"), "{}: HLSL\n{hlsl}", shader.label);
+        }
     }
 }
 
@@ -82,8 +98,11 @@ fn msl(module: &naga::Module, info: &ModuleInfo) -> String {
 }
 
 fn hlsl(module: &naga::Module, info: &ModuleInfo) -> String {
-    let options =
-        hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, fake_missing_bindings: true, ..Default::default() };
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
     let mut text = String::new();
     hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
         .write(module, info, None)

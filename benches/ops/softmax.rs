@@ -2,7 +2,7 @@ use criterion::{Criterion, Throughput};
 use foveate::TensorDesc;
 use foveate::ops::softmax;
 
-use crate::support::{bench as row, context, group};
+use crate::support::{bench as row, group, own};
 
 /// Bytes are one read and one write of every element, the least there is.
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -10,7 +10,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     for [rows, width] in [[4096, 1024], [64, 65_536]] {
         let inputs = [("x", TensorDesc::f32([rows, width]))];
         let bytes = Throughput::Bytes((rows * width * 8) as u64);
-        row(&mut group, &format!("{rows} x {width} f32"), context().caps(), bytes, &inputs, |graph, v| {
+        row(&mut group, &format!("{rows} x {width} f32"), own(), bytes, &inputs, |graph, v| {
             softmax(graph, v[0])
         });
     }

@@ -26,11 +26,23 @@ pub(crate) fn group<'c>(criterion: &'c mut Criterion, op: &str) -> BenchmarkGrou
     group
 }
 
-/// One row: the graph that `build` makes of random inputs, with kernels chosen by `caps`.
+/// The same device without the checks that wgpu adds to shaders.
+pub(crate) fn unchecked() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        // SAFETY: only ops of the crate run here, on inputs that fit their contracts.
+        #[expect(unsafe_code, reason = "the rows say that they are unchecked")]
+        unsafe {
+            context().without_runtime_checks()
+        }
+    })
+}
+
+/// One row: the graph that `build` makes of random inputs, on `context` with kernels chosen by `caps`.
 pub(crate) fn bench(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
-    caps: &Caps,
+    (context, caps): (&Context, &Caps),
     throughput: Throughput,
     inputs: &[(&str, TensorDesc)],
     build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Value>,
@@ -42,11 +54,15 @@ pub(crate) fn bench(
     for (name, desc) in inputs {
         values.push(graph.input(name, desc.clone()).expect("the names differ"));
         let elements: Vec<f32> = (0..desc.elements()).map(|_| random.next_f32()).collect();
-        tensors.push(HostTensor::from_f32(desc.dtype, desc.shape.clone(), &elements).expect("as many as the shape has"));
+        tensors.push(
+            HostTensor::from_f32(desc.dtype, desc.shape.clone(), &elements)
+                .expect("as many as the shape has"),
+        );
     }
     let result = build(&mut graph, &values).expect("the graph can be recorded");
     graph.output("result", result).expect("the name is free");
-    let program = Plan::new(&graph, caps).and_then(|plan| Program::new(context(), &plan)).expect("the program fits");
+    let program =
+        Plan::new(&graph, caps).and_then(|plan| Program::new(context, &plan)).expect("the program fits");
     let named: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, _)| *name).zip(&tensors).collect();
     let mut session = Session::new(&program, &named).expect("the buffers fit");
     group.throughput(throughput);
@@ -62,6 +78,11 @@ pub(crate) fn bench(
     });
 }
 
+/// The best adapter with the kernels it gets.
+pub(crate) fn own() -> (&'static Context, &'static Caps) {
+    (context(), context().caps())
+}
+
 /// What the host spends on a program of a hundred dispatches.
 pub(crate) fn host(criterion: &mut Criterion) {
     let mut graph = Graph::new();
@@ -73,10 +94,16 @@ pub(crate) fn host(criterion: &mut Criterion) {
     }
     graph.output("y", y).expect("the name is free");
     let caps = context().caps();
-    let program = Plan::new(&graph, caps).and_then(|plan| Program::new(context(), &plan)).expect("the program fits");
+    let program =
+        Plan::new(&graph, caps).and_then(|plan| Program::new(context(), &plan)).expect("the program fits");
     let device = context().device();
     let buffer = |usage| {
-        device.create_buffer(&foveate::wgpu::BufferDescriptor { label: None, size: 1024, usage, mapped_at_creation: false })
+        device.create_buffer(&foveate::wgpu::BufferDescriptor {
+            label: None,
+            size: 1024,
+            usage,
+            mapped_at_creation: false,
+        })
     };
     let (x, y) = (buffer(foveate::wgpu::BufferUsages::STORAGE), buffer(foveate::wgpu::BufferUsages::STORAGE));
     let bindings = program

@@ -18,7 +18,12 @@ pub struct Deviation {
 }
 
 /// Compares `found` with `exact`, given what the reference makes of the problem in storage precision.
-pub(super) fn deviation(found: &HostTensor, exact: &Array<f64>, stored: &Array<f32>, builtin_ulps: f64) -> Deviation {
+pub(super) fn deviation(
+    found: &HostTensor,
+    exact: &Array<f64>,
+    stored: &Array<f32>,
+    builtin_ulps: f64,
+) -> Deviation {
     let exact = exact.reals();
     let naive = exact.iter().zip(stored.reals()).map(|(e, &s)| (e - f64::from(s)).abs()).fold(0.0, f64::max);
     let largest = exact.iter().copied().map(f64::abs).fold(0.0, f64::max);

@@ -45,7 +45,13 @@ impl Default for Problem {
 
 impl Problem {
     /// An input of random elements, uniform in `[-amplitude, amplitude)`, rounded to `dtype`.
-    pub fn random(&mut self, name: &str, dtype: DType, shape: impl Into<Shape>, amplitude: f32) -> Result<Value> {
+    pub fn random(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        amplitude: f32,
+    ) -> Result<Value> {
         let shape = shape.into();
         let values: Vec<f32> = (0..shape.elements()).map(|_| amplitude * self.random.next_f32()).collect();
         self.input(name, HostTensor::from_f32(dtype, shape, &values)?)

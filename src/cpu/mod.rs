@@ -31,7 +31,10 @@ pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result
 
 /// Runs `graph` in f32 and rounds every step's results to their storage type: what a careful f32 implementation loses.
 #[cfg(feature = "check")]
-pub(crate) fn run_in_storage_precision(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Array<f32>>> {
+pub(crate) fn run_in_storage_precision(
+    graph: &Graph,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<Vec<Array<f32>>> {
     let round = |dtype, array| HostTensor::from_array(dtype, &array).to_array::<f32>();
     let values = walk(graph, inputs, |step, arguments| step.op.reference_f32(arguments), round)?;
     Ok(graph.outputs().iter().map(|(_, value)| values[value.index()].clone()).collect())

@@ -39,6 +39,7 @@ struct Shared {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     caps: Caps,
+    checks: wgpu::ShaderRuntimeChecks,
     pipelines: Mutex<HashMap<Shader, Arc<Pipeline>>>,
 }
 
@@ -118,6 +119,29 @@ impl Context {
                 queue: queue.clone(),
                 info,
                 caps,
+                checks: wgpu::ShaderRuntimeChecks::checked(),
+                pipelines: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The same device, with shaders compiled without the bounds checks, loop guards and division guards that wgpu adds.
+    ///
+    /// # Safety
+    ///
+    /// No shader of a program made with the returned context may read or write outside its bindings or loop forever. The ops of
+    /// this crate keep to that for inputs that fit their contracts; for ops of your own you answer.
+    #[expect(unsafe_code, reason = "hands wgpu's contract for trusted shaders on to the caller")]
+    #[must_use]
+    pub unsafe fn without_runtime_checks(&self) -> Self {
+        let Shared { device, queue, info, caps, .. } = &*self.shared;
+        Self {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                queue: queue.clone(),
+                info: info.clone(),
+                caps: caps.clone(),
+                checks: wgpu::ShaderRuntimeChecks::unchecked(),
                 pipelines: Mutex::default(),
             }),
         }
@@ -157,7 +181,7 @@ impl Context {
         if let Some(pipeline) = lock().get(shader) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(Pipeline::new(self.device(), shader, self.caps())?);
+        let pipeline = Arc::new(Pipeline::new(self.device(), shader, self.caps(), self.shared.checks)?);
         Ok(lock().entry(shader.clone()).or_insert(pipeline).clone())
     }
 }

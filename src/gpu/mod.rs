@@ -14,39 +14,61 @@ pub use session::{Session, Timing};
 use crate::{Error, ErrorKind};
 
 /// The errors wgpu reports while something is created or submitted, caught before they reach the host app's handler.
-struct ErrorScopes {
+struct ErrorScopes<'d> {
+    device: &'d wgpu::Device,
     validation: wgpu::ErrorScopeGuard,
     memory: wgpu::ErrorScopeGuard,
     internal: wgpu::ErrorScopeGuard,
 }
 
-impl ErrorScopes {
-    fn open(device: &wgpu::Device) -> Self {
-        // Fields are popped in the reverse of this order.
+impl<'d> ErrorScopes<'d> {
+    fn open(device: &'d wgpu::Device) -> Self {
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        Self { validation, memory, internal }
+        Self { device, validation, memory, internal }
     }
 
     /// The first error since [`ErrorScopes::open`], as `op` about `argument`.
     fn close(self, op: &'static str, argument: &str) -> Result<(), Error> {
+        // Scopes nest: the last opened is the first to close.
         let validation = pollster::block_on(self.validation.pop());
         let memory = pollster::block_on(self.memory.pop());
         let internal = pollster::block_on(self.internal.pop());
-        match memory.or(internal).or(validation) {
-            None => Ok(()),
-            Some(error) => Err(device_error(op, argument, &error)),
-        }
+        let Some(error) = memory.or(internal).or(validation) else { return Ok(()) };
+        let kind = match error {
+            wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            _ if is_lost(self.device) => ErrorKind::DeviceLost,
+            _ => ErrorKind::Device,
+        };
+        let text = error.to_string();
+        Err(Error::new(kind, op, argument).but_found(text.split_whitespace().collect::<Vec<_>>().join(" ")))
     }
 }
 
-fn device_error(op: &'static str, argument: &str, error: &wgpu::Error) -> Error {
-    let text = error.to_string();
-    let kind = match error {
-        wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
-        _ if text.contains("is lost") => ErrorKind::DeviceLost,
-        _ => ErrorKind::Device,
-    };
-    Error::new(kind, op, argument).but_found(text.split_whitespace().collect::<Vec<_>>().join(" "))
+/// Whether the device is gone. wgpu reports that to the device's owner alone; whoever shares the device only finds that what
+/// it creates is invalid although no error was raised.
+fn is_lost(device: &wgpu::Device) -> bool {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let probe = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("foveate probe"),
+        size: 4,
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let refused = pollster::block_on(scope.pop()).is_some();
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    probe.map_async(wgpu::MapMode::Read, .., |_| {});
+    let invalid = pollster::block_on(scope.pop()).is_some();
+    !refused && invalid
+}
+
+/// Refuses to go on with a device that is gone, where wgpu would let everything succeed without effect.
+fn check_alive(device: &wgpu::Device, op: &'static str) -> Result<(), Error> {
+    if is_lost(device) {
+        return Err(Error::new(ErrorKind::DeviceLost, op, "device")
+            .expecting("a device")
+            .but_found("one that is lost"));
+    }
+    Ok(())
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, check_limits};
 use super::session::Session;
-use super::{Context, ErrorScopes};
+use super::{Context, ErrorScopes, check_alive};
 use crate::plan::{BoundBuffer, Command, Location, Plan, Port, StepReport};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
@@ -58,9 +58,13 @@ impl Program {
                 .expecting(format!("{needed} as the plan was made for"))
                 .but_found(offered));
         }
+        let device = context.device();
+        check_alive(device, "program")?;
         let pipelines =
             plan.shaders().iter().map(|shader| context.pipeline(shader)).collect::<Result<Vec<_>>>()?;
-        let device = context.device();
+        for (shader, pipeline) in plan.shaders().iter().zip(&pipelines) {
+            check_limits(shader, &pipeline.reflected, plan.caps())?;
+        }
         let scopes = ErrorScopes::open(device);
         let slots = plan
             .slots()
@@ -134,6 +138,7 @@ impl Program {
     /// Every buffer needs `STORAGE` usage, [`crate::TensorDesc::buffer_bytes`] bytes from its offset on, and an offset
     /// aligned as the device demands. Values without elements need no buffer. Inputs may share buffers among themselves; a
     /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
+    /// A buffer of another device is refused; one of another `wgpu::Instance` makes wgpu itself panic.
     pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
         let ports = || self.plan.inputs().iter().chain(self.plan.outputs());
         for (i, (name, _)) in buffers.iter().enumerate() {
@@ -163,9 +168,9 @@ impl Program {
             .iter()
             .zip(&self.prepared)
             .map(|(command, (offset, fixed))| match command {
-                Command::Dispatch { shader, buffers, params, .. } if fixed.is_none() => {
-                    self.bind_group(*shader, buffers, *offset, params.bytes.len(), &inputs, &outputs).map(Some)
-                }
+                Command::Dispatch { shader, buffers, params, .. } if fixed.is_none() => self
+                    .bind_group(*shader, buffers, *offset, params.bytes.len(), &inputs, &outputs)
+                    .map(Some),
                 _ => Ok(None),
             })
             .collect::<Result<Vec<_>>>();
@@ -194,7 +199,9 @@ impl Program {
         }
         let alignment = u64::from(self.context.caps().storage_alignment);
         if !binding.offset.is_multiple_of(alignment) {
-            return Err(refused().expecting(format!("an offset divisible by {alignment}")).but_found(binding.offset));
+            return Err(refused()
+                .expecting(format!("an offset divisible by {alignment}"))
+                .but_found(binding.offset));
         }
         let mut usage = wgpu::BufferUsages::STORAGE;
         for command in self.plan.commands() {
@@ -217,7 +224,9 @@ impl Program {
             ports
                 .iter()
                 .zip(bound)
-                .filter_map(|(port, bound)| bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone())))
+                .filter_map(|(port, bound)| {
+                    bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone()))
+                })
                 .collect()
         };
         let written = named(self.plan.outputs(), outputs);
@@ -290,8 +299,9 @@ impl Program {
             Location::Input(i) => &inputs[i],
             Location::Output(i) => &outputs[i],
         };
-        let Bound { buffer, offset } =
-            bound.as_ref().unwrap_or_else(|| unreachable!("the planner places values without elements in slots"));
+        let Bound { buffer, offset } = bound
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("the planner places values without elements in slots"));
         (buffer, *offset)
     }
 
@@ -346,7 +356,9 @@ impl Program {
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass<'_>, index: usize, bindings: &Bindings) {
-        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else { return };
+        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else {
+            return;
+        };
         let group = self.prepared[index].1.as_ref().or(bindings.groups[index].as_ref());
         pass.set_pipeline(&self.pipelines[shader].pipeline);
         pass.set_bind_group(0, group, &[]);
@@ -384,12 +396,15 @@ fn upload_params(context: &Context, plan: &Plan) -> (Option<wgpu::Buffer>, Vec<u
         })
         .collect();
     let buffer = (!bytes.is_empty()).then(|| {
-        use wgpu::util::DeviceExt;
-        context.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        let buffer = context.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("foveate params"),
-            contents: &bytes,
-            usage: wgpu::BufferUsages::UNIFORM,
-        })
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        // Lands before the next submission, whoever makes it; the contents never change.
+        context.queue().write_buffer(&buffer, 0, &bytes);
+        buffer
     });
     (buffer, offsets)
 }

@@ -21,6 +21,8 @@ pub struct ReflectedBinding {
 pub struct Reflected {
     /// The parsed module.
     pub module: naga::Module,
+    /// What validation found out about it; writers to other languages ask for it.
+    pub info: naga::valid::ModuleInfo,
     /// Storage variables, in order of `@binding`.
     pub storage: Vec<ReflectedBinding>,
     /// The `@binding` of the `params` uniform.
@@ -48,14 +50,19 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
-    validator.validate(&module).map_err(|error| {
+    let info = validator.validate(&module).map_err(|error| {
         let place = error.location(&rendered.wgsl).map(|location| location.line_number as usize);
         shader_error(shader, &rendered, place, &error.into_inner())
     })?;
-    describe(shader, module)
+    describe(shader, module, info)
 }
 
-fn shader_error(shader: &Shader, rendered: &Rendered, line: Option<usize>, error: &dyn std::error::Error) -> Error {
+fn shader_error(
+    shader: &Shader,
+    rendered: &Rendered,
+    line: Option<usize>,
+    error: &dyn std::error::Error,
+) -> Error {
     let place = line.map_or(String::new(), |line| {
         let (path, line) = rendered.locate(line);
         format!("{path}:{line}: ")
@@ -69,7 +76,7 @@ fn shader_error(shader: &Shader, rendered: &Rendered, line: Option<usize>, error
     Error::new(ErrorKind::Shader, "shader", shader.label).but_found(place + &text)
 }
 
-fn describe(shader: &Shader, module: naga::Module) -> Result<Reflected> {
+fn describe(shader: &Shader, module: naga::Module, info: naga::valid::ModuleInfo) -> Result<Reflected> {
     let refused = |argument: &str, expected: &str, found: String| {
         Error::new(ErrorKind::Shader, shader.label, argument).expecting(expected).but_found(found)
     };
@@ -102,12 +109,13 @@ fn describe(shader: &Shader, module: naga::Module) -> Result<Reflected> {
         }
     }
     storage.sort_by_key(|binding| binding.index);
-    let (params_index, params) = params.ok_or_else(|| refused("params", "a uniform struct", "none".into()))?;
+    let (params_index, params) =
+        params.ok_or_else(|| refused("params", "a uniform struct", "none".into()))?;
     let [entry] = &module.entry_points[..] else {
         return Err(refused("entry point", "one", module.entry_points.len().to_string()));
     };
     let workgroup_size = entry.workgroup_size;
-    Ok(Reflected { storage, params_index, params, workgroup_size, workgroup_bytes, module })
+    Ok(Reflected { storage, params_index, params, workgroup_size, workgroup_bytes, module, info })
 }
 
 impl Reflected {
@@ -116,8 +124,11 @@ impl Reflected {
         let shown = |name: &str, offset: usize, size: usize| format!("{name} at {offset}, {size} bytes");
         let ours: Vec<String> =
             host.fields.iter().map(|&Field { name, offset, size }| shown(name, offset, size)).collect();
-        let theirs: Vec<String> =
-            self.params.iter().map(|(name, offset, size)| shown(name, *offset as usize, *size as usize)).collect();
+        let theirs: Vec<String> = self
+            .params
+            .iter()
+            .map(|(name, offset, size)| shown(name, *offset as usize, *size as usize))
+            .collect();
         if ours == theirs {
             return Ok(());
         }
@@ -128,9 +139,11 @@ impl Reflected {
 
     /// The `@binding` of the storage variable `name`.
     pub fn storage_index(&self, label: &'static str, name: &str) -> Result<u32> {
-        self.storage.iter().find(|binding| binding.name == name).map(|binding| binding.index).ok_or_else(|| {
-            let names: Vec<&str> = self.storage.iter().map(|binding| binding.name.as_str()).collect();
-            Error::new(ErrorKind::Shader, label, "binding").expecting(names.join(", ")).but_found(name)
-        })
+        self.storage.iter().find(|binding| binding.name == name).map(|binding| binding.index).ok_or_else(
+            || {
+                let names: Vec<&str> = self.storage.iter().map(|binding| binding.name.as_str()).collect();
+                Error::new(ErrorKind::Shader, label, "binding").expecting(names.join(", ")).but_found(name)
+            },
+        )
     }
 }

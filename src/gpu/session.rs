@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::program::{Bindings, Program};
-use super::ErrorScopes;
+use super::{ErrorScopes, is_lost};
 use crate::graph::match_inputs;
 use crate::plan::Port;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -48,7 +48,11 @@ impl<'p> Session<'p> {
     }
 
     /// [`Session::new`] with `guard` bytes behind each buffer, which no kernel may touch.
-    pub(crate) fn with_guard(program: &'p Program, inputs: &[(&str, &HostTensor)], guard: u64) -> Result<Self> {
+    pub(crate) fn with_guard(
+        program: &'p Program,
+        inputs: &[(&str, &HostTensor)],
+        guard: u64,
+    ) -> Result<Self> {
         let plan = program.plan();
         let declared: Vec<(&str, &TensorDesc)> =
             plan.inputs().iter().map(|port| (port.name.as_str(), &port.desc)).collect();
@@ -82,8 +86,13 @@ impl<'p> Session<'p> {
         let (device, queue) = (context.device(), context.queue());
         let start = Instant::now();
         let scopes = ErrorScopes::open(device);
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-        self.program.encode_timed(&mut encoder, &self.bindings, self.timer.as_ref().map(|timer| &timer.queries))?;
+        let mut encoder =
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        self.program.encode_timed(
+            &mut encoder,
+            &self.bindings,
+            self.timer.as_ref().map(|timer| &timer.queries),
+        )?;
         if let Some(timer) = &self.timer {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
             encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);
@@ -126,7 +135,8 @@ impl<'p> Session<'p> {
         let (device, queue) = (context.device(), context.queue());
         let scopes = ErrorScopes::open(device);
         let staging = staging(device, bytes);
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        let mut encoder =
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
         queue.submit([encoder.finish()]);
         scopes.close("read", "copy")?;
@@ -192,7 +202,7 @@ fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> 
     device
         .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
         .map(|_| ())
-        .map_err(|error| Error::new(ErrorKind::Device, "run", "wait").but_found(error))
+        .map_err(|error| failure(device, "run", "wait", &error))
 }
 
 /// Waits for the device and copies a mappable buffer out.
@@ -205,10 +215,15 @@ fn map(device: &wgpu::Device, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
     });
     let polled = device.poll(wgpu::PollType::wait_indefinitely());
     scopes.close("read", "map")?;
-    let failed = |what: &dyn std::fmt::Display| Error::new(ErrorKind::DeviceLost, "read", "map").but_found(what);
+    let failed = |error: &dyn std::fmt::Display| failure(device, "read", "map", error);
     polled.map_err(|error| failed(&error))?;
     receiver.recv().map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     let bytes = buffer.get_mapped_range(..).map_err(|error| failed(&error))?.to_vec();
     buffer.unmap();
     Ok(bytes)
+}
+
+fn failure(device: &wgpu::Device, op: &'static str, argument: &str, error: &dyn std::fmt::Display) -> Error {
+    let kind = if is_lost(device) { ErrorKind::DeviceLost } else { ErrorKind::Device };
+    Error::new(kind, op, argument).but_found(error)
 }

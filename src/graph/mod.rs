@@ -5,8 +5,8 @@ mod op;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use op::{Op, Problem};
 pub(crate) use op::ErasedOp;
+pub use op::{Op, Problem};
 
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -127,9 +127,9 @@ impl Graph {
         let name = op.name();
         match self.push(op, inputs)?[..] {
             [output] => Ok(output),
-            ref outputs => {
-                Err(Error::new(ErrorKind::Argument, name, "outputs").expecting("one").but_found(outputs.len()))
-            }
+            ref outputs => Err(Error::new(ErrorKind::Argument, name, "outputs")
+                .expecting("one")
+                .but_found(outputs.len())),
         }
     }
 

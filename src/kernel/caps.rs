@@ -107,7 +107,11 @@ impl Caps {
     pub fn shortfall(&self, needed: &Self) -> Option<(&'static str, u64, u64)> {
         [
             ("f16 storage", u64::from(needed.f16), u64::from(self.f16)),
-            ("storage buffers per shader", needed.max_storage_buffers.into(), self.max_storage_buffers.into()),
+            (
+                "storage buffers per shader",
+                needed.max_storage_buffers.into(),
+                self.max_storage_buffers.into(),
+            ),
             ("bytes of workgroup memory", needed.max_workgroup_bytes.into(), self.max_workgroup_bytes.into()),
             ("invocations per workgroup", needed.max_invocations.into(), self.max_invocations.into()),
             ("workgroups per axis", needed.max_workgroups.into(), self.max_workgroups.into()),

@@ -10,8 +10,8 @@ mod tuning;
 
 pub use caps::{AdapterKind, Caps, CooperativeShape};
 pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};
-pub use params::{Field, Params};
 pub(crate) use params::params;
+pub use params::{Field, Params};
 pub(crate) use shader::wgsl;
 pub use shader::{Constant, Rendered, Shader, Source};
 pub use tuning::{AttentionTile, MatmulKernel, Tuning};

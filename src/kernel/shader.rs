@@ -77,7 +77,13 @@ pub struct Rendered {
 impl Shader {
     /// A variant of the kernel `label` made of `sources`.
     pub fn new(label: &'static str, sources: impl Into<Vec<Source>>) -> Self {
-        Self { label, sources: sources.into(), aliases: Vec::new(), constants: Vec::new(), subgroup_size: None }
+        Self {
+            label,
+            sources: sources.into(),
+            aliases: Vec::new(),
+            constants: Vec::new(),
+            subgroup_size: None,
+        }
     }
 
     /// Fixes the type `name` to `dtype`, in vectors of `lanes` (1 or 4).
@@ -185,8 +191,10 @@ mod tests {
 
     #[test]
     fn header_fixes_types_and_constants_and_templates_see_them() {
-        let shader =
-            Shader::new("probe", [PLAIN, TEMPLATE]).alias("Elem", DType::F16, 4).constant("ROWS", 2).constant("CAUSAL", true);
+        let shader = Shader::new("probe", [PLAIN, TEMPLATE])
+            .alias("Elem", DType::F16, 4)
+            .constant("ROWS", 2)
+            .constant("CAUSAL", true);
         let rendered = shader.render().unwrap();
         assert_eq!(
             rendered.wgsl,

@@ -53,8 +53,14 @@ pub struct Tuning {
     pub streaming_lanes: u32,
 }
 
-const CPU_ATTENTION: AttentionTile =
-    AttentionTile { lanes: 8, row_groups: 1, rows: 16, key_vectors: 2, subgroup_exchange: false, busy_workgroups: 8 };
+const CPU_ATTENTION: AttentionTile = AttentionTile {
+    lanes: 8,
+    row_groups: 1,
+    rows: 16,
+    key_vectors: 2,
+    subgroup_exchange: false,
+    busy_workgroups: 8,
+};
 
 impl Tuning {
     /// The table's row for a kind of adapter, and for the size of its subgroups where that is fixed.

@@ -34,7 +34,12 @@ impl Contract {
     }
 
     /// Binds the axes of `argument` in order, or compares them with what is bound.
-    pub(crate) fn bind(&mut self, argument: &'static str, desc: &TensorDesc, axes: &[&'static str]) -> Result<()> {
+    pub(crate) fn bind(
+        &mut self,
+        argument: &'static str,
+        desc: &TensorDesc,
+        axes: &[&'static str],
+    ) -> Result<()> {
         let dims = desc.shape.dims();
         if dims.len() != axes.len() {
             return Err(self

@@ -42,7 +42,11 @@ macro_rules! entry {
 
 /// Every op.
 pub const CATALOGUE: &[Entry] = &[
-    entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked::cases),
+    entry!(
+        "attention/blocked",
+        "exact softmax attention, memory linear in length",
+        attention::blocked::cases
+    ),
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),

@@ -53,7 +53,8 @@ impl Places<'_> {
 
 pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let needed = needed_steps(graph);
-    let steps: Vec<&Step> = graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
+    let steps: Vec<&Step> =
+        graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
     let lowered = steps.iter().map(|step| lower_step(graph, step, caps)).collect::<Result<Vec<_>>>()?;
 
     let mut places = place_ports(graph, &steps, &lowered);
@@ -76,7 +77,9 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
             check_shader(step, dispatch, caps)?;
             let place = |operand: Operand| match operand {
-                Operand::Input(i) => (locate(places.home_of(step.inputs[i])), places.desc(step.inputs[i]).buffer_bytes()),
+                Operand::Input(i) => {
+                    (locate(places.home_of(step.inputs[i])), places.desc(step.inputs[i]).buffer_bytes())
+                }
                 Operand::Output(i) => {
                     (locate(places.home_of(step.outputs[i])), places.desc(step.outputs[i]).buffer_bytes())
                 }
@@ -111,7 +114,10 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     commands.extend(output_copies(graph, &places, locate));
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
-        named.iter().map(|(name, value)| Port { name: name.clone(), desc: places.desc(*value).clone() }).collect()
+        named
+            .iter()
+            .map(|(name, value)| Port { name: name.clone(), desc: places.desc(*value).clone() })
+            .collect()
     };
     let (inputs, outputs) = (ports(graph.inputs()), ports(graph.outputs()));
     let memory = Memory {
@@ -121,11 +127,21 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
         params: params_bytes(&commands, caps.uniform_alignment),
     };
-    Ok(Plan { caps: caps.clone(), inputs, outputs, shaders: shaders.shaders, slots: sizes, commands, report, memory })
+    Ok(Plan {
+        caps: caps.clone(),
+        inputs,
+        outputs,
+        shaders: shaders.shaders,
+        slots: sizes,
+        commands,
+        report,
+        memory,
+    })
 }
 
 fn lower_step(graph: &Graph, step: &Step, caps: &Caps) -> Result<Lowered> {
-    let descs = |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
+    let descs =
+        |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
     let problem = Problem { inputs: descs(&step.inputs), outputs: descs(&step.outputs) };
     for desc in problem.inputs.iter().chain(&problem.outputs) {
         if u32::try_from(desc.elements()).is_err() {
@@ -210,10 +226,15 @@ fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
             .expecting("a device with f16 (wgpu's SHADER_F16)")
             .but_found(format!("a {} without it", caps.adapter.name())));
     }
-    if let Some(size) = dispatch.shader.subgroup_size.filter(|_| dispatch.shader.subgroup_size != caps.subgroup_size) {
+    if let Some(size) =
+        dispatch.shader.subgroup_size.filter(|_| dispatch.shader.subgroup_size != caps.subgroup_size)
+    {
         return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
             .expecting(format!("a device with subgroups of {size} (wgpu's SUBGROUP)"))
-            .but_found(caps.subgroup_size.map_or("none of fixed size".to_owned(), |size| format!("subgroups of {size}"))));
+            .but_found(
+                caps.subgroup_size
+                    .map_or("none of fixed size".to_owned(), |size| format!("subgroups of {size}")),
+            ));
     }
     if dispatch.bindings.len() > caps.max_storage_buffers as usize {
         return Err(Error::new(ErrorKind::Limit, step.op_name(), label)
@@ -250,7 +271,9 @@ fn params_bytes(commands: &[Command], alignment: u32) -> u64 {
     commands
         .iter()
         .map(|command| match command {
-            Command::Dispatch { params, .. } => (params.bytes.len() as u64).next_multiple_of(alignment.into()),
+            Command::Dispatch { params, .. } => {
+                (params.bytes.len() as u64).next_multiple_of(alignment.into())
+            }
             Command::Copy { .. } => 0,
         })
         .sum()

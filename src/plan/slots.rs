@@ -17,7 +17,8 @@ pub(super) fn assign(intervals: &[Interval]) -> Assignment {
     let mut slot_of = vec![0; intervals.len()];
     let mut tenants: Vec<Vec<usize>> = Vec::new();
     for i in by_size {
-        let free = tenants.iter().position(|slot| slot.iter().all(|&j| !intervals[i].overlaps(&intervals[j])));
+        let free =
+            tenants.iter().position(|slot| slot.iter().all(|&j| !intervals[i].overlaps(&intervals[j])));
         let slot = free.unwrap_or_else(|| {
             tenants.push(Vec::new());
             tenants.len() - 1

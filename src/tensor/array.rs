@@ -5,7 +5,9 @@ use num_traits::Float;
 use super::Shape;
 
 /// The arithmetic a reference runs in. References are written once, generic over this.
-pub trait Real: Float + std::ops::AddAssign + std::iter::Sum + std::fmt::Debug + Send + Sync + 'static {
+pub trait Real:
+    Float + std::ops::AddAssign + std::iter::Sum + std::fmt::Debug + Send + Sync + 'static
+{
     /// The nearest value of this arithmetic.
     fn of(x: f64) -> Self;
     /// The same value in f64.
@@ -87,6 +89,10 @@ impl<R: Real> Array<R> {
     /// Applies `f` to every real element.
     #[must_use]
     pub fn map(&self, f: impl Fn(R) -> R) -> Self {
-        Self { shape: self.shape.clone(), reals: self.reals.iter().map(|&x| f(x)).collect(), indices: self.indices.clone() }
+        Self {
+            shape: self.shape.clone(),
+            reals: self.reals.iter().map(|&x| f(x)).collect(),
+            indices: self.indices.clone(),
+        }
     }
 }

@@ -135,8 +135,12 @@ impl HostTensor {
     /// The elements in the CPU reference's arithmetic.
     pub(crate) fn to_array<R: Real>(&self) -> Array<R> {
         match &self.data {
-            HostData::F32(data) => Array::real(self.shape.clone(), data.iter().map(|&x| R::of(x.into())).collect()),
-            HostData::F16(data) => Array::real(self.shape.clone(), data.iter().map(|&x| R::of(x.into())).collect()),
+            HostData::F32(data) => {
+                Array::real(self.shape.clone(), data.iter().map(|&x| R::of(x.into())).collect())
+            }
+            HostData::F16(data) => {
+                Array::real(self.shape.clone(), data.iter().map(|&x| R::of(x.into())).collect())
+            }
             HostData::I32(data) => Array::index(self.shape.clone(), data.iter().map(|&x| x.into()).collect()),
         }
     }

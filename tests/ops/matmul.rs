@@ -28,7 +28,8 @@ fn every_register_tile_conforms() {
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
     let check = |a: &[usize], b: &[usize], spec: Matmul, sentence: &str| {
-        let error = refused(&[TensorDesc::f32(a), TensorDesc::f32(b)], |graph, v| matmul(graph, v[0], v[1], &spec));
+        let error =
+            refused(&[TensorDesc::f32(a), TensorDesc::f32(b)], |graph, v| matmul(graph, v[0], v[1], &spec));
         assert_eq!(error.to_string(), sentence);
     };
     let plain = Matmul::new();
@@ -40,12 +41,7 @@ fn shapes_that_do_not_fit_are_refused() {
         "matmul: b: expected axis 1 (inner) = 3 as bound by a, found 5",
     );
     check(&[3], &[3, 5], plain, "matmul: a: expected rank 2 [rows, inner], found rank 1 [3]");
-    check(
-        &[2, 2, 3],
-        &[3, 3, 5],
-        plain,
-        "matmul: b: expected axis 0 (batch 0) = 2 as bound by a, found 3",
-    );
+    check(&[2, 2, 3], &[3, 3, 5], plain, "matmul: b: expected axis 0 (batch 0) = 2 as bound by a, found 3");
     check(
         &[2, 2, 2, 3],
         &[2, 3, 5],

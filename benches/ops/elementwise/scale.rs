@@ -2,14 +2,12 @@ use criterion::{Criterion, Throughput};
 use foveate::TensorDesc;
 use foveate::ops::scale;
 
-use crate::support::{bench as row, context, group};
+use crate::support::{bench as row, group, own};
 
 /// Bytes are one read and one write of every element.
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = group(criterion, "elementwise/scale");
     let inputs = [("x", TensorDesc::f32([1 << 20]))];
-    row(&mut group, "1M f32", context().caps(), Throughput::Bytes(8 << 20), &inputs, |graph, v| {
-        scale(graph, v[0], 0.5)
-    });
+    row(&mut group, "1M f32", own(), Throughput::Bytes(8 << 20), &inputs, |graph, v| scale(graph, v[0], 0.5));
     group.finish();
 }

@@ -94,7 +94,12 @@ pub(crate) struct Dims {
 impl Dims {
     /// The extents of `query: [batch, query_time, heads, head_size]`, `key: [batch, key_time, kv_heads, head_size]`,
     /// `value: [batch, key_time, kv_heads, value_size]`, or what does not fit together.
-    pub(crate) fn bind(op: &'static str, query: &TensorDesc, key: &TensorDesc, value: &TensorDesc) -> Result<Self> {
+    pub(crate) fn bind(
+        op: &'static str,
+        query: &TensorDesc,
+        key: &TensorDesc,
+        value: &TensorDesc,
+    ) -> Result<Self> {
         let mut contract = Contract::new(op).may_be_empty(&["query_time", "key_time"]);
         contract.float("query", query)?;
         contract.dtype("key", key, query.dtype)?;
@@ -151,5 +156,7 @@ pub(crate) fn check_lengths(op: &'static str, lengths: &TensorDesc, batch: usize
         return Ok(());
     }
     let kind = if lengths.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
-    Err(Error::new(kind, op, "lengths").expecting(format!("{wanted}, one count of keys a batch item")).but_found(lengths))
+    Err(Error::new(kind, op, "lengths")
+        .expecting(format!("{wanted}, one count of keys a batch item"))
+        .but_found(lengths))
 }

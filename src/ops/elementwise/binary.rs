@@ -154,7 +154,11 @@ pub(super) fn lower(label: &'static str, apply: Source, problem: &Problem, caps:
         },
         dispatches: vec![Dispatch {
             shader,
-            bindings: vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("result", Operand::Output(0))],
+            bindings: vec![
+                ("a", Operand::Input(0)),
+                ("b", Operand::Input(1)),
+                ("result", Operand::Output(0)),
+            ],
             params: params.into(),
             workgroups: workgroups.into(),
         }],

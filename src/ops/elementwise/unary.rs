@@ -66,10 +66,14 @@ pub(super) fn cases_of(
     let mut cases = Vec::new();
     for dtype in [crate::DType::F32, crate::DType::F16] {
         for shape in shapes {
-            cases.push(crate::check::Case::new(name, format!("{dtype} {}", crate::Shape::from(shape)), move |problem| {
-                let x = problem.random("x", dtype, shape, 4.0)?;
-                Ok(vec![op(&mut problem.graph, x)?])
-            }));
+            cases.push(crate::check::Case::new(
+                name,
+                format!("{dtype} {}", crate::Shape::from(shape)),
+                move |problem| {
+                    let x = problem.random("x", dtype, shape, 4.0)?;
+                    Ok(vec![op(&mut problem.graph, x)?])
+                },
+            ));
         }
     }
     cases

@@ -75,7 +75,8 @@ fn head_cases() -> Vec<Case> {
         for [a_heads, b_heads, result] in
             [[Outer, Outer, Outer], [Inner, Inner, Outer], [Outer, Inner, Inner], [Inner, Outer, Inner]]
         {
-            for ([rows, columns, inner], tb) in [([33, 20, 16], true), ([6, 35, 9], false), ([6, 7, 5], true)] {
+            for ([rows, columns, inner], tb) in [([33, 20, 16], true), ([6, 35, 9], false), ([6, 7, 5], true)]
+            {
                 let label = format!(
                     "{dtype} heads {a_heads:?}, {b_heads:?}, {result:?}, {rows} x {columns} over {inner}, b transposed: {tb}"
                 );

@@ -146,19 +146,25 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
         MatmulKernel::Staged => {
             let (lanes, row_blocks, col_vecs) = (16, 1, 1);
             Tiling {
-                shader: Shader::new("matmul/staged", [wgsl!("matmul/staged.wgsl.j2"), wgsl!("matmul/interface.wgsl")])
-                    .constant("WG_X", lanes)
-                    .constant("WG_Y", lanes)
-                    .constant("TILE_INNER", 16)
-                    .constant("ROW_BLOCKS", row_blocks)
-                    .constant("COL_VECS", col_vecs),
+                shader: Shader::new(
+                    "matmul/staged",
+                    [wgsl!("matmul/staged.wgsl.j2"), wgsl!("matmul/interface.wgsl")],
+                )
+                .constant("WG_X", lanes)
+                .constant("WG_Y", lanes)
+                .constant("TILE_INNER", 16)
+                .constant("ROW_BLOCKS", row_blocks)
+                .constant("COL_VECS", col_vecs),
                 rows: 4 * row_blocks * lanes,
                 columns: 4 * col_vecs * lanes,
                 name: "staged",
             }
         }
         MatmulKernel::Classic => Tiling {
-            shader: Shader::new("matmul/classic", [wgsl!("matmul/classic.wgsl"), wgsl!("matmul/interface.wgsl")]),
+            shader: Shader::new(
+                "matmul/classic",
+                [wgsl!("matmul/classic.wgsl"), wgsl!("matmul/interface.wgsl")],
+            ),
             rows: 64,
             columns: 64,
             name: "classic",

@@ -162,7 +162,9 @@ impl Placement {
     fn new(heads: Heads, [head_count, lines, width]: [usize; 3], transposed: bool, repeats: bool) -> Self {
         match heads {
             _ if repeats => Self { batch: 0, head: 0, line: width, transposed },
-            Heads::Outer => Self { batch: head_count * lines * width, head: lines * width, line: width, transposed },
+            Heads::Outer => {
+                Self { batch: head_count * lines * width, head: lines * width, line: width, transposed }
+            }
             Heads::Inner => {
                 Self { batch: lines * head_count * width, head: width, line: head_count * width, transposed }
             }
@@ -196,7 +198,9 @@ impl Geometry {
         let split = |heads: Heads, shape: &Shape| -> (Vec<usize>, [usize; 2]) {
             let dims = shape.dims();
             match heads {
-                Heads::Outer => (dims[..dims.len() - 2].to_vec(), [dims[dims.len() - 2], dims[dims.len() - 1]]),
+                Heads::Outer => {
+                    (dims[..dims.len() - 2].to_vec(), [dims[dims.len() - 2], dims[dims.len() - 1]])
+                }
                 Heads::Inner => (vec![dims[0], dims[2]], [dims[1], dims[3]]),
             }
         };

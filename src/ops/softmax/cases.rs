@@ -9,8 +9,18 @@ use crate::tensor::{DType, HostTensor};
 const EXP_ULPS: f64 = 2.0 * (3.0 + 2.0 * 20.0);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let shapes: [&'static [usize]; 10] =
-        [&[1], &[3, 0], &[0, 3], &[5, 2], &[2, 63], &[2, 64], &[2, 65], &[3, 4, 97], &[2, 1000], &[70_000, 1]];
+    let shapes: [&'static [usize]; 10] = [
+        &[1],
+        &[3, 0],
+        &[0, 3],
+        &[5, 2],
+        &[2, 63],
+        &[2, 64],
+        &[2, 65],
+        &[3, 4, 97],
+        &[2, 1000],
+        &[70_000, 1],
+    ];
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::F16] {
         for shape in shapes {
@@ -21,11 +31,12 @@ pub(crate) fn cases() -> Vec<Case> {
             });
             cases.push(case.builtin_ulps(EXP_ULPS));
         }
-        let extremes = Case::new(NAME, format!("{dtype} scores of +-10,000 and equal scores"), move |problem| {
-            let rows = [[1e4, -1e4, 1e4, 0.0], [-1e4; 4], [7.0; 4], [1e4, 9999.0, -1e4, 1.0]];
-            let x = problem.input("x", HostTensor::from_f32(dtype, [4, 4], rows.as_flattened())?)?;
-            Ok(vec![softmax(&mut problem.graph, x)?])
-        });
+        let extremes =
+            Case::new(NAME, format!("{dtype} scores of +-10,000 and equal scores"), move |problem| {
+                let rows = [[1e4, -1e4, 1e4, 0.0], [-1e4; 4], [7.0; 4], [1e4, 9999.0, -1e4, 1.0]];
+                let x = problem.input("x", HostTensor::from_f32(dtype, [4, 4], rows.as_flattened())?)?;
+                Ok(vec![softmax(&mut problem.graph, x)?])
+            });
         cases.push(extremes.builtin_ulps(EXP_ULPS));
     }
     cases

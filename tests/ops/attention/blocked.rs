@@ -77,7 +77,13 @@ fn equals_the_dense_formula_computed_elsewhere() {
 }
 
 /// Exact attention without fusion, heads read in place.
-fn unfused(graph: &mut Graph, q: foveate::Value, k: foveate::Value, v: foveate::Value, scale: f32) -> foveate::Value {
+fn unfused(
+    graph: &mut Graph,
+    q: foveate::Value,
+    k: foveate::Value,
+    v: foveate::Value,
+    scale: f32,
+) -> foveate::Value {
     let scores = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
     let scores = ops::matmul(graph, q, k, &scores).unwrap();
     let scores = ops::scale(graph, scores, scale).unwrap();
@@ -105,7 +111,13 @@ fn random(seed: u64, shape: &[usize]) -> HostTensor {
 }
 
 /// `blocked` of one batch of heads of size 16 on the device, as f32 elements.
-fn run_blocked(q: &HostTensor, k: &HostTensor, v: &HostTensor, mask: Mask, lengths: Option<&[i32]>) -> Vec<f32> {
+fn run_blocked(
+    q: &HostTensor,
+    k: &HostTensor,
+    v: &HostTensor,
+    mask: Mask,
+    lengths: Option<&[i32]>,
+) -> Vec<f32> {
     let mut graph = Graph::new();
     let [vq, vk, vv] = [("q", q), ("k", k), ("v", v)].map(|(name, t)| graph.input(name, t.desc()).unwrap());
     let mut spec = Blocked::new().mask(mask);
@@ -179,7 +191,8 @@ proptest! {
 fn memory_is_linear_in_length() {
     let memory = |time: usize| {
         let mut graph = Graph::new();
-        let [q, k, v] = ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f16([1, time, 8, 64])).unwrap());
+        let [q, k, v] =
+            ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f16([1, time, 8, 64])).unwrap());
         let out = blocked(&mut graph, q, k, v, &Blocked::new().mask(Mask::causal())).unwrap();
         graph.output("out", out).unwrap();
         let caps = Caps { f16: true, ..Caps::webgpu_default() };
@@ -294,7 +307,8 @@ fn types_that_do_not_fit_are_refused() {
     let append = |graph: &mut Graph, v: &[foveate::Value]| {
         blocked(graph, v[0], v[1], v[2], &Blocked::new().lengths(v[3]))
     };
-    let sentence = "attention/blocked: lengths: expected i32 [1], one count of keys a batch item, found i32 [2]";
+    let sentence =
+        "attention/blocked: lengths: expected i32 [1], one count of keys a batch item, found i32 [2]";
     assert_error(&refused(&descs, append), ErrorKind::Shape, sentence);
 }
 

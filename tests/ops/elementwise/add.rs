@@ -10,7 +10,8 @@ fn conforms() {
 
 #[test]
 fn shapes_that_do_not_broadcast_are_refused() {
-    let error = refused(&[TensorDesc::f32([2, 3]), TensorDesc::f32([4, 3])], |graph, v| add(graph, v[0], v[1]));
+    let error =
+        refused(&[TensorDesc::f32([2, 3]), TensorDesc::f32([4, 3])], |graph, v| add(graph, v[0], v[1]));
     assert_error(
         &error,
         ErrorKind::Shape,

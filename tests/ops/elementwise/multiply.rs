@@ -10,7 +10,8 @@ fn conforms() {
 
 #[test]
 fn shapes_that_do_not_broadcast_are_refused() {
-    let error = refused(&[TensorDesc::f32([2, 3]), TensorDesc::f32([4, 3])], |graph, v| multiply(graph, v[0], v[1]));
+    let error =
+        refused(&[TensorDesc::f32([2, 3]), TensorDesc::f32([4, 3])], |graph, v| multiply(graph, v[0], v[1]));
     assert_error(
         &error,
         ErrorKind::Shape,
@@ -20,7 +21,8 @@ fn shapes_that_do_not_broadcast_are_refused() {
 
 #[test]
 fn element_types_must_agree_and_be_floats() {
-    let error = refused(&[TensorDesc::f32([2]), TensorDesc::f16([2])], |graph, v| multiply(graph, v[0], v[1]));
+    let error =
+        refused(&[TensorDesc::f32([2]), TensorDesc::f16([2])], |graph, v| multiply(graph, v[0], v[1]));
     assert_error(&error, ErrorKind::Dtype, "elementwise/multiply: b: expected f32, found f16");
     let ids = TensorDesc::new(DType::I32, [2]);
     let error = refused(&[ids.clone(), ids], |graph, v| multiply(graph, v[0], v[1]));

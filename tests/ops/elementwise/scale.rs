@@ -11,7 +11,11 @@ fn conforms() {
 #[test]
 fn the_factor_must_be_finite() {
     let error = refused(&[TensorDesc::f32([2])], |graph, v| scale(graph, v[0], f32::INFINITY));
-    assert_error(&error, ErrorKind::Argument, "elementwise/scale: factor: expected a finite number, found inf");
+    assert_error(
+        &error,
+        ErrorKind::Argument,
+        "elementwise/scale: factor: expected a finite number, found inf",
+    );
 }
 
 #[test]

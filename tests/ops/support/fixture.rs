@@ -54,5 +54,6 @@ pub(crate) fn relative_error(found: &HostTensor, expected: &HostTensor) -> f64 {
     let largest = expected.iter().copied().map(f64::abs).fold(0.0, f64::max);
     let error = found.to_f64().into_iter().zip(&expected).map(|(f, e)| (f - e).abs());
     // A NaN would vanish in a maximum.
-    error.fold(0.0, |worst, error| if error.is_finite() { f64::max(worst, error) } else { f64::INFINITY }) / largest
+    error.fold(0.0, |worst, error| if error.is_finite() { f64::max(worst, error) } else { f64::INFINITY })
+        / largest
 }

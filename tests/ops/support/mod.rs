@@ -40,12 +40,20 @@ pub(crate) fn conform_with(op: &str, caps: &Caps) {
     for case in &cases {
         match conform(case, context(), caps) {
             Outcome::Passed(deviation) => println!("{:.3} of the budget: {case:?}", deviation.of_budget),
-            Outcome::Unsupported(error) if !caps.f16 && case.label().contains("f16") => println!("{case:?}: {error}"),
+            Outcome::Unsupported(error) if !caps.f16 && case.label().contains("f16") => {
+                println!("{case:?}: {error}")
+            }
             Outcome::Unsupported(error) => failures.push(format!("{case:?}: {error}")),
             Outcome::Failed(reason) => failures.push(format!("{case:?}: {reason}")),
         }
     }
-    assert!(failures.is_empty(), "{} of {} cases failed:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases failed:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
 }
 
 /// [`conform_with`] this device's own kernels, the kernels of other adapters, and those of a least WebGPU device.
@@ -61,7 +69,9 @@ pub(crate) fn refused(descs: &[TensorDesc], append: impl Fn(&mut Graph, &[Value]
     let values: Vec<Value> = descs
         .iter()
         .enumerate()
-        .map(|(i, desc)| graph.input(&format!("in {i}"), desc.clone()).expect("the descriptor is fine by itself"))
+        .map(|(i, desc)| {
+            graph.input(&format!("in {i}"), desc.clone()).expect("the descriptor is fine by itself")
+        })
         .collect();
     append(&mut graph, &values).expect_err("the step must be refused")
 }

@@ -9,7 +9,9 @@
 use super::super::Dims;
 use super::{BlockedAttention, NAME};
 use crate::graph::Problem;
-use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
+use crate::kernel::{
+    AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl,
+};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 use crate::{Error, ErrorKind, Result};
@@ -59,9 +61,15 @@ pub(super) fn lower(attention: &BlockedAttention, problem: &Problem, caps: &Caps
     let row_tiles = (dims.query_time * dims.group()).div_ceil(tile_rows);
     let unsplit = dims.batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
     let splits = splits(attention, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
-    let params = forward_params(attention, &dims, splits, to_u32(NAME, "workgroups", unsplit.saturating_mul(splits))?)?;
+    let params = forward_params(
+        attention,
+        &dims,
+        splits,
+        to_u32(NAME, "workgroups", unsplit.saturating_mul(splits))?,
+    )?;
 
-    let mut bindings = vec![("query", Operand::Input(0)), ("key", Operand::Input(1)), ("value", Operand::Input(2))];
+    let mut bindings =
+        vec![("query", Operand::Input(0)), ("key", Operand::Input(1)), ("value", Operand::Input(2))];
     let partial = splits > 1;
     let (out, lse) = if partial {
         (Operand::Scratch(0), Some(Operand::Scratch(1)))
@@ -82,14 +90,16 @@ pub(super) fn lower(attention: &BlockedAttention, problem: &Problem, caps: &Caps
     let mut scratch = Vec::new();
     if partial && params.count > 0 {
         let rows = dims.batch * dims.query_time * dims.heads;
-        scratch = [rows * dims.value_size, rows].map(|floats| (splits * floats * size_of::<f32>()) as u64).to_vec();
+        scratch =
+            [rows * dims.value_size, rows].map(|floats| (splits * floats * size_of::<f32>()) as u64).to_vec();
         dispatches.push(merge(attention, &dims, dtype, splits)?);
     }
     let name = if partial { format!(", {splits} key splits and a merge") } else { String::new() };
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::RegisterTile,
-            kernel: format!("blocked {tile_rows} rows x {} keys{name}", 4 * tile.key_vectors * tile.lanes).into(),
+            kernel: format!("blocked {tile_rows} rows x {} keys{name}", 4 * tile.key_vectors * tile.lanes)
+                .into(),
             reason: caps.adapter.name().into(),
         },
         dispatches,
@@ -111,7 +121,9 @@ fn check_times(dims: &Dims) -> Result<()> {
 /// The tile with no more rows than there are, as rows that do not exist cost as much as those that do; a lane with a single
 /// row takes more keys instead.
 fn fitted(tile: AttentionTile, dims: &Dims) -> AttentionTile {
-    let rows = u32::try_from(dims.query_time * dims.group()).unwrap_or(u32::MAX).clamp(1, tile.rows * tile.row_groups);
+    let rows = u32::try_from(dims.query_time * dims.group())
+        .unwrap_or(u32::MAX)
+        .clamp(1, tile.rows * tile.row_groups);
     let own = rows.next_power_of_two().min(tile.rows);
     AttentionTile {
         rows: own,
@@ -125,14 +137,21 @@ fn fitted(tile: AttentionTile, dims: &Dims) -> AttentionTile {
 fn splits(attention: &BlockedAttention, dims: &Dims, workgroups: usize, busy: usize) -> usize {
     let mask = attention.spec.mask;
     let seen = match (mask.left, mask.right) {
-        (Some(left), Some(right)) => (left as usize).saturating_add(right as usize).saturating_add(dims.query_time),
+        (Some(left), Some(right)) => {
+            (left as usize).saturating_add(right as usize).saturating_add(dims.query_time)
+        }
         _ => dims.key_time,
     };
     let useful = dims.key_time.min(seen) / SHORTEST_SPLIT;
     busy.div_ceil(workgroups.max(1)).min(useful).max(1)
 }
 
-fn forward_params(attention: &BlockedAttention, dims: &Dims, splits: usize, count: u32) -> Result<ForwardParams> {
+fn forward_params(
+    attention: &BlockedAttention,
+    dims: &Dims,
+    splits: usize,
+    count: u32,
+) -> Result<ForwardParams> {
     let to_u32 = |what, count| to_u32(NAME, what, count);
     let bound = |keys: Option<u32>| keys.unwrap_or(UNLIMITED).min(UNLIMITED) as i32;
     let mask = attention.spec.mask;
@@ -224,8 +243,11 @@ fn lse_source(lse: bool) -> Source {
 fn merge(attention: &BlockedAttention, dims: &Dims, dtype: DType, splits: usize) -> Result<Dispatch> {
     let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
     let channels = u64::from(rows) * dims.value_size as u64;
-    let mut bindings =
-        vec![("partial_out", Operand::Scratch(0)), ("partial_lse", Operand::Scratch(1)), ("out", Operand::Output(0))];
+    let mut bindings = vec![
+        ("partial_out", Operand::Scratch(0)),
+        ("partial_lse", Operand::Scratch(1)),
+        ("out", Operand::Output(0)),
+    ];
     bindings.extend(attention.lse.then_some(("lse", Operand::Output(1))));
     let params = MergeParams {
         query_time: to_u32(NAME, "query", dims.query_time)?,

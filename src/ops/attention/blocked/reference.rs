@@ -13,9 +13,9 @@ pub(super) fn forward<R: Real>(inputs: &[&Array<R>], attention: &BlockedAttentio
     let mut lse = vec![R::of(EMPTY_ROW_LSE.into()); dims.batch * dims.heads * dims.query_time];
 
     for b in 0..dims.batch {
-        let keys = inputs.get(3).map_or(dims.key_time, |lengths| {
-            lengths.indices()[b].clamp(0, dims.key_time as i64) as usize
-        });
+        let keys = inputs
+            .get(3)
+            .map_or(dims.key_time, |lengths| lengths.indices()[b].clamp(0, dims.key_time as i64) as usize);
         for (h, i) in (0..dims.heads).flat_map(|h| (0..dims.query_time).map(move |i| (h, i))) {
             let kv_head = h / dims.group();
             let row = ((b * dims.query_time + i) * dims.heads + h) * dims.head_size;

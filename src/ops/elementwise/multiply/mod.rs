@@ -4,10 +4,10 @@
 mod cases;
 
 use super::binary;
+use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
-use crate::Result;
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
