@@ -1,1 +1,54 @@
-fn main() {}
+//! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), and how fast they
+//! are (`bench`).
+//!
+//! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
+
+mod args;
+mod bench;
+mod check;
+mod device;
+mod info;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use foveate::{Error, ErrorKind, Result};
+
+use args::{Cli, Command};
+
+/// How a command that ran to its end came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Everything held.
+    Sound,
+    /// A kernel gave wrong results.
+    Unsound,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(Verdict::Sound) => ExitCode::SUCCESS,
+        Ok(Verdict::Unsound) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Verdict> {
+    match command {
+        Command::Info(args) => info::run(&args).map(|()| Verdict::Sound),
+        Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}
+
+/// 2 for what the user can put right, as clap has it for bad flags; 1 for what the machine or a kernel did wrong.
+fn exit_code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::Shader | ErrorKind::Device | ErrorKind::DeviceLost | ErrorKind::OutOfMemory => 1,
+        _ => 2,
+    }
+}

@@ -1,0 +1,110 @@
+//! Timing: repeated runs, medians and quartiles.
+
+use std::time::{Duration, Instant};
+
+use foveate::Result;
+use foveate::gpu::Timing;
+use serde::Serialize;
+
+/// The runs that a row gets when the user does not say: as many as fit in this time, within these bounds.
+const ROW_TIME: Duration = Duration::from_millis(500);
+const RUNS: std::ops::RangeInclusive<u32> = 3..=20;
+
+/// The middle half of repeated runs, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Quartiles {
+    pub(super) median: f64,
+    pub(super) first: f64,
+    pub(super) third: f64,
+}
+
+/// The times of repeated runs of one program.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Times {
+    /// By the device's own timestamps, where it has them.
+    pub(super) gpu_ms: Option<Quartiles>,
+    /// From recording until the device is done.
+    pub(super) wall_ms: Quartiles,
+    pub(super) runs: u32,
+}
+
+/// How many runs a program gets that takes `one`.
+pub(super) fn planned_runs(repeats: Option<u32>, one: Duration) -> u32 {
+    let fitting = ROW_TIME.as_secs_f64() / one.as_secs_f64().max(1e-9);
+    // The cast saturates.
+    repeats.unwrap_or((fitting as u32).clamp(*RUNS.start(), *RUNS.end()))
+}
+
+/// Times `run`, which has been run before: what is made on first use must not count.
+pub(super) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing>) -> Result<Times> {
+    let first = run()?;
+    let runs = planned_runs(repeats, first.wall);
+    let mut timings = vec![first];
+    for _ in 1..runs {
+        timings.push(run()?);
+    }
+    let gpu: Option<Vec<Duration>> = timings.iter().map(|timing| timing.gpu).collect();
+    let wall = timings.iter().map(|timing| timing.wall).collect();
+    Ok(Times { gpu_ms: gpu.map(Quartiles::of), wall_ms: Quartiles::of(wall), runs })
+}
+
+/// Runs `work` on the host and takes its time.
+pub(super) fn on_host<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Timing)> {
+    let start = Instant::now();
+    let result = work()?;
+    Ok((result, Timing { wall: start.elapsed(), gpu: None }))
+}
+
+impl Quartiles {
+    /// Linear between neighbours (method 7 of Hyndman and Fan 1996). `times` holds at least one.
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        let quantile = |q: f64| {
+            let position = q * (times.len() - 1) as f64;
+            let (below, above) = (times[position.floor() as usize], times[position.ceil() as usize]);
+            1e3 * (below.as_secs_f64() + position.fract() * (above - below).as_secs_f64())
+        };
+        Self { median: quantile(0.5), first: quantile(0.25), third: quantile(0.75) }
+    }
+
+    /// The interquartile range as a fraction of the median.
+    pub(super) fn spread(&self) -> f64 {
+        (self.third - self.first) / self.median
+    }
+}
+
+impl Times {
+    /// The device's own times, or wall-clock times where it has none.
+    pub(super) fn best(&self) -> &Quartiles {
+        self.gpu_ms.as_ref().unwrap_or(&self.wall_ms)
+    }
+
+    /// The rate of a program of so many flops.
+    pub(super) fn gflops(&self, flops: f64) -> f64 {
+        flops / (self.best().median * 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_lie_between_neighbours() {
+        for (milliseconds, expected) in [(&[4, 1, 3, 2][..], [1.75, 2.5, 3.25]), (&[7], [7.0; 3])] {
+            let Quartiles { first, median, third } =
+                Quartiles::of(milliseconds.iter().map(|&time| Duration::from_millis(time)).collect());
+            for (found, expected) in [first, median, third].into_iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-9, "{found} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_programs_run_more_often() {
+        assert_eq!(planned_runs(None, Duration::from_secs(9)), 3);
+        assert_eq!(planned_runs(None, Duration::from_millis(50)), 10);
+        assert_eq!(planned_runs(None, Duration::ZERO), 20);
+        assert_eq!(planned_runs(Some(7), Duration::from_secs(9)), 7);
+    }
+}

@@ -1,0 +1,215 @@
+//! `foveate bench`: attention methods on real activations, each row verified and then timed.
+
+mod activations;
+mod chart;
+mod headline;
+mod measure;
+mod methods;
+mod report;
+mod row;
+mod schedule;
+mod subject;
+mod verify;
+
+use std::time::{Duration, Instant};
+
+use foveate::{DType, Error, ErrorKind, Result};
+use indicatif::ProgressBar;
+
+use crate::Verdict;
+use crate::args::BenchArgs;
+use crate::device::Device;
+use crate::output::{self, Sink, Target};
+
+use activations::Activations;
+use methods::Method;
+pub(crate) use methods::help as methods_help;
+use report::{HeadlineOutcome, Outcome, Report, Row, Source};
+use row::{Prepared, Workbench};
+use schedule::{Schedule, Spent};
+use verify::Failure;
+
+/// The shortest length of a run that chooses its own, on adapters and on the CPU reference.
+const FIRST_LENGTH: usize = 512;
+const FIRST_CPU_LENGTH: usize = 128;
+
+pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
+    let start = Instant::now();
+    let budget = budget(args.budget)?;
+    let methods = methods::select(&args.methods)?;
+    let dtype = dtype(&args.dtype)?;
+    let activations = Activations::load(args.activations.as_deref())?;
+    let mut outputs = Outputs::open(args)?;
+    let device = Device::open(&args.device.device)?;
+    check_dtype(dtype, &device)?;
+
+    let bar = output::progress(0);
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        device: device.report(),
+        dtype: dtype.name(),
+        activations: Source {
+            source: activations.source.clone(),
+            time: activations.time,
+            heads: activations.heads,
+            channels: activations.channels,
+        },
+        headline: if args.no_headline { None } else { Some(headline(&device, args.repeats, &bar)?) },
+        rows: Vec::new(),
+    };
+    let mut schedule = schedule(args, &device, start + budget);
+    let mut bench = Workbench::new(&device, &activations, dtype, args.repeats);
+    while let Some(time) = schedule.next() {
+        let spent = measure_length(&mut bench, &methods, time, &mut report, &bar)?;
+        schedule.record(time, &spent);
+    }
+    bar.finish_and_clear();
+    outputs.write(&report)?;
+    Ok(if report.failed() { Verdict::Unsound } else { Verdict::Sound })
+}
+
+fn budget(seconds: f64) -> Result<Duration> {
+    let refused = || {
+        Error::new(ErrorKind::Argument, "bench", "--budget").expecting("seconds above 0").but_found(seconds)
+    };
+    let budget = Duration::try_from_secs_f64(seconds).map_err(|_| refused())?;
+    // A day is more than anyone waits for, and what is added to it does not overflow.
+    if budget.is_zero() || budget > Duration::from_secs(86_400) { Err(refused()) } else { Ok(budget) }
+}
+
+fn dtype(name: &str) -> Result<DType> {
+    name.parse().ok().filter(|dtype: &DType| dtype.is_float()).ok_or_else(|| {
+        Error::new(ErrorKind::Dtype, "bench", "--dtype")
+            .expecting("f32 or f16")
+            .but_found(format!("`{name}`"))
+    })
+}
+
+/// Refuses f16 on an adapter that cannot store it, before every row does.
+fn check_dtype(dtype: DType, device: &Device) -> Result<()> {
+    match device {
+        Device::Gpu(context) if dtype == DType::F16 && !context.caps().f16 => {
+            Err(Error::new(ErrorKind::Unsupported, "bench", "--dtype f16")
+                .expecting("an adapter with f16 storage")
+                .but_found(device.describe()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn schedule(args: &BenchArgs, device: &Device, end: Instant) -> Schedule {
+    if !args.lengths.is_empty() {
+        return Schedule::Asked(args.lengths.clone().into_iter());
+    }
+    let first = match device {
+        Device::Gpu(_) => FIRST_LENGTH,
+        Device::Cpu => FIRST_CPU_LENGTH,
+    };
+    Schedule::Doubling { next: Some(first), end, repeats: args.repeats }
+}
+
+fn headline(device: &Device, repeats: Option<u32>, bar: &ProgressBar) -> Result<HeadlineOutcome> {
+    bar.set_message("matmul and attention rates");
+    let Device::Gpu(context) = device else {
+        return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
+    };
+    match headline::measure(device, context, repeats) {
+        Ok(headline) => Ok(HeadlineOutcome::Measured(headline)),
+        Err(Failure::Wrong(reason)) => Ok(HeadlineOutcome::Failed { reason }),
+        Err(Failure::Refused(error)) => Ok(HeadlineOutcome::NotRun { reason: row_note(error)? }),
+    }
+}
+
+/// Runs all `methods` for `time` tokens, and returns what the measured ones took.
+fn measure_length(
+    bench: &mut Workbench<'_>,
+    methods: &[&'static Method],
+    time: usize,
+    report: &mut Report,
+    bar: &ProgressBar,
+) -> Result<Vec<Spent>> {
+    bar.inc_length(methods.len() as u64);
+    let prepared: Vec<_> = methods.iter().map(|&method| (method, bench.prepare(method, time))).collect();
+    // Only when some method fits: no memory is asked for on behalf of a length that none of them takes.
+    let fits = prepared.iter().any(|(_, prepared)| prepared.is_ok());
+    let subject = if fits { Some(bench.subject(time)?) } else { None };
+    let mut spent = Vec::new();
+    for (method, prepared) in prepared {
+        bar.set_message(format!("{} at {time}", method.name));
+        let start = (Instant::now(), bench.prefix_time());
+        let measured = match (prepared, &subject) {
+            (Ok(prepared), Some(subject)) => bench.measure(&prepared, subject),
+            (Ok(Prepared { .. }), None) => continue,
+            (Err(error), _) => Err(Failure::Refused(error)),
+        };
+        let outcome = match measured {
+            Ok(measurement) => {
+                let total = start.0.elapsed().saturating_sub(bench.prefix_time() - start.1);
+                let run = Duration::from_secs_f64(measurement.times.wall_ms.median / 1e3);
+                spent.push(Spent { method, run, runs: measurement.times.runs, total });
+                Outcome::Measured(measurement)
+            }
+            Err(Failure::Wrong(reason)) => Outcome::Failed { reason },
+            Err(Failure::Refused(error)) => Outcome::NotRun { reason: row_note(error)? },
+        };
+        report.rows.push(Row { method: method.name, length: time, outcome });
+        bar.inc(1);
+    }
+    report.compare_with(methods::BASELINE, time);
+    Ok(spent)
+}
+
+/// The sentence of an error that only concerns one row; any other ends the run.
+fn row_note(error: Error) -> Result<String> {
+    match error.kind() {
+        ErrorKind::Limit => Ok(format!("exceeds limit: {error}")),
+        ErrorKind::Unsupported | ErrorKind::OutOfMemory => Ok(error.to_string()),
+        _ => Err(error),
+    }
+}
+
+/// Where the report goes.
+#[derive(Debug)]
+struct Outputs<'a> {
+    json: Option<Sink>,
+    csv: Option<Sink>,
+    plot: Option<&'a std::path::Path>,
+    table: bool,
+}
+
+impl<'a> Outputs<'a> {
+    /// Opens everything that the flags name. Fails when one cannot be written, or two want stdout.
+    fn open(args: &'a BenchArgs) -> Result<Self> {
+        let on_stdout = [&args.json, &args.csv].map(|target| *target == Some(Target::Stdout));
+        if on_stdout == [true, true] {
+            return Err(Error::new(ErrorKind::Argument, "bench", "--json and --csv")
+                .expecting("at most one of them on stdout")
+                .but_found("`-` for both"));
+        }
+        let open = |flag, target: &Option<Target>| {
+            target.as_ref().map(|target| Sink::open(flag, target)).transpose()
+        };
+        if let Some(path) = &args.plot {
+            Sink::open("--plot", &Target::File(path.clone()))?;
+        }
+        Ok(Self {
+            json: open("--json", &args.json)?,
+            csv: open("--csv", &args.csv)?,
+            plot: args.plot.as_deref(),
+            table: on_stdout == [false, false],
+        })
+    }
+
+    fn write(&mut self, report: &Report) -> Result<()> {
+        if self.table {
+            output::print(&report.text())?;
+        }
+        if let Some(sink) = &mut self.json {
+            sink.write(&output::json(report)?)?;
+        }
+        if let Some(sink) = &mut self.csv {
+            sink.write(&report.csv()?)?;
+        }
+        self.plot.map_or(Ok(()), |path| chart::draw(report, path))
+    }
+}

@@ -1,0 +1,193 @@
+//! One row: a method at a length, verified and then timed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use foveate::gpu::{Context, Program, Session};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result};
+use serde::Serialize;
+
+use crate::device::Device;
+
+use super::activations::{Activations, rows_of};
+use super::measure::{self, Times};
+use super::methods::Method;
+use super::subject::{Distance, Subject, graph, only_output, reference};
+use super::verify::{Checked, Expected, Failure, case, conforms};
+
+/// Tokens of the short call that is verified in all rows.
+const PREFIX: usize = 512;
+
+/// The longest input of the CPU reference, which needs memory and minutes in the square of it.
+const MAX_CPU_TIME: usize = 16_384;
+
+/// What a row found out.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Measurement {
+    #[serde(flatten)]
+    pub(super) times: Times,
+    /// Creating pipelines, buffers and bind groups, and the first run.
+    pub(super) first_call_ms: f64,
+    pub(super) gflops: f64,
+    pub(super) memory: Option<Memory>,
+    /// The worst of the verified rows, in units of the budget.
+    pub(super) error_of_budget: f64,
+    pub(super) off_exact: Distance,
+    /// The baseline's time at the same length over this one.
+    pub(super) times_unfused: Option<f64>,
+}
+
+/// What the plan takes, in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Memory {
+    pub(super) total_bytes: u64,
+    pub(super) working_bytes: u64,
+}
+
+/// Everything that the rows of one run of the benchmark share.
+#[derive(Debug)]
+pub(super) struct Workbench<'a> {
+    device: &'a Device,
+    activations: &'a Activations,
+    dtype: DType,
+    repeats: Option<u32>,
+    /// Methods whose short call holds, and the worst element of each in units of the budget.
+    prefixes: BTreeMap<&'static str, f64>,
+    prefix_time: Duration,
+}
+
+/// A method that fits the device at some length.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    method: &'static Method,
+    graph: Graph,
+    plan: Option<Plan>,
+}
+
+impl<'a> Workbench<'a> {
+    pub(super) fn new(
+        device: &'a Device,
+        activations: &'a Activations,
+        dtype: DType,
+        repeats: Option<u32>,
+    ) -> Self {
+        Self { device, activations, dtype, repeats, prefixes: BTreeMap::new(), prefix_time: Duration::ZERO }
+    }
+
+    /// What has been spent on short calls: once for each method, whatever the number of its rows.
+    pub(super) fn prefix_time(&self) -> Duration {
+        self.prefix_time
+    }
+
+    /// Plans `method` for `time` tokens. Fails when that exceeds a limit of the device.
+    pub(super) fn prepare(&self, method: &'static Method, time: usize) -> Result<Prepared> {
+        let desc = self.activations.desc(time, self.dtype);
+        let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
+        let plan = match self.device {
+            Device::Gpu(context) => Some(Plan::new(&graph, context.caps())?),
+            Device::Cpu if time > MAX_CPU_TIME => {
+                return Err(Error::new(ErrorKind::Limit, method.name, "length")
+                    .expecting(format!("at most {MAX_CPU_TIME} tokens on the CPU reference"))
+                    .but_found(time));
+            }
+            Device::Cpu => None,
+        };
+        Ok(Prepared { method, graph, plan })
+    }
+
+    /// The inputs for `time` tokens, which some method has been prepared for.
+    pub(super) fn subject(&self, time: usize) -> Result<Subject> {
+        Subject::new(self.activations, time, self.dtype)
+    }
+
+    /// Verifies and times `prepared` on `subject`.
+    pub(super) fn measure(&mut self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
+        match (self.device, &prepared.plan) {
+            (Device::Gpu(context), Some(plan)) => {
+                self.measure_on_gpu(context, prepared.method, plan, subject)
+            }
+            _ => self.measure_on_cpu(prepared, subject),
+        }
+    }
+
+    fn measure_on_gpu(
+        &mut self,
+        context: &Context,
+        method: &'static Method,
+        plan: &Plan,
+        subject: &Subject,
+    ) -> Checked<Measurement> {
+        // Before the verification, which would leave warm pipelines behind.
+        let start = Instant::now();
+        let program = Program::new(context, plan)?;
+        let mut session = Session::new(&program, &subject.inputs.named())?;
+        session.run()?;
+        let first_call = start.elapsed();
+        let output = only_output(session.read()?)?;
+
+        let mut worst = self.verify_prefix(context, method)?;
+        for rows in subject.blocks(method.mask) {
+            let short = case(method, subject.excerpt(method.mask, &rows)?);
+            let expected = Expected::of(&short, context, context.caps())?;
+            worst = worst.max(expected.compare(&rows_of(&output, rows)?)?);
+        }
+
+        let times = measure::times(self.repeats, || session.run())?;
+        let memory = plan.memory();
+        Ok(Measurement {
+            memory: Some(Memory { total_bytes: memory.total(), working_bytes: memory.working }),
+            ..Measurement::new(method, subject, &output, times, first_call, worst)?
+        })
+    }
+
+    /// The short call of `method` on a device, run once for all lengths.
+    fn verify_prefix(&mut self, context: &Context, method: &'static Method) -> Checked<f64> {
+        if let Some(&of_budget) = self.prefixes.get(method.name) {
+            return Ok(of_budget);
+        }
+        let start = Instant::now();
+        let inputs = self.activations.inputs(PREFIX.min(self.activations.time), self.dtype)?;
+        let of_budget = conforms(&case(method, inputs), context, context.caps())?.of_budget;
+        self.prefix_time += start.elapsed();
+        self.prefixes.insert(method.name, of_budget);
+        Ok(of_budget)
+    }
+
+    fn measure_on_cpu(&self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
+        let Prepared { method, graph: full, .. } = prepared;
+        let (output, first) = measure::on_host(|| reference(full, &subject.inputs))?;
+        // The reference has nothing to be compared with but itself, called with fewer tokens.
+        for rows in subject.blocks(method.mask) {
+            let few = subject.excerpt(method.mask, &rows)?;
+            let found = reference(&graph(method, &few.descs())?, &few)?;
+            if rows_of(&found, 0..rows.len())? != rows_of(&output, rows)? {
+                return Err(Failure::Wrong("a short call gives other rows than the whole".into()));
+            }
+        }
+        let times = measure::times(self.repeats, || {
+            measure::on_host(|| reference(full, &subject.inputs)).map(|(_, timing)| timing)
+        })?;
+        Ok(Measurement::new(method, subject, &output, times, first.wall, 0.0)?)
+    }
+}
+
+impl Measurement {
+    fn new(
+        method: &Method,
+        subject: &Subject,
+        output: &HostTensor,
+        times: Times,
+        first_call: Duration,
+        error_of_budget: f64,
+    ) -> Result<Self> {
+        Ok(Self {
+            gflops: times.gflops(subject.flops(method)),
+            times,
+            first_call_ms: 1e3 * first_call.as_secs_f64(),
+            memory: None,
+            error_of_budget,
+            off_exact: subject.distance(output)?,
+            times_unfused: None,
+        })
+    }
+}

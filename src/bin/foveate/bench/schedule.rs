@@ -1,0 +1,94 @@
+//! Which lengths to run: those asked for, or doubling ones as long as the next is estimated to fit in the budget.
+
+use std::time::{Duration, Instant};
+
+use super::measure::planned_runs;
+use super::methods::Method;
+
+/// What a row took, for estimating the next one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spent {
+    pub(super) method: &'static Method,
+    /// One run, as timed.
+    pub(super) run: Duration,
+    /// How many runs were timed.
+    pub(super) runs: u32,
+    /// Everything for this row, the runs included.
+    pub(super) total: Duration,
+}
+
+impl Spent {
+    /// The same row for `to` tokens instead of `from`: runs grow with the work, verification with the keys.
+    fn at(&self, from: usize, to: usize, repeats: Option<u32>) -> Duration {
+        let work = |time: usize| self.method.flops(time, 1, 1);
+        let run = self.run.mul_f64(work(to) / work(from));
+        // One run comes before the timed ones.
+        let rest = self.total.saturating_sub(self.run * (self.runs + 1));
+        run * (planned_runs(repeats, run) + 1) + rest.mul_f64(to as f64 / from as f64)
+    }
+}
+
+/// The lengths of one run of the benchmark.
+#[derive(Debug)]
+pub(super) enum Schedule {
+    /// These.
+    Asked(std::vec::IntoIter<u32>),
+    /// Doubling ones until `end`.
+    Doubling { next: Option<usize>, end: Instant, repeats: Option<u32> },
+}
+
+impl Schedule {
+    /// The next length to run.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        match self {
+            Self::Asked(lengths) => lengths.next().map(|time| time as usize),
+            Self::Doubling { next, .. } => next.take(),
+        }
+    }
+
+    /// Takes note of what the rows of `time` tokens took; none are left when no method could be measured.
+    pub(super) fn record(&mut self, time: usize, spent: &[Spent]) {
+        let Self::Doubling { next, end, repeats } = self else { return };
+        let doubled = time.saturating_mul(2);
+        let estimate: Duration = spent.iter().map(|row| row.at(time, doubled, *repeats)).sum();
+        let left = end.saturating_duration_since(Instant::now());
+        *next = (!spent.is_empty() && estimate <= left).then_some(doubled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::methods::METHODS;
+    use super::*;
+
+    fn doubling(left: Duration) -> Schedule {
+        Schedule::Doubling { next: Some(512), end: Instant::now() + left, repeats: Some(3) }
+    }
+
+    #[test]
+    fn the_estimate_grows_with_the_work_of_the_method() {
+        let second = Duration::from_secs(1);
+        let spent = Spent { method: &METHODS[0], run: second, runs: 3, total: second * 6 };
+        // Four runs of four seconds, and two seconds of verification twice over.
+        assert_eq!(spent.at(512, 1024, Some(3)), second * 20);
+        for (left, expected) in [(15, None), (25, Some(1024))] {
+            let mut schedule = doubling(second * left);
+            assert_eq!(schedule.next(), Some(512));
+            schedule.record(512, &[spent]);
+            assert_eq!(schedule.next(), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_measured_ends_the_doubling_but_not_what_was_asked_for() {
+        let mut schedule = doubling(Duration::from_secs(60));
+        schedule.next();
+        schedule.record(512, &[]);
+        assert_eq!(schedule.next(), None);
+        let mut schedule = Schedule::Asked(vec![7, 5].into_iter());
+        assert_eq!(schedule.next(), Some(7));
+        schedule.record(7, &[]);
+        assert_eq!(schedule.next(), Some(5));
+        assert_eq!(schedule.next(), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! Whether a result is right, before anything is timed.
+//!
+//! Nothing here sets a tolerance of its own. [`conform`] runs a short call (few tokens, or few queries over the keys they see)
+//! against the method's f64 reference with a budget derived from that very problem; the same queries' rows of the long
+//! result, which is what gets timed, are then held to that budget.
+
+use foveate::check::{Case, Deviation, Outcome, conform};
+use foveate::gpu::Context;
+use foveate::{Caps, DType, Error, HostTensor, cpu};
+
+use super::activations::{Inputs, NAMES};
+use super::methods::Method;
+
+/// Why something was not timed.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// It gave a wrong result.
+    Wrong(String),
+    /// It could not be run.
+    Refused(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// The result of something that may also turn out wrong.
+pub(super) type Checked<T> = Result<T, Failure>;
+
+/// `exp(x)` may be off by `3 + 2 |x|` units of the last place (WGSL, "Accuracy of Concrete Floating Point Expressions"), once
+/// above and once below softmax's fraction bar. Scores 20 below the maximum no longer weigh anything in f32.
+const EXP_ULPS: f64 = 2.0 * (3.0 + 2.0 * 20.0);
+
+/// A case of `method` on `inputs`.
+pub(super) fn case(method: &'static Method, inputs: Inputs) -> Case {
+    Case::new(method.name, "real activations", move |problem| {
+        let Inputs([query, key, value]) = &inputs;
+        let qkv = [
+            problem.input(NAMES[0], query.clone())?,
+            problem.input(NAMES[1], key.clone())?,
+            problem.input(NAMES[2], value.clone())?,
+        ];
+        Ok(vec![(method.build)(&mut problem.graph, qkv, method.mask)?])
+    })
+    .builtin_ulps(EXP_ULPS)
+}
+
+/// Runs `case` and demands that it holds.
+pub(super) fn conforms(case: &Case, context: &Context, caps: &Caps) -> Checked<Deviation> {
+    match conform(case, context, caps) {
+        Outcome::Passed(deviation) => Ok(deviation),
+        Outcome::Failed(reason) => Err(Failure::Wrong(reason)),
+        Outcome::Unsupported(error) => Err(Failure::Refused(error)),
+    }
+}
+
+/// What rows of a longer result must be, and how far off they may be.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    rows: HostTensor,
+    budget: f64,
+}
+
+impl Expected {
+    /// The exact result of a short call, which must itself conform.
+    pub(super) fn of(case: &Case, context: &Context, caps: &Caps) -> Checked<Self> {
+        let deviation = conforms(case, context, caps)?;
+        let problem = case.problem()?;
+        let rows = cpu::run(&problem.graph, &problem.inputs())?.remove("0");
+        let rows = rows.ok_or_else(|| Failure::Wrong("the case has no output".into()))?;
+        let largest = rows.to_f64().into_iter().map(f64::abs).fold(0.0, f64::max);
+        let rounding = match rows.dtype() {
+            DType::F16 => f64::from(half::f16::EPSILON),
+            _ => f64::from(f32::EPSILON),
+        };
+        // The budget is known where the short call came closest to it; elsewhere it differs by the rounding of the result.
+        // `rows` themselves were rounded too.
+        let at_worst = if deviation.of_budget > 0.0 { deviation.error / deviation.of_budget } else { 0.0 };
+        Ok(Self { rows, budget: at_worst + 2.0 * rounding * largest })
+    }
+
+    /// The worst element of `found`, the first rows of what is expected, in units of the budget.
+    pub(super) fn compare(&self, found: &HostTensor) -> Checked<f64> {
+        let mut worst = 0.0_f64;
+        for (index, (found, expected)) in found.to_f64().into_iter().zip(self.rows.to_f64()).enumerate() {
+            let error = (found - expected).abs();
+            let of_budget = if error == 0.0 { 0.0 } else { error / self.budget };
+            if of_budget.is_nan() || of_budget > 1.0 {
+                return Err(Failure::Wrong(format!(
+                    "element {index} of the compared rows: expected {expected:e}, found {found:e}, {of_budget:.2} times \
+                     the budget"
+                )));
+            }
+            worst = worst.max(of_budget);
+        }
+        Ok(worst)
+    }
+}

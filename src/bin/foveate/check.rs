@@ -1,0 +1,133 @@
+//! `foveate check`: every conformance case on one adapter, one line each.
+
+use std::fmt;
+
+use foveate::check::{Case, Outcome, all_cases, conform};
+use foveate::gpu::Context;
+use foveate::ops::CATALOGUE;
+use foveate::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+use crate::Verdict;
+use crate::args::CheckArgs;
+use crate::device::{self, DeviceReport};
+use crate::output;
+
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    device: DeviceReport,
+    passed: usize,
+    failed: usize,
+    unsupported: usize,
+    cases: Vec<CaseReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct CaseReport {
+    op: &'static str,
+    case: String,
+    #[serde(flatten)]
+    outcome: CaseOutcome,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+enum CaseOutcome {
+    Ok { error_of_budget: f64 },
+    Failed { reason: String },
+    Unsupported { reason: String },
+}
+
+pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
+    let cases = selected(args.op.as_deref())?;
+    let context = adapter(&args.device.device)?;
+    let bar = output::progress(cases.len());
+    let mut reports = Vec::with_capacity(cases.len());
+    for case in &cases {
+        bar.set_message(case.op());
+        let report = CaseReport::of(case, &context);
+        if !args.json {
+            output::print_line(&bar, &report)?;
+        }
+        reports.push(report);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let report = Report::of(&context, reports);
+    output::print(&if args.json { output::json(&report)? } else { format!("{report}\n") })?;
+    Ok(if report.failed == 0 { Verdict::Sound } else { Verdict::Unsound })
+}
+
+/// All cases, or those of one op.
+fn selected(op: Option<&str>) -> Result<Vec<Case>> {
+    let Some(op) = op else { return Ok(all_cases()) };
+    let entry = CATALOGUE.iter().find(|entry| entry.name == op).ok_or_else(|| {
+        let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
+        Error::new(ErrorKind::Argument, "check", "--op")
+            .expecting(names.join(", "))
+            .but_found(format!("`{op}`"))
+    })?;
+    Ok((entry.cases)())
+}
+
+/// The adapter to check. The CPU reference is what adapters are compared with, so it cannot stand in for one.
+fn adapter(flag: &str) -> Result<Context> {
+    if flag != "cpu" {
+        return device::adapter(flag);
+    }
+    Err(Error::new(ErrorKind::Argument, "check", "--device")
+        .expecting("an adapter (auto, gpu or part of its name)")
+        .but_found("cpu, the reference that adapters are checked against"))
+}
+
+impl CaseReport {
+    fn of(case: &Case, context: &Context) -> Self {
+        let outcome = match conform(case, context, context.caps()) {
+            Outcome::Passed(deviation) => CaseOutcome::Ok { error_of_budget: deviation.of_budget },
+            Outcome::Failed(reason) => CaseOutcome::Failed { reason },
+            Outcome::Unsupported(error) => CaseOutcome::Unsupported { reason: error.to_string() },
+        };
+        Self { op: case.op(), case: case.label().to_owned(), outcome }
+    }
+}
+
+impl fmt::Display for CaseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { op, case, outcome } = self;
+        match outcome {
+            CaseOutcome::Ok { error_of_budget } => {
+                write!(f, "ok           {op:<20}  {case}: {error_of_budget:.3} of the budget")
+            }
+            CaseOutcome::Failed { reason } => write!(f, "FAILED       {op:<20}  {case}: {reason}"),
+            CaseOutcome::Unsupported { reason } => write!(f, "unsupported  {op:<20}  {case}: {reason}"),
+        }
+    }
+}
+
+impl Report {
+    fn of(context: &Context, cases: Vec<CaseReport>) -> Self {
+        let count =
+            |wanted: fn(&CaseOutcome) -> bool| cases.iter().filter(|case| wanted(&case.outcome)).count();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            device: DeviceReport::of(context),
+            passed: count(|outcome| matches!(outcome, CaseOutcome::Ok { .. })),
+            failed: count(|outcome| matches!(outcome, CaseOutcome::Failed { .. })),
+            unsupported: count(|outcome| matches!(outcome, CaseOutcome::Unsupported { .. })),
+            cases,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, passed, failed, unsupported, cases, .. } = self;
+        write!(
+            f,
+            "{} cases on {}: {passed} ok, {failed} failed, {unsupported} unsupported",
+            cases.len(),
+            device.name
+        )
+    }
+}

@@ -1,0 +1,96 @@
+//! What `--device` means.
+
+use foveate::gpu::{AdapterRequest, Context};
+use foveate::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+/// What a command runs on.
+#[derive(Clone, Debug)]
+pub(crate) enum Device {
+    /// An adapter, real or software, through wgpu.
+    Gpu(Context),
+    /// The f64 reference.
+    Cpu,
+}
+
+/// The device as reports carry it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DeviceReport {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) backend: String,
+    pub(crate) driver: String,
+}
+
+/// The adapter that the value of `--device` asks for. With `auto`, one line on stderr says which was taken.
+pub(crate) fn adapter(flag: &str) -> Result<Context> {
+    match flag {
+        "auto" => {
+            let context = Context::headless(&AdapterRequest::Any)?;
+            eprintln!("device: {}", context.describe());
+            Ok(context)
+        }
+        "gpu" => Context::headless(&AdapterRequest::Any),
+        "" => Err(Error::new(ErrorKind::Argument, "device", "--device")
+            .expecting("auto, gpu, cpu or part of an adapter's name")
+            .but_found("an empty text")),
+        name => Context::headless(&AdapterRequest::Named(name.to_owned())),
+    }
+}
+
+impl Device {
+    /// The device that the value of `--device` asks for. Only `auto` falls back, only to the CPU reference, and it says so
+    /// on stderr with advice on how to get an adapter.
+    pub(crate) fn open(flag: &str) -> Result<Self> {
+        if flag == "cpu" {
+            return Ok(Self::Cpu);
+        }
+        match adapter(flag) {
+            Err(error) if flag == "auto" && error.kind() == ErrorKind::NoAdapter => {
+                eprintln!(
+                    "device: the CPU reference, because there is no adapter; to get one, {}",
+                    advice(&error)
+                );
+                Ok(Self::Cpu)
+            }
+            opened => opened.map(Self::Gpu),
+        }
+    }
+
+    /// The device in one line.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Gpu(context) => context.describe(),
+            Self::Cpu => "CPU reference (f64)".into(),
+        }
+    }
+
+    pub(crate) fn report(&self) -> DeviceReport {
+        match self {
+            Self::Gpu(context) => DeviceReport::of(context),
+            Self::Cpu => DeviceReport {
+                name: "CPU reference".into(),
+                kind: "f64 reference".into(),
+                backend: "none".into(),
+                driver: String::new(),
+            },
+        }
+    }
+}
+
+impl DeviceReport {
+    pub(crate) fn of(context: &Context) -> Self {
+        let info = context.info();
+        Self {
+            name: info.name.clone(),
+            kind: context.caps().adapter.name().into(),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
+        }
+    }
+}
+
+/// How to get an adapter, in the words of the error that said there is none.
+pub(crate) fn advice(error: &Error) -> &str {
+    error.hint().unwrap_or("install a Vulkan driver")
+}

@@ -1,0 +1,154 @@
+//! `foveate info`: adapters, their features and limits, and what each op would run on them.
+
+mod kernels;
+
+use std::fmt::Write;
+
+use foveate::gpu::{AdapterRequest, Context, adapters};
+use foveate::{Caps, Result, wgpu};
+use serde::Serialize;
+
+use crate::args::InfoArgs;
+use crate::device::{DeviceReport, advice};
+use crate::output;
+use kernels::OpReport;
+
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    adapters: Vec<AdapterReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct AdapterReport {
+    #[serde(flatten)]
+    device: DeviceReport,
+    features: Features,
+    limits: Limits,
+    ops: Vec<OpReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct Features {
+    f16: bool,
+    timestamps: bool,
+    subgroups: bool,
+    cooperative_matrices: Vec<String>,
+}
+
+/// Sizes are bytes.
+#[derive(Debug, Serialize)]
+struct Limits {
+    storage_buffers: u32,
+    workgroup_bytes: u32,
+    invocations_per_workgroup: u32,
+    workgroups_per_axis: u32,
+    binding_bytes: u64,
+    buffer_bytes: u64,
+    storage_alignment: u32,
+    uniform_alignment: u32,
+}
+
+pub(crate) fn run(args: &InfoArgs) -> Result<()> {
+    let adapters = adapters().iter().map(AdapterReport::of).collect::<Result<Vec<_>>>()?;
+    let report = Report { version: env!("CARGO_PKG_VERSION"), adapters };
+    if args.json {
+        return output::print(&output::json(&report)?);
+    }
+    if report.adapters.is_empty() {
+        return output::print(&without_adapters());
+    }
+    let texts: Vec<String> = report.adapters.iter().map(AdapterReport::text).collect();
+    output::print(&texts.join("\n"))
+}
+
+fn without_adapters() -> String {
+    match Context::headless(&AdapterRequest::Any) {
+        Err(error) => format!("no adapter; to get one, {}\n", advice(&error)),
+        Ok(context) => format!("no adapter a moment ago, and now there is {}\n", context.describe()),
+    }
+}
+
+impl AdapterReport {
+    fn of(adapter: &wgpu::Adapter) -> Result<Self> {
+        let context = Context::on_adapter(adapter)?;
+        let caps = context.caps();
+        Ok(Self {
+            device: DeviceReport::of(&context),
+            features: Features::of(caps, adapter.features().contains(wgpu::Features::SUBGROUP)),
+            limits: Limits::of(caps),
+            ops: kernels::reports(caps)?,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { device, features, limits, ops } = self;
+        let mut text = format!("{} ({}, {}, {})\n", device.name, device.kind, device.backend, device.driver);
+        text += &format!("  features   {}\n", features.text());
+        text += &format!("  limits     {}\n", limits.text());
+        for op in ops {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{op}");
+        }
+        text
+    }
+}
+
+impl Features {
+    fn of(caps: &Caps, subgroups: bool) -> Self {
+        let cooperative_matrices = caps
+            .cooperative
+            .iter()
+            .map(|shape| {
+                format!("{}x{}x{} {} into {}", shape.m, shape.n, shape.k, shape.operand, shape.result)
+            })
+            .collect();
+        Self { f16: caps.f16, timestamps: caps.timestamps, subgroups, cooperative_matrices }
+    }
+
+    fn text(&self) -> String {
+        let word = |name: &str, there: bool| format!("{}{name}", if there { "" } else { "no " });
+        let matrices = match &self.cooperative_matrices[..] {
+            [] => "no cooperative matrices".into(),
+            shapes => format!("cooperative matrices {}", shapes.join(", ")),
+        };
+        [
+            word("f16 storage", self.f16),
+            word("timestamps", self.timestamps),
+            word("subgroups", self.subgroups),
+            matrices,
+        ]
+        .join(", ")
+    }
+}
+
+impl Limits {
+    fn of(caps: &Caps) -> Self {
+        Self {
+            storage_buffers: caps.max_storage_buffers,
+            workgroup_bytes: caps.max_workgroup_bytes,
+            invocations_per_workgroup: caps.max_invocations,
+            workgroups_per_axis: caps.max_workgroups,
+            binding_bytes: caps.max_binding_bytes,
+            buffer_bytes: caps.max_buffer_bytes,
+            storage_alignment: caps.storage_alignment,
+            uniform_alignment: caps.uniform_alignment,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mib = |bytes: u64| bytes >> 20;
+        format!(
+            "{} storage buffers a shader, {} KiB workgroup memory, {} invocations a workgroup, {} workgroups an axis,\n\
+             \u{20}            {} MiB a binding, {} MiB a buffer, offsets in steps of {} (storage) and {} (uniform) bytes",
+            self.storage_buffers,
+            self.workgroup_bytes >> 10,
+            self.invocations_per_workgroup,
+            self.workgroups_per_axis,
+            mib(self.binding_bytes),
+            mib(self.buffer_bytes),
+            self.storage_alignment,
+            self.uniform_alignment,
+        )
+    }
+}

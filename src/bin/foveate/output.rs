@@ -1,0 +1,89 @@
+//! Where results go: stdout or files. Nothing is lost to a closed pipe or a missing folder without a sentence.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use foveate::{Error, ErrorKind, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Where the user wants a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Stdout,
+    File(PathBuf),
+}
+
+impl FromStr for Target {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "-" { Self::Stdout } else { Self::File(text.into()) })
+    }
+}
+
+/// A target that has been opened, so that a path that cannot be written is refused before anything is measured.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    flag: &'static str,
+    file: Option<(PathBuf, File)>,
+}
+
+impl Sink {
+    /// Opens `target`, the value of `flag`. A file that is there keeps its contents until [`Sink::write`].
+    pub(crate) fn open(flag: &'static str, target: &Target) -> Result<Self> {
+        let Target::File(path) = target else { return Ok(Self { flag, file: None }) };
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = opened.map_err(|error| refused(flag, path, &error))?;
+        Ok(Self { flag, file: Some((path.clone(), file)) })
+    }
+
+    /// Replaces the target's contents.
+    pub(crate) fn write(&mut self, text: &str) -> Result<()> {
+        match &mut self.file {
+            None => print(text),
+            Some((path, file)) => file
+                .set_len(0)
+                .and_then(|()| file.write_all(text.as_bytes()))
+                .map_err(|error| refused(self.flag, path, &error)),
+        }
+    }
+}
+
+fn refused(flag: &'static str, path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "output", format!("{flag} {}", path.display()))
+        .expecting("a file that can be written")
+        .but_found(error)
+}
+
+/// Writes `text` to stdout as it is.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::new(ErrorKind::Io, "output", "stdout").but_found(error))
+}
+
+/// `document` as indented JSON with a newline behind it.
+pub(crate) fn json(document: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|error| Error::new(ErrorKind::Io, "output", "json").but_found(error))?;
+    Ok(text + "\n")
+}
+
+/// A bar over `steps` on stderr; it stays hidden when that is not a terminal.
+pub(crate) fn progress(steps: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}");
+    // The template is a constant; were it wrong, the default style would do as well.
+    ProgressBar::new(steps as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Prints a line of results while `bar` is drawn.
+pub(crate) fn print_line(bar: &ProgressBar, line: &dyn Display) -> Result<()> {
+    bar.suspend(|| print(&format!("{line}\n")))
+}

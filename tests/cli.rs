@@ -1,0 +1,294 @@
+//! The command line as a user meets it: what it prints, what it writes, and how it refuses.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    command.args(args);
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+/// Runs as on a machine without any Vulkan driver.
+fn run_without_adapters(args: &[&str]) -> Output {
+    command(args)
+        .envs(["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|name| (name, "/nonexistent")))
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn assert_passes(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(output), stderr(output));
+    stdout(output)
+}
+
+/// Demands exit code 2 and one `error:` line of ours with all of `parts`. Graphics drivers also write to stderr.
+#[track_caller]
+fn assert_refuses(output: &Output, parts: &[&str]) {
+    let stderr = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let sentence = stderr.lines().rfind(|line| line.starts_with("error: ")).unwrap_or_default();
+    for part in parts {
+        assert!(sentence.contains(part), "`{part}` is not in: {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Writes `tensors` (name, type, shape) of small numbers as safetensors.
+fn activations(file: &str, tensors: &[(&str, Dtype, &[usize])]) -> String {
+    let zeros = vec![0; 4096];
+    let views: HashMap<&str, TensorView<'_>> = tensors
+        .iter()
+        .map(|&(name, dtype, shape)| {
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name, TensorView::new(dtype, shape.to_vec(), &zeros[..bytes]).unwrap())
+        })
+        .collect();
+    let path = scratch(file);
+    std::fs::write(&path, safetensors::serialize(&views, None).unwrap()).unwrap();
+    path.display().to_string()
+}
+
+const SHAPE: &[usize] = &[8, 2, 4];
+
+fn small_activations(file: &str) -> String {
+    activations(
+        file,
+        &[("query", Dtype::F32, SHAPE), ("key", Dtype::F32, SHAPE), ("value", Dtype::F32, SHAPE)],
+    )
+}
+
+#[test]
+fn help_names_the_commands_and_the_methods() {
+    let help = assert_passes(&run(&["--help"]));
+    for command in ["info", "check", "bench"] {
+        assert!(help.contains(command), "{help}");
+    }
+    let help = assert_passes(&run(&["bench", "--help"]));
+    for text in ["exact-unfused", "blocked-window", "--device", "GFLOP/s"] {
+        assert!(help.contains(text), "{help}");
+    }
+}
+
+#[test]
+fn info_shows_an_adapter_and_every_op() {
+    let text = assert_passes(&run(&["info"]));
+    for part in ["features", "limits", "attention/blocked, f32", "matmul, f16", "reshape, f32"] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    let report: Value = serde_json::from_str(&assert_passes(&run(&["info", "--json"]))).unwrap();
+    let adapter = &report["adapters"][0];
+    assert!(adapter["limits"]["binding_bytes"].as_u64() > Some(0));
+    assert!(adapter["ops"].as_array().unwrap().iter().all(|op| op["choices"][0]["reason"].is_string()));
+}
+
+#[test]
+fn check_prints_one_line_per_case() {
+    let text = assert_passes(&run(&["check", "--device", "gpu", "--op", "elementwise/add"]));
+    let (summary, cases) =
+        text.lines().collect::<Vec<_>>().split_last().map(|(s, c)| (*s, c.to_vec())).unwrap();
+    assert!(summary.contains(" 0 failed"), "{summary}");
+    assert!(cases.iter().all(|line| line.starts_with("ok ") || line.starts_with("unsupported ")), "{text}");
+    let report = assert_passes(&run(&["check", "--op", "elementwise/add", "--json"]));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["cases"].as_array().unwrap().len(), cases.len());
+    assert_eq!(report["failed"], 0);
+}
+
+#[test]
+fn bench_verifies_and_times_the_built_in_activations() {
+    let text = assert_passes(&run(&[
+        "bench",
+        "--device",
+        "gpu",
+        "--lengths",
+        "64",
+        "--methods",
+        "blocked-window",
+        "--no-headline",
+        "--repeats",
+        "2",
+    ]));
+    assert!(text.contains("blocked-window") && !text.contains("not run"), "{text}");
+}
+
+#[test]
+fn bench_writes_json_csv_and_svg() {
+    let file = small_activations("bench-outputs.safetensors");
+    let [json, csv, svg] =
+        ["bench.json", "bench.csv", "bench.svg"].map(|name| scratch(name).display().to_string());
+    let flags = ["bench", "--device", "gpu", "--activations", &file, "--no-headline", "--repeats", "2"];
+    let outputs = ["--lengths", "16,40", "--json", &json, "--csv", &csv, "--plot", &svg];
+    let table = assert_passes(&run(&[&flags[..], &outputs[..]].concat()));
+    assert!(table.contains("| exact-unfused"), "{table}");
+
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        assert_eq!(row["status"], "measured", "{row}");
+        assert!(
+            row["wall_ms"]["median"].as_f64() > Some(0.0) && row["memory"]["total_bytes"].as_u64() > Some(0)
+        );
+        assert!(
+            row["error_of_budget"].as_f64() <= Some(1.0) && row["times_unfused"].as_f64() > Some(0.0),
+            "{row}"
+        );
+    }
+    assert_eq!(report["dtype"], "f32");
+
+    let mut reader = csv::Reader::from_path(csv).unwrap();
+    assert_eq!(reader.headers().unwrap().get(0), Some("method"));
+    assert_eq!(reader.records().map(Result::unwrap).count(), 8);
+    let svg = std::fs::read_to_string(svg).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("blocked-causal"), "{svg}");
+}
+
+#[test]
+fn bench_on_stdout_is_nothing_but_the_document() {
+    let file = small_activations("bench-stdout.safetensors");
+    let flags = ["bench", "--device", "cpu", "--activations", &file, "--lengths", "8", "--repeats", "1"];
+    let report: Value =
+        serde_json::from_str(&assert_passes(&run(&[&flags[..], &["--json", "-"]].concat()))).unwrap();
+    assert_eq!(report["device"]["name"], "CPU reference");
+    assert!(report["rows"][0]["gpu_ms"].is_null());
+    let both = run(&[&flags[..], &["--json", "-", "--csv", "-"]].concat());
+    assert_refuses(&both, &["bench: --json and --csv", "expected", "found"]);
+}
+
+#[test]
+fn a_length_beyond_a_limit_is_a_row_with_a_note() {
+    let file = small_activations("bench-limit.safetensors");
+    let text = assert_passes(&run(&[
+        "bench",
+        "--device",
+        "gpu",
+        "--activations",
+        &file,
+        "--no-headline",
+        "--repeats",
+        "1",
+        "--lengths",
+        "16,16777216",
+        "--methods",
+        "exact-unfused",
+    ]));
+    assert!(text.contains("exact-unfused at 16777216 not run: exceeds limit: "), "{text}");
+    let text =
+        assert_passes(&run(&["bench", "--device", "cpu", "--activations", &file, "--lengths", "16385"]));
+    assert!(text.contains("blocked-full at 16385 not run: exceeds limit: "), "{text}");
+}
+
+#[test]
+fn bad_flags_are_refused_with_a_sentence() {
+    let refused = |args: &[&str], parts: &[&str]| assert_refuses(&run(args), parts);
+    refused(&["frobnicate"], &["frobnicate"]);
+    refused(&["bench", "--frobnicate"], &["--frobnicate"]);
+    refused(&["bench", "--lengths", "0"], &["--lengths", "0"]);
+    refused(&["bench", "--repeats", "-1"], &["-1"]);
+    refused(
+        &["bench", "--methods", "blocked-full,magic"],
+        &["bench: --methods: expected exact-unfused, ", "found `magic`"],
+    );
+    refused(&["bench", "--dtype", "f8"], &["bench: --dtype: expected f32 or f16, found `f8`"]);
+    refused(&["bench", "--dtype", "i32"], &["bench: --dtype: expected f32 or f16, found `i32`"]);
+    for budget in ["0", "nan", "inf", "1e300"] {
+        refused(&["bench", "--budget", budget], &["bench: --budget: expected seconds above 0", "found"]);
+    }
+    refused(&["check", "--op", "magic"], &["check: --op: expected attention/blocked, ", "found `magic`"]);
+    refused(&["check", "--device", "cpu"], &["check: --device: expected an adapter", "found cpu"]);
+    for command in ["check", "bench"] {
+        let name = "no adapter is called this";
+        refused(
+            &[command, "--device", name],
+            &["adapter", "expected an adapter whose name contains", name, "found only: "],
+        );
+        refused(&[command, "--device", ""], &["device: --device: expected", "found an empty text"]);
+    }
+    refused(
+        &["bench", "--json", "/nonexistent/x.json"],
+        &["output: --json /nonexistent/x.json", "expected", "found"],
+    );
+    refused(
+        &["bench", "--plot", "/nonexistent/x.svg"],
+        &["output: --plot /nonexistent/x.svg", "expected", "found"],
+    );
+}
+
+#[test]
+fn bad_activation_files_are_refused_by_name() {
+    let refused = |file: &str, parts: &[&str]| {
+        assert_refuses(
+            &run(&["bench", "--device", "cpu", "--activations", file]),
+            &[&["activations: ", file], parts].concat(),
+        );
+    };
+    let (f32, cube) = (Dtype::F32, SHAPE);
+    refused("/nonexistent/qkv.safetensors", &["expected a safetensors file", "found"]);
+
+    let damaged = scratch("damaged.safetensors");
+    let whole = std::fs::read(small_activations("whole.safetensors")).unwrap();
+    for bytes in [&b"not safetensors"[..], &[], &whole[..whole.len() - 1]] {
+        std::fs::write(&damaged, bytes).unwrap();
+        refused(&damaged.display().to_string(), &["expected a safetensors file", "found a damaged one"]);
+    }
+    let file = activations("missing.safetensors", &[("query", f32, cube), ("key", f32, cube)]);
+    refused(&file, &["tensor `value`", "expected", "found only: "]);
+    let file =
+        activations("rank.safetensors", &[("query", f32, &[8, 8]), ("key", f32, cube), ("value", f32, cube)]);
+    refused(&file, &["tensor `query`", "expected rank 3 [time, head, channel], found rank 2"]);
+    let file = activations(
+        "shape.safetensors",
+        &[("query", f32, cube), ("key", f32, &[8, 2, 5]), ("value", f32, cube)],
+    );
+    refused(&file, &["tensor `key`", "expected [8, 2, 4] as query has, found [8, 2, 5]"]);
+    let file = activations(
+        "empty.safetensors",
+        &[("query", f32, &[0, 2, 4]), ("key", f32, cube), ("value", f32, cube)],
+    );
+    refused(&file, &["tensor `query`", "expected [time, head, channel] of at least 1 each, found [0, 2, 4]"]);
+    let file = activations(
+        "dtype.safetensors",
+        &[("query", f32, cube), ("key", f32, cube), ("value", Dtype::I32, cube)],
+    );
+    refused(&file, &["tensor `value`", "expected F32 or F16, found I32"]);
+}
+
+#[test]
+fn without_an_adapter_gpu_is_refused_and_auto_takes_the_reference() {
+    const ADVICE: &str = "install a Vulkan driver";
+    let file = small_activations("no-adapter.safetensors");
+    let bench = ["bench", "--activations", &file, "--lengths", "8", "--repeats", "1"];
+    assert_refuses(
+        &run_without_adapters(&[&bench[..], &["--device", "gpu"]].concat()),
+        &["found no adapter", ADVICE],
+    );
+    for device in ["auto", "gpu", "lavapipe"] {
+        assert_refuses(&run_without_adapters(&["check", "--device", device]), &["found no adapter", ADVICE]);
+    }
+    let auto = run_without_adapters(&bench);
+    assert!(assert_passes(&auto).contains("on CPU reference"));
+    assert!(stderr(&auto).contains(ADVICE), "{}", stderr(&auto));
+    assert!(assert_passes(&run_without_adapters(&["info"])).contains(ADVICE));
+}
