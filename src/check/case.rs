@@ -75,12 +75,15 @@ impl Problem {
     }
 }
 
+/// Appends to an empty problem and returns the values to compare.
+type Build = dyn Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync;
+
 /// A conformance case of one op.
 pub struct Case {
     op: &'static str,
     label: String,
     builtin_ulps: f64,
-    build: Box<dyn Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync>,
+    build: Box<Build>,
 }
 
 impl Case {

@@ -36,8 +36,8 @@ pub struct AttentionTile {
     pub rows: u32,
     /// Groups of four keys of an invocation.
     pub key_vectors: u32,
-    /// Whether a workgroup is one subgroup and may wait for itself as such.
-    pub subgroup_exchange: bool,
+    /// Whether a workgroup is one subgroup of eight, which waits for itself as such and passes reads round.
+    pub one_subgroup: bool,
     /// Workgroups that keep the device busy: below that, the keys of each row are split over several.
     pub busy_workgroups: u32,
 }
@@ -58,7 +58,7 @@ const CPU_ATTENTION: AttentionTile = AttentionTile {
     row_groups: 1,
     rows: 16,
     key_vectors: 2,
-    subgroup_exchange: false,
+    one_subgroup: false,
     busy_workgroups: 8,
 };
 
@@ -68,7 +68,7 @@ impl Tuning {
         match (kind, subgroup_size) {
             (AdapterKind::Cpu, Some(8)) => Self {
                 matmul: MatmulKernel::Direct { row_blocks: 8, col_vecs: 1, shared_reads: true },
-                attention: AttentionTile { subgroup_exchange: true, ..CPU_ATTENTION },
+                attention: AttentionTile { one_subgroup: true, ..CPU_ATTENTION },
                 streaming_lanes: 8,
             },
             (AdapterKind::Cpu, _) => Self {
@@ -83,7 +83,7 @@ impl Tuning {
                     row_groups: 8,
                     rows: 4,
                     key_vectors: 1,
-                    subgroup_exchange: false,
+                    one_subgroup: false,
                     busy_workgroups: 256,
                 },
                 streaming_lanes: 64,

@@ -36,6 +36,11 @@ fn visible(keys: vec4<i32>, first: i32, last: i32) -> vec4<bool> {
     return keys <= vec4(last);
 }
 
+// Where the query and output row of row r of a key head's rows lies, in rows.
+fn query_place(batch: u32, kv_head: u32, r: u32) -> u32 {
+    return (batch * params.query_time + r / GROUP) * params.heads + kv_head * GROUP + r % GROUP;
+}
+
 // Where key and value rows lie, in rows.
 fn key_place(batch: u32, kv_head: u32, position: u32) -> u32 {
     return (batch * params.key_time + position) * params.kv_heads + kv_head;

@@ -108,7 +108,7 @@ impl Dims {
         contract.bind("key", key, &["batch", "key_time", "kv_heads", "head_size"])?;
         contract.bind("value", value, &["batch", "key_time", "kv_heads", "value_size"])?;
         let dims = Self::of(query, key, value);
-        if dims.heads % dims.kv_heads != 0 {
+        if !dims.heads.is_multiple_of(dims.kv_heads) {
             return Err(contract
                 .shape_error("key")
                 .expecting(format!("axis 2 (kv_heads) to divide the {} heads of query", dims.heads))

@@ -19,7 +19,7 @@ params! {
 pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
     let x = &problem.inputs[0];
     let width = x.shape.dims()[x.shape.rank() - 1];
-    let lanes: u32 = if width % 4 == 0 { 4 } else { 1 };
+    let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
     let rows = to_u32(NAME, "rows", x.elements().checked_div(width).unwrap_or(0))?;
     let shader = Shader::new(NAME, [wgsl!("softmax/softmax.wgsl"), pack_source(lanes)])
         .alias("Pack", x.dtype, lanes)

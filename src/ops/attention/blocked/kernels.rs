@@ -181,7 +181,7 @@ fn forward_shader(
     [lse, lengths]: [bool; 2],
 ) -> Shader {
     let out = if partial { DType::F32 } else { dtype };
-    let value_lanes = if dims.value_size % 4 == 0 { 4 } else { 1 };
+    let value_lanes = if dims.value_size.is_multiple_of(4) { 4 } else { 1 };
     let shader = Shader::new(
         "attention/blocked",
         [
@@ -195,14 +195,14 @@ fn forward_shader(
             } else {
                 wgsl!("attention/blocked/lengths_none.wgsl")
             },
-            if tile.subgroup_exchange {
+            if tile.one_subgroup {
                 wgsl!("attention/blocked/exchange_subgroup.wgsl")
             } else {
                 wgsl!("attention/blocked/exchange_workgroup.wgsl")
             },
         ],
     )
-    .alias("KeyPack", dtype, if dims.head_size % 4 == 0 { 4 } else { 1 })
+    .alias("KeyPack", dtype, if dims.head_size.is_multiple_of(4) { 4 } else { 1 })
     .alias("ValuePack", dtype, value_lanes)
     .alias("OutPack", out, value_lanes)
     .constant("HEAD_SIZE", dims.head_size as u32)
@@ -211,12 +211,13 @@ fn forward_shader(
     .constant("BAND", attention.spec.mask.is_band())
     .constant("SOFTCAP", attention.spec.softcap.is_some())
     .constant("SPLIT", partial)
+    .constant("SHARED_READS", tile.one_subgroup)
     .constant("LANES_X", tile.lanes)
     .constant("LANES_Y", tile.row_groups)
     .constant("ROWS", tile.rows)
     .constant("KEY_VECTORS", tile.key_vectors)
     .constant("LANE_PACKS", (dims.value_size.div_ceil(4) as u32).div_ceil(tile.lanes));
-    if tile.subgroup_exchange { shader.subgroups_of(tile.lanes) } else { shader }
+    if tile.one_subgroup { shader.subgroups_of(tile.lanes) } else { shader }
 }
 
 fn key_source(head_size: usize, dtype: DType) -> Source {
