@@ -1,6 +1,8 @@
 //! How far a result may lie from the exact one.
 
+use super::case::{Case, Problem};
 use crate::tensor::{Array, DType, HostTensor};
+use crate::{Result, cpu};
 
 /// The worst element of a comparison, in units of its budget: at most 1 is within.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,35 +19,63 @@ pub struct Deviation {
     pub exact: f64,
 }
 
-/// Compares `found` with `exact`, given what the reference makes of the problem in storage precision.
-pub(super) fn deviation(
-    found: &HostTensor,
-    exact: &Array<f64>,
-    stored: &Array<f32>,
-    builtin_ulps: f64,
-) -> Deviation {
-    let exact = exact.reals();
-    let naive = exact.iter().zip(stored.reals()).map(|(e, &s)| (e - f64::from(s)).abs()).fold(0.0, f64::max);
-    let largest = exact.iter().copied().map(f64::abs).fold(0.0, f64::max);
-    let rounding = match found.dtype() {
-        DType::F16 => f64::from(half::f16::EPSILON),
-        _ => f64::from(f32::EPSILON),
-    };
-    let shared = 2.0 * naive + (1.0 + builtin_ulps) * f64::from(f32::EPSILON) * largest;
-    let mut worst = Deviation { of_budget: 0.0, error: 0.0, index: 0, found: 0.0, exact: 0.0 };
-    for (index, (found, &exact)) in found.to_f64().into_iter().zip(exact).enumerate() {
-        let error = (found - exact).abs();
-        let budget = shared + rounding * exact.abs();
-        let of_budget = match error {
-            0.0 => 0.0,
-            error if error.is_finite() => error / budget,
-            _ => f64::INFINITY,
-        };
-        if of_budget > worst.of_budget {
-            worst = Deviation { of_budget, error, index, found, exact };
+/// What one output of a case must be, and how far off each element may lie.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    exact: Vec<f64>,
+    /// The part of the budget that all elements share.
+    shared: f64,
+    /// The rounding of the result itself, relative to the element.
+    rounding: f64,
+}
+
+impl Expectation {
+    /// One expectation for each output of `problem`, with the built-in functions' allowance of `case`.
+    pub fn of(case: &Case, problem: &Problem) -> Result<Vec<Self>> {
+        let exact = cpu::run_exact(&problem.graph, &problem.inputs())?;
+        let stored = cpu::run_in_storage_precision(&problem.graph, &problem.inputs())?;
+        let dtypes =
+            problem.graph.outputs().iter().map(|(_, value)| problem.graph.desc(*value).map(|d| d.dtype));
+        exact
+            .iter()
+            .zip(&stored)
+            .zip(dtypes)
+            .map(|((exact, stored), dtype)| Ok(Self::new(exact, stored, dtype?, case.allowed_ulps())))
+            .collect()
+    }
+
+    /// From the exact result, and from what the reference makes of the problem in storage precision.
+    fn new(exact: &Array<f64>, stored: &Array<f32>, dtype: DType, builtin_ulps: f64) -> Self {
+        let exact = exact.reals();
+        let naive =
+            exact.iter().zip(stored.reals()).map(|(e, &s)| (e - f64::from(s)).abs()).fold(0.0, f64::max);
+        let largest = exact.iter().copied().map(f64::abs).fold(0.0, f64::max);
+        Self {
+            exact: exact.to_vec(),
+            shared: 2.0 * naive + (1.0 + builtin_ulps) * f64::from(f32::EPSILON) * largest,
+            rounding: match dtype {
+                DType::F16 => f64::from(half::f16::EPSILON),
+                _ => f64::from(f32::EPSILON),
+            },
         }
     }
-    worst
+
+    /// The worst element of `found`, which holds all of the output or its first elements.
+    pub fn deviation(&self, found: &HostTensor) -> Deviation {
+        let mut worst = Deviation { of_budget: 0.0, error: 0.0, index: 0, found: 0.0, exact: 0.0 };
+        for (index, (found, &exact)) in found.to_f64().into_iter().zip(&self.exact).enumerate() {
+            let error = (found - exact).abs();
+            let of_budget = match error {
+                0.0 => 0.0,
+                error if error.is_finite() => error / (self.shared + self.rounding * exact.abs()),
+                _ => f64::INFINITY,
+            };
+            if of_budget > worst.of_budget {
+                worst = Deviation { of_budget, error, index, found, exact };
+            }
+        }
+        worst
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +85,8 @@ mod tests {
     fn compare(found: &[f32], exact: &[f64]) -> f64 {
         let stored = Array::real([exact.len()], exact.iter().map(|&x| x as f32).collect());
         let exact = Array::real([exact.len()], exact.to_vec());
-        deviation(&HostTensor::f32([found.len()], found.to_vec()).unwrap(), &exact, &stored, 0.0).of_budget
+        let found = HostTensor::f32([found.len()], found.to_vec()).unwrap();
+        Expectation::new(&exact, &stored, DType::F32, 0.0).deviation(&found).of_budget
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::budget::{Deviation, deviation};
+use super::budget::{Deviation, Expectation};
 use super::case::{Case, Problem};
 use crate::gpu::{Context, Program, Session};
 use crate::kernel::Caps;
 use crate::plan::Plan;
 use crate::tensor::HostTensor;
-use crate::{Error, ErrorKind, Result, cpu};
+use crate::{Error, ErrorKind, Result};
 
 /// Bytes behind every buffer that nothing may touch.
 const GUARD_BYTES: u64 = 256;
@@ -54,12 +54,9 @@ fn try_conform(case: &Case, context: &Context, caps: &Caps) -> Result<Outcome> {
 }
 
 fn compare(case: &Case, problem: &Problem, outputs: &BTreeMap<String, HostTensor>) -> Result<Outcome> {
-    let exact = cpu::run_exact(&problem.graph, &problem.inputs())?;
-    let stored = cpu::run_in_storage_precision(&problem.graph, &problem.inputs())?;
     let mut worst: Option<Deviation> = None;
-    for (i, (exact, stored)) in exact.iter().zip(&stored).enumerate() {
-        let found = &outputs[&i.to_string()];
-        let deviation = deviation(found, exact, stored, case.allowed_ulps());
+    for (i, expectation) in Expectation::of(case, problem)?.iter().enumerate() {
+        let deviation = expectation.deviation(&outputs[&i.to_string()]);
         if deviation.of_budget > 1.0 {
             let Deviation { of_budget, index, found, exact, .. } = deviation;
             return Ok(Outcome::Failed(format!(

@@ -129,6 +129,7 @@ impl Program {
         self.plan.report()
     }
 
+    #[cfg(feature = "check")]
     pub(crate) fn slots(&self) -> &[wgpu::Buffer] {
         &self.slots
     }

@@ -23,6 +23,7 @@ pub struct Timing {
 #[derive(Debug)]
 pub struct Session<'p> {
     program: &'p Program,
+    #[cfg(feature = "check")]
     inputs: Vec<wgpu::Buffer>,
     outputs: Vec<wgpu::Buffer>,
     bindings: Bindings,
@@ -77,7 +78,14 @@ impl<'p> Session<'p> {
             .map(|(port, buffer)| (port.name.as_str(), buffer.as_entire_buffer_binding()))
             .collect();
         let bindings = program.bind(&named)?;
-        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, bindings, timer })
+        Ok(Self {
+            program,
+            #[cfg(feature = "check")]
+            inputs: input_buffers,
+            outputs: output_buffers,
+            bindings,
+            timer,
+        })
     }
 
     /// Runs once and waits. Fails when the device is lost or out of memory.

@@ -42,6 +42,7 @@ struct Tiling {
     rows: u32,
     columns: u32,
     name: &'static str,
+    reason: &'static str,
 }
 
 pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lowered> {
@@ -82,7 +83,7 @@ pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lo
         choice: Choice {
             tier: Tier::RegisterTile,
             kernel: format!("{} {}x{}", tiling.name, tiling.rows, tiling.columns).into(),
-            reason: caps.adapter.name().into(),
+            reason: format!("{}: {}", caps.adapter.name(), tiling.reason).into(),
         },
         dispatches: vec![Dispatch {
             shader,
@@ -140,7 +141,12 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
                 shader,
                 rows: 4 * row_blocks,
                 columns: 4 * col_vecs * DIRECT_LANES,
-                name: if shared_reads { "direct, reads shared in the subgroup," } else { "direct" },
+                name: "direct",
+                reason: if shared_reads {
+                    "registers straight from storage, reads of a passed round the subgroup of 8"
+                } else {
+                    "registers straight from storage, as staging would only cost"
+                },
             }
         }
         MatmulKernel::Staged => {
@@ -158,6 +164,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
                 rows: 4 * row_blocks * lanes,
                 columns: 4 * col_vecs * lanes,
                 name: "staged",
+                reason: "tiles staged through workgroup memory",
             }
         }
         MatmulKernel::Classic => Tiling {
@@ -168,6 +175,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
             rows: 64,
             columns: 64,
             name: "classic",
+            reason: "asked for as the yardstick",
         },
     }
 }

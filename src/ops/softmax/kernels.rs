@@ -28,9 +28,8 @@ pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,
-            kernel: format!("{NAME} x{lanes}, one row per {} invocations", caps.tuning.streaming_lanes)
-                .into(),
-            reason: caps.adapter.name().into(),
+            kernel: format!("{NAME} x{lanes}, a workgroup a row").into(),
+            reason: format!("{}: workgroups of {}", caps.adapter.name(), caps.tuning.streaming_lanes).into(),
         },
         dispatches: vec![Dispatch {
             shader,

@@ -1,10 +1,10 @@
 //! The rates that sum a device up: matmul with our kernel and with the textbook one, and exact attention as a fraction of it.
 
-use foveate::check::{Case, Random};
+use foveate::check::{Case, Expectation, Random};
 use foveate::gpu::{Context, Program, Session};
 use foveate::kernel::MatmulKernel;
 use foveate::ops::{Matmul, matmul};
-use foveate::{Caps, DType, Graph, HostTensor, Plan, Result, TensorDesc};
+use foveate::{DType, Graph, HostTensor, Plan, Result, TensorDesc};
 use serde::Serialize;
 
 use crate::device::Device;
@@ -13,7 +13,8 @@ use super::activations::Activations;
 use super::measure;
 use super::methods::EXACT;
 use super::row::Workbench;
-use super::verify::{Checked, Expected, Failure};
+use super::subject::only_output;
+use super::verify::{Checked, Failure};
 
 /// Rows, columns and summed axis of the matrices.
 const SIZE: usize = 1024;
@@ -36,17 +37,33 @@ pub(super) struct Headline {
     pub(super) attention_of_matmul: f64,
 }
 
-/// Verifies and times all of them on `device`, an adapter with `context`.
+/// Verifies all of them on `device`, an adapter with `context`, and times them in turn.
 pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) -> Checked<Headline> {
     let mut classic = context.caps().clone();
     classic.tuning.matmul = MatmulKernel::Classic;
-    let matmul_gflops = matmul_rate(context, context.caps(), repeats)?;
     // The checks that wgpu adds to shaders cost the textbook kernel most of its speed; without them it is a fair yardstick.
     // SAFETY: only the crate's own matmul runs on this context, on inputs that fit its contract.
     #[expect(unsafe_code, reason = "a yardstick slowed down by checks would flatter our kernel")]
     let unchecked = unsafe { context.without_runtime_checks() };
-    let classic_matmul_gflops = matmul_rate(&unchecked, &classic, repeats)?;
-    let attention_gflops = attention_rate(device, repeats)?;
+    let factors = Factors::new()?;
+    let ours = Program::new(context, &Plan::new(&square()?, context.caps())?)?;
+    let textbook = Program::new(&unchecked, &Plan::new(&square()?, &classic)?)?;
+
+    let noise = Activations::noise(ATTENTION);
+    let mut bench = Workbench::new(device, &noise, DType::F32, Some(1));
+    let prepared = bench.prepare(&EXACT, ATTENTION[0])?;
+    let subject = bench.subject(ATTENTION[0])?;
+    bench.measure(&prepared, &subject)?;
+    let no_plan = || Failure::Wrong("attention has no plan for this device".into());
+    let attention = Program::new(context, prepared.plan().ok_or_else(no_plan)?)?;
+
+    let mut attending = Session::new(&attention, &subject.inputs.named())?;
+    attending.run()?;
+    let sessions = [factors.verified(&ours)?, factors.verified(&textbook)?, attending];
+    let [ours, textbook, attention] = measure::in_turn(repeats, sessions)?;
+    let product = 2.0 * (SIZE as f64).powi(3);
+    let (matmul_gflops, classic_matmul_gflops) = (ours.gflops(product), textbook.gflops(product));
+    let attention_gflops = attention.gflops(subject.flops(&EXACT));
     Ok(Headline {
         matmul_gflops,
         classic_matmul_gflops,
@@ -56,28 +73,42 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
     })
 }
 
-fn matmul_rate(context: &Context, caps: &Caps, repeats: Option<u32>) -> Checked<f64> {
-    let mut random = Random::new(0);
-    let mut matrix = || (0..SIZE * SIZE).map(|_| random.next_f32()).collect::<Vec<f32>>();
-    let (a, b) = (matrix(), matrix());
-    let top = HostTensor::f32([VERIFIED_ROWS, SIZE], a[..VERIFIED_ROWS * SIZE].to_vec())?;
-    let (a, b) = (HostTensor::f32([SIZE, SIZE], a)?, HostTensor::f32([SIZE, SIZE], b)?);
+/// Two square matrices, and what the top rows of their product must be.
+struct Factors {
+    a: HostTensor,
+    b: HostTensor,
+    top: Expectation,
+}
 
-    let plan = Plan::new(&square()?, caps)?;
-    let program = Program::new(context, &plan)?;
-    let mut session = Session::new(&program, &[("a", &a), ("b", &b)])?;
-    session.run()?;
-    let output = session.read()?.remove("c").ok_or_else(|| Failure::Wrong("matmul has no output".into()))?;
-    let whole = output.to_f32();
-    let found = HostTensor::f32([VERIFIED_ROWS, SIZE], whole[..VERIFIED_ROWS * SIZE].to_vec())?;
-    let case = Case::new("matmul", "top rows", move |problem| {
-        let (a, b) = (problem.input("a", top.clone())?, problem.input("b", b.clone())?);
-        Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new())?])
-    });
-    Expected::of(&case, context, caps)?.compare(&found)?;
+impl Factors {
+    fn new() -> Checked<Self> {
+        let mut random = Random::new(0);
+        let mut matrix = || (0..SIZE * SIZE).map(|_| random.next_f32()).collect::<Vec<f32>>();
+        let (a, b) = (matrix(), matrix());
+        let top = HostTensor::f32([VERIFIED_ROWS, SIZE], a[..VERIFIED_ROWS * SIZE].to_vec())?;
+        let (a, b) = (HostTensor::f32([SIZE, SIZE], a)?, HostTensor::f32([SIZE, SIZE], b)?);
+        let factor = b.clone();
+        let case = Case::new("matmul", "top rows", move |problem| {
+            let (a, b) = (problem.input("a", top.clone())?, problem.input("b", factor.clone())?);
+            Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new())?])
+        });
+        let top = Expectation::of(&case, &case.problem()?)?.pop();
+        let top = top.ok_or_else(|| Failure::Wrong("matmul has no output".into()))?;
+        Ok(Self { a, b, top })
+    }
 
-    let times = measure::times(repeats, || session.run())?;
-    Ok(times.gflops(2.0 * (SIZE as f64).powi(3)))
+    /// A session of `program`, run once, whose product is right.
+    fn verified<'p>(&self, program: &'p Program) -> Checked<Session<'p>> {
+        let mut session = Session::new(program, &[("a", &self.a), ("b", &self.b)])?;
+        session.run()?;
+        let whole = only_output(session.read()?)?.to_f32();
+        let top = HostTensor::f32([VERIFIED_ROWS, SIZE], whole[..VERIFIED_ROWS * SIZE].to_vec())?;
+        let of_budget = self.top.deviation(&top).of_budget;
+        if of_budget > 1.0 {
+            return Err(Failure::Wrong(format!("matmul is {of_budget:.2} times its budget off")));
+        }
+        Ok(session)
+    }
 }
 
 /// `c = a b` for two square matrices.
@@ -88,12 +119,4 @@ fn square() -> Result<Graph> {
     let c = matmul(&mut graph, a, b, &Matmul::new())?;
     graph.output("c", c)?;
     Ok(graph)
-}
-
-fn attention_rate(device: &Device, repeats: Option<u32>) -> Checked<f64> {
-    let noise = Activations::noise(ATTENTION);
-    let mut bench = Workbench::new(device, &noise, DType::F32, repeats);
-    let prepared = bench.prepare(&EXACT, ATTENTION[0])?;
-    let subject = bench.subject(ATTENTION[0])?;
-    Ok(bench.measure(&prepared, &subject)?.gflops)
 }

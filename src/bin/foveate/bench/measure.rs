@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use foveate::Result;
-use foveate::gpu::Timing;
+use foveate::gpu::{Session, Timing};
 use serde::Serialize;
+
+/// The rounds that sessions timed in turn get when the user does not say.
+const ROUNDS: u32 = 7;
 
 /// The runs that a row gets when the user does not say: as many as fit in this time, within these bounds.
 const ROW_TIME: Duration = Duration::from_millis(500);
@@ -43,9 +46,22 @@ pub(super) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing
     for _ in 1..runs {
         timings.push(run()?);
     }
-    let gpu: Option<Vec<Duration>> = timings.iter().map(|timing| timing.gpu).collect();
-    let wall = timings.iter().map(|timing| timing.wall).collect();
-    Ok(Times { gpu_ms: gpu.map(Quartiles::of), wall_ms: Quartiles::of(wall), runs })
+    Ok(Times::of(&timings))
+}
+
+/// Times several sessions, which have been run before, in turn: what slows the machine down for a while slows all of them
+/// down, so that their ratios hold.
+pub(super) fn in_turn<const N: usize>(
+    repeats: Option<u32>,
+    mut sessions: [Session<'_>; N],
+) -> Result<[Times; N]> {
+    let mut timings = [const { Vec::new() }; N];
+    for _ in 0..repeats.unwrap_or(ROUNDS) {
+        for (session, timings) in sessions.iter_mut().zip(&mut timings) {
+            timings.push(session.run()?);
+        }
+    }
+    Ok(timings.map(|timings| Times::of(&timings)))
 }
 
 /// Runs `work` on the host and takes its time.
@@ -74,6 +90,13 @@ impl Quartiles {
 }
 
 impl Times {
+    /// The times of at least one run.
+    fn of(timings: &[Timing]) -> Self {
+        let gpu: Option<Vec<Duration>> = timings.iter().map(|timing| timing.gpu).collect();
+        let wall = timings.iter().map(|timing| timing.wall).collect();
+        Self { gpu_ms: gpu.map(Quartiles::of), wall_ms: Quartiles::of(wall), runs: timings.len() as u32 }
+    }
+
     /// The device's own times, or wall-clock times where it has none.
     pub(super) fn best(&self) -> &Quartiles {
         self.gpu_ms.as_ref().unwrap_or(&self.wall_ms)

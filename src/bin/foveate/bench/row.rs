@@ -64,6 +64,13 @@ pub(super) struct Prepared {
     plan: Option<Plan>,
 }
 
+impl Prepared {
+    /// What runs on an adapter; none on the CPU reference.
+    pub(super) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+}
+
 impl<'a> Workbench<'a> {
     pub(super) fn new(
         device: &'a Device,

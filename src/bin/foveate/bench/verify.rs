@@ -4,9 +4,9 @@
 //! against the method's f64 reference with a budget derived from that very problem; the same queries' rows of the long
 //! result, which is what gets timed, are then held to that budget.
 
-use foveate::check::{Case, Deviation, Outcome, conform};
+use foveate::check::{Case, Deviation, Expectation, Outcome, conform};
 use foveate::gpu::Context;
-use foveate::{Caps, DType, Error, HostTensor, cpu};
+use foveate::{Caps, Error, HostTensor};
 
 use super::activations::{Inputs, NAMES};
 use super::methods::Method;
@@ -58,43 +58,24 @@ pub(super) fn conforms(case: &Case, context: &Context, caps: &Caps) -> Checked<D
 
 /// What rows of a longer result must be, and how far off they may be.
 #[derive(Clone, Debug)]
-pub(super) struct Expected {
-    rows: HostTensor,
-    budget: f64,
-}
+pub(super) struct Expected(Expectation);
 
 impl Expected {
     /// The exact result of a short call, which must itself conform.
     pub(super) fn of(case: &Case, context: &Context, caps: &Caps) -> Checked<Self> {
-        let deviation = conforms(case, context, caps)?;
-        let problem = case.problem()?;
-        let rows = cpu::run(&problem.graph, &problem.inputs())?.remove("0");
-        let rows = rows.ok_or_else(|| Failure::Wrong("the case has no output".into()))?;
-        let largest = rows.to_f64().into_iter().map(f64::abs).fold(0.0, f64::max);
-        let rounding = match rows.dtype() {
-            DType::F16 => f64::from(half::f16::EPSILON),
-            _ => f64::from(f32::EPSILON),
-        };
-        // The budget is known where the short call came closest to it; elsewhere it differs by the rounding of the result.
-        // `rows` themselves were rounded too.
-        let at_worst = if deviation.of_budget > 0.0 { deviation.error / deviation.of_budget } else { 0.0 };
-        Ok(Self { rows, budget: at_worst + 2.0 * rounding * largest })
+        conforms(case, context, caps)?;
+        let mut outputs = Expectation::of(case, &case.problem()?)?;
+        outputs.pop().map(Self).ok_or_else(|| Failure::Wrong("the case has no output".into()))
     }
 
     /// The worst element of `found`, the first rows of what is expected, in units of the budget.
     pub(super) fn compare(&self, found: &HostTensor) -> Checked<f64> {
-        let mut worst = 0.0_f64;
-        for (index, (found, expected)) in found.to_f64().into_iter().zip(self.rows.to_f64()).enumerate() {
-            let error = (found - expected).abs();
-            let of_budget = if error == 0.0 { 0.0 } else { error / self.budget };
-            if of_budget.is_nan() || of_budget > 1.0 {
-                return Err(Failure::Wrong(format!(
-                    "element {index} of the compared rows: expected {expected:e}, found {found:e}, {of_budget:.2} times \
-                     the budget"
-                )));
-            }
-            worst = worst.max(of_budget);
+        let Deviation { of_budget, index, found, exact, .. } = self.0.deviation(found);
+        if of_budget > 1.0 {
+            return Err(Failure::Wrong(format!(
+                "element {index} of the compared rows: expected {exact:e}, found {found:e}, {of_budget:.2} times the budget"
+            )));
         }
-        Ok(worst)
+        Ok(of_budget)
     }
 }

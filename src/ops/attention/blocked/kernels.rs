@@ -100,11 +100,19 @@ pub(super) fn lower(attention: &BlockedAttention, problem: &Problem, caps: &Caps
             tier: Tier::RegisterTile,
             kernel: format!("blocked {tile_rows} rows x {} keys{name}", 4 * tile.key_vectors * tile.lanes)
                 .into(),
-            reason: caps.adapter.name().into(),
+            reason: format!("{}: {}", caps.adapter.name(), reason(tile, partial)).into(),
         },
         dispatches,
         scratch,
     })
+}
+
+fn reason(tile: AttentionTile, partial: bool) -> &'static str {
+    match (partial, tile.one_subgroup) {
+        (true, _) => "too few rows to fill the device, so keys are split over workgroups",
+        (false, true) => "a workgroup is one subgroup of 8, which passes reads round",
+        (false, false) => "lanes share weights through workgroup memory",
+    }
 }
 
 fn check_times(dims: &Dims) -> Result<()> {
