@@ -126,6 +126,11 @@
 //! One [`Error`] with an [`ErrorKind`]: op, argument, what was expected, what was found. Nothing a caller passes makes the
 //! library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
 
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(feature = "check")]
 pub mod check;
 pub mod cpu;

@@ -2,10 +2,11 @@
 //! parameters laid out as the host writes them, and writable as SPIR-V, MSL and HLSL. No adapter is needed.
 
 use std::collections::HashSet;
+use std::process::Command;
 
 use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Params, Shader, Tuning};
-use foveate::plan::Command;
+use foveate::plan::Command as Scheduled;
 use foveate::{Plan, check};
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
@@ -36,7 +37,7 @@ fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
         let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
         let plan = Plan::new(&problem.graph, caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
         for command in plan.commands() {
-            if let Command::Dispatch { shader, params, buffers, .. } = command {
+            if let Scheduled::Dispatch { shader, params, buffers, .. } = command {
                 let shader = &plan.shaders()[*shader];
                 if seen.insert(shader.clone()) {
                     variants.push((
@@ -113,4 +114,33 @@ fn hlsl(module: &naga::Module, info: &ModuleInfo) -> String {
 fn listing(shader: &Shader) -> String {
     let rendered = shader.render().expect("the shader renders");
     rendered.wgsl.lines().enumerate().map(|(i, line)| format!("{:4} {line}\n", i + 1)).collect()
+}
+
+/// Dawn's compiler checks what naga does not: that barriers lie in uniform control flow. It is not a Cargo dependency, so the
+/// test says when it is not installed.
+#[test]
+fn every_variant_passes_tint_where_it_is_installed() {
+    if Command::new("tint").arg("--help").output().is_err() {
+        println!("tint is not installed: uniformity of control flow was not checked");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("foveate-tint-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be made");
+    let mut failures = Vec::new();
+    for (i, (shader, ..)) in variants().into_iter().enumerate() {
+        let wgsl = shader.render().unwrap_or_else(|error| panic!("{error}")).wgsl;
+        // naga refuses the directive that the standard demands, and has a barrier that the standard lacks; one for the whole
+        // workgroup must meet the same conditions.
+        let enable = if shader.subgroup_size.is_some() { "enable subgroups;\n" } else { "" };
+        let wgsl = wgsl.replace("subgroupBarrier()", "workgroupBarrier()");
+        let path = folder.join(format!("{i}.wgsl"));
+        std::fs::write(&path, format!("{enable}{wgsl}")).expect("the shader can be written");
+        let output = Command::new("tint").args(["--format", "wgsl", "-o", "/dev/null"]).arg(&path).output();
+        let output = output.expect("tint runs");
+        if !output.status.success() {
+            failures.push(format!("{}: {}", shader.label, String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    std::fs::remove_dir_all(&folder).expect("the temporary folder can be removed");
+    assert!(failures.is_empty(), "{} variants fail:\n{}", failures.len(), failures[..failures.len().min(3)].join("\n"));
 }
