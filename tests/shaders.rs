@@ -142,5 +142,10 @@ fn every_variant_passes_tint_where_it_is_installed() {
         }
     }
     std::fs::remove_dir_all(&folder).expect("the temporary folder can be removed");
-    assert!(failures.is_empty(), "{} variants fail:\n{}", failures.len(), failures[..failures.len().min(3)].join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} variants fail:\n{}",
+        failures.len(),
+        failures[..failures.len().min(3)].join("\n")
+    );
 }

@@ -117,6 +117,6 @@ fn square() -> Result<Graph> {
     let desc = TensorDesc::f32([SIZE, SIZE]);
     let (a, b) = (graph.input("a", desc.clone())?, graph.input("b", desc)?);
     let c = matmul(&mut graph, a, b, &Matmul::new())?;
-    graph.output("c", c)?;
+    graph.output("out", c)?;
     Ok(graph)
 }
