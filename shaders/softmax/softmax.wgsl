@@ -5,8 +5,8 @@ struct Params {
     width: u32,
 }
 
-// Below every finite score, and far enough from the end of f32's range that differences stay finite.
-const LOWEST: f32 = -1e30;
+// Where exp is 0 for long. Differences of finite scores may overflow, which WGSL leaves undefined behind this point only.
+const FAR_BELOW: f32 = -1e30;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Pack>;
@@ -26,7 +26,8 @@ fn main(
     }
     let first = row * params.width;
 
-    var lane_max = LOWEST;
+    // A lane without elements repeats the last one.
+    var lane_max = lanes_max(Lanes(x[first + min(lane, params.width - 1u)]));
     for (var i = lane; i < params.width; i += WORKGROUP) {
         lane_max = max(lane_max, lanes_max(Lanes(x[first + i])));
     }
@@ -41,7 +42,7 @@ fn main(
 
     var lane_sum = 0.0;
     for (var i = lane; i < params.width; i += WORKGROUP) {
-        lane_sum += lanes_sum(exp(Lanes(x[first + i]) - row_max));
+        lane_sum += lanes_sum(exp(max(Lanes(x[first + i]) - row_max, Lanes(FAR_BELOW))));
     }
     partial[lane] = lane_sum;
     workgroupBarrier();
@@ -51,6 +52,6 @@ fn main(
     }
 
     for (var i = lane; i < params.width; i += WORKGROUP) {
-        result[first + i] = Pack(exp(Lanes(x[first + i]) - row_max) / row_sum);
+        result[first + i] = Pack(exp(max(Lanes(x[first + i]) - row_max, Lanes(FAR_BELOW))) / row_sum);
     }
 }

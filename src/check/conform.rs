@@ -56,7 +56,14 @@ fn try_conform(case: &Case, context: &Context, caps: &Caps) -> Result<Outcome> {
 fn compare(case: &Case, problem: &Problem, outputs: &BTreeMap<String, HostTensor>) -> Result<Outcome> {
     let mut worst: Option<Deviation> = None;
     for (i, expectation) in Expectation::of(case, problem)?.iter().enumerate() {
-        let deviation = expectation.deviation(&outputs[&i.to_string()]);
+        let found = &outputs[&i.to_string()];
+        if found.shape().elements() != expectation.elements() {
+            return Ok(Outcome::Failed(format!(
+                "output {i}: the reference has {} elements",
+                expectation.elements()
+            )));
+        }
+        let deviation = expectation.deviation(found);
         if deviation.of_budget > 1.0 {
             let Deviation { of_budget, index, found, exact, .. } = deviation;
             return Ok(Outcome::Failed(format!(

@@ -13,7 +13,7 @@ mod budget;
 mod case;
 mod conform;
 
-pub use budget::{Deviation, Expectation};
+pub use budget::{Deviation, Expectation, exp_ulps};
 pub use case::{Case, Problem, Random};
 pub use conform::{Outcome, conform};
 

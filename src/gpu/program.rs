@@ -23,6 +23,8 @@ pub struct Program {
     params: Option<wgpu::Buffer>,
     /// For every command: the offset of its uniform, and its bind group when that names no buffer of the caller's.
     prepared: Vec<(u64, Option<wgpu::BindGroup>)>,
+    /// Bytes that every binding extends beyond its value, where no kernel may write: 0 but in conformance runs.
+    guard: u64,
     /// Tells the bindings of this program from those of others.
     identity: Arc<()>,
 }
@@ -51,7 +53,8 @@ impl Program {
         Self::with_guard(context, plan, 0)
     }
 
-    /// [`Program::new`] with `guard` bytes behind each buffer, which no kernel may touch.
+    /// [`Program::new`] with `guard` bytes behind each value, bound with it, which no kernel may write. Buffers bound to the
+    /// program must have as many.
     pub(crate) fn with_guard(context: &Context, plan: &Plan, guard: u64) -> Result<Self> {
         if let Some((what, needed, offered)) = context.caps().shortfall(plan.caps()) {
             return Err(Error::new(ErrorKind::Limit, "program", what)
@@ -89,6 +92,7 @@ impl Program {
             slots,
             params,
             prepared: Vec::new(),
+            guard,
             identity: Arc::new(()),
         };
         program.prepared = program.prepare(&offsets)?;
@@ -277,7 +281,7 @@ impl Program {
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
                     offset,
-                    size: NonZeroU64::new(bound.bytes),
+                    size: NonZeroU64::new(bound.bytes + self.guard),
                 }),
             });
         }

@@ -1,12 +1,8 @@
 //! Conformance cases: widths around the vector and workgroup sizes, equal scores, scores far apart.
 
 use super::{NAME, softmax};
-use crate::check::Case;
+use crate::check::{Case, exp_ulps};
 use crate::tensor::{DType, HostTensor};
-
-/// `exp(x)` may be off by `3 + 2 |x|` units (WGSL, "Accuracy of Concrete Floating Point Expressions"), once above and once
-/// below the fraction bar; scores here differ by at most 20, and smaller results weigh less.
-const EXP_ULPS: f64 = 2.0 * (3.0 + 2.0 * 20.0);
 
 pub(crate) fn cases() -> Vec<Case> {
     let shapes: [&'static [usize]; 10] = [
@@ -21,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         &[2, 1000],
         &[70_000, 1],
     ];
+    // Once above and once below the fraction bar; scores here differ by at most 20 where they weigh anything.
+    let ulps = 2.0 * exp_ulps(20.0);
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::F16] {
         for shape in shapes {
@@ -29,7 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 let x = problem.random("x", dtype, shape, 10.0)?;
                 Ok(vec![softmax(&mut problem.graph, x)?])
             });
-            cases.push(case.builtin_ulps(EXP_ULPS));
+            cases.push(case.builtin_ulps(ulps));
         }
         let extremes =
             Case::new(NAME, format!("{dtype} scores of +-10,000 and equal scores"), move |problem| {
@@ -37,7 +35,15 @@ pub(crate) fn cases() -> Vec<Case> {
                 let x = problem.input("x", HostTensor::from_f32(dtype, [4, 4], rows.as_flattened())?)?;
                 Ok(vec![softmax(&mut problem.graph, x)?])
             });
-        cases.push(extremes.builtin_ulps(EXP_ULPS));
+        let masked =
+            Case::new(NAME, format!("{dtype} rows masked by the lowest number there is"), move |problem| {
+                let lowest = if dtype == DType::F16 { -65_504.0 } else { f32::MIN };
+                let rows = [[lowest; 4], [lowest, 1.0, lowest, 2.0], [lowest, lowest, -lowest, lowest]];
+                let x = problem.input("x", HostTensor::from_f32(dtype, [3, 4], rows.as_flattened())?)?;
+                Ok(vec![softmax(&mut problem.graph, x)?])
+            });
+        cases.push(masked.builtin_ulps(ulps));
+        cases.push(extremes.builtin_ulps(ulps));
     }
     cases
 }

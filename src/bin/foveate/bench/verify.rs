@@ -4,7 +4,7 @@
 //! against the method's f64 reference with a budget derived from that very problem; the same queries' rows of the long
 //! result, which is what gets timed, are then held to that budget.
 
-use foveate::check::{Case, Deviation, Expectation, Outcome, conform};
+use foveate::check::{Case, Deviation, Expectation, Outcome, conform, exp_ulps};
 use foveate::gpu::Context;
 use foveate::{Caps, Error, HostTensor};
 
@@ -29,10 +29,6 @@ impl From<Error> for Failure {
 /// The result of something that may also turn out wrong.
 pub(super) type Checked<T> = Result<T, Failure>;
 
-/// `exp(x)` may be off by `3 + 2 |x|` units of the last place (WGSL, "Accuracy of Concrete Floating Point Expressions"), once
-/// above and once below softmax's fraction bar. Scores 20 below the maximum no longer weigh anything in f32.
-const EXP_ULPS: f64 = 2.0 * (3.0 + 2.0 * 20.0);
-
 /// A case of `method` on `inputs`.
 pub(super) fn case(method: &'static Method, inputs: Inputs) -> Case {
     Case::new(method.name, "real activations", move |problem| {
@@ -44,7 +40,8 @@ pub(super) fn case(method: &'static Method, inputs: Inputs) -> Case {
         ];
         Ok(vec![(method.build)(&mut problem.graph, qkv, method.mask)?])
     })
-    .builtin_ulps(EXP_ULPS)
+    // Once above and once below softmax's fraction bar. Scores 20 below the maximum no longer weigh anything in f32.
+    .builtin_ulps(2.0 * exp_ulps(20.0))
 }
 
 /// Runs `case` and demands that it holds.

@@ -3,16 +3,17 @@
 
 use super::{Blocked, NAME, blocked, blocked_with_lse};
 use crate::Result;
-use crate::check::{Case, Problem};
+use crate::check::{Case, Problem, exp_ulps};
 use crate::graph::Value;
 use crate::ops::attention::{Alignment, Mask};
 use crate::tensor::{DType, HostTensor};
 
-/// `exp(x)` may be off by `3 + 2 |x|` units (WGSL, "Accuracy of Concrete Floating Point Expressions"), once above and once
-/// below the fraction bar; scores here differ by at most 10, and keys further from the maximum weigh less.
-const EXP_ULPS: f64 = 2.0 * (3.0 + 2.0 * 10.0);
+/// Once above and once below the fraction bar; scores here differ by at most 10, and keys further from the maximum weigh less.
+fn softmax_ulps() -> f64 {
+    2.0 * exp_ulps(10.0)
+}
 
-/// `tanh` may be off by 1e-5 (ibid.), which softcap multiplies by the cap and `exp` passes on to both sides of the fraction bar.
+/// `tanh` may be off by 1e-5 (WGSL, "Accuracy of Concrete Floating Point Expressions"), which softcap multiplies by the cap and `exp` passes on to both sides of the fraction bar.
 fn softcap_ulps(cap: f32) -> f64 {
     2.0 * f64::from(cap) * 1e-5 / f64::from(f32::EPSILON)
 }
@@ -116,7 +117,7 @@ impl Setup {
     }
 
     fn case(self) -> Case {
-        let ulps = EXP_ULPS + self.softcap.map_or(0.0, softcap_ulps);
+        let ulps = softmax_ulps() + self.softcap.map_or(0.0, softcap_ulps);
         Case::new(NAME, self.label(), move |problem| self.build(problem, true)).builtin_ulps(ulps)
     }
 }
@@ -135,7 +136,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Case::new(NAME, format!("{}, no log-sum-exp", setup.label()), move |problem| {
                 setup.build(problem, false)
             })
-            .builtin_ulps(EXP_ULPS),
+            .builtin_ulps(softmax_ulps()),
         );
     }
     cases
