@@ -1,12 +1,15 @@
 //! Tests about the table of ops: each row has everything an op needs, under the same name, and nothing lies around unused.
 
+mod choices;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Tuning};
 use foveate::ops::CATALOGUE;
 use foveate::{Plan, check};
+
+use crate::choices::every_choice_of_kernels;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -73,25 +76,6 @@ fn every_shader_file_is_part_of_some_kernel() {
         }
     }
     assert_eq!(files_under(&root().join("shaders")), used);
-}
-
-fn every_choice_of_kernels() -> Vec<Caps> {
-    let roomy =
-        Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
-    let mut choices: Vec<Caps> =
-        [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
-            .into_iter()
-            .map(|(adapter, subgroup_size)| Caps {
-                adapter,
-                subgroup_size,
-                tuning: Tuning::for_adapter(adapter, subgroup_size),
-                ..roomy.clone()
-            })
-            .collect();
-    let mut classic = roomy;
-    classic.tuning.matmul = MatmulKernel::Classic;
-    choices.push(classic);
-    choices
 }
 
 fn files_under(folder: &Path) -> BTreeSet<String> {

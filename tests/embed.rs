@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use foveate::gpu::{AdapterRequest, Context, Program};
-use foveate::kernel::Caps;
+use foveate::kernel::{Caps, Tuning};
 use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::ops::{self, Matmul};
-use foveate::{AdapterKind, Error, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu, wgpu};
+use foveate::{AdapterKind, DType, Error, ErrorKind, Graph, HostTensor, Plan, TensorDesc, wgpu};
 
 /// A device as an app makes it, with nothing but WebGPU's default limits, and the count of errors that reached its handler.
 struct App {
@@ -84,32 +84,24 @@ fn scaling(context: &Context, elements: usize, factor: f32) -> Program {
     Program::new(context, &Plan::new(&graph, context.caps()).unwrap()).unwrap()
 }
 
-fn attention_graph(time: usize) -> Graph {
+fn attention_graph(dtype: DType, time: usize) -> Graph {
     let mut graph = Graph::new();
-    let [q, k, v] = ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f32([1, time, 2, 32])).unwrap());
+    let [q, k, v] =
+        ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::new(dtype, [1, time, 2, 32])).unwrap());
     let out = blocked(&mut graph, q, k, v, &Blocked::new().mask(Mask::causal())).unwrap();
     graph.output("out", out).unwrap();
     graph
 }
 
+/// What such a device computes is tested with every conformance case, in `tests/ops`.
 #[test]
-fn a_device_with_default_limits_has_default_caps_and_runs_every_op() {
+fn a_device_with_default_limits_has_default_caps() {
     let app = App::new();
     let caps = app.context.caps();
     let least = Caps::webgpu_default();
     assert_eq!(caps.shortfall(&least), None);
     assert_eq!(least.shortfall(caps), None, "{caps:?}");
-    assert!(!caps.f16 && !caps.timestamps);
-
-    let graph = attention_graph(100);
-    let tensor =
-        HostTensor::f32([1, 100, 2, 32], (0..6400).map(|i| (i % 13) as f32 / 13.0).collect()).unwrap();
-    let inputs = [("q", &tensor), ("k", &tensor), ("v", &tensor)];
-    let program = Program::new(&app.context, &Plan::new(&graph, caps).unwrap()).unwrap();
-    let found = program.run(&inputs).unwrap()["out"].to_f32();
-    let exact = cpu::run(&graph, &inputs).unwrap()["out"].to_f32();
-    assert!(found.iter().zip(&exact).all(|(f, e)| (f - e).abs() < 1e-5));
-    app.assert_quiet();
+    assert_eq!((caps.f16, caps.timestamps, caps.subgroup_size), (false, false, None));
 }
 
 #[test]
@@ -230,14 +222,34 @@ fn inputs_of_a_run_that_do_not_fit_are_refused() {
 #[test]
 fn a_plan_for_more_than_the_device_offers_is_refused() {
     let app = App::new();
-    let caps = Caps { f16: true, ..app.context.caps().clone() };
-    let error = Program::new(&app.context, &Plan::new(&attention_graph(4), &caps).unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "program: f16 storage: expected 1 as the plan was made for, found 0");
-
     let cramped = Caps { max_workgroup_bytes: 512, ..app.context.caps().clone() };
-    let graph = attention_graph(4);
+    let graph = attention_graph(DType::F32, 4);
     let result = Plan::new(&graph, &cramped).and_then(|plan| Program::new(&app.context, &plan));
     assert_eq!(result.map(drop).map_err(|error| error.kind()), Err(ErrorKind::Limit));
+    app.assert_quiet();
+}
+
+#[test]
+fn a_plan_for_features_the_device_lacks_is_refused() {
+    let app = App::new();
+    let refused = |graph: &Graph, caps: &Caps| {
+        let plan = Plan::new(graph, caps).unwrap();
+        let error = Program::new(&app.context, &plan).expect_err("the device lacks what the shaders need");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        plan
+    };
+    let with_f16 = Caps { f16: true, ..app.context.caps().clone() };
+    let plan = refused(&attention_graph(DType::F16, 4), &with_f16);
+    assert!(plan.shaders().iter().any(|shader| shader.uses_f16()));
+
+    let with_subgroups = Caps {
+        adapter: AdapterKind::Cpu,
+        subgroup_size: Some(8),
+        tuning: Tuning::for_adapter(AdapterKind::Cpu, Some(8)),
+        ..app.context.caps().clone()
+    };
+    let plan = refused(&attention_graph(DType::F32, 100), &with_subgroups);
+    assert!(plan.shaders().iter().any(|shader| shader.subgroup_size == Some(8)));
     app.assert_quiet();
 }
 

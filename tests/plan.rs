@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use foveate::kernel::Caps;
-use foveate::ops::{self, Matmul, add, matmul, multiply, scale, softmax};
+use foveate::kernel::{Caps, MatmulKernel};
+use foveate::ops::attention::{Blocked, blocked};
+use foveate::ops::{self, Matmul, add, matmul, multiply, reshape, scale, softmax};
 use foveate::plan::{Command, Location};
-use foveate::{ErrorKind, Graph, Plan, Result, TensorDesc, Value};
+use foveate::{ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 
 fn graph_of(build: impl FnOnce(&mut Graph) -> Result<()>) -> Graph {
     let mut graph = Graph::new();
@@ -109,6 +110,120 @@ fn indices_beyond_32_bits_are_refused() {
     let boundless =
         Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..Caps::webgpu_default() };
     assert_eq!(Plan::new(&graph, &boundless).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+/// A graph by name.
+type Recording = (&'static str, fn(&mut Graph) -> Result<Value>);
+
+/// Values without elements whose other axes multiply to more than an index, or even a `usize`, holds.
+const HUGE_AND_EMPTY: &[Recording] = &[
+    ("matmul of no inner axis", |graph| {
+        let (a, b) = (f32_input(graph, "a", &[1 << 34, 0])?, f32_input(graph, "b", &[0, 0])?);
+        matmul(graph, a, b, &Matmul::new())
+    }),
+    ("matmul of a result larger than memory", |graph| {
+        let (a, b) = (f32_input(graph, "a", &[1 << 40, 0])?, f32_input(graph, "b", &[0, 1 << 40])?);
+        matmul(graph, a, b, &Matmul::new())
+    }),
+    ("matmul of a huge inner axis", |graph| {
+        let (a, b) = (f32_input(graph, "a", &[0, 1 << 40])?, f32_input(graph, "b", &[1 << 40, 0])?);
+        matmul(graph, a, b, &Matmul::new())
+    }),
+    ("add", |graph| {
+        let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;
+        add(graph, x, x)
+    }),
+    ("add, broadcast", |graph| {
+        let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;
+        let y = f32_input(graph, "y", &[1 << 40, 1])?;
+        add(graph, x, y)
+    }),
+    ("scale", |graph| {
+        let x = f32_input(graph, "x", &[0, 1 << 40, 1 << 40])?;
+        scale(graph, x, 2.0)
+    }),
+    ("reshape", |graph| {
+        let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;
+        reshape(graph, x, [0, 1 << 40, 1 << 40])
+    }),
+    ("softmax", |graph| {
+        let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;
+        softmax(graph, x)
+    }),
+    ("attention", |graph| {
+        let q = f32_input(graph, "q", &[1 << 40, 0, 1 << 20, 16])?;
+        let (k, v) = (
+            f32_input(graph, "k", &[1 << 40, 0, 1 << 20, 16])?,
+            f32_input(graph, "v", &[1 << 40, 0, 1 << 20, 16])?,
+        );
+        blocked(graph, q, k, v, &Blocked::new())
+    }),
+];
+
+fn f32_input(graph: &mut Graph, name: &str, shape: &[usize]) -> Result<Value> {
+    graph.input(name, TensorDesc::f32(shape))
+}
+
+#[test]
+fn huge_shapes_without_elements_are_planned_or_refused() {
+    let boundless =
+        Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..Caps::webgpu_default() };
+    for (name, record) in HUGE_AND_EMPTY {
+        for caps in [&Caps::webgpu_default(), &boundless] {
+            // Shown when planning panics.
+            println!("{name}");
+            let graph = graph_of(|graph| {
+                let y = record(graph)?;
+                graph.output("y", y)
+            });
+            if let Err(error) = Plan::new(&graph, caps) {
+                assert_eq!(error.kind(), ErrorKind::Limit, "{name}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_reference_refuses_results_larger_than_memory() {
+    let [a, b] = [[1 << 40, 0], [0, 1 << 40]].map(|shape| HostTensor::f32(shape, Vec::new()).unwrap());
+    let graph = graph_of(|graph| {
+        let (x, y) = (graph.input("a", a.desc())?, graph.input("b", b.desc())?);
+        let product = matmul(graph, x, y, &Matmul::new())?;
+        graph.output("product", product)
+    });
+    let error = cpu::run(&graph, &[("a", &a), ("b", &b)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+}
+
+fn direct(row_blocks: u32, col_vecs: u32) -> MatmulKernel {
+    MatmulKernel::Direct { row_blocks, col_vecs, shared_reads: false }
+}
+
+#[test]
+fn limits_and_tiles_of_nothing_are_refused() {
+    let graph = graph_of(|graph| {
+        let x = graph.input("x", TensorDesc::f32([1, 2, 2, 4]))?;
+        let attended = blocked(graph, x, x, x, &Blocked::new())?;
+        let flat = reshape(graph, attended, [4, 4])?;
+        let product = matmul(graph, flat, flat, &Matmul::new())?;
+        let y = scale(graph, product, 2.0)?;
+        graph.output("y", y)
+    });
+    let refused = |change: fn(&mut Caps)| {
+        let mut caps = Caps::webgpu_default();
+        change(&mut caps);
+        let error = Plan::new(&graph, &caps).expect_err("the capabilities have no meaning");
+        assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
+    };
+    refused(|caps| caps.max_workgroups = 0);
+    refused(|caps| caps.uniform_alignment = 0);
+    refused(|caps| caps.tuning.streaming_lanes = 0);
+    refused(|caps| caps.tuning.matmul = direct(0, 1));
+    refused(|caps| caps.tuning.matmul = direct(1, 0));
+    refused(|caps| caps.tuning.attention.lanes = 0);
+    refused(|caps| caps.tuning.attention.row_groups = 0);
+    refused(|caps| caps.tuning.attention.rows = 0);
+    refused(|caps| caps.tuning.attention.key_vectors = 0);
 }
 
 #[test]

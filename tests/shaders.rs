@@ -1,34 +1,23 @@
 //! Every shader variant that any case uses, under every choice of kernels: valid WGSL within WebGPU's default limits, its
 //! parameters laid out as the host writes them, and writable as SPIR-V, MSL and HLSL. No adapter is needed.
 
+mod choices;
+
 use std::collections::HashSet;
 use std::process::Command;
 
 use foveate::gpu::{Reflected, reflect};
-use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Params, Shader, Tuning};
+use foveate::kernel::{Caps, Params, Shader};
 use foveate::plan::Command as Scheduled;
 use foveate::{Plan, check};
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 
+use crate::choices::every_choice_of_kernels;
+
 /// Every distinct shader with parameters it is run with, and the variables a dispatch binds.
 fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
-    let roomy =
-        Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
-    let mut choices: Vec<Caps> =
-        [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
-            .into_iter()
-            .map(|(adapter, subgroup_size)| Caps {
-                adapter,
-                subgroup_size,
-                tuning: Tuning::for_adapter(adapter, subgroup_size),
-                ..roomy.clone()
-            })
-            .collect();
-    let mut classic = roomy;
-    classic.tuning.matmul = MatmulKernel::Classic;
-    choices.push(classic);
-
+    let choices = every_choice_of_kernels();
     let mut seen = HashSet::new();
     let mut variants = Vec::new();
     for (caps, case) in

@@ -2,7 +2,7 @@ use foveate::kernel::MatmulKernel;
 use foveate::ops::{Heads, Matmul, matmul};
 use foveate::{ErrorKind, TensorDesc};
 
-use crate::support::{assert_error, conform_everywhere, conform_with, own_caps, refused};
+use crate::support::{assert_error, conform_everywhere, conform_with, context, own_caps, refused};
 
 #[test]
 fn conforms() {
@@ -13,7 +13,7 @@ fn conforms() {
 fn the_yardstick_kernel_conforms_too() {
     let mut caps = own_caps();
     caps.tuning.matmul = MatmulKernel::Classic;
-    conform_with("matmul", &caps);
+    conform_with("matmul", context(), &caps);
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn every_register_tile_conforms() {
     for (row_blocks, col_vecs) in [(1, 1), (2, 2), (4, 2)] {
         let mut caps = own_caps();
         caps.tuning.matmul = MatmulKernel::Direct { row_blocks, col_vecs, shared_reads: false };
-        conform_with("matmul", &caps);
+        conform_with("matmul", context(), &caps);
     }
 }
 

@@ -5,16 +5,34 @@ pub(crate) mod fixture;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use foveate::check::{Outcome, conform};
+use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::{AdapterRequest, Context, Program};
 use foveate::kernel::{AdapterKind, Tuning};
 use foveate::ops::CATALOGUE;
-use foveate::{Caps, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value};
+use foveate::{Caps, DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, wgpu};
 
 /// One device for all tests of the process. Without an adapter every test that asks for it fails, and says how to get one.
 pub(crate) fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
     CONTEXT.get_or_init(|| Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A second device for all tests of the process, on the same adapter: what an app has that asks for nothing, with exactly
+/// WebGPU's default limits and no optional feature.
+pub(crate) fn least_context() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        let adapters = foveate::gpu::adapters();
+        // The first adapter is the one that `context` takes, and the one that says how to get one.
+        let adapter = adapters.first().unwrap_or_else(|| panic!("{} has no adapter", context().describe()));
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            required_features: wgpu::Features::empty(),
+            required_limits: wgpu::Limits::default(),
+            ..Default::default()
+        }))
+        .expect("every adapter grants the default limits");
+        Context::from_device(&device, &queue, adapter.get_info(), &[])
+    })
 }
 
 /// The kernels that this device gets.
@@ -30,37 +48,55 @@ pub(crate) fn foreign_caps() -> Caps {
     caps
 }
 
-/// Runs every conformance case of `op` with the kernels chosen by `caps`. On a device without f16, f16 cases must end in a
-/// typed error.
-pub(crate) fn conform_with(op: &str, caps: &Caps) {
+/// Runs every conformance case of `op` on `context` with the kernels chosen by `caps`. Without f16, cases that store it must
+/// end in a typed error.
+pub(crate) fn conform_with(op: &str, context: &Context, caps: &Caps) {
     let entry = CATALOGUE.iter().find(|entry| entry.name == op).expect("the op is in the catalogue");
     let cases = (entry.cases)();
     assert!(!cases.is_empty(), "{op} has no cases");
     let mut failures = Vec::new();
     for case in &cases {
-        match conform(case, context(), caps) {
-            Outcome::Passed(deviation) => println!("{:.3} of the budget: {case:?}", deviation.of_budget),
-            Outcome::Unsupported(error) if !caps.f16 && case.label().contains("f16") => {
-                println!("{case:?}: {error}")
+        match (conform(case, context, caps), lacks_f16(case, caps)) {
+            (Outcome::Passed(deviation), false) => {
+                println!("{:.3} of the budget: {case:?}", deviation.of_budget)
             }
-            Outcome::Unsupported(error) => failures.push(format!("{case:?}: {error}")),
-            Outcome::Failed(reason) => failures.push(format!("{case:?}: {reason}")),
+            (Outcome::Passed(_), true) => failures.push(format!("{case:?}: ran without f16")),
+            (Outcome::Unsupported(error), true) => println!("{case:?}: {error}"),
+            (Outcome::Unsupported(error), false) => failures.push(format!("{case:?}: {error}")),
+            (Outcome::Failed(reason), _) => failures.push(format!("{case:?}: {reason}")),
         }
     }
     assert!(
         failures.is_empty(),
-        "{} of {} cases failed:\n{}",
+        "{} of {} cases failed with {caps:?}:\n{}",
         failures.len(),
         cases.len(),
         failures.join("\n")
     );
 }
 
-/// [`conform_with`] this device's own kernels, the kernels of other adapters, and those of a least WebGPU device.
+/// Whether shaders of `case` store f16 and `caps` have none of it.
+fn lacks_f16(case: &Case, caps: &Caps) -> bool {
+    if caps.f16 {
+        return false;
+    }
+    let graph = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}")).graph;
+    let is_f16 = |value| graph.desc(value).is_ok_and(|desc| desc.dtype == DType::F16);
+    // Views and values without elements run no shader: they work on any device.
+    let runs = || {
+        let plan = Plan::new(&graph, &Caps { f16: true, ..caps.clone() });
+        !plan.unwrap_or_else(|error| panic!("{case:?}: {error}")).shaders().is_empty()
+    };
+    graph.inputs().iter().chain(graph.outputs()).any(|&(_, value)| is_f16(value)) && runs()
+}
+
+/// [`conform_with`] this device's own kernels, the kernels of other adapters, and a device of WebGPU's default limits.
+///
+/// Kernels are chosen by the tuning alone, so `Caps::webgpu_default` would repeat the run with a GPU's.
 pub(crate) fn conform_everywhere(op: &str) {
-    conform_with(op, &own_caps());
-    conform_with(op, &foreign_caps());
-    conform_with(op, &Caps::webgpu_default());
+    conform_with(op, context(), &own_caps());
+    conform_with(op, context(), &foreign_caps());
+    conform_with(op, least_context(), least_context().caps());
 }
 
 /// The error of appending a step to inputs of the given descriptors.

@@ -1,0 +1,23 @@
+//! The choices of kernels there are, for tests that want every shader.
+
+use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Tuning};
+
+/// Capabilities under which the table, and the yardstick that no device is given, choose every kernel.
+pub(crate) fn every_choice_of_kernels() -> Vec<Caps> {
+    let roomy =
+        Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
+    let mut choices: Vec<Caps> =
+        [(AdapterKind::Cpu, Some(8)), (AdapterKind::Cpu, None), (AdapterKind::Discrete, None)]
+            .into_iter()
+            .map(|(adapter, subgroup_size)| Caps {
+                adapter,
+                subgroup_size,
+                tuning: Tuning::for_adapter(adapter, subgroup_size),
+                ..roomy.clone()
+            })
+            .collect();
+    let mut classic = roomy;
+    classic.tuning.matmul = MatmulKernel::Classic;
+    choices.push(classic);
+    choices
+}
