@@ -61,6 +61,9 @@ impl Program {
                 .expecting(format!("{needed} as the plan was made for"))
                 .but_found(offered));
         }
+        for shader in plan.shaders() {
+            context.caps().check_features("program", shader)?;
+        }
         let device = context.device();
         check_alive(device, "program")?;
         let pipelines =
@@ -145,6 +148,7 @@ impl Program {
     /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
     /// A buffer of another device is refused; one of another `wgpu::Instance` makes wgpu itself panic.
     pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
+        check_alive(self.context.device(), "bind")?;
         let ports = || self.plan.inputs().iter().chain(self.plan.outputs());
         for (i, (name, _)) in buffers.iter().enumerate() {
             if ports().all(|port| port.name != *name) {
@@ -329,45 +333,32 @@ impl Program {
                 .expecting("bindings of this program")
                 .but_found("another program's"));
         }
-        let is_dispatch = |index: &usize| matches!(self.plan.commands()[*index], Command::Dispatch { .. });
-        let count = self.plan.commands().len();
-        let (first, last) = ((0..count).find(is_dispatch), (0..count).rev().find(is_dispatch));
-        let mut index = 0;
-        while index < count {
-            if let Command::Copy { from, to, bytes } = self.plan.commands()[index] {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("foveate"),
+            timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        });
+        for (command, ((_, fixed), group)) in
+            self.plan.commands().iter().zip(self.prepared.iter().zip(&bindings.groups))
+        {
+            if let Command::Dispatch { shader, workgroups: [x, y, z], .. } = *command {
+                pass.set_pipeline(&self.pipelines[shader].pipeline);
+                pass.set_bind_group(0, fixed.as_ref().or(group.as_ref()), &[]);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        drop(pass);
+        for command in self.plan.commands() {
+            if let Command::Copy { from, to, bytes } = *command {
                 let (from, from_offset) = self.resolve(from, &bindings.inputs, &bindings.outputs);
                 let (to, to_offset) = self.resolve(to, &bindings.inputs, &bindings.outputs);
                 encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
-                index += 1;
-                continue;
             }
-            let end = (index..count).find(|i| !is_dispatch(i)).unwrap_or(count);
-            let opens = first.is_some_and(|first| (index..end).contains(&first));
-            let closes = last.is_some_and(|last| (index..end).contains(&last));
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("foveate"),
-                timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
-                    query_set,
-                    beginning_of_pass_write_index: opens.then_some(0),
-                    end_of_pass_write_index: closes.then_some(1),
-                }),
-            });
-            for i in index..end {
-                self.record(&mut pass, i, bindings);
-            }
-            index = end;
         }
         Ok(())
-    }
-
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>, index: usize, bindings: &Bindings) {
-        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else {
-            return;
-        };
-        let group = self.prepared[index].1.as_ref().or(bindings.groups[index].as_ref());
-        pass.set_pipeline(&self.pipelines[shader].pipeline);
-        pass.set_bind_group(0, group, &[]);
-        pass.dispatch_workgroups(x, y, z);
     }
 
     /// Uploads `inputs`, runs, waits and reads every output back: the headless convenience.

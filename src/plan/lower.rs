@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::liveness::{Interval, needed_steps};
+use super::liveness::Interval;
 use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
 use crate::graph::{Graph, Problem, Step};
 use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
@@ -52,7 +52,8 @@ impl Places<'_> {
 }
 
 pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
-    let needed = needed_steps(graph);
+    caps.check()?;
+    let needed = graph.needed_steps();
     let steps: Vec<&Step> =
         graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
     let lowered = steps.iter().map(|step| lower_step(graph, step, caps)).collect::<Result<Vec<_>>>()?;
@@ -71,7 +72,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let mut report = Vec::new();
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
         let Lowered::Kernels { choice, dispatches, scratch: scratch_bytes } = lowered else {
-            report.push(StepReport { op: step.op_name().into(), choice: None, workgroups: 0, dispatches: 0 });
+            report.push(StepReport { op: step.op_name(), choice: None, workgroups: 0, dispatches: 0 });
             continue;
         };
         for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
@@ -105,7 +106,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
             });
         }
         report.push(StepReport {
-            op: step.op_name().into(),
+            op: step.op_name(),
             choice: Some(choice.clone()),
             workgroups: dispatches.iter().map(|dispatch| dispatch.workgroups).sum(),
             dispatches: dispatches.len(),
@@ -144,13 +145,41 @@ fn lower_step(graph: &Graph, step: &Step, caps: &Caps) -> Result<Lowered> {
         |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
     let problem = Problem { inputs: descs(&step.inputs), outputs: descs(&step.outputs) };
     for desc in problem.inputs.iter().chain(&problem.outputs) {
-        if u32::try_from(desc.elements()).is_err() {
+        if u32::try_from(desc.shape.span()).is_err() {
             return Err(Error::new(ErrorKind::Limit, step.op_name(), "elements")
                 .expecting(format!("at most {}, as indices are 32-bit on the device", u32::MAX))
-                .but_found(format!("{} in {desc}", desc.elements())));
+                .but_found(desc));
         }
     }
-    step.op.lower(&problem, caps)
+    let lowered = step.op.lower(&problem, caps)?;
+    check_lowered(step, &problem, &lowered)?;
+    Ok(lowered)
+}
+
+/// Holds ops, which may come from outside the crate, to their side: operands that exist, and views of as many bytes.
+fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered) -> Result<()> {
+    let refused = |argument: &str, expected: &str, found: String| {
+        Err(Error::new(ErrorKind::Shader, step.op_name(), argument).expecting(expected).but_found(found))
+    };
+    match lowered {
+        Lowered::View(input) => match (problem.inputs.get(*input), &problem.outputs[..]) {
+            (Some(x), [y]) if x.bytes() == y.bytes() => Ok(()),
+            _ => refused("view", "one output of as many bytes as an input", format!("input {input}")),
+        },
+        Lowered::Kernels { dispatches, scratch, .. } => {
+            for (name, operand) in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
+                let known = match *operand {
+                    Operand::Input(i) => i < problem.inputs.len(),
+                    Operand::Output(i) => i < problem.outputs.len(),
+                    Operand::Scratch(i) => i < scratch.len(),
+                };
+                if !known {
+                    return refused(name, "an operand of the step", format!("{operand:?}"));
+                }
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Gives the values that the caller binds their places. A value without elements needs no buffer of the caller's.
@@ -164,13 +193,10 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
         }
     }
     for (i, (_, value)) in graph.inputs().iter().enumerate() {
-        let empty = places.desc(*value).elements() == 0;
-        places.home[value.index()] = if empty {
-            let placeholder = places.open(places.desc(*value).buffer_bytes(), 0);
-            if let Home::Interval(interval) = placeholder {
-                places.intervals[interval].last = steps.len();
-            }
-            placeholder
+        places.home[value.index()] = if places.desc(*value).elements() == 0 {
+            let bytes = places.desc(*value).buffer_bytes();
+            places.intervals.push(Interval { bytes, first: 0, last: steps.len() });
+            Home::Interval(places.intervals.len() - 1)
         } else {
             Home::Fixed(Location::Input(i))
         };
@@ -220,24 +246,9 @@ fn output_copies(graph: &Graph, places: &Places<'_>, locate: impl Fn(Home) -> Lo
 }
 
 fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
-    let label = dispatch.shader.label;
-    if dispatch.shader.uses_f16() && !caps.f16 {
-        return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
-            .expecting("a device with f16 (wgpu's SHADER_F16)")
-            .but_found(format!("a {} without it", caps.adapter.name())));
-    }
-    if let Some(size) =
-        dispatch.shader.subgroup_size.filter(|_| dispatch.shader.subgroup_size != caps.subgroup_size)
-    {
-        return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
-            .expecting(format!("a device with subgroups of {size} (wgpu's SUBGROUP)"))
-            .but_found(
-                caps.subgroup_size
-                    .map_or("none of fixed size".to_owned(), |size| format!("subgroups of {size}")),
-            ));
-    }
+    caps.check_features(step.op_name(), &dispatch.shader)?;
     if dispatch.bindings.len() > caps.max_storage_buffers as usize {
-        return Err(Error::new(ErrorKind::Limit, step.op_name(), label)
+        return Err(Error::new(ErrorKind::Limit, step.op_name(), dispatch.shader.label)
             .expecting(format!("at most {} storage buffers", caps.max_storage_buffers))
             .but_found(dispatch.bindings.len()));
     }
