@@ -61,58 +61,12 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let mut places = place_ports(graph, &steps, &lowered);
     let scratch = place_steps(&mut places, &steps, &lowered);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
-    let locate = |home: Home| match home {
-        Home::Fixed(location) => location,
-        Home::Interval(interval) => Location::Slot(slot_of[interval]),
-        Home::Unused => unreachable!("every value a needed step reads was made by a needed step before it"),
-    };
-
-    let mut shaders = ShaderTable::default();
-    let mut commands = Vec::new();
-    let mut report = Vec::new();
+    let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
-        let Lowered::Kernels { choice, dispatches, scratch: scratch_bytes } = lowered else {
-            report.push(StepReport { op: step.op_name(), choice: None, workgroups: 0, dispatches: 0 });
-            continue;
-        };
-        for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
-            check_shader(step, dispatch, caps)?;
-            let place = |operand: Operand| match operand {
-                Operand::Input(i) => {
-                    (locate(places.home_of(step.inputs[i])), places.desc(step.inputs[i]).buffer_bytes())
-                }
-                Operand::Output(i) => {
-                    (locate(places.home_of(step.outputs[i])), places.desc(step.outputs[i]).buffer_bytes())
-                }
-                Operand::Scratch(i) => (locate(scratch[index][i]), scratch_bytes[i]),
-            };
-            let buffers = dispatch
-                .bindings
-                .iter()
-                .map(|&(name, operand)| {
-                    let (location, bytes) = place(operand);
-                    BoundBuffer { name, location, bytes }
-                })
-                .collect::<Vec<_>>();
-            for buffer in &buffers {
-                check_binding(step, buffer, caps)?;
-            }
-            commands.push(Command::Dispatch {
-                step: index,
-                shader: shaders.index_of(&dispatch.shader),
-                buffers,
-                params: dispatch.params.clone(),
-                workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, caps.max_workgroups)?,
-            });
-        }
-        report.push(StepReport {
-            op: step.op_name(),
-            choice: Some(choice.clone()),
-            workgroups: dispatches.iter().map(|dispatch| dispatch.workgroups).sum(),
-            dispatches: dispatches.len(),
-        });
+        schedule.append(index, step, lowered, &scratch[index])?;
     }
-    commands.extend(output_copies(graph, &places, locate));
+    schedule.append_output_copies();
+    let Schedule { commands, report, shaders, params_end, .. } = schedule;
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
         named
@@ -126,7 +80,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
         working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
-        params: params_bytes(&commands, caps.uniform_alignment),
+        params: params_end,
     };
     Ok(Plan {
         caps: caps.clone(),
@@ -231,18 +185,94 @@ fn place_steps(places: &mut Places<'_>, steps: &[&Step], lowered: &[Lowered]) ->
     all_scratch
 }
 
-/// Copies for outputs whose value lives in an input's or another output's buffer.
-fn output_copies(graph: &Graph, places: &Places<'_>, locate: impl Fn(Home) -> Location) -> Vec<Command> {
-    graph
-        .outputs()
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, value))| places.desc(*value).elements() > 0)
-        .filter_map(|(i, (_, value))| {
-            let (from, to) = (locate(places.home_of(*value)), Location::Output(i));
-            (from != to).then(|| Command::Copy { from, to, bytes: places.desc(*value).buffer_bytes() })
-        })
-        .collect()
+/// Places with the slots their intervals got.
+struct Placement<'p, 'g> {
+    places: &'p Places<'g>,
+    slot_of: &'p [usize],
+}
+
+impl Placement<'_, '_> {
+    fn locate(&self, home: Home) -> Location {
+        match home {
+            Home::Fixed(location) => location,
+            Home::Interval(interval) => Location::Slot(self.slot_of[interval]),
+            Home::Unused => {
+                unreachable!("every value a needed step reads was made by a needed step before it")
+            }
+        }
+    }
+
+    fn value(&self, value: crate::Value) -> (Location, u64) {
+        (self.locate(self.places.home_of(value)), self.places.desc(value).buffer_bytes())
+    }
+}
+
+/// The commands so far, with what they share.
+struct Schedule<'p, 'g> {
+    caps: &'p Caps,
+    placement: Placement<'p, 'g>,
+    commands: Vec<Command>,
+    report: Vec<StepReport>,
+    shaders: ShaderTable,
+    params_end: u64,
+}
+
+impl<'p, 'g> Schedule<'p, 'g> {
+    fn new(caps: &'p Caps, placement: Placement<'p, 'g>) -> Self {
+        let shaders = ShaderTable::default();
+        Self { caps, placement, commands: Vec::new(), report: Vec::new(), shaders, params_end: 0 }
+    }
+
+    /// Appends the dispatches of step number `index`, whose scratch lives in `scratch`.
+    fn append(&mut self, index: usize, step: &Step, lowered: &Lowered, scratch: &[Home]) -> Result<()> {
+        let Lowered::Kernels { choice, dispatches, scratch: scratch_bytes } = lowered else {
+            self.report.push(StepReport { op: step.op_name(), choice: None, workgroups: 0, dispatches: 0 });
+            return Ok(());
+        };
+        for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
+            check_shader(step, dispatch, self.caps)?;
+            let mut buffers = Vec::with_capacity(dispatch.bindings.len());
+            for &(name, operand) in &dispatch.bindings {
+                let (location, bytes) = match operand {
+                    Operand::Input(i) => self.placement.value(step.inputs[i]),
+                    Operand::Output(i) => self.placement.value(step.outputs[i]),
+                    Operand::Scratch(i) => (self.placement.locate(scratch[i]), scratch_bytes[i]),
+                };
+                let buffer = BoundBuffer { name, location, bytes };
+                check_binding(step, &buffer, self.caps)?;
+                buffers.push(buffer);
+            }
+            self.commands.push(Command::Dispatch {
+                step: index,
+                shader: self.shaders.index_of(&dispatch.shader),
+                buffers,
+                params: dispatch.params.clone(),
+                params_offset: self.params_end,
+                workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, self.caps.max_workgroups)?,
+            });
+            // WGSL rounds a struct up to the alignment of its members, which is at most 16.
+            let aligned = self.caps.uniform_alignment.max(16);
+            self.params_end += (dispatch.params.bytes.len() as u64).next_multiple_of(aligned.into());
+        }
+        self.report.push(StepReport {
+            op: step.op_name(),
+            choice: Some(choice.clone()),
+            workgroups: dispatches.iter().map(|dispatch| dispatch.workgroups).sum(),
+            dispatches: dispatches.len(),
+        });
+        Ok(())
+    }
+
+    /// Appends copies for outputs whose value lives in an input's or another output's buffer.
+    fn append_output_copies(&mut self) {
+        let outputs = self.placement.places.graph.outputs();
+        for (i, (_, value)) in outputs.iter().enumerate() {
+            let ((from, bytes), to) = (self.placement.value(*value), Location::Output(i));
+            if from != to && self.placement.places.desc(*value).elements() > 0 {
+                self.commands.push(Command::Copy { from, to, bytes });
+            }
+        }
+    }
 }
 
 fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
@@ -276,18 +306,6 @@ fn port_bytes(ports: &[Port], caps: &Caps) -> Result<u64> {
         total += bytes;
     }
     Ok(total)
-}
-
-fn params_bytes(commands: &[Command], alignment: u32) -> u64 {
-    commands
-        .iter()
-        .map(|command| match command {
-            Command::Dispatch { params, .. } => {
-                (params.bytes.len() as u64).next_multiple_of(alignment.into())
-            }
-            Command::Copy { .. } => 0,
-        })
-        .sum()
 }
 
 /// The distinct shaders of a plan, in order of first use.

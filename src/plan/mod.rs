@@ -48,6 +48,8 @@ pub enum Command {
         buffers: Vec<BoundBuffer>,
         /// Contents of its `params` uniform.
         params: Params,
+        /// Where in the program's uniform buffer they lie.
+        params_offset: u64,
         /// The grid.
         workgroups: [u32; 3],
     },
