@@ -11,7 +11,7 @@ pub enum ErrorKind {
     Shape,
     /// An element type the op does not take, or an unknown name of one.
     Dtype,
-    /// A setting of an op or a flag that has no meaning (a negative window, a name given twice).
+    /// A setting of an op or a flag that has no meaning (a scale that is not finite, a name given twice).
     Argument,
     /// A buffer bound to a program is missing, too small, of the wrong usage, or bound twice.
     Binding,

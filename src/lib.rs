@@ -114,8 +114,9 @@
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
-//! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports go down this list's
-//! dependencies only: `gpu -> plan -> graph -> kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, ops`.
+//! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
+//! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`; an op's `cases.rs` alone imports `check`. The
+//! trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
 //!
 //! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder
 //! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about
@@ -123,8 +124,8 @@
 //!
 //! # Errors
 //!
-//! One [`Error`] with an [`ErrorKind`]: op, argument, what was expected, what was found. Nothing a caller passes makes the
-//! library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
+//! One [`Error`] with an [`ErrorKind`]: op, argument, what was expected, what was found. No shape, setting, tensor or
+//! buffer a caller passes makes the library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -134,6 +134,19 @@ fn bench_verifies_and_times_the_built_in_activations() {
 }
 
 #[test]
+fn the_headline_rates_are_numbers() {
+    let flags =
+        ["bench", "--device", "gpu", "--repeats", "1", "--lengths", "64", "--methods", "blocked-full"];
+    let report = assert_passes(&run(&[&flags[..], &["--json", "-"]].concat()));
+    let headline = &serde_json::from_str::<Value>(&report).unwrap()["headline"];
+    assert_eq!(headline["status"], "measured", "{headline}");
+    let rates = ["matmul_gflops", "classic_matmul_gflops", "attention_gflops"];
+    for name in rates.into_iter().chain(["matmul_times_classic", "attention_of_matmul"]) {
+        assert!(headline[name].as_f64() > Some(0.0), "{name}: {headline}");
+    }
+}
+
+#[test]
 fn bench_writes_json_csv_and_svg() {
     let file = small_activations("bench-outputs.safetensors");
     let [json, csv, svg] =
@@ -195,9 +208,45 @@ fn a_length_beyond_a_limit_is_a_row_with_a_note() {
         "exact-unfused",
     ]));
     assert!(text.contains("exact-unfused at 16777216 not run: exceeds limit: "), "{text}");
-    let text =
-        assert_passes(&run(&["bench", "--device", "cpu", "--activations", &file, "--lengths", "16385"]));
-    assert!(text.contains("blocked-full at 16385 not run: exceeds limit: "), "{text}");
+    // Scores of 2 heads, before and after scaling: 8 GiB of f64.
+    let cpu = ["bench", "--device", "cpu", "--activations", &file, "--methods", "exact-unfused"];
+    let text = assert_passes(&run(&[&cpu[..], &["--lengths", "16384"]].concat()));
+    let note =
+        "exact-unfused at 16384 not run: exceeds limit: exact-unfused: memory: expected at most 4096 MiB";
+    assert!(text.contains(note) && text.contains("found 8192 MiB"), "{text}");
+}
+
+/// Runs within so much address space. One allocation arena and one thread of lavapipe, so that it depends on little else.
+#[cfg(target_os = "linux")]
+fn run_within(kib: u32, args: &[&str]) -> Output {
+    Command::new("sh")
+        .args(["-c", r#"ulimit -v "$0"; exec "$@""#, &kib.to_string(), env!("CARGO_BIN_EXE_foveate")])
+        .args(args)
+        .envs([("MALLOC_ARENA_MAX", "1"), ("LP_NUM_THREADS", "1")])
+        .output()
+        .unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_row_that_the_device_has_no_memory_for_is_a_note_and_the_next_one_runs() {
+    // Only the memory of the software rasterizer is the process's own.
+    if !assert_passes(&run(&["info"])).contains("llvmpipe") {
+        eprintln!("not run: there is no lavapipe here whose memory could be limited");
+        return;
+    }
+    let flags = ["bench", "--device", "llvmpipe", "--no-headline", "--repeats", "1"];
+    let bench = |kib: u32, lengths: &str| {
+        let row = ["--methods", "exact-unfused", "--lengths", lengths];
+        run_within(kib, &[&flags[..], &row[..]].concat())
+    };
+    // What the driver itself takes differs by version: the least that a short row gets by with, and a little more.
+    const STEP: u32 = 50_000;
+    let least = (8..100).map(|steps| steps * STEP).find(|&kib| bench(kib, "64").status.success()).unwrap();
+    // Twice 128 MiB of scores, which is as much as lavapipe binds at once.
+    let text = assert_passes(&bench(least + STEP, "2896,64"));
+    assert!(text.contains("exact-unfused at 2896 not run: program: buffers: Out of Memory"), "{text}");
+    assert_eq!(text.matches("not run:").count(), 1, "{text}");
 }
 
 #[test]

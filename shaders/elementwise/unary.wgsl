@@ -16,8 +16,10 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (id.x + id.y * grid.x) * WORKGROUP + lane;
-    if i < params.count {
+    let group = id.x + id.y * grid.x;
+    let i = group * WORKGROUP + lane;
+    // The grid may hold groups without work, whose elements would not even fit 32 bits.
+    if group < params.workgroups && i < params.count {
         result[i] = OutPack(apply(Lanes(x[i]), params.argument));
     }
 }

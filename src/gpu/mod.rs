@@ -29,16 +29,21 @@ impl<'d> ErrorScopes<'d> {
         Self { device, validation, memory, internal }
     }
 
-    /// The first error since [`ErrorScopes::open`], as `op` about `argument`.
-    fn close(self, op: &'static str, argument: &str) -> Result<(), Error> {
+    fn first_error(self) -> Option<wgpu::Error> {
         // Scopes nest: the last opened is the first to close.
         let validation = pollster::block_on(self.validation.pop());
         let memory = pollster::block_on(self.memory.pop());
         let internal = pollster::block_on(self.internal.pop());
-        let Some(error) = memory.or(internal).or(validation) else { return Ok(()) };
+        memory.or(internal).or(validation)
+    }
+
+    /// The first error since [`ErrorScopes::open`], as `op` about `argument`.
+    fn close(self, op: &'static str, argument: &str) -> Result<(), Error> {
+        let device = self.device;
+        let Some(error) = self.first_error() else { return Ok(()) };
         let kind = match error {
             wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
-            _ if is_lost(self.device) => ErrorKind::DeviceLost,
+            _ if is_lost(device) => ErrorKind::DeviceLost,
             _ => ErrorKind::Device,
         };
         let text = error.to_string();
@@ -49,17 +54,17 @@ impl<'d> ErrorScopes<'d> {
 /// Whether the device is gone. wgpu reports that to the device's owner alone; whoever shares the device only finds that what
 /// it creates is invalid although no error was raised.
 fn is_lost(device: &wgpu::Device) -> bool {
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let scopes = ErrorScopes::open(device);
     let probe = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("foveate probe"),
         size: 4,
         usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
-    let refused = pollster::block_on(scope.pop()).is_some();
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let refused = scopes.first_error().is_some();
+    let scopes = ErrorScopes::open(device);
     probe.map_async(wgpu::MapMode::Read, .., |_| {});
-    let invalid = pollster::block_on(scope.pop()).is_some();
+    let invalid = scopes.first_error().is_some();
     !refused && invalid
 }
 

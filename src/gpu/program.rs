@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::pipeline::{Pipeline, check_limits};
 use super::session::Session;
 use super::{Context, ErrorScopes, check_alive};
-use crate::plan::{BoundBuffer, Command, Location, Plan, Port, StepReport};
+use crate::plan::{Command, Location, Plan, Port, StepReport};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
@@ -21,8 +21,8 @@ pub struct Program {
     pipelines: Vec<Arc<Pipeline>>,
     slots: Vec<wgpu::Buffer>,
     params: Option<wgpu::Buffer>,
-    /// For every command: the offset of its uniform, and its bind group when that names no buffer of the caller's.
-    prepared: Vec<(u64, Option<wgpu::BindGroup>)>,
+    /// For every command its bind group, when that names no buffer of the caller's.
+    prepared: Vec<Option<wgpu::BindGroup>>,
     /// Bytes that every binding extends beyond its value, where no kernel may write: 0 but in conformance runs.
     guard: u64,
     /// Tells the bindings of this program from those of others.
@@ -61,6 +61,9 @@ impl Program {
                 .expecting(format!("{needed} as the plan was made for"))
                 .but_found(offered));
         }
+        for shader in plan.shaders() {
+            context.caps().check_features("program", shader)?;
+        }
         let device = context.device();
         check_alive(device, "program")?;
         let pipelines =
@@ -83,7 +86,7 @@ impl Program {
                 })
             })
             .collect();
-        let (params, offsets) = upload_params(context, plan);
+        let params = upload_params(context, plan);
         scopes.close("program", "buffers")?;
         let mut program = Self {
             context: context.clone(),
@@ -95,24 +98,23 @@ impl Program {
             guard,
             identity: Arc::new(()),
         };
-        program.prepared = program.prepare(&offsets)?;
+        program.prepared = program.prepare()?;
         Ok(program)
     }
 
     /// Checks every dispatch against its shader's own declarations, and binds those that name only the program's buffers.
-    fn prepare(&self, offsets: &[u64]) -> Result<Vec<(u64, Option<wgpu::BindGroup>)>> {
+    fn prepare(&self) -> Result<Vec<Option<wgpu::BindGroup>>> {
         let scopes = ErrorScopes::open(self.context.device());
-        let mut prepared = Vec::with_capacity(offsets.len());
-        for (command, &offset) in self.plan.commands().iter().zip(offsets) {
+        let mut prepared = Vec::with_capacity(self.plan.commands().len());
+        for command in self.plan.commands() {
             let mut group = None;
             if let Command::Dispatch { shader, buffers, params, .. } = command {
-                let label = self.plan.shaders()[*shader].label;
-                self.pipelines[*shader].reflected.check_params(label, params)?;
+                self.pipelines[*shader].reflected.check_params(self.plan.shaders()[*shader].label, params)?;
                 if buffers.iter().all(|buffer| matches!(buffer.location, Location::Slot(_))) {
-                    group = Some(self.bind_group(*shader, buffers, offset, params.bytes.len(), &[], &[])?);
+                    group = self.bind_group(command, &[], &[])?;
                 }
             }
-            prepared.push((offset, group));
+            prepared.push(group);
         }
         scopes.close("program", "bind groups")?;
         Ok(prepared)
@@ -145,6 +147,7 @@ impl Program {
     /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
     /// A buffer of another device is refused; one of another `wgpu::Instance` makes wgpu itself panic.
     pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
+        check_alive(self.context.device(), "bind")?;
         let ports = || self.plan.inputs().iter().chain(self.plan.outputs());
         for (i, (name, _)) in buffers.iter().enumerate() {
             if ports().all(|port| port.name != *name) {
@@ -172,11 +175,9 @@ impl Program {
             .commands()
             .iter()
             .zip(&self.prepared)
-            .map(|(command, (offset, fixed))| match command {
-                Command::Dispatch { shader, buffers, params, .. } if fixed.is_none() => self
-                    .bind_group(*shader, buffers, *offset, params.bytes.len(), &inputs, &outputs)
-                    .map(Some),
-                _ => Ok(None),
+            .map(|(command, fixed)| match fixed {
+                None => self.bind_group(command, &inputs, &outputs),
+                Some(_) => Ok(None),
             })
             .collect::<Result<Vec<_>>>();
         scopes.close("bind", "bind groups")?;
@@ -246,15 +247,16 @@ impl Program {
         Ok(())
     }
 
+    /// What a dispatch is bound to; nothing for a copy.
     fn bind_group(
         &self,
-        shader: usize,
-        buffers: &[BoundBuffer],
-        params_offset: u64,
-        params_bytes: usize,
+        command: &Command,
         inputs: &[Option<Bound>],
         outputs: &[Option<Bound>],
-    ) -> Result<wgpu::BindGroup> {
+    ) -> Result<Option<wgpu::BindGroup>> {
+        let Command::Dispatch { shader, ref buffers, ref params, params_offset, .. } = *command else {
+            return Ok(None);
+        };
         let label = self.plan.shaders()[shader].label;
         let pipeline = &self.pipelines[shader];
         if buffers.len() != pipeline.reflected.storage.len() {
@@ -263,14 +265,14 @@ impl Program {
                 .but_found(buffers.len()));
         }
         let mut entries = Vec::with_capacity(buffers.len() + 1);
-        if let Some(params) = &self.params {
+        if let Some(uniforms) = &self.params {
             entries.push(wgpu::BindGroupEntry {
                 binding: pipeline.reflected.params_index,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: params,
+                    buffer: uniforms,
                     offset: params_offset,
                     // WGSL rounds a struct up to the alignment of its members, which is at most 16.
-                    size: NonZeroU64::new(params_bytes.next_multiple_of(16) as u64),
+                    size: NonZeroU64::new(params.bytes.len().next_multiple_of(16) as u64),
                 }),
             });
         }
@@ -285,11 +287,11 @@ impl Program {
                 }),
             });
         }
-        Ok(self.context.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        Ok(Some(self.context.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(label),
             layout: &pipeline.layout,
             entries: &entries,
-        }))
+        })))
     }
 
     /// The buffer and offset a location stands for.
@@ -329,45 +331,32 @@ impl Program {
                 .expecting("bindings of this program")
                 .but_found("another program's"));
         }
-        let is_dispatch = |index: &usize| matches!(self.plan.commands()[*index], Command::Dispatch { .. });
-        let count = self.plan.commands().len();
-        let (first, last) = ((0..count).find(is_dispatch), (0..count).rev().find(is_dispatch));
-        let mut index = 0;
-        while index < count {
-            if let Command::Copy { from, to, bytes } = self.plan.commands()[index] {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("foveate"),
+            timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        });
+        for (command, (fixed, group)) in
+            self.plan.commands().iter().zip(self.prepared.iter().zip(&bindings.groups))
+        {
+            if let Command::Dispatch { shader, workgroups: [x, y, z], .. } = *command {
+                pass.set_pipeline(&self.pipelines[shader].pipeline);
+                pass.set_bind_group(0, fixed.as_ref().or(group.as_ref()), &[]);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        drop(pass);
+        for command in self.plan.commands() {
+            if let Command::Copy { from, to, bytes } = *command {
                 let (from, from_offset) = self.resolve(from, &bindings.inputs, &bindings.outputs);
                 let (to, to_offset) = self.resolve(to, &bindings.inputs, &bindings.outputs);
                 encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
-                index += 1;
-                continue;
             }
-            let end = (index..count).find(|i| !is_dispatch(i)).unwrap_or(count);
-            let opens = first.is_some_and(|first| (index..end).contains(&first));
-            let closes = last.is_some_and(|last| (index..end).contains(&last));
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("foveate"),
-                timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
-                    query_set,
-                    beginning_of_pass_write_index: opens.then_some(0),
-                    end_of_pass_write_index: closes.then_some(1),
-                }),
-            });
-            for i in index..end {
-                self.record(&mut pass, i, bindings);
-            }
-            index = end;
         }
         Ok(())
-    }
-
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>, index: usize, bindings: &Bindings) {
-        let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[index] else {
-            return;
-        };
-        let group = self.prepared[index].1.as_ref().or(bindings.groups[index].as_ref());
-        pass.set_pipeline(&self.pipelines[shader].pipeline);
-        pass.set_bind_group(0, group, &[]);
-        pass.dispatch_workgroups(x, y, z);
     }
 
     /// Uploads `inputs`, runs, waits and reads every output back: the headless convenience.
@@ -384,32 +373,25 @@ fn binding_error(name: &str) -> Error {
     Error::new(ErrorKind::Binding, "bind", format!("`{name}`"))
 }
 
-/// One uniform buffer with the parameters of every dispatch, and the offset of each command's.
-fn upload_params(context: &Context, plan: &Plan) -> (Option<wgpu::Buffer>, Vec<u64>) {
-    let alignment = plan.caps().uniform_alignment.max(context.caps().uniform_alignment).max(16) as usize;
-    let mut bytes = Vec::new();
-    let offsets = plan
-        .commands()
-        .iter()
-        .map(|command| {
-            let offset = bytes.len() as u64;
-            if let Command::Dispatch { params, .. } = command {
-                bytes.extend_from_slice(&params.bytes);
-                bytes.resize(bytes.len().next_multiple_of(alignment), 0);
-            }
-            offset
-        })
-        .collect();
-    let buffer = (!bytes.is_empty()).then(|| {
+/// One uniform buffer with the parameters of every dispatch, as the plan lays them out.
+fn upload_params(context: &Context, plan: &Plan) -> Option<wgpu::Buffer> {
+    let size = plan.memory().params;
+    let mut bytes = vec![0; size as usize];
+    for command in plan.commands() {
+        if let Command::Dispatch { params, params_offset, .. } = command {
+            let start = *params_offset as usize;
+            bytes[start..start + params.bytes.len()].copy_from_slice(&params.bytes);
+        }
+    }
+    (size > 0).then(|| {
         let buffer = context.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("foveate params"),
-            size: bytes.len() as u64,
+            size,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         // Lands before the next submission, whoever makes it; the contents never change.
         context.queue().write_buffer(&buffer, 0, &bytes);
         buffer
-    });
-    (buffer, offsets)
+    })
 }

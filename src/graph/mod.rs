@@ -158,6 +158,24 @@ impl Graph {
         &self.outputs
     }
 
+    /// Marks the steps that some output depends on.
+    pub(crate) fn needed_steps(&self) -> Vec<bool> {
+        let mut wanted = vec![false; self.values.len()];
+        for (_, value) in &self.outputs {
+            wanted[value.index()] = true;
+        }
+        let mut needed = vec![false; self.steps.len()];
+        for (step, needed) in self.steps.iter().zip(&mut needed).rev() {
+            if step.outputs.iter().any(|value| wanted[value.index()]) {
+                *needed = true;
+                for value in &step.inputs {
+                    wanted[value.index()] = true;
+                }
+            }
+        }
+        needed
+    }
+
     /// Descriptors of all values, by [`Value::index`].
     pub(crate) fn values(&self) -> &[TensorDesc] {
         &self.values

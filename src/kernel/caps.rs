@@ -1,7 +1,8 @@
 //! What a device can do, as plain data: everything a kernel is chosen by.
 
-use super::Tuning;
+use super::{MatmulKernel, Shader, Tuning};
 use crate::tensor::DType;
+use crate::{Error, ErrorKind, Result};
 
 /// The kind of adapter, which decides between kernel shapes: what helps a GPU costs on a software rasterizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,11 +103,9 @@ impl Caps {
         }
     }
 
-    /// The first capability of `needed` that `self` lacks: name, needed and offered. A plan made for `needed` runs on a
-    /// device with `self` when there is none.
+    /// The first limit of `needed` that `self` does not reach: name, needed and offered.
     pub fn shortfall(&self, needed: &Self) -> Option<(&'static str, u64, u64)> {
         [
-            ("f16 storage", u64::from(needed.f16), u64::from(self.f16)),
             (
                 "storage buffers per shader",
                 needed.max_storage_buffers.into(),
@@ -120,5 +119,63 @@ impl Caps {
         ]
         .into_iter()
         .find(|(_, needed, offered)| needed > offered)
+        // A finer alignment than the device's cannot be bound there.
+        .or_else(|| {
+            let (planned, least) = (needed.uniform_alignment, self.uniform_alignment);
+            (planned < least).then_some(("bytes between uniform offsets", planned.into(), least.into()))
+        })
+    }
+
+    /// Refuses a shader that needs a feature the device lacks. `op` is who asks.
+    pub(crate) fn check_features(&self, op: &'static str, shader: &Shader) -> Result<()> {
+        let refused = || Error::new(ErrorKind::Unsupported, op, shader.label);
+        if shader.uses_f16() && !self.f16 {
+            return Err(refused()
+                .expecting("a device with f16 (wgpu's SHADER_F16)")
+                .but_found(format!("a {} without it", self.adapter.name())));
+        }
+        match shader.subgroup_size {
+            Some(size) if self.subgroup_size != Some(size) => Err(refused()
+                .expecting(format!(
+                    "a device with subgroups of {size} (wgpu's SUBGROUP and SUBGROUP_BARRIER)"
+                ))
+                .but_found(
+                    self.subgroup_size
+                        .map_or("none of fixed size".into(), |size| format!("subgroups of {size}")),
+                )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses limits and tiles that no device and no kernel can have.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Tuning { matmul, attention, streaming_lanes } = self.tuning;
+        let (row_blocks, col_vecs) = match matmul {
+            MatmulKernel::Direct { row_blocks, col_vecs, .. } => (row_blocks, col_vecs),
+            MatmulKernel::Staged | MatmulKernel::Classic => (1, 1),
+        };
+        for (what, value) in [
+            ("max_workgroups", self.max_workgroups),
+            ("uniform_alignment", self.uniform_alignment),
+            ("streaming_lanes", streaming_lanes),
+            ("matmul.row_blocks", row_blocks),
+            ("matmul.col_vecs", col_vecs),
+            ("attention.lanes", attention.lanes),
+            ("attention.row_groups", attention.row_groups),
+            ("attention.rows", attention.rows),
+            ("attention.key_vectors", attention.key_vectors),
+        ] {
+            if value == 0 {
+                return Err(Error::new(ErrorKind::Argument, "caps", what)
+                    .expecting("at least 1")
+                    .but_found(0));
+            }
+        }
+        if attention.one_subgroup && (attention.lanes, attention.row_groups) != (8, 1) {
+            return Err(Error::new(ErrorKind::Argument, "caps", "attention.one_subgroup")
+                .expecting("8 lanes in 1 row group")
+                .but_found(format!("{} in {}", attention.lanes, attention.row_groups)));
+        }
+        Ok(())
     }
 }

@@ -35,8 +35,16 @@ pub(crate) use wgsl;
 pub enum Constant {
     /// `const NAME: u32`
     U32(u32),
+    /// `const NAME: f32`, by its bits, so that equal shaders stay equal.
+    F32(u32),
     /// `const NAME: bool`
     Bool(bool),
+}
+
+impl From<f32> for Constant {
+    fn from(value: f32) -> Self {
+        Self::F32(value.to_bits())
+    }
 }
 
 impl From<u32> for Constant {
@@ -129,6 +137,7 @@ impl Shader {
         for (name, value) in &self.constants {
             let _ = match value {
                 Constant::U32(value) => writeln!(wgsl, "const {name}: u32 = {value}u;"),
+                Constant::F32(bits) => writeln!(wgsl, "const {name}: f32 = {:e}f;", f32::from_bits(*bits)),
                 Constant::Bool(value) => writeln!(wgsl, "const {name}: bool = {value};"),
             };
         }
@@ -161,6 +170,7 @@ impl Shader {
             .map(|(name, value)| {
                 let value = match value {
                     Constant::U32(value) => minijinja::Value::from(*value),
+                    Constant::F32(bits) => minijinja::Value::from(f32::from_bits(*bits)),
                     Constant::Bool(value) => minijinja::Value::from(*value),
                 };
                 (*name, value)

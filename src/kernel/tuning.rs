@@ -36,7 +36,8 @@ pub struct AttentionTile {
     pub rows: u32,
     /// Groups of four keys of an invocation.
     pub key_vectors: u32,
-    /// Whether a workgroup is one subgroup of eight, which waits for itself as such and passes reads round.
+    /// Whether a workgroup is one subgroup of eight, which waits for itself as such and passes reads round. For software
+    /// rasterizers only: it relies on lanes that run in lockstep.
     pub one_subgroup: bool,
     /// Workgroups that keep the device busy: below that, the keys of each row are split over several.
     pub busy_workgroups: u32,

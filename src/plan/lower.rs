@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::liveness::{Interval, needed_steps};
+use super::liveness::Interval;
 use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
 use crate::graph::{Graph, Problem, Step};
 use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
@@ -52,7 +52,8 @@ impl Places<'_> {
 }
 
 pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
-    let needed = needed_steps(graph);
+    caps.check()?;
+    let needed = graph.needed_steps();
     let steps: Vec<&Step> =
         graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
     let lowered = steps.iter().map(|step| lower_step(graph, step, caps)).collect::<Result<Vec<_>>>()?;
@@ -60,58 +61,12 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let mut places = place_ports(graph, &steps, &lowered);
     let scratch = place_steps(&mut places, &steps, &lowered);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
-    let locate = |home: Home| match home {
-        Home::Fixed(location) => location,
-        Home::Interval(interval) => Location::Slot(slot_of[interval]),
-        Home::Unused => unreachable!("every value a needed step reads was made by a needed step before it"),
-    };
-
-    let mut shaders = ShaderTable::default();
-    let mut commands = Vec::new();
-    let mut report = Vec::new();
+    let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
-        let Lowered::Kernels { choice, dispatches, scratch: scratch_bytes } = lowered else {
-            report.push(StepReport { op: step.op_name().into(), choice: None, workgroups: 0, dispatches: 0 });
-            continue;
-        };
-        for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
-            check_shader(step, dispatch, caps)?;
-            let place = |operand: Operand| match operand {
-                Operand::Input(i) => {
-                    (locate(places.home_of(step.inputs[i])), places.desc(step.inputs[i]).buffer_bytes())
-                }
-                Operand::Output(i) => {
-                    (locate(places.home_of(step.outputs[i])), places.desc(step.outputs[i]).buffer_bytes())
-                }
-                Operand::Scratch(i) => (locate(scratch[index][i]), scratch_bytes[i]),
-            };
-            let buffers = dispatch
-                .bindings
-                .iter()
-                .map(|&(name, operand)| {
-                    let (location, bytes) = place(operand);
-                    BoundBuffer { name, location, bytes }
-                })
-                .collect::<Vec<_>>();
-            for buffer in &buffers {
-                check_binding(step, buffer, caps)?;
-            }
-            commands.push(Command::Dispatch {
-                step: index,
-                shader: shaders.index_of(&dispatch.shader),
-                buffers,
-                params: dispatch.params.clone(),
-                workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, caps.max_workgroups)?,
-            });
-        }
-        report.push(StepReport {
-            op: step.op_name().into(),
-            choice: Some(choice.clone()),
-            workgroups: dispatches.iter().map(|dispatch| dispatch.workgroups).sum(),
-            dispatches: dispatches.len(),
-        });
+        schedule.append(index, step, lowered, &scratch[index])?;
     }
-    commands.extend(output_copies(graph, &places, locate));
+    schedule.append_output_copies();
+    let Schedule { commands, report, shaders, params_end, .. } = schedule;
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
         named
@@ -125,7 +80,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
         working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
-        params: params_bytes(&commands, caps.uniform_alignment),
+        params: params_end,
     };
     Ok(Plan {
         caps: caps.clone(),
@@ -144,13 +99,41 @@ fn lower_step(graph: &Graph, step: &Step, caps: &Caps) -> Result<Lowered> {
         |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
     let problem = Problem { inputs: descs(&step.inputs), outputs: descs(&step.outputs) };
     for desc in problem.inputs.iter().chain(&problem.outputs) {
-        if u32::try_from(desc.elements()).is_err() {
+        if u32::try_from(desc.shape.span()).is_err() {
             return Err(Error::new(ErrorKind::Limit, step.op_name(), "elements")
                 .expecting(format!("at most {}, as indices are 32-bit on the device", u32::MAX))
-                .but_found(format!("{} in {desc}", desc.elements())));
+                .but_found(desc));
         }
     }
-    step.op.lower(&problem, caps)
+    let lowered = step.op.lower(&problem, caps)?;
+    check_lowered(step, &problem, &lowered)?;
+    Ok(lowered)
+}
+
+/// Holds ops, which may come from outside the crate, to their side: operands that exist, and views of as many bytes.
+fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered) -> Result<()> {
+    let refused = |argument: &str, expected: &str, found: String| {
+        Err(Error::new(ErrorKind::Shader, step.op_name(), argument).expecting(expected).but_found(found))
+    };
+    match lowered {
+        Lowered::View(input) => match (problem.inputs.get(*input), &problem.outputs[..]) {
+            (Some(x), [y]) if x.bytes() == y.bytes() => Ok(()),
+            _ => refused("view", "one output of as many bytes as an input", format!("input {input}")),
+        },
+        Lowered::Kernels { dispatches, scratch, .. } => {
+            for (name, operand) in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
+                let known = match *operand {
+                    Operand::Input(i) => i < problem.inputs.len(),
+                    Operand::Output(i) => i < problem.outputs.len(),
+                    Operand::Scratch(i) => i < scratch.len(),
+                };
+                if !known {
+                    return refused(name, "an operand of the step", format!("{operand:?}"));
+                }
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Gives the values that the caller binds their places. A value without elements needs no buffer of the caller's.
@@ -164,13 +147,10 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
         }
     }
     for (i, (_, value)) in graph.inputs().iter().enumerate() {
-        let empty = places.desc(*value).elements() == 0;
-        places.home[value.index()] = if empty {
-            let placeholder = places.open(places.desc(*value).buffer_bytes(), 0);
-            if let Home::Interval(interval) = placeholder {
-                places.intervals[interval].last = steps.len();
-            }
-            placeholder
+        places.home[value.index()] = if places.desc(*value).elements() == 0 {
+            let bytes = places.desc(*value).buffer_bytes();
+            places.intervals.push(Interval { bytes, first: 0, last: steps.len() });
+            Home::Interval(places.intervals.len() - 1)
         } else {
             Home::Fixed(Location::Input(i))
         };
@@ -205,39 +185,100 @@ fn place_steps(places: &mut Places<'_>, steps: &[&Step], lowered: &[Lowered]) ->
     all_scratch
 }
 
-/// Copies for outputs whose value lives in an input's or another output's buffer.
-fn output_copies(graph: &Graph, places: &Places<'_>, locate: impl Fn(Home) -> Location) -> Vec<Command> {
-    graph
-        .outputs()
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, value))| places.desc(*value).elements() > 0)
-        .filter_map(|(i, (_, value))| {
-            let (from, to) = (locate(places.home_of(*value)), Location::Output(i));
-            (from != to).then(|| Command::Copy { from, to, bytes: places.desc(*value).buffer_bytes() })
-        })
-        .collect()
+/// Places with the slots their intervals got.
+struct Placement<'p, 'g> {
+    places: &'p Places<'g>,
+    slot_of: &'p [usize],
+}
+
+impl Placement<'_, '_> {
+    fn locate(&self, home: Home) -> Location {
+        match home {
+            Home::Fixed(location) => location,
+            Home::Interval(interval) => Location::Slot(self.slot_of[interval]),
+            Home::Unused => {
+                unreachable!("every value a needed step reads was made by a needed step before it")
+            }
+        }
+    }
+
+    fn value(&self, value: crate::Value) -> (Location, u64) {
+        (self.locate(self.places.home_of(value)), self.places.desc(value).buffer_bytes())
+    }
+}
+
+/// The commands so far, with what they share.
+struct Schedule<'p, 'g> {
+    caps: &'p Caps,
+    placement: Placement<'p, 'g>,
+    commands: Vec<Command>,
+    report: Vec<StepReport>,
+    shaders: ShaderTable,
+    params_end: u64,
+}
+
+impl<'p, 'g> Schedule<'p, 'g> {
+    fn new(caps: &'p Caps, placement: Placement<'p, 'g>) -> Self {
+        let shaders = ShaderTable::default();
+        Self { caps, placement, commands: Vec::new(), report: Vec::new(), shaders, params_end: 0 }
+    }
+
+    /// Appends the dispatches of step number `index`, whose scratch lives in `scratch`.
+    fn append(&mut self, index: usize, step: &Step, lowered: &Lowered, scratch: &[Home]) -> Result<()> {
+        let Lowered::Kernels { choice, dispatches, scratch: scratch_bytes } = lowered else {
+            self.report.push(StepReport { op: step.op_name(), choice: None, workgroups: 0, dispatches: 0 });
+            return Ok(());
+        };
+        for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
+            check_shader(step, dispatch, self.caps)?;
+            let mut buffers = Vec::with_capacity(dispatch.bindings.len());
+            for &(name, operand) in &dispatch.bindings {
+                let (location, bytes) = match operand {
+                    Operand::Input(i) => self.placement.value(step.inputs[i]),
+                    Operand::Output(i) => self.placement.value(step.outputs[i]),
+                    Operand::Scratch(i) => (self.placement.locate(scratch[i]), scratch_bytes[i]),
+                };
+                let buffer = BoundBuffer { name, location, bytes };
+                check_binding(step, &buffer, self.caps)?;
+                buffers.push(buffer);
+            }
+            self.commands.push(Command::Dispatch {
+                step: index,
+                shader: self.shaders.index_of(&dispatch.shader),
+                buffers,
+                params: dispatch.params.clone(),
+                params_offset: self.params_end,
+                workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, self.caps.max_workgroups)?,
+            });
+            // WGSL rounds a struct up to the alignment of its members, which is at most 16.
+            let aligned = self.caps.uniform_alignment.max(16);
+            self.params_end += (dispatch.params.bytes.len() as u64).next_multiple_of(aligned.into());
+        }
+        self.report.push(StepReport {
+            op: step.op_name(),
+            choice: Some(choice.clone()),
+            workgroups: dispatches.iter().map(|dispatch| dispatch.workgroups).sum(),
+            dispatches: dispatches.len(),
+        });
+        Ok(())
+    }
+
+    /// Appends copies for outputs whose value lives in an input's or another output's buffer.
+    fn append_output_copies(&mut self) {
+        let outputs = self.placement.places.graph.outputs();
+        for (i, (_, value)) in outputs.iter().enumerate() {
+            let ((from, bytes), to) = (self.placement.value(*value), Location::Output(i));
+            if from != to && self.placement.places.desc(*value).elements() > 0 {
+                self.commands.push(Command::Copy { from, to, bytes });
+            }
+        }
+    }
 }
 
 fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
-    let label = dispatch.shader.label;
-    if dispatch.shader.uses_f16() && !caps.f16 {
-        return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
-            .expecting("a device with f16 (wgpu's SHADER_F16)")
-            .but_found(format!("a {} without it", caps.adapter.name())));
-    }
-    if let Some(size) =
-        dispatch.shader.subgroup_size.filter(|_| dispatch.shader.subgroup_size != caps.subgroup_size)
-    {
-        return Err(Error::new(ErrorKind::Unsupported, step.op_name(), label)
-            .expecting(format!("a device with subgroups of {size} (wgpu's SUBGROUP)"))
-            .but_found(
-                caps.subgroup_size
-                    .map_or("none of fixed size".to_owned(), |size| format!("subgroups of {size}")),
-            ));
-    }
+    caps.check_features(step.op_name(), &dispatch.shader)?;
     if dispatch.bindings.len() > caps.max_storage_buffers as usize {
-        return Err(Error::new(ErrorKind::Limit, step.op_name(), label)
+        return Err(Error::new(ErrorKind::Limit, step.op_name(), dispatch.shader.label)
             .expecting(format!("at most {} storage buffers", caps.max_storage_buffers))
             .but_found(dispatch.bindings.len()));
     }
@@ -265,18 +306,6 @@ fn port_bytes(ports: &[Port], caps: &Caps) -> Result<u64> {
         total += bytes;
     }
     Ok(total)
-}
-
-fn params_bytes(commands: &[Command], alignment: u32) -> u64 {
-    commands
-        .iter()
-        .map(|command| match command {
-            Command::Dispatch { params, .. } => {
-                (params.bytes.len() as u64).next_multiple_of(alignment.into())
-            }
-            Command::Copy { .. } => 0,
-        })
-        .sum()
 }
 
 /// The distinct shaders of a plan, in order of first use.

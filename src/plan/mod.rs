@@ -6,8 +6,6 @@ mod lower;
 mod memory;
 mod slots;
 
-use std::borrow::Cow;
-
 pub use memory::Memory;
 
 use crate::Result;
@@ -50,6 +48,8 @@ pub enum Command {
         buffers: Vec<BoundBuffer>,
         /// Contents of its `params` uniform.
         params: Params,
+        /// Where in the program's uniform buffer they lie.
+        params_offset: u64,
         /// The grid.
         workgroups: [u32; 3],
     },
@@ -77,7 +77,7 @@ pub struct Port {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepReport {
     /// The op's name.
-    pub op: Cow<'static, str>,
+    pub op: &'static str,
     /// Kernel, tier and reason; none for a step that runs nothing.
     pub choice: Option<Choice>,
     /// Workgroups over all its dispatches.
@@ -102,7 +102,8 @@ pub struct Plan {
 impl Plan {
     /// Lowers every step that some output depends on, and places every value.
     ///
-    /// Fails when a value or kernel exceeds a limit of `caps` or needs a feature it lacks.
+    /// Fails when a value exceeds a limit of `caps` or a kernel needs a feature it lacks. What a workgroup takes is known once its
+    /// shader is parsed, and checked by [`crate::gpu::Program::new`].
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
         lower::plan(graph, caps)
     }
@@ -132,7 +133,7 @@ impl Plan {
         &self.slots
     }
 
-    /// The schedule.
+    /// The schedule: every dispatch in order, then every copy.
     pub fn commands(&self) -> &[Command] {
         &self.commands
     }

@@ -28,6 +28,12 @@ impl Shape {
         if self.0.contains(&0) { 0 } else { self.0.iter().fold(1, |n, &dim| n.saturating_mul(dim)) }
     }
 
+    /// Product of the axes that are not empty; saturates. Where it fits an index type, so does every stride and offset, empty
+    /// axes or not.
+    pub(crate) fn span(&self) -> usize {
+        self.0.iter().filter(|&&dim| dim > 0).fold(1, |n, &dim| n.saturating_mul(dim))
+    }
+
     /// Row-major strides in elements: how far apart neighbours along each axis lie.
     pub fn strides(&self) -> Vec<usize> {
         let mut strides = vec![1_usize; self.rank()];

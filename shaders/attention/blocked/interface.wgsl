@@ -11,13 +11,11 @@ struct Params {
     band_right: i32,
     shift: i32,       // key position aligned with query 0
     splits: u32,
-    split_len: u32,
     count: u32,       // workgroups with work
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-const HIDDEN: f32 = -1e30;
 const LOG2_E: f32 = 1.4426950408889634;
 
 // In units of log2, so that exp2 and no further product follows.
@@ -44,14 +42,6 @@ fn query_place(batch: u32, kv_head: u32, r: u32) -> u32 {
 // Where key and value rows lie, in rows.
 fn key_place(batch: u32, kv_head: u32, position: u32) -> u32 {
     return (batch * params.key_time + position) * params.kv_heads + kv_head;
-}
-
-fn max_of(x: vec4<f32>) -> f32 {
-    return max(max(x.x, x.y), max(x.z, x.w));
-}
-
-fn sum_of(x: vec4<f32>) -> f32 {
-    return (x.x + x.y) + (x.z + x.w);
 }
 
 // Whether a tile of keys that ends before `end` has keys that some row must not see.

@@ -1,4 +1,4 @@
-// Query and key rows of f16 whose HEAD_SIZE is a multiple of 4, read as pairs: half the loads, and no f16 feature.
+// Query and key rows of f16 whose HEAD_SIZE is a multiple of 4, read as pairs: half the loads.
 @group(0) @binding(1) var<storage, read> query: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> key: array<vec2<u32>>;
 

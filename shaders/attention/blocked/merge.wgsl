@@ -1,5 +1,5 @@
 // Merges the key splits of blocked attention: L = log sum exp L_s, O = sum exp(L_s - L) O_s. One invocation per
-// output channel. Splits that saw no key (L_s = HIDDEN) have weight 0; a row without keys gives 0.
+// output channel. Splits that saw no key (L_s = EMPTY_ROW_LSE) have weight 0; a row without keys gives 0.
 struct Params {
     query_time: u32,
     heads: u32,
@@ -12,7 +12,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> partial_lse: array<f32>;  // [split, batch, head, time]
 @group(0) @binding(3) var<storage, read_write> out: array<OutElem>;
 
-const HIDDEN: f32 = -1e30;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -30,7 +29,7 @@ fn main(
     let batch = row / params.heads / params.query_time;
     let stat = (batch * params.heads + head) * params.query_time + time;
 
-    var largest = HIDDEN;
+    var largest = EMPTY_ROW_LSE;
     for (var s = 0u; s < params.splits; s++) {
         largest = max(largest, partial_lse[s * params.rows + stat]);
     }
@@ -38,7 +37,7 @@ fn main(
     var total = 0.0;
     for (var s = 0u; s < params.splits; s++) {
         let l = partial_lse[s * params.rows + stat];
-        if l > 0.5 * HIDDEN {
+        if l > 0.5 * EMPTY_ROW_LSE {
             let w = exp(l - largest);
             sum += w;
             total += w * partial_out[s * params.rows * VALUE_SIZE + id];
@@ -48,6 +47,6 @@ fn main(
     let safe = select(1.0, sum, seen);
     out[id] = OutElem(total / safe);
     if id % VALUE_SIZE == 0u {
-        store_lse(stat, select(HIDDEN, largest + log(safe), seen));
+        store_lse(stat, select(EMPTY_ROW_LSE, largest + log(safe), seen));
     }
 }

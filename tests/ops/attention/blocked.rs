@@ -289,7 +289,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &q,
         spec.softcap(0.0),
         ErrorKind::Argument,
-        "attention/blocked: softcap: expected a finite number above 0, found 0",
+        "attention/blocked: softcap: expected a number from 1e-10 to 1e10, found 0",
     );
     check(
         &q,

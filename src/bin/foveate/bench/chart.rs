@@ -72,11 +72,12 @@ fn draw_on<'a>(
         .draw()
 }
 
-/// The timed rows by method, in the order of the report.
+/// The timed rows by method, in the order of the report. A time of zero, from a clock too coarse to see the run, has no place on
+/// a logarithmic axis.
 fn lines(report: &Report) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> = Vec::new();
     for row in &report.rows {
-        let Some(point) = row.point() else { continue };
+        let Some(point) = row.point().filter(|&(_, time)| time > 0.0) else { continue };
         match lines.iter_mut().find(|(method, _)| *method == row.method) {
             Some((_, points)) => points.push(point),
             None => lines.push((row.method, vec![point])),
@@ -93,4 +94,43 @@ fn span(lines: &[Line<'_>], coordinate: impl Fn(&(f64, f64)) -> f64) -> (f64, f6
     let values = || lines.iter().flat_map(|(_, points)| points).map(&coordinate);
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     if least <= most { (least / 1.3, most * 1.3) } else { (1.0, 2.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::measure::{Quartiles, Times};
+    use super::super::report::{Outcome, Row, Source};
+    use super::super::row::Measurement;
+    use super::super::subject::Distance;
+    use super::*;
+    use crate::device::Device;
+
+    fn row(length: usize, milliseconds: f64) -> Row {
+        let wall_ms = Quartiles { median: milliseconds, first: milliseconds, third: milliseconds };
+        let measurement = Measurement {
+            times: Times { gpu_ms: None, wall_ms, runs: 1 },
+            first_call_ms: milliseconds,
+            gflops: 1.0,
+            memory: None,
+            error_of_budget: 0.0,
+            off_exact: Distance { max_abs: 0.0, relative: 0.0 },
+            times_unfused: None,
+        };
+        Row { method: "blocked-full", length, outcome: Outcome::Measured(measurement) }
+    }
+
+    #[test]
+    fn a_time_of_zero_stays_off_the_logarithmic_axis() {
+        let mut report = Report {
+            version: "0",
+            device: Device::Cpu.report(),
+            dtype: "f32",
+            activations: Source { source: "noise".into(), time: 1, heads: 1, channels: 1 },
+            headline: None,
+            rows: vec![row(64, 0.0), row(128, 2.0)],
+        };
+        assert_eq!(lines(&report), [("blocked-full", vec![(128.0, 2.0)])]);
+        report.rows.pop();
+        assert_eq!(span(&lines(&report), |point| point.1), (1.0, 2.0));
+    }
 }

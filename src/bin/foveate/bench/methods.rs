@@ -56,8 +56,8 @@ pub(crate) const METHODS: &[Method] = &[
     },
     Method {
         name: "blocked-window",
-        summary: "the same, each query over 128 keys before and 128 after it",
-        mask: mask(Some(128), Some(128)),
+        summary: "the same, each query over 256 keys: 128 before it, its own and 127 after it",
+        mask: mask(Some(128), Some(127)),
         build: blocked_with,
         pairs: visible_pairs,
     },
@@ -129,10 +129,10 @@ mod tests {
             let method = METHODS.iter().find(|method| method.name == name).unwrap();
             (method.pairs)(time as u64, method.mask)
         };
-        for time in [1, 2, 128, 129, 130, 300] {
+        for time in [1, 2, 127, 128, 129, 130, 300] {
             assert_eq!(pairs("blocked-full", time), counted(time, time, time));
             assert_eq!(pairs("blocked-causal", time), counted(time, time, 0));
-            assert_eq!(pairs("blocked-window", time), counted(time, 128, 128), "{time} tokens");
+            assert_eq!(pairs("blocked-window", time), counted(time, 128, 127), "{time} tokens");
         }
     }
 }

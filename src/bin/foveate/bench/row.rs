@@ -18,8 +18,8 @@ use super::verify::{Checked, Expected, Failure, case, conforms};
 /// Tokens of the short call that is verified in all rows.
 const PREFIX: usize = 512;
 
-/// The longest input of the CPU reference, which needs memory and minutes in the square of it.
-const MAX_CPU_TIME: usize = 16_384;
+/// The most that a row's arrays on the CPU reference may take: a machine that runs out of memory kills the whole benchmark.
+const MAX_REFERENCE_BYTES: u64 = 4 << 30;
 
 /// What a row found out.
 #[derive(Clone, Debug, Serialize)]
@@ -92,12 +92,10 @@ impl<'a> Workbench<'a> {
         let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
         let plan = match self.device {
             Device::Gpu(context) => Some(Plan::new(&graph, context.caps())?),
-            Device::Cpu if time > MAX_CPU_TIME => {
-                return Err(Error::new(ErrorKind::Limit, method.name, "length")
-                    .expecting(format!("at most {MAX_CPU_TIME} tokens on the CPU reference"))
-                    .but_found(time));
+            Device::Cpu => {
+                check_reference_bytes(method.name, reference_bytes(&graph)?)?;
+                None
             }
-            Device::Cpu => None,
         };
         Ok(Prepared { method, graph, plan })
     }
@@ -178,6 +176,31 @@ impl<'a> Workbench<'a> {
     }
 }
 
+/// What the CPU reference holds at the widest step of `graph`: the step's arguments and results, as f64. Arrays are freed after
+/// their last use, and what a method keeps over a step for a later one grows with the tokens, not with their pairs.
+fn reference_bytes(graph: &Graph) -> Result<u64> {
+    let mut widest = 0;
+    for step in graph.steps() {
+        let mut bytes = 0_u64;
+        for &value in step.inputs().iter().chain(step.outputs()) {
+            let elements = graph.desc(value)?.elements() as u64;
+            bytes = bytes.saturating_add(elements.saturating_mul(size_of::<f64>() as u64));
+        }
+        widest = widest.max(bytes);
+    }
+    Ok(widest)
+}
+
+fn check_reference_bytes(method: &'static str, bytes: u64) -> Result<()> {
+    if bytes <= MAX_REFERENCE_BYTES {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    Err(Error::new(ErrorKind::Limit, method, "memory")
+        .expecting(format!("at most {} MiB of arrays on the CPU reference", mib(MAX_REFERENCE_BYTES)))
+        .but_found(format!("{} MiB", mib(bytes))))
+}
+
 impl Measurement {
     fn new(
         method: &Method,
@@ -196,5 +219,28 @@ impl Measurement {
             off_exact: subject.distance(output)?,
             times_unfused: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foveate::TensorDesc;
+
+    use super::super::methods::METHODS;
+    use super::*;
+
+    /// Whether the reference takes the method of this name for the built-in activations' heads.
+    fn fits(name: &str, time: usize) -> bool {
+        let method = METHODS.iter().find(|method| method.name == name).unwrap();
+        let desc = TensorDesc::f32([1, time, 4, 32]);
+        let graph = graph(method, &[desc.clone(), desc.clone(), desc]).unwrap();
+        check_reference_bytes(method.name, reference_bytes(&graph).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn the_reference_is_bounded_by_its_arrays_and_not_by_its_tokens() {
+        // Two arrays of 4 * 8192^2 scores are 4 GiB.
+        assert!(fits("exact-unfused", 8192) && !fits("exact-unfused", 8193));
+        assert!(fits("blocked-full", 1 << 17) && !fits("blocked-full", 1 << 24));
     }
 }

@@ -19,8 +19,16 @@ struct Report {
     adapters: Vec<AdapterReport>,
 }
 
+/// An adapter that opened, or why it did not: one that refuses must not hide the others.
 #[derive(Debug, Serialize)]
-struct AdapterReport {
+#[serde(untagged)]
+enum AdapterReport {
+    Opened(Box<Opened>),
+    Refused { name: String, backend: String, error: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Opened {
     #[serde(flatten)]
     device: DeviceReport,
     features: Features,
@@ -50,7 +58,7 @@ struct Limits {
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
-    let adapters = adapters().iter().map(AdapterReport::of).collect::<Result<Vec<_>>>()?;
+    let adapters = adapters().iter().map(AdapterReport::of).collect();
     let report = Report { version: env!("CARGO_PKG_VERSION"), adapters };
     if args.json {
         return output::print(&output::json(&report)?);
@@ -70,6 +78,25 @@ fn without_adapters() -> String {
 }
 
 impl AdapterReport {
+    fn of(adapter: &wgpu::Adapter) -> Self {
+        Opened::of(adapter).map_or_else(
+            |error| {
+                let wgpu::AdapterInfo { name, backend, .. } = adapter.get_info();
+                Self::Refused { name, backend: backend.to_string(), error: error.to_string() }
+            },
+            |opened| Self::Opened(Box::new(opened)),
+        )
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Opened(opened) => opened.text(),
+            Self::Refused { name, backend, error } => format!("{name} ({backend})\n  error      {error}\n"),
+        }
+    }
+}
+
+impl Opened {
     fn of(adapter: &wgpu::Adapter) -> Result<Self> {
         let context = Context::on_adapter(adapter)?;
         let caps = context.caps();
@@ -150,5 +177,24 @@ impl Limits {
             self.storage_alignment,
             self.uniform_alignment,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_that_refuses_is_a_row_with_its_error() {
+        let refused = AdapterReport::Refused {
+            name: "Fickle".into(),
+            backend: "vulkan".into(),
+            error: "context: device: out of memory".into(),
+        };
+        assert_eq!(refused.text(), "Fickle (vulkan)\n  error      context: device: out of memory\n");
+        let json = output::json(&refused).unwrap();
+        for part in [r#""name": "Fickle""#, r#""error": "context: device: out of memory""#] {
+            assert!(json.contains(part), "`{part}` is not in: {json}");
+        }
     }
 }

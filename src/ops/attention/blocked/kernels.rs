@@ -6,7 +6,7 @@
 //! 16 rows x 16 keys 11.9 / 30.2. With workgroup barriers in place of subgroup barriers 10.1 / 45.7, because Mesa 22.3 turns each
 //! into a coroutine switch. f16 read as `vec4<f16>` instead of in pairs 13.0 / 28.4, against 20.5 / 52.0.
 
-use super::super::Dims;
+use super::super::{Dims, EMPTY_ROW_LSE};
 use super::{BlockedAttention, NAME};
 use crate::graph::Problem;
 use crate::kernel::{
@@ -38,7 +38,6 @@ params! {
         band_right: i32,
         shift: i32,
         splits: u32,
-        split_len: u32,
         count: u32,
     }
 }
@@ -175,7 +174,6 @@ fn forward_params(
         band_right: bound(mask.right),
         shift: mask.shift(dims.query_time, dims.key_time) as i32,
         splits: splits as u32,
-        split_len: dims.key_time.div_ceil(splits) as u32,
         count,
     })
 }
@@ -195,6 +193,7 @@ fn forward_shader(
         [
             wgsl!("attention/blocked/forward.wgsl.j2"),
             wgsl!("attention/blocked/interface.wgsl"),
+            wgsl!("lib/lanes_vec4.wgsl"),
             key_source(dims.head_size, dtype),
             value_source(dims.value_size, dtype),
             lse_source(lse),
@@ -216,6 +215,8 @@ fn forward_shader(
     .constant("HEAD_SIZE", dims.head_size as u32)
     .constant("VALUE_SIZE", dims.value_size as u32)
     .constant("GROUP", dims.group() as u32)
+    .alias("Lanes", DType::F32, 4)
+    .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
     .constant("BAND", attention.spec.mask.is_band())
     .constant("SOFTCAP", attention.spec.softcap.is_some())
     .constant("SPLIT", partial)
@@ -270,6 +271,7 @@ fn merge(attention: &BlockedAttention, dims: &Dims, dtype: DType, splits: usize)
             [wgsl!("attention/blocked/merge.wgsl"), lse_source(attention.lse)],
         )
         .alias("OutElem", dtype, 1)
+        .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
         .constant("VALUE_SIZE", dims.value_size as u32)
         .constant("LANES", MERGE_LANES),
         bindings,

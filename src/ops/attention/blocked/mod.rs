@@ -53,7 +53,7 @@ impl Blocked {
         Self { scale: Some(scale), ..self }
     }
 
-    /// Bounds scores smoothly: `cap * tanh(score / cap)`, before the mask.
+    /// Bounds scores smoothly: `cap * tanh(score / cap)`, before the mask. From 1e-10 to 1e10.
     #[must_use]
     pub fn softcap(self, cap: f32) -> Self {
         Self { softcap: Some(cap), ..self }
@@ -116,8 +116,9 @@ impl Op for BlockedAttention {
         if let Some(scale) = self.spec.scale.filter(|scale| !scale.is_finite()) {
             return refused("scale", "a finite number", scale);
         }
-        if let Some(cap) = self.spec.softcap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
-            return refused("softcap", "a finite number above 0", cap);
+        // Further out, a score over the cap or a capped score leaves f32.
+        if let Some(cap) = self.spec.softcap.filter(|cap| !(1e-10..=1e10).contains(cap)) {
+            return refused("softcap", "a number from 1e-10 to 1e10", cap);
         }
         let dims = Dims::bind(NAME, &inputs[0], &inputs[1], &inputs[2])?;
         if let Some(lengths) = inputs.get(3) {
