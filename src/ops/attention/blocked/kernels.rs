@@ -4,8 +4,9 @@
 //! tokens x 4 heads x 64 in f32 on lavapipe with two cores, GFLOP/s on Mesa 22.3 / 26: 16 rows x 8 keys a lane gets 17.7 / 50.1
 //! and is in the table; 8 rows 12.9 / 32.4 (12 keys), 12 rows 15.9 / 41.8, 24 rows 19.9 / 51.9 (twice the compile time),
 //! 16 rows x 16 keys 11.9 / 30.2. With workgroup barriers in place of subgroup barriers 10.1 / 45.7, because Mesa 22.3 turns each
-//! into a coroutine switch. Passing query rows and weights round the subgroup, so that each is read by one lane, then made it
-//! 1.6 times as fast on 22.3 and no slower on 26; with it 8 to 32 rows and 8 to 16 keys measure alike. f16 read as `vec4<f16>` instead of in pairs 13.0 / 28.4, against 20.5 / 52.0.
+//! into a coroutine switch. f16 read as `vec4<f16>` instead of in pairs 13.0 / 28.4, against 20.5 / 52.0. All that before query
+//! rows and weights were passed round the subgroup, each read by one lane: 1.6 times as fast on 22.3 and no slower on 26, where
+//! 8 to 32 rows and 8 to 16 keys then measure alike.
 
 use super::super::{Dims, EMPTY_ROW_LSE};
 use super::{BlockedAttention, NAME};
