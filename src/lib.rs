@@ -120,7 +120,8 @@
 //!
 //! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder
 //! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about
-//! the table say what is missing.
+//! the table say what is missing. Cases lie with the op and not with the tests because `foveate check` runs them on users'
+//! machines.
 //!
 //! # Errors
 //!
