@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use foveate::ops::CATALOGUE;
-use foveate::{Plan, check};
+use foveate::{Plan, ops};
 
 use crate::choices::every_choice_of_kernels;
 
@@ -67,7 +67,7 @@ fn every_folder_of_an_op_is_in_the_table() {
 fn every_shader_file_is_part_of_some_kernel() {
     let mut used = BTreeSet::new();
     for caps in every_choice_of_kernels() {
-        for case in check::all_cases() {
+        for case in ops::all_cases() {
             let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
             let plan = Plan::new(&problem.graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
             used.extend(

@@ -9,7 +9,7 @@ use std::process::Command;
 use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{Caps, Params, Shader};
 use foveate::plan::Command as Scheduled;
-use foveate::{Plan, check};
+use foveate::{Plan, ops};
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 
@@ -21,7 +21,7 @@ fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
     let mut seen = HashSet::new();
     let mut variants = Vec::new();
     for (caps, case) in
-        choices.iter().flat_map(|caps| check::all_cases().into_iter().map(move |case| (caps, case)))
+        choices.iter().flat_map(|caps| ops::all_cases().into_iter().map(move |case| (caps, case)))
     {
         let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
         let plan = Plan::new(&problem.graph, caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));

@@ -16,10 +16,3 @@ mod conform;
 pub use budget::{Deviation, Expectation, exp_ulps};
 pub use case::{Case, Problem, Random};
 pub use conform::{Outcome, conform};
-
-use crate::ops::CATALOGUE;
-
-/// Every case of every op, in the order of the catalogue.
-pub fn all_cases() -> Vec<Case> {
-    CATALOGUE.iter().flat_map(|entry| (entry.cases)()).collect()
-}

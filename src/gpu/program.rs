@@ -1,14 +1,11 @@
 //! A plan with everything it needs on one device: pipelines, buffers, uniforms, bind groups.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::pipeline::{Pipeline, check_limits};
-use super::session::Session;
 use super::{Context, ErrorScopes, check_alive};
 use crate::plan::{Command, Location, Plan, Port, StepReport};
-use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
 /// A plan made executable. Everything is created in [`Program::new`] and [`Program::bind`]; [`Program::encode`] only records.
@@ -357,15 +354,6 @@ impl Program {
             }
         }
         Ok(())
-    }
-
-    /// Uploads `inputs`, runs, waits and reads every output back: the headless convenience.
-    ///
-    /// Fails when an input does not fit, or the device is lost or out of memory.
-    pub fn run(&self, inputs: &[(&str, &HostTensor)]) -> Result<BTreeMap<String, HostTensor>> {
-        let mut session = Session::new(self, inputs)?;
-        session.run()?;
-        session.read()
     }
 }
 

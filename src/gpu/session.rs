@@ -152,6 +152,17 @@ impl<'p> Session<'p> {
     }
 }
 
+impl Program {
+    /// Uploads `inputs`, runs, waits and reads every output back: the headless convenience.
+    ///
+    /// Fails when an input does not fit, or the device is lost or out of memory.
+    pub fn run(&self, inputs: &[(&str, &HostTensor)]) -> Result<BTreeMap<String, HostTensor>> {
+        let mut session = Session::new(self, inputs)?;
+        session.run()?;
+        session.read()
+    }
+}
+
 impl Timer {
     fn new(device: &wgpu::Device) -> Self {
         Self {

@@ -56,3 +56,9 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
 ];
+
+/// Every conformance case of every op, in the order of the table.
+#[cfg(feature = "check")]
+pub fn all_cases() -> Vec<Case> {
+    CATALOGUE.iter().flat_map(|entry| (entry.cases)()).collect()
+}

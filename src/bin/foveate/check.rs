@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use foveate::check::{Case, Outcome, all_cases, conform};
+use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::Context;
-use foveate::ops::CATALOGUE;
+use foveate::ops::{CATALOGUE, all_cases};
 use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
