@@ -243,9 +243,14 @@ fn a_row_that_the_device_has_no_memory_for_is_a_note_and_the_next_one_runs() {
     // What the driver itself takes differs by version: the least that a short row gets by with, and a little more.
     const STEP: u32 = 50_000;
     let least = (8..100).map(|steps| steps * STEP).find(|&kib| bench(kib, "64").status.success()).unwrap();
-    // Twice 128 MiB of scores, which is as much as lavapipe binds at once.
-    let text = assert_passes(&bench(least + STEP, "2896,64"));
-    assert!(text.contains("exact-unfused at 2896 not run: program: buffers: Out of Memory"), "{text}");
+    // Twice 128 MiB of scores, which is as much as lavapipe binds at once. Lavapipe shares the process's memory, so at some
+    // limits an allocation of the host is the one that fails, and ends the process before any error can be typed.
+    let noted = (1..=6).map(|steps| bench(least + steps * STEP, "2896,64")).find(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        output.status.success()
+            && text.contains("exact-unfused at 2896 not run: program: buffers: Out of Memory")
+    });
+    let text = assert_passes(&noted.expect("at some limit the device runs out of memory first"));
     assert_eq!(text.matches("not run:").count(), 1, "{text}");
 }
 
