@@ -1,4 +1,7 @@
 //! Uniform parameters: one Rust struct beside the WGSL struct of the same fields, compared by reflection.
+//!
+//! They are fixed when a program is made, so one uniform buffer serves every device; immediates would bring nothing and need a
+//! second path for devices and browsers without them.
 
 /// One member of a parameter struct, as the host lays it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
