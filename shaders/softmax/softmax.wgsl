@@ -5,7 +5,7 @@ struct Params {
     width: u32,
 }
 
-// Where exp is 0 for long. Differences of finite scores may overflow, which WGSL leaves undefined behind this point only.
+// Where exp is 0 for long.
 const FAR_BELOW: f32 = -1e30;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -13,6 +13,11 @@ const FAR_BELOW: f32 = -1e30;
 @group(0) @binding(2) var<storage, read_write> result: array<Pack>;
 
 var<workgroup> partial: array<f32, WORKGROUP>;
+
+// exp(x - row_max). Halves, which are exact, because the difference itself may overflow, which WGSL leaves undefined.
+fn weight(x: Lanes, row_max: f32) -> Lanes {
+    return exp(2.0 * max(0.5 * x - 0.5 * row_max, Lanes(FAR_BELOW)));
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -42,7 +47,7 @@ fn main(
 
     var lane_sum = 0.0;
     for (var i = lane; i < params.width; i += WORKGROUP) {
-        lane_sum += lanes_sum(exp(max(Lanes(x[first + i]) - row_max, Lanes(FAR_BELOW))));
+        lane_sum += lanes_sum(weight(Lanes(x[first + i]), row_max));
     }
     partial[lane] = lane_sum;
     workgroupBarrier();
@@ -52,6 +57,6 @@ fn main(
     }
 
     for (var i = lane; i < params.width; i += WORKGROUP) {
-        result[first + i] = Pack(exp(max(Lanes(x[first + i]) - row_max, Lanes(FAR_BELOW))) / row_sum);
+        result[first + i] = Pack(weight(Lanes(x[first + i]), row_max) / row_sum);
     }
 }

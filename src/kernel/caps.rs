@@ -154,21 +154,23 @@ impl Caps {
             MatmulKernel::Direct { row_blocks, col_vecs, .. } => (row_blocks, col_vecs),
             MatmulKernel::Staged | MatmulKernel::Classic => (1, 1),
         };
-        for (what, value) in [
-            ("max_workgroups", self.max_workgroups),
-            ("uniform_alignment", self.uniform_alignment),
-            ("streaming_lanes", streaming_lanes),
-            ("matmul.row_blocks", row_blocks),
-            ("matmul.col_vecs", col_vecs),
-            ("attention.lanes", attention.lanes),
-            ("attention.row_groups", attention.row_groups),
-            ("attention.rows", attention.rows),
-            ("attention.key_vectors", attention.key_vectors),
+        // No tile helps beyond this, and products of such numbers stay within u32.
+        const WIDEST: u32 = 1024;
+        for (what, value, most) in [
+            ("max_workgroups", self.max_workgroups, u32::MAX),
+            ("uniform_alignment", self.uniform_alignment, u32::MAX),
+            ("streaming_lanes", streaming_lanes, WIDEST),
+            ("matmul.row_blocks", row_blocks, WIDEST),
+            ("matmul.col_vecs", col_vecs, WIDEST),
+            ("attention.lanes", attention.lanes, WIDEST),
+            ("attention.row_groups", attention.row_groups, WIDEST),
+            ("attention.rows", attention.rows, WIDEST),
+            ("attention.key_vectors", attention.key_vectors, WIDEST),
         ] {
-            if value == 0 {
+            if !(1..=most).contains(&value) {
                 return Err(Error::new(ErrorKind::Argument, "caps", what)
-                    .expecting("at least 1")
-                    .but_found(0));
+                    .expecting(format!("1 to {most}"))
+                    .but_found(value));
             }
         }
         if attention.one_subgroup && (attention.lanes, attention.row_groups) != (8, 1) {

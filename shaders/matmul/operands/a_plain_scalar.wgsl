@@ -4,24 +4,6 @@ fn a_vec(base: u32, row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(f32(a[at]), f32(a[at + 1u]), f32(a[at + 2u]), f32(a[at + 3u]));
 }
 
-fn a_block(base: u32, row: u32, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        a_vec(base, row, k),
-        a_vec(base, row + 1u, k),
-        a_vec(base, row + 2u, k),
-        a_vec(base, row + 3u, k),
-    );
-}
-
 fn a_at(base: u32, row: u32, k: u32) -> f32 {
     return f32(a[base + min(row, params.rows - 1u) * params.a_line + k]);
-}
-
-fn a_column(base: u32, row: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(
-        a_at(base, row, k),
-        a_at(base, row + 1u, k),
-        a_at(base, row + 2u, k),
-        a_at(base, row + 3u, k),
-    );
 }

@@ -3,25 +3,7 @@ fn a_vec(base: u32, row: u32, k: u32) -> vec4<f32> {
     return vec4<f32>(a[(base + min(row, params.rows - 1u) * params.a_line + k) / 4u]);
 }
 
-fn a_block(base: u32, row: u32, k: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        a_vec(base, row, k),
-        a_vec(base, row + 1u, k),
-        a_vec(base, row + 2u, k),
-        a_vec(base, row + 3u, k),
-    );
-}
-
 fn a_at(base: u32, row: u32, k: u32) -> f32 {
     let at = base + min(row, params.rows - 1u) * params.a_line + k;
     return f32(a[at / 4u][at % 4u]);
-}
-
-fn a_column(base: u32, row: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(
-        a_at(base, row, k),
-        a_at(base, row + 1u, k),
-        a_at(base, row + 2u, k),
-        a_at(base, row + 3u, k),
-    );
 }

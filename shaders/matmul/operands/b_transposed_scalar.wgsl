@@ -4,24 +4,6 @@ fn b_vec(base: u32, k: u32, col: u32) -> vec4<f32> {
     return vec4<f32>(f32(b[at]), f32(b[at + 1u]), f32(b[at + 2u]), f32(b[at + 3u]));
 }
 
-fn b_block(base: u32, k: u32, col: u32) -> mat4x4<f32> {
-    return transpose(mat4x4<f32>(
-        b_vec(base, k, col),
-        b_vec(base, k, col + 1u),
-        b_vec(base, k, col + 2u),
-        b_vec(base, k, col + 3u),
-    ));
-}
-
 fn b_at(base: u32, k: u32, col: u32) -> f32 {
     return f32(b[base + min(col, params.cols - 1u) * params.b_line + k]);
-}
-
-fn b_row(base: u32, k: u32, col: u32) -> vec4<f32> {
-    return vec4<f32>(
-        b_at(base, k, col),
-        b_at(base, k, col + 1u),
-        b_at(base, k, col + 2u),
-        b_at(base, k, col + 3u),
-    );
 }

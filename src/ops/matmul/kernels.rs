@@ -181,20 +181,31 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
 }
 
 /// The files that read `a` and `b` and write `c` the way they are stored.
-fn operand_sources(geometry: &Geometry, [a, b, c]: [bool; 3]) -> [Source; 3] {
-    [
-        match (geometry.a.transposed, a) {
-            (false, false) => wgsl!("matmul/operands/a_plain_scalar.wgsl"),
-            (false, true) => wgsl!("matmul/operands/a_plain_vec4.wgsl"),
-            (true, false) => wgsl!("matmul/operands/a_transposed_scalar.wgsl"),
-            (true, true) => wgsl!("matmul/operands/a_transposed_vec4.wgsl"),
-        },
-        match (geometry.b.transposed, b) {
-            (false, false) => wgsl!("matmul/operands/b_plain_scalar.wgsl"),
-            (false, true) => wgsl!("matmul/operands/b_plain_vec4.wgsl"),
-            (true, false) => wgsl!("matmul/operands/b_transposed_scalar.wgsl"),
-            (true, true) => wgsl!("matmul/operands/b_transposed_vec4.wgsl"),
-        },
-        if c { wgsl!("matmul/operands/c_vec4.wgsl") } else { wgsl!("matmul/operands/c_scalar.wgsl") },
-    ]
+fn operand_sources(geometry: &Geometry, [a, b, c]: [bool; 3]) -> Vec<Source> {
+    let a = match (geometry.a.transposed, a) {
+        (false, false) => {
+            [wgsl!("matmul/operands/a_plain.wgsl"), wgsl!("matmul/operands/a_plain_scalar.wgsl")]
+        }
+        (false, true) => [wgsl!("matmul/operands/a_plain.wgsl"), wgsl!("matmul/operands/a_plain_vec4.wgsl")],
+        (true, false) => {
+            [wgsl!("matmul/operands/a_transposed.wgsl"), wgsl!("matmul/operands/a_transposed_scalar.wgsl")]
+        }
+        (true, true) => {
+            [wgsl!("matmul/operands/a_transposed.wgsl"), wgsl!("matmul/operands/a_transposed_vec4.wgsl")]
+        }
+    };
+    let b = match (geometry.b.transposed, b) {
+        (false, false) => {
+            [wgsl!("matmul/operands/b_plain.wgsl"), wgsl!("matmul/operands/b_plain_scalar.wgsl")]
+        }
+        (false, true) => [wgsl!("matmul/operands/b_plain.wgsl"), wgsl!("matmul/operands/b_plain_vec4.wgsl")],
+        (true, false) => {
+            [wgsl!("matmul/operands/b_transposed.wgsl"), wgsl!("matmul/operands/b_transposed_scalar.wgsl")]
+        }
+        (true, true) => {
+            [wgsl!("matmul/operands/b_transposed.wgsl"), wgsl!("matmul/operands/b_transposed_vec4.wgsl")]
+        }
+    };
+    let c = if c { wgsl!("matmul/operands/c_vec4.wgsl") } else { wgsl!("matmul/operands/c_scalar.wgsl") };
+    a.into_iter().chain(b).chain([c]).collect()
 }
