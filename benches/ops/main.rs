@@ -3,6 +3,7 @@
 
 mod attention;
 mod elementwise;
+mod linear;
 mod matmul;
 mod softmax;
 mod support;
@@ -11,6 +12,7 @@ use criterion::{criterion_group, criterion_main};
 
 criterion_group!(
     benches,
+    linear::bench,
     matmul::bench,
     attention::blocked::bench,
     softmax::bench,

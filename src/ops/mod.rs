@@ -5,11 +5,14 @@
 pub mod attention;
 pub(crate) mod contract;
 pub mod elementwise;
+mod linear;
 mod matmul;
+mod parts;
 mod reshape;
 mod softmax;
 
-pub use elementwise::{add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use elementwise::{Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use linear::{Gate, Linear, linear};
 pub use matmul::{Heads, Matmul, matmul};
 pub use reshape::reshape;
 pub use softmax::softmax;
@@ -57,6 +60,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
     entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
+    entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),

@@ -2,6 +2,7 @@
 
 mod attention;
 mod elementwise;
+mod linear;
 mod matmul;
 mod reshape;
 mod softmax;
