@@ -168,7 +168,8 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.extend(size_setups());
     setups.extend(special_setups());
     setups.extend(packed_setups());
-    let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
+    let f32 = setups.iter().filter(|setup| setup.dtype == DType::F32);
+    let f16 = f32.step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
     let mut cases: Vec<Case> = setups.iter().cloned().chain(f16).map(Setup::case).collect();
     // Without the log-sum-exp, other shader files are joined.
     for (query_time, key_time) in [(65, 97), (1, 3000)] {
