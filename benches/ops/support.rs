@@ -8,7 +8,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use foveate::check::Random;
 use foveate::gpu::{AdapterRequest, Context, Program, Session};
 use foveate::ops::{self, Matmul};
-use foveate::{Caps, Graph, HostTensor, Plan, TensorDesc, Value};
+use foveate::{Caps, DType, Graph, HostTensor, Plan, TensorDesc, Value};
 
 pub(crate) fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -38,6 +38,9 @@ pub(crate) fn unchecked() -> &'static Context {
     })
 }
 
+/// Tokens of each sequence where an input is integers, which are ids of packed sequences.
+const PACKED: usize = 64;
+
 /// One row: the graph that `build` makes of random inputs, on `context` with kernels chosen by `caps`.
 pub(crate) fn bench(
     group: &mut BenchmarkGroup<'_, WallTime>,
@@ -53,7 +56,11 @@ pub(crate) fn bench(
     let mut tensors = Vec::new();
     for (name, desc) in inputs {
         values.push(graph.input(name, desc.clone()).expect("the names differ"));
-        let elements: Vec<f32> = (0..desc.elements()).map(|_| random.next_f32()).collect();
+        let element = |i: usize| match desc.dtype {
+            DType::I32 => (i / PACKED) as f32,
+            _ => random.next_f32(),
+        };
+        let elements: Vec<f32> = (0..desc.elements()).map(element).collect();
         tensors.push(
             HostTensor::from_f32(desc.dtype, desc.shape.clone(), &elements)
                 .expect("as many as the shape has"),
