@@ -3,7 +3,9 @@
 
 mod attention;
 mod elementwise;
+mod log_softmax;
 mod matmul;
+mod normalize;
 mod softmax;
 mod support;
 
@@ -14,6 +16,7 @@ criterion_group!(
     matmul::bench,
     attention::blocked::bench,
     softmax::bench,
+    log_softmax::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gelu::bench,
@@ -24,6 +27,9 @@ criterion_group!(
     elementwise::sigmoid::bench,
     elementwise::silu::bench,
     elementwise::tanh::bench,
+    normalize::l2_normalize::bench,
+    normalize::layer_norm::bench,
+    normalize::rms_norm::bench,
     support::host,
 );
 criterion_main!(benches);

@@ -2,7 +2,9 @@
 
 mod attention;
 mod elementwise;
+mod log_softmax;
 mod matmul;
+mod normalize;
 mod reshape;
 mod softmax;
 mod support;
