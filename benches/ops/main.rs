@@ -6,6 +6,7 @@ mod elementwise;
 mod log_softmax;
 mod matmul;
 mod normalize;
+mod pool;
 mod softmax;
 mod support;
 
@@ -30,6 +31,7 @@ criterion_group!(
     normalize::l2_normalize::bench,
     normalize::layer_norm::bench,
     normalize::rms_norm::bench,
+    pool::bench,
     support::host,
 );
 criterion_main!(benches);

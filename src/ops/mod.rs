@@ -8,6 +8,7 @@ pub mod elementwise;
 mod log_softmax;
 mod matmul;
 pub mod normalize;
+mod pool;
 mod reshape;
 mod rows;
 mod softmax;
@@ -18,6 +19,7 @@ pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
     LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
 };
+pub use pool::{Pool, pool};
 pub use reshape::reshape;
 pub use softmax::softmax;
 
@@ -69,6 +71,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
     entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
     entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
 ];

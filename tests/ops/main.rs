@@ -5,6 +5,7 @@ mod elementwise;
 mod log_softmax;
 mod matmul;
 mod normalize;
+mod pool;
 mod reshape;
 mod softmax;
 mod support;
