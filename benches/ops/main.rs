@@ -4,7 +4,10 @@
 mod attention;
 mod elementwise;
 mod linear;
+mod log_softmax;
 mod matmul;
+mod normalize;
+mod pool;
 mod softmax;
 mod support;
 
@@ -16,6 +19,7 @@ criterion_group!(
     matmul::bench,
     attention::blocked::bench,
     softmax::bench,
+    log_softmax::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gelu::bench,
@@ -26,6 +30,10 @@ criterion_group!(
     elementwise::sigmoid::bench,
     elementwise::silu::bench,
     elementwise::tanh::bench,
+    normalize::l2_normalize::bench,
+    normalize::layer_norm::bench,
+    normalize::rms_norm::bench,
+    pool::bench,
     support::host,
 );
 criterion_main!(benches);

@@ -32,6 +32,12 @@ pub fn exp_ulps(span: f64) -> f64 {
 /// What a division may lose by WGSL, in units of the last place.
 pub const DIVISION_ULPS: f64 = 2.5;
 
+/// What `inverseSqrt` may lose by WGSL, in units of the last place.
+pub const INVERSE_SQRT_ULPS: f64 = 2.0;
+
+/// What `sqrt` may lose by WGSL, which has it inherit from `1.0 / inverseSqrt(x)`.
+pub const SQRT_ULPS: f64 = INVERSE_SQRT_ULPS + DIVISION_ULPS;
+
 /// What one output of a case must be, and how far off each element may lie.
 #[derive(Clone, Debug)]
 pub struct Expectation {

@@ -3,7 +3,10 @@
 mod attention;
 mod elementwise;
 mod linear;
+mod log_softmax;
 mod matmul;
+mod normalize;
+mod pool;
 mod reshape;
 mod softmax;
 mod support;
