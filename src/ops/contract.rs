@@ -81,6 +81,14 @@ impl Contract {
         Err(Error::new(ErrorKind::Dtype, self.op, argument).expecting("f32 or f16").but_found(desc.dtype))
     }
 
+    /// Refuses an element type that is not an integer.
+    pub(crate) fn integer(&self, argument: &'static str, desc: &TensorDesc) -> Result<()> {
+        if desc.dtype.is_integer() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Dtype, self.op, argument).expecting("i32 or u32").but_found(desc.dtype))
+    }
+
     /// Refuses any other element type than `dtype`.
     pub(crate) fn dtype(&self, argument: &'static str, desc: &TensorDesc, dtype: DType) -> Result<()> {
         if desc.dtype == dtype {
