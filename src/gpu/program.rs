@@ -279,7 +279,7 @@ impl Program {
                 binding: pipeline.reflected.storage_index(label, bound.name)?,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
-                    offset,
+                    offset: offset + bound.offset,
                     size: NonZeroU64::new(bound.bytes + self.guard),
                 }),
             });

@@ -31,7 +31,9 @@ pub struct BoundBuffer {
     pub name: &'static str,
     /// Which buffer.
     pub location: Location,
-    /// How many bytes of it, from its start.
+    /// The first byte of it.
+    pub offset: u64,
+    /// How many bytes of it.
     pub bytes: u64,
 }
 
