@@ -3,6 +3,8 @@
 
 mod attention;
 mod elementwise;
+mod embedding;
+mod layout;
 mod matmul;
 mod softmax;
 mod support;
@@ -19,6 +21,10 @@ criterion_group!(
     elementwise::gelu::bench,
     elementwise::multiply::bench,
     elementwise::scale::bench,
+    embedding::bench,
+    layout::concat::bench,
+    layout::slice::bench,
+    layout::transpose::bench,
     support::host,
 );
 criterion_main!(benches);

@@ -5,11 +5,15 @@
 pub mod attention;
 pub(crate) mod contract;
 pub mod elementwise;
+mod embedding;
+pub mod layout;
 mod matmul;
 mod reshape;
 mod softmax;
 
 pub use elementwise::{add, cast, gelu, multiply, scale};
+pub use embedding::embedding;
+pub use layout::{concat, slice, split, transpose};
 pub use matmul::{Heads, Matmul, matmul};
 pub use reshape::reshape;
 pub use softmax::softmax;
@@ -52,6 +56,10 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
     entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
+    entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
+    entry!("layout/slice", "a range of one axis", layout::slice::cases),
+    entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),

@@ -2,6 +2,8 @@
 
 mod attention;
 mod elementwise;
+mod embedding;
+mod layout;
 mod matmul;
 mod reshape;
 mod softmax;
