@@ -74,8 +74,10 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
             .map(|(name, value)| Port { name: name.clone(), desc: places.desc(*value).clone() })
             .collect()
     };
-    let (inputs, outputs) = (ports(graph.inputs()), ports(graph.outputs()));
+    let (parameters, inputs, outputs) =
+        (ports(graph.parameters()), ports(graph.inputs()), ports(graph.outputs()));
     let memory = Memory {
+        parameters: port_bytes(&parameters, caps)?,
         inputs: port_bytes(&inputs, caps)?,
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
@@ -84,6 +86,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     };
     Ok(Plan {
         caps: caps.clone(),
+        parameters,
         inputs,
         outputs,
         shaders: shaders.shaders,
@@ -152,13 +155,15 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
             places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
         }
     }
-    for (i, (_, value)) in graph.inputs().iter().enumerate() {
+    let parameters = graph.parameters().iter().enumerate().map(|(i, named)| (named, Location::Parameter(i)));
+    let inputs = graph.inputs().iter().enumerate().map(|(i, named)| (named, Location::Input(i)));
+    for ((_, value), location) in parameters.chain(inputs) {
         places.home[value.index()] = if places.desc(*value).elements() == 0 {
             let bytes = places.desc(*value).buffer_bytes();
             places.intervals.push(Interval { bytes, first: 0, last: steps.len() });
             Home::Interval(places.intervals.len() - 1)
         } else {
-            Home::Fixed(Location::Input(i))
+            Home::Fixed(location)
         };
     }
     for (i, (_, value)) in graph.outputs().iter().enumerate() {
