@@ -3,6 +3,8 @@
 
 mod attention;
 mod elementwise;
+mod embedding;
+mod layout;
 mod linear;
 mod log_softmax;
 mod matmul;
@@ -34,6 +36,10 @@ criterion_group!(
     normalize::layer_norm::bench,
     normalize::rms_norm::bench,
     pool::bench,
+    embedding::bench,
+    layout::concat::bench,
+    layout::slice::bench,
+    layout::transpose::bench,
     support::host,
 );
 criterion_main!(benches);

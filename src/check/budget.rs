@@ -65,7 +65,7 @@ impl Expectation {
 
     /// From the exact result, and from what the reference makes of the problem in storage precision.
     fn new(exact: &Array<f64>, stored: &Array<f32>, dtype: DType, builtin_ulps: f64) -> Self {
-        if dtype == DType::I32 {
+        if dtype.is_integer() {
             let exact = exact.indices().iter().map(|&index| index as f64).collect();
             return Self { exact, shared: 0.0, rounding: 0.0 };
         }

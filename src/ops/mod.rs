@@ -5,6 +5,8 @@
 pub mod attention;
 pub(crate) mod contract;
 pub mod elementwise;
+mod embedding;
+pub mod layout;
 mod linear;
 mod log_softmax;
 mod matmul;
@@ -16,6 +18,8 @@ mod rows;
 mod softmax;
 
 pub use elementwise::{Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use embedding::embedding;
+pub use layout::{concat, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
 pub use matmul::{Heads, Matmul, matmul};
@@ -69,6 +73,10 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
     entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
+    entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
+    entry!("layout/slice", "a range of one axis", layout::slice::cases),
+    entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
     entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),

@@ -2,6 +2,8 @@
 
 mod attention;
 mod elementwise;
+mod embedding;
+mod layout;
 mod linear;
 mod log_softmax;
 mod matmul;
