@@ -246,6 +246,9 @@ fn stored_types_are_converted_wherever_they_lie() -> Result<(), Error> {
             }
         }
     }
+    let above_tie = 1.0 + 2_f32.powi(-11) + 2_f32.powi(-23);
+    let rounded = load(one("F32", "[1]", &above_tie.to_le_bytes()), &wanted([1]), DType::F16)?;
+    assert_eq!(rounded.to_f32(), [1.0 + 2_f32.powi(-10)], "the last bit decides");
     let error = load(one("F32", "[1]", &[0; 4]), &wanted([1]), DType::I32).expect_err("weights are floats");
     assert_eq!(error.kind(), ErrorKind::Dtype);
     Ok(())
