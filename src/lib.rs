@@ -155,6 +155,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Op, Problem, Step, Value};
 pub use kernel::{AdapterKind, Caps};
 pub use plan::Plan;
-pub use tensor::{Array, DType, HostData, HostTensor, MAX_RANK, Real, Shape, TensorDesc};
+pub use tensor::{Array, DType, HostData, HostTensor, MAX_RANK, Real, Shape, Strided, TensorDesc};
 /// The wgpu this crate was built with: its types appear in [`gpu`].
 pub use wgpu;

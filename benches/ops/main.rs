@@ -17,8 +17,13 @@ criterion_group!(
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gelu::bench,
+    elementwise::gelu_tanh::bench,
     elementwise::multiply::bench,
+    elementwise::relu::bench,
     elementwise::scale::bench,
+    elementwise::sigmoid::bench,
+    elementwise::silu::bench,
+    elementwise::tanh::bench,
     support::host,
 );
 criterion_main!(benches);

@@ -13,6 +13,8 @@ struct Params {
     c_batch: u32,
     c_head: u32,
     c_line: u32,
+    b_second: u32, // from B to the other factor of a gated product
+    c_first: u32, // first element of C that is written, where B is a part of a matrix
     count: u32, // workgroups that have work; the folded grid may hold more
 }
 
@@ -43,6 +45,6 @@ fn tile_of(id: u32) -> Tile {
         (in_batch - row_tile * col_tiles) * TILE_COLS,
         outer * params.a_batch + head * params.a_head,
         outer * params.b_batch + head * params.b_head,
-        outer * params.c_batch + head * params.c_head,
+        params.c_first + outer * params.c_batch + head * params.c_head,
     );
 }

@@ -29,6 +29,9 @@ pub fn exp_ulps(span: f64) -> f64 {
     3.0 + 2.0 * span
 }
 
+/// What a division may lose by WGSL, in units of the last place.
+pub const DIVISION_ULPS: f64 = 2.5;
+
 /// What one output of a case must be, and how far off each element may lie.
 #[derive(Clone, Debug)]
 pub struct Expectation {

@@ -78,7 +78,7 @@ fn compare(case: &Case, problem: &Problem, outputs: &BTreeMap<String, HostTensor
 }
 
 /// Fills everything the program may write, and every guard, with poison; runs; reads back.
-fn poisoned_run(session: &mut Session<'_>) -> Result<BTreeMap<String, HostTensor>> {
+fn poisoned_run(session: &mut Session) -> Result<BTreeMap<String, HostTensor>> {
     let (inputs, outputs, slots) = session.buffers();
     let queue = session.context().queue();
     for buffer in outputs.iter().chain(slots) {
@@ -92,7 +92,7 @@ fn poisoned_run(session: &mut Session<'_>) -> Result<BTreeMap<String, HostTensor
 }
 
 /// The first buffer whose guard is no longer poison.
-fn touched_guard(session: &Session<'_>) -> Result<Option<String>> {
+fn touched_guard(session: &Session) -> Result<Option<String>> {
     let (inputs, outputs, slots) = session.buffers();
     for (kind, buffers) in [("input", inputs), ("output", outputs), ("slot", slots)] {
         for (i, buffer) in buffers.iter().enumerate() {

@@ -1,10 +1,34 @@
 //! Runs a graph through each op's reference, on the processor.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::graph::{Graph, Step, Value};
 use crate::tensor::{Array, DType, HostTensor, Real};
 use crate::{Error, ErrorKind, Result};
+
+/// Weights in the arithmetic of a run, converted once for any number of runs.
+#[derive(Clone, Debug)]
+pub struct Parameters<R> {
+    arrays: BTreeMap<String, (DType, Arc<Array<R>>)>,
+}
+
+impl<R> Default for Parameters<R> {
+    fn default() -> Self {
+        Self { arrays: BTreeMap::new() }
+    }
+}
+
+impl<R: Real> Parameters<R> {
+    /// Converts tensors one by one. Fails with the first error the iterator yields.
+    pub fn new(tensors: impl IntoIterator<Item = Result<(String, HostTensor)>>) -> Result<Self> {
+        let convert = |named: Result<(String, HostTensor)>| {
+            let (name, tensor) = named?;
+            Ok((name, (tensor.dtype(), Arc::new(tensor.to_array()))))
+        };
+        Ok(Self { arrays: tensors.into_iter().map(convert).collect::<Result<_>>()? })
+    }
+}
 
 /// Runs `graph` in f64 and rounds each output once, to its own type. `inputs` are tensors by name.
 ///
@@ -12,17 +36,35 @@ use crate::{Error, ErrorKind, Result};
 /// Fails when an input is missing, unknown, given twice, or of another shape or type, and when a value is larger than an
 /// address space holds.
 pub fn run(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<BTreeMap<String, HostTensor>> {
-    let outputs = walk(graph, inputs, |step, arguments| step.op.reference_f64(arguments), |_, array| array)?;
-    let round = |((name, value), array): (&(String, Value), Array<f64>)| {
-        (name.clone(), HostTensor::from_array(graph.values()[value.index()].dtype, &array))
-    };
-    Ok(graph.outputs().iter().zip(outputs).map(round).collect())
+    run_with(graph, &Parameters::default(), inputs)
+}
+
+/// [`run`] for a graph with parameters.
+pub fn run_with(
+    graph: &Graph,
+    parameters: &Parameters<f64>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<BTreeMap<String, HostTensor>> {
+    let outputs =
+        walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, array| array)?;
+    Ok(named_outputs(graph, outputs))
+}
+
+/// Runs `graph` in f32, each step's results rounded to their storage type: the fast mode of the same references.
+///
+/// Fails as [`run`] does.
+pub fn run_f32(
+    graph: &Graph,
+    parameters: &Parameters<f32>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<BTreeMap<String, HostTensor>> {
+    Ok(named_outputs(graph, walk_in_storage_precision(graph, parameters, inputs)?))
 }
 
 /// Runs `graph` in f64 without rounding anything: one array per output, in order.
 #[cfg(feature = "check")]
-pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Array<f64>>> {
-    walk(graph, inputs, |step, arguments| step.op.reference_f64(arguments), |_, array| array)
+pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Arc<Array<f64>>>> {
+    walk(graph, &Parameters::default(), inputs, |step, read| step.op.reference_f64(read), |_, array| array)
 }
 
 /// Runs `graph` in f32 and rounds every step's results to their storage type: what a careful f32 implementation loses.
@@ -30,19 +72,38 @@ pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result
 pub(crate) fn run_in_storage_precision(
     graph: &Graph,
     inputs: &[(&str, &HostTensor)],
-) -> Result<Vec<Array<f32>>> {
-    let round = |dtype, array| HostTensor::from_array(dtype, &array).to_array::<f32>();
-    walk(graph, inputs, |step, arguments| step.op.reference_f32(arguments), round)
+) -> Result<Vec<Arc<Array<f32>>>> {
+    walk_in_storage_precision(graph, &Parameters::default(), inputs)
+}
+
+fn walk_in_storage_precision(
+    graph: &Graph,
+    parameters: &Parameters<f32>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<Vec<Arc<Array<f32>>>> {
+    let round = |dtype, array| match dtype {
+        DType::F16 => HostTensor::from_array(dtype, &array).to_array::<f32>(),
+        _ => array,
+    };
+    walk(graph, parameters, inputs, |step, read| step.op.reference_f32(read), round)
+}
+
+fn named_outputs<R: Real>(graph: &Graph, outputs: Vec<Arc<Array<R>>>) -> BTreeMap<String, HostTensor> {
+    let round = |((name, value), array): (&(String, Value), Arc<Array<R>>)| {
+        (name.clone(), HostTensor::from_array(graph.values()[value.index()].dtype, &array))
+    };
+    graph.outputs().iter().zip(outputs).map(round).collect()
 }
 
 /// The arrays of the outputs. Every array is passed through `store` after the step that made it, and dropped after the last
 /// step that reads it.
 fn walk<R: Real>(
     graph: &Graph,
+    parameters: &Parameters<R>,
     inputs: &[(&str, &HostTensor)],
     reference: impl Fn(&Step, &[&Array<R>]) -> Vec<Array<R>>,
     store: impl Fn(DType, Array<R>) -> Array<R>,
-) -> Result<Vec<Array<R>>> {
+) -> Result<Vec<Arc<Array<R>>>> {
     let tensors = graph.match_inputs(inputs)?;
     let needed = graph.needed_steps();
     let steps = || graph.steps().iter().zip(&needed).filter_map(|(step, &needed)| needed.then_some(step));
@@ -51,14 +112,17 @@ fn walk<R: Real>(
         readers[value.index()] += 1;
     }
 
-    let mut values: Vec<Option<Array<R>>> = vec![None; graph.values().len()];
+    let mut values: Vec<Option<Arc<Array<R>>>> = vec![None; graph.values().len()];
+    for (name, value) in graph.parameters() {
+        values[value.index()] = Some(parameter(graph, parameters, name, *value)?);
+    }
     for ((_, value), tensor) in graph.inputs().iter().zip(tensors) {
-        values[value.index()] = Some(tensor.to_array());
+        values[value.index()] = Some(Arc::new(tensor.to_array()));
     }
     for step in steps() {
         check_addressable(graph, step)?;
         let arguments: Vec<&Array<R>> =
-            step.inputs.iter().filter_map(|value| values[value.index()].as_ref()).collect();
+            step.inputs.iter().filter_map(|value| values[value.index()].as_deref()).collect();
         let results = reference(step, &arguments);
         for value in &step.inputs {
             readers[value.index()] -= 1;
@@ -68,11 +132,31 @@ fn walk<R: Real>(
         }
         for (value, result) in step.outputs.iter().zip(results) {
             if readers[value.index()] > 0 {
-                values[value.index()] = Some(store(graph.values()[value.index()].dtype, result));
+                values[value.index()] = Some(Arc::new(store(graph.values()[value.index()].dtype, result)));
             }
         }
     }
     Ok(graph.outputs().iter().filter_map(|(_, value)| values[value.index()].clone()).collect())
+}
+
+/// The array of a parameter, checked against what the graph says of it.
+fn parameter<R: Real>(
+    graph: &Graph,
+    parameters: &Parameters<R>,
+    name: &str,
+    value: Value,
+) -> Result<Arc<Array<R>>> {
+    let desc = &graph.values()[value.index()];
+    let refused = |kind, found: String| {
+        Error::new(kind, "run", format!("parameter `{name}`")).expecting(desc).but_found(found)
+    };
+    match parameters.arrays.get(name) {
+        None => Err(refused(ErrorKind::Binding, "nothing".into())),
+        Some((dtype, array)) if *dtype != desc.dtype || *array.shape() != desc.shape => {
+            Err(refused(ErrorKind::Shape, format!("{dtype} {}", array.shape())))
+        }
+        Some((_, array)) => Ok(array.clone()),
+    }
 }
 
 /// Refuses values that no address space holds in f64.

@@ -1,12 +1,14 @@
 //! The only room that names wgpu: devices, shaders, pipelines, programs, reading back.
 
 mod context;
+mod parameters;
 mod pipeline;
 mod program;
 mod reflect;
 mod session;
 
 pub use context::{AdapterRequest, Context, adapters};
+pub use parameters::Parameters;
 pub use program::{Bindings, Program};
 pub use reflect::{Reflected, ReflectedBinding, reflect};
 pub use session::{Session, Timing};

@@ -4,17 +4,17 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::pipeline::{Pipeline, check_limits};
-use super::{Context, ErrorScopes, check_alive};
+use super::{Context, ErrorScopes, Parameters, check_alive};
 use crate::plan::{Command, Location, Plan, Port, StepReport};
 use crate::{Error, ErrorKind, Result};
 
 /// A plan made executable. Everything is created in [`Program::new`] and [`Program::bind`]; [`Program::encode`] only records.
 ///
-/// The crate doc has a complete example that records two programs into an app's own encoder.
-#[derive(Debug)]
+/// The crate doc has a complete example that records two programs into an app's own encoder. Clones share everything.
+#[derive(Clone, Debug)]
 pub struct Program {
     context: Context,
-    plan: Plan,
+    plan: Arc<Plan>,
     pipelines: Vec<Arc<Pipeline>>,
     slots: Vec<wgpu::Buffer>,
     params: Option<wgpu::Buffer>,
@@ -26,11 +26,18 @@ pub struct Program {
     identity: Arc<()>,
 }
 
-/// A program's inputs and outputs bound to buffers: what [`Program::encode`] records with.
+/// A program's parameters, inputs and outputs bound to buffers: what [`Program::encode`] records with.
 #[derive(Debug)]
 pub struct Bindings {
     program: Arc<()>,
     groups: Vec<Option<wgpu::BindGroup>>,
+    bound: BoundPorts,
+}
+
+/// What each port of a plan is bound to; nothing for a value without elements.
+#[derive(Debug, Default)]
+struct BoundPorts {
+    parameters: Vec<Option<Bound>>,
     inputs: Vec<Option<Bound>>,
     outputs: Vec<Option<Bound>>,
 }
@@ -87,7 +94,7 @@ impl Program {
         scopes.close("program", "buffers")?;
         let mut program = Self {
             context: context.clone(),
-            plan: plan.clone(),
+            plan: Arc::new(plan.clone()),
             pipelines,
             slots,
             params,
@@ -108,7 +115,7 @@ impl Program {
             if let Command::Dispatch { shader, buffers, params, .. } = command {
                 self.pipelines[*shader].reflected.check_params(self.plan.shaders()[*shader].label, params)?;
                 if buffers.iter().all(|buffer| matches!(buffer.location, Location::Slot(_))) {
-                    group = self.bind_group(command, &[], &[])?;
+                    group = self.bind_group(command, &BoundPorts::default())?;
                 }
             }
             prepared.push(group);
@@ -137,15 +144,24 @@ impl Program {
         &self.slots
     }
 
-    /// Binds the caller's buffers to the program's inputs and outputs by name, and makes the bind groups.
+    /// Binds the caller's buffers to the program's inputs, outputs and parameters by name, and makes the bind groups.
     ///
     /// Every buffer needs `STORAGE` usage, [`crate::TensorDesc::buffer_bytes`] bytes from its offset on, and an offset
     /// aligned as the device demands. Values without elements need no buffer. Inputs may share buffers among themselves; a
     /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
     /// A buffer of another device is refused; one of another `wgpu::Instance` makes wgpu itself panic.
     pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
+        self.bind_with(&Parameters::default(), buffers)
+    }
+
+    /// [`Program::bind`], taking the parameters that `buffers` does not name from a store.
+    pub fn bind_with(
+        &self,
+        parameters: &Parameters,
+        buffers: &[(&str, wgpu::BufferBinding<'_>)],
+    ) -> Result<Bindings> {
         check_alive(self.context.device(), "bind")?;
-        let ports = || self.plan.inputs().iter().chain(self.plan.outputs());
+        let ports = || self.plan.inputs().iter().chain(self.plan.outputs()).chain(self.plan.parameters());
         for (i, (name, _)) in buffers.iter().enumerate() {
             if ports().all(|port| port.name != *name) {
                 let names: Vec<&str> = ports().map(|port| port.name.as_str()).collect();
@@ -155,16 +171,30 @@ impl Program {
                 return Err(binding_error(name).expecting("one buffer").but_found("a second one"));
             }
         }
+        let named = |port: &Port| {
+            buffers.iter().find(|(name, _)| *name == port.name).map(|(_, buffer)| buffer.clone())
+        };
+        let stored = |port: &Port| match named(port) {
+            None => Ok(parameters.get(port)?.map(wgpu::Buffer::as_entire_buffer_binding)),
+            given => Ok(given),
+        };
         let bind_all = |ports: &[Port], location: fn(usize) -> Location| {
-            ports
+            let bind = |(i, port)| self.bind_port(port, location(i), named(port));
+            ports.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()
+        };
+        let bind_parameter = |(i, port)| self.bind_port(port, Location::Parameter(i), stored(port)?);
+        let bound = BoundPorts {
+            parameters: self
+                .plan
+                .parameters()
                 .iter()
                 .enumerate()
-                .map(|(i, port)| self.bind_port(port, location(i), buffers))
-                .collect::<Result<Vec<_>>>()
+                .map(bind_parameter)
+                .collect::<Result<_>>()?,
+            inputs: bind_all(self.plan.inputs(), Location::Input)?,
+            outputs: bind_all(self.plan.outputs(), Location::Output)?,
         };
-        let inputs = bind_all(self.plan.inputs(), Location::Input)?;
-        let outputs = bind_all(self.plan.outputs(), Location::Output)?;
-        self.check_aliasing(&inputs, &outputs)?;
+        self.check_aliasing(&bound)?;
 
         let scopes = ErrorScopes::open(self.context.device());
         let groups = self
@@ -173,25 +203,25 @@ impl Program {
             .iter()
             .zip(&self.prepared)
             .map(|(command, fixed)| match fixed {
-                None => self.bind_group(command, &inputs, &outputs),
+                None => self.bind_group(command, &bound),
                 Some(_) => Ok(None),
             })
             .collect::<Result<Vec<_>>>();
         scopes.close("bind", "bind groups")?;
-        Ok(Bindings { program: self.identity.clone(), groups: groups?, inputs, outputs })
+        Ok(Bindings { program: self.identity.clone(), groups: groups?, bound })
     }
 
     fn bind_port(
         &self,
         port: &Port,
         location: Location,
-        buffers: &[(&str, wgpu::BufferBinding<'_>)],
+        binding: Option<wgpu::BufferBinding<'_>>,
     ) -> Result<Option<Bound>> {
         if port.desc.elements() == 0 {
             return Ok(None);
         }
         let refused = || binding_error(&port.name);
-        let Some((_, binding)) = buffers.iter().find(|(name, _)| *name == port.name) else {
+        let Some(binding) = binding else {
             return Err(refused().expecting(format!("a buffer for {}", port.desc)).but_found("none"));
         };
         let (needed, buffer) = (port.desc.buffer_bytes(), binding.buffer);
@@ -222,7 +252,7 @@ impl Program {
         Ok(Some(Bound { buffer: buffer.clone(), offset: binding.offset }))
     }
 
-    fn check_aliasing(&self, inputs: &[Option<Bound>], outputs: &[Option<Bound>]) -> Result<()> {
+    fn check_aliasing(&self, bound: &BoundPorts) -> Result<()> {
         let named = |ports: &[Port], bound: &[Option<Bound>]| -> Vec<(String, wgpu::Buffer)> {
             ports
                 .iter()
@@ -232,8 +262,9 @@ impl Program {
                 })
                 .collect()
         };
-        let written = named(self.plan.outputs(), outputs);
-        let read = named(self.plan.inputs(), inputs);
+        let written = named(self.plan.outputs(), &bound.outputs);
+        let mut read = named(self.plan.inputs(), &bound.inputs);
+        read.extend(named(self.plan.parameters(), &bound.parameters));
         for (i, (name, buffer)) in written.iter().enumerate() {
             if let Some((other, _)) = written[..i].iter().chain(&read).find(|(_, other)| other == buffer) {
                 return Err(binding_error(name)
@@ -245,12 +276,7 @@ impl Program {
     }
 
     /// What a dispatch is bound to; nothing for a copy.
-    fn bind_group(
-        &self,
-        command: &Command,
-        inputs: &[Option<Bound>],
-        outputs: &[Option<Bound>],
-    ) -> Result<Option<wgpu::BindGroup>> {
+    fn bind_group(&self, command: &Command, ports: &BoundPorts) -> Result<Option<wgpu::BindGroup>> {
         let Command::Dispatch { shader, ref buffers, ref params, params_offset, .. } = *command else {
             return Ok(None);
         };
@@ -274,12 +300,12 @@ impl Program {
             });
         }
         for bound in buffers {
-            let (buffer, offset) = self.resolve(bound.location, inputs, outputs);
+            let (buffer, offset) = self.resolve(bound.location, ports);
             entries.push(wgpu::BindGroupEntry {
                 binding: pipeline.reflected.storage_index(label, bound.name)?,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
-                    offset,
+                    offset: offset + bound.offset,
                     size: NonZeroU64::new(bound.bytes + self.guard),
                 }),
             });
@@ -292,16 +318,12 @@ impl Program {
     }
 
     /// The buffer and offset a location stands for.
-    fn resolve<'a>(
-        &'a self,
-        location: Location,
-        inputs: &'a [Option<Bound>],
-        outputs: &'a [Option<Bound>],
-    ) -> (&'a wgpu::Buffer, u64) {
+    fn resolve<'a>(&'a self, location: Location, ports: &'a BoundPorts) -> (&'a wgpu::Buffer, u64) {
         let bound = match location {
             Location::Slot(slot) => return (&self.slots[slot], 0),
-            Location::Input(i) => &inputs[i],
-            Location::Output(i) => &outputs[i],
+            Location::Parameter(i) => &ports.parameters[i],
+            Location::Input(i) => &ports.inputs[i],
+            Location::Output(i) => &ports.outputs[i],
         };
         let Bound { buffer, offset } = bound
             .as_ref()
@@ -348,8 +370,8 @@ impl Program {
         drop(pass);
         for command in self.plan.commands() {
             if let Command::Copy { from, to, bytes } = *command {
-                let (from, from_offset) = self.resolve(from, &bindings.inputs, &bindings.outputs);
-                let (to, to_offset) = self.resolve(to, &bindings.inputs, &bindings.outputs);
+                let (from, from_offset) = self.resolve(from, &bindings.bound);
+                let (to, to_offset) = self.resolve(to, &bindings.bound);
                 encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::program::{Bindings, Program};
-use super::{ErrorScopes, is_lost};
+use super::{ErrorScopes, Parameters, is_lost};
 use crate::graph::match_inputs;
 use crate::plan::Port;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -21,9 +21,8 @@ pub struct Timing {
 
 /// A program whose inputs stay on the device, to be run any number of times.
 #[derive(Debug)]
-pub struct Session<'p> {
-    program: &'p Program,
-    #[cfg(feature = "check")]
+pub struct Session {
+    program: Program,
     inputs: Vec<wgpu::Buffer>,
     outputs: Vec<wgpu::Buffer>,
     bindings: Bindings,
@@ -40,17 +39,32 @@ struct Timer {
 /// Bytes of two timestamps.
 const TIMESTAMPS: u64 = 16;
 
-impl<'p> Session<'p> {
+impl Session {
     /// Allocates the program's inputs and outputs and uploads `inputs`, tensors by name.
     ///
     /// Fails when one is missing, unknown, given twice, or of another shape or type, or the device is lost or out of memory.
-    pub fn new(program: &'p Program, inputs: &[(&str, &HostTensor)]) -> Result<Self> {
-        Self::with_guard(program, inputs, 0)
+    pub fn new(program: &Program, inputs: &[(&str, &HostTensor)]) -> Result<Self> {
+        Self::allocate(program, &Parameters::default(), inputs, 0)
+    }
+
+    /// [`Session::new`] for a program with parameters, which are bound from a store.
+    pub fn with_parameters(
+        program: &Program,
+        parameters: &Parameters,
+        inputs: &[(&str, &HostTensor)],
+    ) -> Result<Self> {
+        Self::allocate(program, parameters, inputs, 0)
     }
 
     /// [`Session::new`] with `guard` bytes behind each buffer, which no kernel may touch.
-    pub(crate) fn with_guard(
-        program: &'p Program,
+    #[cfg(feature = "check")]
+    pub(crate) fn with_guard(program: &Program, inputs: &[(&str, &HostTensor)], guard: u64) -> Result<Self> {
+        Self::allocate(program, &Parameters::default(), inputs, guard)
+    }
+
+    fn allocate(
+        program: &Program,
+        parameters: &Parameters,
         inputs: &[(&str, &HostTensor)],
         guard: u64,
     ) -> Result<Self> {
@@ -61,7 +75,7 @@ impl<'p> Session<'p> {
         let device = program.context().device();
         let scopes = ErrorScopes::open(device);
         let allocate = |ports: &[Port]| -> Vec<wgpu::Buffer> {
-            ports.iter().map(|port| allocate(device, port, guard)).collect()
+            ports.iter().map(|port| buffer_of(device, port, guard)).collect()
         };
         let (input_buffers, output_buffers) = (allocate(plan.inputs()), allocate(plan.outputs()));
         let timer = program.context().caps().timestamps.then(|| Timer::new(device));
@@ -77,15 +91,36 @@ impl<'p> Session<'p> {
             .zip(input_buffers.iter().chain(&output_buffers))
             .map(|(port, buffer)| (port.name.as_str(), buffer.as_entire_buffer_binding()))
             .collect();
-        let bindings = program.bind(&named)?;
-        Ok(Self {
-            program,
-            #[cfg(feature = "check")]
-            inputs: input_buffers,
-            outputs: output_buffers,
-            bindings,
-            timer,
-        })
+        let bindings = program.bind_with(parameters, &named)?;
+        let program = program.clone();
+        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, bindings, timer })
+    }
+
+    /// Replaces what inputs hold, by name, for the runs that follow; inputs that are not named keep what they have.
+    ///
+    /// Fails when a name is unknown or a tensor of another shape or type, and then nothing is replaced.
+    pub fn write(&self, inputs: &[(&str, &HostTensor)]) -> Result<()> {
+        let ports = self.program.plan().inputs();
+        let mut writes = Vec::with_capacity(inputs.len());
+        for (name, tensor) in inputs {
+            let refused = |kind| Error::new(kind, "run", format!("input `{name}`"));
+            let index = ports.iter().position(|port| port.name == *name).ok_or_else(|| {
+                let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+                refused(ErrorKind::Binding)
+                    .expecting(format!("one of: {}", names.join(", ")))
+                    .but_found("an unknown name")
+            })?;
+            if tensor.desc() != ports[index].desc {
+                return Err(refused(ErrorKind::Shape).expecting(&ports[index].desc).but_found(tensor.desc()));
+            }
+            writes.push((&self.inputs[index], tensor.bytes()));
+        }
+        let context = self.program.context();
+        let scopes = ErrorScopes::open(context.device());
+        for (buffer, bytes) in writes {
+            write_padded(context.queue(), buffer, bytes);
+        }
+        scopes.close("session", "upload")
     }
 
     /// Runs once and waits. Fails when the device is lost or out of memory.
@@ -188,7 +223,7 @@ impl Timer {
     }
 }
 
-fn allocate(device: &wgpu::Device, port: &Port, guard: u64) -> wgpu::Buffer {
+fn buffer_of(device: &wgpu::Device, port: &Port, guard: u64) -> wgpu::Buffer {
     device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(&port.name),
         size: port.desc.buffer_bytes() + guard,
@@ -207,7 +242,7 @@ fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
 }
 
 /// Writes `bytes`, padded with zeros to whole words as `write_buffer` demands.
-fn write_padded(queue: &wgpu::Queue, buffer: &wgpu::Buffer, bytes: &[u8]) {
+pub(super) fn write_padded(queue: &wgpu::Queue, buffer: &wgpu::Buffer, bytes: &[u8]) {
     let whole = bytes.len() / 4 * 4;
     queue.write_buffer(buffer, 0, &bytes[..whole]);
     if whole < bytes.len() {

@@ -71,6 +71,7 @@ pub struct Graph {
     id: u32,
     values: Vec<TensorDesc>,
     steps: Vec<Step>,
+    parameters: Vec<(String, Value)>,
     inputs: Vec<(String, Value)>,
     outputs: Vec<(String, Value)>,
 }
@@ -90,6 +91,7 @@ impl Graph {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             values: Vec::new(),
             steps: Vec::new(),
+            parameters: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
         }
@@ -101,6 +103,27 @@ impl Graph {
         self.check_name(name)?;
         let value = self.append_value(desc);
         self.inputs.push((name.to_owned(), value));
+        Ok(value)
+    }
+
+    /// A value that stays the same from run to run: a weight, bound from a store that other programs bind too.
+    ///
+    /// Layers that share a weight ask for it by the same name and get the same value. Fails when the name is an input's or
+    /// output's, or the parameter was asked for with another shape or type.
+    pub fn parameter(&mut self, name: &str, desc: TensorDesc) -> Result<Value> {
+        if let Some(&(_, value)) = self.parameters.iter().find(|(known, _)| known == name) {
+            let known = self.desc(value)?;
+            if *known == desc {
+                return Ok(value);
+            }
+            return Err(Error::new(ErrorKind::Shape, "graph", format!("parameter `{name}`"))
+                .expecting(format!("{known} as before"))
+                .but_found(desc));
+        }
+        desc.check_rank("graph", name)?;
+        self.check_name(name)?;
+        let value = self.append_value(desc);
+        self.parameters.push((name.to_owned(), value));
         Ok(value)
     }
 
@@ -146,6 +169,11 @@ impl Graph {
     /// The steps in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Names and values of the parameters, in order of first use.
+    pub fn parameters(&self) -> &[(String, Value)] {
+        &self.parameters
     }
 
     /// Names and values of the inputs, in order of declaration.
@@ -195,7 +223,7 @@ impl Graph {
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
-        if self.inputs.iter().chain(&self.outputs).all(|(taken, _)| taken != name) {
+        if self.parameters.iter().chain(&self.inputs).chain(&self.outputs).all(|(taken, _)| taken != name) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Argument, "graph", "name")

@@ -35,7 +35,6 @@ pub(crate) trait ErasedOp: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
     fn reference_f64(&self, inputs: &[&Array<f64>]) -> Vec<Array<f64>>;
-    #[cfg(feature = "check")]
     fn reference_f32(&self, inputs: &[&Array<f32>]) -> Vec<Array<f32>>;
 }
 
@@ -52,7 +51,6 @@ impl<T: Op> ErasedOp for T {
         self.reference(inputs)
     }
 
-    #[cfg(feature = "check")]
     fn reference_f32(&self, inputs: &[&Array<f32>]) -> Vec<Array<f32>> {
         self.reference(inputs)
     }

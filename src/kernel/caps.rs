@@ -121,8 +121,13 @@ impl Caps {
         .find(|(_, needed, offered)| needed > offered)
         // A finer alignment than the device's cannot be bound there.
         .or_else(|| {
-            let (planned, least) = (needed.uniform_alignment, self.uniform_alignment);
-            (planned < least).then_some(("bytes between uniform offsets", planned.into(), least.into()))
+            [
+                ("bytes between uniform offsets", needed.uniform_alignment, self.uniform_alignment),
+                ("bytes between storage offsets", needed.storage_alignment, self.storage_alignment),
+            ]
+            .into_iter()
+            .find(|(_, planned, least)| planned < least)
+            .map(|(what, planned, least)| (what, planned.into(), least.into()))
         })
     }
 
@@ -159,6 +164,7 @@ impl Caps {
         for (what, value, most) in [
             ("max_workgroups", self.max_workgroups, u32::MAX),
             ("uniform_alignment", self.uniform_alignment, u32::MAX),
+            ("storage_alignment", self.storage_alignment, u32::MAX),
             ("streaming_lanes", streaming_lanes, WIDEST),
             ("matmul.row_blocks", row_blocks, WIDEST),
             ("matmul.col_vecs", col_vecs, WIDEST),

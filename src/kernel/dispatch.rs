@@ -14,6 +14,15 @@ pub enum Operand {
     Output(usize),
     /// The n-th entry of [`Lowered::Kernels`]' `scratch`.
     Scratch(usize),
+    /// Some bytes of the step's n-th input: for inputs larger than one binding may be.
+    InputPart {
+        /// Which input.
+        input: usize,
+        /// The first byte; a multiple of [`super::Caps`]' `storage_alignment`.
+        offset: u64,
+        /// How many bytes, whole words.
+        bytes: u64,
+    },
 }
 
 /// One launch of a shader.

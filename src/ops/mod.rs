@@ -9,7 +9,7 @@ mod matmul;
 mod reshape;
 mod softmax;
 
-pub use elementwise::{add, cast, gelu, multiply, scale};
+pub use elementwise::{add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
 pub use matmul::{Heads, Matmul, matmul};
 pub use reshape::reshape;
 pub use softmax::softmax;
@@ -50,8 +50,13 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
     entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
+    entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
+    entry!("elementwise/relu", "max(x, 0)", elementwise::relu::cases),
     entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
+    entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
+    entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
+    entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),

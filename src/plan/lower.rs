@@ -74,8 +74,10 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
             .map(|(name, value)| Port { name: name.clone(), desc: places.desc(*value).clone() })
             .collect()
     };
-    let (inputs, outputs) = (ports(graph.inputs()), ports(graph.outputs()));
+    let (parameters, inputs, outputs) =
+        (ports(graph.parameters()), ports(graph.inputs()), ports(graph.outputs()));
     let memory = Memory {
+        parameters: port_bytes(&parameters, caps)?,
         inputs: port_bytes(&inputs, caps)?,
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
@@ -84,6 +86,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     };
     Ok(Plan {
         caps: caps.clone(),
+        parameters,
         inputs,
         outputs,
         shaders: shaders.shaders,
@@ -106,12 +109,12 @@ fn lower_step(graph: &Graph, step: &Step, caps: &Caps) -> Result<Lowered> {
         }
     }
     let lowered = step.op.lower(&problem, caps)?;
-    check_lowered(step, &problem, &lowered)?;
+    check_lowered(step, &problem, &lowered, caps.storage_alignment)?;
     Ok(lowered)
 }
 
 /// Holds ops, which may come from outside the crate, to their side: operands that exist, and views of as many bytes.
-fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered) -> Result<()> {
+fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alignment: u32) -> Result<()> {
     let refused = |argument: &str, expected: &str, found: String| {
         Err(Error::new(ErrorKind::Shader, step.op_name(), argument).expecting(expected).but_found(found))
     };
@@ -124,6 +127,12 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered) -> Result<()
             for (name, operand) in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
                 let known = match *operand {
                     Operand::Input(i) => i < problem.inputs.len(),
+                    Operand::InputPart { input, offset, bytes } => {
+                        let whole = problem.inputs.get(input).map_or(0, TensorDesc::buffer_bytes);
+                        bytes.is_multiple_of(4)
+                            && offset.is_multiple_of(storage_alignment.into())
+                            && offset.checked_add(bytes).is_some_and(|end| end <= whole)
+                    }
                     Operand::Output(i) => i < problem.outputs.len(),
                     Operand::Scratch(i) => i < scratch.len(),
                 };
@@ -146,13 +155,15 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
             places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
         }
     }
-    for (i, (_, value)) in graph.inputs().iter().enumerate() {
+    let parameters = graph.parameters().iter().enumerate().map(|(i, named)| (named, Location::Parameter(i)));
+    let inputs = graph.inputs().iter().enumerate().map(|(i, named)| (named, Location::Input(i)));
+    for ((_, value), location) in parameters.chain(inputs) {
         places.home[value.index()] = if places.desc(*value).elements() == 0 {
             let bytes = places.desc(*value).buffer_bytes();
             places.intervals.push(Interval { bytes, first: 0, last: steps.len() });
             Home::Interval(places.intervals.len() - 1)
         } else {
-            Home::Fixed(Location::Input(i))
+            Home::Fixed(location)
         };
     }
     for (i, (_, value)) in graph.outputs().iter().enumerate() {
@@ -202,6 +213,12 @@ impl Placement<'_, '_> {
         }
     }
 
+    /// All of a value, bound as `name`.
+    fn whole(&self, name: &'static str, value: crate::Value) -> BoundBuffer {
+        let (location, bytes) = self.value(value);
+        BoundBuffer { name, location, offset: 0, bytes }
+    }
+
     fn value(&self, value: crate::Value) -> (Location, u64) {
         (self.locate(self.places.home_of(value)), self.places.desc(value).buffer_bytes())
     }
@@ -233,12 +250,19 @@ impl<'p, 'g> Schedule<'p, 'g> {
             check_shader(step, dispatch, self.caps)?;
             let mut buffers = Vec::with_capacity(dispatch.bindings.len());
             for &(name, operand) in &dispatch.bindings {
-                let (location, bytes) = match operand {
-                    Operand::Input(i) => self.placement.value(step.inputs[i]),
-                    Operand::Output(i) => self.placement.value(step.outputs[i]),
-                    Operand::Scratch(i) => (self.placement.locate(scratch[i]), scratch_bytes[i]),
+                let buffer = match operand {
+                    Operand::Input(i) => self.placement.whole(name, step.inputs[i]),
+                    Operand::Output(i) => self.placement.whole(name, step.outputs[i]),
+                    Operand::Scratch(i) => BoundBuffer {
+                        name,
+                        location: self.placement.locate(scratch[i]),
+                        offset: 0,
+                        bytes: scratch_bytes[i],
+                    },
+                    Operand::InputPart { input, offset, bytes } => {
+                        BoundBuffer { offset, bytes, ..self.placement.whole(name, step.inputs[input]) }
+                    }
                 };
-                let buffer = BoundBuffer { name, location, bytes };
                 check_binding(step, &buffer, self.caps)?;
                 buffers.push(buffer);
             }

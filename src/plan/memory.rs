@@ -3,6 +3,8 @@
 /// Bytes of device memory a plan takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
+    /// Buffers of the parameters, which programs share.
+    pub parameters: u64,
     /// Buffers the caller binds as inputs.
     pub inputs: u64,
     /// Buffers the caller binds as outputs.
@@ -11,13 +13,13 @@ pub struct Memory {
     pub working: u64,
     /// What `working` would be if no two values shared a buffer.
     pub working_unshared: u64,
-    /// Uniform parameters of all dispatches.
+    /// Uniforms of all dispatches.
     pub params: u64,
 }
 
 impl Memory {
     /// Everything: what the caller binds and what the program allocates.
     pub fn total(&self) -> u64 {
-        self.inputs + self.outputs + self.working + self.params
+        self.parameters + self.inputs + self.outputs + self.working + self.params
     }
 }

@@ -16,6 +16,8 @@ use crate::tensor::TensorDesc;
 /// Where a value lies while the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Location {
+    /// The buffer bound to the n-th parameter.
+    Parameter(usize),
     /// The buffer bound to the n-th input.
     Input(usize),
     /// The buffer bound to the n-th output.
@@ -31,7 +33,9 @@ pub struct BoundBuffer {
     pub name: &'static str,
     /// Which buffer.
     pub location: Location,
-    /// How many bytes of it, from its start.
+    /// The first byte of it.
+    pub offset: u64,
+    /// How many bytes of it.
     pub bytes: u64,
 }
 
@@ -64,7 +68,7 @@ pub enum Command {
     },
 }
 
-/// An input or output of a plan.
+/// A parameter, input or output of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     /// The name it is bound by.
@@ -90,6 +94,7 @@ pub struct StepReport {
 #[derive(Clone, Debug)]
 pub struct Plan {
     caps: Caps,
+    parameters: Vec<Port>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     shaders: Vec<Shader>,
@@ -111,6 +116,11 @@ impl Plan {
     /// The capabilities the plan was made for.
     pub fn caps(&self) -> &Caps {
         &self.caps
+    }
+
+    /// The graph's parameters.
+    pub fn parameters(&self) -> &[Port] {
+        &self.parameters
     }
 
     /// The graph's inputs.

@@ -3,6 +3,7 @@
 use num_traits::Float;
 
 use super::Shape;
+use super::gemm::{Strided, dgemm, sgemm};
 
 /// The arithmetic a reference runs in. References are written once, generic over this.
 pub trait Real:
@@ -14,6 +15,8 @@ pub trait Real:
     fn get(self) -> f64;
     /// The error function, which WGSL and `Float` lack.
     fn erf(self) -> Self;
+    /// `c = a b` for extents `[rows, inner, columns]`, `c` row-major. Panics when a matrix does not lie within its slice.
+    fn gemm(a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self], extents: [usize; 3]);
 }
 
 impl Real for f64 {
@@ -26,6 +29,9 @@ impl Real for f64 {
     fn erf(self) -> Self {
         libm::erf(self)
     }
+    fn gemm(a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self], extents: [usize; 3]) {
+        dgemm(a, b, c, extents);
+    }
 }
 
 impl Real for f32 {
@@ -37,6 +43,9 @@ impl Real for f32 {
     }
     fn erf(self) -> Self {
         libm::erff(self)
+    }
+    fn gemm(a: Strided<'_, Self>, b: Strided<'_, Self>, c: &mut [Self], extents: [usize; 3]) {
+        sgemm(a, b, c, extents);
     }
 }
 

@@ -4,10 +4,12 @@
 
 mod array;
 mod dtype;
+mod gemm;
 mod host;
 mod shape;
 
 pub use array::{Array, Real};
 pub use dtype::DType;
+pub use gemm::Strided;
 pub use host::{HostData, HostTensor};
 pub use shape::{MAX_RANK, Shape, TensorDesc};

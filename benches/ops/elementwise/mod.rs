@@ -3,5 +3,10 @@
 pub(crate) mod add;
 pub(crate) mod cast;
 pub(crate) mod gelu;
+pub(crate) mod gelu_tanh;
 pub(crate) mod multiply;
+pub(crate) mod relu;
 pub(crate) mod scale;
+pub(crate) mod sigmoid;
+pub(crate) mod silu;
+pub(crate) mod tanh;

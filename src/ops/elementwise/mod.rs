@@ -7,17 +7,32 @@
 //! | [`scale()`] | `factor * x` |
 //! | [`cast()`] | `x` in another float type |
 //! | [`gelu()`] | `x Phi(x)` |
+//! | [`gelu_tanh()`] | `x Phi(x)`, its tanh form |
+//! | [`relu()`] | `max(x, 0)` |
+//! | [`sigmoid()`] | `1 / (1 + exp(-x))` |
+//! | [`silu()`] | `x / (1 + exp(-x))` |
+//! | [`tanh()`] | `tanh x` |
 
 pub(crate) mod add;
 mod binary;
 pub(crate) mod cast;
 pub(crate) mod gelu;
+pub(crate) mod gelu_tanh;
 pub(crate) mod multiply;
+pub(crate) mod relu;
 pub(crate) mod scale;
+pub(crate) mod sigmoid;
+pub(crate) mod silu;
+pub(crate) mod tanh;
 mod unary;
 
 pub use add::add;
 pub use cast::cast;
 pub use gelu::gelu;
+pub use gelu_tanh::gelu_tanh;
 pub use multiply::multiply;
+pub use relu::relu;
 pub use scale::scale;
+pub use sigmoid::sigmoid;
+pub use silu::silu;
+pub use tanh::tanh;

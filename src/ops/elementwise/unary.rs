@@ -78,3 +78,32 @@ pub(super) fn cases_of(
     }
     cases
 }
+
+/// Cases for an activation: those of [`cases_of`], around 0, the far ends, and `turns`, where its formula changes.
+#[cfg(feature = "check")]
+pub(super) fn activation_cases(
+    name: &'static str,
+    op: fn(&mut crate::Graph, crate::Value) -> Result<crate::Value>,
+    turns: &'static [f32],
+) -> Vec<crate::check::Case> {
+    let mut cases = cases_of(name, op);
+    // Apart, because the largest result of a case sets its scale.
+    let places: [(&str, &'static [f32]); 4] = [
+        ("around 0", &[-1e-2, -1e-3, -0.0, 0.0, 1e-3, 1e-2]),
+        ("where the formula changes", turns),
+        ("far out", &[-6e4, -100.0, 100.0, 6e4]),
+        ("beyond f16", &[-1e30, -1e10, 1e10, 1e30]),
+    ];
+    for dtype in [crate::DType::F32, crate::DType::F16] {
+        for (place, x) in places {
+            if x.is_empty() || (place == "beyond f16" && dtype == crate::DType::F16) {
+                continue;
+            }
+            cases.push(crate::check::Case::new(name, format!("{dtype} {place}"), move |problem| {
+                let x = problem.input("x", crate::HostTensor::from_f32(dtype, [x.len()], x)?)?;
+                Ok(vec![op(&mut problem.graph, x)?])
+            }));
+        }
+    }
+    cases
+}

@@ -8,7 +8,7 @@
 use super::{Geometry, NAME, Placement};
 use crate::Result;
 use crate::kernel::{
-    Caps, Choice, Dispatch, Lowered, MatmulKernel, Operand, Shader, Source, Tier, params, wgsl,
+    Caps, Choice, Dispatch, Lowered, MatmulKernel, Operand, Params, Shader, Source, Tier, params, wgsl,
 };
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
@@ -32,6 +32,8 @@ params! {
         c_batch: u32,
         c_head: u32,
         c_line: u32,
+        b_second: u32,
+        c_first: u32,
         count: u32,
     }
 }
@@ -45,24 +47,77 @@ struct Tiling {
     reason: &'static str,
 }
 
+/// A product as one dispatch that still lacks the file which stores results: `c_store`, or `c_store_pair` of a gated one.
+pub(in crate::ops) struct Product {
+    /// Reads `a` and `b`; packs of the result are `CPack`.
+    pub(in crate::ops) shader: Shader,
+    /// The shader's uniform.
+    pub(in crate::ops) params: Params,
+    /// Workgroups with work.
+    pub(in crate::ops) workgroups: u64,
+    /// Which kernel, and why.
+    pub(in crate::ops) choice: Choice,
+    /// Whether results are stored four at a time.
+    pub(in crate::ops) in_vectors: bool,
+}
+
+/// What a product is part of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::ops) struct Part {
+    /// The first column of the whole result that `b` gives.
+    pub(in crate::ops) first_column: usize,
+    /// For a gated product, the distance from the first factor's columns of `b` to the second's.
+    pub(in crate::ops) second: Option<usize>,
+}
+
 pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lowered> {
-    let geometry = geometry.merged();
-    let Geometry { batch, heads, rows, columns, inner, .. } = geometry;
-    let tiling = tiling(&geometry, caps.tuning.matmul);
+    let Product { mut shader, params, workgroups, choice, in_vectors } =
+        product(NAME, &geometry.merged(), dtype, caps, Part::default())?;
+    shader.sources.push(if in_vectors {
+        wgsl!("matmul/operands/c_vec4.wgsl")
+    } else {
+        wgsl!("matmul/operands/c_scalar.wgsl")
+    });
+    Ok(Lowered::Kernels {
+        choice,
+        dispatches: vec![Dispatch {
+            shader,
+            bindings: vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("c", Operand::Output(0))],
+            params,
+            workgroups,
+        }],
+        scratch: Vec::new(),
+    })
+}
+
+/// The dispatch of a product, tiled for the adapter. `op` is who asks.
+pub(in crate::ops) fn product(
+    op: &'static str,
+    geometry: &Geometry,
+    dtype: DType,
+    caps: &Caps,
+    part: Part,
+) -> Result<Product> {
+    let Geometry { batch, heads, rows, columns, inner, .. } = *geometry;
+    let tiling = tiling(geometry, caps.tuning.matmul, part.second.is_some());
     let tiles = rows.div_ceil(tiling.rows as usize) * columns.div_ceil(tiling.columns as usize);
-    let count = to_u32(NAME, "workgroups", batch.saturating_mul(heads).saturating_mul(tiles))?;
+    let to_u32 = |what, count| to_u32(op, what, count);
+    let count = to_u32("workgroups", batch.saturating_mul(heads).saturating_mul(tiles))?;
+    let in_vectors = geometry.c.in_vectors(columns) && part.first_column.is_multiple_of(4);
     let vectors = [
         geometry.a.in_vectors(if geometry.a.transposed { rows } else { inner }),
         geometry.b.in_vectors(if geometry.b.transposed { inner } else { columns }),
-        geometry.c.in_vectors(columns),
+        in_vectors,
     ];
     let mut shader = tiling.shader;
-    shader.sources.extend(operand_sources(&geometry, vectors));
+    shader.sources.extend(operand_sources(geometry, [vectors[0], vectors[1]]));
     for (name, vectors) in ["APack", "BPack", "CPack"].into_iter().zip(vectors) {
         shader = shader.alias(name, dtype, if vectors { 4 } else { 1 });
     }
-    let shader = shader.constant("TILE_ROWS", tiling.rows).constant("TILE_COLS", tiling.columns);
-    let to_u32 = |what, count| to_u32(NAME, what, count);
+    let shader = shader
+        .constant("TILE_ROWS", tiling.rows)
+        .constant("TILE_COLS", tiling.columns)
+        .constant("GATED", part.second.is_some());
     let params = MatmulParams {
         rows: to_u32("rows", rows)?,
         cols: to_u32("columns", columns)?,
@@ -77,21 +132,20 @@ pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lo
         c_batch: to_u32("result", geometry.c.batch)?,
         c_head: to_u32("result", geometry.c.head)?,
         c_line: to_u32("result", geometry.c.line)?,
+        b_second: to_u32("b", part.second.unwrap_or(0))?,
+        c_first: to_u32("result", part.first_column)?,
         count,
     };
-    Ok(Lowered::Kernels {
+    Ok(Product {
+        shader,
+        params: params.into(),
+        workgroups: count.into(),
         choice: Choice {
             tier: Tier::RegisterTile,
             kernel: format!("{} {}x{}", tiling.name, tiling.rows, tiling.columns).into(),
             reason: format!("{}: {}", caps.adapter.name(), tiling.reason).into(),
         },
-        dispatches: vec![Dispatch {
-            shader,
-            bindings: vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("c", Operand::Output(0))],
-            params: params.into(),
-            workgroups: count.into(),
-        }],
-        scratch: Vec::new(),
+        in_vectors,
     })
 }
 
@@ -102,26 +156,12 @@ impl Placement {
     }
 }
 
-impl Geometry {
-    /// The same product with the counting axes taken as rows, where one `b` serves them all: fuller tiles.
-    fn merged(&self) -> Self {
-        let Self { batch, heads, rows, a, b, c, .. } = *self;
-        let contiguous = |placement: Placement, line: usize| {
-            !placement.transposed
-                && placement.line == line
-                && placement.head == rows * line
-                && placement.batch == heads * rows * line
-        };
-        if (b.batch, b.head) != (0, 0) || !contiguous(a, self.inner) || !contiguous(c, self.columns) {
-            return self.clone();
-        }
-        Self { batch: 1, heads: 1, rows: batch * heads * rows, ..self.clone() }
-    }
-}
-
-fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
+fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
     match kernel {
         MatmulKernel::Direct { row_blocks, col_vecs, shared_reads } => {
+            // A gated tile takes twice the columns in the same registers.
+            let (row_blocks, vecs) =
+                if gated { (row_blocks.div_ceil(2), 2 * col_vecs) } else { (row_blocks, col_vecs) };
             // Rows that do not exist cost as much as those that do.
             let row_blocks = row_blocks.min(geometry.rows.div_ceil(4).next_power_of_two().max(1) as u32);
             let mut sources = vec![wgsl!("matmul/direct.wgsl.j2"), wgsl!("matmul/interface.wgsl")];
@@ -133,7 +173,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
             let mut shader = Shader::new("matmul/direct", sources)
                 .constant("WG_X", DIRECT_LANES)
                 .constant("ROW_BLOCKS", row_blocks)
-                .constant("COL_VECS", col_vecs);
+                .constant("COL_VECS", vecs);
             if shared_reads {
                 shader = shader.subgroups_of(DIRECT_LANES);
             }
@@ -149,8 +189,11 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
                 },
             }
         }
+        // The yardstick has no gated form.
+        MatmulKernel::Classic if gated => tiling(geometry, MatmulKernel::Staged, gated),
         MatmulKernel::Staged => {
             let (lanes, row_blocks, col_vecs) = (16, 1, 1);
+            let vecs = if gated { 2 * col_vecs } else { col_vecs };
             Tiling {
                 shader: Shader::new(
                     "matmul/staged",
@@ -160,7 +203,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
                 .constant("WG_Y", lanes)
                 .constant("TILE_INNER", 16)
                 .constant("ROW_BLOCKS", row_blocks)
-                .constant("COL_VECS", col_vecs),
+                .constant("COL_VECS", vecs),
                 rows: 4 * row_blocks * lanes,
                 columns: 4 * col_vecs * lanes,
                 name: "staged",
@@ -180,8 +223,8 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel) -> Tiling {
     }
 }
 
-/// The files that read `a` and `b` and write `c` the way they are stored.
-fn operand_sources(geometry: &Geometry, [a, b, c]: [bool; 3]) -> Vec<Source> {
+/// The files that read `a` and `b` the way they are stored.
+fn operand_sources(geometry: &Geometry, [a, b]: [bool; 2]) -> Vec<Source> {
     let a = match (geometry.a.transposed, a) {
         (false, false) => {
             [wgsl!("matmul/operands/a_plain.wgsl"), wgsl!("matmul/operands/a_plain_scalar.wgsl")]
@@ -206,6 +249,5 @@ fn operand_sources(geometry: &Geometry, [a, b, c]: [bool; 3]) -> Vec<Source> {
             [wgsl!("matmul/operands/b_transposed.wgsl"), wgsl!("matmul/operands/b_transposed_vec4.wgsl")]
         }
     };
-    let c = if c { wgsl!("matmul/operands/c_vec4.wgsl") } else { wgsl!("matmul/operands/c_scalar.wgsl") };
-    a.into_iter().chain(b).chain([c]).collect()
+    a.into_iter().chain(b).collect()
 }

@@ -228,4 +228,19 @@ impl Geometry {
             shape: dims.into(),
         }
     }
+
+    /// The same product with the counting axes taken as rows, where one `b` serves them all: fuller tiles.
+    fn merged(&self) -> Self {
+        let Self { batch, heads, rows, a, b, c, .. } = *self;
+        let contiguous = |placement: Placement, line: usize| {
+            !placement.transposed
+                && placement.line == line
+                && placement.head == rows * line
+                && placement.batch == heads * rows * line
+        };
+        if (b.batch, b.head) != (0, 0) || !contiguous(a, self.inner) || !contiguous(c, self.columns) {
+            return self.clone();
+        }
+        Self { batch: 1, heads: 1, rows: batch * heads * rows, ..self.clone() }
+    }
 }

@@ -1,25 +1,31 @@
-//! The CPU reference: `c[row, column] = sum_inner a[row, inner] b[inner, column]`.
+//! The CPU reference: `c[row, column] = sum_inner a[row, inner] b[inner, column]`, one matrix after the other.
 
-use super::Geometry;
-use crate::tensor::{Array, Real};
+use super::{Geometry, Placement};
+use crate::tensor::{Array, Real, Strided};
 
-pub(super) fn forward<R: Real>(a: &Array<R>, b: &Array<R>, geometry: &Geometry) -> Array<R> {
+pub(in crate::ops) fn forward<R: Real>(a: &Array<R>, b: &Array<R>, geometry: &Geometry) -> Array<R> {
     let Geometry { batch, heads, rows, columns, inner, .. } = *geometry;
     let mut c = vec![R::zero(); geometry.shape.elements()];
-    // One row of `c` at a time, in the order that reads `b` along its contiguous axis.
-    let mut sums = vec![R::zero(); columns];
+    let mut product = vec![R::zero(); rows * columns];
     for (batch, head) in (0..batch).flat_map(|batch| (0..heads).map(move |head| (batch, head))) {
-        for row in 0..rows {
-            sums.fill(R::zero());
-            for k in 0..inner {
-                let from_a = a.reals()[geometry.a.offset(batch, head, row, k)];
-                for (column, sum) in sums.iter_mut().enumerate() {
-                    *sum += from_a * b.reals()[geometry.b.offset(batch, head, k, column)];
-                }
-            }
+        let a = strided(a, &geometry.a, batch, head);
+        let b = strided(b, &geometry.b, batch, head);
+        R::gemm(a, b, &mut product, [rows, inner, columns]);
+        for (row, line) in product.chunks_exact(columns.max(1)).enumerate() {
             let first = geometry.c.offset(batch, head, row, 0);
-            c[first..first + columns].copy_from_slice(&sums);
+            c[first..first + columns].copy_from_slice(line);
         }
     }
     Array::real(geometry.shape.clone(), c)
+}
+
+/// One matrix of an operand, in the product's order of axes.
+fn strided<'a, R: Real>(
+    array: &'a Array<R>,
+    placement: &Placement,
+    batch: usize,
+    head: usize,
+) -> Strided<'a, R> {
+    let strides = if placement.transposed { [1, placement.line] } else { [placement.line, 1] };
+    Strided { slice: array.reals(), first: placement.offset(batch, head, 0, 0), strides }
 }

@@ -1,6 +1,7 @@
 use foveate::ops::gelu;
-use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, cpu};
+use foveate::{ErrorKind, TensorDesc};
 
+use super::assert_values;
 use crate::support::{assert_error, conform_everywhere, refused};
 
 #[test]
@@ -16,15 +17,7 @@ fn the_reference_equals_published_values() {
         (-0.5, -0.154_268_769_362_993_44),
         (1.0, 0.841_344_746_068_542_9),
     ];
-    for (x, expected) in published {
-        let mut graph = Graph::new();
-        let value = graph.input("x", TensorDesc::f32([1])).unwrap();
-        let y = gelu(&mut graph, value).unwrap();
-        graph.output("y", y).unwrap();
-        let x = HostTensor::f32([1], vec![x]).unwrap();
-        let found = cpu::run(&graph, &[("x", &x)]).unwrap()["y"].to_f64()[0];
-        assert!((found - expected).abs() < f64::from(f32::EPSILON), "{found} for {expected}");
-    }
+    assert_values(gelu, &published);
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Factors {
     }
 
     /// A session of `program`, run once, whose product is right.
-    fn verified<'p>(&self, program: &'p Program) -> Checked<Session<'p>> {
+    fn verified(&self, program: &Program) -> Checked<Session> {
         let mut session = Session::new(program, &[("a", &self.a), ("b", &self.b)])?;
         session.run()?;
         let whole = only_output(session.read()?)?.to_f32();

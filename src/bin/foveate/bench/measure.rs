@@ -53,7 +53,7 @@ pub(super) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing
 /// down, so that their ratios hold.
 pub(super) fn in_turn<const N: usize>(
     repeats: Option<u32>,
-    mut sessions: [Session<'_>; N],
+    mut sessions: [Session; N],
 ) -> Result<[Times; N]> {
     let mut timings = [const { Vec::new() }; N];
     for _ in 0..repeats.unwrap_or(ROUNDS) {

@@ -37,7 +37,11 @@ impl Op for Gelu {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let apply = [wgsl!("elementwise/gelu/apply.wgsl"), wgsl!("elementwise/gelu/erf.wgsl")];
+        let apply = [
+            wgsl!("elementwise/gelu/apply.wgsl"),
+            wgsl!("elementwise/gelu/gelu.wgsl"),
+            wgsl!("elementwise/gelu/erf.wgsl"),
+        ];
         unary::lower(NAME, &apply, 0.0, problem, caps)
     }
 }

@@ -1,0 +1,3 @@
+fn relu(x: Lanes) -> Lanes {
+    return max(x, Lanes(0.0));
+}

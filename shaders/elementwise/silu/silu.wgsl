@@ -1,0 +1,4 @@
+// With sigmoid.wgsl.
+fn silu(x: Lanes) -> Lanes {
+    return x * sigmoid(x);
+}

@@ -1,0 +1,14 @@
+//! Conformance cases, and the function's far ends.
+
+use super::{NAME, gelu_tanh};
+use crate::check::{Case, DIVISION_ULPS, exp_ulps};
+use crate::ops::elementwise::unary::activation_cases;
+
+/// Around 20, from where the argument of the exponential stays.
+const TURNS: &[f32] = &[-21.0, -20.0, -19.9, -5.0, 5.0, 19.9, 20.0, 21.0];
+
+pub(crate) fn cases() -> Vec<Case> {
+    // Where the exponent is larger, the reference's 1 + tanh cancels, and the budget knows.
+    let ulps = exp_ulps(4.0) + DIVISION_ULPS;
+    activation_cases(NAME, gelu_tanh, TURNS).into_iter().map(|case| case.builtin_ulps(ulps)).collect()
+}

@@ -1,0 +1,49 @@
+//! Gaussian error linear unit in its tanh form, `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2` (Hendrycks and Gimpel,
+//! arXiv 1606.08415, section 2): what GPT-2 calls gelu.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::unary;
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered, wgsl};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "elementwise/gelu_tanh";
+
+#[derive(Clone, Copy, Debug)]
+struct GeluTanh;
+
+/// The tanh form of gelu of every element of a float value of any shape. It is within 5e-4 of [`gelu`](super::gelu()).
+pub fn gelu_tanh(graph: &mut Graph, x: Value) -> Result<Value> {
+    graph.push_single(GeluTanh, &[x])
+}
+
+impl Op for GeluTanh {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        Ok(vec![unary::contract(NAME, inputs)?])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let (half, one) = (R::of(0.5), R::one());
+        let (slope, cubic) = (R::of(std::f64::consts::FRAC_2_PI.sqrt()), R::of(0.044715));
+        vec![inputs[0].map(|x| half * x * (one + (slope * (x + cubic * x * x * x)).tanh()))]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let apply = [
+            wgsl!("elementwise/gelu_tanh/apply.wgsl"),
+            wgsl!("elementwise/gelu_tanh/gelu_tanh.wgsl"),
+            wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
+        ];
+        unary::lower(NAME, &apply, 0.0, problem, caps)
+    }
+}

@@ -1,0 +1,43 @@
+//! Rectified linear unit, `max(x, 0)` (Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", ICML
+//! 2010, section 2).
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::unary;
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered, wgsl};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "elementwise/relu";
+
+#[derive(Clone, Copy, Debug)]
+struct Relu;
+
+/// `max(x, 0)` for every element of a float value of any shape.
+pub fn relu(graph: &mut Graph, x: Value) -> Result<Value> {
+    graph.push_single(Relu, &[x])
+}
+
+impl Op for Relu {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        Ok(vec![unary::contract(NAME, inputs)?])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        vec![inputs[0].map(|x| x.max(R::zero()))]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let apply = [wgsl!("elementwise/relu/apply.wgsl"), wgsl!("elementwise/relu/relu.wgsl")];
+        unary::lower(NAME, &apply, 0.0, problem, caps)
+    }
+}

@@ -1,0 +1,42 @@
+//! Logistic function, `1 / (1 + exp(-x))`.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::unary;
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered, wgsl};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "elementwise/sigmoid";
+
+#[derive(Clone, Copy, Debug)]
+struct Sigmoid;
+
+/// The logistic function of every element of a float value of any shape.
+pub fn sigmoid(graph: &mut Graph, x: Value) -> Result<Value> {
+    graph.push_single(Sigmoid, &[x])
+}
+
+impl Op for Sigmoid {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        Ok(vec![unary::contract(NAME, inputs)?])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        vec![inputs[0].map(|x| R::one() / (R::one() + (-x).exp()))]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let apply = [wgsl!("elementwise/sigmoid/apply.wgsl"), wgsl!("elementwise/sigmoid/sigmoid.wgsl")];
+        unary::lower(NAME, &apply, 0.0, problem, caps)
+    }
+}

@@ -1,0 +1,46 @@
+//! Sigmoid linear unit, `x / (1 + exp(-x))`, also called swish (Elfwing, Uchibe and Doya, arXiv 1702.03118, equation 2).
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::unary;
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered, wgsl};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "elementwise/silu";
+
+#[derive(Clone, Copy, Debug)]
+struct Silu;
+
+/// `x / (1 + exp(-x))` for every element of a float value of any shape.
+pub fn silu(graph: &mut Graph, x: Value) -> Result<Value> {
+    graph.push_single(Silu, &[x])
+}
+
+impl Op for Silu {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        Ok(vec![unary::contract(NAME, inputs)?])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        vec![inputs[0].map(|x| x / (R::one() + (-x).exp()))]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let apply = [
+            wgsl!("elementwise/silu/apply.wgsl"),
+            wgsl!("elementwise/silu/silu.wgsl"),
+            wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
+        ];
+        unary::lower(NAME, &apply, 0.0, problem, caps)
+    }
+}

@@ -1,0 +1,42 @@
+//! Hyperbolic tangent.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::unary;
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered, wgsl};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "elementwise/tanh";
+
+#[derive(Clone, Copy, Debug)]
+struct Tanh;
+
+/// The hyperbolic tangent of every element of a float value of any shape.
+pub fn tanh(graph: &mut Graph, x: Value) -> Result<Value> {
+    graph.push_single(Tanh, &[x])
+}
+
+impl Op for Tanh {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        Ok(vec![unary::contract(NAME, inputs)?])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        vec![inputs[0].map(R::tanh)]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let apply = [wgsl!("elementwise/tanh/apply.wgsl"), wgsl!("elementwise/tanh/tanh.wgsl")];
+        unary::lower(NAME, &apply, 0.0, problem, caps)
+    }
+}
