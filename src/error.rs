@@ -31,6 +31,10 @@ pub enum ErrorKind {
     Device,
     /// A file is missing, unreadable or damaged.
     Io,
+    /// Weights missing, unexpected, misshapen, or in a file that is damaged.
+    Weights,
+    /// A configuration or vocabulary file that is damaged, or a field of it absent, unknown or nonsensical.
+    Config,
 }
 
 /// One sentence with the numbers: which op or call, which argument, what was expected, what was found.

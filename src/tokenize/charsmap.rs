@@ -1,0 +1,132 @@
+//! Whether SentencePiece's compiled normaliser can be walked: the tokenizers crate follows its indices unchecked.
+//!
+//! The bytes are the trie's length, the trie (a darts-clone double array of u32 units) and the replacements, each ended by a
+//! zero: <https://github.com/google/sentencepiece/blob/v0.2.0/src/normalizer.cc>, `DecodePrecompiledCharsMap`.
+
+/// Whether every walk from the root stays inside the trie, and every replacement starts at a character.
+pub(super) fn is_sound(base64: &str) -> bool {
+    decode(base64).is_some_and(|bytes| is_walkable(&bytes).is_some())
+}
+
+fn is_walkable(bytes: &[u8]) -> Option<()> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let units = u32::from_le_bytes(*length) as usize / 4;
+    let (trie, replacements) = rest.split_at_checked(units * 4)?;
+    let trie: Vec<usize> =
+        trie.as_chunks::<4>().0.iter().map(|&unit| u32::from_le_bytes(unit) as usize).collect();
+    let replacements = str::from_utf8(replacements).ok()?;
+
+    let mut seen = vec![false; trie.len()];
+    let mut open = vec![offset(*trie.first()?)];
+    while let Some(base) = open.pop() {
+        if std::mem::replace(seen.get_mut(base)?, true) {
+            continue;
+        }
+        for byte in 1..=255 {
+            // Looked at before its label tells whether it belongs to this node.
+            let child = base ^ byte;
+            let unit = *trie.get(child)?;
+            if unit & (1 << 31 | 0xFF) != byte {
+                continue;
+            }
+            let next = child ^ offset(unit);
+            let value = trie.get(next)? & ((1 << 31) - 1);
+            let has_leaf = unit >> 8 & 1 == 1;
+            if has_leaf && !replacements.is_char_boundary(value) {
+                return None;
+            }
+            open.push(next);
+        }
+    }
+    Some(())
+}
+
+/// Distance from a unit to the base of its children, in darts-clone's packing.
+fn offset(unit: usize) -> usize {
+    (unit >> 10) << ((unit & (1 << 9)) >> 6)
+}
+
+/// Base64 with the standard alphabet and padding (RFC 4648, section 4).
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let (groups, rest) = text.as_bytes().as_chunks::<4>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(groups.len() * 3);
+    for (index, group) in groups.iter().enumerate() {
+        let padding = group.iter().rev().take_while(|&&digit| digit == b'=').count();
+        if padding > 2 || (padding > 0 && index + 1 < groups.len()) {
+            return None;
+        }
+        let digits =
+            group[..4 - padding].iter().try_fold(0, |bits, &digit| Some(bits << 6 | value(digit)?))?;
+        let [_, triple @ ..] = (digits << (6 * padding)).to_be_bytes();
+        bytes.extend_from_slice(&triple[..3 - padding]);
+    }
+    Some(bytes)
+}
+
+fn value(digit: u8) -> Option<u32> {
+    Some(
+        match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        }
+        .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A trie of one node whose only child is `label`, with a leaf of `value`.
+    fn trie(label: u32, value: u32, units: usize, replacements: &str) -> Vec<u8> {
+        let mut array = vec![0_u32; units];
+        // The root's children lie at 256 ^ byte; the child's own base is 256 further, where its leaf lies.
+        array[0] = 256 << 10;
+        let child = 256 ^ label;
+        array[child as usize] = (child ^ 512) << 10 | 1 << 8 | label;
+        array[512] = value | 1 << 31;
+        let mut bytes = (units as u32 * 4).to_le_bytes().to_vec();
+        bytes.extend(array.iter().flat_map(|unit| unit.to_le_bytes()));
+        bytes.extend(replacements.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn walks_that_stay_inside_are_sound() {
+        assert!(is_walkable(&trie(b'a'.into(), 2, 768, "x\0y\0")).is_some());
+    }
+
+    #[test]
+    fn walks_that_leave_are_not() {
+        assert!(
+            is_walkable(&trie(b'a'.into(), 2, 600, "x\0y\0")).is_none(),
+            "the child's children lie behind the end"
+        );
+        assert!(
+            is_walkable(&trie(b'a'.into(), 9, 768, "x\0y\0")).is_none(),
+            "the replacement lies behind the end"
+        );
+        assert!(
+            is_walkable(&trie(b'a'.into(), 1, 768, "ä\0")).is_none(),
+            "the replacement starts inside a character"
+        );
+        assert!(is_walkable(&u32::MAX.to_le_bytes()).is_none(), "the length is a lie");
+        assert!(is_walkable(&[]).is_none());
+    }
+
+    #[test]
+    fn base64_is_decoded() {
+        assert_eq!(decode("Zm9vYmE=").as_deref(), Some(&b"fooba"[..]));
+        assert_eq!(decode("+/8="), Some(vec![0xFB, 0xFF]));
+        assert_eq!(decode("Zm9"), None);
+        assert_eq!(decode("Z===m9v"), None);
+        assert_eq!(decode("Zm=v"), None);
+    }
+}

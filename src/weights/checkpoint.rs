@@ -1,0 +1,230 @@
+//! What the files of a checkpoint hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use safetensors::tensor::Dtype;
+
+use super::file::{self, Bytes};
+use super::{config, header, quote};
+use crate::{Error, ErrorKind, Result};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The tensors of a checkpoint, by name. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Checkpoint(Arc<Contents>);
+
+#[derive(Debug)]
+struct Contents {
+    /// What messages call the checkpoint.
+    source: String,
+    files: Vec<StoredFile>,
+    tensors: BTreeMap<String, Stored>,
+}
+
+#[derive(Debug)]
+struct StoredFile {
+    source: String,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct Stored {
+    file: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    range: Range<usize>,
+}
+
+/// One tensor as its file stores it: row-major, little-endian.
+#[derive(Clone, Copy)]
+pub struct StoredTensor<'a> {
+    file: &'a str,
+    dtype: Dtype,
+    shape: &'a [usize],
+    bytes: &'a [u8],
+}
+
+impl<'a> StoredTensor<'a> {
+    /// Extents of the axes, outermost first.
+    pub fn shape(&self) -> &'a [usize] {
+        self.shape
+    }
+
+    /// The format's name of the element type: `F32`, `BF16`, `I64`, ..
+    pub fn dtype(&self) -> String {
+        self.dtype.to_string()
+    }
+
+    /// The elements. They lie at any address: files align nothing.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What messages call the file it lies in.
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
+    pub(super) fn element(&self) -> Dtype {
+        self.dtype
+    }
+}
+
+impl fmt::Debug for StoredTensor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} in {}", self.dtype, quote::shape(self.shape), self.file)
+    }
+}
+
+impl Checkpoint {
+    /// Maps a `.safetensors` file, or a folder that holds `model.safetensors.index.json` with the shards it names, or
+    /// `model.safetensors`.
+    ///
+    /// The files must not change while the checkpoint, or weights loaded from it, are in use: the system may show new bytes
+    /// under a check of old ones, or end the process where a file became shorter.
+    ///
+    /// Fails with [`ErrorKind::Io`] where a file cannot be read, with [`ErrorKind::Config`] where the index is damaged or names
+    /// a file outside its folder, and with [`ErrorKind::Weights`] where a header and its bytes disagree.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            let source = file::shown(path);
+            return Self::gather(source.clone(), vec![(source, Bytes::map(path)?)], None);
+        }
+        if path.join(INDEX).exists() {
+            return Self::open_shards(path);
+        }
+        let single = path.join(SINGLE);
+        if !single.exists() {
+            return Err(Error::new(ErrorKind::Io, file::shown(path), "folder")
+                .expecting(format!("{INDEX} or {SINGLE} in it"))
+                .but_found("neither"));
+        }
+        let source = file::shown(&single);
+        Self::gather(source.clone(), vec![(source, Bytes::map(&single)?)], None)
+    }
+
+    /// The checkpoint in `bytes`, a whole safetensors file that messages call `name`.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self> {
+        let source = quote::name(&name.into());
+        Self::gather(source.clone(), vec![(source, Bytes::Owned(bytes))], None)
+    }
+
+    fn open_shards(folder: &Path) -> Result<Self> {
+        let path = folder.join(INDEX);
+        let index = Index::parse(&file::shown(&path), &file::read(&path, config::MOST_BYTES)?)?;
+        let mut files = Vec::with_capacity(index.shards.len());
+        for shard in &index.shards {
+            let shard = folder.join(shard);
+            files.push((file::shown(&shard), Bytes::map(&shard)?));
+        }
+        Self::gather(file::shown(folder), files, Some(&index))
+    }
+
+    /// Reads the headers. With an index, it decides which shard a tensor comes from that lies in several.
+    fn gather(source: String, files: Vec<(String, Bytes)>, index: Option<&Index>) -> Result<Self> {
+        let files: Vec<StoredFile> =
+            files.into_iter().map(|(source, bytes)| StoredFile { source, bytes }).collect();
+        let mut tensors = BTreeMap::new();
+        for (at, file) in files.iter().enumerate() {
+            for header::Entry { name, dtype, shape, range } in
+                header::read(&file.source, file.bytes.as_slice())?
+            {
+                let wanted = index.and_then(|index| index.shard_of.get(&name));
+                if wanted.is_some_and(|&shard| shard != at) {
+                    continue;
+                }
+                // Only tensors that the index does not know get here twice.
+                let stored = Stored { file: at, dtype, shape, range };
+                if let Some(first) = tensors.insert(name.clone(), stored) {
+                    return Err(Error::new(
+                        ErrorKind::Weights,
+                        source,
+                        format!("tensor `{}`", quote::name(&name)),
+                    )
+                    .expecting("one shard that holds it")
+                    .but_found(format!("{} and {}", files[first.file].source, file.source)));
+                }
+            }
+        }
+        for (name, &shard) in index.iter().flat_map(|index| &index.shard_of) {
+            if !tensors.contains_key(name) {
+                let tensor = format!("tensor `{}`", quote::name(name));
+                return Err(Error::new(ErrorKind::Weights, files[shard].source.clone(), tensor)
+                    .expecting(format!("it here, as {INDEX} says"))
+                    .but_found("no tensor of that name"));
+            }
+        }
+        Ok(Self(Arc::new(Contents { source, files, tensors })))
+    }
+
+    /// What messages call the checkpoint: its path, or the name it was given.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.tensors.keys().map(String::as_str)
+    }
+
+    /// The tensor of that name.
+    pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let Stored { file, dtype, shape, range } = self.0.tensors.get(name)?;
+        let StoredFile { source, bytes } = &self.0.files[*file];
+        Some(StoredTensor { file: source, dtype: *dtype, shape, bytes: &bytes.as_slice()[range.clone()] })
+    }
+
+    /// Whether any name starts with `prefix`. The same model is stored with or without an outer path: `bert.encoder..` by
+    /// BertForMaskedLM, `encoder..` by BertModel.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.names().any(|name| name.starts_with(prefix))
+    }
+}
+
+/// `model.safetensors.index.json`: which shard holds which tensor.
+struct Index {
+    /// File names inside the folder, sorted.
+    shards: Vec<String>,
+    /// Tensor name to place in `shards`.
+    shard_of: BTreeMap<String, usize>,
+}
+
+impl Index {
+    fn parse(source: &str, bytes: &[u8]) -> Result<Self> {
+        let map = config::Fields::new(source, config::parse_json(source, bytes)?)?.object("weight_map")?;
+        let mut places = BTreeMap::new();
+        let mut shard_of = BTreeMap::new();
+        for name in map.names() {
+            let shard = map.text(name)?;
+            if !is_plain(shard) {
+                return Err(map
+                    .refuse(name, "the name of a file in the same folder")
+                    .but_found(format!("`{}`", quote::name(shard))));
+            }
+            places.insert(shard.to_owned(), 0);
+        }
+        for (place, number) in places.values_mut().zip(0..) {
+            *place = number;
+        }
+        for name in map.names() {
+            if let Some(&place) = places.get(map.text(name)?) {
+                shard_of.insert(name.to_owned(), place);
+            }
+        }
+        Ok(Self { shards: places.into_keys().collect(), shard_of })
+    }
+}
+
+/// Whether `name` is one ordinary file name on every system: no separator, drive, parent or root.
+fn is_plain(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == name)
+        && !name.contains(['/', '\\', ':', '\0'])
+}

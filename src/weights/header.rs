@@ -1,0 +1,123 @@
+//! The header of a safetensors file: 8 bytes of length, JSON, then the tensors' bytes without gaps.
+//! Format: <https://github.com/huggingface/safetensors/blob/v0.8.0/README.md#format>.
+//!
+//! The element types and the JSON of one entry are the safetensors crate's. The checks of the whole are here, because its own
+//! (0.8.0) take the last of two tensors of one name, name no tensor where a shape and its bytes disagree, and add offsets
+//! without a check (eight tensors of 2^61 bytes overflow, a panic where overflow is checked).
+
+use std::fmt;
+use std::ops::Range;
+
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use super::quote;
+use crate::{Error, ErrorKind, Result};
+
+/// Bytes in front of the header's JSON.
+const PREFIX: usize = size_of::<u64>();
+/// The format's own bound on the JSON.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Where a tensor lies in its file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// In bytes of the file.
+    pub(super) range: Range<usize>,
+}
+
+/// Reads and checks the header of `bytes`, a whole file called `file`: every range of the result lies inside it.
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Entry>> {
+    let damaged = |argument: &str| Error::new(ErrorKind::Weights, file.to_owned(), argument);
+    let Some((length, rest)) = bytes.split_first_chunk::<PREFIX>() else {
+        return Err(damaged("length")
+            .expecting("a safetensors file of at least 8 bytes")
+            .but_found(format!("{} bytes", bytes.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    let json =
+        usize::try_from(length).ok().filter(|_| length <= MAX_HEADER).and_then(|length| rest.get(..length));
+    let Some(json) = json else {
+        let most = MAX_HEADER.min(rest.len() as u64);
+        return Err(damaged("header")
+            .expecting(format!("a safetensors file whose header has at most {most} bytes"))
+            .but_found(format!("a header length of {length}")));
+    };
+    let mut entries = parse(json).map_err(|error| {
+        damaged("header").expecting("JSON of a safetensors header").but_found(quote::complaint(&error))
+    })?;
+    check(file, &mut entries, PREFIX + json.len(), bytes.len())?;
+    Ok(entries)
+}
+
+/// Checks shapes against offsets, and that the tensors tile the file from `start` to `end`; makes ranges the file's.
+fn check(file: &str, entries: &mut [Entry], start: usize, end: usize) -> Result<()> {
+    entries.sort_by_key(|entry| (entry.range.start, entry.range.end));
+    let mut expected = 0;
+    for entry in entries.iter_mut() {
+        let damaged = || {
+            Error::new(ErrorKind::Weights, file.to_owned(), format!("tensor `{}`", quote::name(&entry.name)))
+        };
+        let Range { start: from, end: to } = entry.range;
+        if from != expected || to < from || to > end - start {
+            return Err(damaged()
+                .expecting(format!("bytes from {expected} on, at most to {}", end - start))
+                .but_found(format!("{from} to {to}")));
+        }
+        let elements = entry.shape.iter().try_fold(1_usize, |elements, &dim| elements.checked_mul(dim));
+        let bits = elements.and_then(|elements| elements.checked_mul(entry.dtype.bitsize()));
+        if bits.is_none_or(|bits| bits % 8 != 0 || bits / 8 != to - from) {
+            return Err(damaged()
+                .expecting(format!("the bytes of {} {}", entry.dtype, quote::shape(&entry.shape)))
+                .but_found(to - from));
+        }
+        expected = to;
+        entry.range = start + from..start + to;
+    }
+    if expected != end - start {
+        return Err(Error::new(ErrorKind::Weights, file.to_owned(), "length")
+            .expecting(format!("{} bytes, as the header says", start + expected))
+            .but_found(end));
+    }
+    Ok(())
+}
+
+fn parse(json: &[u8]) -> serde_json::Result<Vec<Entry>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let entries = deserializer.deserialize_map(Entries)?;
+    deserializer.end()?;
+    Ok(entries)
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<Entry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut entries = Vec::new();
+        let mut names = std::collections::HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let TensorInfo { dtype, shape, data_offsets: (start, end) } =
+                map.next_value().map_err(|error| {
+                    M::Error::custom(format!("tensor `{}`: {}", quote::name(&name), quote::complaint(&error)))
+                })?;
+            if !names.insert(name.clone()) {
+                return Err(M::Error::custom(format!("tensor `{}` twice", quote::name(&name))));
+            }
+            entries.push(Entry { name, dtype, shape, range: start..end });
+        }
+        Ok(entries)
+    }
+}

@@ -1,0 +1,29 @@
+//! Checkpoints of trained models: what a model declares against what a file holds.
+//!
+//! ```text
+//! let mut declarations = Declarations::new();          no file needed: memory can be planned without weights
+//! declarations.root().at("encoder").weight(..)?        a model walks its paths and declares
+//! let checkpoint = Checkpoint::open(folder)?           safetensors, one file or shards, mapped
+//! let weights = checkpoint.load(&declarations, dtype)? every difference at once, or none
+//! for tensor in weights.iter() { .. }                  converted one at a time
+//! ```
+//!
+//! Files are not trusted. A header is checked whole before anything is read through it; nothing is allocated for what a
+//! file only claims to hold; names from files reach error messages shortened and on one line.
+
+mod checkpoint;
+mod compare;
+pub(crate) mod config;
+mod convert;
+mod declare;
+pub(crate) mod file;
+mod header;
+mod load;
+pub(crate) mod quote;
+mod random;
+
+pub use checkpoint::{Checkpoint, StoredTensor};
+pub use compare::Comparison;
+pub use config::{Fields, parse_json, read_json};
+pub use declare::{Declaration, Declarations, Scope, Weight};
+pub use load::Weights;
