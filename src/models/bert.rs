@@ -116,7 +116,8 @@ impl Bert {
             embeddings.ignore(buffer);
         }
         let words = Embedding::declare(&mut embeddings.at("word_embeddings"), vocab_size, width)?;
-        let positions = Embedding::declare(&mut embeddings.at("position_embeddings"), config.positions, width)?;
+        let positions =
+            Embedding::declare(&mut embeddings.at("position_embeddings"), config.positions, width)?;
         let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), config.types, width)?;
         let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, config.eps)?;
         let layers = (0..layers)

@@ -162,11 +162,15 @@ impl Model {
             }
             "roberta" => {
                 let prefix = prefix("roberta");
-                Arc::new(bert::Bert::declare(fields, bert::Variant::Roberta, task, prefix, &mut declarations)?)
+                Arc::new(bert::Bert::declare(
+                    fields,
+                    bert::Variant::Roberta,
+                    task,
+                    prefix,
+                    &mut declarations,
+                )?)
             }
-            "albert" => {
-                Arc::new(albert::Albert::declare(fields, task, prefix("albert"), &mut declarations)?)
-            }
+            "albert" => Arc::new(albert::Albert::declare(fields, task, prefix("albert"), &mut declarations)?),
             other => {
                 let shown: String = other.chars().take(40).collect();
                 return Err(Error::new(ErrorKind::Unsupported, fields.source().to_owned(), "model_type")
@@ -228,7 +232,13 @@ impl Model {
 
     /// [`Model::record`] for [`Task::Logits`] at some positions only: `rows`, i32 `[count]`, numbers them through the batch, and
     /// a negative number asks for nothing. The result is `[count, vocab_size]`.
-    fn record_logits_at(&self, graph: &mut Graph, tokens: &Tokens, rows: Value, dtype: DType) -> Result<Value> {
+    fn record_logits_at(
+        &self,
+        graph: &mut Graph,
+        tokens: &Tokens,
+        rows: Value,
+        dtype: DType,
+    ) -> Result<Value> {
         let hidden = self.family.record(graph, tokens, dtype)?;
         let [batch, time, width] = *graph.desc(hidden)?.shape.dims() else {
             return self.family.record_logits(graph, hidden);

@@ -9,11 +9,11 @@ mod encoder_layer;
 pub use attention::{SelfAttention, Sequences};
 pub use encoder_layer::EncoderLayer;
 
+use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Activation};
 use crate::tensor::{DType, TensorDesc};
 use crate::weights::{Scope, Weight};
-use crate::Result;
 
 /// A weight as a parameter of a graph.
 fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Result<Value> {
