@@ -169,6 +169,13 @@ impl Encoder {
         self.run_wanted(sequences, positions)
     }
 
+    /// How many of the first `sequences` fit one batch together: at least one, where there is one. Calls with so many at a time run
+    /// the same batches as one call with all.
+    pub fn fitting(&self, sequences: &[impl AsRef<[u32]>]) -> usize {
+        let sequences: Vec<&[u32]> = sequences.iter().take(self.batch_tokens).map(AsRef::as_ref).collect();
+        next_batch(&sequences, 0, self.batch_tokens).len().min(sequences.len())
+    }
+
     fn run_wanted(
         &mut self,
         sequences: &[impl AsRef<[u32]>],
@@ -196,6 +203,7 @@ impl Encoder {
         let inputs = packed.inputs(size, self.model.facts(), self.model.task)?;
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let start = Instant::now();
+        let mut prepared = Duration::ZERO;
         let mut outputs = match &mut self.engine {
             Engine::Cpu { parameters } => {
                 let graph = self.model.batch_graph(size, self.dtype)?;
@@ -206,7 +214,7 @@ impl Encoder {
                     let graph = self.model.batch_graph(size, self.dtype)?;
                     let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
                     sessions.insert(size, Session::with_parameters(&program, parameters, &inputs)?);
-                    self.usage.preparing += start.elapsed();
+                    prepared = start.elapsed();
                 }
                 let session = sessions.get_mut(&size).ok_or_else(no_result)?;
                 session.write(&inputs)?;
@@ -215,7 +223,8 @@ impl Encoder {
             }
         };
         let result = outputs.remove("result").ok_or_else(no_result)?;
-        self.usage.running += start.elapsed();
+        self.usage.preparing += prepared;
+        self.usage.running += start.elapsed() - prepared;
         self.usage.sequences += packed.sequences.len();
         self.usage.tokens += exact.time;
         self.usage.batches += 1;

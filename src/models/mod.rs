@@ -201,6 +201,11 @@ impl Model {
         &self.declarations
     }
 
+    /// The files the model was opened from; none for a model without files.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
     /// The weights the model needs against those its files hold; none for a model without files.
     pub fn compare(&self) -> Option<Comparison> {
         self.checkpoint.as_ref().map(|checkpoint| checkpoint.compare(&self.declarations))

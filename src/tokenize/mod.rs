@@ -164,6 +164,14 @@ impl Tokenizer {
         }
     }
 
+    /// How text is cut into tokens, in a word or two.
+    pub fn algorithm(&self) -> &'static str {
+        match &self.engine {
+            Engine::Pieces(pieces) => pieces.algorithm(),
+            Engine::Greedy(_) => "greedy longest match",
+        }
+    }
+
     /// The id of that token.
     pub fn id(&self, token: &str) -> Option<u32> {
         match &self.engine {

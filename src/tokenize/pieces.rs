@@ -1,6 +1,7 @@
 //! The tokenizers crate behind one door: whatever is built passes [`accept::check`].
 
 use serde_json::{Map, Value, json};
+use tokenizers::ModelWrapper;
 
 use super::special::Special;
 use super::vocabulary::Vocabulary;
@@ -122,6 +123,15 @@ impl Pieces {
 
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
+    }
+
+    pub(super) fn algorithm(&self) -> &'static str {
+        match self.tokenizer.get_model() {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "whole words",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
     }
 
     /// One more than the largest id.

@@ -114,13 +114,28 @@ fn with_aliases(declaration: &Declaration) -> String {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.list(f, LISTED)
+    }
+}
+
+impl Comparison {
+    /// The text with every entry, however many there are.
+    pub fn whole(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.list(&mut text, usize::MAX);
+        text
+    }
+
+    /// At most `most` entries of each kind.
+    fn list(&self, f: &mut dyn fmt::Write, most: usize) -> fmt::Result {
         let mut first = true;
         let mut list = |kind: &str, lines: &mut dyn Iterator<Item = String>, count: usize| {
-            for line in lines.take(LISTED) {
+            for line in lines.take(most) {
                 write!(f, "{}{kind} {line}", if first { "" } else { "\n" })?;
                 first = false;
             }
-            if count > LISTED { write!(f, "\n{kind}: and {} more", count - LISTED) } else { Ok(()) }
+            if count > most { write!(f, "\n{kind}: and {} more", count - most) } else { Ok(()) }
         };
         let named =
             |names: &[String]| names.iter().map(|name| quote::name(name)).collect::<Vec<_>>().into_iter();

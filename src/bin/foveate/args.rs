@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use foveate::models::Task;
+use foveate::{DType, Error, ErrorKind, Result};
 
 use crate::output::Target;
 
@@ -26,6 +28,10 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Verify and time attention methods on real activations.
     Bench(BenchArgs),
+    /// Run a trained model on texts: embeddings, hidden states, or what stands behind a mask.
+    Run(RunArgs),
+    /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
+    Inspect(InspectArgs),
 }
 
 #[derive(Debug, Args)]
@@ -109,4 +115,111 @@ pub(crate) struct BenchArgs {
     /// Draw time against length as SVG.
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
+}
+
+const RUN_NOTES: &str = "\
+The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
+for texts tokenizer.json or vocab.txt. Without --text, --ids and --input, texts are read from stdin, one a line.
+
+Human-readable results go to stdout; the device, how many texts were cut, and the throughput go to stderr.";
+
+/// What a model is asked for, as flags have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TaskName {
+    /// One vector a text, pooled and normalised as the folder says.
+    Embed,
+    /// The last layer's state of every token.
+    Hidden,
+    /// The likeliest tokens behind every mask.
+    FillMask,
+}
+
+impl TaskName {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Hidden => "hidden",
+            Self::FillMask => "fill-mask",
+        }
+    }
+
+    pub(crate) fn task(self) -> Task {
+        match self {
+            Self::Embed => Task::Embed,
+            Self::Hidden => Task::Hidden,
+            Self::FillMask => Task::Logits,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_NOTES)]
+pub(crate) struct RunArgs {
+    /// The model's folder.
+    pub(crate) folder: PathBuf,
+    /// A text; may be given several times.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) text: Vec<String>,
+    /// Token ids with commas or blanks between them, taken as they are: no special tokens are added; may be given several times.
+    #[arg(long, value_name = "\"1 2 3\"")]
+    pub(crate) ids: Vec<String>,
+    /// A file of texts in UTF-8, one a line, blank lines left out; `-` is stdin.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) input: Option<PathBuf>,
+    /// What to compute.
+    #[arg(long, value_enum, default_value_t = TaskName::Embed)]
+    pub(crate) task: TaskName,
+    /// How weights and activations are stored: f32 or f16.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(crate) dtype: String,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Cut what is longer than the model takes, in place of refusing it: texts before their closing special token, ids at
+    /// their end.
+    #[arg(long)]
+    pub(crate) truncate: bool,
+    /// Tokens that are run at once; fewer take less memory.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) batch_tokens: Option<u32>,
+    /// For fill-mask, how many tokens to show for each mask.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) top: u32,
+    /// Write everything as JSON; `-` is stdout, in place of the text.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) json: Option<Target>,
+    /// Write the numbers as f32. A .safetensors file holds `embeddings`, `N.hidden`, or `N.logits` with `N.positions`, N counting
+    /// texts from 0; a .npy file holds all embeddings, or the hidden states or logits of one text.
+    #[arg(long, value_name = "FILE.npy|FILE.safetensors")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+const INSPECT_NOTES: &str = "\
+Exit codes: 0 when the model is complete; 2 when a file is missing or damaged, or weights do not fit the architecture.";
+
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_NOTES)]
+pub(crate) struct InspectArgs {
+    /// The model's folder.
+    pub(crate) folder: PathBuf,
+    /// What the model would be asked for: it decides which weights are needed.
+    #[arg(long, value_enum, default_value_t = TaskName::Embed)]
+    pub(crate) task: TaskName,
+    /// Tokens of the batch whose memory is shown.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) batch_tokens: u32,
+    /// Sequences in that batch, each with one mask for fill-mask.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) count: u32,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The value of `--dtype` of `command`.
+pub(crate) fn dtype(command: &'static str, name: &str) -> Result<DType> {
+    name.parse().ok().filter(|dtype: &DType| dtype.is_float()).ok_or_else(|| {
+        Error::new(ErrorKind::Dtype, command, "--dtype")
+            .expecting("f32 or f16")
+            .but_found(format!("`{name}`"))
+    })
 }

@@ -1,7 +1,7 @@
 //! What `--device` means.
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::{Error, ErrorKind, Result};
+use foveate::{Error, ErrorKind, Result, models};
 use serde::Serialize;
 
 /// What a command runs on.
@@ -9,8 +9,26 @@ use serde::Serialize;
 pub(crate) enum Device {
     /// An adapter, real or software, through wgpu.
     Gpu(Context),
-    /// The f64 reference.
-    Cpu,
+    /// The CPU references.
+    Cpu(Arithmetic),
+}
+
+/// What the CPU references compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// As fast as they get: whole models.
+    F32,
+    /// What kernels are measured against.
+    F64,
+}
+
+impl Arithmetic {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
 }
 
 /// The device as reports carry it.
@@ -40,10 +58,10 @@ pub(crate) fn adapter(flag: &str) -> Result<Context> {
 
 impl Device {
     /// The device that the value of `--device` asks for. Only `auto` falls back, only to the CPU reference, and it says so
-    /// on stderr with advice on how to get an adapter.
-    pub(crate) fn open(flag: &str) -> Result<Self> {
+    /// on stderr with advice on how to get an adapter. A CPU reference computes in `arithmetic`.
+    pub(crate) fn open(flag: &str, arithmetic: Arithmetic) -> Result<Self> {
         if flag == "cpu" {
-            return Ok(Self::Cpu);
+            return Ok(Self::Cpu(arithmetic));
         }
         match adapter(flag) {
             Err(error) if flag == "auto" && error.kind() == ErrorKind::NoAdapter => {
@@ -51,9 +69,17 @@ impl Device {
                     "device: the CPU reference, because there is no adapter; to get one, {}",
                     advice(&error)
                 );
-                Ok(Self::Cpu)
+                Ok(Self::Cpu(arithmetic))
             }
             opened => opened.map(Self::Gpu),
+        }
+    }
+
+    /// The device as encoders take it.
+    pub(crate) fn for_models(&self) -> models::Device {
+        match self {
+            Self::Gpu(context) => models::Device::Gpu(context.clone()),
+            Self::Cpu(_) => models::Device::Cpu,
         }
     }
 
@@ -61,16 +87,16 @@ impl Device {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Gpu(context) => context.describe(),
-            Self::Cpu => "CPU reference (f64)".into(),
+            Self::Cpu(arithmetic) => format!("CPU reference ({})", arithmetic.name()),
         }
     }
 
     pub(crate) fn report(&self) -> DeviceReport {
         match self {
             Self::Gpu(context) => DeviceReport::of(context),
-            Self::Cpu => DeviceReport {
+            Self::Cpu(arithmetic) => DeviceReport {
                 name: "CPU reference".into(),
-                kind: "f64 reference".into(),
+                kind: format!("{} reference", arithmetic.name()),
                 backend: "none".into(),
                 driver: String::new(),
             },

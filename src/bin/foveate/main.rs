@@ -1,5 +1,5 @@
-//! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), and how fast they
-//! are (`bench`).
+//! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), how fast they are
+//! (`bench`), trained models on texts (`run`), and what their folders hold (`inspect`).
 //!
 //! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
 
@@ -8,7 +8,9 @@ mod bench;
 mod check;
 mod device;
 mod info;
+mod inspect;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 
@@ -27,7 +29,7 @@ enum Verdict {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match execute(Cli::parse().command) {
         Ok(Verdict::Sound) => ExitCode::SUCCESS,
         Ok(Verdict::Unsound) => ExitCode::from(1),
         Err(error) => {
@@ -37,11 +39,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<Verdict> {
+fn execute(command: Command) -> Result<Verdict> {
     match command {
         Command::Info(args) => info::run(&args).map(|()| Verdict::Sound),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
+        Command::Inspect(args) => inspect::run(&args).map(|()| Verdict::Sound),
     }
 }
 

@@ -43,12 +43,13 @@ impl Sink {
     }
 
     /// Replaces the target's contents.
-    pub(crate) fn write(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn write(&mut self, contents: impl AsRef<[u8]>) -> Result<()> {
+        let contents = contents.as_ref();
         match &mut self.file {
-            None => print(text),
+            None => print(contents),
             Some((path, file)) => file
                 .set_len(0)
-                .and_then(|()| file.write_all(text.as_bytes()))
+                .and_then(|()| file.write_all(contents))
                 .map_err(|error| refused(self.flag, path, &error)),
         }
     }
@@ -60,11 +61,11 @@ fn refused(flag: &'static str, path: &Path, error: &std::io::Error) -> Error {
         .but_found(error)
 }
 
-/// Writes `text` to stdout as it is.
-pub(crate) fn print(text: &str) -> Result<()> {
+/// Writes `contents` to stdout as they are.
+pub(crate) fn print(contents: impl AsRef<[u8]>) -> Result<()> {
     let mut stdout = stdout().lock();
     stdout
-        .write_all(text.as_bytes())
+        .write_all(contents.as_ref())
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::new(ErrorKind::Io, "output", "stdout").but_found(error))
 }
@@ -85,5 +86,18 @@ pub(crate) fn progress(steps: usize) -> ProgressBar {
 
 /// Prints a line of results while `bar` is drawn.
 pub(crate) fn print_line(bar: &ProgressBar, line: &dyn Display) -> Result<()> {
-    bar.suspend(|| print(&format!("{line}\n")))
+    bar.suspend(|| print(format!("{line}\n")))
+}
+
+/// At most `most` characters of `text` on one line: what would move a terminal's cursor is escaped.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    for character in text.chars().take(most) {
+        if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    if text.chars().nth(most).is_some() { line + ".." } else { line }
 }

@@ -103,7 +103,7 @@ mod tests {
     use super::super::row::Measurement;
     use super::super::subject::Distance;
     use super::*;
-    use crate::device::Device;
+    use crate::device::{Arithmetic, Device};
 
     fn row(length: usize, milliseconds: f64) -> Row {
         let wall_ms = Quartiles { median: milliseconds, first: milliseconds, third: milliseconds };
@@ -123,7 +123,7 @@ mod tests {
     fn a_time_of_zero_stays_off_the_logarithmic_axis() {
         let mut report = Report {
             version: "0",
-            device: Device::Cpu.report(),
+            device: Device::Cpu(Arithmetic::F64).report(),
             dtype: "f32",
             activations: Source { source: "noise".into(), time: 1, heads: 1, channels: 1 },
             headline: None,

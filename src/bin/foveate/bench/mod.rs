@@ -17,8 +17,8 @@ use foveate::{DType, Error, ErrorKind, Result};
 use indicatif::ProgressBar;
 
 use crate::Verdict;
-use crate::args::BenchArgs;
-use crate::device::Device;
+use crate::args::{self, BenchArgs};
+use crate::device::{Arithmetic, Device};
 use crate::output::{self, Sink, Target};
 
 use activations::Activations;
@@ -37,10 +37,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
     let budget = budget(args.budget)?;
     let methods = methods::select(&args.methods)?;
-    let dtype = dtype(&args.dtype)?;
+    let dtype = args::dtype("bench", &args.dtype)?;
     let activations = Activations::load(args.activations.as_deref())?;
     let mut outputs = Outputs::open(args)?;
-    let device = Device::open(&args.device.device)?;
+    let device = Device::open(&args.device.device, Arithmetic::F64)?;
     check_dtype(dtype, &device)?;
 
     let bar = output::progress(0);
@@ -77,14 +77,6 @@ fn budget(seconds: f64) -> Result<Duration> {
     if budget.is_zero() || budget > Duration::from_secs(86_400) { Err(refused()) } else { Ok(budget) }
 }
 
-fn dtype(name: &str) -> Result<DType> {
-    name.parse().ok().filter(|dtype: &DType| dtype.is_float()).ok_or_else(|| {
-        Error::new(ErrorKind::Dtype, "bench", "--dtype")
-            .expecting("f32 or f16")
-            .but_found(format!("`{name}`"))
-    })
-}
-
 /// Refuses f16 on an adapter that cannot store it, before every row does.
 fn check_dtype(dtype: DType, device: &Device) -> Result<()> {
     match device {
@@ -103,7 +95,7 @@ fn schedule(args: &BenchArgs, device: &Device, end: Instant) -> Schedule {
     }
     let first = match device {
         Device::Gpu(_) => FIRST_LENGTH,
-        Device::Cpu => FIRST_CPU_LENGTH,
+        Device::Cpu(_) => FIRST_CPU_LENGTH,
     };
     Schedule::Doubling { next: Some(first), end, repeats: args.repeats }
 }

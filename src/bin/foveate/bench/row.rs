@@ -92,7 +92,7 @@ impl<'a> Workbench<'a> {
         let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
         let plan = match self.device {
             Device::Gpu(context) => Some(Plan::new(&graph, context.caps())?),
-            Device::Cpu => {
+            Device::Cpu(_) => {
                 check_reference_bytes(method.name, reference_bytes(&graph)?)?;
                 None
             }

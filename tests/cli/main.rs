@@ -1,59 +1,15 @@
 //! The command line as a user meets it: what it prints, what it writes, and how it refuses.
 
+mod invoke;
+mod models;
+
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-    command.args(args);
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    command(args).output().unwrap()
-}
-
-/// Runs as on a machine without any Vulkan driver.
-fn run_without_adapters(args: &[&str]) -> Output {
-    command(args)
-        .envs(["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|name| (name, "/nonexistent")))
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-#[track_caller]
-fn assert_passes(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(output), stderr(output));
-    stdout(output)
-}
-
-/// Demands exit code 2 and one `error:` line of ours with all of `parts`. Graphics drivers also write to stderr.
-#[track_caller]
-fn assert_refuses(output: &Output, parts: &[&str]) {
-    let stderr = stderr(output);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    let sentence = stderr.lines().rfind(|line| line.starts_with("error: ")).unwrap_or_default();
-    for part in parts {
-        assert!(sentence.contains(part), "`{part}` is not in: {stderr}");
-    }
-    assert!(!stderr.contains("panicked"), "{stderr}");
-}
-
-fn scratch(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
+use invoke::{assert_passes, assert_refuses, run, run_without_adapters, scratch, stderr};
 
 /// Writes `tensors` (name, type, shape) of small numbers as safetensors.
 fn activations(file: &str, tensors: &[(&str, Dtype, &[usize])]) -> String {
@@ -82,7 +38,7 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in ["info", "check", "bench"] {
+    for command in ["info", "check", "bench", "run", "inspect"] {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));

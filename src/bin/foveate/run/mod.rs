@@ -1,0 +1,200 @@
+//! `foveate run`: a trained model on texts.
+
+mod files;
+mod fill;
+mod inputs;
+mod report;
+
+use std::time::{Duration, Instant};
+
+use foveate::models::{Encoder, Model};
+use foveate::tokenize::Tokenizer;
+use foveate::{DType, Error, ErrorKind, HostTensor, Result};
+
+use crate::args::{self, RunArgs, TaskName};
+use crate::device::{Arithmetic, Device};
+use crate::output::{self, Sink, Target};
+
+use files::Format;
+use inputs::{Encoding, Input};
+use report::{Found, Report, Throughput};
+
+pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    let dtype = args::dtype("run", &args.dtype)?;
+    let format = args.output.as_deref().map(Format::of).transpose()?;
+    let model = Model::open(&args.folder, args.task.task())?;
+    let job = Job::open(args, &model)?;
+    job.check_format(format)?;
+    let mut outputs = Outputs::open(args, format)?;
+    if job.truncated() > 0 {
+        let most = model.facts().max_tokens;
+        eprintln!("truncated: {} of {} inputs, to {most} tokens", job.truncated(), job.inputs.len());
+    }
+    let device = Device::open(&args.device.device, Arithmetic::F32)?;
+    let start = Instant::now();
+    let mut encoder = Encoder::new(&model, &model.load(dtype)?, &device.for_models())?;
+    if let Some(tokens) = args.batch_tokens {
+        encoder = encoder.batch_tokens(tokens as usize);
+    }
+    let loading = start.elapsed();
+    let results = job.compute(&mut encoder, outputs.numbers.is_some())?;
+    eprintln!("{}", Throughput::of(encoder.usage(), loading));
+    outputs.write(&job, &results, &report(args, &job, &results, &encoder, (&device, dtype, loading)))
+}
+
+/// What there is to compute.
+#[derive(Debug)]
+struct Job {
+    task: TaskName,
+    inputs: Vec<Input>,
+    tokenizer: Option<Tokenizer>,
+    /// For fill-mask, the places of each input's masks; else nothing for each input.
+    masks: Vec<Vec<usize>>,
+    top: usize,
+}
+
+/// One result an input, and the tensors they were made of where those are wanted.
+#[derive(Debug, Default)]
+struct Results {
+    found: Vec<Found>,
+    tensors: Vec<HostTensor>,
+}
+
+impl Job {
+    /// Reads and checks all that the flags name.
+    fn open(args: &RunArgs, model: &Model) -> Result<Self> {
+        let given = inputs::gather(args)?;
+        // Masks have an id, and what stands behind them a name, only by a vocabulary.
+        let needs_tokenizer = inputs::has_text(&given) || args.task == TaskName::FillMask;
+        let tokenizer = if needs_tokenizer { Some(Tokenizer::open(&args.folder)?) } else { None };
+        let encoding =
+            Encoding { tokenizer: tokenizer.as_ref(), facts: *model.facts(), truncate: args.truncate };
+        let inputs = encoding.encode(given)?;
+        let masks = match (&tokenizer, args.task) {
+            (Some(tokenizer), TaskName::FillMask) => fill::positions(&inputs, tokenizer)?,
+            _ => vec![Vec::new(); inputs.len()],
+        };
+        Ok(Self { task: args.task, inputs, tokenizer, masks, top: args.top as usize })
+    }
+
+    fn truncated(&self) -> usize {
+        self.inputs.iter().filter(|input| input.truncated).count()
+    }
+
+    /// Refuses several arrays for a file that holds one.
+    fn check_format(&self, format: Option<Format>) -> Result<()> {
+        if format != Some(Format::Npy) || self.task == TaskName::Embed || self.inputs.len() == 1 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Argument, "run", "--output")
+            .expecting(format!("a .safetensors file, or one input, for {}", self.task.name()))
+            .but_found(format!("a .npy file, which is one array, and {} inputs", self.inputs.len())))
+    }
+
+    /// Runs batch by batch, so that the bar moves, and of hidden states and scores only `keep` keeps more than a batch's.
+    fn compute(&self, encoder: &mut Encoder, keep: bool) -> Result<Results> {
+        let bar = output::progress(self.inputs.len());
+        let mut results = Results::default();
+        while results.found.len() < self.inputs.len() {
+            let start = results.found.len();
+            let end = start + encoder.fitting(&self.inputs[start..]);
+            let (inputs, masks) = (&self.inputs[start..end], &self.masks[start..end]);
+            let tensors = match self.task {
+                TaskName::FillMask => encoder.run_at(inputs, masks)?,
+                TaskName::Embed | TaskName::Hidden => encoder.run(inputs)?,
+            };
+            for ((input, positions), tensor) in inputs.iter().zip(masks).zip(tensors) {
+                results.found.push(self.found(input, positions, &tensor)?);
+                if keep {
+                    results.tensors.push(tensor);
+                }
+            }
+            bar.inc(inputs.len() as u64);
+        }
+        bar.finish_and_clear();
+        Ok(results)
+    }
+
+    fn found(&self, input: &Input, positions: &[usize], tensor: &HostTensor) -> Result<Found> {
+        Ok(match (self.task, &self.tokenizer) {
+            (TaskName::FillMask, Some(tokenizer)) => {
+                let masks = fill::predict(tensor, positions, tokenizer, self.top);
+                Found::Masks { filled: fill::filled(input, &masks, tokenizer)?, masks }
+            }
+            (TaskName::Embed, _) => Found::Embedding { embedding: tensor.to_f32() },
+            _ => Found::hidden(tensor),
+        })
+    }
+
+    /// The arrays for a file, by name. Beside scores a .safetensors file also holds the places they are of.
+    fn arrays(&self, tensors: &[HostTensor], format: Format) -> Result<Vec<(String, HostTensor)>> {
+        if self.task == TaskName::Embed {
+            let width = tensors.first().map_or(0, |tensor| tensor.shape().elements());
+            let all = tensors.iter().flat_map(HostTensor::to_f32).collect();
+            return Ok(vec![("embeddings".into(), HostTensor::f32([tensors.len(), width], all)?)]);
+        }
+        let name = if self.task == TaskName::Hidden { "hidden" } else { "logits" };
+        let mut arrays = Vec::with_capacity(2 * tensors.len());
+        for (i, (tensor, positions)) in tensors.iter().zip(&self.masks).enumerate() {
+            arrays.push((format!("{i}.{name}"), tensor.clone()));
+            if self.task == TaskName::FillMask && format == Format::Safetensors {
+                let places = positions.iter().map(|&position| position as i32).collect();
+                arrays.push((format!("{i}.positions"), HostTensor::i32([positions.len()], places)?));
+            }
+        }
+        Ok(arrays)
+    }
+}
+
+fn report<'a>(
+    args: &RunArgs,
+    job: &'a Job,
+    results: &'a Results,
+    encoder: &Encoder,
+    (device, dtype, loading): (&Device, DType, Duration),
+) -> Report<'a> {
+    Report {
+        version: env!("CARGO_PKG_VERSION"),
+        model: args.folder.display().to_string(),
+        architecture: encoder.model().facts().architecture,
+        device: device.report(),
+        dtype: dtype.name(),
+        task: job.task.name(),
+        truncated: job.truncated(),
+        throughput: Throughput::of(encoder.usage(), loading),
+        results: job.inputs.iter().zip(&results.found).map(report::Entry::of).collect(),
+        described: device.describe(),
+    }
+}
+
+/// Where the results go.
+#[derive(Debug)]
+struct Outputs {
+    json: Option<Sink>,
+    numbers: Option<(Format, Sink)>,
+    text: bool,
+}
+
+impl Outputs {
+    /// Opens everything that the flags name. Fails when one cannot be written.
+    fn open(args: &RunArgs, format: Option<Format>) -> Result<Self> {
+        let json = args.json.as_ref().map(|target| Sink::open("--json", target)).transpose()?;
+        let numbers = match (format, &args.output) {
+            (Some(format), Some(path)) => {
+                Some((format, Sink::open("--output", &Target::File(path.clone()))?))
+            }
+            _ => None,
+        };
+        Ok(Self { json, numbers, text: args.json != Some(Target::Stdout) })
+    }
+
+    fn write(&mut self, job: &Job, results: &Results, report: &Report<'_>) -> Result<()> {
+        if let Some((format, sink)) = &mut self.numbers {
+            sink.write(format.bytes(&job.arrays(&results.tensors, *format)?)?)?;
+        }
+        if let Some(sink) = &mut self.json {
+            sink.write(output::json(report)?)?;
+        }
+        if self.text { output::print(report.to_string()) } else { Ok(()) }
+    }
+}
