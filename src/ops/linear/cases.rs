@@ -106,5 +106,5 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.push(Setup { gate: Some(Gate::Second), activation: Activation::Sigmoid, residual: true, ..odd });
     setups.push(Setup { gate: Some(Gate::Second), bias: false, ..small });
     let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
-    setups.iter().cloned().chain(f16).map(Setup::case).collect()
+    setups.iter().map(|setup| setup.clone().case()).chain(f16.map(Setup::case)).collect()
 }
