@@ -11,7 +11,6 @@ use std::process::Command;
 use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{Caps, Params, Shader};
 use foveate::plan::Command as Scheduled;
-use foveate::{Plan, ops};
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 

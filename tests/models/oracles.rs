@@ -38,7 +38,7 @@ fn agrees_with_the_oracle(name: &str) {
             let right = places.iter().filter(|&&place| found[place] == targets[place] as usize).count();
             assert_eq!(right as u64, item["right"].as_u64().expect("a number"));
 
-            let some = masked.run_at(&sequences[i..=i], &[places.clone()]).expect("it runs");
+            let some = masked.run_at(&sequences[i..=i], std::slice::from_ref(&places)).expect("it runs");
             assert_eq!(arg_max(&some[0]), places.iter().map(|&place| oracle[place]).collect::<Vec<_>>());
         }
     }
