@@ -143,6 +143,10 @@ mod error;
 pub mod gpu;
 mod graph;
 pub mod kernel;
+#[cfg(feature = "models")]
+pub mod models;
+#[cfg(feature = "models")]
+pub mod nn;
 pub mod ops;
 pub mod plan;
 mod tensor;

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use foveate::kernel::{Caps, MatmulKernel};
 use foveate::ops::attention::{Blocked, blocked};
-use foveate::ops::{self, Matmul, add, matmul, multiply, reshape, scale, softmax};
+use foveate::ops::{
+    self, Matmul, add, concat, embedding, matmul, multiply, reshape, scale, slice, softmax, transpose,
+};
 use foveate::plan::{Command, Location};
 use foveate::{ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 
@@ -149,6 +151,23 @@ const HUGE_AND_EMPTY: &[Recording] = &[
     ("reshape", |graph| {
         let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;
         reshape(graph, x, [0, 1 << 40, 1 << 40])
+    }),
+    ("transpose", |graph| {
+        let x = f32_input(graph, "x", &[1 << 40, 0, 1 << 40])?;
+        transpose(graph, x, &[2, 0, 1])
+    }),
+    ("concat", |graph| {
+        let x = f32_input(graph, "x", &[1 << 63, 0, 1 << 40])?;
+        concat(graph, &[x, x, x], 0)
+    }),
+    ("slice", |graph| {
+        let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;
+        slice(graph, x, 0, 1 << 39..1 << 40)
+    }),
+    ("embedding", |graph| {
+        let table = f32_input(graph, "table", &[1 << 40, 1 << 40])?;
+        let ids = graph.input("ids", TensorDesc::u32([1 << 40, 1 << 40, 0]))?;
+        embedding(graph, &[(table, ids)])
     }),
     ("softmax", |graph| {
         let x = f32_input(graph, "x", &[1 << 40, 1 << 40, 0])?;

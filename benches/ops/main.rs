@@ -3,7 +3,13 @@
 
 mod attention;
 mod elementwise;
+mod embedding;
+mod layout;
+mod linear;
+mod log_softmax;
 mod matmul;
+mod normalize;
+mod pool;
 mod softmax;
 mod support;
 
@@ -11,9 +17,11 @@ use criterion::{criterion_group, criterion_main};
 
 criterion_group!(
     benches,
+    linear::bench,
     matmul::bench,
     attention::blocked::bench,
     softmax::bench,
+    log_softmax::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gelu::bench,
@@ -24,6 +32,14 @@ criterion_group!(
     elementwise::sigmoid::bench,
     elementwise::silu::bench,
     elementwise::tanh::bench,
+    normalize::l2_normalize::bench,
+    normalize::layer_norm::bench,
+    normalize::rms_norm::bench,
+    pool::bench,
+    embedding::bench,
+    layout::concat::bench,
+    layout::slice::bench,
+    layout::transpose::bench,
     support::host,
 );
 criterion_main!(benches);

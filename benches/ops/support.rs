@@ -8,7 +8,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use foveate::check::Random;
 use foveate::gpu::{AdapterRequest, Context, Program, Session};
 use foveate::ops::{self, Matmul};
-use foveate::{Caps, Graph, HostTensor, Plan, TensorDesc, Value};
+use foveate::{Caps, DType, Graph, HostTensor, Plan, TensorDesc, Value};
 
 pub(crate) fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -38,32 +38,53 @@ pub(crate) fn unchecked() -> &'static Context {
     })
 }
 
+/// Tokens of each sequence where an input is integers, which are ids of packed sequences.
+const PACKED: usize = 64;
+
 /// One row: the graph that `build` makes of random inputs, on `context` with kernels chosen by `caps`.
 pub(crate) fn bench(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
-    (context, caps): (&Context, &Caps),
+    device: (&Context, &Caps),
     throughput: Throughput,
     inputs: &[(&str, TensorDesc)],
     build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Value>,
 ) {
-    let mut graph = Graph::new();
     let mut random = Random::new(0);
-    let mut values = Vec::new();
-    let mut tensors = Vec::new();
-    for (name, desc) in inputs {
-        values.push(graph.input(name, desc.clone()).expect("the names differ"));
-        let elements: Vec<f32> = (0..desc.elements()).map(|_| random.next_f32()).collect();
-        tensors.push(
-            HostTensor::from_f32(desc.dtype, desc.shape.clone(), &elements)
-                .expect("as many as the shape has"),
-        );
-    }
+    let tensors: Vec<(&str, HostTensor)> = inputs
+        .iter()
+        .map(|(name, desc)| {
+            let element = |i: usize| match desc.dtype {
+                DType::I32 => (i / PACKED) as f32,
+                _ => random.next_f32(),
+            };
+            let elements: Vec<f32> = (0..desc.elements()).map(element).collect();
+            let tensor = HostTensor::from_f32(desc.dtype, desc.shape.clone(), &elements);
+            (*name, tensor.expect("as many as the shape has"))
+        })
+        .collect();
+    bench_on(group, name, device, throughput, &tensors, build);
+}
+
+/// [`bench`] on given inputs.
+pub(crate) fn bench_on(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    (context, caps): (&Context, &Caps),
+    throughput: Throughput,
+    inputs: &[(&str, HostTensor)],
+    build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Value>,
+) {
+    let mut graph = Graph::new();
+    let values: Vec<Value> = inputs
+        .iter()
+        .map(|(name, tensor)| graph.input(name, tensor.desc()).expect("the names differ"))
+        .collect();
     let result = build(&mut graph, &values).expect("the graph can be recorded");
     graph.output("result", result).expect("the name is free");
     let program =
         Plan::new(&graph, caps).and_then(|plan| Program::new(context, &plan)).expect("the program fits");
-    let named: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, _)| *name).zip(&tensors).collect();
+    let named: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
     let mut session = Session::new(&program, &named).expect("the buffers fit");
     group.throughput(throughput);
     group.bench_function(name, |bencher| {

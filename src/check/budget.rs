@@ -32,6 +32,12 @@ pub fn exp_ulps(span: f64) -> f64 {
 /// What a division may lose by WGSL, in units of the last place.
 pub const DIVISION_ULPS: f64 = 2.5;
 
+/// What `inverseSqrt` may lose by WGSL, in units of the last place.
+pub const INVERSE_SQRT_ULPS: f64 = 2.0;
+
+/// What `sqrt` may lose by WGSL, which has it inherit from `1.0 / inverseSqrt(x)`.
+pub const SQRT_ULPS: f64 = INVERSE_SQRT_ULPS + DIVISION_ULPS;
+
 /// What one output of a case must be, and how far off each element may lie.
 #[derive(Clone, Debug)]
 pub struct Expectation {
@@ -59,7 +65,7 @@ impl Expectation {
 
     /// From the exact result, and from what the reference makes of the problem in storage precision.
     fn new(exact: &Array<f64>, stored: &Array<f32>, dtype: DType, builtin_ulps: f64) -> Self {
-        if dtype == DType::I32 {
+        if dtype.is_integer() {
             let exact = exact.indices().iter().map(|&index| index as f64).collect();
             return Self { exact, shared: 0.0, rounding: 0.0 };
         }

@@ -13,6 +13,6 @@ mod budget;
 mod case;
 mod conform;
 
-pub use budget::{DIVISION_ULPS, Deviation, Expectation, exp_ulps};
+pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 pub use case::{Case, Problem, Random};
 pub use conform::{Outcome, conform};

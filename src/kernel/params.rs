@@ -24,7 +24,7 @@ pub struct Params {
 }
 
 /// Declares a `#[repr(C)]` parameter struct and its conversion into [`Params`].
-/// Members are `u32`, `i32`, `f32`, or `[u32; 8]` for a WGSL `array<vec4<u32>, 2>`.
+/// Members are `u32`, `i32`, `f32`, `[u32; 4]` for a WGSL `vec4<u32>`, or `[u32; 8]` for a WGSL `array<vec4<u32>, 2>`.
 macro_rules! params {
     ($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*

@@ -101,6 +101,7 @@ impl Shader {
             (DType::F32, 4) => "vec4<f32>",
             (DType::F16, 4) => "vec4<f16>",
             (DType::I32, 4) => "vec4<i32>",
+            (DType::U32, 4) => "vec4<u32>",
             (dtype, _) => dtype.name(),
         };
         self.aliases.push((name, wgsl));

@@ -1,6 +1,8 @@
 //! Contracts with named axes: an axis gets its extent from the first argument that has it, and every later argument must
 //! agree, so each message names op, argument, axis, expected and found.
 
+use std::fmt::Display;
+
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -74,22 +76,30 @@ impl Contract {
     }
 
     /// Refuses an element type that is not a float.
-    pub(crate) fn float(&self, argument: &'static str, desc: &TensorDesc) -> Result<()> {
+    pub(crate) fn float(&self, argument: impl Display, desc: &TensorDesc) -> Result<()> {
         if desc.dtype.is_float() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Dtype, self.op, argument).expecting("f32 or f16").but_found(desc.dtype))
     }
 
+    /// Refuses an element type that is not an integer.
+    pub(crate) fn integer(&self, argument: impl Display, desc: &TensorDesc) -> Result<()> {
+        if desc.dtype.is_integer() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Dtype, self.op, argument).expecting("i32 or u32").but_found(desc.dtype))
+    }
+
     /// Refuses any other element type than `dtype`.
-    pub(crate) fn dtype(&self, argument: &'static str, desc: &TensorDesc, dtype: DType) -> Result<()> {
+    pub(crate) fn dtype(&self, argument: impl Display, desc: &TensorDesc, dtype: DType) -> Result<()> {
         if desc.dtype == dtype {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Dtype, self.op, argument).expecting(dtype).but_found(desc.dtype))
     }
 
-    pub(crate) fn shape_error(&self, argument: &'static str) -> Error {
+    pub(crate) fn shape_error(&self, argument: impl Display) -> Error {
         Error::new(ErrorKind::Shape, self.op, argument)
     }
 

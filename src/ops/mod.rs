@@ -5,12 +5,28 @@
 pub mod attention;
 pub(crate) mod contract;
 pub mod elementwise;
+mod embedding;
+pub mod layout;
+mod linear;
+mod log_softmax;
 mod matmul;
+pub mod normalize;
+mod parts;
+mod pool;
 mod reshape;
+mod rows;
 mod softmax;
 
-pub use elementwise::{add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use elementwise::{Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use embedding::embedding;
+pub use layout::{concat, slice, split, transpose};
+pub use linear::{Gate, Linear, linear};
+pub use log_softmax::log_softmax;
 pub use matmul::{Heads, Matmul, matmul};
+pub use normalize::{
+    LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
+};
+pub use pool::{Pool, pool};
 pub use reshape::reshape;
 pub use softmax::softmax;
 
@@ -57,7 +73,17 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
     entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
+    entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
+    entry!("layout/slice", "a range of one axis", layout::slice::cases),
+    entry!("layout/transpose", "axes in another order", layout::transpose::cases),
+    entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
+    entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
+    entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
+    entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
+    entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
 ];

@@ -95,6 +95,19 @@ impl<R: Real> Array<R> {
         self
     }
 
+    /// The elements at `places`, as they are, under a shape of as many elements. Places are row-major and must exist.
+    #[must_use]
+    pub(crate) fn gathered(&self, shape: impl Into<Shape>, places: &[usize]) -> Self {
+        fn pick<T: Copy>(elements: &[T], places: &[usize]) -> Vec<T> {
+            if elements.is_empty() {
+                Vec::new()
+            } else {
+                places.iter().map(|&place| elements[place]).collect()
+            }
+        }
+        Self { shape: shape.into(), reals: pick(&self.reals, places), indices: pick(&self.indices, places) }
+    }
+
     /// Applies `f` to every real element.
     #[must_use]
     pub fn map(&self, f: impl Fn(R) -> R) -> Self {

@@ -15,16 +15,18 @@ pub enum DType {
     F16,
     /// 32-bit signed integer: lengths and ids.
     I32,
+    /// 32-bit unsigned integer: ids.
+    U32,
 }
 
 impl DType {
     /// Every element type.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::I32];
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I32, Self::U32];
 
     /// Bytes of one element.
     pub const fn size(self) -> usize {
         match self {
-            Self::F32 | Self::I32 => 4,
+            Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 => 2,
         }
     }
@@ -34,12 +36,18 @@ impl DType {
         matches!(self, Self::F32 | Self::F16)
     }
 
+    /// Whether it counts or names things: lengths, ids.
+    pub const fn is_integer(self) -> bool {
+        matches!(self, Self::I32 | Self::U32)
+    }
+
     /// The type's name, in Rust and in WGSL alike.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::I32 => "i32",
+            Self::U32 => "u32",
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum HostData {
     F16(Vec<f16>),
     /// 32-bit signed integers.
     I32(Vec<i32>),
+    /// 32-bit unsigned integers.
+    U32(Vec<u32>),
 }
 
 /// A row-major tensor in host memory whose element count equals its shape's.
@@ -40,11 +42,17 @@ impl HostTensor {
         Self::new(shape.into(), HostData::I32(data))
     }
 
+    /// A tensor of u32 elements. Fails when `data` does not hold exactly the shape's elements.
+    pub fn u32(shape: impl Into<Shape>, data: Vec<u32>) -> Result<Self> {
+        Self::new(shape.into(), HostData::U32(data))
+    }
+
     fn new(shape: Shape, data: HostData) -> Result<Self> {
         let found = match &data {
             HostData::F32(data) => data.len(),
             HostData::F16(data) => data.len(),
             HostData::I32(data) => data.len(),
+            HostData::U32(data) => data.len(),
         };
         if found != shape.elements() {
             return Err(Error::new(ErrorKind::Shape, "host tensor", "data")
@@ -60,6 +68,7 @@ impl HostTensor {
             DType::F32 => HostData::F32(values.to_vec()),
             DType::F16 => HostData::F16(values.iter().map(|&x| f16::from_f32(x)).collect()),
             DType::I32 => HostData::I32(values.iter().map(|&x| x as i32).collect()),
+            DType::U32 => HostData::U32(values.iter().map(|&x| x as u32).collect()),
         };
         Self::new(shape.into(), data)
     }
@@ -77,6 +86,7 @@ impl HostTensor {
             DType::F32 => HostData::F32(bytemuck::pod_collect_to_vec(bytes)),
             DType::F16 => HostData::F16(bytemuck::pod_collect_to_vec(bytes)),
             DType::I32 => HostData::I32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U32 => HostData::U32(bytemuck::pod_collect_to_vec(bytes)),
         };
         Self::new(desc.shape.clone(), data)
     }
@@ -97,6 +107,7 @@ impl HostTensor {
             HostData::F32(_) => DType::F32,
             HostData::F16(_) => DType::F16,
             HostData::I32(_) => DType::I32,
+            HostData::U32(_) => DType::U32,
         }
     }
 
@@ -111,6 +122,7 @@ impl HostTensor {
             HostData::F32(data) => bytemuck::cast_slice(data),
             HostData::F16(data) => bytemuck::cast_slice(data),
             HostData::I32(data) => bytemuck::cast_slice(data),
+            HostData::U32(data) => bytemuck::cast_slice(data),
         }
     }
 
@@ -120,6 +132,7 @@ impl HostTensor {
             HostData::F32(data) => data.iter().map(|&x| f64::from(x)).collect(),
             HostData::F16(data) => data.iter().map(|&x| f64::from(x)).collect(),
             HostData::I32(data) => data.iter().map(|&x| f64::from(x)).collect(),
+            HostData::U32(data) => data.iter().map(|&x| f64::from(x)).collect(),
         }
     }
 
@@ -129,6 +142,7 @@ impl HostTensor {
             HostData::F32(data) => data.clone(),
             HostData::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
             HostData::I32(data) => data.iter().map(|&x| x as f32).collect(),
+            HostData::U32(data) => data.iter().map(|&x| x as f32).collect(),
         }
     }
 
@@ -142,6 +156,7 @@ impl HostTensor {
                 Array::real(self.shape.clone(), data.iter().map(|&x| R::of(x.into())).collect())
             }
             HostData::I32(data) => Array::index(self.shape.clone(), data.iter().map(|&x| x.into()).collect()),
+            HostData::U32(data) => Array::index(self.shape.clone(), data.iter().map(|&x| x.into()).collect()),
         }
     }
 
@@ -151,6 +166,7 @@ impl HostTensor {
             DType::F32 => HostData::F32(array.reals().iter().map(|x| x.get() as f32).collect()),
             DType::F16 => HostData::F16(array.reals().iter().map(|x| f16::from_f64(x.get())).collect()),
             DType::I32 => HostData::I32(array.indices().iter().map(|&x| x as i32).collect()),
+            DType::U32 => HostData::U32(array.indices().iter().map(|&x| x as u32).collect()),
         };
         Self { shape: array.shape().clone(), data }
     }

@@ -99,6 +99,11 @@ impl TensorDesc {
         Self::new(DType::I32, shape)
     }
 
+    /// A u32 value of this shape.
+    pub fn u32(shape: impl Into<Shape>) -> Self {
+        Self::new(DType::U32, shape)
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.elements()

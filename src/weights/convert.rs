@@ -27,7 +27,7 @@ pub(super) fn read(name: &str, tensor: &StoredTensor<'_>, shape: &Shape, dtype: 
         DType::F16 => {
             HostTensor::f16(shape.clone(), elements(name, tensor, dtype, half_of, |x| x.is_finite())?)
         }
-        DType::I32 => Err(not_a_float(dtype)),
+        DType::I32 | DType::U32 => Err(not_a_float(dtype)),
     }
 }
 

@@ -2,7 +2,13 @@
 
 mod attention;
 mod elementwise;
+mod embedding;
+mod layout;
+mod linear;
+mod log_softmax;
 mod matmul;
+mod normalize;
+mod pool;
 mod reshape;
 mod softmax;
 mod support;

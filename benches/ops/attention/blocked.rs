@@ -6,7 +6,7 @@ use foveate::{Caps, DType, TensorDesc};
 use crate::support::{bench as row, context, group, unchecked};
 
 /// Multiply-adds count as two operations, so `Gelem/s` reads as GFLOP/s. Every row counts the work of full attention,
-/// `4 * heads * queries * keys * head_size`: what a mask saves shows as a higher rate.
+/// `4 * heads * queries * keys * head_size`: what a mask saves shows as a higher rate. Packed sequences count as one by one.
 pub(crate) fn bench(criterion: &mut Criterion) {
     let own = (context(), context().caps());
     let mut group = group(criterion, "attention/blocked");
@@ -29,6 +29,20 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     attention("one query of 65,536 keys, f32", own, DType::F32, 1, 65_536, Mask::causal());
     if own.1.f16 {
         attention("1024 f16", own, DType::F16, 1024, 1024, Mask::full());
+    }
+    for (name, batch, time) in
+        [("32 sequences of 64, 12 heads of 32, f32", 32, 64), ("the same, packed", 1, 2048)]
+    {
+        let desc = TensorDesc::f32([batch, time, 12, 32]);
+        let mut inputs = ["query", "key", "value"].map(|name| (name, desc.clone())).to_vec();
+        if batch == 1 {
+            inputs.push(("ids", TensorDesc::i32([batch, time])));
+        }
+        let flops = Throughput::Elements(4 * (32 * 64 * 64 * 12 * 32) as u64);
+        row(&mut group, name, own, flops, &inputs, |graph, v| {
+            let spec = v.get(3).map_or(Blocked::new(), |&ids| Blocked::new().segments(ids));
+            blocked(graph, v[0], v[1], v[2], &spec)
+        });
     }
     group.finish();
 }

@@ -28,7 +28,7 @@ fn score(product: vec4<f32>) -> vec4<f32> {
 }
 
 fn visible(keys: vec4<i32>, first: i32, last: i32) -> vec4<bool> {
-    if BAND {
+    if BAND || SEGMENTS {
         return (keys >= vec4(first)) & (keys <= vec4(last));
     }
     return keys <= vec4(last);
@@ -44,11 +44,15 @@ fn key_place(batch: u32, kv_head: u32, position: u32) -> u32 {
     return (batch * params.key_time + position) * params.kv_heads + kv_head;
 }
 
-// Whether a tile of keys that ends before `end` has keys that some row must not see.
-fn hides_some(start: i32, first_query: i32, last_query: i32) -> bool {
+// Whether a tile of keys that ends before `end` has keys that some row must not see. Segments are those of the queries.
+fn hides_some(start: i32, first_query: i32, last_query: i32, first_segment: vec2<i32>, last_segment: vec2<i32>) -> bool {
+    var hides = false;
     if BAND {
-        return start < last_query + params.shift - params.band_left
+        hides = start < last_query + params.shift - params.band_left
             || start + i32(TILE_K) - 1 > first_query + params.shift + params.band_right;
     }
-    return false;
+    if SEGMENTS {
+        hides = hides || start < last_segment.x || start + i32(TILE_K) > first_segment.y;
+    }
+    return hides;
 }

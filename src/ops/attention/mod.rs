@@ -150,13 +150,31 @@ impl Dims {
 }
 
 /// Refuses `lengths` that are not `i32 [batch]`.
-pub(crate) fn check_lengths(op: &'static str, lengths: &TensorDesc, batch: usize) -> Result<()> {
-    let wanted = TensorDesc::new(DType::I32, [batch]);
-    if *lengths == wanted {
+pub(crate) fn check_lengths(op: &'static str, lengths: &TensorDesc, dims: &Dims) -> Result<()> {
+    check_integers(op, "lengths", lengths, &[dims.batch], "one count of keys a batch item")
+}
+
+/// Refuses `segments` that are not `i32 [batch, time]`, and queries and keys that are not the same tokens.
+pub(crate) fn check_segments(op: &'static str, segments: &TensorDesc, dims: &Dims) -> Result<()> {
+    if dims.key_time != dims.query_time {
+        return Err(Error::new(ErrorKind::Shape, op, "key")
+            .expecting(format!("axis 1 (key_time) = {} as in query, which segments demand", dims.query_time))
+            .but_found(dims.key_time));
+    }
+    check_integers(op, "segments", segments, &[dims.batch, dims.query_time], "one id a token")
+}
+
+fn check_integers(
+    op: &'static str,
+    argument: &'static str,
+    found: &TensorDesc,
+    shape: &[usize],
+    meaning: &str,
+) -> Result<()> {
+    let wanted = TensorDesc::new(DType::I32, shape);
+    if *found == wanted {
         return Ok(());
     }
-    let kind = if lengths.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
-    Err(Error::new(kind, op, "lengths")
-        .expecting(format!("{wanted}, one count of keys a batch item"))
-        .but_found(lengths))
+    let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
+    Err(Error::new(kind, op, argument).expecting(format!("{wanted}, {meaning}")).but_found(found))
 }

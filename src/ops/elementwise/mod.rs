@@ -13,6 +13,7 @@
 //! | [`silu()`] | `x / (1 + exp(-x))` |
 //! | [`tanh()`] | `tanh x` |
 
+mod activation;
 pub(crate) mod add;
 mod binary;
 pub(crate) mod cast;
@@ -26,6 +27,7 @@ pub(crate) mod silu;
 pub(crate) mod tanh;
 mod unary;
 
+pub use activation::Activation;
 pub use add::add;
 pub use cast::cast;
 pub use gelu::gelu;

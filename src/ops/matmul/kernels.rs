@@ -62,8 +62,10 @@ pub(in crate::ops) struct Product {
 }
 
 /// What a product is part of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Part {
+    /// How the result is stored.
+    pub(in crate::ops) result: DType,
     /// The first column of the whole result that `b` gives.
     pub(in crate::ops) first_column: usize,
     /// For a gated product, the distance from the first factor's columns of `b` to the second's.
@@ -71,8 +73,13 @@ pub(in crate::ops) struct Part {
 }
 
 pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lowered> {
-    let Product { mut shader, params, workgroups, choice, in_vectors } =
-        product(NAME, &geometry.merged(), dtype, caps, Part::default())?;
+    let Product { mut shader, params, workgroups, choice, in_vectors } = product(
+        NAME,
+        &geometry.merged(),
+        dtype,
+        caps,
+        Part { result: dtype, first_column: 0, second: None },
+    )?;
     shader.sources.push(if in_vectors {
         wgsl!("matmul/operands/c_vec4.wgsl")
     } else {
@@ -111,7 +118,9 @@ pub(in crate::ops) fn product(
     ];
     let mut shader = tiling.shader;
     shader.sources.extend(operand_sources(geometry, [vectors[0], vectors[1]]));
-    for (name, vectors) in ["APack", "BPack", "CPack"].into_iter().zip(vectors) {
+    for ((name, dtype), vectors) in
+        [("APack", dtype), ("BPack", dtype), ("CPack", part.result)].into_iter().zip(vectors)
+    {
         shader = shader.alias(name, dtype, if vectors { 4 } else { 1 });
     }
     let shader = shader

@@ -13,6 +13,7 @@ use crate::tensor::{Array, MAX_RANK, Real, Shape, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
+pub(in crate::ops) use kernels::{Part, Product, product};
 
 const NAME: &str = "matmul";
 
@@ -180,7 +181,7 @@ impl Placement {
 
 /// A product as loops over `batch`, `heads`, `rows`, `columns`, `inner`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Geometry {
+pub(in crate::ops) struct Geometry {
     batch: usize,
     heads: usize,
     rows: usize,
@@ -227,6 +228,13 @@ impl Geometry {
             c: Placement::new(spec.result, [heads, rows, columns], false, false),
             shape: dims.into(),
         }
+    }
+
+    /// One product of `a: [rows, inner]` and `b: [columns, inner]`, transposed; rows of the result lie `line` elements apart.
+    pub(in crate::ops) fn dense([rows, columns, inner]: [usize; 3], line: usize) -> Self {
+        let placed = |line, transposed| Placement { batch: 0, head: 0, line, transposed };
+        let (a, b, c) = (placed(inner, false), placed(inner, true), placed(line, false));
+        Self { batch: 1, heads: 1, rows, columns, inner, a, b, c, shape: [rows, columns].into() }
     }
 
     /// The same product with the counting axes taken as rows, where one `b` serves them all: fuller tiles.

@@ -6,13 +6,16 @@ mod kernels;
 mod reference;
 
 use super::contract::Contract;
+use super::rows;
 use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
-use crate::kernel::{Caps, Lowered};
+use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
+
+pub(super) use kernels::lower;
 
 const NAME: &str = "softmax";
 
@@ -33,10 +36,7 @@ impl Op for Softmax {
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let contract = Contract::new(NAME);
         contract.count(inputs, &["x"])?;
-        contract.float("x", &inputs[0])?;
-        if inputs[0].shape.rank() == 0 {
-            return Err(contract.shape_error("x").expecting("at least one axis").but_found("a scalar"));
-        }
+        rows::check(&contract, &inputs[0])?;
         Ok(inputs.to_vec())
     }
 
@@ -45,6 +45,6 @@ impl Op for Softmax {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(problem, caps)
+        lower(NAME, wgsl!("softmax/softmax.wgsl"), problem, caps)
     }
 }

@@ -31,6 +31,7 @@ fn rules() -> Vec<(&'static str, Blocked)> {
         ("window_causal", spec.mask(Mask::window(5, 0))),
         ("padding", spec),
         ("softcap", spec.mask(Mask::causal()).softcap(3.0)),
+        ("segments", spec.mask(Mask::causal())),
     ]
 }
 
@@ -50,6 +51,11 @@ fn attend(fixture: &Fixture, spec: &Blocked, dtype: DType, on_device: bool) -> B
         let length = fixture.tensor("length").clone();
         spec = spec.lengths(graph.input("length", length.desc()).unwrap());
         inputs.push(("length", length));
+    }
+    if fixture.has("segments") {
+        let ids = fixture.tensor("segments").clone();
+        spec = spec.segments(graph.input("segments", ids.desc()).unwrap());
+        inputs.push(("segments", ids));
     }
     let (out, lse) = blocked_with_lse(&mut graph, values[0], values[1], values[2], &spec).unwrap();
     graph.output("out", out).unwrap();
@@ -116,7 +122,25 @@ fn random(seed: u64, shape: &[usize]) -> HostTensor {
     HostTensor::f32(shape, (0..elements).map(|_| random.next_f32()).collect()).unwrap()
 }
 
-/// `blocked` of one batch of heads of size 16 on the device, as f32 elements.
+/// Sets an optional input.
+type Set = fn(Blocked, Value) -> Blocked;
+
+/// `blocked` of `q`, `k` and `v` on the device, and on the CPU reference.
+fn run_both(qkv: [&HostTensor; 3], mask: Mask, optional: Option<(&HostTensor, Set)>) -> [HostTensor; 2] {
+    let mut graph = Graph::new();
+    let mut inputs: Vec<(&str, &HostTensor)> = ["q", "k", "v"].into_iter().zip(qkv).collect();
+    let v: Vec<Value> = inputs.iter().map(|(name, t)| graph.input(name, t.desc()).unwrap()).collect();
+    let mut spec = Blocked::new().mask(mask);
+    if let Some((tensor, set)) = optional {
+        spec = set(spec, graph.input("optional", tensor.desc()).unwrap());
+        inputs.push(("optional", tensor));
+    }
+    let out = blocked(&mut graph, v[0], v[1], v[2], &spec).unwrap();
+    graph.output("out", out).unwrap();
+    [run(&graph, &inputs), cpu::run(&graph, &inputs).unwrap()].map(|outputs| outputs["out"].clone())
+}
+
+/// `blocked` on the device, as f32 elements.
 fn run_blocked(
     q: &HostTensor,
     k: &HostTensor,
@@ -124,18 +148,35 @@ fn run_blocked(
     mask: Mask,
     lengths: Option<&[i32]>,
 ) -> Vec<f32> {
-    let mut graph = Graph::new();
-    let [vq, vk, vv] = [("q", q), ("k", k), ("v", v)].map(|(name, t)| graph.input(name, t.desc()).unwrap());
-    let mut spec = Blocked::new().mask(mask);
-    let mut inputs = vec![("q", q), ("k", k), ("v", v)];
     let lengths = lengths.map(|lengths| HostTensor::i32([lengths.len()], lengths.to_vec()).unwrap());
-    if let Some(lengths) = &lengths {
-        spec = spec.lengths(graph.input("lengths", lengths.desc()).unwrap());
-        inputs.push(("lengths", lengths));
-    }
-    let out = blocked(&mut graph, vq, vk, vv, &spec).unwrap();
-    graph.output("out", out).unwrap();
-    run(&graph, &inputs)["out"].to_f32()
+    let optional = lengths.as_ref().map(|lengths| (lengths, Blocked::lengths as Set));
+    run_both([q, k, v], mask, optional)[0].to_f32()
+}
+
+/// Two heads of 16 channels, the size of a token in the tests of packed sequences.
+const TOKEN: usize = 2 * 16;
+
+/// Packed sequences on the device.
+fn run_packed(qkv: &[HostTensor; 3], mask: Mask, lengths: &[usize]) -> Vec<f32> {
+    let ids: Vec<i32> = (0..).zip(lengths).flat_map(|(id, &length)| vec![id; length]).collect();
+    let ids = HostTensor::i32([1, ids.len()], ids).unwrap();
+    run_both(qkv.each_ref(), mask, Some((&ids, Blocked::segments)))[0].to_f32()
+}
+
+/// Fails unless `found` lies within the project's bound for f32 of `expected`. Key tiles begin elsewhere when sequences are
+/// packed, so sums are rounded otherwise.
+fn assert_near(found: &[f32], expected: &[f32]) {
+    let tensor = |data: &[f32]| HostTensor::f32([data.len()], data.to_vec()).unwrap();
+    let error = relative_error(&tensor(found), &tensor(expected));
+    assert!(error < F32_OF_LARGEST, "{error:e}");
+}
+
+fn any_mask() -> impl Strategy<Value = Mask> {
+    prop_oneof![
+        Just(Mask::full()),
+        Just(Mask::causal()),
+        (0u32..70, 0u32..70).prop_map(|(l, r)| Mask::window(l, r))
+    ]
 }
 
 proptest! {
@@ -190,6 +231,57 @@ proptest! {
         let plain = run_blocked(&q, &k, &v, Mask::full(), None);
         let masked = run_blocked(&q, &padded(&k), &padded(&v), Mask::full(), Some(&[time as i32]));
         prop_assert_eq!(plain, masked);
+    }
+
+    #[test]
+    fn packed_sequences_are_as_if_alone(
+        lengths in prop::collection::vec(1usize..90, 1..7),
+        mask in any_mask(),
+        seed: u64,
+    ) {
+        let time: usize = lengths.iter().sum();
+        let qkv = [1, 2, 3].map(|i| random(seed ^ i, &[1, time, 2, 16]));
+        let packed = run_packed(&qkv, mask, &lengths);
+        let mut at = 0;
+        for length in lengths {
+            let own = at * TOKEN..(at + length) * TOKEN;
+            let alone = |t: &HostTensor| HostTensor::f32([1, length, 2, 16], t.to_f32()[own.clone()].to_vec()).unwrap();
+            let [q, k, v] = qkv.each_ref().map(alone);
+            assert_near(&packed[own], &run_blocked(&q, &k, &v, mask, None));
+            at += length;
+        }
+    }
+
+    #[test]
+    fn packed_sequences_are_as_if_padded(
+        lengths in prop::collection::vec(1usize..90, 1..7),
+        mask in any_mask(),
+        seed: u64,
+    ) {
+        let longest = *lengths.iter().max().unwrap();
+        let counts: Vec<i32> = lengths.iter().map(|&length| length as i32).collect();
+        let padded = [1, 2, 3].map(|i| random(seed ^ i, &[lengths.len(), longest, 2, 16]));
+        let valid = |data: &[f32]| -> Vec<f32> {
+            let rows = data.chunks(longest * TOKEN).zip(&lengths);
+            rows.flat_map(|(rows, length)| rows[..length * TOKEN].to_vec()).collect()
+        };
+        let packed = padded.each_ref().map(|tensor| {
+            let data = valid(&tensor.to_f32());
+            HostTensor::f32([1, data.len() / TOKEN, 2, 16], data).unwrap()
+        });
+        let expected = run_blocked(&padded[0], &padded[1], &padded[2], mask, Some(&counts));
+        assert_near(&run_packed(&packed, mask, &lengths), &valid(&expected));
+    }
+
+    #[test]
+    fn ids_out_of_order_see_something_and_end(ids in prop::collection::vec(-3i32..4, 1..200), seed: u64) {
+        let [q, k, v] = [1, 2, 3].map(|i| random(seed ^ i, &[1, ids.len(), 2, 16]));
+        let ids = HostTensor::i32([1, ids.len()], ids).unwrap();
+        for out in run_both([&q, &k, &v], Mask::full(), Some((&ids, Blocked::segments))) {
+            // Means of values that lie between -1 and 1; a row that sees nothing would be 0 throughout.
+            prop_assert!(out.to_f32().iter().all(|x| x.abs() <= 1.001));
+            prop_assert!(out.to_f32().chunks(16).all(|row| row.iter().any(|&x| x != 0.0)));
+        }
     }
 }
 
@@ -315,6 +407,40 @@ fn types_that_do_not_fit_are_refused() {
     let sentence =
         "attention/blocked: lengths: expected i32 [1], one count of keys a batch item, found i32 [2]";
     assert_error(&refused(&descs, append), ErrorKind::Shape, sentence);
+}
+
+#[test]
+fn segments_that_do_not_fit_are_refused() {
+    let refusal = |key_time: usize, ids: TensorDesc, lengths: bool| {
+        let q = TensorDesc::f32([2, 10, 4, 16]);
+        let k = TensorDesc::f32([2, key_time, 4, 16]);
+        let error = refused(&[q, k.clone(), k, ids, TensorDesc::i32([2])], |graph, v| {
+            let spec = Blocked::new().segments(v[3]);
+            blocked(graph, v[0], v[1], v[2], &if lengths { spec.lengths(v[4]) } else { spec })
+        });
+        (error.kind(), error.to_string())
+    };
+    let ids = TensorDesc::i32([2, 10]);
+    let expected = |kind, sentence: &str| (kind, format!("attention/blocked: {sentence}"));
+    assert_eq!(
+        refusal(10, ids.clone(), true),
+        expected(ErrorKind::Argument, "segments: expected either segments or lengths, found both")
+    );
+    assert_eq!(
+        refusal(11, ids, false),
+        expected(
+            ErrorKind::Shape,
+            "key: expected axis 1 (key_time) = 10 as in query, which segments demand, found 11"
+        )
+    );
+    assert_eq!(
+        refusal(10, TensorDesc::i32([2, 9]), false),
+        expected(ErrorKind::Shape, "segments: expected i32 [2, 10], one id a token, found i32 [2, 9]")
+    );
+    assert_eq!(
+        refusal(10, TensorDesc::f32([2, 10]), false),
+        expected(ErrorKind::Dtype, "segments: expected i32 [2, 10], one id a token, found f32 [2, 10]")
+    );
 }
 
 #[test]

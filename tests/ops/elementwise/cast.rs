@@ -19,5 +19,5 @@ fn only_floats_are_cast() {
 #[test]
 fn unknown_names_of_element_types_are_refused() {
     let error = "bf16".parse::<DType>().unwrap_err();
-    assert_error(&error, ErrorKind::Dtype, "dtype: name: expected f32, f16, i32, found `bf16`");
+    assert_error(&error, ErrorKind::Dtype, "dtype: name: expected f32, f16, i32, u32, found `bf16`");
 }

@@ -1,5 +1,5 @@
 //! Conformance cases: lengths around tile edges, every head size class, masks under both alignments, grouped heads, lengths per
-//! item, softcap, decoding, empty rows, extreme scores.
+//! item, packed sequences, softcap, decoding, empty rows, extreme scores.
 
 use super::{Blocked, NAME, blocked, blocked_with_lse};
 use crate::Result;
@@ -18,6 +18,29 @@ fn softcap_ulps(cap: f32) -> f64 {
     2.0 * f64::from(cap) * 1e-5 / f64::from(f32::EPSILON)
 }
 
+/// Lengths of the sequences of each batch item, behind which every position is a sequence of its own.
+#[derive(Clone, Debug)]
+struct Packed(Vec<Vec<usize>>);
+
+impl Packed {
+    /// `[batch, time]` ids, negative ones and gaps among them.
+    fn ids(&self, time: usize) -> Result<HostTensor> {
+        let item = |lengths: &Vec<usize>| -> Vec<i32> {
+            let sequences = lengths.iter().copied().chain(std::iter::repeat(1));
+            (-7..).step_by(3).zip(sequences).flat_map(|(id, length)| vec![id; length]).take(time).collect()
+        };
+        HostTensor::i32([self.0.len(), time], self.0.iter().flat_map(item).collect())
+    }
+
+    fn label(&self) -> String {
+        let few = |lengths: &Vec<usize>| match lengths[..] {
+            [a, b, .., z] if lengths.len() > 8 => format!("[{a}, {b}, .. {} .., {z}]", lengths.len()),
+            _ => format!("{lengths:?}"),
+        };
+        format!(", packed {}", self.0.iter().map(few).collect::<Vec<_>>().join(" and "))
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Setup {
     dtype: DType,
@@ -32,6 +55,7 @@ struct Setup {
     scale: Option<f32>,
     softcap: Option<f32>,
     lengths: Option<Vec<i32>>,
+    packed: Option<Packed>,
     amplitude: f32,
 }
 
@@ -50,6 +74,7 @@ impl Setup {
             scale: None,
             softcap: None,
             lengths: None,
+            packed: None,
             amplitude: 1.0,
         }
     }
@@ -70,6 +95,15 @@ impl Setup {
         Self { batch: lengths.len(), lengths: Some(lengths.to_vec()), ..self }
     }
 
+    fn packed(lengths: &[usize]) -> Self {
+        Self::packed_items(lengths.iter().sum(), &[lengths])
+    }
+
+    fn packed_items(time: usize, items: &[&[usize]]) -> Self {
+        let packed = Packed(items.iter().map(|lengths| lengths.to_vec()).collect());
+        Self { batch: items.len(), packed: Some(packed), ..Self::new(time, time) }
+    }
+
     fn label(&self) -> String {
         let Self { dtype, batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = self;
         let mut label = format!(
@@ -84,6 +118,9 @@ impl Setup {
         }
         if let Some(lengths) = &self.lengths {
             label += &format!(", lengths {lengths:?}");
+        }
+        if let Some(packed) = &self.packed {
+            label += &packed.label();
         }
         if let Some(cap) = self.softcap {
             label += &format!(", softcap {cap}");
@@ -109,6 +146,9 @@ impl Setup {
         if let Some(lengths) = &self.lengths {
             spec = spec.lengths(problem.input("lengths", HostTensor::i32([batch], lengths.clone())?)?);
         }
+        if let Some(packed) = &self.packed {
+            spec = spec.segments(problem.input("segments", packed.ids(query_time)?)?);
+        }
         if !lse {
             return Ok(vec![blocked(&mut problem.graph, q, k, v, &spec)?]);
         }
@@ -127,7 +167,9 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.extend(mask_setups());
     setups.extend(size_setups());
     setups.extend(special_setups());
-    let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
+    setups.extend(packed_setups());
+    let f32 = setups.iter().filter(|setup| setup.dtype == DType::F32);
+    let f16 = f32.step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
     let mut cases: Vec<Case> = setups.iter().cloned().chain(f16).map(Setup::case).collect();
     // Without the log-sum-exp, other shader files are joined.
     for (query_time, key_time) in [(65, 97), (1, 3000)] {
@@ -151,7 +193,7 @@ fn length_setups() -> Vec<Setup> {
     }
     setups.push(Setup::new(257, 1000).sizes(32, 32));
     setups.push(Setup::new(1000, 1000).heads(1, 1).mask(Mask::causal()));
-    for (query_time, key_time) in [(0, 5), (5, 0), (0, 0)] {
+    for (query_time, key_time) in [(0, 5), (5, 0), (0, 0), (0, 3000)] {
         setups.push(Setup::new(query_time, key_time));
     }
     setups
@@ -201,5 +243,37 @@ fn special_setups() -> Vec<Setup> {
     setups.push(Setup { amplitude: 0.0, ..Setup::new(20, 30) });
     // More workgroups than one axis of a dispatch holds.
     setups.push(Setup { batch: 33_000, ..Setup::new(1, 2).sizes(4, 4) });
+    setups
+}
+
+fn packed_setups() -> Vec<Setup> {
+    let edges = [1, 2, 63, 64, 65, 97];
+    let mut setups = vec![
+        Setup::packed(&edges),
+        Setup::packed(&edges).mask(Mask::causal()),
+        Setup::packed(&edges).mask(Mask::window(5, 2)),
+        Setup::packed(&edges).mask(Mask::window(64, 0).aligned(Alignment::TopLeft)),
+        Setup { softcap: Some(3.0), ..Setup::packed(&[40, 3, 21]) },
+        // One tile of queries spans many sequences, or many tiles of queries one of several.
+        Setup::packed(&[1; 70]),
+        Setup::packed(&[3; 50]).mask(Mask::causal()),
+        Setup::packed(&[64; 4]),
+        Setup::packed(&[200]),
+        Setup::packed(&[130, 1, 150]).heads(1, 1),
+        Setup::packed_items(100, &[&[40, 60], &[1, 98], &[], &[100]]),
+        Setup::packed_items(70, &[&[33, 37], &[5, 64]]).mask(Mask::causal()).heads(4, 2),
+        Setup::packed_items(0, &[&[], &[]]),
+    ];
+    for (heads, kv_heads) in [(4, 2), (7, 1), (14, 2)] {
+        setups.push(Setup::packed(&[9, 40, 17]).heads(heads, kv_heads));
+    }
+    for size in [16, 32, 64, 5] {
+        let setup = Setup::packed(&[30, 1, 66]).sizes(size, size);
+        setups.push(setup.clone());
+        setups.push(Setup { dtype: DType::F16, ..setup.mask(Mask::causal()) });
+    }
+    // Few heads and long sequences: a GPU splits the keys.
+    setups.push(Setup::packed(&[700, 324]).heads(1, 1).mask(Mask::causal()));
+    setups.push(Setup::packed_items(1030, &[&[1, 1029], &[1000]]).heads(2, 1).sizes(8, 12));
     setups
 }

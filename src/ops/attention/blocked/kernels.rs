@@ -1,4 +1,5 @@
 //! Lowering: one dispatch of `forward.wgsl.j2`, or, when too few rows would leave the device idle, key splits and a merge.
+//! Where sequences are packed, a dispatch before it finds where each begins and ends.
 //!
 //! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Measured for 1024
 //! tokens x 4 heads x 64 in f32 on lavapipe with two cores, GFLOP/s on Mesa 22.3 / 26: 16 rows x 8 keys a lane gets 17.7 / 50.1
@@ -27,6 +28,9 @@ const SHORTEST_SPLIT: usize = 512;
 /// Invocations of a merging workgroup.
 const MERGE_LANES: u32 = 64;
 
+/// Invocations of a workgroup that finds the ends of sequences.
+const SEGMENT_LANES: u32 = 64;
+
 params! {
     struct ForwardParams {
         batch: u32,
@@ -41,6 +45,13 @@ params! {
         shift: i32,
         splits: u32,
         count: u32,
+    }
+}
+
+params! {
+    struct SegmentParams {
+        time: u32,
+        tokens: u32,
     }
 }
 
@@ -71,41 +82,49 @@ pub(super) fn lower(attention: &BlockedAttention, problem: &Problem, caps: &Caps
 
     let mut bindings =
         vec![("query", Operand::Input(0)), ("key", Operand::Input(1)), ("value", Operand::Input(2))];
+    let mut dispatches = Vec::new();
+    let mut scratch = Vec::new();
     let partial = splits > 1;
     let (out, lse) = if partial {
+        let rows = dims.batch * dims.query_time * dims.heads;
+        scratch
+            .extend([rows * dims.value_size, rows].map(|floats| (splits * floats * size_of::<f32>()) as u64));
         (Operand::Scratch(0), Some(Operand::Scratch(1)))
     } else {
         (Operand::Output(0), attention.lse.then_some(Operand::Output(1)))
     };
     bindings.push(("out", out));
     bindings.extend(lse.map(|lse| ("lse", lse)));
-    bindings.extend(problem.inputs.get(3).map(|_| ("lengths", Operand::Input(3))));
+    let optional = attention.spec.optional_inputs();
+    bindings.extend(optional.lengths.map(|at| ("lengths", Operand::Input(at))));
+    if let Some(at) = optional.segments {
+        let segments = Operand::Scratch(scratch.len());
+        scratch.push((dims.batch * dims.query_time * size_of::<[i32; 2]>()) as u64);
+        dispatches.push(find_segments(&dims, Operand::Input(at), segments)?);
+        bindings.push(("segments", segments));
+    }
 
-    let lengths = problem.inputs.len() > 3;
-    let mut dispatches = vec![Dispatch {
-        shader: forward_shader(attention, &dims, dtype, tile, partial, [lse.is_some(), lengths]),
+    dispatches.push(Dispatch {
+        shader: forward_shader(attention, &dims, dtype, tile, partial, lse.is_some()),
         bindings,
         workgroups: params.count.into(),
         params: params.into(),
-    }];
-    let mut scratch = Vec::new();
-    if partial && params.count > 0 {
-        let rows = dims.batch * dims.query_time * dims.heads;
-        scratch =
-            [rows * dims.value_size, rows].map(|floats| (splits * floats * size_of::<f32>()) as u64).to_vec();
+    });
+    if partial {
         dispatches.push(merge(attention, &dims, dtype, splits)?);
     }
-    let name = if partial { format!(", {splits} key splits and a merge") } else { String::new() };
-    Ok(Lowered::Kernels {
-        choice: Choice {
-            tier: Tier::RegisterTile,
-            kernel: format!("blocked {tile_rows} rows x {} keys{name}", 4 * tile.key_vectors * tile.lanes)
-                .into(),
-            reason: format!("{}: {}", caps.adapter.name(), reason(tile, partial)).into(),
-        },
-        dispatches,
-        scratch,
-    })
+    Ok(Lowered::Kernels { choice: choice(caps, tile, splits), dispatches, scratch })
+}
+
+fn choice(caps: &Caps, tile: AttentionTile, splits: usize) -> Choice {
+    let rows = tile.rows * tile.row_groups;
+    let keys = 4 * tile.key_vectors * tile.lanes;
+    let name = if splits > 1 { format!(", {splits} key splits and a merge") } else { String::new() };
+    Choice {
+        tier: Tier::RegisterTile,
+        kernel: format!("blocked {rows} rows x {keys} keys{name}").into(),
+        reason: format!("{}: {}", caps.adapter.name(), reason(tile, splits > 1)).into(),
+    }
 }
 
 fn reason(tile: AttentionTile, partial: bool) -> &'static str {
@@ -186,8 +205,9 @@ fn forward_shader(
     dtype: DType,
     tile: AttentionTile,
     partial: bool,
-    [lse, lengths]: [bool; 2],
+    lse: bool,
 ) -> Shader {
+    let optional = attention.spec.optional_inputs();
     let out = if partial { DType::F32 } else { dtype };
     let value_lanes = if dims.value_size.is_multiple_of(4) { 4 } else { 1 };
     let shader = Shader::new(
@@ -199,10 +219,15 @@ fn forward_shader(
             key_source(dims.head_size, dtype),
             value_source(dims.value_size, dtype),
             lse_source(lse),
-            if lengths {
+            if optional.lengths.is_some() {
                 wgsl!("attention/blocked/lengths_buffer.wgsl")
             } else {
                 wgsl!("attention/blocked/lengths_none.wgsl")
+            },
+            if optional.segments.is_some() {
+                wgsl!("attention/blocked/segments_buffer.wgsl")
+            } else {
+                wgsl!("attention/blocked/segments_none.wgsl")
             },
             if tile.one_subgroup {
                 wgsl!("attention/blocked/exchange_subgroup.wgsl")
@@ -249,6 +274,18 @@ fn value_source(value_size: usize, dtype: DType) -> Source {
 
 fn lse_source(lse: bool) -> Source {
     if lse { wgsl!("attention/blocked/lse_buffer.wgsl") } else { wgsl!("attention/blocked/lse_none.wgsl") }
+}
+
+/// Finds where the sequence of each token begins and ends.
+fn find_segments(dims: &Dims, ids: Operand, segments: Operand) -> Result<Dispatch> {
+    let tokens = to_u32(NAME, "tokens", dims.batch * dims.query_time)?;
+    Ok(Dispatch {
+        shader: Shader::new("attention/blocked/segments", [wgsl!("attention/blocked/segments.wgsl")])
+            .constant("LANES", SEGMENT_LANES),
+        bindings: vec![("ids", ids), ("segments", segments)],
+        params: SegmentParams { time: to_u32(NAME, "query", dims.query_time)?, tokens }.into(),
+        workgroups: tokens.div_ceil(SEGMENT_LANES).into(),
+    })
 }
 
 /// Combines the splits' outputs by their log-sum-exps.

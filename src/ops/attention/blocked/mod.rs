@@ -9,13 +9,16 @@
 //!
 //! The running maximum `m`, sum `l` and output are rescaled from tile to tile, so no row of scores is ever stored and memory
 //! stays linear in length. A row that sees no key gives 0 and a log-sum-exp of [`super::EMPTY_ROW_LSE`].
+//!
+//! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
+//! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
 
 #[cfg(feature = "check")]
 mod cases;
 mod kernels;
 mod reference;
 
-use super::{Dims, Mask, check_lengths};
+use super::{Dims, Mask, check_lengths, check_segments};
 use crate::graph::{Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
@@ -33,6 +36,14 @@ pub struct Blocked {
     scale: Option<f32>,
     softcap: Option<f32>,
     lengths: Option<Value>,
+    segments: Option<Value>,
+}
+
+/// Where the optional inputs stand among a step's inputs, behind query, key and value.
+#[derive(Clone, Copy, Debug)]
+struct OptionalInputs {
+    lengths: Option<usize>,
+    segments: Option<usize>,
 }
 
 impl Blocked {
@@ -66,8 +77,28 @@ impl Blocked {
         Self { lengths: Some(lengths), ..self }
     }
 
+    /// Packs sequences of different lengths one behind another along time: `i32 [batch, time]`, an id for each token. A query
+    /// sees only keys with its own id, and of those the ones the mask shows; the time of queries and keys must be equal.
+    ///
+    /// Ids may be any numbers but never decrease along time. Positions that belong to no sequence take ids of their own
+    /// behind all others; cheapest is a different one for each. Where ids decrease, a query sees itself and unspecified other
+    /// keys of its batch item, as far as the mask shows them. Excludes [`Blocked::lengths`].
+    #[must_use]
+    pub fn segments(self, ids: Value) -> Self {
+        Self { segments: Some(ids), ..self }
+    }
+
     fn inputs(&self, query: Value, key: Value, value: Value) -> Vec<Value> {
-        [query, key, value].into_iter().chain(self.lengths).collect()
+        [query, key, value].into_iter().chain(self.lengths).chain(self.segments).collect()
+    }
+
+    /// The places that [`Blocked::inputs`] gives to what it chains.
+    fn optional_inputs(&self) -> OptionalInputs {
+        let first = 3;
+        OptionalInputs {
+            lengths: self.lengths.map(|_| first),
+            segments: self.segments.map(|_| first + usize::from(self.lengths.is_some())),
+        }
     }
 }
 
@@ -121,8 +152,17 @@ impl Op for BlockedAttention {
             return refused("softcap", "a number from 1e-10 to 1e10", cap);
         }
         let dims = Dims::bind(NAME, &inputs[0], &inputs[1], &inputs[2])?;
-        if let Some(lengths) = inputs.get(3) {
-            check_lengths(NAME, lengths, dims.batch)?;
+        let optional = self.spec.optional_inputs();
+        if let (Some(_), Some(_)) = (optional.lengths, optional.segments) {
+            return Err(Error::new(ErrorKind::Argument, NAME, "segments")
+                .expecting("either segments or lengths")
+                .but_found("both"));
+        }
+        if let Some(at) = optional.lengths {
+            check_lengths(NAME, &inputs[at], &dims)?;
+        }
+        if let Some(at) = optional.segments {
+            check_segments(NAME, &inputs[at], &dims)?;
         }
         let Dims { batch, query_time, heads, value_size, .. } = dims;
         let mut outputs = vec![TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size])];

@@ -6,13 +6,26 @@ mod cases;
 use super::unary;
 use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
-use crate::kernel::{Caps, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
 const NAME: &str = "elementwise/gelu";
+
+/// The WGSL function `apply`, and what it calls.
+pub(super) const APPLY: [Source; 3] = [
+    wgsl!("elementwise/gelu/apply.wgsl"),
+    wgsl!("elementwise/gelu/gelu.wgsl"),
+    wgsl!("elementwise/gelu/erf.wgsl"),
+];
+
+/// The specification, for one element.
+pub(super) fn at<R: Real>(x: R) -> R {
+    let half = R::of(0.5);
+    half * x * (R::one() + (x * half.sqrt()).erf())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Gelu;
@@ -32,16 +45,10 @@ impl Op for Gelu {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        let half = R::of(0.5);
-        vec![inputs[0].map(|x| half * x * (R::one() + (x * half.sqrt()).erf()))]
+        vec![inputs[0].map(at)]
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let apply = [
-            wgsl!("elementwise/gelu/apply.wgsl"),
-            wgsl!("elementwise/gelu/gelu.wgsl"),
-            wgsl!("elementwise/gelu/erf.wgsl"),
-        ];
-        unary::lower(NAME, &apply, 0.0, problem, caps)
+        unary::lower(NAME, &APPLY, 0.0, problem, caps)
     }
 }

@@ -7,13 +7,26 @@ mod cases;
 use super::unary;
 use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
-use crate::kernel::{Caps, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
 const NAME: &str = "elementwise/gelu_tanh";
+
+/// The WGSL function `apply`, and what it calls.
+pub(super) const APPLY: [Source; 3] = [
+    wgsl!("elementwise/gelu_tanh/apply.wgsl"),
+    wgsl!("elementwise/gelu_tanh/gelu_tanh.wgsl"),
+    wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
+];
+
+/// The specification, for one element.
+pub(super) fn at<R: Real>(x: R) -> R {
+    let (slope, cubic) = (R::of(std::f64::consts::FRAC_2_PI.sqrt()), R::of(0.044715));
+    R::of(0.5) * x * (R::one() + (slope * (x + cubic * x * x * x)).tanh())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct GeluTanh;
@@ -33,17 +46,10 @@ impl Op for GeluTanh {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        let (half, one) = (R::of(0.5), R::one());
-        let (slope, cubic) = (R::of(std::f64::consts::FRAC_2_PI.sqrt()), R::of(0.044715));
-        vec![inputs[0].map(|x| half * x * (one + (slope * (x + cubic * x * x * x)).tanh()))]
+        vec![inputs[0].map(at)]
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let apply = [
-            wgsl!("elementwise/gelu_tanh/apply.wgsl"),
-            wgsl!("elementwise/gelu_tanh/gelu_tanh.wgsl"),
-            wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
-        ];
-        unary::lower(NAME, &apply, 0.0, problem, caps)
+        unary::lower(NAME, &APPLY, 0.0, problem, caps)
     }
 }

@@ -7,13 +7,22 @@ mod cases;
 use super::unary;
 use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
-use crate::kernel::{Caps, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
 const NAME: &str = "elementwise/relu";
+
+/// The WGSL function `apply`, and what it calls.
+pub(super) const APPLY: [Source; 2] =
+    [wgsl!("elementwise/relu/apply.wgsl"), wgsl!("elementwise/relu/relu.wgsl")];
+
+/// The specification, for one element.
+pub(super) fn at<R: Real>(x: R) -> R {
+    x.max(R::zero())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Relu;
@@ -33,11 +42,10 @@ impl Op for Relu {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        vec![inputs[0].map(|x| x.max(R::zero()))]
+        vec![inputs[0].map(at)]
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let apply = [wgsl!("elementwise/relu/apply.wgsl"), wgsl!("elementwise/relu/relu.wgsl")];
-        unary::lower(NAME, &apply, 0.0, problem, caps)
+        unary::lower(NAME, &APPLY, 0.0, problem, caps)
     }
 }

@@ -6,13 +6,22 @@ mod cases;
 use super::unary;
 use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
-use crate::kernel::{Caps, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
 const NAME: &str = "elementwise/sigmoid";
+
+/// The WGSL function `apply`, and what it calls.
+pub(super) const APPLY: [Source; 2] =
+    [wgsl!("elementwise/sigmoid/apply.wgsl"), wgsl!("elementwise/sigmoid/sigmoid.wgsl")];
+
+/// The specification, for one element.
+pub(super) fn at<R: Real>(x: R) -> R {
+    R::one() / (R::one() + (-x).exp())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Sigmoid;
@@ -32,11 +41,10 @@ impl Op for Sigmoid {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        vec![inputs[0].map(|x| R::one() / (R::one() + (-x).exp()))]
+        vec![inputs[0].map(at)]
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let apply = [wgsl!("elementwise/sigmoid/apply.wgsl"), wgsl!("elementwise/sigmoid/sigmoid.wgsl")];
-        unary::lower(NAME, &apply, 0.0, problem, caps)
+        unary::lower(NAME, &APPLY, 0.0, problem, caps)
     }
 }

@@ -6,13 +6,25 @@ mod cases;
 use super::unary;
 use crate::Result;
 use crate::graph::{Graph, Op, Problem, Value};
-use crate::kernel::{Caps, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
 const NAME: &str = "elementwise/silu";
+
+/// The WGSL function `apply`, and what it calls.
+pub(super) const APPLY: [Source; 3] = [
+    wgsl!("elementwise/silu/apply.wgsl"),
+    wgsl!("elementwise/silu/silu.wgsl"),
+    wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
+];
+
+/// The specification, for one element.
+pub(super) fn at<R: Real>(x: R) -> R {
+    x / (R::one() + (-x).exp())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Silu;
@@ -32,15 +44,10 @@ impl Op for Silu {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        vec![inputs[0].map(|x| x / (R::one() + (-x).exp()))]
+        vec![inputs[0].map(at)]
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let apply = [
-            wgsl!("elementwise/silu/apply.wgsl"),
-            wgsl!("elementwise/silu/silu.wgsl"),
-            wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
-        ];
-        unary::lower(NAME, &apply, 0.0, problem, caps)
+        unary::lower(NAME, &APPLY, 0.0, problem, caps)
     }
 }

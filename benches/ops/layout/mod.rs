@@ -1,0 +1,3 @@
+pub(crate) mod concat;
+pub(crate) mod slice;
+pub(crate) mod transpose;

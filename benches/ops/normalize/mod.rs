@@ -1,0 +1,5 @@
+//! Ops that bring every row to one size.
+
+pub(crate) mod l2_normalize;
+pub(crate) mod layer_norm;
+pub(crate) mod rms_norm;

@@ -1,0 +1,3 @@
+fn apply(x: Lanes, unused: f32) -> Lanes {
+    return x;
+}

@@ -1,0 +1,24 @@
+// Reductions over the lanes of a workgroup. The two of a kernel have memory of their own, so that none waits for the readers of
+// the one before it. Every invocation folds the few partial values in the same order: cheaper than a tree's barriers, and
+// repeatable.
+var<workgroup> partial: array<array<f32, WORKGROUP>, 2>;
+
+fn row_max(slot: u32, value: f32, lane: u32) -> f32 {
+    partial[slot][lane] = value;
+    workgroupBarrier();
+    var largest = partial[slot][0];
+    for (var i = 1u; i < WORKGROUP; i++) {
+        largest = max(largest, partial[slot][i]);
+    }
+    return largest;
+}
+
+fn row_sum(slot: u32, value: f32, lane: u32) -> f32 {
+    partial[slot][lane] = value;
+    workgroupBarrier();
+    var sum = partial[slot][0];
+    for (var i = 1u; i < WORKGROUP; i++) {
+        sum += partial[slot][i];
+    }
+    return sum;
+}

@@ -1,0 +1,3 @@
+fn residual_at(at: u32) -> CLanes {
+    return CLanes();
+}

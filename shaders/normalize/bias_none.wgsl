@@ -1,0 +1,3 @@
+fn biased(y: Lanes, i: u32) -> Lanes {
+    return y;
+}

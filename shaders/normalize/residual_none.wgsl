@@ -1,0 +1,3 @@
+fn element(i: u32) -> Lanes {
+    return Lanes(x[i]);
+}

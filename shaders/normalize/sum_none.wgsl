@@ -1,0 +1,1 @@
+fn keep_sum(i: u32, value: Lanes) {}

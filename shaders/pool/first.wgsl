@@ -1,0 +1,3 @@
+fn pool(first: u32, positions: u32) -> Lanes {
+    return Lanes(x[first]);
+}

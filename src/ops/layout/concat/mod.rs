@@ -1,0 +1,97 @@
+//! Values one after the other along an axis.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::super::contract::Contract;
+use super::check_axis;
+use super::copy::{self, Block, Place};
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "layout/concat";
+
+#[derive(Clone, Copy, Debug)]
+struct Concat {
+    axis: usize,
+}
+
+/// `values`, one or more, one after the other along `axis`, of any element type.
+///
+/// Extents along `axis` may differ and may be 0. Fails when there is no value, when element types or other axes differ, or when
+/// there is no such axis.
+pub fn concat(graph: &mut Graph, values: &[Value], axis: usize) -> Result<Value> {
+    graph.push_single(Concat { axis }, values)
+}
+
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(NAME);
+        let [first, ..] = inputs else {
+            return Err(contract.argument_error("values").expecting("at least one").but_found("none"));
+        };
+        check_axis(&contract, self.axis, first)?;
+        let mut result = first.shape.dims().to_vec();
+        result[self.axis] = 0;
+        for (i, value) in inputs.iter().enumerate() {
+            contract.dtype(format!("value {i}"), value, first.dtype)?;
+            let mut expected = first.shape.dims().to_vec();
+            expected[self.axis] = value.shape.dims().get(self.axis).copied().unwrap_or(0);
+            if expected != value.shape.dims() {
+                return Err(contract
+                    .shape_error(format!("value {i}"))
+                    .expecting(format!("{} except along axis {}, as value 0", first.shape, self.axis))
+                    .but_found(&value.shape));
+            }
+            // An absurd sum fails a limit check later instead of wrapping.
+            result[self.axis] = result[self.axis].saturating_add(expected[self.axis]);
+        }
+        Ok(vec![TensorDesc::new(first.dtype, result)])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let mut shape = inputs[0].dims().to_vec();
+        shape[self.axis] = inputs.iter().map(|x| x.dims()[self.axis]).sum();
+        let outer = shape[..self.axis].iter().product();
+        let reals: Vec<&[R]> = inputs.iter().map(|x| x.reals()).collect();
+        let indices: Vec<&[i64]> = inputs.iter().map(|x| x.indices()).collect();
+        let (reals, indices) = (interleaved(&reals, outer), interleaved(&indices, outer));
+        vec![if indices.is_empty() { Array::real(shape, reals) } else { Array::index(shape, indices) }]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let result = problem.outputs[0].shape.strides();
+        let mut start = 0;
+        let mut blocks = Vec::with_capacity(problem.inputs.len());
+        for value in &problem.inputs {
+            blocks.push(Block {
+                extents: value.shape.dims().to_vec(),
+                x: Place { start: 0, strides: value.shape.strides() },
+                result: Place { start, strides: result.clone() },
+            });
+            start += value.shape.dims()[self.axis] * result[self.axis];
+        }
+        copy::lower(NAME, &blocks, problem, caps)
+    }
+}
+
+/// `outer` times the next piece of every part, where each part is as many equal pieces.
+fn interleaved<T: Copy>(parts: &[&[T]], outer: usize) -> Vec<T> {
+    let mut elements = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for i in 0..outer {
+        for part in parts {
+            let piece = part.len() / outer;
+            elements.extend_from_slice(&part[i * piece..(i + 1) * piece]);
+        }
+    }
+    elements
+}

@@ -1,0 +1,193 @@
+//! The kernel of the family: one dispatch copies a block of elements between two values, along the same axes, each side with
+//! strides of its own. 32-bit elements are moved as u32, bit by bit, whatever they mean.
+
+use super::super::contract::to_u32;
+use crate::Result;
+use crate::graph::Problem;
+use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
+use crate::tensor::{DType, MAX_RANK};
+
+params! {
+    /// Extents, strides and starts in packs, innermost axis first.
+    struct CopyParams {
+        extents: [u32; 8],
+        x_strides: [u32; 8],
+        result_strides: [u32; 8],
+        x_start: u32,
+        result_start: u32,
+        inner_axes: u32,
+        count: u32,
+        workgroups: u32,
+    }
+}
+
+/// Where a block lies in a value, in elements: its first one, and how far apart neighbours along each axis are.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) start: usize,
+    pub(super) strides: Vec<usize>,
+}
+
+/// The elements that one dispatch copies: axes outermost first.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub(super) extents: Vec<usize>,
+    pub(super) x: Place,
+    pub(super) result: Place,
+}
+
+/// One axis of a block, with neighbouring axes merged where both sides allow it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Axis {
+    extent: usize,
+    x: usize,
+    result: usize,
+}
+
+impl Block {
+    /// The axes, innermost first, as few as describe both sides.
+    fn merged_axes(&self) -> Vec<Axis> {
+        let mut axes: Vec<Axis> = Vec::new();
+        for (axis, &extent) in self.extents.iter().enumerate().rev() {
+            let next = Axis { extent, x: self.x.strides[axis], result: self.result.strides[axis] };
+            if extent == 1 {
+                continue;
+            }
+            match axes.last_mut() {
+                Some(inner)
+                    if next.x == inner.x * inner.extent && next.result == inner.result * inner.extent =>
+                {
+                    inner.extent *= extent;
+                }
+                _ => axes.push(next),
+            }
+        }
+        axes
+    }
+
+    /// Whether every element stays at its place.
+    fn is_at_rest(&self) -> bool {
+        let contiguous = |axes: &[Axis]| matches!(axes, [] | [Axis { x: 1, result: 1, .. }]);
+        self.x.start == 0 && self.result.start == 0 && contiguous(&self.merged_axes())
+    }
+
+    /// Whether four elements can be moved at a time.
+    fn is_of_vectors(&self, axes: &[Axis]) -> bool {
+        let whole = |elements: usize| elements.is_multiple_of(4);
+        let [inner, outer @ ..] = axes else { return false };
+        (inner.x, inner.result) == (1, 1)
+            && whole(inner.extent)
+            && whole(self.x.start)
+            && whole(self.result.start)
+            && outer.iter().all(|axis| whole(axis.x) && whole(axis.result))
+    }
+}
+
+/// A view where nothing moves, else one dispatch for each block; block `i` is read from input `i`.
+pub(super) fn lower(
+    label: &'static str,
+    blocks: &[Block],
+    problem: &Problem,
+    caps: &Caps,
+) -> Result<Lowered> {
+    if let [block] = blocks
+        && problem.inputs[0].elements() == problem.outputs[0].elements()
+        && block.is_at_rest()
+    {
+        return Ok(Lowered::View(0));
+    }
+    let vectors = blocks.iter().all(|block| block.is_of_vectors(&block.merged_axes()));
+    let dtype = problem.outputs[0].dtype;
+    let dispatches = blocks.iter().enumerate().map(|(i, block)| dispatch(label, i, block, dtype, caps));
+    Ok(Lowered::Kernels {
+        choice: Choice {
+            tier: Tier::Streaming,
+            kernel: format!("{label} x{}", if vectors { 4 } else { 1 }).into(),
+            reason: if vectors {
+                "four elements at a time"
+            } else {
+                "one element at a time: neighbours are not whole vectors on both sides"
+            }
+            .into(),
+        },
+        dispatches: dispatches.collect::<Result<_>>()?,
+        scratch: Vec::new(),
+    })
+}
+
+fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps: &Caps) -> Result<Dispatch> {
+    let axes = block.merged_axes();
+    let lanes = if block.is_of_vectors(&axes) { 4 } else { 1 };
+    let packs = |what, elements: usize| to_u32(label, what, elements / lanes);
+    let count = packs("elements", block.extents.iter().product())?;
+    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let mut params = CopyParams {
+        extents: [1; MAX_RANK],
+        x_strides: [0; MAX_RANK],
+        result_strides: [0; MAX_RANK],
+        x_start: packs("start", block.x.start)?,
+        result_start: packs("start", block.result.start)?,
+        inner_axes: axes.len().saturating_sub(1) as u32,
+        count,
+        workgroups,
+    };
+    for (i, axis) in axes.iter().enumerate() {
+        params.extents[i] = to_u32(label, "extent", axis.extent)?;
+        params.x_strides[i] = packs("stride", axis.x)?;
+        params.result_strides[i] = packs("stride", axis.result)?;
+    }
+    if let (4, Some(inner)) = (lanes, axes.first()) {
+        params.extents[0] = packs("extent", inner.extent)?;
+        (params.x_strides[0], params.result_strides[0]) = (1, 1);
+    }
+    let stored = if dtype == DType::F16 { DType::F16 } else { DType::U32 };
+    let shader = Shader::new(label, [wgsl!("layout/copy.wgsl")])
+        .alias("Pack", stored, lanes as u32)
+        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+    Ok(Dispatch {
+        shader,
+        bindings: vec![("x", Operand::Input(input)), ("result", Operand::Output(0))],
+        params: params.into(),
+        workgroups: workgroups.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(extents: &[usize], x: &[usize], result: &[usize]) -> Block {
+        let place = |strides: &[usize]| Place { start: 0, strides: strides.to_vec() };
+        Block { extents: extents.to_vec(), x: place(x), result: place(result) }
+    }
+
+    #[test]
+    fn axes_merge_where_both_sides_walk_them_as_one() {
+        let contiguous = block(&[2, 1, 3, 4], &[12, 7, 4, 1], &[12, 12, 4, 1]);
+        assert_eq!(contiguous.merged_axes(), [Axis { extent: 24, x: 1, result: 1 }]);
+        assert!(contiguous.is_at_rest());
+        // [2, 3, 4, 5] with the two axes in the middle swapped.
+        let swapped = block(&[2, 4, 3, 5], &[60, 5, 20, 1], &[60, 15, 5, 1]);
+        assert_eq!(
+            swapped.merged_axes(),
+            [
+                Axis { extent: 5, x: 1, result: 1 },
+                Axis { extent: 3, x: 20, result: 5 },
+                Axis { extent: 4, x: 5, result: 15 },
+                Axis { extent: 2, x: 60, result: 60 },
+            ]
+        );
+        assert!(!swapped.is_at_rest());
+        assert_eq!(block(&[1, 1], &[9, 1], &[1, 1]).merged_axes(), []);
+    }
+
+    #[test]
+    fn vectors_need_whole_starts_and_strides() {
+        let of_vectors = |block: &Block| block.is_of_vectors(&block.merged_axes());
+        let rows = block(&[3, 8], &[16, 1], &[8, 1]);
+        assert!(of_vectors(&rows));
+        assert!(!of_vectors(&Block { x: Place { start: 2, ..rows.x.clone() }, ..rows }));
+        assert!(!of_vectors(&block(&[3, 8], &[18, 1], &[8, 1])));
+        assert!(!of_vectors(&block(&[8, 4], &[1, 8], &[4, 1])));
+    }
+}

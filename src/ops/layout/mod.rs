@@ -1,0 +1,39 @@
+//! Ops that move elements and leave them as they are. All share the kernel in `copy.rs`; where nothing has to move, the result is
+//! a view and nothing runs.
+//!
+//! | op | result |
+//! |---|---|
+//! | [`transpose()`] | the axes in another order |
+//! | [`concat()`] | values one after the other along an axis |
+//! | [`slice()`] | a range of one axis; [`split()`] cuts an axis into such ranges |
+
+pub(crate) mod concat;
+mod copy;
+pub(crate) mod slice;
+pub(crate) mod transpose;
+
+pub use concat::concat;
+pub use slice::{slice, split};
+pub use transpose::transpose;
+
+use super::contract::Contract;
+use crate::Result;
+#[cfg(feature = "check")]
+use crate::tensor::DType;
+use crate::tensor::TensorDesc;
+
+/// Every element type and an amplitude that makes its elements differ.
+#[cfg(feature = "check")]
+const DTYPES: [(DType, f32); 4] =
+    [(DType::F32, 1.0), (DType::F16, 1.0), (DType::I32, 2e9), (DType::U32, 4e9)];
+
+/// Refuses an axis that `x` lacks.
+fn check_axis(contract: &Contract, axis: usize, x: &TensorDesc) -> Result<()> {
+    if axis < x.shape.rank() {
+        return Ok(());
+    }
+    Err(contract
+        .argument_error("axis")
+        .expecting(format!("one of the {} axes of {}", x.shape.rank(), x.shape))
+        .but_found(axis))
+}

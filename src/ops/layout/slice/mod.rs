@@ -1,0 +1,104 @@
+//! A range of one axis.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use std::ops::Range;
+
+use super::super::contract::Contract;
+use super::check_axis;
+use super::copy::{self, Block, Place};
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered};
+use crate::tensor::{Array, Real, Shape, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "layout/slice";
+
+#[derive(Clone, Debug)]
+struct Slice {
+    axis: usize,
+    range: Range<usize>,
+}
+
+/// The elements of `x`, of any type, whose place along `axis` lies in `range`.
+///
+/// The range may be empty; where it is all of the axis, nothing runs. Fails when there is no such axis, or the range leaves it.
+pub fn slice(graph: &mut Graph, x: Value, axis: usize, range: Range<usize>) -> Result<Value> {
+    graph.push_single(Slice { axis, range }, &[x])
+}
+
+/// `x` cut along `axis` into pieces of the given `sizes`, in order: a [`slice`] for each.
+///
+/// Fails when there is no such axis, or the sizes do not sum to its extent.
+pub fn split(graph: &mut Graph, x: Value, axis: usize, sizes: &[usize]) -> Result<Vec<Value>> {
+    let contract = Contract::new(NAME);
+    let desc = graph.desc(x)?;
+    check_axis(&contract, axis, desc)?;
+    let extent = desc.shape.dims()[axis];
+    let sum = sizes.iter().fold(0_usize, |sum, &size| sum.saturating_add(size));
+    if sum != extent {
+        return Err(contract
+            .argument_error("sizes")
+            .expecting(format!("a sum of {extent}, the extent of axis {axis}"))
+            .but_found(format!("{sum} of {}", Shape::from(sizes))));
+    }
+    let mut start = 0;
+    sizes
+        .iter()
+        .map(|&size| {
+            let range = start..start + size;
+            start = range.end;
+            slice(graph, x, axis, range)
+        })
+        .collect()
+}
+
+impl Op for Slice {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(NAME);
+        contract.count(inputs, &["x"])?;
+        check_axis(&contract, self.axis, &inputs[0])?;
+        let Range { start, end } = self.range;
+        let mut dims = inputs[0].shape.dims().to_vec();
+        if start > end || end > dims[self.axis] {
+            return Err(contract
+                .argument_error("range")
+                .expecting(format!("a range within 0..{}, the extent of axis {}", dims[self.axis], self.axis))
+                .but_found(format!("{start}..{end}")));
+        }
+        dims[self.axis] = end - start;
+        Ok(vec![TensorDesc::new(inputs[0].dtype, dims)])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let x = inputs[0];
+        let mut shape = x.dims().to_vec();
+        shape[self.axis] = self.range.len();
+        let outer: usize = shape[..self.axis].iter().product();
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        let mut places = Vec::with_capacity(outer * self.range.len() * inner);
+        for o in 0..outer {
+            let row = o * x.dims()[self.axis];
+            places.extend((row + self.range.start) * inner..(row + self.range.end) * inner);
+        }
+        vec![x.gathered(shape, &places)]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&problem.inputs[0].shape, &problem.outputs[0].shape);
+        let block = Block {
+            extents: result.dims().to_vec(),
+            x: Place { start: self.range.start * x.strides()[self.axis], strides: x.strides() },
+            result: Place { start: 0, strides: result.strides() },
+        };
+        copy::lower(NAME, &[block], problem, caps)
+    }
+}

@@ -1,0 +1,77 @@
+//! The axes of a value in another order.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::super::contract::Contract;
+use super::copy::{self, Block, Place};
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered};
+use crate::tensor::{Array, Real, Shape, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "layout/transpose";
+
+#[derive(Clone, Debug)]
+struct Transpose {
+    axes: Vec<usize>,
+}
+
+/// `x` with its axes in another order: axis `i` of the result is axis `axes[i]` of `x`, of any element type.
+///
+/// Where only axes of extent 1 change places, nothing runs. Fails when `axes` does not name every axis of `x` once.
+pub fn transpose(graph: &mut Graph, x: Value, axes: &[usize]) -> Result<Value> {
+    graph.push_single(Transpose { axes: axes.to_vec() }, &[x])
+}
+
+impl Transpose {
+    /// What `x` has along each axis of the result.
+    fn permuted(&self, of_x: &[usize]) -> Vec<usize> {
+        self.axes.iter().map(|&axis| of_x[axis]).collect()
+    }
+}
+
+impl Op for Transpose {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(NAME);
+        contract.count(inputs, &["x"])?;
+        let rank = inputs[0].shape.rank();
+        let mut sorted = self.axes.clone();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..rank) {
+            return Err(contract
+                .argument_error("axes")
+                .expecting(format!("each of the {rank} axes of {} once", inputs[0].shape))
+                .but_found(Shape::from(&self.axes[..])));
+        }
+        Ok(vec![TensorDesc::new(inputs[0].dtype, self.permuted(inputs[0].shape.dims()))])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let shape = Shape::from(self.permuted(inputs[0].dims()));
+        let (strides, x_strides) = (shape.strides(), self.permuted(&inputs[0].shape().strides()));
+        let places = (0..shape.elements()).map(|i| {
+            let position = |axis: usize| i / strides[axis] % shape.dims()[axis];
+            (0..shape.rank()).map(|axis| position(axis) * x_strides[axis]).sum()
+        });
+        let places: Vec<usize> = places.collect();
+        vec![inputs[0].gathered(shape, &places)]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&problem.inputs[0].shape, &problem.outputs[0].shape);
+        let block = Block {
+            extents: result.dims().to_vec(),
+            x: Place { start: 0, strides: self.permuted(&x.strides()) },
+            result: Place { start: 0, strides: result.strides() },
+        };
+        copy::lower(NAME, &[block], problem, caps)
+    }
+}

@@ -1,0 +1,110 @@
+//! Conformance cases: extents around tile edges, every activation and gate, every choice of arguments.
+
+use super::{Gate, Linear, NAME, linear};
+use crate::Result;
+use crate::check::{Case, Problem, exp_ulps};
+use crate::graph::Value;
+use crate::ops::Activation;
+use crate::tensor::DType;
+
+#[derive(Clone, Debug)]
+struct Setup {
+    dtype: DType,
+    leading: &'static [usize],
+    inner: usize,
+    out: usize,
+    activation: Activation,
+    gate: Option<Gate>,
+    bias: bool,
+    residual: bool,
+}
+
+impl Setup {
+    fn new(leading: &'static [usize], inner: usize, out: usize) -> Self {
+        Self {
+            dtype: DType::F32,
+            leading,
+            inner,
+            out,
+            activation: Activation::Identity,
+            gate: None,
+            bias: true,
+            residual: false,
+        }
+    }
+
+    fn label(&self) -> String {
+        let Self { dtype, leading, inner, out, activation, .. } = self;
+        let mut label = format!("{dtype} {leading:?} x {inner} to {out}");
+        if *activation != Activation::Identity {
+            label += &format!(", {activation:?}");
+        }
+        if let Some(gate) = self.gate {
+            label += &format!(", gate {gate:?}");
+        }
+        for (there, name) in [(self.bias, "bias"), (self.residual, "residual")] {
+            if there {
+                label += &format!(", {name}");
+            }
+        }
+        label
+    }
+
+    fn build(&self, problem: &mut Problem) -> Result<Vec<Value>> {
+        let Self { dtype, inner, out, .. } = *self;
+        let with = |last: usize| self.leading.iter().copied().chain([last]).collect::<Vec<_>>();
+        let rows = if self.gate.is_some() { 2 * out } else { out };
+        let x = problem.random("x", dtype, with(inner), 1.0)?;
+        let weight = problem.random("weight", dtype, [rows, inner], 1.0)?;
+        let mut spec = Linear::new().activation(self.activation);
+        if let Some(gate) = self.gate {
+            spec = spec.gated(gate);
+        }
+        if self.bias {
+            spec = spec.bias(problem.random("bias", dtype, [rows], 2.0)?);
+        }
+        if self.residual {
+            spec = spec.residual(problem.random("residual", dtype, with(out), 2.0)?);
+        }
+        Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
+    }
+
+    fn case(self) -> Case {
+        // One exponential above or below a fraction bar; it weighs most where its argument is small.
+        let ulps = if self.activation == Activation::Identity { 0.0 } else { exp_ulps(1.0) };
+        Case::new(NAME, self.label(), move |problem| self.build(problem)).builtin_ulps(ulps)
+    }
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut setups = Vec::new();
+    // Few kinds of kernel, as each has to be compiled.
+    for (leading, inner, out) in [
+        (&[1][..], 1, 1),
+        (&[], 5, 7),
+        (&[2], 63, 5),
+        (&[3, 5], 64, 64),
+        (&[65], 97, 33),
+        (&[130], 64, 100),
+        (&[1], 1000, 300),
+        (&[1000], 4, 8),
+        (&[2, 3, 4], 36, 44),
+        (&[0], 4, 4),
+        (&[4], 0, 4),
+    ] {
+        let plain = Setup::new(leading, inner, out);
+        setups.push(Setup { residual: true, activation: Activation::Gelu, ..plain.clone() });
+        setups.push(Setup { gate: Some(Gate::First), activation: Activation::Silu, ..plain });
+    }
+    let small = Setup::new(&[37], 20, 36);
+    let odd = Setup::new(&[6], 7, 35);
+    for activation in Activation::ALL {
+        setups.push(Setup { activation, ..small.clone() });
+    }
+    setups.push(Setup { bias: false, ..odd.clone() });
+    setups.push(Setup { bias: false, residual: true, ..small.clone() });
+    setups.push(Setup { gate: Some(Gate::Second), activation: Activation::Sigmoid, residual: true, ..odd });
+    setups.push(Setup { gate: Some(Gate::Second), bias: false, ..small });
+    let f16 = setups.iter().step_by(3).map(|setup| Setup { dtype: DType::F16, ..setup.clone() });
+    setups.iter().map(|setup| setup.clone().case()).chain(f16.map(Setup::case)).collect()
+}

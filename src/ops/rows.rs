@@ -1,0 +1,76 @@
+//! What kernels share that give each row, along the last axis, a workgroup of its own.
+
+use super::contract::{Contract, to_u32};
+use crate::Result;
+use crate::kernel::{AdapterKind, Caps, Params, Shader, Source, params, wgsl};
+use crate::tensor::{DType, TensorDesc};
+
+params! {
+    /// `width` is in packs.
+    struct RowParams {
+        rows: u32,
+        width: u32,
+    }
+}
+
+/// Rows as a kernel sees them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    dtype: DType,
+    pub(super) rows: u32,
+    /// Packs of a row.
+    pub(super) width: u32,
+    /// Elements of a pack: 4 where rows are whole vectors, else 1.
+    pub(super) lanes: u32,
+}
+
+impl Rows {
+    pub(super) fn of(op: &'static str, x: &TensorDesc) -> Result<Self> {
+        let width = x.shape.dims().last().copied().unwrap_or(1);
+        let lanes = if width.is_multiple_of(4) { 4 } else { 1 };
+        Ok(Self {
+            dtype: x.dtype,
+            rows: to_u32(op, "rows", x.elements().checked_div(width).unwrap_or(0))?,
+            width: to_u32(op, "width", width)? / lanes,
+            lanes,
+        })
+    }
+
+    pub(super) fn params(&self) -> Params {
+        RowParams { rows: self.rows, width: self.width }.into()
+    }
+
+    /// A variant of the kernel `op` made of `sources`, which call the reductions of a row at most twice.
+    pub(super) fn shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {
+        let lanes =
+            if self.lanes == 4 { wgsl!("lib/lanes_vec4.wgsl") } else { wgsl!("lib/lanes_scalar.wgsl") };
+        let one_subgroup = is_one_subgroup(caps);
+        let reductions =
+            if one_subgroup { wgsl!("lib/rows_subgroup.wgsl") } else { wgsl!("lib/rows_workgroup.wgsl") };
+        let shader = Shader::new(op, [sources, &[lanes, reductions]].concat())
+            .alias("Pack", self.dtype, self.lanes)
+            .alias("Lanes", DType::F32, self.lanes)
+            .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        if one_subgroup { shader.subgroups_of(caps.tuning.streaming_lanes) } else { shader }
+    }
+}
+
+/// What the reductions of a row were chosen by.
+pub(super) fn reason(caps: &Caps) -> String {
+    let how = if is_one_subgroup(caps) { ", each one subgroup" } else { "" };
+    format!("{}: workgroups of {}{how}", caps.adapter.name(), caps.tuning.streaming_lanes)
+}
+
+/// Whether a workgroup is one subgroup. Only software rasterizers are known to fill subgroups from the first lane to the last.
+fn is_one_subgroup(caps: &Caps) -> bool {
+    caps.adapter == AdapterKind::Cpu && caps.subgroup_size == Some(caps.tuning.streaming_lanes)
+}
+
+/// Refuses anything but floats with at least one axis.
+pub(super) fn check(contract: &Contract, x: &TensorDesc) -> Result<()> {
+    contract.float("x", x)?;
+    if x.shape.rank() == 0 {
+        return Err(contract.shape_error("x").expecting("at least one axis").but_found("a scalar"));
+    }
+    Ok(())
+}

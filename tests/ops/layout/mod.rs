@@ -1,0 +1,3 @@
+mod concat;
+mod slice;
+mod transpose;

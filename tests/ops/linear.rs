@@ -1,0 +1,121 @@
+use foveate::gpu::Program;
+use foveate::kernel::{MatmulKernel, Tuning};
+use foveate::ops::{Activation, Gate, Linear, linear};
+use foveate::{AdapterKind, Caps, DType, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
+
+use crate::support::{assert_error, conform_everywhere, conform_with, context, own_caps, refused};
+
+#[test]
+fn conforms() {
+    conform_everywhere("linear");
+}
+
+#[test]
+fn the_tiles_of_other_adapters_conform_too() {
+    for tuning in [
+        Tuning::for_adapter(AdapterKind::Cpu, None),
+        Tuning { matmul: MatmulKernel::Classic, ..own_caps().tuning },
+    ] {
+        conform_with("linear", context(), &Caps { tuning, ..own_caps() });
+    }
+}
+
+/// A layer of 100 to `out` columns with everything behind the product.
+fn layer(dtype: DType, out: usize, spec: Linear) -> (Graph, Vec<(&'static str, HostTensor)>) {
+    let rows = if format!("{spec:?}").contains("gate: Some") { 2 * out } else { out };
+    let tensor = |shape: &[usize], step: f32| {
+        let elements: usize = shape.iter().product();
+        let values: Vec<f32> = (0..elements).map(|i| ((i as f32) * step).sin()).collect();
+        HostTensor::from_f32(dtype, shape, &values).expect("as many as the shape has")
+    };
+    let tensors = vec![
+        ("x", tensor(&[9, 100], 0.7)),
+        ("weight", tensor(&[rows, 100], 0.3)),
+        ("bias", tensor(&[rows], 1.1)),
+        ("residual", tensor(&[9, out], 0.9)),
+    ];
+    let mut graph = Graph::new();
+    let values: Vec<_> = tensors
+        .iter()
+        .map(|(name, tensor)| graph.input(name, tensor.desc()).expect("the names differ"))
+        .collect();
+    let spec = spec.bias(values[2]).residual(values[3]);
+    let y = linear(&mut graph, values[0], values[1], &spec).expect("the shapes fit");
+    graph.output("y", y).expect("the name is free");
+    (graph, tensors)
+}
+
+#[test]
+fn a_weight_larger_than_a_binding_is_multiplied_in_parts() {
+    for (dtype, out) in [(DType::F32, 300), (DType::F16, 301), (DType::F32, 77)] {
+        for gate in [None, Some(Gate::First), Some(Gate::Second)] {
+            let spec = Linear::new().activation(Activation::Silu);
+            let spec = gate.map_or(spec, |gate| spec.gated(gate));
+            let (graph, tensors) = layer(dtype, out, spec);
+            let inputs: Vec<(&str, &HostTensor)> =
+                tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+            // Enough for the result and the factors, and for no weight.
+            let caps = Caps { max_binding_bytes: 28_000, ..own_caps() };
+            let plan = Plan::new(&graph, &caps).expect("the parts fit");
+            let dispatches = plan.report()[0].dispatches;
+            assert!(dispatches > 1, "{dtype} {out} {gate:?}: {:?}", plan.report());
+            let program = Program::new(context(), &plan).expect("the program can be made");
+            let found = program.run(&inputs).expect("the program runs")["y"].to_f32();
+            let whole = Plan::new(&graph, &own_caps()).expect("the weight fits");
+            let program = Program::new(context(), &whole).expect("the program can be made");
+            assert_eq!(found, program.run(&inputs).expect("the program runs")["y"].to_f32());
+            let exact = cpu::run(&graph, &inputs).expect("the reference runs")["y"].to_f32();
+            let tolerance = if dtype == DType::F16 { 0.05 } else { 1e-4 };
+            assert!(found.iter().zip(&exact).all(|(found, exact)| (found - exact).abs() < tolerance));
+        }
+    }
+}
+
+#[test]
+fn a_row_wider_than_a_binding_is_refused() {
+    let (graph, _) = layer(DType::F32, 300, Linear::new());
+    let caps = Caps { max_binding_bytes: 399, storage_alignment: 256, ..own_caps() };
+    let error = Plan::new(&graph, &caps).unwrap_err();
+    assert_error(
+        &error,
+        ErrorKind::Limit,
+        "linear: weight: expected 16 rows within a binding of 399 bytes, found rows of 400 bytes",
+    );
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_refused() {
+    let f32 = |dims: &[usize]| TensorDesc::f32(dims);
+    let plain = |descs: &[TensorDesc]| refused(descs, |graph, v| linear(graph, v[0], v[1], &Linear::new()));
+    assert_error(
+        &plain(&[f32(&[2, 3]), f32(&[5, 4])]),
+        ErrorKind::Shape,
+        "linear: weight: expected axis 1 (in) = 3 as bound by x, found 4",
+    );
+    assert_error(
+        &plain(&[f32(&[2, 3]), TensorDesc::f16([5, 3])]),
+        ErrorKind::Dtype,
+        "linear: weight: expected f32, found f16",
+    );
+    assert_error(
+        &plain(&[f32(&[]), f32(&[5, 3])]),
+        ErrorKind::Shape,
+        "linear: x: expected rank 1 to 8 [.., in], found rank 0",
+    );
+    let gated = refused(&[f32(&[2, 3]), f32(&[5, 3])], |graph, v| {
+        linear(graph, v[0], v[1], &Linear::new().gated(Gate::First))
+    });
+    assert_error(&gated, ErrorKind::Shape, "linear: weight: expected axis 0 (2 out) to be even, found 5");
+    let biased = refused(&[f32(&[2, 3]), f32(&[5, 3]), f32(&[3])], |graph, v| {
+        linear(graph, v[0], v[1], &Linear::new().bias(v[2]))
+    });
+    assert_error(
+        &biased,
+        ErrorKind::Shape,
+        "linear: bias: expected axis 0 (out) = 5 as bound by weight, found 3",
+    );
+    let residual = refused(&[f32(&[2, 3]), f32(&[5, 3]), f32(&[2, 3])], |graph, v| {
+        linear(graph, v[0], v[1], &Linear::new().residual(v[2]))
+    });
+    assert_error(&residual, ErrorKind::Shape, "linear: residual: expected f32 [2, 5], found f32 [2, 3]");
+}

@@ -1,0 +1,66 @@
+use foveate::ops::{Pool, pool};
+use foveate::{ErrorKind, Graph, HostTensor, TensorDesc};
+
+use crate::support::{assert_error, conform_everywhere, refused, run};
+
+#[test]
+fn conforms() {
+    conform_everywhere("pool");
+}
+
+#[test]
+fn ids_that_decrease_harm_nothing() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([1, 6, 4])).unwrap();
+    let ids = graph.input("ids", TensorDesc::i32([1, 6])).unwrap();
+    let y = pool(&mut graph, x, &Pool::mean().segments(ids, 3)).unwrap();
+    graph.output("y", y).unwrap();
+    let x = HostTensor::f32([1, 6, 4], vec![1.0; 24]).unwrap();
+    let ids = HostTensor::i32([1, 6], vec![2, 0, 1, 2, 0, -5]).unwrap();
+    // Whatever was pooled came from x.
+    let y = run(&graph, &[("x", &x), ("ids", &ids)])["y"].to_f32();
+    assert!(y.iter().all(|&y| y == 0.0 || y == 1.0), "{y:?}");
+}
+
+#[test]
+fn lengths_and_segments_exclude_each_other() {
+    let descs = [TensorDesc::f32([2, 3, 4]), TensorDesc::i32([2]), TensorDesc::i32([2, 3])];
+    let error = refused(&descs, |graph, v| pool(graph, v[0], &Pool::max().lengths(v[1]).segments(v[2], 2)));
+    assert_error(&error, ErrorKind::Argument, "pool: segments: expected lengths or segments, found both");
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_refused() {
+    let x = TensorDesc::f32([2, 3, 4]);
+    let with_lengths = |x: &TensorDesc, lengths: TensorDesc| {
+        refused(&[x.clone(), lengths], |graph, v| pool(graph, v[0], &Pool::mean().lengths(v[1])))
+    };
+    let with_ids = |ids: TensorDesc, count| {
+        refused(&[x.clone(), ids], |graph, v| pool(graph, v[0], &Pool::mean().segments(v[1], count)))
+    };
+    assert_error(
+        &with_lengths(&x, TensorDesc::i32([3])),
+        ErrorKind::Shape,
+        "pool: lengths: expected axis 0 (batch) = 2 as bound by x, found 3",
+    );
+    assert_error(
+        &with_lengths(&x, TensorDesc::f32([2])),
+        ErrorKind::Dtype,
+        "pool: lengths: expected i32, found f32",
+    );
+    assert_error(
+        &with_lengths(&TensorDesc::f32([2, 3]), TensorDesc::i32([2])),
+        ErrorKind::Shape,
+        "pool: x: expected rank 3 [batch, time, width], found rank 2 [2, 3]",
+    );
+    assert_error(
+        &with_ids(TensorDesc::i32([2, 4]), 2),
+        ErrorKind::Shape,
+        "pool: ids: expected axis 1 (time) = 3 as bound by x, found 4",
+    );
+    assert_error(
+        &with_ids(TensorDesc::i32([2, 3]), 1 << 31),
+        ErrorKind::Argument,
+        "pool: count: expected at most 2147483647, the largest id, found 2147483648",
+    );
+}
