@@ -1,15 +1,16 @@
 //! Tests about the table of ops: each row has everything an op needs, under the same name, and nothing lies around unused.
 
 mod choices;
+#[path = "choices/plans.rs"]
+mod plans;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use foveate::ops::CATALOGUE;
-use foveate::{Plan, ops};
 
-use crate::choices::every_choice_of_kernels;
+use crate::plans::every_plan;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -70,15 +71,10 @@ fn every_folder_of_an_op_is_in_the_table() {
 #[test]
 fn every_shader_file_is_part_of_some_kernel() {
     let mut used = BTreeSet::new();
-    for caps in every_choice_of_kernels() {
-        for case in ops::all_cases() {
-            let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
-            let plan = Plan::new(&problem.graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
-            used.extend(
-                plan.shaders().iter().flat_map(|shader| &shader.sources).map(|source| source.path.to_owned()),
-            );
-        }
-    }
+    every_plan(|plan| {
+        let sources = plan.shaders().iter().flat_map(|shader| &shader.sources);
+        used.extend(sources.map(|source| source.path.to_owned()));
+    });
     assert_eq!(files_under(&root().join("shaders")), used);
 }
 

@@ -2,6 +2,8 @@
 //! parameters laid out as the host writes them, and writable as SPIR-V, MSL and HLSL. No adapter is needed.
 
 mod choices;
+#[path = "choices/plans.rs"]
+mod plans;
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -9,35 +11,26 @@ use std::process::Command;
 use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{Caps, Params, Shader};
 use foveate::plan::Command as Scheduled;
-use foveate::{Plan, ops};
 use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 
-use crate::choices::every_choice_of_kernels;
+use crate::plans::every_plan;
 
 /// Every distinct shader with parameters it is run with, and the variables a dispatch binds.
 fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
-    let choices = every_choice_of_kernels();
     let mut seen = HashSet::new();
     let mut variants = Vec::new();
-    for (caps, case) in
-        choices.iter().flat_map(|caps| ops::all_cases().into_iter().map(move |case| (caps, case)))
-    {
-        let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
-        let plan = Plan::new(&problem.graph, caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    every_plan(|plan| {
         for command in plan.commands() {
             if let Scheduled::Dispatch { shader, params, buffers, .. } = command {
                 let shader = &plan.shaders()[*shader];
                 if seen.insert(shader.clone()) {
-                    variants.push((
-                        shader.clone(),
-                        params.clone(),
-                        buffers.iter().map(|buffer| buffer.name).collect(),
-                    ));
+                    let names = buffers.iter().map(|buffer| buffer.name).collect();
+                    variants.push((shader.clone(), params.clone(), names));
                 }
             }
         }
-    }
+    });
     variants
 }
 

@@ -204,6 +204,20 @@ fn lengths_that_a_file_asks_for_are_off() -> Result<(), Error> {
     Ok(())
 }
 
+/// The tokenizers crate's BPE decoder (0.23.2) subtracts one from the number of tokens; found by fuzzing.
+#[test]
+fn nothing_is_decoded_to_nothing() -> Result<(), Error> {
+    let json = SOUND.replace(
+        r###""type": "WordPiece", "prefix": "##", "cleanup": false"###,
+        r#""type": "BPEDecoder", "suffix": "_""#,
+    );
+    assert!(json.contains("BPEDecoder"));
+    let tokenizer = Tokenizer::from_json_bytes("tokenizer.json", json.as_bytes())?;
+    assert_eq!(tokenizer.decode(&[])?, "");
+    assert_eq!(tokenizer.decode(&[1])?, "", "a special token alone");
+    Ok(())
+}
+
 /// On each of these the tokenizers crate (0.23.2) panics, allocates what the file claims, or guesses.
 #[test]
 fn damaged_tokenizers_are_refused() {
@@ -251,6 +265,7 @@ fn damaged_tokenizers_are_refused() {
             r#"{"type": "Strip", "content": "x", "start": 0, "stop": 9}"#,
             "decoder: expected no `stop` but 0",
         ),
+        (r#""ids": [0]"#, r#""ids": [9]"#, "post_processor: expected ids of the vocabulary, found 9"),
         (r#""b": 5"#, r#""b": 4294967295"#, "model.vocab.b: expected an id below"),
         (r#""b": 5"#, r#""b": 0"#, "with an id of its own"),
         (r#""b": 5"#, r#""": 5"#, "a token that is not empty"),

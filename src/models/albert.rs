@@ -153,8 +153,8 @@ impl TextEncoder for Albert {
         let sum = Embedding::record_sum(graph, &tables, dtype)?;
         let embedded = self.norm.record(graph, sum, None)?;
         let widened = self.widen.record(graph, embedded, Activation::Identity)?;
-        let layers = (0..self.facts.layers).flat_map(|layer| self.group_of(layer));
-        layers.fold(Ok(widened), |x, layer| layer.record(graph, x?, &tokens.sequences))
+        let mut layers = (0..self.facts.layers).flat_map(|layer| self.group_of(layer));
+        layers.try_fold(widened, |x, layer| layer.record(graph, x, &tokens.sequences))
     }
 
     fn record_logits(&self, graph: &mut Graph, hidden: Value) -> Result<Value> {

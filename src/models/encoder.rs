@@ -4,6 +4,7 @@
 //! says, or rounded up to one of a few sizes when there is less to do; each size is planned once and kept.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -202,38 +203,37 @@ impl Encoder {
         };
         let inputs = packed.inputs(size, self.model.facts(), self.model.task)?;
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
-        let start = Instant::now();
-        let mut prepared = Duration::ZERO;
+        let (start, prepared) = (Instant::now(), self.usage.preparing);
         let mut outputs = match &mut self.engine {
             Engine::Cpu { parameters } => {
                 let graph = self.model.batch_graph(size, self.dtype)?;
                 cpu::run_f32(&graph, parameters, &inputs)?
             }
             Engine::Gpu { context, parameters, sessions } => {
-                if !sessions.contains_key(&size) {
-                    let graph = self.model.batch_graph(size, self.dtype)?;
-                    let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
-                    sessions.insert(size, Session::with_parameters(&program, parameters, &inputs)?);
-                    prepared = start.elapsed();
-                }
-                let session = sessions.get_mut(&size).ok_or_else(no_result)?;
+                let session = match sessions.entry(size) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
+                        let graph = self.model.batch_graph(size, self.dtype)?;
+                        let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
+                        let session = Session::with_parameters(&program, parameters, &inputs)?;
+                        self.usage.preparing += start.elapsed();
+                        entry.insert(session)
+                    }
+                };
                 session.write(&inputs)?;
                 session.run()?;
                 session.read()?
             }
         };
-        let result = outputs.remove("result").ok_or_else(no_result)?;
-        self.usage.preparing += prepared;
-        self.usage.running += start.elapsed() - prepared;
+        let result = outputs.remove("result").ok_or_else(|| {
+            Error::new(ErrorKind::Binding, "encoder", "result").expecting("one output").but_found("none")
+        })?;
+        self.usage.running += start.elapsed().saturating_sub(self.usage.preparing - prepared);
         self.usage.sequences += packed.sequences.len();
         self.usage.tokens += exact.time;
         self.usage.batches += 1;
         packed.unpack(&result, self.model.task)
     }
-}
-
-fn no_result() -> Error {
-    Error::new(ErrorKind::Binding, "encoder", "result").expecting("one output").but_found("none")
 }
 
 /// Refuses sequences the model cannot take.
@@ -265,7 +265,7 @@ fn next_batch(sequences: &[&[u32]], start: usize, batch_tokens: usize) -> Range<
 }
 
 impl BatchSize {
-    /// One of a few sizes that is at least this one, by at most a quarter in time.
+    /// One of a few sizes that is at least this one, and at most half as long again.
     fn rounded_up(self, batch_tokens: usize) -> Self {
         let step = (self.time.next_power_of_two() / 4).max(SMALLEST_BATCH);
         let time = self.time.next_multiple_of(step);

@@ -27,6 +27,29 @@ impl<R> Strided<'_, R> {
 /// Rows of `c` that one task computes. Fixed, so that no result depends on the number of cores.
 const TASK_ROWS: usize = 32;
 
+/// Multiply-adds below which packing and threads cost more than they save. Sums then run in order, in the type's own arithmetic,
+/// which is what conformance cases compare a kernel's error with.
+const PLAIN_BELOW: usize = 1 << 20;
+
+/// The product in plain loops, in the order that reads `b` by rows.
+fn plain<R: Copy + num_traits::Float + std::ops::AddAssign>(
+    a: Strided<'_, R>,
+    b: Strided<'_, R>,
+    c: &mut [R],
+    [inner, columns]: [usize; 2],
+) {
+    for (row, sums) in c.chunks_mut(columns).enumerate() {
+        sums.fill(R::zero());
+        for k in 0..inner {
+            let from_a = a.slice[a.first + row * a.strides[0] + k * a.strides[1]];
+            let line = b.first + k * b.strides[0];
+            for (column, sum) in sums.iter_mut().enumerate() {
+                *sum += from_a * b.slice[line + column * b.strides[1]];
+            }
+        }
+    }
+}
+
 macro_rules! gemm {
     ($name:ident, $real:ty, $kernel:path) => {
         /// `c = a b` with `c` row-major: `[rows, inner] x [inner, columns]`.
@@ -40,6 +63,9 @@ macro_rules! gemm {
                 return c.fill(0.0);
             }
             assert!(a.holds(rows, inner) && b.holds(inner, columns) && c.len() == rows * columns);
+            if rows * inner * columns < PLAIN_BELOW {
+                return plain(a, b, c, [inner, columns]);
+            }
             c.par_chunks_mut(TASK_ROWS * columns).enumerate().for_each(|(task, c)| {
                 let first = a.first + task * TASK_ROWS * a.strides[0];
                 // SAFETY: the matrices lie within their slices, as asserted above; the task's rows are some of them.
@@ -88,5 +114,18 @@ mod tests {
         assert_eq!(c, [7.0, 11.0, 16.0, 23.0]);
         dgemm(a, b, &mut c, [2, 0, 2]);
         assert_eq!(c, [0.0; 4]);
+    }
+
+    #[test]
+    fn large_products_equal_plain_ones() {
+        let [rows, inner, columns] = [97, 130, 101];
+        let values: Vec<f64> = (0..inner * 101).map(|i| ((i * 37 % 101) as f64 - 50.0) / 8.0).collect();
+        let a = Strided { slice: &values, first: 0, strides: [1, rows] };
+        let b = Strided { slice: &values, first: 3, strides: [columns - 1, 1] };
+        let (mut found, mut expected) = (vec![f64::NAN; rows * columns], vec![f64::NAN; rows * columns]);
+        dgemm(a, b, &mut found, [rows, inner, columns]);
+        plain(a, b, &mut expected, [inner, columns]);
+        // The values are multiples of 1/8 and the sums small, so every order of summation is exact.
+        assert_eq!(found, expected);
     }
 }

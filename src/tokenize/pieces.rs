@@ -30,9 +30,16 @@ impl Pieces {
             serde_json::to_vec(&json).map_err(|error| damaged().but_found(quote::complaint(&error)))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|error| damaged().expecting("a tokenizer").but_found(quote::complaint(&error)))?;
-        let added = tokenizer
-            .get_post_processor()
-            .map_or(0, |post| tokenizers::PostProcessor::added_tokens(post, false));
+        // A post-processor names its tokens by ids of its own, which may be in no vocabulary.
+        let empty = tokenizer.post_process(tokenizers::Encoding::default(), None, true);
+        let around = empty
+            .map_err(|error| damaged().expecting("a post-processor").but_found(quote::complaint(&error)))?;
+        if let Some(id) = around.get_ids().iter().find(|&&id| tokenizer.id_to_token(id).is_none()) {
+            return Err(Error::new(ErrorKind::Config, source.to_owned(), "post_processor")
+                .expecting("ids of the vocabulary")
+                .but_found(id));
+        }
+        let added = around.get_ids().len();
         Ok(Self { tokenizer, added })
     }
 
@@ -112,6 +119,10 @@ impl Pieces {
     }
 
     pub(super) fn decode(&self, ids: &[u32]) -> Result<String> {
+        // The crate's BPE decoder subtracts one from their number.
+        if ids.is_empty() {
+            return Ok(String::new());
+        }
         self.tokenizer.decode(ids, true).map_err(|error| {
             Error::new(ErrorKind::Argument, "tokenize", "ids").but_found(quote::complaint(&error))
         })

@@ -105,6 +105,6 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.push(Setup { bias: false, residual: true, ..small.clone() });
     setups.push(Setup { gate: Some(Gate::Second), activation: Activation::Sigmoid, residual: true, ..odd });
     setups.push(Setup { gate: Some(Gate::Second), bias: false, ..small });
-    let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
-    setups.iter().cloned().chain(f16).map(Setup::case).collect()
+    let f16 = setups.iter().step_by(3).map(|setup| Setup { dtype: DType::F16, ..setup.clone() });
+    setups.iter().map(|setup| setup.clone().case()).chain(f16.map(Setup::case)).collect()
 }

@@ -194,7 +194,7 @@ impl<'a> Outputs<'a> {
 
     fn write(&mut self, report: &Report) -> Result<()> {
         if self.table {
-            output::print(&report.text())?;
+            output::print(report.text())?;
         }
         if let Some(sink) = &mut self.json {
             sink.write(&output::json(report)?)?;

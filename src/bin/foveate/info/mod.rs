@@ -64,10 +64,10 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
         return output::print(&output::json(&report)?);
     }
     if report.adapters.is_empty() {
-        return output::print(&without_adapters());
+        return output::print(without_adapters());
     }
     let texts: Vec<String> = report.adapters.iter().map(AdapterReport::text).collect();
-    output::print(&texts.join("\n"))
+    output::print(texts.join("\n"))
 }
 
 fn without_adapters() -> String {

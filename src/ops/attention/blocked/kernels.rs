@@ -8,6 +8,9 @@
 //! into a coroutine switch. f16 read as `vec4<f16>` instead of in pairs 13.0 / 28.4, against 20.5 / 52.0. All that before query
 //! rows and weights were passed round the subgroup, each read by one lane: 1.6 times as fast on 22.3 and no slower on 26, where
 //! 8 to 32 rows and 8 to 16 keys then measure alike.
+//!
+//! 32 sequences of 64 tokens, 12 heads of 32, packed, take 1.04 times the processor time of a batch of 32 (Mesa 22.3). With all
+//! tiles of a head before the next head, as without segments, it was 1.15.
 
 use super::super::{Dims, EMPTY_ROW_LSE};
 use super::{BlockedAttention, NAME};

@@ -1,0 +1,105 @@
+//! Configurations and inputs that cannot be.
+
+use foveate::models::{Device, Model, Task};
+use foveate::weights::Fields;
+use foveate::{DType, Error, ErrorKind};
+
+use crate::support::{checkpoint, encoder};
+
+/// The RoBERTa fixture's configuration with one field replaced, or taken out.
+fn with(field: &str, value: Option<serde_json::Value>) -> Result<Model, Error> {
+    let mut json = foveate::weights::read_json(checkpoint("roberta-sapiens").join("config.json"))?;
+    let object = json.as_object_mut().expect("a configuration is an object");
+    match value {
+        Some(value) => object.insert(field.to_owned(), value),
+        None => object.remove(field),
+    };
+    Model::from_config(&Fields::new("config.json", json)?, Task::Logits)
+}
+
+#[test]
+fn fields_that_are_absent_or_nonsensical_are_refused_by_name() {
+    for field in [
+        "model_type",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "vocab_size",
+        "max_position_embeddings",
+    ] {
+        let absent = with(field, None).expect_err("the field is needed");
+        assert_eq!(absent.kind(), ErrorKind::Config);
+        assert!(absent.to_string().contains(field), "{absent}");
+        let nonsense = with(field, Some((-3).into())).expect_err("the field has a range");
+        assert_eq!(nonsense.kind(), ErrorKind::Config);
+        assert!(nonsense.to_string().contains(field), "{nonsense}");
+    }
+    for (field, value) in [
+        ("num_attention_heads", 7.into()),
+        ("num_hidden_layers", 0.into()),
+        ("hidden_size", 1_000_000_000_000_u64.into()),
+        ("hidden_size", "wide".into()),
+        ("layer_norm_eps", (-1.0).into()),
+        ("hidden_act", "relu6".into()),
+        ("position_embedding_type", "relative_key".into()),
+        ("is_decoder", true.into()),
+        ("pad_token_id", 145.into()),
+    ] {
+        let error = with(field, Some(value)).expect_err("the field is nonsensical");
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+}
+
+#[test]
+fn another_architecture_is_refused_by_name() {
+    let error = with("model_type", Some("gpt2".into())).expect_err("there is no such family");
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Unsupported, "config.json: model_type: expected bert, roberta or albert, found \"gpt2\"")
+    );
+}
+
+#[test]
+fn sequences_the_model_cannot_take_are_refused_by_place() {
+    let mut encoder = encoder(&checkpoint("roberta-sapiens"), Task::Embed, DType::F32, &Device::Cpu);
+    let refused = |sequences: &[Vec<u32>], encoder: &mut foveate::models::Encoder| {
+        encoder.run(sequences).expect_err("the sequences are refused").to_string()
+    };
+    assert_eq!(
+        refused(&[vec![0, 2], vec![]], &mut encoder),
+        "encoder: sequence 1: expected 1 to 144 tokens, found 0"
+    );
+    assert_eq!(
+        refused(&[vec![4; 145]], &mut encoder),
+        "encoder: sequence 0: expected 1 to 144 tokens, found 145"
+    );
+    assert_eq!(
+        refused(&[vec![0, 2], vec![0, 25, 2]], &mut encoder),
+        "encoder: sequence 1, token 1: expected an id below 25, found 25"
+    );
+    assert_eq!(encoder.usage().sequences, 0);
+    assert!(encoder.run(&[] as &[Vec<u32>]).expect("nothing is nothing").is_empty());
+    let error = encoder.run_at(&[vec![0, 2]], &[vec![0]]).expect_err("the task is another");
+    assert_eq!(error.to_string(), "encoder: task: expected Logits, found Embed");
+}
+
+#[test]
+fn a_file_of_another_model_lists_every_difference() {
+    let mut json =
+        foveate::weights::read_json(checkpoint("roberta-sapiens").join("config.json")).expect("JSON");
+    json["hidden_size"] = 64.into();
+    json["num_hidden_layers"] = 5.into();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("models-another");
+    std::fs::create_dir_all(&folder).expect("a folder is made");
+    std::fs::write(folder.join("config.json"), json.to_string()).expect("it is written");
+    std::fs::copy(checkpoint("roberta-sapiens").join("model.safetensors"), folder.join("model.safetensors"))
+        .expect("it is copied");
+    let model = Model::open(&folder, Task::Logits).expect("each file is sound");
+    let error = model.load(DType::F32).expect_err("they do not fit");
+    assert_eq!(error.kind(), ErrorKind::Weights);
+    let text = error.to_string();
+    assert!(text.contains("roberta.encoder.layer.4.attention.self.query.weight"), "{text}");
+    assert!(text.contains("roberta.embeddings.word_embeddings.weight"), "{text}");
+}
