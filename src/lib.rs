@@ -16,6 +16,10 @@
 //! capabilities of a device ([`Caps`]) and is the same on every machine; it knows its memory ([`Plan::memory`]) and which
 //! kernel each step got and why ([`Plan::report`]). A program is a plan with everything it needs on one device.
 //!
+//! Weights are *parameters* of a graph ([`Graph::parameter`]): uploaded once into [`gpu::Parameters`], bound by every program that
+//! names them ([`gpu::Program::bind_with`]). A value larger than one storage binding is bound in parts by the ops that read rows
+//! of it ([`ops::linear`], [`ops::embedding`]).
+//!
 //! # In your app
 //!
 //! Your device, your encoder, your buffers; nothing is submitted or waited for, and no error reaches your handler.

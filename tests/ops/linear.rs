@@ -1,4 +1,4 @@
-use foveate::gpu::Program;
+use foveate::gpu::{Parameters, Program, Session};
 use foveate::kernel::{MatmulKernel, Tuning};
 use foveate::ops::{Activation, Gate, Linear, linear};
 use foveate::{AdapterKind, Caps, DType, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
@@ -68,6 +68,33 @@ fn a_weight_larger_than_a_binding_is_multiplied_in_parts() {
             let tolerance = if dtype == DType::F16 { 0.05 } else { 1e-4 };
             assert!(found.iter().zip(&exact).all(|(found, exact)| (found - exact).abs() < tolerance));
         }
+    }
+}
+
+#[test]
+fn a_weight_beyond_128_mib_is_multiplied() {
+    let [rows, inner, out] = [2, 1024, 40_000];
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([rows, inner])).expect("a fresh graph");
+    let weight = graph.parameter("weight", TensorDesc::f32([out, inner])).expect("another name");
+    let y = linear(&mut graph, x, weight, &Linear::new()).expect("the shapes fit");
+    graph.output("y", y).expect("the name is free");
+    // Row r of the weight is r / 1000 everywhere, so each result is that times the sum of a row of x.
+    let weights =
+        HostTensor::f32([out, inner], (0..out * inner).map(|i| (i / inner) as f32 / 1000.0).collect());
+    let weights = [Ok(("weight".to_owned(), weights.expect("as many as the shape has")))];
+    let parameters = Parameters::upload(context(), weights).expect("a buffer may be that large");
+    let ones =
+        HostTensor::f32([rows, inner], vec![1.0 / 1024.0; rows * inner]).expect("as many as the shape has");
+    let plan = Plan::new(&graph, context().caps()).expect("the parts fit");
+    let program = Program::new(context(), &plan).expect("the program can be made");
+    let mut session =
+        Session::with_parameters(&program, &parameters, &[("x", &ones)]).expect("the buffers fit");
+    session.run().expect("it runs");
+    let found = session.read().expect("it reads")["y"].to_f32();
+    for (i, found) in found.iter().enumerate() {
+        let expected = (i % out) as f32 / 1000.0;
+        assert!((found - expected).abs() <= 1e-5 * expected, "{i}: {found}, expected {expected}");
     }
 }
 
