@@ -79,9 +79,8 @@ fn a_weight_beyond_128_mib_is_multiplied() {
     let weight = graph.parameter("weight", TensorDesc::f32([out, inner])).expect("another name");
     let y = linear(&mut graph, x, weight, &Linear::new()).expect("the shapes fit");
     graph.output("y", y).expect("the name is free");
-    // Row r of the weight is r / 1000 everywhere, so each result is that times the sum of a row of x.
-    let weights =
-        HostTensor::f32([out, inner], (0..out * inner).map(|i| (i / inner) as f32 / 1000.0).collect());
+    // Small numbers, of which every sum is exact.
+    let number = |row: usize| (row % 1000) as f32;
     let weights = HostTensor::f32([out, inner], (0..out * inner).map(|i| number(i / inner)).collect());
     let weights = [Ok(("weight".to_owned(), weights.expect("as many as the shape has")))];
     let parameters = Parameters::upload(context(), weights).expect("a buffer may be that large");
