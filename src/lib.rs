@@ -16,6 +16,10 @@
 //! capabilities of a device ([`Caps`]) and is the same on every machine; it knows its memory ([`Plan::memory`]) and which
 //! kernel each step got and why ([`Plan::report`]). A program is a plan with everything it needs on one device.
 //!
+//! Weights are *parameters* of a graph ([`Graph::parameter`]): uploaded once into [`gpu::Parameters`], bound by every program that
+//! names them ([`gpu::Program::bind_with`]). A value larger than one storage binding is bound in parts by the ops that read rows
+//! of it ([`ops::linear`], [`ops::embedding`]).
+//!
 //! # In your app
 //!
 //! Your device, your encoder, your buffers; nothing is submitted or waited for, and no error reaches your handler.
@@ -110,15 +114,17 @@
 //! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
 //! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
 //! | [`gpu`] | the only room that names wgpu: devices, shaders, pipelines, programs, reading back |
-//! | [`cpu`] | walks a graph through the references |
+//! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
+//! | `nn` | layers: weights and the ops they are used with (feature `models`) |
+//! | `models` | trained models from their folders, one file per family (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
 //! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
-//! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`, `tokenize -> weights -> tensor`; an op's
-//! `cases.rs` alone imports `check`. The trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and
+//! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
+//! gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and
 //! `plan`, so that neither needs the other.
 //!
 //! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder

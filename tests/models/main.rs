@@ -4,4 +4,9 @@ mod config;
 mod minilm;
 mod oracles;
 mod packing;
+mod search;
 mod support;
+
+#[path = "../../examples/semantic_search.rs"]
+#[expect(dead_code, unreachable_pub, reason = "it is a program of its own")]
+mod semantic_search;

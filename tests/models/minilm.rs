@@ -9,7 +9,7 @@ use foveate::models::{Device, Task};
 use crate::support::{context, cosine, devices, encoder, fixtures, ids, relative_error, tensors};
 
 /// The model's folder. Where it is not, the tests say so: continuous integration fetches it.
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/checkpoints/all-minilm-l6-v2");
     if folder.join("model.safetensors").exists() {
         return Some(folder);

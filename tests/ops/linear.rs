@@ -1,4 +1,4 @@
-use foveate::gpu::Program;
+use foveate::gpu::{Parameters, Program, Session};
 use foveate::kernel::{MatmulKernel, Tuning};
 use foveate::ops::{Activation, Gate, Linear, linear};
 use foveate::{AdapterKind, Caps, DType, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
@@ -69,6 +69,30 @@ fn a_weight_larger_than_a_binding_is_multiplied_in_parts() {
             assert!(found.iter().zip(&exact).all(|(found, exact)| (found - exact).abs() < tolerance));
         }
     }
+}
+
+#[test]
+fn a_weight_beyond_128_mib_is_multiplied() {
+    let [rows, inner, out] = [2, 1024, 40_000];
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([rows, inner])).expect("a fresh graph");
+    let weight = graph.parameter("weight", TensorDesc::f32([out, inner])).expect("another name");
+    let y = linear(&mut graph, x, weight, &Linear::new()).expect("the shapes fit");
+    graph.output("y", y).expect("the name is free");
+    // Small numbers, of which every sum is exact.
+    let number = |row: usize| (row % 1000) as f32;
+    let weights = HostTensor::f32([out, inner], (0..out * inner).map(|i| number(i / inner)).collect());
+    let weights = [Ok(("weight".to_owned(), weights.expect("as many as the shape has")))];
+    let parameters = Parameters::upload(context(), weights).expect("a buffer may be that large");
+    let ones =
+        HostTensor::f32([rows, inner], vec![1.0 / 1024.0; rows * inner]).expect("as many as the shape has");
+    let plan = Plan::new(&graph, context().caps()).expect("the parts fit");
+    let program = Program::new(context(), &plan).expect("the program can be made");
+    let mut session =
+        Session::with_parameters(&program, &parameters, &[("x", &ones)]).expect("the buffers fit");
+    session.run().expect("it runs");
+    let found = session.read().expect("it reads")["y"].to_f32();
+    assert!(found.iter().enumerate().all(|(i, &found)| found == number(i % out)));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub fn slice(graph: &mut Graph, x: Value, axis: usize, range: Range<usize>) -> R
     graph.push_single(Slice { axis, range }, &[x])
 }
 
-/// `x` cut along `axis` into pieces of the given `sizes`, in order: a [`slice`] for each.
+/// `x` cut along `axis` into pieces of the given `sizes`, in order: a [`slice()`] for each.
 ///
 /// Fails when there is no such axis, or the sizes do not sum to its extent.
 pub fn split(graph: &mut Graph, x: Value, axis: usize, sizes: &[usize]) -> Result<Vec<Value>> {

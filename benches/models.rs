@@ -1,0 +1,144 @@
+//! Whole models: time of a batch against the device's own matrix product, the first call apart, and what planning costs.
+//! `cargo bench --bench models`; weights are random, so no checkpoint is needed.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use foveate::check::Random;
+use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
+use foveate::models::{BatchSize, Model, Task};
+use foveate::ops::{Matmul, matmul};
+use foveate::weights::{Fields, Weights};
+use foveate::{DType, Graph, HostTensor, Plan, TensorDesc};
+
+/// Sequences of a batch, and tokens of each.
+const BATCH: [usize; 2] = [32, 64];
+const MATMUL: usize = 1024;
+
+/// all-MiniLM-L6-v2, with another number of layers.
+fn minilm(layers: usize) -> Model {
+    let config = serde_json::json!({
+        "model_type": "bert", "hidden_size": 384, "num_hidden_layers": layers, "num_attention_heads": 12,
+        "intermediate_size": 1536, "vocab_size": 30522, "max_position_embeddings": 512,
+    });
+    let fields = Fields::new("config", config).expect("an object");
+    Model::from_config(&fields, Task::Embed).expect("a sound configuration")
+}
+
+fn size() -> BatchSize {
+    BatchSize { time: BATCH[0] * BATCH[1], count: BATCH[0], rows: 0 }
+}
+
+/// Multiply-adds of six layers' dense layers and attention, twice.
+fn flops() -> u64 {
+    let (tokens, width, inner) = ((BATCH[0] * BATCH[1]) as u64, 384, 1536);
+    let dense = 2 * tokens * (4 * width * width + 2 * width * inner);
+    let attention = 4 * tokens * BATCH[1] as u64 * width;
+    6 * (dense + attention)
+}
+
+/// A batch of full sequences of ids that are spread over the vocabulary.
+fn batch() -> Vec<(&'static str, HostTensor)> {
+    let [_, length] = BATCH;
+    let input = |value: &dyn Fn(usize) -> usize| {
+        let values = (0..size().time).map(|i| value(i) as i32).collect();
+        HostTensor::i32([1, size().time], values).expect("as many as the shape has")
+    };
+    vec![
+        ("ids", input(&|i| i * 7919 % 30522)),
+        ("positions", input(&|i| i % length)),
+        ("types", input(&|_| 0)),
+        ("segments", input(&|i| i / length)),
+    ]
+}
+
+fn session_of(context: &Context, model: &Model, parameters: &Parameters, dtype: DType) -> Session {
+    let graph = model.batch_graph(size(), dtype).expect("it records");
+    let plan = Plan::new(&graph, context.caps()).expect("it can be planned");
+    let program = Program::new(context, &plan).expect("the program can be made");
+    let inputs = batch();
+    let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    Session::with_parameters(&program, parameters, &inputs).expect("the buffers fit")
+}
+
+fn product(context: &Context) -> Session {
+    let mut graph = Graph::new();
+    let desc = TensorDesc::f32([MATMUL, MATMUL]);
+    let a = graph.input("a", desc.clone()).expect("a fresh graph");
+    let b = graph.input("b", desc.clone()).expect("another name");
+    let c = matmul(&mut graph, a, b, &Matmul::new()).expect("square matrices");
+    graph.output("c", c).expect("another name");
+    let plan = Plan::new(&graph, context.caps()).expect("it can be planned");
+    let program = Program::new(context, &plan).expect("the program can be made");
+    let mut random = Random::new(0);
+    let values = (0..desc.elements()).map(|_| random.next_f32()).collect();
+    let tensor = HostTensor::f32(desc.shape, values).expect("as many as the shape has");
+    Session::new(&program, &[("a", &tensor), ("b", &tensor)]).expect("the buffers fit")
+}
+
+fn run(session: &mut Session) -> Duration {
+    let timing = session.run().expect("the device runs");
+    timing.gpu.unwrap_or(timing.wall)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// The model and the product in turn, as machines change their pace.
+fn against_matmul(context: &Context, session: &mut Session) {
+    let mut product = product(context);
+    run(&mut product);
+    let rates = (0..7).map(|_| {
+        let model = flops() as f64 / run(session).as_secs_f64();
+        let matmul = 2.0 * (MATMUL as f64).powi(3) / run(&mut product).as_secs_f64();
+        (model / 1e9, matmul / 1e9)
+    });
+    let rates: Vec<(f64, f64)> = rates.collect();
+    println!(
+        "in turn: model {:.1} GFLOP/s, matmul {MATMUL} {:.1} GFLOP/s, ratio {:.2}",
+        median(rates.iter().map(|(model, _)| *model).collect()),
+        median(rates.iter().map(|(_, matmul)| *matmul).collect()),
+        median(rates.iter().map(|(model, matmul)| model / matmul).collect()),
+    );
+}
+
+fn bench(criterion: &mut Criterion) {
+    let context = Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
+    println!("{}", context.describe());
+    let model = minilm(6);
+    let mut group = criterion.benchmark_group("minilm, 32 x 64");
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(10));
+    group.throughput(Throughput::Elements(flops()));
+    for dtype in
+        [DType::F32, DType::F16].into_iter().filter(|&dtype| dtype == DType::F32 || context.caps().f16)
+    {
+        let weights = Weights::random(model.declarations(), dtype, 0).expect("a float");
+        let parameters = Parameters::upload(&context, weights.iter()).expect("the weights fit");
+        let start = Instant::now();
+        let mut session = session_of(&context, &model, &parameters, dtype);
+        let prepared = start.elapsed();
+        let first = run(&mut session);
+        println!("{dtype}: prepared in {prepared:.2?} (plan, kernels, buffers), first run {first:.2?}");
+        group.bench_function(dtype.name(), |bencher| {
+            bencher.iter_custom(|runs| (0..runs).map(|_| run(&mut session)).sum());
+        });
+        against_matmul(&context, &mut session);
+    }
+    group.finish();
+
+    let twelve = minilm(12);
+    let mut group = criterion.benchmark_group("host");
+    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    group.bench_function("record and plan 12 layers", |bencher| {
+        bencher.iter(|| {
+            let graph = twelve.batch_graph(size(), DType::F32).expect("it records");
+            Plan::new(&graph, context.caps()).expect("it can be planned")
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);
