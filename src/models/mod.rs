@@ -122,6 +122,7 @@ trait TextEncoder: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Model {
     family: Arc<dyn TextEncoder>,
+    facts: Facts,
     task: Task,
     pooling: Pooling,
     declarations: Declarations,
@@ -129,8 +130,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a folder's `config.json` and finds its weights; for [`Task::Embed`] also `1_Pooling/config.json` and
-    /// `modules.json` where they are.
+    /// Reads a folder's `config.json` and finds its weights; for [`Task::Embed`] also `1_Pooling/config.json`,
+    /// `modules.json` and, of `sentence_bert_config.json`, `max_seq_length`, where they are.
     ///
     /// Fails with [`ErrorKind::Config`] when a field is absent, nonsensical or asks for what the family does not have, with
     /// [`ErrorKind::Unsupported`] for another `model_type`, and as [`Checkpoint::open`] does.
@@ -140,7 +141,10 @@ impl Model {
         let checkpoint = Checkpoint::open(folder)?;
         let mut model = Self::declare(&fields, task, |prefix| checkpoint.has_prefix(prefix))?;
         model.checkpoint = Some(checkpoint);
-        model.pooling = Pooling::open(folder)?;
+        if task == Task::Embed {
+            model.pooling = Pooling::open(folder)?;
+            model.facts.max_tokens = pooling::longest(folder, model.facts.max_tokens)?;
+        }
         Ok(model)
     }
 
@@ -178,12 +182,13 @@ impl Model {
                     .but_found(format!("{shown:?}")));
             }
         };
-        Ok(Self { family, task, pooling: Pooling::default(), declarations, checkpoint: None })
+        let facts = *family.facts();
+        Ok(Self { family, facts, task, pooling: Pooling::default(), declarations, checkpoint: None })
     }
 
     /// What the model is, in numbers.
     pub fn facts(&self) -> &Facts {
-        self.family.facts()
+        &self.facts
     }
 
     /// What the model is asked for.

@@ -38,6 +38,15 @@ impl Default for Pooling {
     }
 }
 
+/// The longest sequence a folder's sentence encoder takes: what it was trained with, within the `most` its positions allow.
+pub(super) fn longest(folder: &Path, most: usize) -> Result<usize> {
+    let config = folder.join("sentence_bert_config.json");
+    if !config.exists() {
+        return Ok(most);
+    }
+    Ok(Fields::open(&config)?.usize_or("max_seq_length", 1..=1 << 24, most)?.min(most))
+}
+
 impl Pooling {
     /// Reads `1_Pooling/config.json` and `modules.json` of a folder; what is not there is as in the default.
     pub(super) fn open(folder: &Path) -> Result<Self> {

@@ -41,7 +41,8 @@ pub(crate) fn cases() -> Vec<Case> {
             }));
         }
     }
-    for amplitude in [1e25, 1e37, 1e-25, 1e-36] {
+    // Not nearer to the smallest normal number: devices may flush what lies below it.
+    for amplitude in [1e25, 1e37, 1e-25, 1e-32] {
         for width in [3, 97, 1000] {
             let label = format!("f32 {width} numbers up to {amplitude:e}");
             cases.push(Case::new(NAME, label, move |problem| {
