@@ -3,6 +3,7 @@
 //! The first byte picks the reader, the rest is the file.
 #![no_main]
 
+use foveate::models::{Model, Task};
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Checkpoint, Declarations, Fields, parse_json};
 use foveate::{DType, Error, ErrorKind};
@@ -81,6 +82,12 @@ fn config(file: &[u8]) -> Result<(), Error> {
     for name in fields.names() {
         let _ = (fields.usize(name, 1..=1 << 20), fields.f32(name, 0.0..=1.0), fields.bool(name), fields.text(name));
         let _ = fields.object(name).map(|inner| inner.usize_or("size", 0..=1, 0));
+    }
+    for task in [Task::Embed, Task::Logits] {
+        let _ = Model::from_config(&fields, task).map(|model| {
+            let facts = model.facts();
+            assert!(facts.max_tokens > 0 && facts.width.is_multiple_of(facts.heads));
+        });
     }
     let size = fields.usize("hidden_size", 1..=1 << 20)?;
     assert!((1..=1 << 20).contains(&size));

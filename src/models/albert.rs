@@ -5,7 +5,7 @@
 
 use super::bert::refuse_variations;
 use super::head::MaskedHead;
-use super::{Facts, Task, TextEncoder, Tokens, activation, head_count, whole_layers};
+use super::{Facts, MOST_LAYERS, Task, TextEncoder, Tokens, activation, head_count, whole_layers};
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::nn::{Embedding, EncoderLayer, LayerNorm, Linear, SelfAttention};
@@ -59,7 +59,7 @@ impl Config {
             types: fields.usize_or("type_vocab_size", 1..=1 << 16, 2)?,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
             groups: fields.usize_or("num_hidden_groups", 1..=layers, 1)?,
-            group_layers: fields.usize_or("inner_group_num", 1..=64, 1)?,
+            group_layers: fields.usize_or("inner_group_num", 1..=MOST_LAYERS / layers, 1)?,
             eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, 1e-12)?,
             activation: activation(fields, "hidden_act", Activation::GeluTanh)?,
         })

@@ -49,8 +49,14 @@ impl Config {
         // RoBERTa gives padding a position of its own and counts the others from behind it.
         let first_position = match variant {
             Variant::Bert => 0,
-            Variant::Roberta => fields.usize_or("pad_token_id", 0..=positions.saturating_sub(2), 1)? + 1,
+            Variant::Roberta => fields.usize_or("pad_token_id", 0..=1 << 24, 1)? + 1,
         };
+        if first_position >= positions {
+            return Err(fields.refuse(
+                "max_position_embeddings",
+                format!("more than {first_position}, as positions begin behind pad_token_id"),
+            ));
+        }
         let facts = Facts {
             architecture: match variant {
                 Variant::Bert => "bert",

@@ -171,7 +171,7 @@ impl Encoder {
     }
 
     /// How many of the first `sequences` fit one batch together: at least one, where there is one. Calls with so many at a time run
-    /// the same batches as one call with all.
+    /// the same batches as one call with all, unless scores of so many tokens do not fit one binding of the device.
     pub fn fitting(&self, sequences: &[impl AsRef<[u32]>]) -> usize {
         let sequences: Vec<&[u32]> = sequences.iter().take(self.batch_tokens).map(AsRef::as_ref).collect();
         next_batch(&sequences, 0, self.batch_tokens).len().min(sequences.len())
@@ -184,10 +184,12 @@ impl Encoder {
     ) -> Result<Vec<HostTensor>> {
         let sequences: Vec<&[u32]> = sequences.iter().map(AsRef::as_ref).collect();
         check(&sequences, self.model.facts())?;
+        let most_rows = self.most_rows();
         let mut results = Vec::with_capacity(sequences.len());
         let mut start = 0;
         while start < sequences.len() {
             let batch = next_batch(&sequences, start, self.batch_tokens);
+            let batch = fewer_rows(wanted, batch, most_rows);
             start = batch.end;
             let packed = Packed { sequences: &sequences[batch.clone()], wanted: &wanted[batch] };
             results.extend(self.run_batch(&packed)?);
@@ -195,10 +197,22 @@ impl Encoder {
         Ok(results)
     }
 
+    /// Positions whose scores one binding of the device holds; at least 1.
+    fn most_rows(&self) -> usize {
+        match &self.engine {
+            Engine::Gpu { context, .. } => {
+                let row_bytes = self.model.facts().vocab_size * self.dtype.size();
+                let most = context.caps().max_binding_bytes.min(context.caps().max_buffer_bytes);
+                usize::try_from(most / row_bytes as u64).unwrap_or(usize::MAX).max(1)
+            }
+            Engine::Cpu { .. } => usize::MAX,
+        }
+    }
+
     fn run_batch(&mut self, packed: &Packed<'_>) -> Result<Vec<HostTensor>> {
         let exact = packed.size();
         let size = match self.engine {
-            Engine::Gpu { .. } => exact.rounded_up(self.batch_tokens),
+            Engine::Gpu { .. } => exact.rounded_up(self.batch_tokens, self.most_rows()),
             Engine::Cpu { .. } => exact,
         };
         let inputs = packed.inputs(size, self.model.facts(), self.model.task)?;
@@ -264,15 +278,29 @@ fn next_batch(sequences: &[&[u32]], start: usize, batch_tokens: usize) -> Range<
     start..start + fitting.count().max(1)
 }
 
+/// The first sequences of `batch` that want at most `most_rows` scores together: at least one.
+fn fewer_rows(wanted: &[Vec<usize>], batch: Range<usize>, most_rows: usize) -> Range<usize> {
+    let mut rows = 0;
+    let fitting = wanted[batch.clone()].iter().take_while(|positions| {
+        rows += positions.len();
+        rows <= most_rows
+    });
+    batch.start..batch.start + fitting.count().max(1)
+}
+
 impl BatchSize {
     /// One of a few sizes that is at least this one, and at most half as long again.
-    fn rounded_up(self, batch_tokens: usize) -> Self {
+    fn rounded_up(self, batch_tokens: usize, most_rows: usize) -> Self {
         let step = (self.time.next_power_of_two() / 4).max(SMALLEST_BATCH);
         let time = self.time.next_multiple_of(step);
         Self {
             time: if self.time <= batch_tokens { time.min(batch_tokens) } else { time },
             count: self.count.next_power_of_two(),
-            rows: if self.rows == 0 { 0 } else { self.rows.next_power_of_two() },
+            rows: if self.rows == 0 {
+                0
+            } else {
+                self.rows.next_power_of_two().min(most_rows.max(self.rows))
+            },
         }
     }
 }
@@ -355,18 +383,24 @@ mod tests {
         assert_eq!(next_batch(&ids, 2, 8), 2..3);
         assert_eq!(next_batch(&ids, 3, 8), 3..4);
         assert_eq!(next_batch(&ids, 4, 8), 4..5);
+        let wanted: Vec<Vec<usize>> = lengths.iter().map(|&length| vec![0; length]).collect();
+        assert_eq!(fewer_rows(&wanted, 0..3, 6), 0..2);
+        assert_eq!(fewer_rows(&wanted, 3..5, 6), 3..4);
     }
 
     #[test]
     fn sizes_are_few_and_waste_little() {
         let mut sizes = std::collections::BTreeSet::new();
         for time in 1..=2048 {
-            let size = BatchSize { time, count: 1, rows: 0 }.rounded_up(2048);
+            let size = BatchSize { time, count: 1, rows: 0 }.rounded_up(2048, usize::MAX);
             assert!(size.time >= time && size.time <= 2048);
             assert!(size.time - time <= SMALLEST_BATCH.max(time / 2), "{time}: {}", size.time);
             sizes.insert(size.time);
         }
         assert!(sizes.len() < 24, "{sizes:?}");
-        assert_eq!(BatchSize { time: 100, count: 3, rows: 5 }.rounded_up(64).time, 128);
+        assert_eq!(
+            BatchSize { time: 100, count: 3, rows: 5 }.rounded_up(64, 6),
+            BatchSize { time: 128, count: 4, rows: 6 }
+        );
     }
 }

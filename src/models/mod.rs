@@ -139,7 +139,7 @@ impl Model {
         let folder = folder.as_ref();
         let fields = Fields::open(folder.join("config.json"))?;
         let checkpoint = Checkpoint::open(folder)?;
-        let mut model = Self::declare(&fields, task, |prefix| checkpoint.has_prefix(prefix))?;
+        let mut model = Self::declare(&fields, task, |family| checkpoint.has_prefix(&format!("{family}.")))?;
         model.checkpoint = Some(checkpoint);
         if task == Task::Embed {
             model.pooling = Pooling::open(folder)?;
@@ -259,9 +259,12 @@ impl Model {
     }
 }
 
+/// The most layers of a model, whatever its configuration says.
+const MOST_LAYERS: usize = 1024;
+
 /// A family's own number of layers.
 fn whole_layers(fields: &Fields) -> Result<usize> {
-    fields.usize("num_hidden_layers", 1..=1024)
+    fields.usize("num_hidden_layers", 1..=MOST_LAYERS)
 }
 
 /// A number of heads that divides `width`, into heads that attention can take.

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::nn::Sequences;
 use crate::ops::{self, Pool};
-use crate::weights::{Fields, read_json};
+use crate::weights::{Fields, file, read_json};
+use crate::{Error, ErrorKind, Result};
 
 /// The smallest norm that a vector is divided by (`torch.nn.functional.normalize`).
 const SMALLEST_NORM: f32 = 1e-12;
@@ -47,6 +47,26 @@ pub(super) fn longest(folder: &Path, most: usize) -> Result<usize> {
     Ok(Fields::open(&config)?.usize_or("max_seq_length", 1..=1 << 24, most)?.min(most))
 }
 
+/// Whether the modules that the file lists end in a normalisation. Refuses those that would change an embedding otherwise, such
+/// as dense layers.
+fn normalizes(path: &Path) -> Result<bool> {
+    let listed = read_json(path)?;
+    let source = file::shown(path);
+    let Some(modules) = listed.as_array() else {
+        return Err(Error::new(ErrorKind::Config, source, "document").expecting("a list of modules"));
+    };
+    let mut normalizes = false;
+    for module in modules {
+        let fields = Fields::new(&source, module.clone())?;
+        match fields.text("type")?.rsplit('.').next() {
+            Some("Transformer" | "Pooling" | "Dropout") => {}
+            Some("Normalize") => normalizes = true,
+            _ => return Err(fields.refuse("type", "Transformer, Pooling or Normalize")),
+        }
+    }
+    Ok(normalizes)
+}
+
 impl Pooling {
     /// Reads `1_Pooling/config.json` and `modules.json` of a folder; what is not there is as in the default.
     pub(super) fn open(folder: &Path) -> Result<Self> {
@@ -65,6 +85,11 @@ impl Pooling {
                     chosen.push(kind);
                 }
             }
+            for other in fields.names().filter(|name| name.starts_with("pooling_mode_")) {
+                if modes.iter().all(|(field, _)| *field != other) && fields.bool_or(other, false)? {
+                    return Err(fields.refuse(other, "false, as only mean, cls and max tokens are known"));
+                }
+            }
             let [kind] = chosen[..] else {
                 return Err(fields.refuse(modes[0].0, "one of mean, cls and max tokens"));
             };
@@ -72,9 +97,7 @@ impl Pooling {
         }
         let modules = folder.join("modules.json");
         if modules.exists() {
-            let listed = read_json(&modules)?;
-            let types = listed.as_array().into_iter().flatten().filter_map(|module| module["type"].as_str());
-            pooling.normalize = types.into_iter().any(|kind| kind.ends_with(".Normalize"));
+            pooling.normalize = normalizes(&modules)?;
         }
         Ok(pooling)
     }

@@ -1,6 +1,6 @@
 //! Configurations and inputs that cannot be.
 
-use foveate::models::{Device, Model, Task};
+use foveate::models::{Device, Model, Pooling, PoolingKind, Task};
 use foveate::weights::Fields;
 use foveate::{DType, Error, ErrorKind};
 
@@ -45,11 +45,62 @@ fn fields_that_are_absent_or_nonsensical_are_refused_by_name() {
         ("position_embedding_type", "relative_key".into()),
         ("is_decoder", true.into()),
         ("pad_token_id", 145.into()),
+        ("max_position_embeddings", 1.into()),
+        ("max_position_embeddings", 2.into()),
     ] {
         let error = with(field, Some(value)).expect_err("the field is nonsensical");
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(error.to_string().contains(field), "{error}");
     }
+}
+
+#[test]
+fn roberta_without_a_padding_id_needs_positions_behind_the_usual_one() {
+    for positions in [1, 2] {
+        let json = serde_json::json!({
+            "model_type": "roberta", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "intermediate_size": 4, "vocab_size": 4, "max_position_embeddings": positions,
+        });
+        let fields = Fields::new("config.json", json).expect("an object");
+        let error = Model::from_config(&fields, Task::Embed).expect_err("no token has a position");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "config.json: max_position_embeddings: expected more than 2, as positions begin behind pad_token_id, found \
+                 {positions}"
+            )
+        );
+    }
+}
+
+/// The RoBERTa fixture in a folder of its own, with these files of a sentence encoder beside it.
+fn sentence_encoder(name: &str, pooling: &str, modules: &str) -> Result<Model, Error> {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(folder.join("1_Pooling")).expect("a folder is made");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(checkpoint("roberta-sapiens").join(file), folder.join(file)).expect("it is copied");
+    }
+    std::fs::write(folder.join("1_Pooling/config.json"), pooling).expect("it is written");
+    std::fs::write(folder.join("modules.json"), modules).expect("it is written");
+    Model::open(&folder, Task::Embed)
+}
+
+#[test]
+fn pooling_is_what_the_folder_says() {
+    let plain = r#"[{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.Pooling"}]"#;
+    let first = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
+    let model = sentence_encoder("models-pooling-first", first, plain).expect("it opens");
+    assert_eq!(model.pooling(), Pooling { kind: PoolingKind::First, normalize: false });
+
+    let weighted = r#"{"pooling_mode_mean_tokens": true, "pooling_mode_weightedmean_tokens": true}"#;
+    let error = sentence_encoder("models-pooling-weighted", weighted, plain).expect_err("it is unknown");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("pooling_mode_weightedmean_tokens"), "{error}");
+
+    let dense = r#"[{"type": "sentence_transformers.models.Dense"}]"#;
+    let error = sentence_encoder("models-pooling-dense", first, dense).expect_err("it is unknown");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("sentence_transformers.models.Dense"), "{error}");
 }
 
 #[test]
