@@ -218,6 +218,26 @@ fn nothing_is_decoded_to_nothing() -> Result<(), Error> {
     Ok(())
 }
 
+#[test]
+fn parts_that_lengthen_a_text_without_bound_are_refused() -> Result<(), Error> {
+    let with = |parts: &str| {
+        let sequence = format!(r#"{{"type": "Sequence", "normalizers": [{parts}]}}"#);
+        let json = SOUND.replace(r#"{"type": "Lowercase"}"#, &sequence);
+        Tokenizer::from_json_bytes("tokenizer.json", json.as_bytes())
+    };
+    let long =
+        format!(r#"{{"type": "Replace", "pattern": {{"String": "bb"}}, "content": "{}"}}"#, "b".repeat(2000));
+    assert_eq!(with(&long)?.encode("bb")?.len(), 2, "one long word");
+    let byte_levels = vec![r#"{"type": "ByteLevel"}"#; 11].join(", ");
+    let regexes = vec![r#"{"type": "Replace", "pattern": {"Regex": "x*"}, "content": "xxx"}"#; 6].join(", ");
+    for parts in [format!("{long}, {long}"), byte_levels, regexes] {
+        let error = with(&parts).expect_err("it would fill the memory");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("at most 1024 times longer"), "{error}");
+    }
+    Ok(())
+}
+
 /// On each of these the tokenizers crate (0.23.2) panics, allocates what the file claims, or guesses.
 #[test]
 fn damaged_tokenizers_are_refused() {

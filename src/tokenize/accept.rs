@@ -10,6 +10,7 @@
 //! | `TemplateProcessing` with a token that its table lacks | indexes the table |
 //! | BPE merges | copies into a buffer as long as the longest token; a prefix is cut off unchecked, then taken as UTF-8 |
 //! | decoder `Strip` with `stop` | subtracts below zero on short tokens |
+//! | `Replace` behind `Replace`, and others that lengthen a text | each multiplies it: 12 KB of them fill any memory |
 //! | BPE `dropout` | encodes at random |
 //! | ids near the largest | counts on from them |
 //! | empty tokens, lists of tokens that disagree | undefined |
@@ -25,6 +26,8 @@ pub(super) const MOST_BYTES: u64 = 64 << 20;
 const MOST_TOKENS: u64 = 1 << 22;
 /// The longest piece of text inside a part: a regular expression, a prefix.
 const MOST_TEXT: usize = 4096;
+/// How many times longer all parts together may make a text. Maps of characters alone come to 33 in trained models.
+const MOST_GROWTH: usize = 1024;
 
 const NORMALIZERS: &[&str] = &[
     "BertNormalizer",
@@ -75,6 +78,7 @@ const MODELS: &[&str] = &["BPE", "Unigram", "WordLevel", "WordPiece"];
 pub(super) fn check(source: &str, document: &Value) -> Result<()> {
     let document = Part { source, path: String::new(), value: document };
     document.object()?;
+    let mut growth = 1_usize;
     for (name, known, nested) in [
         ("normalizer", NORMALIZERS, "normalizers"),
         ("pre_tokenizer", PRE_TOKENIZERS, "pretokenizers"),
@@ -82,8 +86,11 @@ pub(super) fn check(source: &str, document: &Value) -> Result<()> {
         ("decoder", DECODERS, "decoders"),
     ] {
         if let Some(part) = document.get(name) {
-            part.check(known, nested)?;
+            growth = growth.saturating_mul(part.check(known, nested)?);
         }
+    }
+    if growth > MOST_GROWTH {
+        return Err(document.refuse(format!("parts that make a text at most {MOST_GROWTH} times longer")));
     }
     let model = document.require("model")?;
     match model.kind(MODELS)? {
@@ -152,7 +159,7 @@ impl<'a> Part<'a> {
         if known { Ok(()) } else { Err(self.refuse(format!("an id below {MOST_TOKENS}"))) }
     }
 
-    fn each(&self, check: impl Fn(Self) -> Result<()>) -> Result<()> {
+    fn each(&self, mut check: impl FnMut(Self) -> Result<()>) -> Result<()> {
         let items = self.value.as_array().ok_or_else(|| self.refuse("a list"))?;
         items.iter().enumerate().try_for_each(|(index, item)| check(self.at(&index.to_string(), item)))
     }
@@ -167,49 +174,59 @@ impl<'a> Part<'a> {
             .ok_or_else(|| kind.refuse(format!("one of {}", known.join(", "))))
     }
 
-    /// A normaliser, pre-tokeniser, post-processor or decoder, or a sequence of them in the field `nested`.
-    fn check(&self, known: &[&'static str], nested: &str) -> Result<()> {
+    /// A normaliser, pre-tokeniser, post-processor or decoder, or a sequence of them in the field `nested`: how many times longer
+    /// it may make a text, beyond a constant.
+    fn check(&self, known: &[&'static str], nested: &str) -> Result<usize> {
         for (name, value) in self.object()? {
             if name != "precompiled_charsmap" && value.as_str().is_some_and(|text| text.len() > MOST_TEXT) {
                 return Err(self.at(name, value).refuse(format!("at most {MOST_TEXT} bytes")));
             }
         }
         match self.kind(known)? {
-            "Sequence" => self.require(nested)?.each(|part| part.check(known, nested)),
+            "Sequence" => {
+                let mut growth = 1_usize;
+                self.require(nested)?.each(|part| {
+                    growth = growth.saturating_mul(part.check(known, nested)?);
+                    Ok(())
+                })?;
+                Ok(growth)
+            }
             "Precompiled" => {
                 let map = self.require("precompiled_charsmap")?;
-                if charsmap::is_sound(map.text()?) {
-                    Ok(())
-                } else {
-                    Err(map.refuse("a compiled map of characters"))
-                }
+                let longest = charsmap::longest_replacement(map.text()?);
+                longest.map(|bytes| bytes.max(1)).ok_or_else(|| map.refuse("a compiled map of characters"))
             }
             "FixedLength" => match self.get("length") {
                 Some(length) if length.value.as_u64().is_none_or(|length| length == 0) => {
                     Err(length.refuse("at least 1"))
                 }
-                _ => Ok(()),
+                _ => Ok(1),
             },
             "Strip" if self.get("stop").is_some_and(|stop| stop.value.as_u64() != Some(0)) => {
                 Err(self.refuse("no `stop` but 0"))
             }
-            "TemplateProcessing" => self.check_template(),
-            "Replace" | "Split" => self.check_pattern(),
-            _ => Ok(()),
+            "TemplateProcessing" => self.check_template().map(|()| 1),
+            "Replace" => self.check_pattern(),
+            "Split" => self.check_pattern().map(|_| 1),
+            // Characters of two bytes for bytes; blanks around characters, or between any two.
+            "ByteLevel" | "BertNormalizer" | "BPEDecoder" => Ok(2),
+            _ => Ok(1),
         }
     }
 
-    fn check_pattern(&self) -> Result<()> {
+    /// How many times longer the field `content` in the place of every match may make a text.
+    fn check_pattern(&self) -> Result<usize> {
         let pattern = self.require("pattern")?;
-        let text = pattern
-            .get("String")
-            .or_else(|| pattern.get("Regex"))
-            .ok_or_else(|| pattern.refuse("a pattern"))?;
-        if text.text()?.len() > MOST_TEXT {
-            Err(text.refuse(format!("at most {MOST_TEXT} bytes")))
-        } else {
-            Ok(())
+        let string = pattern.get("String");
+        let is_string = string.is_some();
+        let text = string.or_else(|| pattern.get("Regex")).ok_or_else(|| pattern.refuse("a pattern"))?;
+        let matched = text.text()?.len();
+        if matched > MOST_TEXT {
+            return Err(text.refuse(format!("at most {MOST_TEXT} bytes")));
         }
+        let content = self.get("content").and_then(|content| content.value.as_str()).map_or(0, str::len);
+        // An expression may match nothing, before every byte.
+        Ok(if is_string { content.div_ceil(matched).max(1) } else { content + 1 })
     }
 
     /// The text once, and special tokens that the part's own table holds.

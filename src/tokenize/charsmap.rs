@@ -3,12 +3,13 @@
 //! The bytes are the trie's length, the trie (a darts-clone double array of u32 units) and the replacements, each ended by a
 //! zero: <https://github.com/google/sentencepiece/blob/v0.2.0/src/normalizer.cc>, `DecodePrecompiledCharsMap`.
 
-/// Whether every walk from the root stays inside the trie, and every replacement starts at a character.
-pub(super) fn is_sound(base64: &str) -> bool {
-    decode(base64).is_some_and(|bytes| is_walkable(&bytes).is_some())
+/// Bytes of the longest replacement, where every walk from the root stays inside the trie, and every replacement starts at a
+/// character.
+pub(super) fn longest_replacement(base64: &str) -> Option<usize> {
+    walk(&decode(base64)?)
 }
 
-fn is_walkable(bytes: &[u8]) -> Option<()> {
+fn walk(bytes: &[u8]) -> Option<usize> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let units = u32::from_le_bytes(*length) as usize / 4;
     let (trie, replacements) = rest.split_at_checked(units * 4)?;
@@ -38,7 +39,7 @@ fn is_walkable(bytes: &[u8]) -> Option<()> {
             open.push(next);
         }
     }
-    Some(())
+    replacements.split('\0').map(str::len).max()
 }
 
 /// Distance from a unit to the base of its children, in darts-clone's packing.
@@ -100,25 +101,22 @@ mod tests {
 
     #[test]
     fn walks_that_stay_inside_are_sound() {
-        assert!(is_walkable(&trie(b'a'.into(), 2, 768, "x\0y\0")).is_some());
+        assert_eq!(walk(&trie(b'a'.into(), 2, 768, "x\0yyy\0")), Some(3));
     }
 
     #[test]
     fn walks_that_leave_are_not() {
         assert!(
-            is_walkable(&trie(b'a'.into(), 2, 600, "x\0y\0")).is_none(),
+            walk(&trie(b'a'.into(), 2, 600, "x\0y\0")).is_none(),
             "the child's children lie behind the end"
         );
+        assert!(walk(&trie(b'a'.into(), 9, 768, "x\0y\0")).is_none(), "the replacement lies behind the end");
         assert!(
-            is_walkable(&trie(b'a'.into(), 9, 768, "x\0y\0")).is_none(),
-            "the replacement lies behind the end"
-        );
-        assert!(
-            is_walkable(&trie(b'a'.into(), 1, 768, "ä\0")).is_none(),
+            walk(&trie(b'a'.into(), 1, 768, "ä\0")).is_none(),
             "the replacement starts inside a character"
         );
-        assert!(is_walkable(&u32::MAX.to_le_bytes()).is_none(), "the length is a lie");
-        assert!(is_walkable(&[]).is_none());
+        assert!(walk(&u32::MAX.to_le_bytes()).is_none(), "the length is a lie");
+        assert!(walk(&[]).is_none());
     }
 
     #[test]

@@ -73,6 +73,41 @@ fn roberta_without_a_padding_id_needs_positions_behind_the_usual_one() {
     }
 }
 
+#[test]
+fn a_bert_head_has_the_names_of_hugging_face_s_files() {
+    let json = serde_json::json!({
+        "model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1,
+        "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 8,
+    });
+    let fields = Fields::new("config.json", json).expect("an object");
+    let model = Model::from_config(&fields, Task::Logits).expect("the configuration is sound");
+    let declarations = model.declarations();
+    let head: Vec<_> = declarations
+        .list()
+        .iter()
+        .filter(|weight| weight.name.starts_with("cls."))
+        .map(|weight| (weight.name.as_str(), weight.shape.dims()))
+        .collect();
+    assert_eq!(
+        head,
+        [
+            ("cls.predictions.bias", &[6][..]),
+            ("cls.predictions.transform.dense.weight", &[4, 4]),
+            ("cls.predictions.transform.dense.bias", &[4]),
+            ("cls.predictions.transform.LayerNorm.weight", &[4]),
+            ("cls.predictions.transform.LayerNorm.bias", &[4]),
+        ]
+    );
+    let tied: Vec<_> = declarations.tied().map(|(copy, of)| (copy, of.name.as_str())).collect();
+    assert_eq!(
+        tied,
+        [
+            ("cls.predictions.decoder.bias", "cls.predictions.bias"),
+            ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"),
+        ]
+    );
+}
+
 /// The RoBERTa fixture in a folder of its own, with these files of a sentence encoder beside it.
 fn sentence_encoder(name: &str, pooling: &str, modules: &str) -> Result<Model, Error> {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -3,7 +3,7 @@
 use foveate::gpu::{Program, Session};
 use foveate::models::{BatchSize, Device, Encoder, Model, Task, Tokens};
 use foveate::weights::Weights;
-use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Plan, gpu};
+use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Plan, gpu, wgpu};
 
 use crate::support::{checkpoint, context, encoder, ids, relative_error, tensors};
 
@@ -139,4 +139,33 @@ fn random_weights_run_an_architecture_without_files() {
     assert!((norm - 1.0).abs() < 1e-5);
     let error = model.load(DType::F32).expect_err("there is no file");
     assert_eq!(error.kind(), ErrorKind::Weights);
+}
+
+#[test]
+fn scores_that_exceed_a_binding_take_several_batches() {
+    // A device that binds what every WebGPU device binds, whatever the adapter could.
+    let adapter = gpu::adapters().into_iter().next().expect("an adapter, as other tests say");
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))
+        .expect("the default limits");
+    let narrow = gpu::Context::from_device(&device, &queue, adapter.get_info(), &[]);
+    let vocab_size = 65_536;
+    let most = narrow.caps().max_binding_bytes as usize / (vocab_size * size_of::<f32>());
+    let fields = foveate::weights::Fields::new(
+        "config.json",
+        serde_json::json!({
+            "model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "intermediate_size": 4, "vocab_size": vocab_size, "max_position_embeddings": 512,
+        }),
+    )
+    .expect("an object");
+    let model = Model::from_config(&fields, Task::Logits).expect("the configuration is sound");
+    let weights = Weights::random(model.declarations(), DType::F32, 7).expect("f32 is a float");
+    let mut encoder = Encoder::new(&model, &weights, &Device::Gpu(narrow)).expect("it loads");
+    let sequences = vec![vec![1_u32; 100]; most / 100 + 1];
+    let scores = encoder.run(&sequences).expect("it runs");
+    assert_eq!(encoder.usage().batches, 2);
+    for each in &scores {
+        assert_eq!(each.shape().dims(), [100, vocab_size]);
+        assert!(relative_error(each, &scores[0]) < 1e-5);
+    }
 }

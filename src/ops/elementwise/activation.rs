@@ -29,19 +29,6 @@ impl Activation {
     pub const ALL: [Self; 7] =
         [Self::Identity, Self::Gelu, Self::GeluTanh, Self::Relu, Self::Sigmoid, Self::Silu, Self::Tanh];
 
-    /// The activation's name in checkpoints' `config.json`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "linear",
-            Self::Gelu => "gelu",
-            Self::GeluTanh => "gelu_new",
-            Self::Relu => "relu",
-            Self::Sigmoid => "sigmoid",
-            Self::Silu => "silu",
-            Self::Tanh => "tanh",
-        }
-    }
-
     /// The specification, for one element.
     pub(in crate::ops) fn at<R: Real>(self, x: R) -> R {
         match self {
