@@ -75,7 +75,8 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         Err(error) if error.kind() == ErrorKind::NoAdapter => Device::Cpu,
         Err(error) => return Err(error.into()),
     };
-    let text = std::fs::read_to_string(file)?;
+    // Paragraphs end alike on every system.
+    let text = std::fs::read_to_string(file)?.replace("\r\n", "\n");
     let mut embedder = Embedder::open(folder, &device)?;
     let index = Index::new(&mut embedder, &text)?;
     eprintln!("{} passages, {:.1?}", index.passages.len(), embedder.encoder.usage().running);

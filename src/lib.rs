@@ -124,8 +124,8 @@
 //!
 //! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
 //! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
-//! gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and
-//! `plan`, so that neither needs the other.
+//! gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
+//! form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
 //!
 //! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder
 //! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use foveate::gpu::{AdapterRequest, Context, Program};
+use foveate::gpu::{AdapterRequest, Context, Parameters, Program};
 use foveate::kernel::{Caps, Tuning};
 use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::ops::{self, Matmul};
@@ -280,6 +280,7 @@ fn a_lost_device_is_an_error_of_every_call() {
     };
     lost(program.run(&[("x", &input)]).map(drop));
     lost(Program::new(&app.context, &plan).map(drop));
+    lost(Parameters::upload(&app.context, [Ok(("w".to_owned(), input.clone()))]).map(drop));
     app.assert_quiet();
 }
 

@@ -228,8 +228,8 @@ fn parts_that_lengthen_a_text_without_bound_are_refused() -> Result<(), Error> {
     let long =
         format!(r#"{{"type": "Replace", "pattern": {{"String": "bb"}}, "content": "{}"}}"#, "b".repeat(2000));
     assert_eq!(with(&long)?.encode("bb")?.len(), 2, "one long word");
-    let byte_levels = vec![r#"{"type": "ByteLevel"}"#; 11].join(", ");
-    let regexes = vec![r#"{"type": "Replace", "pattern": {"Regex": "x*"}, "content": "xxx"}"#; 6].join(", ");
+    let byte_levels = [r#"{"type": "ByteLevel"}"#; 11].join(", ");
+    let regexes = [r#"{"type": "Replace", "pattern": {"Regex": "x*"}, "content": "xxx"}"#; 6].join(", ");
     for parts in [format!("{long}, {long}"), byte_levels, regexes] {
         let error = with(&parts).expect_err("it would fill the memory");
         assert_eq!(error.kind(), ErrorKind::Config);

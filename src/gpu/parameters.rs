@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::session::write_padded;
-use super::{Context, ErrorScopes};
+use super::{Context, ErrorScopes, check_alive};
 use crate::plan::Port;
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -58,6 +58,7 @@ impl Parameters {
             uploaded.insert(name, (desc, buffer));
         }
         queue.submit([]);
+        check_alive(device, "parameters")?;
         Ok(Self { tensors: uploaded })
     }
 
