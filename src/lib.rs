@@ -138,7 +138,7 @@
 //! buffer a caller passes makes the library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
 
 /// The README's example, compiled.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tokenize"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

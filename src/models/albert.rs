@@ -8,10 +8,21 @@ use super::head::MaskedHead;
 use super::{Facts, MOST_LAYERS, Task, TextEncoder, Tokens, activation, head_count, whole_layers};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::nn::{Embedding, EncoderLayer, LayerNorm, Linear, SelfAttention};
+use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linear};
 use crate::ops::Activation;
 use crate::tensor::DType;
-use crate::weights::{Declarations, Fields, Scope};
+use crate::weights::{Declarations, Fields};
+
+const LAYER: LayerNames = LayerNames {
+    query: "attention.query",
+    key: "attention.key",
+    value: "attention.value",
+    output: "attention.dense",
+    attention_norm: "attention.LayerNorm",
+    up: "ffn",
+    down: "ffn_output",
+    norm: "full_layer_layer_norm",
+};
 
 #[derive(Debug)]
 pub(super) struct Albert {
@@ -40,6 +51,12 @@ struct Config {
 }
 
 impl Config {
+    fn layer(&self) -> LayerSpec {
+        let Facts { width, heads, .. } = self.facts;
+        let Self { intermediate, eps, activation, .. } = *self;
+        LayerSpec { width, intermediate, heads, eps, activation }
+    }
+
     fn read(fields: &Fields) -> Result<Self> {
         refuse_variations(fields)?;
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
@@ -95,7 +112,7 @@ impl Albert {
             let mut layers = Vec::with_capacity(config.group_layers);
             for index in 0..config.group_layers {
                 let path = format!("albert_layer_groups.{group}.albert_layers.{index}");
-                layers.push(layer(&mut encoder.at(path), &config)?);
+                layers.push(EncoderLayer::declare(&mut encoder.at(path), &LAYER, &config.layer())?);
             }
             groups.push(layers);
         }
@@ -119,27 +136,6 @@ impl Albert {
     fn group_of(&self, layer: usize) -> &[EncoderLayer] {
         &self.groups[layer * self.groups.len() / self.facts.layers]
     }
-}
-
-/// Declares one layer under its names.
-fn layer(scope: &mut Scope<'_>, config: &Config) -> Result<EncoderLayer> {
-    let Facts { width, heads, .. } = config.facts;
-    let mut square = |path: &str| Linear::declare(&mut scope.at(path), width, width);
-    let attention = SelfAttention {
-        query: square("attention.query")?,
-        key: square("attention.key")?,
-        value: square("attention.value")?,
-        output: square("attention.dense")?,
-        heads,
-    };
-    Ok(EncoderLayer {
-        attention,
-        attention_norm: LayerNorm::declare(&mut scope.at("attention.LayerNorm"), width, config.eps)?,
-        up: Linear::declare(&mut scope.at("ffn"), width, config.intermediate)?,
-        down: Linear::declare(&mut scope.at("ffn_output"), config.intermediate, width)?,
-        norm: LayerNorm::declare(&mut scope.at("full_layer_layer_norm"), width, config.eps)?,
-        activation: config.activation,
-    })
 }
 
 impl TextEncoder for Albert {

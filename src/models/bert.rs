@@ -8,10 +8,21 @@ use super::head::MaskedHead;
 use super::{Facts, Task, TextEncoder, Tokens, activation, head_count, whole_layers};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::nn::{Embedding, EncoderLayer, LayerNorm, Linear, SelfAttention};
+use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec};
 use crate::ops::Activation;
 use crate::tensor::DType;
 use crate::weights::{Declarations, Fields, Scope};
+
+const LAYER: LayerNames = LayerNames {
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    norm: "output.LayerNorm",
+};
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +53,12 @@ struct Config {
 }
 
 impl Config {
+    fn layer(&self) -> LayerSpec {
+        let Facts { width, heads, .. } = self.facts;
+        let Self { intermediate, eps, activation, .. } = *self;
+        LayerSpec { width, intermediate, heads, eps, activation }
+    }
+
     fn read(fields: &Fields, variant: Variant) -> Result<Self> {
         refuse_variations(fields)?;
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
@@ -127,7 +144,10 @@ impl Bert {
         let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), config.types, width)?;
         let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, config.eps)?;
         let layers = (0..layers)
-            .map(|index| layer(&mut base.at(format_args!("encoder.layer.{index}")), &config))
+            .map(|index| {
+                let mut scope = base.at(format_args!("encoder.layer.{index}"));
+                EncoderLayer::declare(&mut scope, &LAYER, &config.layer())
+            })
             .collect::<Result<_>>()?;
         let head = if task == Task::Logits {
             root.ignore("cls.seq_relationship");
@@ -139,27 +159,6 @@ impl Bert {
         };
         Ok(Self { facts: config.facts, words, positions, types, norm, layers, head })
     }
-}
-
-/// Declares one layer under its names.
-fn layer(scope: &mut Scope<'_>, config: &Config) -> Result<EncoderLayer> {
-    let Facts { width, heads, .. } = config.facts;
-    let mut square = |path: &str| Linear::declare(&mut scope.at(path), width, width);
-    let attention = SelfAttention {
-        query: square("attention.self.query")?,
-        key: square("attention.self.key")?,
-        value: square("attention.self.value")?,
-        output: square("attention.output.dense")?,
-        heads,
-    };
-    Ok(EncoderLayer {
-        attention,
-        attention_norm: LayerNorm::declare(&mut scope.at("attention.output.LayerNorm"), width, config.eps)?,
-        up: Linear::declare(&mut scope.at("intermediate.dense"), width, config.intermediate)?,
-        down: Linear::declare(&mut scope.at("output.dense"), config.intermediate, width)?,
-        norm: LayerNorm::declare(&mut scope.at("output.LayerNorm"), width, config.eps)?,
-        activation: config.activation,
-    })
 }
 
 impl TextEncoder for Bert {

@@ -4,6 +4,7 @@ use super::{LayerNorm, Linear, SelfAttention, Sequences};
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::Activation;
+use crate::weights::Scope;
 
 /// Attention and a feed-forward network, each added to what it read and normalised.
 #[derive(Clone, Debug)]
@@ -22,7 +23,60 @@ pub struct EncoderLayer {
     pub norm: LayerNorm,
 }
 
+/// What a family's files call the parts of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNames {
+    /// [`SelfAttention::query`].
+    pub query: &'static str,
+    /// [`SelfAttention::key`].
+    pub key: &'static str,
+    /// [`SelfAttention::value`].
+    pub value: &'static str,
+    /// [`SelfAttention::output`].
+    pub output: &'static str,
+    /// [`EncoderLayer::attention_norm`].
+    pub attention_norm: &'static str,
+    /// [`EncoderLayer::up`].
+    pub up: &'static str,
+    /// [`EncoderLayer::down`].
+    pub down: &'static str,
+    /// [`EncoderLayer::norm`].
+    pub norm: &'static str,
+}
+
+/// The extents and settings of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerSpec {
+    /// Channels of what it reads and gives.
+    pub width: usize,
+    /// Channels between the two dense layers.
+    pub intermediate: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Of both normalisations.
+    pub eps: f32,
+    /// Between the two dense layers.
+    pub activation: Activation,
+}
+
 impl EncoderLayer {
+    /// Declares a layer's weights under `scope`, where they have the family's names.
+    pub fn declare(scope: &mut Scope<'_>, names: &LayerNames, spec: &LayerSpec) -> Result<Self> {
+        let LayerSpec { width, intermediate, heads, eps, activation } = *spec;
+        let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
+        let attention = SelfAttention {
+            query: dense(names.query, width, width)?,
+            key: dense(names.key, width, width)?,
+            value: dense(names.value, width, width)?,
+            output: dense(names.output, width, width)?,
+            heads,
+        };
+        let (up, down) = (dense(names.up, width, intermediate)?, dense(names.down, intermediate, width)?);
+        let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, eps);
+        let (attention_norm, norm) = (normed(names.attention_norm)?, normed(names.norm)?);
+        Ok(Self { attention, attention_norm, up, activation, down, norm })
+    }
+
     /// The layer's result for `x: [batch, time, width]`, of the same shape. Fails as its parts do.
     pub fn record(&self, graph: &mut Graph, x: Value, sequences: &Sequences) -> Result<Value> {
         let gathered = self.attention.record(graph, x, sequences)?;

@@ -7,7 +7,7 @@ mod attention;
 mod encoder_layer;
 
 pub use attention::{SelfAttention, Sequences};
-pub use encoder_layer::EncoderLayer;
+pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
 
 use crate::Result;
 use crate::graph::{Graph, Value};
