@@ -311,6 +311,10 @@ fn bad_inputs_are_refused_by_their_place() {
     );
     refused(&["--text", "Q", "--output", "/nonexistent/x.npy"], &["output: --output /nonexistent/x.npy"]);
     refused(&["--text", "Q", "--json", "/nonexistent/x.json"], &["output: --json /nonexistent/x.json"]);
+    refused(
+        &["--text", "Q", "--json", "x.npy", "--output", "x.npy"],
+        &["run: --output: expected another file than that of --json, found `x.npy`"],
+    );
     refused(&["--text", "Q", "--batch-tokens", "0"], &["--batch-tokens"]);
     let masked = ["--task", "fill-mask", "--text", "Q<mask>QL", "--text", "QVQL"];
     refused(&masked, &["--text 2: mask: expected `<mask>` (id 24) at least once, found none among 6 tokens"]);

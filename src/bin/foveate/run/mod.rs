@@ -176,8 +176,15 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Opens everything that the flags name. Fails when one cannot be written.
+    /// Opens everything that the flags name. Fails when one cannot be written, or both are one file.
     fn open(args: &RunArgs, format: Option<Format>) -> Result<Self> {
+        if let (Some(Target::File(json)), Some(numbers)) = (&args.json, &args.output)
+            && json == numbers
+        {
+            return Err(Error::new(ErrorKind::Argument, "run", "--output")
+                .expecting("another file than that of --json")
+                .but_found(format!("`{}`", numbers.display())));
+        }
         let json = args.json.as_ref().map(|target| Sink::open("--json", target)).transpose()?;
         let numbers = match (format, &args.output) {
             (Some(format), Some(path)) => {
