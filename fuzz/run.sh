@@ -1,13 +1,20 @@
 #!/bin/sh
 # Fuzzes the readers of untrusted files for some seconds (default 60), on the stable toolchain: `sh fuzz/run.sh [seconds]`.
-# Needs a C++ compiler, which builds libFuzzer. New inputs go to fuzz/target, findings to fuzz/artifacts.
+# Installs cargo-fuzz, and on Debian and Ubuntu the C++ compiler that builds libFuzzer, where they are missing. New inputs go to fuzz/target, findings to fuzz/artifacts.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 
 if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null; then
-    echo "fuzz/run.sh: no C++ compiler: install g++ (Debian and Ubuntu: apt-get install g++)" >&2
-    exit 1
+    if ! command -v apt-get >/dev/null; then
+        echo "fuzz/run.sh: no C++ compiler: install one, then run this again" >&2
+        exit 1
+    fi
+    sudo=
+    if [ "$(id -u)" -ne 0 ]; then sudo=sudo; fi
+    echo "No C++ compiler: installing g++"
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++
 fi
 if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "Installing cargo-fuzz"
