@@ -41,6 +41,8 @@ fn agrees_with_the_oracle(name: &str) {
             let some = masked.run_at(&sequences[i..=i], std::slice::from_ref(&places)).expect("it runs");
             assert_eq!(arg_max(&some[0]), places.iter().map(|&place| oracle[place]).collect::<Vec<_>>());
         }
+        let nothing = masked.run_at(&sequences[..1], &[Vec::new()]).expect("it runs");
+        assert_eq!(nothing[0].shape().elements(), 0);
     }
 }
 
