@@ -29,7 +29,7 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The device refused an operation for another reason.
     Device,
-    /// A file is missing, unreadable or damaged.
+    /// A file is missing, cannot be read or written, or is not of its format; of models' files see the two kinds below.
     Io,
     /// Weights missing, unexpected, misshapen, or in a file that is damaged.
     Weights,

@@ -1,13 +1,12 @@
 //! A model on a device: sequences of token ids in, one tensor a sequence out.
 //!
 //! Sequences are packed one behind another, so nothing is computed for padding. A batch is as large as [`Encoder::batch_tokens`]
-//! says, or rounded up to one of a few sizes when there is less to do; each size is planned once and kept.
+//! says, or rounded up to one of a few sizes when there is less to do; the programs of the last few sizes are kept.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::sessions::Sessions;
 use super::{Facts, Model, Task, Tokens};
 use crate::gpu::{Context, Parameters, Program, Session};
 use crate::graph::Graph;
@@ -69,7 +68,7 @@ pub struct Encoder {
 
 #[derive(Debug)]
 enum Engine {
-    Gpu { context: Context, parameters: Parameters, sessions: HashMap<BatchSize, Session> },
+    Gpu { context: Context, parameters: Parameters, sessions: Sessions },
     Cpu { parameters: cpu::Parameters<f32> },
 }
 
@@ -99,7 +98,7 @@ impl Encoder {
             Device::Gpu(context) => Engine::Gpu {
                 context: context.clone(),
                 parameters: Parameters::upload(context, weights.iter())?,
-                sessions: HashMap::new(),
+                sessions: Sessions::default(),
             },
             Device::Cpu => Engine::Cpu { parameters: cpu::Parameters::new(weights.iter())? },
         };
@@ -224,17 +223,13 @@ impl Encoder {
                 cpu::run_f32(&graph, parameters, &inputs)?
             }
             Engine::Gpu { context, parameters, sessions } => {
-                let session = match sessions.entry(size) {
-                    Entry::Occupied(entry) => entry.into_mut(),
-                    Entry::Vacant(entry) => {
-                        let graph = self.model.batch_graph(size, self.dtype)?;
-                        let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
-                        let session = Session::with_parameters(&program, parameters, &inputs)?;
-                        self.usage.preparing += start.elapsed();
-                        entry.insert(session)
-                    }
-                };
-                session.write(&inputs)?;
+                let session = sessions.holding(size, &inputs, || {
+                    let graph = self.model.batch_graph(size, self.dtype)?;
+                    let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
+                    let session = Session::with_parameters(&program, parameters, &inputs)?;
+                    self.usage.preparing += start.elapsed();
+                    Ok(session)
+                })?;
                 session.run()?;
                 session.read()?
             }

@@ -27,6 +27,7 @@ mod bert;
 mod encoder;
 mod head;
 mod pooling;
+mod sessions;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -77,7 +78,7 @@ pub struct Facts {
 pub struct Tokens {
     /// Words of the vocabulary.
     pub ids: Value,
-    /// Places in their sequences, from [`Facts::first_position`] on.
+    /// Places in their sequences, counted from [`Facts::first_position`] on, padding ids in the middle included.
     pub positions: Value,
     /// Which of a pair of texts each token is of; 0 for a single one.
     pub types: Value,
@@ -250,10 +251,9 @@ impl Model {
         dtype: DType,
     ) -> Result<Value> {
         let hidden = self.family.record(graph, tokens, dtype)?;
-        let [batch, time, width] = *graph.desc(hidden)?.shape.dims() else {
-            return self.family.record_logits(graph, hidden);
-        };
-        let flat = crate::ops::reshape(graph, hidden, [batch * time, width])?;
+        let dims = graph.desc(hidden)?.shape.dims().to_vec();
+        let (positions, width) = (dims[..dims.len() - 1].iter().product(), dims[dims.len() - 1]);
+        let flat = crate::ops::reshape(graph, hidden, [positions, width])?;
         let wanted = crate::ops::embedding(graph, &[(flat, rows)])?;
         self.family.record_logits(graph, wanted)
     }

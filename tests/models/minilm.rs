@@ -1,5 +1,6 @@
 //! all-MiniLM-L6-v2, whose weights `tests/fetch-minilm.sh` downloads.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +15,12 @@ pub(crate) fn folder() -> Option<PathBuf> {
     if folder.join("model.safetensors").exists() {
         return Some(folder);
     }
-    eprintln!("NOT TESTED: all-MiniLM-L6-v2: run `sh tests/fetch-minilm.sh` first (91 MB)");
+    // Past the test harness, which keeps the print macros' output of passing tests to itself.
+    let told = writeln!(
+        std::io::stderr(),
+        "NOT TESTED: all-MiniLM-L6-v2: run `sh tests/fetch-minilm.sh` first (91 MB)"
+    );
+    told.expect("standard error takes a line");
     None
 }
 

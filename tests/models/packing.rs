@@ -51,6 +51,22 @@ fn small_batches_give_the_same_as_large_ones() {
 }
 
 #[test]
+fn sizes_that_were_dropped_are_made_again() {
+    let device = Device::Gpu(context().clone());
+    let mut encoder =
+        encoder(&checkpoint("roberta-sapiens"), Task::Embed, DType::F32, &device).batch_tokens(4096);
+    let whole = sequences("roberta-sapiens")[4].clone();
+    // Afterwards more other sizes than are kept.
+    let first = encoder.run(std::slice::from_ref(&whole)).expect("it runs");
+    for count in (1..12).map(|i| i * 3) {
+        let many = encoder.run(&vec![whole.clone(); count]).expect("they run");
+        assert!(relative_error(&many[count - 1], &first[0]) < 1e-5);
+    }
+    let again = encoder.run(std::slice::from_ref(&whole)).expect("it runs");
+    assert_eq!(first, again);
+}
+
+#[test]
 fn packed_sequences_equal_padded_ones() {
     let folder = checkpoint("roberta-sapiens");
     let model = Model::open(&folder, Task::Hidden).expect("the folder is whole");
