@@ -451,3 +451,13 @@ fn inspect_without_weights_still_shows_the_architecture() {
     }
     assert_refuses(&run(&["inspect", "/nonexistent"]), &["/nonexistent/config.json"]);
 }
+
+#[test]
+fn inspect_with_a_damaged_pooling_file_still_compares_the_weights() {
+    let (folder, shown) = copied(ROBERTA, "inspect-pooling");
+    std::fs::write(folder.join("modules.json"), "[").unwrap();
+    let output = run(&["inspect", &shown]);
+    assert_refuses(&output, &[&shown, "modules.json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("weights       complete") && !text.contains("the mean of all tokens"), "{text}");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use foveate::models::{BatchSize, Model, Pooling, PoolingKind};
+use foveate::models::{BatchSize, Model, Pooling, PoolingKind, Task};
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Checkpoint, Comparison, Fields};
 use foveate::{Caps, DType, Error, ErrorKind, Plan, Result, TensorDesc};
@@ -99,6 +99,7 @@ struct Misshapen {
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (model, mut problems) = open(args)?;
+    let sound = problems.is_empty();
     let tokenizer = tokenizer(args).unwrap_or_else(|error| {
         problems.push(error);
         None
@@ -110,7 +111,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         model: args.folder.display().to_string(),
         task: args.task.name(),
         architecture: Architecture::of(&model),
-        pooling: (args.task == TaskName::Embed).then(|| described(model.pooling())),
+        pooling: (args.task == TaskName::Embed && sound).then(|| described(model.pooling())),
         weights: Needed::of(&model),
         file: model.checkpoint().map(Stored::of),
         memory: [BatchMemory::of(&model, DType::F32, args)?, BatchMemory::of(&model, DType::F16, args)?],
@@ -127,12 +128,16 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     }
 }
 
-/// The model, or where only its weights are missing or damaged, what its configuration says, and why.
+/// The model, or where other files than its configuration are missing or damaged, what can be told of it, and why.
 fn open(args: &InspectArgs) -> Result<(Model, Vec<Error>)> {
     let task = args.task.task();
     Model::open(&args.folder, task).map(|model| (model, Vec::new())).or_else(|error| {
-        let fields = Fields::open(args.folder.join("config.json"));
-        match fields.and_then(|fields| Model::from_config(&fields, task)) {
+        let fields = || Fields::open(args.folder.join("config.json"));
+        // Hidden states take the same weights as embeddings, and no files about pooling.
+        let unpooled = if task == Task::Embed { Task::Hidden } else { task };
+        let told = Model::open(&args.folder, unpooled)
+            .or_else(|_| fields().and_then(|fields| Model::from_config(&fields, task)));
+        match told {
             Ok(model) => Ok((model, vec![error])),
             Err(_) => Err(error),
         }
