@@ -108,7 +108,7 @@ impl Plan {
     /// Lowers every step that some output depends on, and places every value.
     ///
     /// Fails when a value exceeds a limit of `caps` or a kernel needs a feature it lacks. What a workgroup takes is known once its
-    /// shader is parsed, and checked by [`crate::gpu::Program::new`].
+    /// shader is parsed, and checked when a program is made of the plan.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
         lower::plan(graph, caps)
     }

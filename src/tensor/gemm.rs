@@ -62,8 +62,11 @@ macro_rules! gemm {
             if inner == 0 || rows == 0 || columns == 0 {
                 return c.fill(0.0);
             }
-            assert!(a.holds(rows, inner) && b.holds(inner, columns) && c.len() == rows * columns);
-            if rows * inner * columns < PLAIN_BELOW {
+            assert!(
+                a.holds(rows, inner) && b.holds(inner, columns) && c.len() == rows * columns,
+                "an op's contract gives its reference operands of the extents it multiplies"
+            );
+            if rows.saturating_mul(inner).saturating_mul(columns) < PLAIN_BELOW {
                 return plain(a, b, c, [inner, columns]);
             }
             c.par_chunks_mut(TASK_ROWS * columns).enumerate().for_each(|(task, c)| {
