@@ -1,7 +1,8 @@
 //! A model on a device: sequences of token ids in, one tensor a sequence out.
 //!
-//! Sequences are packed one behind another, so nothing is computed for padding. A batch is as large as [`Encoder::batch_tokens`]
-//! says, or rounded up to one of a few sizes when there is less to do; the programs of the last few sizes are kept.
+//! Sequences are packed one behind another in place of padding each to the longest. A batch holds up to
+//! [`Encoder::batch_tokens`]; its size is rounded up to one of a few, by at most a half, and the programs of the last few sizes
+//! are kept.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
