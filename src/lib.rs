@@ -162,7 +162,7 @@ pub mod tokenize;
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{Graph, Op, Problem, Step, Value};
+pub use graph::{Adjoint, Gradient, Graph, Op, Problem, Step, Value};
 pub use kernel::{AdapterKind, Caps};
 pub use plan::Plan;
 pub use tensor::{Array, DType, HostData, HostTensor, MAX_RANK, Real, Shape, Strided, TensorDesc};

@@ -1,10 +1,12 @@
 //! The recording: a list of checked steps between named inputs and named outputs.
 
+mod gradient;
 mod op;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use gradient::{Adjoint, Gradient};
 pub(crate) use op::ErasedOp;
 pub use op::{Op, Problem};
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 
-use crate::Result;
+use super::{Adjoint, Gradient, Graph};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
+use crate::{Error, ErrorKind, Result};
 
 /// The shapes and types of one step, as lowering sees them.
 #[derive(Clone, Debug)]
@@ -13,6 +14,9 @@ pub struct Problem {
     pub inputs: Vec<TensorDesc>,
     /// What the step produces.
     pub outputs: Vec<TensorDesc>,
+    /// Of each output, whether anything reads it. Kernels may leave the others unwritten and must not bind them: they have no
+    /// memory.
+    pub wanted: Vec<bool>,
 }
 
 /// A computation on tensors: shapes, the reference that specifies it, and its kernels.
@@ -28,12 +32,23 @@ pub trait Op: Debug + Send + Sync + 'static {
 
     /// The dispatches that compute the op on a device with `caps`.
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
+
+    /// The gradients of the inputs, one for each, as ordinary steps appended to `graph`.
+    ///
+    /// Refused unless an op has them: gradients that nobody wrote must not count as zero.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let _ = (graph, adjoint);
+        Err(Error::new(ErrorKind::NotDifferentiable, self.name(), "gradients")
+            .expecting("an op with a backward pass on the way from the loss")
+            .but_found("one without"))
+    }
 }
 
 /// [`Op`] behind a pointer: the generic method becomes one per arithmetic.
 pub(crate) trait ErasedOp: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>>;
     fn reference_f64(&self, inputs: &[&Array<f64>]) -> Vec<Array<f64>>;
     fn reference_f32(&self, inputs: &[&Array<f32>]) -> Vec<Array<f32>>;
 }
@@ -45,6 +60,10 @@ impl<T: Op> ErasedOp for T {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         Op::lower(self, problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        Op::backward(self, graph, adjoint)
     }
 
     fn reference_f64(&self, inputs: &[&Array<f64>]) -> Vec<Array<f64>> {

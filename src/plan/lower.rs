@@ -56,10 +56,11 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let needed = graph.needed_steps();
     let steps: Vec<&Step> =
         graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
-    let lowered = steps.iter().map(|step| lower_step(graph, step, caps)).collect::<Result<Vec<_>>>()?;
+    let read = read_values(graph, &steps);
+    let lowered = steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
     let mut places = place_ports(graph, &steps, &lowered);
-    let scratch = place_steps(&mut places, &steps, &lowered);
+    let scratch = place_steps(&mut places, &steps, &lowered, &read);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
     let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
@@ -97,10 +98,24 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     })
 }
 
-fn lower_step(graph: &Graph, step: &Step, caps: &Caps) -> Result<Lowered> {
+/// Of each value, whether a needed step reads it or the caller is handed it.
+fn read_values(graph: &Graph, steps: &[&Step]) -> Vec<bool> {
+    let mut read = vec![false; graph.values().len()];
+    let outputs = graph.outputs().iter().map(|(_, value)| value);
+    for value in steps.iter().flat_map(|step| &step.inputs).chain(outputs) {
+        read[value.index()] = true;
+    }
+    read
+}
+
+fn lower_step(graph: &Graph, step: &Step, read: &[bool], caps: &Caps) -> Result<Lowered> {
     let descs =
         |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
-    let problem = Problem { inputs: descs(&step.inputs), outputs: descs(&step.outputs) };
+    let problem = Problem {
+        inputs: descs(&step.inputs),
+        outputs: descs(&step.outputs),
+        wanted: step.outputs.iter().map(|value| read[value.index()]).collect(),
+    };
     for desc in problem.inputs.iter().chain(&problem.outputs) {
         if u32::try_from(desc.shape.span()).is_err() {
             return Err(Error::new(ErrorKind::Limit, step.op_name(), "elements")
@@ -133,7 +148,7 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
                             && offset.is_multiple_of(storage_alignment.into())
                             && offset.checked_add(bytes).is_some_and(|end| end <= whole)
                     }
-                    Operand::Output(i) => i < problem.outputs.len(),
+                    Operand::Output(i) => problem.wanted.get(i).is_some_and(|&wanted| wanted),
                     Operand::Scratch(i) => i < scratch.len(),
                 };
                 if !known {
@@ -175,8 +190,13 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
     places
 }
 
-/// Gives every remaining value of a needed step an interval, and every step its scratch.
-fn place_steps(places: &mut Places<'_>, steps: &[&Step], lowered: &[Lowered]) -> Vec<Vec<Home>> {
+/// Gives every remaining value of a needed step that is read an interval, and every step its scratch.
+fn place_steps(
+    places: &mut Places<'_>,
+    steps: &[&Step],
+    lowered: &[Lowered],
+    read: &[bool],
+) -> Vec<Vec<Home>> {
     let mut all_scratch = Vec::with_capacity(steps.len());
     for (at, (step, lowered)) in steps.iter().zip(lowered).enumerate() {
         for &value in &step.inputs {
@@ -187,7 +207,7 @@ fn place_steps(places: &mut Places<'_>, steps: &[&Step], lowered: &[Lowered]) ->
             continue;
         };
         for &value in &step.outputs {
-            if places.home[value.index()] == Home::Unused {
+            if places.home[value.index()] == Home::Unused && read[value.index()] {
                 places.home[value.index()] = places.open(places.desc(value).buffer_bytes(), at);
             }
         }
