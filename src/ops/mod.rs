@@ -63,6 +63,11 @@ pub const CATALOGUE: &[Entry] = &[
         "exact softmax attention, memory linear in length",
         attention::blocked::cases
     ),
+    entry!(
+        "attention/blocked_backward",
+        "gradients of attention/blocked",
+        attention::blocked_backward::cases
+    ),
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
     entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
