@@ -9,6 +9,7 @@ mod linear;
 mod log_softmax;
 mod matmul;
 mod normalize;
+mod optimizer;
 mod pool;
 mod softmax;
 mod support;
@@ -35,6 +36,10 @@ criterion_group!(
     normalize::l2_normalize::bench,
     normalize::layer_norm::bench,
     normalize::rms_norm::bench,
+    optimizer::accumulate::bench,
+    optimizer::adamw::bench,
+    optimizer::global_norm::bench,
+    optimizer::sgd::bench,
     pool::bench,
     embedding::bench,
     layout::concat::bench,

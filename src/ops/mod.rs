@@ -11,6 +11,7 @@ mod linear;
 mod log_softmax;
 mod matmul;
 pub mod normalize;
+pub mod optimizer;
 mod parts;
 mod pool;
 mod reshape;
@@ -83,6 +84,14 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
     entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
     entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate::cases),
+    entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw::cases),
+    entry!(
+        "optimizer/global_norm",
+        "the norm of all gradients, and the factor that bounds it",
+        optimizer::global_norm::cases
+    ),
+    entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),

@@ -8,6 +8,7 @@ mod linear;
 mod log_softmax;
 mod matmul;
 mod normalize;
+mod optimizer;
 mod pool;
 mod reshape;
 mod softmax;

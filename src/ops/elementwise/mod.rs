@@ -28,6 +28,7 @@ pub(crate) mod tanh;
 mod unary;
 
 pub use activation::Activation;
+pub(in crate::ops) use binary::WIDTH_REASON;
 pub use add::add;
 pub use cast::cast;
 pub use gelu::gelu;
