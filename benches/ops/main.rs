@@ -4,6 +4,7 @@
 mod attention;
 mod elementwise;
 mod embedding;
+mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
@@ -11,6 +12,7 @@ mod matmul;
 mod normalize;
 mod pool;
 mod softmax;
+mod sum;
 mod support;
 
 use criterion::{criterion_group, criterion_main};
@@ -31,13 +33,18 @@ criterion_group!(
     elementwise::scale::bench,
     elementwise::sigmoid::bench,
     elementwise::silu::bench,
+    elementwise::subtract::bench,
     elementwise::tanh::bench,
     normalize::l2_normalize::bench,
     normalize::layer_norm::bench,
     normalize::rms_norm::bench,
     pool::bench,
     embedding::bench,
+    fill::bench,
+    sum::bench,
+    layout::broadcast::bench,
     layout::concat::bench,
+    layout::pad::bench,
     layout::slice::bench,
     layout::transpose::bench,
     support::host,

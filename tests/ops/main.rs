@@ -3,6 +3,7 @@
 mod attention;
 mod elementwise;
 mod embedding;
+mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
@@ -11,4 +12,5 @@ mod normalize;
 mod pool;
 mod reshape;
 mod softmax;
+mod sum;
 mod support;
