@@ -4,6 +4,7 @@
 mod attention;
 mod elementwise;
 mod embedding;
+mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
@@ -12,6 +13,7 @@ mod normalize;
 mod optimizer;
 mod pool;
 mod softmax;
+mod sum;
 mod support;
 
 use criterion::{criterion_group, criterion_main};
@@ -32,6 +34,7 @@ criterion_group!(
     elementwise::scale::bench,
     elementwise::sigmoid::bench,
     elementwise::silu::bench,
+    elementwise::subtract::bench,
     elementwise::tanh::bench,
     normalize::l2_normalize::bench,
     normalize::layer_norm::bench,
@@ -42,7 +45,11 @@ criterion_group!(
     optimizer::sgd::bench,
     pool::bench,
     embedding::bench,
+    fill::bench,
+    sum::bench,
+    layout::broadcast::bench,
     layout::concat::bench,
+    layout::pad::bench,
     layout::slice::bench,
     layout::transpose::bench,
     support::host,

@@ -6,6 +6,7 @@ pub mod attention;
 pub(crate) mod contract;
 pub mod elementwise;
 mod embedding;
+mod fill;
 pub mod layout;
 mod linear;
 mod log_softmax;
@@ -17,10 +18,15 @@ mod pool;
 mod reshape;
 mod rows;
 mod softmax;
+mod sum;
+mod upstream;
 
-pub use elementwise::{Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use elementwise::{
+    Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, subtract, tanh,
+};
 pub use embedding::embedding;
-pub use layout::{concat, slice, split, transpose};
+pub use fill::fill;
+pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
 pub use matmul::{Heads, Matmul, matmul};
@@ -30,6 +36,7 @@ pub use normalize::{
 pub use pool::{Pool, pool};
 pub use reshape::reshape;
 pub use softmax::softmax;
+pub use sum::sum;
 
 #[cfg(feature = "check")]
 use crate::check::Case;
@@ -73,9 +80,13 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
     entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
     entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
+    entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
     entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("fill", "one number everywhere", fill::cases),
+    entry!("layout/broadcast", "a value repeated along axes", layout::broadcast::cases),
     entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
+    entry!("layout/pad", "zeros around a value along an axis", layout::pad::cases),
     entry!("layout/slice", "a range of one axis", layout::slice::cases),
     entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
@@ -95,6 +106,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
+    entry!("sum", "sums over any axes, which stay with extent 1", sum::cases),
 ];
 
 /// Every conformance case of every op, in the order of the table.

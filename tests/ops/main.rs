@@ -3,6 +3,7 @@
 mod attention;
 mod elementwise;
 mod embedding;
+mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
@@ -12,4 +13,5 @@ mod optimizer;
 mod pool;
 mod reshape;
 mod softmax;
+mod sum;
 mod support;

@@ -9,4 +9,5 @@ pub(crate) mod relu;
 pub(crate) mod scale;
 pub(crate) mod sigmoid;
 pub(crate) mod silu;
+pub(crate) mod subtract;
 pub(crate) mod tanh;

@@ -2,8 +2,9 @@
 //! axis that is missing or of extent 1 repeats.
 
 use super::super::contract::{Contract, to_u32};
+use super::super::{reshape, sum};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::{Adjoint, Gradient, Graph, Problem, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::tensor::{Array, DType, MAX_RANK, Real, Shape, TensorDesc};
 
@@ -60,6 +61,32 @@ fn broadcast_strides(shape: &Shape, rank: usize) -> Vec<usize> {
     (0..rank)
         .map(|axis| if extent(shape, rank, axis) == 1 { 0 } else { strides[axis + shape.rank() - rank] })
         .collect()
+}
+
+/// `value` summed over the axes along which `like` repeats to its shape, in the shape of `like`.
+pub(in crate::ops) fn sum_to(graph: &mut Graph, value: Value, like: Value) -> Result<Value> {
+    let (whole, shape) = (graph.desc(value)?.shape.clone(), graph.desc(like)?.shape.clone());
+    let rank = whole.rank();
+    let repeats = |axis: &usize| extent(&shape, rank, *axis) == 1 && whole.dims()[*axis] != 1;
+    let axes: Vec<usize> = (0..rank).filter(repeats).collect();
+    let summed = if axes.is_empty() { value } else { sum(graph, value, &axes)? };
+    if whole.rank() == shape.rank() { Ok(summed) } else { reshape(graph, summed, shape) }
+}
+
+/// The gradients of two operands: of each what `of_operand` makes of its number and the upstream gradient, in its shape.
+pub(super) fn backward(
+    graph: &mut Graph,
+    adjoint: &Adjoint,
+    of_operand: impl Fn(&mut Graph, usize, Value) -> Result<Value>,
+) -> Result<Vec<Gradient>> {
+    let mut gradients = vec![Gradient::None; 2];
+    for (i, &operand) in adjoint.inputs().iter().enumerate() {
+        if let Some(upstream) = adjoint.upstream(0).filter(|_| adjoint.wants(i)) {
+            let broadcast = of_operand(graph, i, upstream)?;
+            gradients[i] = Gradient::Whole(sum_to(graph, broadcast, operand)?);
+        }
+    }
+    Ok(gradients)
 }
 
 /// `f` over the broadcast elements.

@@ -3,6 +3,7 @@
 //! | op | result |
 //! |---|---|
 //! | [`add()`] | `a + b`, broadcast |
+//! | [`subtract()`] | `a - b`, broadcast |
 //! | [`multiply()`] | `a * b`, broadcast |
 //! | [`scale()`] | `factor * x` |
 //! | [`cast()`] | `x` in another float type |
@@ -24,12 +25,14 @@ pub(crate) mod relu;
 pub(crate) mod scale;
 pub(crate) mod sigmoid;
 pub(crate) mod silu;
+pub(crate) mod subtract;
 pub(crate) mod tanh;
 mod unary;
 
 pub use activation::Activation;
 pub(in crate::ops) use binary::WIDTH_REASON;
 pub use add::add;
+pub(super) use binary::sum_to;
 pub use cast::cast;
 pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
@@ -38,4 +41,5 @@ pub use relu::relu;
 pub use scale::scale;
 pub use sigmoid::sigmoid;
 pub use silu::silu;
+pub use subtract::subtract;
 pub use tanh::tanh;

@@ -9,6 +9,7 @@ mod relu;
 mod scale;
 mod sigmoid;
 mod silu;
+mod subtract;
 mod tanh;
 
 use foveate::{Graph, HostTensor, Result, TensorDesc, Value, cpu};
