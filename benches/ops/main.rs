@@ -7,6 +7,7 @@ mod embedding;
 mod layout;
 mod linear;
 mod log_softmax;
+mod loss;
 mod matmul;
 mod normalize;
 mod pool;
@@ -22,6 +23,8 @@ criterion_group!(
     attention::blocked::bench,
     softmax::bench,
     log_softmax::bench,
+    loss::cross_entropy::bench,
+    loss::cross_entropy_backward::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gelu::bench,

@@ -4,11 +4,14 @@
 
 pub mod attention;
 pub(crate) mod contract;
+#[cfg(test)]
+mod differences;
 pub mod elementwise;
 mod embedding;
 pub mod layout;
 mod linear;
 mod log_softmax;
+pub mod loss;
 mod matmul;
 pub mod normalize;
 mod parts;
@@ -22,6 +25,7 @@ pub use embedding::embedding;
 pub use layout::{concat, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
+pub use loss::{CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse};
 pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
     LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
@@ -79,6 +83,12 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
     entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
+    entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy::cases),
+    entry!(
+        "loss/cross_entropy_backward",
+        "the gradient of loss/cross_entropy",
+        loss::cross_entropy_backward::cases
+    ),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
     entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),

@@ -6,6 +6,7 @@ mod embedding;
 mod layout;
 mod linear;
 mod log_softmax;
+mod loss;
 mod matmul;
 mod normalize;
 mod pool;

@@ -1,0 +1,2 @@
+mod cross_entropy;
+mod cross_entropy_backward;
