@@ -25,7 +25,10 @@ pub use embedding::embedding;
 pub use layout::{concat, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
-pub use loss::{CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse};
+pub use loss::{
+    CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
+    kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
+};
 pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
     LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
@@ -88,6 +91,18 @@ pub const CATALOGUE: &[Entry] = &[
         "loss/cross_entropy_backward",
         "the gradient of loss/cross_entropy",
         loss::cross_entropy_backward::cases
+    ),
+    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence::cases),
+    entry!(
+        "loss/kl_divergence_backward",
+        "the gradients of loss/kl_divergence",
+        loss::kl_divergence_backward::cases
+    ),
+    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::mean_squared_error::cases),
+    entry!(
+        "loss/mean_squared_error_backward",
+        "the gradients of loss/mean_squared_error",
+        loss::mean_squared_error_backward::cases
     ),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
