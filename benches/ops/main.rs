@@ -8,6 +8,7 @@ mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
+mod loss;
 mod matmul;
 mod normalize;
 mod optimizer;
@@ -25,6 +26,12 @@ criterion_group!(
     attention::blocked::bench,
     softmax::bench,
     log_softmax::bench,
+    loss::cross_entropy::bench,
+    loss::cross_entropy_backward::bench,
+    loss::kl_divergence::bench,
+    loss::kl_divergence_backward::bench,
+    loss::mean_squared_error::bench,
+    loss::mean_squared_error_backward::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gelu::bench,

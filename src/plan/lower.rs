@@ -57,7 +57,8 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let steps: Vec<&Step> =
         graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
     let read = read_values(graph, &steps);
-    let lowered = steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
+    let lowered =
+        steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
     let mut places = place_ports(graph, &steps, &lowered);
     let scratch = place_steps(&mut places, &steps, &lowered, &read);

@@ -7,6 +7,7 @@ mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
+mod loss;
 mod matmul;
 mod normalize;
 mod optimizer;
