@@ -8,8 +8,10 @@ mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
+mod loss;
 mod matmul;
 mod normalize;
+mod optimizer;
 mod pool;
 mod softmax;
 mod sum;
@@ -25,6 +27,12 @@ criterion_group!(
     softmax::bench,
     log_softmax::bench,
     elementwise::activation_backward::bench,
+    loss::cross_entropy::bench,
+    loss::cross_entropy_backward::bench,
+    loss::kl_divergence::bench,
+    loss::kl_divergence_backward::bench,
+    loss::mean_squared_error::bench,
+    loss::mean_squared_error_backward::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
     elementwise::gate_backward::bench,
@@ -40,6 +48,10 @@ criterion_group!(
     normalize::l2_normalize::bench,
     normalize::layer_norm::bench,
     normalize::rms_norm::bench,
+    optimizer::accumulate::bench,
+    optimizer::adamw::bench,
+    optimizer::global_norm::bench,
+    optimizer::sgd::bench,
     pool::bench,
     embedding::bench,
     fill::bench,

@@ -3,30 +3,9 @@
 use std::fmt;
 
 use crate::graph::{Graph, Value};
+use crate::random::Random;
 use crate::tensor::{DType, HostTensor, Shape, TensorDesc};
 use crate::{Error, Result};
-
-/// A reproducible stream of numbers (SplitMix64, Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// The stream of `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number, uniform in [-1, 1).
-    pub fn next_f32(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        // 24 bits are what an f32 in this range can tell apart.
-        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
-}
 
 /// A graph under construction together with tensors for its inputs.
 #[derive(Debug)]

@@ -14,5 +14,7 @@ mod case;
 mod conform;
 
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
-pub use case::{Case, Problem, Random};
+pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
+
+pub use crate::random::Random;

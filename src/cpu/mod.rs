@@ -20,6 +20,16 @@ impl<R> Default for Parameters<R> {
 }
 
 impl<R: Real> Parameters<R> {
+    /// The names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.arrays.keys().map(String::as_str)
+    }
+
+    /// A tensor, rounded to its type.
+    pub fn get(&self, name: &str) -> Option<HostTensor> {
+        self.arrays.get(name).map(|(dtype, array)| HostTensor::from_array(*dtype, array))
+    }
+
     /// Converts tensors one by one. Fails with the first error the iterator yields.
     pub fn new(tensors: impl IntoIterator<Item = Result<(String, HostTensor)>>) -> Result<Self> {
         let convert = |named: Result<(String, HostTensor)>| {
@@ -45,6 +55,7 @@ pub fn run_with(
     parameters: &Parameters<f64>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<BTreeMap<String, HostTensor>> {
+    check_pure(graph)?;
     let outputs =
         walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, array| array)?;
     Ok(named_outputs(graph, outputs))
@@ -58,7 +69,36 @@ pub fn run_f32(
     parameters: &Parameters<f32>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<BTreeMap<String, HostTensor>> {
+    check_pure(graph)?;
     Ok(named_outputs(graph, walk_in_storage_precision(graph, parameters, inputs)?))
+}
+
+/// [`run_f32`] for a graph that updates parameters: they hold their new contents afterwards.
+///
+/// Fails as [`run`] does, and then nothing is updated.
+pub fn update_f32(
+    graph: &Graph,
+    parameters: &mut Parameters<f32>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<BTreeMap<String, HostTensor>> {
+    let mut results = walk_in_storage_precision(graph, parameters, inputs)?;
+    let updates = results.split_off(graph.outputs().len());
+    for ((parameter, value), array) in graph.updates().iter().zip(updates) {
+        let dtype = graph.values()[value.index()].dtype;
+        let named = graph.parameters().iter().find(|(_, known)| known == parameter);
+        parameters.arrays.extend(named.map(|(name, _)| (name.clone(), (dtype, array))));
+    }
+    Ok(named_outputs(graph, results))
+}
+
+/// Refuses a graph whose updates would be lost.
+fn check_pure(graph: &Graph) -> Result<()> {
+    if graph.updates().is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Argument, "run", "graph")
+        .expecting("no updates of parameters, which `cpu::update_f32` is for")
+        .but_found(format!("{} of them", graph.updates().len())))
 }
 
 /// Runs `graph` in f64 without rounding anything: one array per output, in order.
@@ -95,7 +135,7 @@ fn named_outputs<R: Real>(graph: &Graph, outputs: Vec<Arc<Array<R>>>) -> BTreeMa
     graph.outputs().iter().zip(outputs).map(round).collect()
 }
 
-/// The arrays of the outputs. Every array is passed through `store` after the step that made it, and dropped after the last
+/// The arrays of the outputs and then of the updates. Every array is passed through `store` after the step that made it, and dropped after the last
 /// step that reads it.
 fn walk<R: Real>(
     graph: &Graph,
@@ -108,7 +148,7 @@ fn walk<R: Real>(
     let needed = graph.needed_steps();
     let steps = || graph.steps().iter().zip(&needed).filter_map(|(step, &needed)| needed.then_some(step));
     let mut readers = vec![0; graph.values().len()];
-    for value in steps().flat_map(|step| &step.inputs).chain(graph.outputs().iter().map(|(_, value)| value)) {
+    for value in steps().flat_map(|step| step.inputs.iter().copied()).chain(graph.results()) {
         readers[value.index()] += 1;
     }
 
@@ -136,7 +176,7 @@ fn walk<R: Real>(
             }
         }
     }
-    Ok(graph.outputs().iter().filter_map(|(_, value)| values[value.index()].clone()).collect())
+    Ok(graph.results().filter_map(|value| values[value.index()].clone()).collect())
 }
 
 /// The array of a parameter, checked against what the graph says of it.

@@ -4,14 +4,18 @@
 
 pub mod attention;
 pub(crate) mod contract;
+#[cfg(test)]
+mod differences;
 pub mod elementwise;
 mod embedding;
 mod fill;
 pub mod layout;
 mod linear;
 mod log_softmax;
+pub mod loss;
 mod matmul;
 pub mod normalize;
+pub mod optimizer;
 mod parts;
 mod pool;
 mod reshape;
@@ -29,6 +33,10 @@ pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
+pub use loss::{
+    CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
+    kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
+};
 pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
     LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
@@ -101,10 +109,36 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
     entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
+    entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy::cases),
+    entry!(
+        "loss/cross_entropy_backward",
+        "the gradient of loss/cross_entropy",
+        loss::cross_entropy_backward::cases
+    ),
+    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence::cases),
+    entry!(
+        "loss/kl_divergence_backward",
+        "the gradients of loss/kl_divergence",
+        loss::kl_divergence_backward::cases
+    ),
+    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::mean_squared_error::cases),
+    entry!(
+        "loss/mean_squared_error_backward",
+        "the gradients of loss/mean_squared_error",
+        loss::mean_squared_error_backward::cases
+    ),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
     entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
     entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate::cases),
+    entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw::cases),
+    entry!(
+        "optimizer/global_norm",
+        "the norm of all gradients, and the factor that bounds it",
+        optimizer::global_norm::cases
+    ),
+    entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),

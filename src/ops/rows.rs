@@ -40,19 +40,28 @@ impl Rows {
         RowParams { rows: self.rows, width: self.width }.into()
     }
 
-    /// A variant of the kernel `op` made of `sources`, which call the reductions of a row at most twice.
+    /// A variant of the kernel `op` made of `sources`, which call the reductions of a row in turn
+    /// with slots 0 and 1.
     pub(super) fn shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {
         let lanes =
             if self.lanes == 4 { wgsl!("lib/lanes_vec4.wgsl") } else { wgsl!("lib/lanes_scalar.wgsl") };
-        let one_subgroup = is_one_subgroup(caps);
-        let reductions =
-            if one_subgroup { wgsl!("lib/rows_subgroup.wgsl") } else { wgsl!("lib/rows_workgroup.wgsl") };
-        let shader = Shader::new(op, [sources, &[lanes, reductions]].concat())
+        let shader = Shader::new(op, [sources, &[lanes]].concat())
             .alias("Pack", self.dtype, self.lanes)
-            .alias("Lanes", DType::F32, self.lanes)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes);
-        if one_subgroup { shader.subgroups_of(caps.tuning.streaming_lanes) } else { shader }
+            .alias("Lanes", DType::F32, self.lanes);
+        with_reductions(shader, caps)
     }
+}
+
+/// `shader` with the reductions over a workgroup's lanes, whose number it fixes.
+pub(super) fn with_reductions(mut shader: Shader, caps: &Caps) -> Shader {
+    let one_subgroup = is_one_subgroup(caps);
+    shader.sources.push(if one_subgroup {
+        wgsl!("lib/rows_subgroup.wgsl")
+    } else {
+        wgsl!("lib/rows_workgroup.wgsl")
+    });
+    let shader = shader.constant("WORKGROUP", caps.tuning.streaming_lanes);
+    if one_subgroup { shader.subgroups_of(caps.tuning.streaming_lanes) } else { shader }
 }
 
 /// What the reductions of a row were chosen by.

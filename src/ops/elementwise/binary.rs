@@ -9,7 +9,7 @@ use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Ti
 use crate::tensor::{Array, DType, MAX_RANK, Real, Shape, TensorDesc};
 
 /// Why a kernel handles one element at a time, or four.
-pub(super) const WIDTH_REASON: [&str; 2] =
+pub(in crate::ops) const WIDTH_REASON: [&str; 2] =
     ["one element at a time: rows are not whole vectors", "four elements at a time"];
 
 params! {

@@ -36,6 +36,7 @@ mod unary;
 
 pub use activation::Activation;
 pub use activation_backward::activation_backward;
+pub(in crate::ops) use binary::WIDTH_REASON;
 pub use add::add;
 pub(super) use binary::sum_to;
 pub use cast::cast;
