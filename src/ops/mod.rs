@@ -25,7 +25,8 @@ mod sum;
 mod upstream;
 
 pub use elementwise::{
-    Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, subtract, tanh,
+    Activation, activation_backward, add, cast, gate_backward, gelu, gelu_tanh, multiply, relu, scale,
+    sigmoid, silu, subtract, tanh,
 };
 pub use embedding::embedding;
 pub use fill::fill;
@@ -78,8 +79,18 @@ pub const CATALOGUE: &[Entry] = &[
         "exact softmax attention, memory linear in length",
         attention::blocked::cases
     ),
+    entry!(
+        "elementwise/activation_backward",
+        "upstream f'(x), of any activation",
+        elementwise::activation_backward::cases
+    ),
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
+    entry!(
+        "elementwise/gate_backward",
+        "the gradient of a gated linear unit's two factors",
+        elementwise::gate_backward::cases
+    ),
     entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
     entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),

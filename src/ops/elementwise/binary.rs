@@ -137,8 +137,13 @@ fn merged_axes(a: &Shape, b: &Shape, result: &Shape) -> Vec<Axis> {
     axes
 }
 
-/// One dispatch that writes `apply(a, b)` for every element of the broadcast shape.
-pub(super) fn lower(label: &'static str, apply: Source, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+/// One dispatch that writes `apply(a, b)` for every element of the broadcast shape; `apply` holds the files that define it.
+pub(super) fn lower(
+    label: &'static str,
+    apply: &[Source],
+    problem: &Problem,
+    caps: &Caps,
+) -> Result<Lowered> {
     let (a, b, result) = (&problem.inputs[0], &problem.inputs[1], &problem.outputs[0]);
     let mut axes = merged_axes(&a.shape, &b.shape, &result.shape);
     let vectors = axes.first().is_some_and(|inner| {
@@ -170,7 +175,7 @@ pub(super) fn lower(label: &'static str, apply: Source, problem: &Problem, caps:
         params.a_strides[i] = to_u32(label, "stride", axis.a)?;
         params.b_strides[i] = to_u32(label, "stride", axis.b)?;
     }
-    let shader = Shader::new(label, [wgsl!("elementwise/binary.wgsl"), apply])
+    let shader = Shader::new(label, [&[wgsl!("elementwise/binary.wgsl")], apply].concat())
         .alias("Pack", result.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
         .constant("WORKGROUP", caps.tuning.streaming_lanes);

@@ -1,4 +1,5 @@
-//! Ops that treat every element alike. Each brings one WGSL function, `apply`, and shares the two kernels here.
+//! Ops that treat every element alike. Each brings one WGSL function, `apply`, and shares the two kernels here; so do the backward passes of
+//! activations, whose function is `slope`.
 //!
 //! | op | result |
 //! |---|---|
@@ -13,11 +14,15 @@
 //! | [`sigmoid()`] | `1 / (1 + exp(-x))` |
 //! | [`silu()`] | `x / (1 + exp(-x))` |
 //! | [`tanh()`] | `tanh x` |
+//! | [`activation_backward()`] | `dy f'(x)`, where `f` is an [`Activation`] |
+//! | [`gate_backward()`] | the same of a gated linear unit |
 
 mod activation;
+pub(crate) mod activation_backward;
 pub(crate) mod add;
 mod binary;
 pub(crate) mod cast;
+pub(crate) mod gate_backward;
 pub(crate) mod gelu;
 pub(crate) mod gelu_tanh;
 pub(crate) mod multiply;
@@ -30,10 +35,12 @@ pub(crate) mod tanh;
 mod unary;
 
 pub use activation::Activation;
+pub use activation_backward::activation_backward;
 pub(in crate::ops) use binary::WIDTH_REASON;
 pub use add::add;
 pub(super) use binary::sum_to;
 pub use cast::cast;
+pub use gate_backward::gate_backward;
 pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
 pub use multiply::multiply;

@@ -1,7 +1,9 @@
 //! Ops that treat every element alike.
 
+mod activation_backward;
 mod add;
 mod cast;
+mod gate_backward;
 mod gelu;
 mod gelu_tanh;
 mod multiply;

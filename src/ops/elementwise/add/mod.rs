@@ -39,7 +39,7 @@ impl Op for Add {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        binary::lower(NAME, wgsl!("elementwise/add/apply.wgsl"), problem, caps)
+        binary::lower(NAME, &[wgsl!("elementwise/add/apply.wgsl")], problem, caps)
     }
 
     /// `da = dy`, `db = dy`, each summed over the axes along which its operand repeats.

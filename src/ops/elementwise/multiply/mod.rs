@@ -39,7 +39,7 @@ impl Op for Multiply {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        binary::lower(NAME, wgsl!("elementwise/multiply/apply.wgsl"), problem, caps)
+        binary::lower(NAME, &[wgsl!("elementwise/multiply/apply.wgsl")], problem, caps)
     }
 
     /// `da = dy * b`, `db = dy * a`, each summed over the axes along which its operand repeats.

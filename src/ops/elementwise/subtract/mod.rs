@@ -39,7 +39,7 @@ impl Op for Subtract {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        binary::lower(NAME, wgsl!("elementwise/subtract/apply.wgsl"), problem, caps)
+        binary::lower(NAME, &[wgsl!("elementwise/subtract/apply.wgsl")], problem, caps)
     }
 
     /// `da = dy`, `db = -dy`, each summed over the axes along which its operand repeats.
