@@ -3,6 +3,7 @@
 mod attention;
 mod elementwise;
 mod embedding;
+mod gradients;
 mod fill;
 mod layout;
 mod linear;
