@@ -62,6 +62,7 @@ pub struct Case {
     op: &'static str,
     label: String,
     builtin_ulps: f64,
+    kinked: bool,
     build: Box<Build>,
 }
 
@@ -72,7 +73,7 @@ impl Case {
         label: impl Into<String>,
         build: impl Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync + 'static,
     ) -> Self {
-        Self { op, label: label.into(), builtin_ulps: 0.0, build: Box::new(build) }
+        Self { op, label: label.into(), builtin_ulps: 0.0, kinked: false, build: Box::new(build) }
     }
 
     /// Allows for the error WGSL grants built-in functions on the way to a result, in units of the last place of the largest
@@ -80,6 +81,12 @@ impl Case {
     #[must_use]
     pub fn builtin_ulps(self, builtin_ulps: f64) -> Self {
         Self { builtin_ulps, ..self }
+    }
+
+    /// An input of the case lies where the op has no derivative, so that no slope can be told from values around it.
+    #[must_use]
+    pub fn kinked(self) -> Self {
+        Self { kinked: true, ..self }
     }
 
     /// The op's name in the catalogue.
@@ -96,10 +103,19 @@ impl Case {
         self.builtin_ulps
     }
 
+    pub(super) fn is_kinked(&self) -> bool {
+        self.kinked
+    }
+
+    /// Appends the case to an empty problem; gives the values to compare.
+    pub(super) fn build(&self, problem: &mut Problem) -> Result<Vec<Value>> {
+        (self.build)(problem)
+    }
+
     /// The case's graph, its outputs named `0`, `1`, .., and its inputs.
     pub fn problem(&self) -> Result<Problem, Error> {
         let mut problem = Problem::default();
-        let values = (self.build)(&mut problem)?;
+        let values = self.build(&mut problem)?;
         for (i, value) in values.into_iter().enumerate() {
             problem.graph.output(&i.to_string(), value)?;
         }

@@ -107,6 +107,17 @@ pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result
     walk(graph, &Parameters::default(), inputs, |step, read| step.op.reference_f64(read), |_, array| array)
 }
 
+/// The arrays of `results` for inputs in f64, in the order of the graph's inputs; no parameters.
+#[cfg(feature = "check")]
+pub(crate) fn run_arrays(
+    graph: &Graph,
+    results: &[Value],
+    inputs: &[Array<f64>],
+) -> Result<Vec<Arc<Array<f64>>>> {
+    let given = graph.inputs().iter().zip(inputs).map(|((_, value), array)| (*value, Arc::new(array.clone())));
+    walk_from(graph, results, given, |step, read| step.op.reference_f64(read), |_, array| array)
+}
+
 /// Runs `graph` in f32 and rounds every step's results to their storage type: what a careful f32 implementation loses.
 #[cfg(feature = "check")]
 pub(crate) fn run_in_storage_precision(
@@ -135,8 +146,7 @@ fn named_outputs<R: Real>(graph: &Graph, outputs: Vec<Arc<Array<R>>>) -> BTreeMa
     graph.outputs().iter().zip(outputs).map(round).collect()
 }
 
-/// The arrays of the outputs and then of the updates. Every array is passed through `store` after the step that made it, and dropped after the last
-/// step that reads it.
+/// The arrays of the outputs and then of the updates.
 fn walk<R: Real>(
     graph: &Graph,
     parameters: &Parameters<R>,
@@ -145,19 +155,35 @@ fn walk<R: Real>(
     store: impl Fn(DType, Array<R>) -> Array<R>,
 ) -> Result<Vec<Arc<Array<R>>>> {
     let tensors = graph.match_inputs(inputs)?;
-    let needed = graph.needed_steps();
+    let mut given = Vec::with_capacity(graph.parameters().len() + tensors.len());
+    for (name, value) in graph.parameters() {
+        given.push((*value, parameter(graph, parameters, name, *value)?));
+    }
+    let inputs = graph.inputs().iter().zip(tensors);
+    given.extend(inputs.map(|((_, value), tensor)| (*value, Arc::new(tensor.to_array()))));
+    let results: Vec<Value> = graph.results().collect();
+    walk_from(graph, &results, given, reference, store)
+}
+
+/// The arrays of `results`, from those of parameters and inputs. Every array is passed through `store` after the step that made it, and
+/// dropped after the last step that reads it.
+fn walk_from<R: Real>(
+    graph: &Graph,
+    results: &[Value],
+    given: impl IntoIterator<Item = (Value, Arc<Array<R>>)>,
+    reference: impl Fn(&Step, &[&Array<R>]) -> Vec<Array<R>>,
+    store: impl Fn(DType, Array<R>) -> Array<R>,
+) -> Result<Vec<Arc<Array<R>>>> {
+    let needed = graph.needed_for(results);
     let steps = || graph.steps().iter().zip(&needed).filter_map(|(step, &needed)| needed.then_some(step));
     let mut readers = vec![0; graph.values().len()];
-    for value in steps().flat_map(|step| step.inputs.iter().copied()).chain(graph.results()) {
+    for value in steps().flat_map(|step| &step.inputs).chain(results) {
         readers[value.index()] += 1;
     }
 
     let mut values: Vec<Option<Arc<Array<R>>>> = vec![None; graph.values().len()];
-    for (name, value) in graph.parameters() {
-        values[value.index()] = Some(parameter(graph, parameters, name, *value)?);
-    }
-    for ((_, value), tensor) in graph.inputs().iter().zip(tensors) {
-        values[value.index()] = Some(Arc::new(tensor.to_array()));
+    for (value, array) in given {
+        values[value.index()] = Some(array);
     }
     for step in steps() {
         check_addressable(graph, step)?;
@@ -176,7 +202,7 @@ fn walk<R: Real>(
             }
         }
     }
-    Ok(graph.results().filter_map(|value| values[value.index()].clone()).collect())
+    Ok(results.iter().filter_map(|value| values[value.index()].clone()).collect())
 }
 
 /// The array of a parameter, checked against what the graph says of it.

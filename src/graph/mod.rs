@@ -239,8 +239,13 @@ impl Graph {
 
     /// Marks the steps that some output or update depends on.
     pub(crate) fn needed_steps(&self) -> Vec<bool> {
+        self.needed_for(&self.results().collect::<Vec<_>>())
+    }
+
+    /// Marks the steps that some of `results` depends on.
+    pub(crate) fn needed_for(&self, results: &[Value]) -> Vec<bool> {
         let mut wanted = vec![false; self.values.len()];
-        for value in self.results() {
+        for value in results {
             wanted[value.index()] = true;
         }
         let mut needed = vec![false; self.steps.len()];
@@ -253,6 +258,14 @@ impl Graph {
             }
         }
         needed
+    }
+
+    /// Whether `value` is among what `result` is computed from.
+    #[cfg(feature = "check")]
+    pub(crate) fn depends(&self, result: Value, value: Value) -> bool {
+        let needed = self.needed_for(&[result]);
+        let read = |step: &Step| step.inputs.contains(&value);
+        result == value || self.steps.iter().zip(needed).any(|(step, needed)| needed && read(step))
     }
 
     /// Descriptors of all values, by [`Value::index`].

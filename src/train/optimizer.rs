@@ -26,7 +26,7 @@ impl Optimizer {
         control: Control,
     ) -> Result<()> {
         let desc = graph.desc(parameter)?.clone();
-        let mut state = |graph: &mut Graph, index: usize| {
+        let state = |graph: &mut Graph, index: usize| {
             graph.parameter(&format!("{}{name}", STATE_PREFIXES[index]), desc.clone())
         };
         match self {
