@@ -4,14 +4,17 @@
 mod attention;
 mod elementwise;
 mod embedding;
+mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
 mod loss;
 mod matmul;
 mod normalize;
+mod optimizer;
 mod pool;
 mod softmax;
+mod sum;
 mod support;
 
 use criterion::{criterion_group, criterion_main};
@@ -23,6 +26,7 @@ criterion_group!(
     attention::blocked::bench,
     softmax::bench,
     log_softmax::bench,
+    elementwise::activation_backward::bench,
     loss::cross_entropy::bench,
     loss::cross_entropy_backward::bench,
     loss::kl_divergence::bench,
@@ -31,6 +35,7 @@ criterion_group!(
     loss::mean_squared_error_backward::bench,
     elementwise::add::bench,
     elementwise::cast::bench,
+    elementwise::gate_backward::bench,
     elementwise::gelu::bench,
     elementwise::gelu_tanh::bench,
     elementwise::multiply::bench,
@@ -38,6 +43,7 @@ criterion_group!(
     elementwise::scale::bench,
     elementwise::sigmoid::bench,
     elementwise::silu::bench,
+    elementwise::subtract::bench,
     elementwise::tanh::bench,
     normalize::l2_normalize::bench,
     normalize::l2_normalize_backward::bench,
@@ -45,9 +51,17 @@ criterion_group!(
     normalize::layer_norm_backward::bench,
     normalize::rms_norm::bench,
     normalize::rms_norm_backward::bench,
+    optimizer::accumulate::bench,
+    optimizer::adamw::bench,
+    optimizer::global_norm::bench,
+    optimizer::sgd::bench,
     pool::bench,
     embedding::bench,
+    fill::bench,
+    sum::bench,
+    layout::broadcast::bench,
     layout::concat::bench,
+    layout::pad::bench,
     layout::slice::bench,
     layout::transpose::bench,
     support::host,

@@ -8,21 +8,29 @@ pub(crate) mod contract;
 mod differences;
 pub mod elementwise;
 mod embedding;
+mod fill;
 pub mod layout;
 mod linear;
 mod log_softmax;
 pub mod loss;
 mod matmul;
 pub mod normalize;
+pub mod optimizer;
 mod parts;
 mod pool;
 mod reshape;
 mod rows;
 mod softmax;
+mod sum;
+mod upstream;
 
-pub use elementwise::{Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use elementwise::{
+    Activation, activation_backward, add, cast, gate_backward, gelu, gelu_tanh, multiply, relu, scale,
+    sigmoid, silu, subtract, tanh,
+};
 pub use embedding::embedding;
-pub use layout::{concat, slice, split, transpose};
+pub use fill::fill;
+pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
 pub use loss::{
@@ -37,6 +45,7 @@ pub use normalize::{
 pub use pool::{Pool, pool};
 pub use reshape::reshape;
 pub use softmax::softmax;
+pub use sum::sum;
 
 #[cfg(feature = "check")]
 use crate::check::Case;
@@ -71,8 +80,18 @@ pub const CATALOGUE: &[Entry] = &[
         "exact softmax attention, memory linear in length",
         attention::blocked::cases
     ),
+    entry!(
+        "elementwise/activation_backward",
+        "upstream f'(x), of any activation",
+        elementwise::activation_backward::cases
+    ),
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
+    entry!(
+        "elementwise/gate_backward",
+        "the gradient of a gated linear unit's two factors",
+        elementwise::gate_backward::cases
+    ),
     entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
     entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
@@ -80,9 +99,13 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
     entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
     entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
+    entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
     entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("fill", "one number everywhere", fill::cases),
+    entry!("layout/broadcast", "a value repeated along axes", layout::broadcast::cases),
     entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
+    entry!("layout/pad", "zeros around a value along an axis", layout::pad::cases),
     entry!("layout/slice", "a range of one axis", layout::slice::cases),
     entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
@@ -124,9 +147,18 @@ pub const CATALOGUE: &[Entry] = &[
         "the gradients of normalize/rms_norm",
         normalize::rms_norm_backward::cases
     ),
+    entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate::cases),
+    entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw::cases),
+    entry!(
+        "optimizer/global_norm",
+        "the norm of all gradients, and the factor that bounds it",
+        optimizer::global_norm::cases
+    ),
+    entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
+    entry!("sum", "sums over any axes, which stay with extent 1", sum::cases),
 ];
 
 /// Every conformance case of every op, in the order of the table.
