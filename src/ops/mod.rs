@@ -45,7 +45,8 @@ pub use loss::{
 };
 pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
-    LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
+    LayerNorm, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward,
+    layer_norm_with_sum, rms_norm, rms_norm_backward, rms_norm_with_sum,
 };
 pub use pool::{Pool, pool};
 pub use reshape::reshape;
@@ -142,8 +143,23 @@ pub const CATALOGUE: &[Entry] = &[
     ),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
+    entry!(
+        "normalize/l2_normalize_backward",
+        "the gradient of normalize/l2_normalize",
+        normalize::l2_normalize_backward::cases
+    ),
     entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
+    entry!(
+        "normalize/layer_norm_backward",
+        "the gradients of normalize/layer_norm",
+        normalize::layer_norm_backward::cases
+    ),
     entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!(
+        "normalize/rms_norm_backward",
+        "the gradients of normalize/rms_norm",
+        normalize::rms_norm_backward::cases
+    ),
     entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate::cases),
     entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw::cases),
     entry!(

@@ -4,6 +4,7 @@ mod attention;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod gradients;
 mod fill;
 mod layout;
 mod linear;

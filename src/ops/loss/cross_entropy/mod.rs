@@ -133,6 +133,7 @@ impl Op for CrossEntropyOp {
         let (&[logits, targets], &[_, lse]) = (adjoint.inputs(), adjoint.outputs()) else {
             return Ok(Vec::new());
         };
+        adjoint.refuse_upstream(NAME, 1, "log-sum-exp")?;
         let mut d_logits = Gradient::None;
         if let Some(upstream) = adjoint.upstream(0).filter(|_| adjoint.wants(0)) {
             let d = cross_entropy_backward(graph, logits, targets, lse, upstream, &self.0)?;
