@@ -2,18 +2,21 @@
 //! `cargo bench -- matmul` for one. `benches/README.md` says how to read them.
 
 mod attention;
+mod dropout;
 mod elementwise;
 mod embedding;
 mod fill;
 mod layout;
 mod linear;
 mod log_softmax;
+mod log_softmax_backward;
 mod loss;
 mod matmul;
 mod normalize;
 mod optimizer;
 mod pool;
 mod softmax;
+mod softmax_backward;
 mod sum;
 mod support;
 
@@ -26,6 +29,9 @@ criterion_group!(
     attention::blocked::bench,
     softmax::bench,
     log_softmax::bench,
+    softmax_backward::bench,
+    log_softmax_backward::bench,
+    dropout::bench,
     elementwise::activation_backward::bench,
     loss::cross_entropy::bench,
     loss::cross_entropy_backward::bench,

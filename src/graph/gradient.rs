@@ -1,6 +1,7 @@
 //! What an op's backward pass is told, and what it gives. The walk over the steps is `crate::gradients`, above the ops it appends.
 
 use super::Value;
+use crate::{Error, ErrorKind, Result};
 
 /// What [`super::Op::backward`] starts from: a step, the gradients of its outputs, and which inputs want theirs.
 #[derive(Clone, Debug)]
@@ -26,6 +27,16 @@ impl Adjoint {
     /// on it. At least one output has one.
     pub fn upstream(&self, output: usize) -> Option<Value> {
         self.upstream.get(output).copied().flatten()
+    }
+
+    /// Refuses a gradient that reaches an output of `op` which is only there for the backward pass.
+    pub(crate) fn refuse_upstream(&self, op: &'static str, output: usize, name: &str) -> Result<()> {
+        if self.upstream(output).is_none() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotDifferentiable, op, name)
+            .expecting("a loss that does not depend on it")
+            .but_found("one that does"))
     }
 
     /// Whether the gradient of the n-th input is of use to anyone; if not, [`Gradient::None`] is as good.

@@ -6,24 +6,29 @@ pub mod attention;
 pub(crate) mod contract;
 #[cfg(test)]
 mod differences;
+mod dropout;
 pub mod elementwise;
 mod embedding;
 mod fill;
 pub mod layout;
 mod linear;
 mod log_softmax;
+mod log_softmax_backward;
 pub mod loss;
 mod matmul;
 pub mod normalize;
 pub mod optimizer;
 mod parts;
+mod philox;
 mod pool;
 mod reshape;
 mod rows;
 mod softmax;
+mod softmax_backward;
 mod sum;
 mod upstream;
 
+pub use dropout::{Dropout, dropout};
 pub use elementwise::{
     Activation, activation_backward, add, cast, gate_backward, gelu, gelu_tanh, multiply, relu, scale,
     sigmoid, silu, subtract, tanh,
@@ -33,6 +38,7 @@ pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
+pub use log_softmax_backward::log_softmax_backward;
 pub use loss::{
     CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
     kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
@@ -45,6 +51,7 @@ pub use normalize::{
 pub use pool::{Pool, pool};
 pub use reshape::reshape;
 pub use softmax::softmax;
+pub use softmax_backward::softmax_backward;
 pub use sum::sum;
 
 #[cfg(feature = "check")]
@@ -80,6 +87,7 @@ pub const CATALOGUE: &[Entry] = &[
         "exact softmax attention, memory linear in length",
         attention::blocked::cases
     ),
+    entry!("dropout", "elements at random, the others 0", dropout::cases),
     entry!(
         "elementwise/activation_backward",
         "upstream f'(x), of any activation",
@@ -110,6 +118,11 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
     entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
+    entry!(
+        "log_softmax_backward",
+        "the gradient of log_softmax's argument, from its result",
+        log_softmax_backward::cases
+    ),
     entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy::cases),
     entry!(
         "loss/cross_entropy_backward",
@@ -158,6 +171,11 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
+    entry!(
+        "softmax_backward",
+        "the gradient of softmax's argument, from its result",
+        softmax_backward::cases
+    ),
     entry!("sum", "sums over any axes, which stay with extent 1", sum::cases),
 ];
 

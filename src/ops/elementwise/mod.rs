@@ -36,8 +36,8 @@ mod unary;
 
 pub use activation::Activation;
 pub use activation_backward::activation_backward;
-pub(in crate::ops) use binary::WIDTH_REASON;
 pub use add::add;
+pub(in crate::ops) use binary::WIDTH_REASON;
 pub(super) use binary::sum_to;
 pub use cast::cast;
 pub use gate_backward::gate_backward;

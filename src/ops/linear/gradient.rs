@@ -1,6 +1,6 @@
 //! The gradients: with `z = x W^T + bias` and `dz = f'(z) dy`, `dx = dz W`, `dW = dz^T x`, and `dbias` the sum of the rows of `dz`.
 
-use super::LinearOp;
+use super::{LinearOp, NAME};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Value};
 use crate::ops::elementwise::Activation;
@@ -8,6 +8,7 @@ use crate::ops::{Matmul, activation_backward, gate_backward, matmul, reshape, su
 
 pub(super) fn backward(op: &LinearOp, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
     let mut gradients = vec![Gradient::None; adjoint.inputs().len()];
+    adjoint.refuse_upstream(NAME, 1, "sums")?;
     let Some(dy) = adjoint.upstream(0) else { return Ok(gradients) };
     let (x, weight) = (adjoint.inputs()[0], adjoint.inputs()[1]);
     if let Some(residual) = op.residual_index() {
@@ -42,6 +43,6 @@ fn before_activation(op: &LinearOp, graph: &mut Graph, adjoint: &Adjoint, dy: Va
     match (op.gate, op.activation) {
         (None, Activation::Identity) => Ok(dy),
         (None, activation) => activation_backward(graph, adjoint.outputs()[1], dy, activation),
-        (Some(gate), activation) => gate_backward(graph, adjoint.outputs()[1], dy, gate, activation),
+        (Some(gate), activation) => gate_backward(graph, adjoint.outputs()[1], dy, activation, gate),
     }
 }

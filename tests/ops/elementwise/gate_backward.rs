@@ -14,7 +14,7 @@ fn without_an_activation_the_factors_are_swapped() {
     let z = graph.input("z", TensorDesc::f32([2, 4])).unwrap();
     let upstream = graph.input("upstream", TensorDesc::f32([2, 2])).unwrap();
     for (name, gate) in [("first", Gate::First), ("second", Gate::Second)] {
-        let dz = gate_backward(&mut graph, z, upstream, Activation::Identity, gate).unwrap();
+        let dz = gate_backward(&mut graph, z, upstream, gate, Activation::Identity).unwrap();
         graph.output(name, dz).unwrap();
     }
     let z = HostTensor::f32([2, 4], (1..=8).map(|i| i as f32).collect()).unwrap();
@@ -28,7 +28,7 @@ fn without_an_activation_the_factors_are_swapped() {
 #[test]
 fn shapes_and_element_types_must_fit() {
     let refused = |z, upstream| {
-        refused(&[z, upstream], |graph, v| gate_backward(graph, v[0], v[1], Activation::Silu, Gate::First))
+        refused(&[z, upstream], |graph, v| gate_backward(graph, v[0], v[1], Gate::First, Activation::Silu))
     };
     let error = refused(TensorDesc::f32([2, 6]), TensorDesc::f32([2, 6]));
     assert_error(

@@ -26,7 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     let case = Case::new(NAME, label, move |problem| {
                         let z = problem.random("z", dtype, z_shape.clone(), 4.0)?;
                         let upstream = problem.random("upstream", dtype, shape.clone(), 2.0)?;
-                        Ok(vec![gate_backward(&mut problem.graph, z, upstream, activation, gate)?])
+                        Ok(vec![gate_backward(&mut problem.graph, z, upstream, gate, activation)?])
                     });
                     cases.push(case.builtin_ulps(ulps));
                 }
@@ -37,7 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 let z = problem.input("z", HostTensor::f32([2, 4], z.to_vec())?)?;
                 let upstream = HostTensor::f32([2, 2], vec![1.0, -2.0, 0.5, 3.0])?;
                 let upstream = problem.input("upstream", upstream)?;
-                Ok(vec![gate_backward(&mut problem.graph, z, upstream, activation, gate)?])
+                Ok(vec![gate_backward(&mut problem.graph, z, upstream, gate, activation)?])
             });
             cases.push(case.builtin_ulps(ulps));
         }

@@ -42,8 +42,8 @@ pub fn gate_backward(
     graph: &mut Graph,
     z: Value,
     upstream: Value,
-    activation: Activation,
     gate: Gate,
+    activation: Activation,
 ) -> Result<Value> {
     graph.push_single(GateBackward { activation, gate }, &[z, upstream])
 }
