@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Dtype,
     /// A setting of an op or a flag that has no meaning (a scale that is not finite, a name given twice).
     Argument,
+    /// The loss of a training stopped being a finite number.
+    Diverged,
     /// A gradient was asked for through an op that has none.
     NotDifferentiable,
     /// A buffer bound to a program is missing, too small, of the wrong usage, or bound twice.

@@ -147,6 +147,7 @@ pub mod check;
 pub mod cpu;
 mod error;
 pub mod gpu;
+mod gradients;
 mod graph;
 pub mod kernel;
 #[cfg(feature = "models")]
@@ -155,16 +156,20 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod plan;
+mod random;
 mod tensor;
 #[cfg(feature = "tokenize")]
 pub mod tokenize;
 #[cfg(feature = "models")]
+pub mod train;
+#[cfg(feature = "models")]
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{Adjoint, Gradient, Graph, Op, Problem, Step, Value};
+pub use graph::{Adjoint, Gradient, Graph, Op, Problem, Replay, Step, Value};
 pub use kernel::{AdapterKind, Caps};
 pub use plan::Plan;
+pub use random::Random;
 pub use tensor::{Array, DType, HostData, HostTensor, MAX_RANK, Real, Shape, Strided, TensorDesc};
 /// The wgpu this crate was built with: its types appear in [`gpu`].
 pub use wgpu;

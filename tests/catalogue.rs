@@ -20,7 +20,7 @@ fn root() -> PathBuf {
 const VIEWS: &[&str] = &["reshape"];
 
 /// Ops that are their family's kernel with other parameters, and so have no shader of their own.
-const FAMILY_KERNELS: &[&str] = &["layout/concat", "layout/slice", "layout/transpose"];
+const FAMILY_KERNELS: &[&str] = &["layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];
 
 #[test]
 fn names_are_unique_and_sorted() {

@@ -251,6 +251,7 @@ fn limits_and_tiles_of_nothing_are_refused() {
     refused(|caps| caps.tuning.attention.row_groups = 0);
     refused(|caps| caps.tuning.attention.rows = 0);
     refused(|caps| caps.tuning.attention.key_vectors = 0);
+    refused(|caps| caps.tuning.attention.backward_key_vectors = 0);
 }
 
 #[test]

@@ -50,8 +50,24 @@ pub(crate) fn bench(
     inputs: &[(&str, TensorDesc)],
     build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Value>,
 ) {
+    bench_on(group, name, device, throughput, &random_inputs(inputs), build);
+}
+
+/// [`bench`] of a graph with several results.
+pub(crate) fn bench_all(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    device: (&Context, &Caps),
+    throughput: Throughput,
+    inputs: &[(&str, TensorDesc)],
+    build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Vec<Value>>,
+) {
+    bench_all_on(group, name, device, throughput, &random_inputs(inputs), build);
+}
+
+fn random_inputs<'n>(inputs: &[(&'n str, TensorDesc)]) -> Vec<(&'n str, HostTensor)> {
     let mut random = Random::new(0);
-    let tensors: Vec<(&str, HostTensor)> = inputs
+    inputs
         .iter()
         .map(|(name, desc)| {
             let element = |i: usize| match desc.dtype {
@@ -62,26 +78,38 @@ pub(crate) fn bench(
             let tensor = HostTensor::from_f32(desc.dtype, desc.shape.clone(), &elements);
             (*name, tensor.expect("as many as the shape has"))
         })
-        .collect();
-    bench_on(group, name, device, throughput, &tensors, build);
+        .collect()
 }
 
 /// [`bench`] on given inputs.
 pub(crate) fn bench_on(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
-    (context, caps): (&Context, &Caps),
+    device: (&Context, &Caps),
     throughput: Throughput,
     inputs: &[(&str, HostTensor)],
     build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Value>,
+) {
+    bench_all_on(group, name, device, throughput, inputs, |graph, values| Ok(vec![build(graph, values)?]));
+}
+
+fn bench_all_on(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    (context, caps): (&Context, &Caps),
+    throughput: Throughput,
+    inputs: &[(&str, HostTensor)],
+    build: impl FnOnce(&mut Graph, &[Value]) -> foveate::Result<Vec<Value>>,
 ) {
     let mut graph = Graph::new();
     let values: Vec<Value> = inputs
         .iter()
         .map(|(name, tensor)| graph.input(name, tensor.desc()).expect("the names differ"))
         .collect();
-    let result = build(&mut graph, &values).expect("the graph can be recorded");
-    graph.output("result", result).expect("the name is free");
+    let results = build(&mut graph, &values).expect("the graph can be recorded");
+    for (i, result) in results.into_iter().enumerate() {
+        graph.output(&format!("result {i}"), result).expect("the name is free");
+    }
     let program =
         Plan::new(&graph, caps).and_then(|plan| Program::new(context, &plan)).expect("the program fits");
     let named: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();

@@ -5,3 +5,7 @@ fn lanes_max(x: Lanes) -> f32 {
 fn lanes_sum(x: Lanes) -> f32 {
     return (x.x + x.y) + (x.z + x.w);
 }
+
+fn lane_of(x: Lanes, i: u32) -> f32 {
+    return x[i];
+}

@@ -1,5 +1,5 @@
-// Reductions over the lanes of a workgroup. The two of a kernel have memory of their own, so that none waits for the readers of
-// the one before it. Every invocation folds the few partial values in the same order: cheaper than a tree's barriers, and
+// Reductions over the lanes of a workgroup. A kernel's have memory in turn, slots 0 and 1, so that none waits for the readers of
+// the one before it: the barrier between two of them is behind the readers of the one before both. Every invocation folds the few partial values in the same order: cheaper than a tree's barriers, and
 // repeatable.
 var<workgroup> partial: array<array<f32, WORKGROUP>, 2>;
 

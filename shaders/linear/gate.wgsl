@@ -7,7 +7,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> factors: array<f32>;
+@group(0) @binding(1) var<storage, read> factors: array<Factor>;
 @group(0) @binding(2) var<storage, read_write> c: array<CPack>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -23,5 +23,5 @@ fn main(
         return;
     }
     let first = i / params.width * params.width + i; // 2 * width elements a row
-    c[i] = CPack(gate(factors[first], factors[first + params.width]) + residual_at(i));
+    c[i] = CPack(gate(f32(factors[first]), f32(factors[first + params.width])) + residual_at(i));
 }

@@ -3,30 +3,9 @@
 use std::fmt;
 
 use crate::graph::{Graph, Value};
+use crate::random::Random;
 use crate::tensor::{DType, HostTensor, Shape, TensorDesc};
 use crate::{Error, Result};
-
-/// A reproducible stream of numbers (SplitMix64, Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// The stream of `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number, uniform in [-1, 1).
-    pub fn next_f32(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        // 24 bits are what an f32 in this range can tell apart.
-        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
-}
 
 /// A graph under construction together with tensors for its inputs.
 #[derive(Debug)]
@@ -83,6 +62,7 @@ pub struct Case {
     op: &'static str,
     label: String,
     builtin_ulps: f64,
+    kinked: bool,
     build: Box<Build>,
 }
 
@@ -93,7 +73,7 @@ impl Case {
         label: impl Into<String>,
         build: impl Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync + 'static,
     ) -> Self {
-        Self { op, label: label.into(), builtin_ulps: 0.0, build: Box::new(build) }
+        Self { op, label: label.into(), builtin_ulps: 0.0, kinked: false, build: Box::new(build) }
     }
 
     /// Allows for the error WGSL grants built-in functions on the way to a result, in units of the last place of the largest
@@ -101,6 +81,12 @@ impl Case {
     #[must_use]
     pub fn builtin_ulps(self, builtin_ulps: f64) -> Self {
         Self { builtin_ulps, ..self }
+    }
+
+    /// An input of the case lies where the op has no derivative, so that no slope can be told from values around it.
+    #[must_use]
+    pub fn kinked(self) -> Self {
+        Self { kinked: true, ..self }
     }
 
     /// The op's name in the catalogue.
@@ -117,10 +103,19 @@ impl Case {
         self.builtin_ulps
     }
 
+    pub(super) fn is_kinked(&self) -> bool {
+        self.kinked
+    }
+
+    /// Appends the case to an empty problem; gives the values to compare.
+    pub(super) fn build(&self, problem: &mut Problem) -> Result<Vec<Value>> {
+        (self.build)(problem)
+    }
+
     /// The case's graph, its outputs named `0`, `1`, .., and its inputs.
     pub fn problem(&self) -> Result<Problem, Error> {
         let mut problem = Problem::default();
-        let values = (self.build)(&mut problem)?;
+        let values = self.build(&mut problem)?;
         for (i, value) in values.into_iter().enumerate() {
             problem.graph.output(&i.to_string(), value)?;
         }

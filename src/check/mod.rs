@@ -12,7 +12,11 @@
 mod budget;
 mod case;
 mod conform;
+mod gradient;
 
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
-pub use case::{Case, Problem, Random};
+pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
+pub use gradient::{Slopes, gradient_case, slopes};
+
+pub use crate::random::Random;

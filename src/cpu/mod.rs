@@ -20,6 +20,16 @@ impl<R> Default for Parameters<R> {
 }
 
 impl<R: Real> Parameters<R> {
+    /// The names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.arrays.keys().map(String::as_str)
+    }
+
+    /// A tensor, rounded to its type.
+    pub fn get(&self, name: &str) -> Option<HostTensor> {
+        self.arrays.get(name).map(|(dtype, array)| HostTensor::from_array(*dtype, array))
+    }
+
     /// Converts tensors one by one. Fails with the first error the iterator yields.
     pub fn new(tensors: impl IntoIterator<Item = Result<(String, HostTensor)>>) -> Result<Self> {
         let convert = |named: Result<(String, HostTensor)>| {
@@ -45,6 +55,7 @@ pub fn run_with(
     parameters: &Parameters<f64>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<BTreeMap<String, HostTensor>> {
+    check_pure(graph)?;
     let outputs =
         walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, array| array)?;
     Ok(named_outputs(graph, outputs))
@@ -58,13 +69,54 @@ pub fn run_f32(
     parameters: &Parameters<f32>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<BTreeMap<String, HostTensor>> {
+    check_pure(graph)?;
     Ok(named_outputs(graph, walk_in_storage_precision(graph, parameters, inputs)?))
+}
+
+/// [`run_f32`] for a graph that updates parameters: they hold their new contents afterwards.
+///
+/// Fails as [`run`] does, and then nothing is updated.
+pub fn update_f32(
+    graph: &Graph,
+    parameters: &mut Parameters<f32>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<BTreeMap<String, HostTensor>> {
+    let mut results = walk_in_storage_precision(graph, parameters, inputs)?;
+    let updates = results.split_off(graph.outputs().len());
+    for ((parameter, value), array) in graph.updates().iter().zip(updates) {
+        let dtype = graph.values()[value.index()].dtype;
+        let named = graph.parameters().iter().find(|(_, known)| known == parameter);
+        parameters.arrays.extend(named.map(|(name, _)| (name.clone(), (dtype, array))));
+    }
+    Ok(named_outputs(graph, results))
+}
+
+/// Refuses a graph whose updates would be lost.
+fn check_pure(graph: &Graph) -> Result<()> {
+    if graph.updates().is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Argument, "run", "graph")
+        .expecting("no updates of parameters, which `cpu::update_f32` is for")
+        .but_found(format!("{} of them", graph.updates().len())))
 }
 
 /// Runs `graph` in f64 without rounding anything: one array per output, in order.
 #[cfg(feature = "check")]
 pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Arc<Array<f64>>>> {
     walk(graph, &Parameters::default(), inputs, |step, read| step.op.reference_f64(read), |_, array| array)
+}
+
+/// The arrays of `results` for inputs in f64, in the order of the graph's inputs; no parameters.
+#[cfg(feature = "check")]
+pub(crate) fn run_arrays(
+    graph: &Graph,
+    results: &[Value],
+    inputs: &[Array<f64>],
+) -> Result<Vec<Arc<Array<f64>>>> {
+    let given =
+        graph.inputs().iter().zip(inputs).map(|((_, value), array)| (*value, Arc::new(array.clone())));
+    walk_from(graph, results, given, |step, read| step.op.reference_f64(read), |_, array| array)
 }
 
 /// Runs `graph` in f32 and rounds every step's results to their storage type: what a careful f32 implementation loses.
@@ -95,8 +147,7 @@ fn named_outputs<R: Real>(graph: &Graph, outputs: Vec<Arc<Array<R>>>) -> BTreeMa
     graph.outputs().iter().zip(outputs).map(round).collect()
 }
 
-/// The arrays of the outputs. Every array is passed through `store` after the step that made it, and dropped after the last
-/// step that reads it.
+/// The arrays of the outputs and then of the updates.
 fn walk<R: Real>(
     graph: &Graph,
     parameters: &Parameters<R>,
@@ -105,19 +156,35 @@ fn walk<R: Real>(
     store: impl Fn(DType, Array<R>) -> Array<R>,
 ) -> Result<Vec<Arc<Array<R>>>> {
     let tensors = graph.match_inputs(inputs)?;
-    let needed = graph.needed_steps();
+    let mut given = Vec::with_capacity(graph.parameters().len() + tensors.len());
+    for (name, value) in graph.parameters() {
+        given.push((*value, parameter(graph, parameters, name, *value)?));
+    }
+    let inputs = graph.inputs().iter().zip(tensors);
+    given.extend(inputs.map(|((_, value), tensor)| (*value, Arc::new(tensor.to_array()))));
+    let results: Vec<Value> = graph.results().collect();
+    walk_from(graph, &results, given, reference, store)
+}
+
+/// The arrays of `results`, from those of parameters and inputs. Every array is passed through `store` after the step that made it, and
+/// dropped after the last step that reads it.
+fn walk_from<R: Real>(
+    graph: &Graph,
+    results: &[Value],
+    given: impl IntoIterator<Item = (Value, Arc<Array<R>>)>,
+    reference: impl Fn(&Step, &[&Array<R>]) -> Vec<Array<R>>,
+    store: impl Fn(DType, Array<R>) -> Array<R>,
+) -> Result<Vec<Arc<Array<R>>>> {
+    let needed = graph.needed_for(results);
     let steps = || graph.steps().iter().zip(&needed).filter_map(|(step, &needed)| needed.then_some(step));
     let mut readers = vec![0; graph.values().len()];
-    for value in steps().flat_map(|step| &step.inputs).chain(graph.outputs().iter().map(|(_, value)| value)) {
+    for value in steps().flat_map(|step| &step.inputs).chain(results) {
         readers[value.index()] += 1;
     }
 
     let mut values: Vec<Option<Arc<Array<R>>>> = vec![None; graph.values().len()];
-    for (name, value) in graph.parameters() {
-        values[value.index()] = Some(parameter(graph, parameters, name, *value)?);
-    }
-    for ((_, value), tensor) in graph.inputs().iter().zip(tensors) {
-        values[value.index()] = Some(Arc::new(tensor.to_array()));
+    for (value, array) in given {
+        values[value.index()] = Some(array);
     }
     for step in steps() {
         check_addressable(graph, step)?;
@@ -136,7 +203,7 @@ fn walk<R: Real>(
             }
         }
     }
-    Ok(graph.outputs().iter().filter_map(|(_, value)| values[value.index()].clone()).collect())
+    Ok(results.iter().filter_map(|value| values[value.index()].clone()).collect())
 }
 
 /// The array of a parameter, checked against what the graph says of it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::session::write_padded;
+use super::session::{download, write_padded};
 use super::{Context, ErrorScopes, check_alive};
 use crate::plan::Port;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -70,6 +70,20 @@ impl Parameters {
     /// The buffer of a tensor, and what it holds.
     pub fn buffer(&self, name: &str) -> Option<(&TensorDesc, &wgpu::Buffer)> {
         self.tensors.get(name).map(|(desc, buffer)| (desc, buffer))
+    }
+
+    /// What a tensor holds now, after every run that was submitted to `context`'s queue.
+    ///
+    /// Fails when there is none of that name, and when the device is lost or out of memory.
+    pub fn download(&self, context: &Context, name: &str) -> Result<HostTensor> {
+        let (desc, buffer) = self.buffer(name).ok_or_else(|| {
+            Error::new(ErrorKind::Binding, "parameters", format!("`{name}`"))
+                .expecting(self.names().collect::<Vec<_>>().join(", "))
+                .but_found("an unknown name")
+        })?;
+        // Staging buffers are never empty; `buffer_bytes` is not, either.
+        let bytes = download(context, buffer, 0, desc.buffer_bytes())?;
+        HostTensor::from_bytes(desc, &bytes)
     }
 
     /// Bytes of all buffers.

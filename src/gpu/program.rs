@@ -1,6 +1,7 @@
 //! A plan with everything it needs on one device: pipelines, buffers, uniforms, bind groups.
 
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::pipeline::{Pipeline, check_limits};
@@ -262,13 +263,18 @@ impl Program {
                 })
                 .collect()
         };
-        let written = named(self.plan.outputs(), &bound.outputs);
+        let mut written = named(self.plan.outputs(), &bound.outputs);
         let mut read = named(self.plan.inputs(), &bound.inputs);
-        read.extend(named(self.plan.parameters(), &bound.parameters));
+        for ((port, bound), updated) in
+            self.plan.parameters().iter().zip(&bound.parameters).zip(self.plan.updated())
+        {
+            let to = if *updated { &mut written } else { &mut read };
+            to.extend(bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone())));
+        }
         for (i, (name, buffer)) in written.iter().enumerate() {
             if let Some((other, _)) = written[..i].iter().chain(&read).find(|(_, other)| other == buffer) {
                 return Err(binding_error(name)
-                    .expecting("a buffer that is bound nowhere else, as outputs are written")
+                    .expecting("a buffer that is bound nowhere else, as it is written")
                     .but_found(format!("the buffer of `{other}`")));
             }
         }
@@ -350,32 +356,63 @@ impl Program {
                 .expecting("bindings of this program")
                 .but_found("another program's"));
         }
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("foveate"),
-            timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
-                query_set,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            }),
-        });
-        for (command, (fixed, group)) in
-            self.plan.commands().iter().zip(self.prepared.iter().zip(&bindings.groups))
-        {
-            if let Command::Dispatch { shader, workgroups: [x, y, z], .. } = *command {
-                pass.set_pipeline(&self.pipelines[shader].pipeline);
-                pass.set_bind_group(0, fixed.as_ref().or(group.as_ref()), &[]);
-                pass.dispatch_workgroups(x, y, z);
-            }
-        }
-        drop(pass);
-        for command in self.plan.commands() {
-            if let Command::Copy { from, to, bytes } = *command {
+        let commands = self.plan.commands();
+        let is_dispatch = |command: &Command| matches!(command, Command::Dispatch { .. });
+        let first = commands.iter().position(is_dispatch);
+        let last = commands.iter().rposition(is_dispatch);
+        let mut at = 0;
+        while at < commands.len() {
+            if let Command::Copy { from, to, bytes } = commands[at] {
                 let (from, from_offset) = self.resolve(from, &bindings.bound);
                 let (to, to_offset) = self.resolve(to, &bindings.bound);
                 encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
+                at += 1;
+                continue;
             }
+            let dispatches = commands[at..].iter().take_while(|command| is_dispatch(command)).count();
+            let range = at..at + dispatches;
+            let timestamps = queries.map(|query_set| wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: first.filter(|first| range.contains(first)).map(|_| 0),
+                end_of_pass_write_index: last.filter(|last| range.contains(last)).map(|_| 1),
+            });
+            let timestamps = timestamps.filter(|writes| {
+                writes.beginning_of_pass_write_index.or(writes.end_of_pass_write_index).is_some()
+            });
+            self.encode_pass(encoder, bindings, range.clone(), timestamps);
+            at = range.end;
+        }
+        if let (None, Some(query_set)) = (first, queries) {
+            // A program that only copies takes no time on the device's own clock.
+            let (start, end) = (Some(0), Some(1));
+            let timestamps = wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: start,
+                end_of_pass_write_index: end,
+            };
+            self.encode_pass(encoder, bindings, 0..0, Some(timestamps));
         }
         Ok(())
+    }
+
+    /// Records neighbouring dispatches as one pass.
+    fn encode_pass(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        bindings: &Bindings,
+        range: Range<usize>,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let mut pass = encoder
+            .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("foveate"), timestamp_writes });
+        for at in range {
+            if let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[at] {
+                pass.set_pipeline(&self.pipelines[shader].pipeline);
+                let group = self.prepared[at].as_ref().or(bindings.groups[at].as_ref());
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
     }
 }
 

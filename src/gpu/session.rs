@@ -174,17 +174,26 @@ impl Session {
 
     /// Copies `bytes` of `buffer` from `offset` on to the host.
     pub(crate) fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        let context = self.program.context();
-        let (device, queue) = (context.device(), context.queue());
-        let scopes = ErrorScopes::open(device);
-        let staging = staging(device, bytes);
-        let mut encoder =
-            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
-        queue.submit([encoder.finish()]);
-        scopes.close("read", "copy")?;
-        map(device, &staging)
+        download(self.program.context(), buffer, offset, bytes)
     }
+}
+
+/// Copies `bytes` of `buffer` from `offset` on to the host.
+pub(super) fn download(
+    context: &super::Context,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+) -> Result<Vec<u8>> {
+    let (device, queue) = (context.device(), context.queue());
+    let scopes = ErrorScopes::open(device);
+    let staging = staging(device, bytes);
+    let mut encoder =
+        device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+    encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+    queue.submit([encoder.finish()]);
+    scopes.close("read", "copy")?;
+    map(device, &staging)
 }
 
 impl Program {

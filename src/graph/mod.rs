@@ -1,14 +1,18 @@
 //! The recording: a list of checked steps between named inputs and named outputs.
 
+mod block;
 mod gradient;
 mod op;
+mod replay;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub(crate) use block::{Block, Branch, ReversibleBlock};
 pub use gradient::{Adjoint, Gradient};
 pub(crate) use op::ErasedOp;
 pub use op::{Op, Problem};
+pub use replay::Replay;
 
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -76,6 +80,8 @@ pub struct Graph {
     parameters: Vec<(String, Value)>,
     inputs: Vec<(String, Value)>,
     outputs: Vec<(String, Value)>,
+    updates: Vec<(Value, Value)>,
+    blocks: Vec<Block>,
 }
 
 impl Default for Graph {
@@ -96,6 +102,8 @@ impl Graph {
             parameters: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            updates: Vec::new(),
+            blocks: Vec::new(),
         }
     }
 
@@ -135,6 +143,36 @@ impl Graph {
         self.check_name(name)?;
         self.desc(value)?;
         self.outputs.push((name.to_owned(), value));
+        Ok(())
+    }
+
+    /// From the end of each run on, `parameter` holds `value`: how weights and an optimiser's state change. Ops that change their
+    /// input in place write the parameter's own memory, provided that nothing reads the old contents after them.
+    ///
+    /// Fails when the first is no parameter or updated already, or `value` was not computed or differs from it in shape or type.
+    pub fn update(&mut self, parameter: Value, value: Value) -> Result<()> {
+        let (wanted, found) = (self.desc(parameter)?, self.desc(value)?);
+        let refused = |kind, argument: &str| Error::new(kind, "graph", argument);
+        let Some((name, _)) = self.parameters.iter().find(|(_, known)| *known == parameter) else {
+            return Err(refused(ErrorKind::Argument, "update")
+                .expecting("a parameter")
+                .but_found(format!("another value, {wanted}")));
+        };
+        if wanted != found {
+            let argument = format!("update of `{name}`");
+            return Err(refused(ErrorKind::Shape, &argument).expecting(wanted).but_found(found));
+        }
+        if self.updates.iter().any(|(known, _)| *known == parameter) {
+            return Err(refused(ErrorKind::Argument, "update")
+                .expecting("each parameter once")
+                .but_found(format!("`{name}` again")));
+        }
+        if self.parameters.iter().chain(&self.inputs).any(|(_, given)| *given == value) {
+            return Err(refused(ErrorKind::Argument, "update")
+                .expecting("the result of a step")
+                .but_found("a parameter or an input"));
+        }
+        self.updates.push((parameter, value));
         Ok(())
     }
 
@@ -183,15 +221,31 @@ impl Graph {
         &self.inputs
     }
 
+    /// Parameters that a run changes, and what they hold after it.
+    pub fn updates(&self) -> &[(Value, Value)] {
+        &self.updates
+    }
+
     /// Names and values of the outputs, in order of declaration.
     pub fn outputs(&self) -> &[(String, Value)] {
         &self.outputs
     }
 
-    /// Marks the steps that some output depends on.
+    /// What a run is for: the outputs, then what parameters are updated to.
+    pub(crate) fn results(&self) -> impl Iterator<Item = Value> + '_ {
+        let outputs = self.outputs.iter().map(|(_, value)| *value);
+        outputs.chain(self.updates.iter().map(|(_, value)| *value))
+    }
+
+    /// Marks the steps that some output or update depends on.
     pub(crate) fn needed_steps(&self) -> Vec<bool> {
+        self.needed_for(&self.results().collect::<Vec<_>>())
+    }
+
+    /// Marks the steps that some of `results` depends on.
+    pub(crate) fn needed_for(&self, results: &[Value]) -> Vec<bool> {
         let mut wanted = vec![false; self.values.len()];
-        for (_, value) in &self.outputs {
+        for value in results {
             wanted[value.index()] = true;
         }
         let mut needed = vec![false; self.steps.len()];
@@ -204,6 +258,14 @@ impl Graph {
             }
         }
         needed
+    }
+
+    /// Whether `value` is among what `result` is computed from.
+    #[cfg(feature = "check")]
+    pub(crate) fn depends(&self, result: Value, value: Value) -> bool {
+        let needed = self.needed_for(&[result]);
+        let read = |step: &Step| step.inputs.contains(&value);
+        result == value || self.steps.iter().zip(needed).any(|(step, needed)| needed && read(step))
     }
 
     /// Descriptors of all values, by [`Value::index`].

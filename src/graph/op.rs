@@ -14,8 +14,8 @@ pub struct Problem {
     pub inputs: Vec<TensorDesc>,
     /// What the step produces.
     pub outputs: Vec<TensorDesc>,
-    /// Of each output, whether anything reads it. Kernels may leave the others unwritten and must not bind them: they have no
-    /// memory.
+    /// Of each output, whether anything reads it. The others need not be written; they get memory, for the step alone, if a
+    /// dispatch binds them.
     pub wanted: Vec<bool>,
 }
 
@@ -33,6 +33,12 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// The dispatches that compute the op on a device with `caps`.
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
 
+    /// Pairs of an output and an input: kernels find a copy of the input in the output's memory and change it there. They never bind
+    /// the input itself. Where the output updates the parameter that the input is, nothing is copied.
+    fn in_place(&self) -> &'static [(usize, usize)] {
+        &[]
+    }
+
     /// The gradients of the inputs, one for each, as ordinary steps appended to `graph`.
     ///
     /// Refused unless an op has them: gradients that nobody wrote must not count as zero.
@@ -48,6 +54,7 @@ pub trait Op: Debug + Send + Sync + 'static {
 pub(crate) trait ErasedOp: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
+    fn in_place(&self) -> &'static [(usize, usize)];
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>>;
     fn reference_f64(&self, inputs: &[&Array<f64>]) -> Vec<Array<f64>>;
     fn reference_f32(&self, inputs: &[&Array<f32>]) -> Vec<Array<f32>>;
@@ -60,6 +67,10 @@ impl<T: Op> ErasedOp for T {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         Op::lower(self, problem, caps)
+    }
+
+    fn in_place(&self) -> &'static [(usize, usize)] {
+        Op::in_place(self)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -25,7 +25,9 @@
 mod albert;
 mod bert;
 mod encoder;
+mod generate;
 mod head;
+mod language_model;
 mod pooling;
 mod sessions;
 
@@ -34,6 +36,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use encoder::{BatchSize, Device, Encoder, Usage};
+pub use generate::{Generator, Sampling};
+pub use language_model::{LanguageModel, LanguageModelConfig, Recording};
 pub use pooling::{Pooling, PoolingKind};
 
 use crate::graph::{Graph, Value};

@@ -5,9 +5,11 @@
 
 mod attention;
 mod encoder_layer;
+mod reversible;
 
 pub use attention::{SelfAttention, Sequences};
 pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
+pub use reversible::Reversible;
 
 use crate::Result;
 use crate::graph::{Graph, Value};
@@ -15,8 +17,16 @@ use crate::ops::{self, Activation};
 use crate::tensor::{DType, TensorDesc};
 use crate::weights::{Scope, Weight};
 
-/// A weight as a parameter of a graph.
-fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Result<Value> {
+/// A weight as a parameter of a graph. One that the graph holds in another float type already, as a training graph holds f32 for layers
+/// that compute in f16, is converted.
+pub(crate) fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Result<Value> {
+    let held = graph.parameters().iter().find(|(name, _)| name == weight.name()).map(|&(_, value)| value);
+    if let Some(held) = held {
+        let desc = graph.desc(held)?;
+        if desc.shape == *weight.shape() && desc.dtype != dtype {
+            return ops::cast(graph, held, dtype);
+        }
+    }
     graph.parameter(weight.name(), TensorDesc::new(dtype, weight.shape().clone()))
 }
 

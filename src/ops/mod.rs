@@ -4,31 +4,55 @@
 
 pub mod attention;
 pub(crate) mod contract;
+#[cfg(test)]
+mod differences;
+mod dropout;
 pub mod elementwise;
 mod embedding;
+mod fill;
 pub mod layout;
 mod linear;
 mod log_softmax;
+mod log_softmax_backward;
+pub mod loss;
 mod matmul;
 pub mod normalize;
+pub mod optimizer;
 mod parts;
+mod philox;
 mod pool;
 mod reshape;
 mod rows;
 mod softmax;
+mod softmax_backward;
+mod sum;
+mod upstream;
 
-pub use elementwise::{Activation, add, cast, gelu, gelu_tanh, multiply, relu, scale, sigmoid, silu, tanh};
+pub use dropout::{Dropout, dropout};
+pub use elementwise::{
+    Activation, activation_backward, add, cast, gate_backward, gelu, gelu_tanh, multiply, relu, scale,
+    sigmoid, silu, subtract, tanh,
+};
 pub use embedding::embedding;
-pub use layout::{concat, slice, split, transpose};
+pub use fill::fill;
+pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
 pub use log_softmax::log_softmax;
+pub use log_softmax_backward::log_softmax_backward;
+pub use loss::{
+    CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
+    kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
+};
 pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
-    LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
+    LayerNorm, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward,
+    layer_norm_with_sum, rms_norm, rms_norm_backward, rms_norm_with_sum,
 };
 pub use pool::{Pool, pool};
 pub use reshape::reshape;
 pub use softmax::softmax;
+pub use softmax_backward::softmax_backward;
+pub use sum::sum;
 
 #[cfg(feature = "check")]
 use crate::check::Case;
@@ -68,8 +92,19 @@ pub const CATALOGUE: &[Entry] = &[
         "gradients of attention/blocked",
         attention::blocked_backward::cases
     ),
+    entry!("dropout", "elements at random, the others 0", dropout::cases),
+    entry!(
+        "elementwise/activation_backward",
+        "upstream f'(x), of any activation",
+        elementwise::activation_backward::cases
+    ),
     entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
     entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
+    entry!(
+        "elementwise/gate_backward",
+        "the gradient of a gated linear unit's two factors",
+        elementwise::gate_backward::cases
+    ),
     entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
     entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh::cases),
     entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
@@ -77,20 +112,76 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
     entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
     entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
+    entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
     entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("fill", "one number everywhere", fill::cases),
+    entry!("layout/broadcast", "a value repeated along axes", layout::broadcast::cases),
     entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
+    entry!("layout/pad", "zeros around a value along an axis", layout::pad::cases),
     entry!("layout/slice", "a range of one axis", layout::slice::cases),
     entry!("layout/transpose", "axes in another order", layout::transpose::cases),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
     entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
+    entry!(
+        "log_softmax_backward",
+        "the gradient of log_softmax's argument, from its result",
+        log_softmax_backward::cases
+    ),
+    entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy::cases),
+    entry!(
+        "loss/cross_entropy_backward",
+        "the gradient of loss/cross_entropy",
+        loss::cross_entropy_backward::cases
+    ),
+    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence::cases),
+    entry!(
+        "loss/kl_divergence_backward",
+        "the gradients of loss/kl_divergence",
+        loss::kl_divergence_backward::cases
+    ),
+    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::mean_squared_error::cases),
+    entry!(
+        "loss/mean_squared_error_backward",
+        "the gradients of loss/mean_squared_error",
+        loss::mean_squared_error_backward::cases
+    ),
     entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
+    entry!(
+        "normalize/l2_normalize_backward",
+        "the gradient of normalize/l2_normalize",
+        normalize::l2_normalize_backward::cases
+    ),
     entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
+    entry!(
+        "normalize/layer_norm_backward",
+        "the gradients of normalize/layer_norm",
+        normalize::layer_norm_backward::cases
+    ),
     entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!(
+        "normalize/rms_norm_backward",
+        "the gradients of normalize/rms_norm",
+        normalize::rms_norm_backward::cases
+    ),
+    entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate::cases),
+    entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw::cases),
+    entry!(
+        "optimizer/global_norm",
+        "the norm of all gradients, and the factor that bounds it",
+        optimizer::global_norm::cases
+    ),
+    entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
+    entry!(
+        "softmax_backward",
+        "the gradient of softmax's argument, from its result",
+        softmax_backward::cases
+    ),
+    entry!("sum", "sums over any axes, which stay with extent 1", sum::cases),
 ];
 
 /// Every conformance case of every op, in the order of the table.

@@ -2,7 +2,7 @@
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::{AdapterKind, Caps, Params, Shader, Source, params, wgsl};
+use crate::kernel::{AdapterKind, Caps, Dispatch, Operand, Params, Shader, Source, params, wgsl};
 use crate::tensor::{DType, TensorDesc};
 
 params! {
@@ -40,18 +40,75 @@ impl Rows {
         RowParams { rows: self.rows, width: self.width }.into()
     }
 
-    /// A variant of the kernel `op` made of `sources`, which call the reductions of a row at most twice.
+    /// A kernel without reductions.
+    pub(super) fn plain_shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {
+        Shader::new(op, sources)
+            .alias("Pack", self.dtype, self.lanes)
+            .alias("Lanes", DType::F32, self.lanes)
+            .constant("WORKGROUP", caps.tuning.streaming_lanes)
+    }
+
+    /// A variant of the kernel `op` made of `sources`, which call the reductions of a row in turn
+    /// with slots 0 and 1.
     pub(super) fn shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {
         let lanes =
             if self.lanes == 4 { wgsl!("lib/lanes_vec4.wgsl") } else { wgsl!("lib/lanes_scalar.wgsl") };
-        let one_subgroup = is_one_subgroup(caps);
-        let reductions =
-            if one_subgroup { wgsl!("lib/rows_subgroup.wgsl") } else { wgsl!("lib/rows_workgroup.wgsl") };
-        let shader = Shader::new(op, [sources, &[lanes, reductions]].concat())
+        let shader = Shader::new(op, [sources, &[lanes]].concat())
             .alias("Pack", self.dtype, self.lanes)
-            .alias("Lanes", DType::F32, self.lanes)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes);
-        if one_subgroup { shader.subgroups_of(caps.tuning.streaming_lanes) } else { shader }
+            .alias("Lanes", DType::F32, self.lanes);
+        with_reductions(shader, caps)
+    }
+}
+
+/// `shader` with the reductions over a workgroup's lanes, whose number it fixes.
+pub(super) fn with_reductions(mut shader: Shader, caps: &Caps) -> Shader {
+    let one_subgroup = is_one_subgroup(caps);
+    shader.sources.push(if one_subgroup {
+        wgsl!("lib/rows_subgroup.wgsl")
+    } else {
+        wgsl!("lib/rows_workgroup.wgsl")
+    });
+    let shader = shader.constant("WORKGROUP", caps.tuning.streaming_lanes);
+    if one_subgroup { shader.subgroups_of(caps.tuning.streaming_lanes) } else { shader }
+}
+
+/// The file of `row_sums`, four sums at once, which goes with [`with_reductions`].
+pub(super) fn sums(caps: &Caps) -> Source {
+    if is_one_subgroup(caps) {
+        wgsl!("lib/row_sums_subgroup.wgsl")
+    } else {
+        wgsl!("lib/row_sums_workgroup.wgsl")
+    }
+}
+
+/// How many of `count` values one chunk of a long sum holds: about as many as there are chunks, so that neither adding up the
+/// chunks nor adding their sums takes long.
+pub(super) fn chunk_length(count: u32) -> u32 {
+    count.isqrt().next_power_of_two().max(16)
+}
+
+params! {
+    struct AddParams {
+        width: u32,
+        chunks: u32,
+        workgroups: u32,
+    }
+}
+
+/// One dispatch that adds the `chunks` rows of `partials`, f32, in their order: the columns of `x`, whose rows this is of.
+pub(super) fn add_chunks(
+    op: &'static str,
+    rows: &Rows,
+    (partials, chunks): (Operand, u32),
+    result: Operand,
+    caps: &Caps,
+) -> Dispatch {
+    let workgroups = rows.width.div_ceil(caps.tuning.streaming_lanes);
+    Dispatch {
+        shader: rows.plain_shader(op, &[wgsl!("lib/add_chunks.wgsl")], caps),
+        bindings: vec![("partials", partials), ("result", result)],
+        params: AddParams { width: rows.width, chunks, workgroups }.into(),
+        workgroups: workgroups.into(),
     }
 }
 

@@ -57,7 +57,8 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let steps: Vec<&Step> =
         graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
     let read = read_values(graph, &steps);
-    let lowered = steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
+    let lowered =
+        steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
     let mut places = place_ports(graph, &steps, &lowered);
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
@@ -66,7 +67,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
         schedule.append(index, step, lowered, &scratch[index])?;
     }
-    schedule.append_output_copies();
+    schedule.append_result_copies();
     let Schedule { commands, report, shaders, params_end, .. } = schedule;
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
@@ -87,6 +88,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     };
     Ok(Plan {
         caps: caps.clone(),
+        updated: graph.parameters().iter().map(|(_, value)| is_updated(graph, *value)).collect(),
         parameters,
         inputs,
         outputs,
@@ -98,11 +100,10 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     })
 }
 
-/// Of each value, whether a needed step reads it or the caller is handed it.
+/// Of each value, whether a needed step reads it or it is a result of the run.
 fn read_values(graph: &Graph, steps: &[&Step]) -> Vec<bool> {
     let mut read = vec![false; graph.values().len()];
-    let outputs = graph.outputs().iter().map(|(_, value)| value);
-    for value in steps.iter().flat_map(|step| &step.inputs).chain(outputs) {
+    for value in steps.iter().flat_map(|step| step.inputs.iter().copied()).chain(graph.results()) {
         read[value.index()] = true;
     }
     read
@@ -141,6 +142,7 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
         Lowered::Kernels { dispatches, scratch, .. } => {
             for (name, operand) in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
                 let known = match *operand {
+                    Operand::Input(i) if step.op.in_place().iter().any(|&(_, input)| input == i) => false,
                     Operand::Input(i) => i < problem.inputs.len(),
                     Operand::InputPart { input, offset, bytes } => {
                         let whole = problem.inputs.get(input).map_or(0, TensorDesc::buffer_bytes);
@@ -148,7 +150,7 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
                             && offset.is_multiple_of(storage_alignment.into())
                             && offset.checked_add(bytes).is_some_and(|end| end <= whole)
                     }
-                    Operand::Output(i) => problem.wanted.get(i).is_some_and(|&wanted| wanted),
+                    Operand::Output(i) => i < problem.outputs.len(),
                     Operand::Scratch(i) => i < scratch.len(),
                 };
                 if !known {
@@ -181,6 +183,14 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
             Home::Fixed(location)
         };
     }
+    for (at, step) in steps.iter().enumerate() {
+        for &(output, input) in step.op.in_place() {
+            let (output, input) = (step.outputs[output], step.inputs[input]);
+            if may_overwrite(&places, steps, at, output, input) {
+                places.home[output.index()] = places.home_of(input);
+            }
+        }
+    }
     for (i, (_, value)) in graph.outputs().iter().enumerate() {
         let root = places.root[value.index()];
         if places.home[root] == Home::Unused && places.desc(*value).elements() > 0 {
@@ -190,7 +200,31 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
     places
 }
 
-/// Gives every remaining value of a needed step that is read an interval, and every step its scratch.
+/// Whether step `at` may change `input` in place to make `output`: as the parameter's own update, after which nothing reads the old
+/// contents.
+fn may_overwrite(
+    places: &Places<'_>,
+    steps: &[&Step],
+    at: usize,
+    output: crate::Value,
+    input: crate::Value,
+) -> bool {
+    let root = |value: crate::Value| places.root[value.index()];
+    let updates = |&(parameter, value): &(crate::Value, crate::Value)| {
+        value == output && parameter.index() == root(input) && places.desc(value).elements() > 0
+    };
+    let read_later = || {
+        let later = steps[at + 1..].iter().flat_map(|step| step.inputs.iter().copied());
+        later.chain(places.graph.results()).any(|value| root(value) == root(input))
+    };
+    places.graph.updates().iter().any(updates) && !read_later()
+}
+
+fn is_updated(graph: &Graph, parameter: crate::Value) -> bool {
+    graph.updates().iter().any(|(updated, _)| *updated == parameter)
+}
+
+/// Gives every remaining value of a needed step that is read or written an interval, and every step its scratch.
 fn place_steps(
     places: &mut Places<'_>,
     steps: &[&Step],
@@ -202,12 +236,14 @@ fn place_steps(
         for &value in &step.inputs {
             places.touch(value, at);
         }
-        let Lowered::Kernels { scratch, .. } = lowered else {
+        let Lowered::Kernels { scratch, dispatches, .. } = lowered else {
             all_scratch.push(Vec::new());
             continue;
         };
-        for &value in &step.outputs {
-            if places.home[value.index()] == Home::Unused && read[value.index()] {
+        for (i, &value) in step.outputs.iter().enumerate() {
+            let bound =
+                || dispatches.iter().flat_map(|d| &d.bindings).any(|(_, to)| *to == Operand::Output(i));
+            if places.home[value.index()] == Home::Unused && (read[value.index()] || bound()) {
                 places.home[value.index()] = places.open(places.desc(value).buffer_bytes(), at);
             }
         }
@@ -266,6 +302,13 @@ impl<'p, 'g> Schedule<'p, 'g> {
             self.report.push(StepReport { op: step.op_name(), choice: None, workgroups: 0, dispatches: 0 });
             return Ok(());
         };
+        for &(output, input) in step.op.in_place() {
+            let ((from, bytes), to) =
+                (self.placement.value(step.inputs[input]), self.placement.value(step.outputs[output]).0);
+            if from != to {
+                self.commands.push(Command::Copy { from, to, bytes });
+            }
+        }
         for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
             check_shader(step, dispatch, self.caps)?;
             let mut buffers = Vec::with_capacity(dispatch.bindings.len());
@@ -307,12 +350,18 @@ impl<'p, 'g> Schedule<'p, 'g> {
         Ok(())
     }
 
-    /// Appends copies for outputs whose value lives in an input's or another output's buffer.
-    fn append_output_copies(&mut self) {
-        let outputs = self.placement.places.graph.outputs();
-        for (i, (_, value)) in outputs.iter().enumerate() {
-            let ((from, bytes), to) = (self.placement.value(*value), Location::Output(i));
-            if from != to && self.placement.places.desc(*value).elements() > 0 {
+    /// Appends copies for outputs whose value lives in an input's or another output's buffer, and then for parameters that were not
+    /// updated in place.
+    fn append_result_copies(&mut self) {
+        let graph = self.placement.places.graph;
+        let outputs = graph.outputs().iter().enumerate().map(|(i, (_, value))| (*value, Location::Output(i)));
+        let updates = graph.updates().iter().filter_map(|(parameter, value)| {
+            let index = graph.parameters().iter().position(|(_, known)| known == parameter)?;
+            Some((*value, Location::Parameter(index)))
+        });
+        for (value, to) in outputs.chain(updates) {
+            let (from, bytes) = self.placement.value(value);
+            if from != to && self.placement.places.desc(value).elements() > 0 {
                 self.commands.push(Command::Copy { from, to, bytes });
             }
         }

@@ -57,7 +57,7 @@ pub enum Command {
         /// The grid.
         workgroups: [u32; 3],
     },
-    /// Copies a value that is handed out under a name whose buffer it does not live in.
+    /// Copies a value to where a step changes it in place, or to the buffer it is handed out in.
     Copy {
         /// The value's buffer.
         from: Location,
@@ -95,6 +95,7 @@ pub struct StepReport {
 pub struct Plan {
     caps: Caps,
     parameters: Vec<Port>,
+    updated: Vec<bool>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     shaders: Vec<Shader>,
@@ -105,7 +106,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lowers every step that some output depends on, and places every value.
+    /// Lowers every step that some output or update depends on, and places every value.
     ///
     /// Fails when a value exceeds a limit of `caps` or a kernel needs a feature it lacks. What a workgroup takes is known once its
     /// shader is parsed, and checked when a program is made of the plan.
@@ -143,7 +144,12 @@ impl Plan {
         &self.slots
     }
 
-    /// The schedule: every dispatch in order, then every copy.
+    /// Of each parameter, whether a run changes it.
+    pub fn updated(&self) -> &[bool] {
+        &self.updated
+    }
+
+    /// The schedule, in order.
     pub fn commands(&self) -> &[Command] {
         &self.commands
     }

@@ -25,6 +25,7 @@ struct Contents {
     source: String,
     files: Vec<StoredFile>,
     tensors: BTreeMap<String, Stored>,
+    metadata: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -131,11 +132,11 @@ impl Checkpoint {
     fn gather(source: String, files: Vec<(String, Bytes)>, index: Option<&Index>) -> Result<Self> {
         let files: Vec<StoredFile> =
             files.into_iter().map(|(source, bytes)| StoredFile { source, bytes }).collect();
-        let mut tensors = BTreeMap::new();
+        let (mut tensors, mut metadata) = (BTreeMap::new(), BTreeMap::new());
         for (at, file) in files.iter().enumerate() {
-            for header::Entry { name, dtype, shape, range } in
-                header::read(&file.source, file.bytes.as_slice())?
-            {
+            let header = header::read(&file.source, file.bytes.as_slice())?;
+            metadata.extend(header.metadata);
+            for header::Entry { name, dtype, shape, range } in header.entries {
                 let wanted = index.and_then(|index| index.shard_of.get(&name));
                 if wanted.is_some_and(|&shard| shard != at) {
                     continue;
@@ -161,12 +162,17 @@ impl Checkpoint {
                     .but_found("no tensor of that name"));
             }
         }
-        Ok(Self(Arc::new(Contents { source, files, tensors })))
+        Ok(Self(Arc::new(Contents { source, files, tensors, metadata })))
     }
 
     /// What messages call the checkpoint: its path, or the name it was given.
     pub fn source(&self) -> &str {
         &self.0.source
+    }
+
+    /// A text that the file's `__metadata__` holds under `name`.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        self.0.metadata.get(name).map(String::as_str)
     }
 
     /// The names of all tensors, sorted.

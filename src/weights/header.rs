@@ -5,11 +5,12 @@
 //! (0.8.0) take the last of two tensors of one name, name no tensor where a shape and its bytes disagree, and add offsets
 //! without a check (eight tensors of 2^61 bytes overflow, a panic where overflow is checked).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, TensorInfo};
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 
 use super::quote;
 use crate::{Error, ErrorKind, Result};
@@ -29,8 +30,16 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
 }
 
+/// What a header says.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    pub(super) entries: Vec<Entry>,
+    /// Texts under `__metadata__`.
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
 /// Reads and checks the header of `bytes`, a whole file called `file`: every range of the result lies inside it.
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Entry>> {
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Header> {
     let damaged = |argument: &str| Error::new(ErrorKind::Weights, file.to_owned(), argument);
     let Some((length, rest)) = bytes.split_first_chunk::<PREFIX>() else {
         return Err(damaged("length")
@@ -46,11 +55,11 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Entry>> {
             .expecting(format!("a safetensors file whose header has at most {most} bytes"))
             .but_found(format!("a header length of {length}")));
     };
-    let mut entries = parse(json).map_err(|error| {
+    let mut header = parse(json).map_err(|error| {
         damaged("header").expecting("JSON of a safetensors header").but_found(quote::complaint(&error))
     })?;
-    check(file, &mut entries, PREFIX + json.len(), bytes.len())?;
-    Ok(entries)
+    check(file, &mut header.entries, PREFIX + json.len(), bytes.len())?;
+    Ok(header)
 }
 
 /// Checks shapes against offsets, and that the tensors tile the file from `start` to `end`; makes ranges the file's.
@@ -85,28 +94,35 @@ fn check(file: &str, entries: &mut [Entry], start: usize, end: usize) -> Result<
     Ok(())
 }
 
-fn parse(json: &[u8]) -> serde_json::Result<Vec<Entry>> {
+fn parse(json: &[u8]) -> serde_json::Result<Header> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let entries = deserializer.deserialize_map(Entries)?;
+    let header = deserializer.deserialize_map(Entries)?;
     deserializer.end()?;
-    Ok(entries)
+    Ok(header)
 }
 
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
-    type Value = Vec<Entry>;
+    type Value = Header;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of tensors")
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut entries = Vec::new();
+        let mut header = Header::default();
         let mut names = std::collections::HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                // Files with other things than texts there are read all the same.
+                if let serde_json::Value::Object(fields) = map.next_value()? {
+                    let texts = fields.into_iter().filter_map(|(name, value)| match value {
+                        serde_json::Value::String(text) => Some((name, text)),
+                        _ => None,
+                    });
+                    header.metadata.extend(texts);
+                }
                 continue;
             }
             let TensorInfo { dtype, shape, data_offsets: (start, end) } =
@@ -116,8 +132,8 @@ impl<'de> Visitor<'de> for Entries {
             if !names.insert(name.clone()) {
                 return Err(M::Error::custom(format!("tensor `{}` twice", quote::name(&name))));
             }
-            entries.push(Entry { name, dtype, shape, range: start..end });
+            header.entries.push(Entry { name, dtype, shape, range: start..end });
         }
-        Ok(entries)
+        Ok(header)
     }
 }

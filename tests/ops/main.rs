@@ -1,14 +1,22 @@
 //! Tests of the ops: one module per row of the catalogue, under the same name.
 
 mod attention;
+mod dropout;
 mod elementwise;
 mod embedding;
+mod fill;
+mod gradients;
 mod layout;
 mod linear;
 mod log_softmax;
+mod log_softmax_backward;
+mod loss;
 mod matmul;
 mod normalize;
+mod optimizer;
 mod pool;
 mod reshape;
 mod softmax;
+mod softmax_backward;
+mod sum;
 mod support;

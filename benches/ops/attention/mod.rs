@@ -1,3 +1,4 @@
 //! Attention variants.
 
 pub(crate) mod blocked;
+pub(crate) mod blocked_backward;

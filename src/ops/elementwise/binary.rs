@@ -2,13 +2,14 @@
 //! axis that is missing or of extent 1 repeats.
 
 use super::super::contract::{Contract, to_u32};
+use super::super::{reshape, sum};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::{Adjoint, Gradient, Graph, Problem, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::tensor::{Array, DType, MAX_RANK, Real, Shape, TensorDesc};
 
 /// Why a kernel handles one element at a time, or four.
-pub(super) const WIDTH_REASON: [&str; 2] =
+pub(in crate::ops) const WIDTH_REASON: [&str; 2] =
     ["one element at a time: rows are not whole vectors", "four elements at a time"];
 
 params! {
@@ -62,6 +63,32 @@ fn broadcast_strides(shape: &Shape, rank: usize) -> Vec<usize> {
         .collect()
 }
 
+/// `value` summed over the axes along which `like` repeats to its shape, in the shape of `like`.
+pub(in crate::ops) fn sum_to(graph: &mut Graph, value: Value, like: Value) -> Result<Value> {
+    let (whole, shape) = (graph.desc(value)?.shape.clone(), graph.desc(like)?.shape.clone());
+    let rank = whole.rank();
+    let repeats = |axis: &usize| extent(&shape, rank, *axis) == 1 && whole.dims()[*axis] != 1;
+    let axes: Vec<usize> = (0..rank).filter(repeats).collect();
+    let summed = if axes.is_empty() { value } else { sum(graph, value, &axes)? };
+    if whole.rank() == shape.rank() { Ok(summed) } else { reshape(graph, summed, shape) }
+}
+
+/// The gradients of two operands: of each what `of_operand` makes of its number and the upstream gradient, in its shape.
+pub(super) fn backward(
+    graph: &mut Graph,
+    adjoint: &Adjoint,
+    of_operand: impl Fn(&mut Graph, usize, Value) -> Result<Value>,
+) -> Result<Vec<Gradient>> {
+    let mut gradients = vec![Gradient::None; 2];
+    for (i, &operand) in adjoint.inputs().iter().enumerate() {
+        if let Some(upstream) = adjoint.upstream(0).filter(|_| adjoint.wants(i)) {
+            let broadcast = of_operand(graph, i, upstream)?;
+            gradients[i] = Gradient::Whole(sum_to(graph, broadcast, operand)?);
+        }
+    }
+    Ok(gradients)
+}
+
 /// `f` over the broadcast elements.
 pub(super) fn reference<R: Real>(a: &Array<R>, b: &Array<R>, f: impl Fn(R, R) -> R) -> Array<R> {
     let rank = a.shape().rank().max(b.shape().rank());
@@ -110,8 +137,13 @@ fn merged_axes(a: &Shape, b: &Shape, result: &Shape) -> Vec<Axis> {
     axes
 }
 
-/// One dispatch that writes `apply(a, b)` for every element of the broadcast shape.
-pub(super) fn lower(label: &'static str, apply: Source, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+/// One dispatch that writes `apply(a, b)` for every element of the broadcast shape; `apply` holds the files that define it.
+pub(super) fn lower(
+    label: &'static str,
+    apply: &[Source],
+    problem: &Problem,
+    caps: &Caps,
+) -> Result<Lowered> {
     let (a, b, result) = (&problem.inputs[0], &problem.inputs[1], &problem.outputs[0]);
     let mut axes = merged_axes(&a.shape, &b.shape, &result.shape);
     let vectors = axes.first().is_some_and(|inner| {
@@ -143,7 +175,7 @@ pub(super) fn lower(label: &'static str, apply: Source, problem: &Problem, caps:
         params.a_strides[i] = to_u32(label, "stride", axis.a)?;
         params.b_strides[i] = to_u32(label, "stride", axis.b)?;
     }
-    let shader = Shader::new(label, [wgsl!("elementwise/binary.wgsl"), apply])
+    let shader = Shader::new(label, [&[wgsl!("elementwise/binary.wgsl")], apply].concat())
         .alias("Pack", result.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
         .constant("WORKGROUP", caps.tuning.streaming_lanes);

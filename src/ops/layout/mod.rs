@@ -1,18 +1,24 @@
-//! Ops that move elements and leave them as they are. All share the kernel in `copy.rs`; where nothing has to move, the result is
+//! Ops that move elements and leave them as they are. All but [`pad()`] share the kernel in `copy.rs`; where nothing has to move, the result is
 //! a view and nothing runs.
 //!
 //! | op | result |
 //! |---|---|
 //! | [`transpose()`] | the axes in another order |
+//! | [`broadcast()`] | a value repeated along axes |
 //! | [`concat()`] | values one after the other along an axis |
+//! | [`pad()`] | zeros around a value along an axis |
 //! | [`slice()`] | a range of one axis; [`split()`] cuts an axis into such ranges |
 
+pub(crate) mod broadcast;
 pub(crate) mod concat;
 mod copy;
+pub(crate) mod pad;
 pub(crate) mod slice;
 pub(crate) mod transpose;
 
+pub use broadcast::broadcast;
 pub use concat::concat;
+pub use pad::pad;
 pub use slice::{slice, split};
 pub use transpose::transpose;
 

@@ -17,6 +17,8 @@ struct Setup {
     gate: Option<Gate>,
     bias: bool,
     residual: bool,
+    /// Whether what is activated is compared, too.
+    sums: bool,
 }
 
 impl Setup {
@@ -30,6 +32,7 @@ impl Setup {
             gate: None,
             bias: true,
             residual: false,
+            sums: false,
         }
     }
 
@@ -42,7 +45,7 @@ impl Setup {
         if let Some(gate) = self.gate {
             label += &format!(", gate {gate:?}");
         }
-        for (there, name) in [(self.bias, "bias"), (self.residual, "residual")] {
+        for (there, name) in [(self.bias, "bias"), (self.residual, "residual"), (self.sums, "sums")] {
             if there {
                 label += &format!(", {name}");
             }
@@ -65,6 +68,10 @@ impl Setup {
         }
         if self.residual {
             spec = spec.residual(problem.random("residual", dtype, with(out), 2.0)?);
+        }
+        if self.sums {
+            let inputs: Vec<Value> = [x, weight].into_iter().chain(spec.bias).chain(spec.residual).collect();
+            return problem.graph.push(spec.op(), &inputs);
         }
         Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
     }
@@ -97,6 +104,11 @@ pub(crate) fn cases() -> Vec<Case> {
         setups.push(Setup { gate: Some(Gate::First), activation: Activation::Silu, ..plain });
     }
     let small = Setup::new(&[37], 20, 36);
+    let kept = Setup { sums: true, activation: Activation::Gelu, ..small.clone() };
+    for gate in [None, Some(Gate::First)] {
+        setups.push(Setup { gate, residual: true, ..kept.clone() });
+        setups.push(Setup { gate, out: 35, ..kept.clone() });
+    }
     let odd = Setup::new(&[6], 7, 35);
     for activation in Activation::ALL {
         setups.push(Setup { activation, ..small.clone() });

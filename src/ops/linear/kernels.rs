@@ -24,6 +24,7 @@ pub(super) fn lower(op: &LinearOp, problem: &Problem, caps: &Caps) -> Result<Low
     let weight = &problem.inputs[1];
     // Parts that start at a multiple of four columns keep results in vectors.
     let parts = row_parts(NAME, ("weight", 1), weight, 4, caps)?;
+    let keeps = op.activates() && problem.wanted[1];
     let Some(gate) = op.gate.filter(|_| parts.len() > 1) else {
         let layer = Layer {
             op,
@@ -31,16 +32,19 @@ pub(super) fn lower(op: &LinearOp, problem: &Problem, caps: &Caps) -> Result<Low
             result: Operand::Output(0),
             dtype: weight.dtype,
             residual: op.residual_index(),
+            keeps,
         };
         let (dispatches, choice) = layer.dispatches(&parts, caps)?;
         return Ok(Lowered::Kernels { choice, dispatches, scratch: Vec::new() });
     };
     let factors = LinearOp { activation: Activation::Identity, gate: None, residual: false, ..*op };
-    let layer =
-        Layer { op: &factors, problem, result: Operand::Scratch(0), dtype: DType::F32, residual: None };
+    let (result, dtype) =
+        if keeps { (Operand::Output(1), weight.dtype) } else { (Operand::Scratch(0), DType::F32) };
+    let layer = Layer { op: &factors, problem, result, dtype, residual: None, keeps: false };
     let (mut dispatches, choice) = layer.dispatches(&parts, caps)?;
-    dispatches.push(gating(op, gate, problem, caps)?);
-    let scratch = vec![(2 * problem.outputs[0].elements() * size_of::<f32>()) as u64];
+    dispatches.push(gating(op, gate, problem, (result, dtype), caps)?);
+    let floats = 2 * problem.outputs[0].elements() * size_of::<f32>();
+    let scratch = if keeps { Vec::new() } else { vec![floats as u64] };
     Ok(Lowered::Kernels { choice, dispatches, scratch })
 }
 
@@ -51,6 +55,8 @@ struct Layer<'p> {
     result: Operand,
     dtype: DType,
     residual: Option<usize>,
+    /// Whether the sums before the activation are stored, too.
+    keeps: bool,
 }
 
 impl Layer<'_> {
@@ -89,6 +95,7 @@ impl Layer<'_> {
         let mut bindings = vec![("a", Operand::Input(0)), ("b", part.operand), ("c", self.result)];
         bindings.extend(op.bias_index().map(|bias| ("bias", Operand::Input(bias))));
         bindings.extend(self.residual.map(|residual| ("residual", Operand::Input(residual))));
+        bindings.extend(self.keeps.then_some(("sums", Operand::Output(1))));
         Ok((Dispatch { shader, bindings, params, workgroups }, choice))
     }
 
@@ -98,6 +105,11 @@ impl Layer<'_> {
             if in_vectors { wgsl!("linear/store_vec4.wgsl") } else { wgsl!("linear/store_scalar.wgsl") },
             if self.op.bias { wgsl!("linear/bias_buffer.wgsl") } else { wgsl!("linear/bias_none.wgsl") },
             residual_source(self.residual.is_some()),
+            match (self.keeps, in_vectors) {
+                (false, _) => wgsl!("linear/sums_none.wgsl"),
+                (true, false) => wgsl!("linear/sums_scalar.wgsl"),
+                (true, true) => wgsl!("linear/sums_vec4.wgsl"),
+            },
         ];
         sources.extend(self.op.activation.apply());
         match self.op.gate {
@@ -108,8 +120,14 @@ impl Layer<'_> {
     }
 }
 
-/// The gate of factors that lie in scratch, one element an invocation.
-fn gating(op: &LinearOp, gate: Gate, problem: &Problem, caps: &Caps) -> Result<Dispatch> {
+/// The gate of factors that are stored, one element an invocation.
+fn gating(
+    op: &LinearOp,
+    gate: Gate,
+    problem: &Problem,
+    (factors, dtype): (Operand, DType),
+    caps: &Caps,
+) -> Result<Dispatch> {
     let result = &problem.outputs[0];
     let count = to_u32(NAME, "elements", result.elements())?;
     let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
@@ -117,11 +135,12 @@ fn gating(op: &LinearOp, gate: Gate, problem: &Problem, caps: &Caps) -> Result<D
     let mut sources = vec![wgsl!("linear/gate.wgsl"), gate_source(gate), residual_source(op.residual)];
     sources.extend(op.activation.apply());
     let shader = Shader::new("linear, gate", sources)
+        .alias("Factor", dtype, 1)
         .alias("CPack", result.dtype, 1)
         .alias("CLanes", DType::F32, 1)
         .alias("Lanes", DType::F32, 1)
         .constant("WORKGROUP", caps.tuning.streaming_lanes);
-    let mut bindings = vec![("factors", Operand::Scratch(0)), ("c", Operand::Output(0))];
+    let mut bindings = vec![("factors", factors), ("c", Operand::Output(0))];
     bindings.extend(op.residual_index().map(|residual| ("residual", Operand::Input(residual))));
     Ok(Dispatch {
         shader,

@@ -5,13 +5,14 @@
 
 #[cfg(feature = "check")]
 mod cases;
+mod gradient;
 mod kernels;
 mod reference;
 
 use super::contract::Contract;
 use super::elementwise::Activation;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, MAX_RANK, Real, TensorDesc};
 
@@ -91,10 +92,13 @@ impl Linear {
 /// and `in` may be empty. A weight larger than one storage binding is multiplied in parts. Fails when shapes or types differ.
 pub fn linear(graph: &mut Graph, x: Value, weight: Value, spec: &Linear) -> Result<Value> {
     let inputs: Vec<Value> = [x, weight].into_iter().chain(spec.bias).chain(spec.residual).collect();
-    graph.push_single(spec.op(), &inputs)
+    Ok(graph.push(spec.op(), &inputs)?[0])
 }
 
 /// [`Linear`] without the values, which are the step's inputs: `x`, `weight`, then bias and residual where there are such.
+///
+/// A layer that activates has a second output for its gradients: what is activated, of a gated layer both factors one behind the
+/// other, `[.., 2 out]`.
 #[derive(Clone, Copy, Debug)]
 struct LinearOp {
     activation: Activation,
@@ -104,6 +108,11 @@ struct LinearOp {
 }
 
 impl LinearOp {
+    /// Whether the sums of product and bias differ from the result.
+    fn activates(&self) -> bool {
+        self.gate.is_some() || self.activation != Activation::Identity
+    }
+
     /// Which input is the bias.
     fn bias_index(&self) -> Option<usize> {
         self.bias.then_some(2)
@@ -147,8 +156,10 @@ impl Op for LinearOp {
             contract.dtype("bias", &inputs[bias], x.dtype)?;
             contract.bind("bias", &inputs[bias], &[rows])?;
         }
-        let dims: Vec<usize> = leading.iter().map(|axis| contract.extent(axis)).chain([out]).collect();
-        let result = TensorDesc::new(x.dtype, dims);
+        let with =
+            |last| -> Vec<usize> { leading.iter().map(|axis| contract.extent(axis)).chain([last]).collect() };
+        let result = TensorDesc::new(x.dtype, with(out));
+        let sums = TensorDesc::new(x.dtype, with(contract.extent(rows)));
         if let Some(residual) = self.residual_index() {
             contract.dtype("residual", &inputs[residual], x.dtype)?;
             if inputs[residual] != result {
@@ -156,14 +167,19 @@ impl Op for LinearOp {
                 return Err(error.expecting(result).but_found(&inputs[residual]));
             }
         }
-        Ok(vec![result])
+        Ok(if self.activates() { vec![result, sums] } else { vec![result] })
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        vec![reference::forward(self, inputs)]
+        let (y, sums) = reference::forward(self, inputs);
+        if self.activates() { vec![y, sums] } else { vec![y] }
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         kernels::lower(self, problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        gradient::backward(self, graph, adjoint)
     }
 }

@@ -5,9 +5,9 @@ mod cases;
 mod reference;
 
 use super::contract::Contract;
-use super::{rows, softmax};
+use super::{log_softmax_backward, rows, softmax, upstream};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -17,7 +17,7 @@ pub(crate) use cases::cases;
 const NAME: &str = "log_softmax";
 
 #[derive(Clone, Copy, Debug)]
-struct LogSoftmax;
+pub(super) struct LogSoftmax;
 
 /// The natural logarithm of softmax of `x: [.., width]` along its last axis, without the underflow that taking the logarithm
 /// afterwards brings. Statistics are f32 whatever the storage. A result beyond the storage's range is not defined.
@@ -44,5 +44,9 @@ impl Op for LogSoftmax {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         softmax::lower(NAME, wgsl!("log_softmax/log_softmax.wgsl"), problem, caps)
+    }
+    /// `dx_i = dy_i - exp(y_i) sum_j dy_j`
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        upstream::to_input(adjoint, |upstream| log_softmax_backward(graph, adjoint.outputs()[0], upstream))
     }
 }

@@ -2,12 +2,13 @@
 
 #[cfg(feature = "check")]
 mod cases;
+mod gradient;
 mod kernels;
 mod reference;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, MAX_RANK, Real, Shape, TensorDesc};
 
@@ -145,6 +146,10 @@ impl Op for Matmul {
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         let geometry = Geometry::new(self, &problem.inputs[0].shape, &problem.inputs[1].shape);
         kernels::lower(&geometry, problem.inputs[0].dtype, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        gradient::backward(self, graph, adjoint)
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn lower(norm: &Norm, centre: Source, problem: &Problem, caps: &Caps)
     let rows = Rows::of(norm.op, &problem.inputs[0])?;
     let packs = rows.width.div_ceil(caps.tuning.streaming_lanes).max(1);
     let held = packs <= MOST_HELD;
-    let sources = sources(norm, centre, held);
+    let keeps_sum = problem.wanted.get(1) == Some(&true);
+    let sources = sources(norm, centre, held, keeps_sum);
     let shader = rows.shader(norm.op, &sources, caps);
     let how = if held { "held in registers" } else { "read three times" };
     Ok(Lowered::Kernels {
@@ -36,7 +37,7 @@ pub(super) fn lower(norm: &Norm, centre: Source, problem: &Problem, caps: &Caps)
         },
         dispatches: vec![Dispatch {
             shader: if held { shader.constant("PACKS", packs) } else { shader },
-            bindings: bindings(norm),
+            bindings: bindings(norm, keeps_sum),
             params: NormParams {
                 rows: rows.rows,
                 width: rows.width,
@@ -50,7 +51,7 @@ pub(super) fn lower(norm: &Norm, centre: Source, problem: &Problem, caps: &Caps)
     })
 }
 
-fn sources(norm: &Norm, centre: Source, held: bool) -> [Source; 6] {
+fn sources(norm: &Norm, centre: Source, held: bool, keeps_sum: bool) -> [Source; 6] {
     [
         if held { wgsl!("normalize/held.wgsl.j2") } else { wgsl!("normalize/streamed.wgsl") },
         wgsl!("normalize/interface.wgsl"),
@@ -61,11 +62,11 @@ fn sources(norm: &Norm, centre: Source, held: bool) -> [Source; 6] {
             wgsl!("normalize/residual_none.wgsl")
         },
         if norm.bias { wgsl!("normalize/bias_buffer.wgsl") } else { wgsl!("normalize/bias_none.wgsl") },
-        if norm.sum { wgsl!("normalize/sum_buffer.wgsl") } else { wgsl!("normalize/sum_none.wgsl") },
+        if keeps_sum { wgsl!("normalize/sum_buffer.wgsl") } else { wgsl!("normalize/sum_none.wgsl") },
     ]
 }
 
-fn bindings(norm: &Norm) -> Vec<(&'static str, Operand)> {
+fn bindings(norm: &Norm, keeps_sum: bool) -> Vec<(&'static str, Operand)> {
     let mut bindings =
         vec![("x", Operand::Input(0)), ("scale", Operand::Input(1)), ("result", Operand::Output(0))];
     if norm.residual {
@@ -74,7 +75,7 @@ fn bindings(norm: &Norm) -> Vec<(&'static str, Operand)> {
     if norm.bias {
         bindings.push(("bias", Operand::Input(2)));
     }
-    if norm.sum {
+    if keeps_sum {
         bindings.push(("sum", Operand::Output(1)));
     }
     bindings

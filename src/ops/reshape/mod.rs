@@ -3,7 +3,8 @@
 #[cfg(feature = "check")]
 mod cases;
 
-use crate::graph::{Graph, Op, Problem, Value};
+use super::upstream;
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -46,5 +47,13 @@ impl Op for Reshape {
 
     fn lower(&self, _: &Problem, _: &Caps) -> Result<Lowered> {
         Ok(Lowered::View(0))
+    }
+
+    /// `dx = dy`, in the shape of `x`.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        upstream::to_input(adjoint, |upstream| {
+            let shape = graph.desc(adjoint.inputs()[0])?.shape.clone();
+            reshape(graph, upstream, shape)
+        })
     }
 }

@@ -6,9 +6,9 @@ mod kernels;
 mod reference;
 
 use super::contract::Contract;
-use super::rows;
+use super::{rows, softmax_backward, upstream};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -20,7 +20,7 @@ pub(super) use kernels::lower;
 const NAME: &str = "softmax";
 
 #[derive(Clone, Copy, Debug)]
-struct Softmax;
+pub(super) struct Softmax;
 
 /// Softmax of `x: [.., width]` along its last axis. Statistics are f32 whatever the storage.
 /// Fails when `x` is a scalar or not a float.
@@ -46,5 +46,9 @@ impl Op for Softmax {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         lower(NAME, wgsl!("softmax/softmax.wgsl"), problem, caps)
+    }
+    /// `dx_i = y_i (dy_i - sum_j y_j dy_j)`
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        upstream::to_input(adjoint, |upstream| softmax_backward(graph, adjoint.outputs()[0], upstream))
     }
 }

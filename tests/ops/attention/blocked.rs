@@ -16,7 +16,7 @@ fn conforms() {
 }
 
 /// Every rule of the fixtures this op covers.
-fn rules() -> Vec<(&'static str, Blocked)> {
+pub(super) fn rules() -> Vec<(&'static str, Blocked)> {
     let spec = Blocked::new();
     vec![
         ("full", spec),
@@ -65,7 +65,7 @@ fn attend(fixture: &Fixture, spec: &Blocked, dtype: DType, on_device: bool) -> B
 }
 
 /// How far f32 results may lie from a fixture, of the largest element: what the project set itself for f32.
-const F32_OF_LARGEST: f64 = 2e-5;
+pub(super) const F32_OF_LARGEST: f64 = 2e-5;
 
 #[test]
 fn equals_the_dense_formula_computed_elsewhere() {
@@ -171,7 +171,7 @@ fn assert_near(found: &[f32], expected: &[f32]) {
     assert!(error < F32_OF_LARGEST, "{error:e}");
 }
 
-fn any_mask() -> impl Strategy<Value = Mask> {
+pub(super) fn any_mask() -> impl Strategy<Value = Mask> {
     prop_oneof![
         Just(Mask::full()),
         Just(Mask::causal()),

@@ -1,7 +1,9 @@
 //! Ops that treat every element alike.
 
+mod activation_backward;
 mod add;
 mod cast;
+mod gate_backward;
 mod gelu;
 mod gelu_tanh;
 mod multiply;
@@ -9,6 +11,7 @@ mod relu;
 mod scale;
 mod sigmoid;
 mod silu;
+mod subtract;
 mod tanh;
 
 use foveate::{Graph, HostTensor, Result, TensorDesc, Value, cpu};

@@ -1,3 +1,5 @@
+mod broadcast;
 mod concat;
+mod pad;
 mod slice;
 mod transpose;

@@ -12,6 +12,9 @@ use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 use crate::{Error, ErrorKind, Result};
 
+/// Sums of four channels that a lane may keep. Beyond that, compiling takes longer than more rows save.
+const MOST_PACKS: u32 = 128;
+
 params! {
     struct StatisticsParams {
         query_time: u32,
@@ -40,7 +43,8 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     dispatches.push(find_statistics(op, &dims, dtype, caps.tuning.streaming_lanes, statistics)?);
 
     let optional = op.spec.optional_inputs(op.required());
-    let mut columns: Vec<_> = optional.lengths.map(|at| ("lengths", Operand::Input(at))).into_iter().collect();
+    let mut columns: Vec<_> =
+        optional.lengths.map(|at| ("lengths", Operand::Input(at))).into_iter().collect();
     if let Some(at) = optional.segments {
         let (find, segments) = walk::find_segments(NAME, &dims, Operand::Input(at), &mut scratch)?;
         dispatches.push(find);
@@ -59,9 +63,7 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     let (dk, dv) = (problem.wanted[1], problem.wanted[2]);
     let passes = [(problem.wanted[0], Pass::Queries), (dk || dv, Pass::Keys { dk, dv })];
     for (_, pass) in passes.into_iter().filter(|(wanted, _)| *wanted) {
-        let tile = caps.tuning.attention;
-        let tile = AttentionTile { key_vectors: tile.backward_key_vectors, ..tile };
-        let tile = walk::fitted(tile, pass.rows(&dims));
+        let tile = fitted(caps.tuning.attention, pass, &dims);
         tiles.push((pass, tile));
         dispatches.push(walk_over(op, &dims, dtype, pass, tile, &bindings)?);
     }
@@ -77,6 +79,17 @@ fn check(dims: &Dims) -> Result<()> {
             .but_found(rows));
     }
     Ok(())
+}
+
+/// The tile of a pass.
+fn fitted(tile: AttentionTile, pass: Pass, dims: &Dims) -> AttentionTile {
+    let packs = walk::lane_packs(dims.head_size, tile) + walk::lane_packs(dims.value_size, tile);
+    let tile = AttentionTile {
+        key_vectors: tile.backward_key_vectors,
+        rows: (MOST_PACKS / packs.max(1)).clamp(1, tile.rows),
+        ..tile
+    };
+    walk::fitted(tile, pass.rows(dims))
 }
 
 fn choice(caps: &Caps, tiles: &[(Pass, AttentionTile)]) -> Choice {
@@ -231,10 +244,5 @@ fn find_statistics(
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
         rows,
     };
-    Ok(Dispatch {
-        shader,
-        bindings,
-        params: params.into(),
-        workgroups: rows.div_ceil(workers).into(),
-    })
+    Ok(Dispatch { shader, bindings, params: params.into(), workgroups: rows.div_ceil(workers).into() })
 }

@@ -5,7 +5,7 @@ mod cases;
 
 use super::binary;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -39,6 +39,11 @@ impl Op for Add {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        binary::lower(NAME, wgsl!("elementwise/add/apply.wgsl"), problem, caps)
+        binary::lower(NAME, &[wgsl!("elementwise/add/apply.wgsl")], problem, caps)
+    }
+
+    /// `da = dy`, `db = dy`, each summed over the axes along which its operand repeats.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        binary::backward(graph, adjoint, |_, _, upstream| Ok(upstream))
     }
 }

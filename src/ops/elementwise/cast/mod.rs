@@ -3,8 +3,9 @@
 #[cfg(feature = "check")]
 mod cases;
 
+use super::super::upstream;
 use super::unary;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -42,5 +43,13 @@ impl Op for Cast {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         unary::lower(NAME, &[wgsl!("elementwise/cast/apply.wgsl")], 0.0, problem, caps)
+    }
+
+    /// `dx = dy`, in the type of `x`.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        upstream::to_input(adjoint, |upstream| {
+            let from = graph.desc(adjoint.inputs()[0])?.dtype;
+            cast(graph, upstream, from)
+        })
     }
 }

@@ -3,9 +3,9 @@
 #[cfg(feature = "check")]
 mod cases;
 
-use super::unary;
+use super::{Activation, activation_backward, unary};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -25,6 +25,19 @@ pub(super) const APPLY: [Source; 3] = [
 pub(super) fn at<R: Real>(x: R) -> R {
     let half = R::of(0.5);
     half * x * (R::one() + (x * half.sqrt()).erf())
+}
+
+/// The WGSL function `slope`, and what it calls.
+pub(super) const SLOPE: [Source; 3] = [
+    wgsl!("elementwise/gelu/slope.wgsl"),
+    wgsl!("elementwise/gelu/gelu.wgsl"),
+    wgsl!("elementwise/gelu/erf.wgsl"),
+];
+
+/// The derivative, for one element: `Phi(x) + x phi(x)`, where `phi` is the density of `Phi`.
+pub(super) fn slope_at<R: Real>(x: R) -> R {
+    let (half, density) = (R::of(0.5), R::of((0.5 * std::f64::consts::FRAC_1_PI).sqrt()));
+    half * (R::one() + (x * half.sqrt()).erf()) + x * density * (-half * x * x).exp()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,5 +63,8 @@ impl Op for Gelu {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         unary::lower(NAME, &APPLY, 0.0, problem, caps)
+    }
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        activation_backward::backward(graph, adjoint, Activation::Gelu)
     }
 }

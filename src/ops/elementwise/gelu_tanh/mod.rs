@@ -4,9 +4,9 @@
 #[cfg(feature = "check")]
 mod cases;
 
-use super::unary;
+use super::{Activation, activation_backward, unary};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -26,6 +26,25 @@ pub(super) const APPLY: [Source; 3] = [
 pub(super) fn at<R: Real>(x: R) -> R {
     let (slope, cubic) = (R::of(std::f64::consts::FRAC_2_PI.sqrt()), R::of(0.044715));
     R::of(0.5) * x * (R::one() + (slope * (x + cubic * x * x * x)).tanh())
+}
+
+/// The WGSL function `slope`, and what it calls.
+pub(super) const SLOPE: [Source; 3] = [
+    wgsl!("elementwise/gelu_tanh/slope.wgsl"),
+    wgsl!("elementwise/gelu_tanh/gelu_tanh.wgsl"),
+    wgsl!("elementwise/sigmoid/sigmoid.wgsl"),
+];
+
+/// The derivative, for one element: `(1 + tanh(u) + x (1 - tanh(u)^2) u') / 2`.
+pub(super) fn slope_at<R: Real>(x: R) -> R {
+    // The slope is 0 or 1 to rounding long before, and the cube may overflow.
+    if x.abs() > R::of(20.0) {
+        return if x > R::zero() { R::one() } else { R::zero() };
+    }
+    let (slope, cubic) = (R::of(std::f64::consts::FRAC_2_PI.sqrt()), R::of(0.044715));
+    let tanh = (slope * (x + cubic * x * x * x)).tanh();
+    let du = slope * (R::one() + R::of(3.0) * cubic * x * x);
+    R::of(0.5) * (R::one() + tanh + x * (R::one() - tanh * tanh) * du)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,5 +70,8 @@ impl Op for GeluTanh {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         unary::lower(NAME, &APPLY, 0.0, problem, caps)
+    }
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        activation_backward::backward(graph, adjoint, Activation::GeluTanh)
     }
 }

@@ -5,7 +5,7 @@ mod cases;
 
 use super::binary;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -39,6 +39,13 @@ impl Op for Multiply {
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        binary::lower(NAME, wgsl!("elementwise/multiply/apply.wgsl"), problem, caps)
+        binary::lower(NAME, &[wgsl!("elementwise/multiply/apply.wgsl")], problem, caps)
+    }
+
+    /// `da = dy * b`, `db = dy * a`, each summed over the axes along which its operand repeats.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        binary::backward(graph, adjoint, |graph, operand, upstream| {
+            multiply(graph, upstream, adjoint.inputs()[1 - operand])
+        })
     }
 }

@@ -3,8 +3,9 @@
 #[cfg(feature = "check")]
 mod cases;
 
+use super::super::upstream;
 use super::unary;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -45,5 +46,10 @@ impl Op for Scale {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         unary::lower(NAME, &[wgsl!("elementwise/scale/apply.wgsl")], self.factor, problem, caps)
+    }
+
+    /// `dx = factor * dy`
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        upstream::to_input(adjoint, |upstream| scale(graph, upstream, self.factor))
     }
 }

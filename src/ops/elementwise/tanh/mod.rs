@@ -3,9 +3,9 @@
 #[cfg(feature = "check")]
 mod cases;
 
-use super::unary;
+use super::{Activation, activation_backward, unary};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -21,6 +21,14 @@ pub(super) const APPLY: [Source; 2] =
 /// The specification, for one element.
 pub(super) fn at<R: Real>(x: R) -> R {
     x.tanh()
+}
+
+/// The WGSL function `slope`, and what it calls.
+pub(super) const SLOPE: [Source; 1] = [wgsl!("elementwise/tanh/slope.wgsl")];
+
+/// The derivative, for one element: `1 - tanh(x)^2`
+pub(super) fn slope_at<R: Real>(x: R) -> R {
+    R::one() - x.tanh() * x.tanh()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,5 +54,8 @@ impl Op for Tanh {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         unary::lower(NAME, &APPLY, 0.0, problem, caps)
+    }
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        activation_backward::backward(graph, adjoint, Activation::Tanh)
     }
 }

@@ -4,10 +4,10 @@
 mod cases;
 
 use super::super::contract::Contract;
-use super::check_axis;
 use super::copy::{self, Block, Place};
+use super::{check_axis, slice};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -81,6 +81,25 @@ impl Op for Concat {
             start += value.shape.dims()[self.axis] * result[self.axis];
         }
         copy::lower(NAME, &blocks, problem, caps)
+    }
+
+    /// `dx_i` is the part of `dy` where `x_i` lies.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let Some(upstream) = adjoint.upstream(0) else {
+            return Ok(vec![Gradient::None; adjoint.inputs().len()]);
+        };
+        let mut start = 0;
+        let mut gradients = Vec::with_capacity(adjoint.inputs().len());
+        for (i, &x) in adjoint.inputs().iter().enumerate() {
+            let end = start + graph.desc(x)?.shape.dims()[self.axis];
+            gradients.push(if adjoint.wants(i) {
+                Gradient::Whole(slice(graph, upstream, self.axis, start..end)?)
+            } else {
+                Gradient::None
+            });
+            start = end;
+        }
+        Ok(gradients)
     }
 }
 

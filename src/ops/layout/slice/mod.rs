@@ -9,7 +9,7 @@ use super::super::contract::Contract;
 use super::check_axis;
 use super::copy::{self, Block, Place};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -100,5 +100,11 @@ impl Op for Slice {
             result: Place { start: 0, strides: result.strides() },
         };
         copy::lower(NAME, &[block], problem, caps)
+    }
+
+    /// `dx = dy` where `x` was read, and 0 elsewhere.
+    fn backward(&self, _: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let cut = |value| Gradient::Slice { axis: self.axis, start: self.range.start, value };
+        Ok(vec![adjoint.upstream(0).map_or(Gradient::None, cut)])
     }
 }

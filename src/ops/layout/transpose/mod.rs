@@ -4,9 +4,10 @@
 mod cases;
 
 use super::super::contract::Contract;
+use super::super::upstream;
 use super::copy::{self, Block, Place};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -73,5 +74,14 @@ impl Op for Transpose {
             result: Place { start: 0, strides: result.strides() },
         };
         copy::lower(NAME, &[block], problem, caps)
+    }
+
+    /// `dx` is `dy` with every axis back at its place.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let mut back = vec![0; self.axes.len()];
+        for (i, &axis) in self.axes.iter().enumerate() {
+            back[axis] = i;
+        }
+        upstream::to_input(adjoint, |upstream| transpose(graph, upstream, &back))
     }
 }

@@ -8,8 +8,9 @@ mod reference;
 use super::super::contract::Contract;
 use super::super::rows;
 use super::check_eps;
+use super::l2_normalize_backward::l2_normalize_backward;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -19,8 +20,8 @@ pub(crate) use cases::cases;
 const NAME: &str = "normalize/l2_normalize";
 
 #[derive(Clone, Copy, Debug)]
-struct L2Normalize {
-    eps: f32,
+pub(super) struct L2Normalize {
+    pub(super) eps: f32,
 }
 
 /// `x: [.., width]`, f32 or f16, with every row along the last axis divided by its Euclidean norm, or by `eps` where that is
@@ -51,5 +52,14 @@ impl Op for L2Normalize {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         kernels::lower(self.eps, problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        match (adjoint.inputs(), adjoint.upstream(0)) {
+            (&[x], Some(upstream)) => {
+                Ok(vec![Gradient::Whole(l2_normalize_backward(graph, x, upstream, self.eps)?)])
+            }
+            _ => Ok(vec![Gradient::None]),
+        }
     }
 }

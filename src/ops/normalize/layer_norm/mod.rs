@@ -4,9 +4,10 @@
 #[cfg(feature = "check")]
 mod cases;
 
-use super::{Norm, inputs, kernels};
+use super::layer_norm_backward::layer_norm_backward;
+use super::{Norm, check_residual, inputs, kernels};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -34,8 +35,8 @@ impl LayerNorm {
         Self { residual: Some(residual), ..self }
     }
 
-    fn op(&self, bias: bool, sum: bool) -> LayerNormOp {
-        LayerNormOp(Norm { op: NAME, eps: self.eps, bias, residual: self.residual.is_some(), sum })
+    fn op(&self, bias: bool) -> LayerNormOp {
+        LayerNormOp(Norm { op: NAME, eps: self.eps, bias, residual: self.residual.is_some() })
     }
 }
 
@@ -50,7 +51,8 @@ pub fn layer_norm(
     bias: Option<Value>,
     spec: &LayerNorm,
 ) -> Result<Value> {
-    graph.push_single(spec.op(bias.is_some(), false), &inputs(x, weight, bias, spec.residual))
+    let outputs = graph.push(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
+    Ok(outputs[0])
 }
 
 /// [`layer_norm`], and the sum `x + residual` that it normalised, rounded to x's type. Fails without a residual, too.
@@ -61,12 +63,13 @@ pub fn layer_norm_with_sum(
     bias: Option<Value>,
     spec: &LayerNorm,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(spec.op(bias.is_some(), true), &inputs(x, weight, bias, spec.residual))?;
+    check_residual(NAME, spec.residual)?;
+    let outputs = graph.push(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
     Ok((outputs[0], outputs[1]))
 }
 
 #[derive(Clone, Copy, Debug)]
-struct LayerNormOp(Norm);
+pub(super) struct LayerNormOp(pub(super) Norm);
 
 impl Op for LayerNormOp {
     fn name(&self) -> &'static str {
@@ -89,5 +92,13 @@ impl Op for LayerNormOp {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         kernels::lower(&self.0, wgsl!("normalize/layer_norm/centre.wgsl"), problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        self.0.backward(adjoint, |x, weight, upstream, sum_upstream| {
+            let (dx, d_weight, d_bias) =
+                layer_norm_backward(graph, x, weight, upstream, sum_upstream, self.0.eps)?;
+            Ok((dx, d_weight, Some(d_bias)))
+        })
     }
 }

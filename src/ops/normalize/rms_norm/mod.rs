@@ -4,9 +4,10 @@
 #[cfg(feature = "check")]
 mod cases;
 
-use super::{Norm, inputs, kernels};
+use super::rms_norm_backward::rms_norm_backward;
+use super::{Norm, check_residual, inputs, kernels};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -34,8 +35,8 @@ impl RmsNorm {
         Self { residual: Some(residual), ..self }
     }
 
-    fn op(&self, sum: bool) -> RmsNormOp {
-        RmsNormOp(Norm { op: NAME, eps: self.eps, bias: false, residual: self.residual.is_some(), sum })
+    fn op(&self) -> RmsNormOp {
+        RmsNormOp(Norm { op: NAME, eps: self.eps, bias: false, residual: self.residual.is_some() })
     }
 }
 
@@ -45,7 +46,7 @@ impl RmsNorm {
 /// Statistics are f32 whatever the storage; squares must not leave f32. Fails when shapes or types do not fit, or `eps` is not
 /// a finite, positive, normal number.
 pub fn rms_norm(graph: &mut Graph, x: Value, weight: Value, spec: &RmsNorm) -> Result<Value> {
-    graph.push_single(spec.op(false), &inputs(x, weight, None, spec.residual))
+    Ok(graph.push(spec.op(), &inputs(x, weight, None, spec.residual))?[0])
 }
 
 /// [`rms_norm`], and the sum `x + residual` that it normalised, rounded to x's type. Fails without a residual, too.
@@ -55,12 +56,13 @@ pub fn rms_norm_with_sum(
     weight: Value,
     spec: &RmsNorm,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(spec.op(true), &inputs(x, weight, None, spec.residual))?;
+    check_residual(NAME, spec.residual)?;
+    let outputs = graph.push(spec.op(), &inputs(x, weight, None, spec.residual))?;
     Ok((outputs[0], outputs[1]))
 }
 
 #[derive(Clone, Copy, Debug)]
-struct RmsNormOp(Norm);
+pub(super) struct RmsNormOp(pub(super) Norm);
 
 impl Op for RmsNormOp {
     fn name(&self) -> &'static str {
@@ -81,5 +83,12 @@ impl Op for RmsNormOp {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         kernels::lower(&self.0, wgsl!("normalize/rms_norm/centre.wgsl"), problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        self.0.backward(adjoint, |x, weight, upstream, sum_upstream| {
+            let (dx, d_weight) = rms_norm_backward(graph, x, weight, upstream, sum_upstream, self.0.eps)?;
+            Ok((dx, d_weight, None))
+        })
     }
 }

@@ -1,0 +1,3 @@
+fn apply(x: Lanes, upstream: Lanes) -> Lanes {
+    return upstream * slope(x);
+}

@@ -1,0 +1,3 @@
+fn slope(x: Lanes) -> Lanes {
+    return Lanes(1.0);
+}

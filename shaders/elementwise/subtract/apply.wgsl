@@ -1,0 +1,3 @@
+fn apply(a: Lanes, b: Lanes) -> Lanes {
+    return a - b;
+}

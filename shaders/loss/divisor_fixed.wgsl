@@ -1,0 +1,3 @@
+fn divisor(lane: u32) -> f32 {
+    return params.divisor;
+}

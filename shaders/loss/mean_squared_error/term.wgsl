@@ -1,0 +1,3 @@
+fn term(a: Lanes, b: Lanes) -> Lanes {
+    return (a - b) * (a - b);
+}

@@ -1,0 +1,3 @@
+fn direction(gradient: Lanes, velocity: Lanes) -> Lanes {
+    return gradient + params.momentum * velocity;
+}

@@ -1,0 +1,133 @@
+//! Zeros around a float value along an axis.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::super::contract::{Contract, to_u32};
+use super::super::upstream;
+use super::{check_axis, slice};
+use crate::Result;
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
+use crate::tensor::{Array, Real, Shape, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "layout/pad";
+
+params! {
+    /// Lengths in packs.
+    struct PadParams {
+        line: u32,
+        x_line: u32,
+        start: u32,
+        count: u32,
+        workgroups: u32,
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pad {
+    axis: usize,
+    start: usize,
+    extent: usize,
+}
+
+/// A float `x` from `start` on along `axis` of a result whose extent there is `extent`; zeros elsewhere.
+///
+/// The opposite of [`slice()`]. Where `x` fills the axis, nothing runs. Fails when `x` is not a float, there is no such axis, or `x` leaves the result.
+pub fn pad(graph: &mut Graph, x: Value, axis: usize, start: usize, extent: usize) -> Result<Value> {
+    graph.push_single(Pad { axis, start, extent }, &[x])
+}
+
+impl Pad {
+    /// Elements of `shape` from one place along the outer axes to the next.
+    fn line(&self, shape: &Shape) -> usize {
+        shape.dims()[self.axis..].iter().product()
+    }
+}
+
+impl Op for Pad {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(NAME);
+        contract.count(inputs, &["x"])?;
+        contract.float("x", &inputs[0])?;
+        check_axis(&contract, self.axis, &inputs[0])?;
+        let mut dims = inputs[0].shape.dims().to_vec();
+        let least = self.start.saturating_add(dims[self.axis]);
+        if self.extent < least {
+            return Err(contract
+                .argument_error("extent")
+                .expecting(format!("at least {least}: {} from {} on", dims[self.axis], self.start))
+                .but_found(self.extent));
+        }
+        dims[self.axis] = self.extent;
+        Ok(vec![TensorDesc::new(inputs[0].dtype, dims)])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let x = inputs[0];
+        let mut dims = x.dims().to_vec();
+        dims[self.axis] = self.extent;
+        let shape = Shape::from(dims);
+        let (line, x_line) = (self.line(&shape), self.line(x.shape()));
+        let start = self.start * shape.strides()[self.axis];
+        let from = |i: usize| {
+            let place = (i % line).checked_sub(start).filter(|&place| place < x_line)?;
+            Some(i / line * x_line + place)
+        };
+        let elements = (0..shape.elements()).map(|i| from(i).map_or(R::zero(), |place| x.reals()[place]));
+        let elements = elements.collect();
+        vec![Array::real(shape, elements)]
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&problem.inputs[0], &problem.outputs[0]);
+        if x.shape == result.shape {
+            return Ok(Lowered::View(0));
+        }
+        let lengths =
+            [self.line(&result.shape), self.line(&x.shape), self.start * result.shape.strides()[self.axis]];
+        let lanes = if lengths.iter().all(|length| length.is_multiple_of(4)) { 4 } else { 1 };
+        let packs = |what, elements: usize| to_u32(NAME, what, elements / lanes);
+        let count = packs("elements", result.elements())?;
+        let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+        let shader = Shader::new(NAME, [wgsl!("layout/pad/pad.wgsl")])
+            .alias("Pack", result.dtype, lanes as u32)
+            .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        Ok(Lowered::Kernels {
+            choice: Choice {
+                tier: Tier::Streaming,
+                kernel: format!("{NAME} x{lanes}").into(),
+                reason: "as many elements at a time as start and lines are whole packs of".into(),
+            },
+            dispatches: vec![Dispatch {
+                shader,
+                bindings: vec![("x", Operand::Input(0)), ("result", Operand::Output(0))],
+                params: PadParams {
+                    line: packs("line", lengths[0])?,
+                    x_line: packs("line", lengths[1])?,
+                    start: packs("start", lengths[2])?,
+                    count,
+                    workgroups,
+                }
+                .into(),
+                workgroups: workgroups.into(),
+            }],
+            scratch: Vec::new(),
+        })
+    }
+
+    /// `dx` is the part of `dy` where `x` lies.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        upstream::to_input(adjoint, |upstream| {
+            let extent = graph.desc(adjoint.inputs()[0])?.shape.dims()[self.axis];
+            slice(graph, upstream, self.axis, self.start..self.start + extent)
+        })
+    }
+}

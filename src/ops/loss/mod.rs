@@ -1,0 +1,38 @@
+//! Losses: ops whose result is one number, f32 of shape `[1]`, and the ops that differentiate them.
+//!
+//! | op | result |
+//! |---|---|
+//! | [`cross_entropy()`] | mean of `-ln softmax(logits)[target]` over the rows whose target counts |
+//! | [`kl_divergence()`] | mean over rows of `sum p (ln p - ln q)` |
+//! | [`mean_squared_error()`] | mean of `(a - b)^2` |
+//!
+//! Sums are cut into parts of fixed size, whose results a second dispatch adds in fixed order.
+
+pub(crate) mod cross_entropy;
+pub(crate) mod cross_entropy_backward;
+pub(crate) mod kl_divergence;
+pub(crate) mod kl_divergence_backward;
+pub(crate) mod mean_squared_error;
+pub(crate) mod mean_squared_error_backward;
+mod pair;
+mod total;
+
+pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_with_lse};
+pub use cross_entropy_backward::cross_entropy_backward;
+pub use kl_divergence::kl_divergence;
+pub use kl_divergence_backward::kl_divergence_backward;
+pub use mean_squared_error::mean_squared_error;
+pub use mean_squared_error_backward::mean_squared_error_backward;
+
+use super::contract::Contract;
+use crate::Result;
+use crate::tensor::{DType, TensorDesc};
+
+/// Refuses a gradient of a loss that is not one f32.
+fn check_upstream(contract: &Contract, upstream: &TensorDesc) -> Result<()> {
+    contract.dtype("upstream", upstream, DType::F32)?;
+    if upstream.shape.dims() == [1] {
+        return Ok(());
+    }
+    Err(contract.shape_error("upstream").expecting("[1]").but_found(&upstream.shape))
+}

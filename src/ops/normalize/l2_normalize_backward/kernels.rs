@@ -1,0 +1,39 @@
+//! Lowering: one workgroup per row, which it reads three times (largest magnitude, sums, result).
+
+use super::NAME;
+use crate::Result;
+use crate::graph::Problem;
+use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Tier, params, wgsl};
+use crate::ops::rows::{Rows, reason, sums};
+
+params! {
+    /// `width` is in packs.
+    struct L2Params {
+        rows: u32,
+        width: u32,
+        eps: f32,
+    }
+}
+
+pub(super) fn lower(eps: f32, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+    let rows = Rows::of(NAME, &problem.inputs[0])?;
+    let sources = [wgsl!("normalize/l2_normalize_backward/l2_normalize_backward.wgsl"), sums(caps)];
+    Ok(Lowered::Kernels {
+        choice: Choice {
+            tier: Tier::Streaming,
+            kernel: format!("{NAME} x{}, a workgroup a row", rows.lanes).into(),
+            reason: reason(caps).into(),
+        },
+        dispatches: vec![Dispatch {
+            shader: rows.shader(NAME, &sources, caps),
+            bindings: vec![
+                ("x", Operand::Input(0)),
+                ("upstream", Operand::Input(1)),
+                ("dx", Operand::Output(0)),
+            ],
+            params: L2Params { rows: rows.rows, width: rows.width, eps }.into(),
+            workgroups: rows.rows.into(),
+        }],
+        scratch: Vec::new(),
+    })
+}

@@ -1,0 +1,75 @@
+//! The gradients of [`layer_norm`](super::layer_norm()) with respect to what it normalised, weight and bias.
+
+#[cfg(feature = "check")]
+mod cases;
+
+use super::backward::{NormBackward, inputs, lower};
+use crate::Result;
+use crate::graph::{Graph, Op, Problem, Value};
+use crate::kernel::{Caps, Lowered, wgsl};
+use crate::tensor::{Array, Real, TensorDesc};
+
+#[cfg(feature = "check")]
+pub(crate) use cases::cases;
+
+const NAME: &str = "normalize/layer_norm_backward";
+
+/// The gradients `(dx, d_weight, d_bias)` of [`layer_norm`](super::layer_norm()) with `weight: [width]` of `x: [.., width]` along
+/// its last axis, f32 or f16, for `upstream`, the gradient of its result, of x's shape and type.
+///
+/// After a residual connection `x` is the sum `x + residual`, and `dx` the gradient of both; `sum_upstream` is the gradient of the
+/// sum itself where that was handed out, and part of `dx`. Gradients that nothing reads are not computed. Statistics and sums
+/// are f32 whatever the storage. Fails when shapes or types do not fit, or `eps` is not a finite, positive, normal number.
+pub fn layer_norm_backward(
+    graph: &mut Graph,
+    x: Value,
+    weight: Value,
+    upstream: Value,
+    sum_upstream: Option<Value>,
+    eps: f32,
+) -> Result<(Value, Value, Value)> {
+    let op = LayerNormBackward(norm(eps, sum_upstream.is_some()));
+    let outputs = graph.push(op, &inputs(x, weight, upstream, sum_upstream))?;
+    Ok((outputs[0], outputs[1], outputs[2]))
+}
+
+fn norm(eps: f32, carried: bool) -> NormBackward {
+    NormBackward { op: NAME, eps, centred: true, carried }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LayerNormBackward(NormBackward);
+
+impl Op for LayerNormBackward {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        self.0.contract(inputs)
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        self.0.reference(inputs)
+    }
+
+    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+        let of_op =
+            (wgsl!("normalize/layer_norm/centre.wgsl"), wgsl!("normalize/layer_norm_backward/level.wgsl"));
+        lower(&self.0, of_op, problem, caps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::normalize::Norm;
+    use crate::ops::normalize::backward::assert_slopes;
+    use crate::ops::normalize::layer_norm::LayerNormOp;
+
+    #[test]
+    fn is_the_slope_of_the_forward_pass() {
+        let forward = LayerNormOp(Norm { op: NAME, eps: 0.5, bias: true, residual: true });
+        assert_slopes(&forward, norm(0.5, true));
+    }
+}

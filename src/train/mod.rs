@@ -1,0 +1,50 @@
+//! Training: a loss, its gradients and an optimiser as one graph that changes its parameters in place.
+//!
+//! ```
+//! use foveate::models::Device;
+//! use foveate::ops::optimizer::AdamW;
+//! use foveate::train::{Description, Mode, Optimizer, Schedule, Settings, Start, Trainer};
+//! use foveate::weights::{Declarations, Weights};
+//! use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value, ops};
+//!
+//! # fn main() -> Result<()> {
+//! // A layer that learns to double: y = x W^T.
+//! let mut declarations = Declarations::new();
+//! declarations.root().weight("weight", [2, 2])?;
+//! let loss = |graph: &mut Graph, _: Mode| -> Result<Value> {
+//!     let weight = graph.parameter("weight", TensorDesc::f32([2, 2]))?;
+//!     let x = graph.input("x", TensorDesc::f32([8, 2]))?;
+//!     let y = ops::linear(graph, x, weight, &ops::Linear::new())?;
+//!     let wanted = ops::scale(graph, x, 2.0)?;
+//!     ops::mean_squared_error(graph, y, wanted)
+//! };
+//! let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(0.05));
+//! let weights = Weights::random(&declarations, DType::F32, 1)?.iter().collect::<Result<_>>()?;
+//! let start = Start::Weights(&weights);
+//! let mut trainer =
+//!     Trainer::new(&Device::Cpu, &declarations, &loss, start, Description::default(), settings)?;
+//! let x = HostTensor::f32([8, 2], (0..16).map(|i| (i as f32).sin()).collect())?;
+//! let first = trainer.step(&[&[("x", &x)]])?.loss;
+//! for _ in 0..100 {
+//!     trainer.step(&[&[("x", &x)]])?;
+//! }
+//! assert!(trainer.evaluate(&[("x", &x)])? < 0.01 * first);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything a step takes is a pure function of the parameters, the batches and the number of the step, so that two runs give the
+//! same bits, and so does one that was interrupted ([`Trainer::save`], [`Start::Checkpoint`]).
+
+mod bytes;
+mod checkpoint;
+mod machine;
+mod optimizer;
+mod schedule;
+mod trainer;
+
+pub use bytes::{BYTES, ByteText, TextBatch};
+pub use checkpoint::{Description, Progress, replace_file};
+pub use optimizer::Optimizer;
+pub use schedule::{Decay, Schedule};
+pub use trainer::{Batch, LossScale, Mode, RecordLoss, STEP, Settings, Start, StepReport, Trainer};

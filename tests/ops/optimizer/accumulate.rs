@@ -1,0 +1,17 @@
+use foveate::ops::optimizer::accumulate;
+use foveate::{ErrorKind, TensorDesc};
+
+use crate::support::{assert_error, conform_everywhere, refused};
+
+#[test]
+fn conforms() {
+    conform_everywhere("optimizer/accumulate");
+}
+
+#[test]
+fn another_shape_is_refused() {
+    let descs = [TensorDesc::f32([2]), TensorDesc::f32([3])];
+    let error = refused(&descs, |graph, v| accumulate(graph, v[0], v[1]));
+    let sentence = "optimizer/accumulate: gradient: expected f32 [2], found f32 [3]";
+    assert_error(&error, ErrorKind::Shape, sentence);
+}

@@ -1,0 +1,6 @@
+//! What an optimiser does on the device.
+
+mod accumulate;
+mod adamw;
+mod global_norm;
+mod sgd;

@@ -1,0 +1,20 @@
+use foveate::ops::optimizer::{Control, Sgd, sgd};
+use foveate::{ErrorKind, TensorDesc};
+
+use crate::support::{assert_error, conform_everywhere, refused};
+
+#[test]
+fn conforms() {
+    conform_everywhere("optimizer/sgd");
+}
+
+#[test]
+fn a_momentum_that_never_fades_is_refused() {
+    let descs = [1, 1, 1, 3, 1].map(|count| TensorDesc::f32([count]));
+    let error = refused(&descs, |graph, v| {
+        let settings = Sgd { momentum: 1.0, ..Sgd::default() };
+        Ok(sgd(graph, v[0], v[1], v[2], Control { schedule: v[3], factor: v[4] }, &settings)?.0)
+    });
+    let sentence = "optimizer/sgd: momentum: expected a number from 0 to below 1, found 1";
+    assert_error(&error, ErrorKind::Argument, sentence);
+}
