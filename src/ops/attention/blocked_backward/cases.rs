@@ -1,6 +1,6 @@
 //! Conformance cases: the forward pass's problems with random upstream gradients, and every choice of gradients that are wanted.
 
-use super::super::blocked::cases::{Setup, setups, softcap_ulps, softmax_ulps};
+use super::super::blocked::cases::{Setup, setups};
 use super::{Attended, NAME, blocked_backward};
 use crate::Result;
 use crate::check::{Case, Problem};
@@ -52,8 +52,8 @@ impl Backward {
     }
 
     fn case(self) -> Case {
-        // The weights' exponential, on top of the forward pass's.
-        let ulps = 1.5 * softmax_ulps() + 2.0 * self.forward.softcap.map_or(0.0, softcap_ulps);
+        // Weights and log-sum-exps are computed as in the forward pass, and its output enters D.
+        let ulps = 2.0 * self.forward.builtin_ulps();
         Case::new(NAME, self.label(), move |problem| self.build(problem)).builtin_ulps(ulps)
     }
 }
