@@ -3,9 +3,9 @@
 use foveate::gpu::{Parameters, Program, Session};
 use foveate::models::{Device, LanguageModel, Recording};
 use foveate::ops::optimizer::AdamW;
-use foveate::train::{Optimizer, Schedule, Settings, Start, Trainer};
+use foveate::train::{Description, Optimizer, Schedule, Settings, Start, Trainer};
 use foveate::weights::{Checkpoint, Declarations};
-use foveate::{DType, Graph, HostTensor, Plan, Result, Value, cpu};
+use foveate::{Graph, HostTensor, Plan, Result, Value, cpu};
 
 use crate::support::{fixture, gpu, loss_of, oracle_model, tensor};
 
@@ -70,10 +70,10 @@ fn first_gradients(device: &Device, model: &LanguageModel, checkpoint: &Checkpoi
 fn losses(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint) -> Result<()> {
     let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(3e-3));
     let loss = loss_of(model, [BATCH, TIME], Recording::default());
-    let bytes = as_weights(initial(checkpoint, model.declarations()));
-    let weights = Checkpoint::from_bytes("initial", bytes)?.load(model.declarations(), DType::F32)?;
+    let weights = initial(checkpoint, model.declarations()).into_iter().collect();
     let start = Start::Weights(&weights);
-    let mut trainer = Trainer::new(device, model.declarations(), &loss, start, "oracle".into(), settings)?;
+    let description = Description::default();
+    let mut trainer = Trainer::new(device, model.declarations(), &loss, start, description, settings)?;
     let mut worst = 0.0f32;
     for (step, expected) in tensor(checkpoint, "losses").to_f32().into_iter().enumerate() {
         let (ids, targets) = batch(checkpoint, step);
@@ -84,15 +84,6 @@ fn losses(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint) -> Re
     }
     println!("losses at most {worst:e} off");
     Ok(())
-}
-
-fn as_weights(tensors: Vec<(String, HostTensor)>) -> Vec<u8> {
-    let views = tensors.iter().map(|(name, tensor)| {
-        let shape = tensor.shape().dims().to_vec();
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, tensor.bytes());
-        (name.as_str(), view.unwrap())
-    });
-    safetensors::serialize(views, None).unwrap()
 }
 
 fn holds(device: &Device, reversible: bool) {

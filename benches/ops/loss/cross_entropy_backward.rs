@@ -16,7 +16,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         ];
         let bytes = Throughput::Bytes((rows * classes * 8) as u64);
         row(&mut group, &format!("{rows} x {classes} f32"), own(), bytes, &inputs, |graph, v| {
-            cross_entropy_backward(graph, v[0], v[1], v[2], v[3], &CrossEntropy::new())
+            cross_entropy_backward(graph, v[0], v[1], v[2], v[3], None, &CrossEntropy::new())
         });
     }
     group.finish();

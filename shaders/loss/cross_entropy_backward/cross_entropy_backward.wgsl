@@ -1,4 +1,4 @@
-// d_logits = (softmax(logits) - q) * factor along rows of `width` packs, one workgroup per row; q is 1 at the row's target,
+// d_logits = (p - q) * factor + p * d_lse for p = softmax(logits) along rows of `width` packs, one workgroup per row; q is 1 at the row's target,
 // smoothed. The factor is the upstream gradient over the number of targets that count.
 
 struct Params {
@@ -37,10 +37,11 @@ fn main(
     }
     let everywhere = params.smoothing / f32(params.classes);
     for (var i = lane; i < params.width; i += WORKGROUP) {
-        var d = weight(Lanes(logits[first + i]), lse[row]) - everywhere;
+        let p = weight(Lanes(logits[first + i]), lse[row]);
+        var d = p - everywhere;
         if i == label / LANES {
             d -= (1.0 - params.smoothing) * one_hot(label % LANES);
         }
-        d_logits[first + i] = Pack(d * factor[0]);
+        d_logits[first + i] = Pack(d * factor[0] + p * of_lse(row));
     }
 }

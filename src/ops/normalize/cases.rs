@@ -63,7 +63,10 @@ pub(super) fn cases_of(name: &'static str, bias: bool, append: Append) -> Vec<Ca
     setups(bias)
         .into_iter()
         .map(|setup| {
-            Case::new(name, setup.label(), move |problem| setup.build(problem, append)).builtin_ulps(ulps)
+            let case = Case::new(name, setup.label(), move |problem| setup.build(problem, append));
+            let case = case.builtin_ulps(ulps);
+            // Around a constant row the result turns within steps of the root of eps.
+            if setup.spread == 0.0 { case.kinked() } else { case }
         })
         .collect()
 }
@@ -103,9 +106,11 @@ fn setups(bias: bool) -> Vec<Setup> {
             setups.push(Setup { residual: true, sum: true, bias, ..plain(dtype, shape) });
             setups.push(Setup { residual: true, sum: true, eps: 1e-12, ..plain(dtype, shape) });
         }
+        // The gradients of constant rows are as large as its reciprocal root.
+        let eps = if dtype == DType::F16 { 1e-5 } else { 1e-12 };
         for width in [&[3, 64], &[3, 63]] {
-            setups.push(Setup { mean: 3.0, spread: 0.0, eps: 1e-12, bias, ..plain(dtype, width) });
-            setups.push(Setup { spread: 0.0, eps: 1e-12, bias, ..plain(dtype, width) });
+            setups.push(Setup { mean: 3.0, spread: 0.0, eps, bias, ..plain(dtype, width) });
+            setups.push(Setup { spread: 0.0, eps, bias, ..plain(dtype, width) });
         }
     }
     let far: [&'static [usize]; 6] = [&[9, 2], &[5, 63], &[5, 384], &[3, 1000], &[3, 4097], &[2, 8192]];

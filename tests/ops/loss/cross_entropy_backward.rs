@@ -13,7 +13,7 @@ fn arguments_that_do_not_fit_are_refused() {
     let (logits, targets) = (TensorDesc::f32([2, 3]), TensorDesc::i32([2]));
     let check = |lse: TensorDesc, upstream: TensorDesc, kind, sentence| {
         let error = refused(&[logits.clone(), targets.clone(), lse, upstream], |graph, v| {
-            cross_entropy_backward(graph, v[0], v[1], v[2], v[3], &CrossEntropy::new())
+            cross_entropy_backward(graph, v[0], v[1], v[2], v[3], None, &CrossEntropy::new())
         });
         assert_error(&error, kind, sentence);
     };

@@ -13,6 +13,7 @@ use super::cross_entropy_backward::cross_entropy_backward;
 use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
+use crate::ops::fill;
 use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -133,12 +134,15 @@ impl Op for CrossEntropyOp {
         let (&[logits, targets], &[_, lse]) = (adjoint.inputs(), adjoint.outputs()) else {
             return Ok(Vec::new());
         };
-        adjoint.refuse_upstream(NAME, 1, "log-sum-exp")?;
-        let mut d_logits = Gradient::None;
-        if let Some(upstream) = adjoint.upstream(0).filter(|_| adjoint.wants(0)) {
-            let d = cross_entropy_backward(graph, logits, targets, lse, upstream, &self.0)?;
-            d_logits = Gradient::Whole(d);
+        if !adjoint.wants(0) {
+            return Ok(vec![Gradient::None; 2]);
         }
-        Ok(vec![d_logits, Gradient::None])
+        let lse_upstream = adjoint.upstream(1);
+        let upstream = match adjoint.upstream(0) {
+            Some(upstream) => upstream,
+            None => fill(graph, TensorDesc::f32([1]), 0.0)?,
+        };
+        let d_logits = cross_entropy_backward(graph, logits, targets, lse, upstream, lse_upstream, &self.0)?;
+        Ok(vec![Gradient::Whole(d_logits), Gradient::None])
     }
 }

@@ -3,19 +3,25 @@
 use super::{NAME, cross_entropy_backward};
 use crate::check::Case;
 use crate::ops::loss::cross_entropy::{cross_entropy_with_lse, setups};
-use crate::tensor::HostTensor;
+use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
     setups()
         .into_iter()
-        .map(|setup| {
-            let ulps = setup.ulps();
-            let case = Case::new(NAME, setup.label(), move |problem| {
+        .enumerate()
+        .map(|(i, setup)| {
+            let (ulps, with_lse) = (setup.ulps(), i % 3 == 0);
+            let what = if with_lse { ", with a gradient of lse" } else { "" };
+            let case = Case::new(NAME, format!("{}{what}", setup.label()), move |problem| {
                 let (logits, targets) = setup.inputs(problem)?;
                 let spec = setup.spec();
                 let upstream = problem.input("upstream", HostTensor::f32([1], vec![-1.5])?)?;
                 let (_, lse) = cross_entropy_with_lse(&mut problem.graph, logits, targets, &spec)?;
-                Ok(vec![cross_entropy_backward(&mut problem.graph, logits, targets, lse, upstream, &spec)?])
+                let d_lse = problem.desc(lse)?.shape.clone();
+                let d_lse =
+                    with_lse.then(|| problem.random("lse upstream", DType::F32, d_lse, 0.1)).transpose()?;
+                let graph = &mut problem.graph;
+                Ok(vec![cross_entropy_backward(graph, logits, targets, lse, upstream, d_lse, &spec)?])
             });
             case.builtin_ulps(ulps)
         })

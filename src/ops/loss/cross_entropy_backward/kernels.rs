@@ -26,19 +26,31 @@ pub(super) fn lower(spec: &CrossEntropy, problem: &Problem, caps: &Caps) -> Resu
     } else {
         wgsl!("loss/cross_entropy_backward/one_hot_scalar.wgsl")
     };
-    let sources =
-        [wgsl!("loss/cross_entropy_backward/cross_entropy_backward.wgsl"), one_hot, wgsl!("lib/weight.wgsl")];
+    let has_lse_upstream = problem.inputs.len() > 4;
+    let of_lse = if has_lse_upstream {
+        wgsl!("loss/cross_entropy_backward/lse_upstream_buffer.wgsl")
+    } else {
+        wgsl!("loss/cross_entropy_backward/lse_upstream_none.wgsl")
+    };
+    let sources = [
+        wgsl!("loss/cross_entropy_backward/cross_entropy_backward.wgsl"),
+        one_hot,
+        of_lse,
+        wgsl!("lib/weight.wgsl"),
+    ];
     let counted = Divisor::Targets { targets: Operand::Input(1), rows: rows.rows, classes };
     let factor = Operand::Scratch(0);
+    let mut bindings = vec![
+        ("logits", Operand::Input(0)),
+        ("targets", Operand::Input(1)),
+        ("lse", Operand::Input(2)),
+        ("factor", factor),
+        ("d_logits", Operand::Output(0)),
+    ];
+    bindings.extend(has_lse_upstream.then_some(("lse_upstream", Operand::Input(4))));
     let d_logits = Dispatch {
         shader: rows.shader(NAME, &sources, caps).constant("LANES", rows.lanes),
-        bindings: vec![
-            ("logits", Operand::Input(0)),
-            ("targets", Operand::Input(1)),
-            ("lse", Operand::Input(2)),
-            ("factor", factor),
-            ("d_logits", Operand::Output(0)),
-        ],
+        bindings,
         params: BackwardParams { rows: rows.rows, width: rows.width, classes, smoothing: spec.smoothing() }
             .into(),
         workgroups: rows.rows.into(),

@@ -1,6 +1,6 @@
 //! The gradient of [`cross_entropy`](super::cross_entropy()) with respect to its logits:
 //! `d_logits[c] = (exp(logits[c] - lse) - q_c) upstream / counted`, where `q` is the smoothed target distribution and `counted`
-//! the number of rows whose target counts.
+//! the number of rows whose target counts; plus `exp(logits[c] - lse) lse_upstream` where the log-sum-exp was handed out.
 
 #[cfg(feature = "check")]
 mod cases;
@@ -21,7 +21,8 @@ const NAME: &str = "loss/cross_entropy_backward";
 
 /// The gradient of [`cross_entropy`](super::cross_entropy()) with respect to `logits: [.., classes]`, of their shape and type,
 /// for its `targets`, the `lse` of [`cross_entropy_with_lse`](super::cross_entropy_with_lse), and `upstream`, f32 of shape `[1]`,
-/// the gradient of the loss. Rows whose target does not count get 0.
+/// the gradient of the loss; and for `lse_upstream`, of the shape of lse, where that is part of a loss, too. Rows whose target does
+/// not count get 0.
 ///
 /// Fails as the forward pass does, and when lse or upstream are not what it gives.
 pub fn cross_entropy_backward(
@@ -30,9 +31,11 @@ pub fn cross_entropy_backward(
     targets: Value,
     lse: Value,
     upstream: Value,
+    lse_upstream: Option<Value>,
     spec: &CrossEntropy,
 ) -> Result<Value> {
-    graph.push_single(CrossEntropyBackward(*spec), &[logits, targets, lse, upstream])
+    let inputs: Vec<Value> = [logits, targets, lse, upstream].into_iter().chain(lse_upstream).collect();
+    graph.push_single(CrossEntropyBackward(*spec), &inputs)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +49,16 @@ impl Op for CrossEntropyBackward {
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         self.0.check(NAME)?;
         let contract = Contract::new(NAME);
-        contract.count(inputs, &["logits", "targets", "lse", "upstream"])?;
         let rows = check_rows(&contract, &inputs[0], &inputs[1])?;
-        contract.dtype("lse", &inputs[2], DType::F32)?;
-        if inputs[2].shape != rows.shape {
-            return Err(contract
-                .shape_error("lse")
-                .expecting(format!("{} as of targets", rows.shape))
-                .but_found(&inputs[2].shape));
+        for (argument, desc) in [("lse", Some(&inputs[2])), ("lse_upstream", inputs.get(4))] {
+            let Some(desc) = desc else { continue };
+            contract.dtype(argument, desc, DType::F32)?;
+            if desc.shape != rows.shape {
+                return Err(contract
+                    .shape_error(argument)
+                    .expecting(format!("{} as of targets", rows.shape))
+                    .but_found(&desc.shape));
+            }
         }
         super::check_upstream(&contract, &inputs[3])?;
         Ok(vec![inputs[0].clone()])

@@ -2,7 +2,7 @@
 
 use crate::tensor::{Array, Real};
 
-/// For inputs logits, targets, lse and upstream.
+/// For inputs logits, targets, lse, upstream, and the upstream of lse where there is one.
 pub(super) fn backward<R: Real>(inputs: &[&Array<R>], smoothing: f64) -> Array<R> {
     let [logits, targets, lse, upstream] = [0, 1, 2, 3].map(|i| inputs[i]);
     let classes = logits.dims()[logits.dims().len() - 1];
@@ -14,9 +14,11 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], smoothing: f64) -> Array<R
         R::of(hot + smoothing / classes as f64)
     };
     let mut d = Vec::with_capacity(logits.reals().len());
-    for ((x, &target), &lse) in logits.reals().chunks(classes).zip(targets.indices()).zip(lse.reals()) {
+    for (row, (x, &target)) in logits.reals().chunks(classes).zip(targets.indices()).enumerate() {
+        let d_lse = inputs.get(4).map_or(R::zero(), |upstream| upstream.reals()[row]);
         d.extend(x.iter().enumerate().map(|(c, &x)| {
-            if counts(target) { ((x - lse).exp() - q(c, target)) * factor } else { R::zero() }
+            let p = (x - lse.reals()[row]).exp();
+            if counts(target) { (p - q(c, target)) * factor + p * d_lse } else { R::zero() }
         }));
     }
     Array::real(logits.shape().clone(), d)
@@ -26,7 +28,7 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], smoothing: f64) -> Array<R
 mod tests {
     use super::*;
     use crate::graph::Op;
-    use crate::ops::differences::{assert_gradient, random};
+    use crate::ops::differences::{assert_gradient, dot, random};
     use crate::ops::loss::cross_entropy::{CrossEntropy, CrossEntropyOp};
 
     #[test]
@@ -36,9 +38,12 @@ mod tests {
             let forward = CrossEntropyOp(CrossEntropy::new().label_smoothing(smoothing));
             let logits = random([4, 5], 1);
             let outputs = forward.reference(&[&logits, &targets]);
-            let upstream = Array::real([1], vec![-1.5]);
-            let d = backward(&[&logits, &targets, &outputs[1], &upstream], smoothing.into());
-            assert_gradient(&d, &logits, |x| -1.5 * forward.reference(&[x, &targets])[0].reals()[0]);
+            let (upstream, d_lse) = (Array::real([1], vec![-1.5]), random([4], 2));
+            let d = backward(&[&logits, &targets, &outputs[1], &upstream, &d_lse], smoothing.into());
+            assert_gradient(&d, &logits, |x| {
+                let outputs = forward.reference(&[x, &targets]);
+                -1.5 * outputs[0].reals()[0] + dot(&outputs[1], &d_lse)
+            });
         }
     }
 }
