@@ -153,7 +153,7 @@ fn stack(kind: Stack, layers: usize) -> Graph {
     let mut graph = Graph::new();
     let x = input(&mut graph, "x");
     let target = input(&mut graph, "target");
-    let mut weight = |graph: &mut Graph, layer: usize, name: &str| {
+    let weight = |graph: &mut Graph, layer: usize, name: &str| {
         graph.input(&format!("{name}{layer}"), TensorDesc::f32([WIDTH, WIDTH])).unwrap()
     };
     let weights: Vec<[Value; 2]> =

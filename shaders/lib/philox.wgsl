@@ -20,7 +20,7 @@ fn wide_product(a: u32, b: u32) -> vec2<u32> {
     let a_high = a >> 16u;
     let b_low = b & 0xFFFFu;
     let b_high = b >> 16u;
-    let middle = a_high * b_low + (a_low * b_low >> 16u);
+    let middle = a_high * b_low + ((a_low * b_low) >> 16u);
     let carry = a_low * b_high + (middle & 0xFFFFu);
     return vec2(a * b, a_high * b_high + (middle >> 16u) + (carry >> 16u));
 }

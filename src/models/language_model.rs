@@ -117,6 +117,8 @@ impl LanguageModel {
             .map(|layer| Layer::declare(&mut root.at(format_args!("layer.{layer}")), &config))
             .collect::<Result<_>>()?;
         let norm = LayerNorm::declare(&mut root.at("norm"), width, EPS)?;
+        // The checkpoint of a training holds it beside the weights.
+        root.ignore("optimizer");
         Ok(Self { config, declarations, token, position, layers, norm })
     }
 

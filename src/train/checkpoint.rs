@@ -17,6 +17,15 @@ const METADATA: &str = "foveate.training";
 /// The version of the format.
 const VERSION: u32 = 1;
 
+/// What is trained and how, in the words of whoever trains it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// The model: a checkpoint that has another one is refused.
+    pub model: serde_json::Value,
+    /// Anything else that is to be found again in a checkpoint.
+    pub settings: serde_json::Value,
+}
+
 /// How far a training got, and of what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -27,13 +36,24 @@ pub struct Progress {
     pub loss_scale: f32,
     /// Steps since the loss scale was last changed.
     pub steps_at_scale: u64,
-    /// What is trained, in the words of whoever trains it: a checkpoint of another model is refused.
-    pub model: serde_json::Value,
+    /// What is trained and how.
+    pub description: Description,
 }
 
 impl Progress {
-    pub(super) fn new(step: u64, loss_scale: f32, steps_at_scale: u64, model: serde_json::Value) -> Self {
-        Self { version: VERSION, step, loss_scale, steps_at_scale, model }
+    /// Before the first step.
+    pub(super) fn new(loss_scale: f32, description: Description) -> Self {
+        Self { version: VERSION, step: 0, loss_scale, steps_at_scale: 0, description }
+    }
+
+    /// The same progress of `description`, whose model must be the one in the checkpoint this was read from.
+    pub(super) fn with(self, description: Description, checkpoint: &Checkpoint) -> Result<Self> {
+        if self.description.model == description.model {
+            return Ok(Self { description, ..self });
+        }
+        Err(Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "model")
+            .expecting(&description.model)
+            .but_found(&self.description.model))
     }
 
     /// What the checkpoint says of itself. Fails with [`ErrorKind::Config`] when it is no training's or of a version unknown here.
@@ -81,12 +101,13 @@ pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Pr
     let text = serde_json::to_string(progress).map_err(|error| failed(error.to_string()))?;
     let metadata = [(METADATA.to_owned(), text)].into();
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))?;
-    replace(path, &bytes).map_err(|error| failed(error.to_string()))
+    replace_file(path, &bytes).map_err(|error| failed(error.to_string()))
 }
 
-/// Puts `bytes` into the place of the file at `path`. Contents reach the disk before the name does, and the name before this returns.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Puts `bytes` into the place of the file at `path` in one move: whenever the process ends, the file is complete or as it was.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let unfinished = unfinished(path);
+    // Contents must reach the disk before the name does, and the name before this returns.
     let mut file = File::create(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;

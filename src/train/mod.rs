@@ -3,7 +3,7 @@
 //! ```
 //! use foveate::models::Device;
 //! use foveate::ops::optimizer::AdamW;
-//! use foveate::train::{Mode, Optimizer, Schedule, Settings, Start, Trainer};
+//! use foveate::train::{Description, Mode, Optimizer, Schedule, Settings, Start, Trainer};
 //! use foveate::weights::{Declarations, Weights};
 //! use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value, ops};
 //!
@@ -19,9 +19,10 @@
 //!     ops::mean_squared_error(graph, y, wanted)
 //! };
 //! let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(0.05));
-//! let weights = Weights::random(&declarations, DType::F32, 1)?;
+//! let weights = Weights::random(&declarations, DType::F32, 1)?.iter().collect::<Result<_>>()?;
 //! let start = Start::Weights(&weights);
-//! let mut trainer = Trainer::new(&Device::Cpu, &declarations, &loss, start, "doubling".into(), settings)?;
+//! let mut trainer =
+//!     Trainer::new(&Device::Cpu, &declarations, &loss, start, Description::default(), settings)?;
 //! let x = HostTensor::f32([8, 2], (0..16).map(|i| (i as f32).sin()).collect())?;
 //! let first = trainer.step(&[&[("x", &x)]])?.loss;
 //! for _ in 0..100 {
@@ -43,7 +44,7 @@ mod schedule;
 mod trainer;
 
 pub use bytes::{BYTES, ByteText, TextBatch};
-pub use checkpoint::Progress;
+pub use checkpoint::{Description, Progress, replace_file};
 pub use optimizer::Optimizer;
 pub use schedule::{Decay, Schedule};
 pub use trainer::{Batch, LossScale, Mode, RecordLoss, STEP, Settings, Start, StepReport, Trainer};

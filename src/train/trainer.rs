@@ -1,8 +1,9 @@
 //! One training: a graph of the loss, its gradients and the optimiser's steps, run again and again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::checkpoint::{self, Progress};
+use super::checkpoint::{self, Description, Progress};
 use super::machine::{Machine, Routine};
 use super::optimizer::{Optimizer, STATE_PREFIXES};
 use super::schedule::Schedule;
@@ -11,7 +12,7 @@ use crate::models::Device;
 use crate::ops::optimizer::{Control, GlobalNorm, accumulate, global_norm};
 use crate::plan::Memory;
 use crate::tensor::{DType, HostTensor, TensorDesc};
-use crate::weights::{Checkpoint, Declarations, Weights};
+use crate::weights::{Checkpoint, Declarations};
 use crate::{Error, ErrorKind, Result, ops};
 
 const NAME: &str = "train";
@@ -75,8 +76,8 @@ pub struct Settings {
 /// Where a training starts from.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'a> {
-    /// From these weights, at step 0.
-    Weights(&'a Weights),
+    /// From these weights, by name, at step 0.
+    Weights(&'a BTreeMap<String, HostTensor>),
     /// From where another process left off.
     Checkpoint(&'a Checkpoint),
 }
@@ -115,7 +116,7 @@ pub struct Trainer {
 
 impl Trainer {
     /// Records the loss with its gradients and the optimiser's steps, and puts everything on `device`. `declarations` are the weights
-    /// the loss uses, all f32; `model` describes what is trained for [`Trainer::save`] and is compared when a checkpoint is loaded.
+    /// the loss uses, all f32; `description` is what [`Trainer::save`] writes beside them.
     ///
     /// Fails when the loss is not one f32, does not depend on a weight or is not differentiable, when settings have no meaning, when
     /// the checkpoint is another model's or damaged, and when the device has no room.
@@ -124,7 +125,7 @@ impl Trainer {
         declarations: &Declarations,
         record: &RecordLoss<'_>,
         start: Start<'_>,
-        model: serde_json::Value,
+        description: Description,
         settings: Settings,
     ) -> Result<Self> {
         settings.check()?;
@@ -142,34 +143,22 @@ impl Trainer {
                 }
             }
         }
-        let is_state = |name: &str| !name.starts_with(GRADIENT_PREFIX);
-        let state: Vec<String> =
-            parameters.iter().map(|(name, _)| name.clone()).filter(|name| is_state(name)).collect();
-        let (stored, progress) = match start {
+        let state = parameters.iter().map(|(name, _)| name.clone()).filter(|name| is_state(name)).collect();
+        let (tensors, progress) = match start {
             Start::Weights(weights) => {
-                (weights.clone(), Progress::new(0, settings.loss_scale.first(), 0, model))
+                let progress = Progress::new(settings.loss_scale.first(), description);
+                (fresh_tensors(&parameters, weights)?, progress)
             }
             Start::Checkpoint(checkpoint) => {
-                let progress = Progress::of(checkpoint)?;
-                check_model(checkpoint, &progress.model, &model)?;
-                let mut wanted = Declarations::new();
-                for (name, desc) in parameters.iter().filter(|(name, _)| is_state(name)) {
-                    wanted.root().weight(name, desc.shape.clone())?;
-                }
-                (checkpoint.load(&wanted, DType::F32)?, progress)
+                let progress = Progress::of(checkpoint)?.with(description, checkpoint)?;
+                (stored_tensors(&parameters, checkpoint)?, progress)
             }
         };
-        let resumed = matches!(start, Start::Checkpoint(_));
-        let tensors = parameters.iter().map(|(name, desc)| {
-            let fresh = !resumed && STATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-            let tensor = if fresh || !is_state(name) { zeros(desc)? } else { stored.get(name)? };
-            Ok((name.clone(), tensor))
-        });
         Ok(Self {
             settings,
             progress,
             state,
-            machine: Machine::new(device, tensors)?,
+            machine: Machine::new(device, tensors.into_iter().map(Ok))?,
             gradients: Routine::new(gradients),
             apply: apply.map(Routine::new),
             evaluation: Routine::new(evaluation),
@@ -413,11 +402,42 @@ fn zeros(desc: &TensorDesc) -> Result<HostTensor> {
     HostTensor::f32(desc.shape.clone(), vec![0.0; desc.elements()])
 }
 
-fn check_model(checkpoint: &Checkpoint, found: &serde_json::Value, wanted: &serde_json::Value) -> Result<()> {
-    if found == wanted {
-        return Ok(());
+/// Whether a checkpoint holds a parameter: sums of gradients are empty between steps.
+fn is_state(name: &str) -> bool {
+    !name.starts_with(GRADIENT_PREFIX)
+}
+
+/// Parameters before the first step: `weights`, and nothing in the optimiser's memory.
+fn fresh_tensors(
+    parameters: &[(String, TensorDesc)],
+    weights: &BTreeMap<String, HostTensor>,
+) -> Result<Vec<(String, HostTensor)>> {
+    let fresh = |(name, desc): &(String, TensorDesc)| {
+        let is_weight = is_state(name) && STATE_PREFIXES.iter().all(|prefix| !name.starts_with(prefix));
+        if !is_weight {
+            return Ok((name.clone(), zeros(desc)?));
+        }
+        let weight = weights.get(name).filter(|weight| weight.desc() == *desc).ok_or_else(|| {
+            let found = weights.get(name).map_or("none".into(), |weight| weight.desc().to_string());
+            Error::new(ErrorKind::Weights, NAME, format!("`{name}`")).expecting(desc).but_found(found)
+        })?;
+        Ok((name.clone(), weight.clone()))
+    };
+    parameters.iter().map(fresh).collect()
+}
+
+/// Parameters as another process left them.
+fn stored_tensors(
+    parameters: &[(String, TensorDesc)],
+    checkpoint: &Checkpoint,
+) -> Result<Vec<(String, HostTensor)>> {
+    let mut wanted = Declarations::new();
+    for (name, desc) in parameters.iter().filter(|(name, _)| is_state(name)) {
+        wanted.root().weight(name, desc.shape.clone())?;
     }
-    Err(Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "model")
-        .expecting(wanted)
-        .but_found(found))
+    let stored = checkpoint.load(&wanted, DType::F32)?;
+    let tensor = |(name, desc): &(String, TensorDesc)| {
+        Ok((name.clone(), if is_state(name) { stored.get(name)? } else { zeros(desc)? }))
+    };
+    parameters.iter().map(tensor).collect()
 }

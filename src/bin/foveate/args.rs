@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use foveate::models::Task;
 use foveate::{DType, Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::output::Target;
 
@@ -32,6 +33,17 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
     Inspect(InspectArgs),
+    /// Train a model from nothing.
+    #[command(subcommand)]
+    Train(TrainCommand),
+    /// Go on with a text as a trained language model would.
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// A byte-level language model of a text file.
+    Lm(Box<LmArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +225,142 @@ pub(crate) struct InspectArgs {
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const LM_NOTES: &str = "\
+The last 5 % of the text are kept for validation. Losses are nats a byte.
+
+The folder of --out holds checkpoint.safetensors (weights, optimiser and step), loss.csv and loss.svg. Ctrl-C saves and ends
+cleanly; --resume goes on from the checkpoint bit for bit, with the model and settings in it, unless flags say otherwise.
+
+Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
+a flag, a file or the machine does not fit what was asked for.";
+
+/// How parameters follow their gradients, as the flag has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OptimizerName {
+    /// Adam with decoupled weight decay.
+    Adamw,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+
+/// How the learning rate goes on after the warm-up, as the flag has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DecayName {
+    /// It stays.
+    Constant,
+    /// It falls to a tenth along half a cosine.
+    Cosine,
+    /// It falls to a tenth along a line.
+    Linear,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = LM_NOTES)]
+pub(crate) struct LmArgs {
+    /// The text.
+    pub(crate) text: PathBuf,
+    /// The folder for checkpoint and loss curve.
+    #[arg(long, value_name = "FOLDER", default_value = "foveate-lm")]
+    pub(crate) out: PathBuf,
+    /// Go on from the checkpoint in the folder.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Steps of the whole training [default: 1000].
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
+    /// Sequences of a batch [default: 16].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    pub(crate) batch: Option<u32>,
+    /// Batches whose gradients make one step [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    pub(crate) accumulate: Option<u32>,
+    /// Bytes of a sequence [default: 128].
+    #[arg(long, value_name = "N")]
+    pub(crate) length: Option<usize>,
+    /// Channels [default: 128].
+    #[arg(long, value_name = "N")]
+    pub(crate) width: Option<usize>,
+    /// Layers [default: 4].
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<usize>,
+    /// Attention heads of a layer [default: 4].
+    #[arg(long, value_name = "N")]
+    pub(crate) heads: Option<usize>,
+    /// Channels between the two dense layers [default: 4 times the width].
+    #[arg(long, value_name = "N")]
+    pub(crate) feed_forward: Option<usize>,
+    /// Reversible layers: activations take the memory of one layer, whatever the depth.
+    #[arg(long)]
+    pub(crate) reversible: bool,
+    /// Layers of a segment whose activations are recomputed in place of kept; 0 keeps all [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(crate) recompute: Option<usize>,
+    /// The optimiser [default: adamw].
+    #[arg(long, value_enum)]
+    pub(crate) optimizer: Option<OptimizerName>,
+    /// The highest learning rate [default: 0.002].
+    #[arg(long, value_name = "RATE")]
+    pub(crate) lr: Option<f32>,
+    /// Steps over which the rate rises to that [default: 50].
+    #[arg(long, value_name = "N")]
+    pub(crate) warm_up: Option<u64>,
+    /// How the rate goes on [default: cosine].
+    #[arg(long, value_enum)]
+    pub(crate) decay: Option<DecayName>,
+    /// Weight decay [default: 0.1].
+    #[arg(long, value_name = "X")]
+    pub(crate) weight_decay: Option<f32>,
+    /// Momentum of sgd [default: 0.9].
+    #[arg(long, value_name = "X")]
+    pub(crate) momentum: Option<f32>,
+    /// The largest norm of all gradients; 0 for any [default: 1].
+    #[arg(long, value_name = "NORM")]
+    pub(crate) clip: Option<f32>,
+    /// Dropout of what layers add [default: 0].
+    #[arg(long, value_name = "RATE")]
+    pub(crate) dropout: Option<f32>,
+    /// What layers compute in, f32 or f16; weights and sums stay f32 [default: f32].
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
+    /// Decides the first weights, the order of batches, and dropout [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Steps between checkpoints.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) save_every: u64,
+    /// Steps between looks at the validation part.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) evaluate_every: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct GenerateArgs {
+    /// The checkpoint, or the folder that `foveate train lm` put it in.
+    pub(crate) checkpoint: PathBuf,
+    /// What the text starts with.
+    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    pub(crate) prompt: String,
+    /// Bytes to add.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) bytes: usize,
+    /// Below 1 likely bytes get likelier; 0 takes the likeliest.
+    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    pub(crate) temperature: f32,
+    /// How many of the likeliest bytes are drawn from; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Decides the draws.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
 }
 
 /// The value of `--dtype` of `command`.

@@ -1,5 +1,6 @@
 //! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), how fast they are
-//! (`bench`), trained models on texts (`run`), and what their folders hold (`inspect`).
+//! (`bench`), trained models on texts (`run`), what their folders hold (`inspect`), and language models from nothing (`train`,
+//! `generate`).
 //!
 //! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
 
@@ -7,17 +8,19 @@ mod args;
 mod bench;
 mod check;
 mod device;
+mod generate;
 mod info;
 mod inspect;
 mod output;
 mod run;
+mod train;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use foveate::{Error, ErrorKind, Result};
 
-use args::{Cli, Command};
+use args::{Cli, Command, TrainCommand};
 
 /// How a command that ran to its end came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +49,19 @@ fn execute(command: Command) -> Result<Verdict> {
         Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
         Command::Inspect(args) => inspect::run(&args).map(|()| Verdict::Sound),
+        Command::Train(TrainCommand::Lm(args)) => train::lm(&args).map(|()| Verdict::Sound),
+        Command::Generate(args) => generate::run(&args).map(|()| Verdict::Sound),
     }
 }
 
 /// 2 for what the user can put right, as clap has it for bad flags; 1 for what the machine or a kernel did wrong.
 fn exit_code(error: &Error) -> u8 {
     match error.kind() {
-        ErrorKind::Shader | ErrorKind::Device | ErrorKind::DeviceLost | ErrorKind::OutOfMemory => 1,
+        ErrorKind::Shader
+        | ErrorKind::Device
+        | ErrorKind::DeviceLost
+        | ErrorKind::OutOfMemory
+        | ErrorKind::Diverged => 1,
         _ => 2,
     }
 }

@@ -43,6 +43,6 @@ fn before_activation(op: &LinearOp, graph: &mut Graph, adjoint: &Adjoint, dy: Va
     match (op.gate, op.activation) {
         (None, Activation::Identity) => Ok(dy),
         (None, activation) => activation_backward(graph, adjoint.outputs()[1], dy, activation),
-        (Some(gate), activation) => gate_backward(graph, adjoint.outputs()[1], dy, activation, gate),
+        (Some(gate), activation) => gate_backward(graph, adjoint.outputs()[1], dy, gate, activation),
     }
 }

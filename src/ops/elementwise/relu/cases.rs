@@ -1,9 +1,9 @@
-//! Conformance cases.
+//! Conformance cases, some around the kink at 0.
 
 use super::{NAME, relu};
 use crate::check::Case;
 use crate::ops::elementwise::unary::activation_cases;
 
 pub(crate) fn cases() -> Vec<Case> {
-    activation_cases(NAME, relu, &[])
+    activation_cases(NAME, relu, &[]).into_iter().map(Case::kinked).collect()
 }

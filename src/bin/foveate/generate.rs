@@ -1,0 +1,52 @@
+//! `foveate generate`: text from a language model that `foveate train lm` made.
+
+use std::io::{Write, stdout};
+
+use foveate::models::{Generator, LanguageModel, Sampling};
+use foveate::train::Progress;
+use foveate::weights::Checkpoint;
+use foveate::{DType, Error, ErrorKind, Random, Result};
+
+use crate::args::GenerateArgs;
+use crate::device::{Arithmetic, Device};
+use crate::train::CHECKPOINT;
+
+pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
+    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k };
+    sampling.check()?;
+    if args.prompt.is_empty() {
+        return Err(Error::new(ErrorKind::Argument, "generate", "--prompt")
+            .expecting("at least one byte to go on from")
+            .but_found("an empty text"));
+    }
+    let path = if args.checkpoint.is_dir() { args.checkpoint.join(CHECKPOINT) } else { args.checkpoint.clone() };
+    let checkpoint = Checkpoint::open(&path)?;
+    let config = serde_json::from_value(Progress::of(&checkpoint)?.description.model).map_err(|error| {
+        Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "model")
+            .expecting("a model of `foveate train lm`")
+            .but_found(error)
+    })?;
+    let model = LanguageModel::new(config)?;
+    let weights = checkpoint.load(model.declarations(), DType::F32)?;
+    let device = Device::open(&args.device.device, Arithmetic::F32)?;
+    let mut generator = Generator::new(&model, weights.iter(), &device.for_models())?;
+
+    let mut ids: Vec<i32> = args.prompt.bytes().map(i32::from).collect();
+    let mut random = Random::new(args.seed);
+    write(args.prompt.as_bytes())?;
+    for _ in 0..args.bytes {
+        let next = generator.next(&ids, &sampling, &mut random)?;
+        ids.push(next);
+        write(&[next as u8])?;
+    }
+    write(b"\n")
+}
+
+/// Writes at once: a reader watches the text grow. Bytes that are no UTF-8 go out as they are.
+fn write(bytes: &[u8]) -> Result<()> {
+    let mut stdout = stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::new(ErrorKind::Io, "output", "stdout").but_found(error))
+}

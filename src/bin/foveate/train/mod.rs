@@ -1,0 +1,262 @@
+//! `foveate train lm`: a byte-level language model from a text.
+
+mod curve;
+mod settings;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use foveate::models::{LanguageModel, Recording};
+use foveate::train::{
+    ByteText, Description, Mode, Progress, STEP, Start, StepReport, TextBatch, Trainer, replace_file,
+};
+use foveate::weights::Checkpoint;
+use foveate::{DType, Error, ErrorKind, Graph, Result, TensorDesc, Value};
+use indicatif::ProgressBar;
+
+use crate::args::LmArgs;
+use crate::device::{Arithmetic, Device};
+use crate::output;
+
+use curve::Row;
+use settings::RunSettings;
+
+/// The name of the checkpoint in a training's folder.
+pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// The part of the text that is kept for validation.
+const VALIDATION: f64 = 0.05;
+
+/// Validation sequences that are looked at each time.
+const VALIDATION_SEQUENCES: usize = 128;
+
+pub(crate) fn lm(args: &LmArgs) -> Result<()> {
+    let interrupted = watch_interrupts()?;
+    let path = args.out.join(CHECKPOINT);
+    let checkpoint = open_checkpoint(args, &path)?;
+    let progress = checkpoint.as_ref().map(Progress::of).transpose()?;
+    let (config, settings) = settings::resolve(args, progress.as_ref())?;
+    let model = LanguageModel::new(config)?;
+    let bytes = fs::read(&args.text).map_err(|error| refused(&args.text, "a readable file", &error))?;
+    let text = ByteText::new(bytes, config.length, VALIDATION)?;
+    let device = Device::open(&args.device.device, Arithmetic::F32)?;
+    eprintln!("device: {}", device.describe());
+
+    let recording = settings.recording()?;
+    let shape = [settings.batch, config.length];
+    let validation = text.validation(settings.batch, VALIDATION_SEQUENCES)?;
+    let record = |graph: &mut Graph, mode: Mode| {
+        // Validation may be shorter than a batch.
+        let batch = if mode == Mode::Train { shape[0] } else { validation[0].ids.shape().dims()[0] };
+        record_loss(graph, &model, [batch, shape[1]], recording, mode)
+    };
+    let fresh = model.initial_weights(settings.seed).collect::<Result<_>>()?;
+    let start = checkpoint.as_ref().map_or(Start::Weights(&fresh), Start::Checkpoint);
+    let description = description(&config, &settings)?;
+    let training = settings.training()?;
+    let trainer =
+        Trainer::new(&device.for_models(), model.declarations(), &record, start, description, training)?;
+    fs::create_dir_all(&args.out).map_err(|error| refused(&args.out, "a folder that can be made", &error))?;
+    let rows = curve::read(&args.out.join("loss.csv"), trainer.step_count())?;
+    let baselines = text.baselines();
+    Run { args, settings, text, validation, baselines, trainer, rows }.to_the_end(&interrupted)
+}
+
+/// A flag that the first interrupt sets; the second one ends the process.
+fn watch_interrupts() -> Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    let handler = move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|error| Error::new(ErrorKind::Io, "train", "interrupts").expecting("to be told").but_found(error))?;
+    Ok(interrupted)
+}
+
+/// The checkpoint to go on from. One that would be overwritten is refused.
+fn open_checkpoint(args: &LmArgs, path: &Path) -> Result<Option<Checkpoint>> {
+    match (args.resume, path.exists()) {
+        (true, _) => Checkpoint::open(path).map(Some),
+        (false, false) => Ok(None),
+        (false, true) => Err(Error::new(ErrorKind::Argument, "train", "--out")
+            .expecting("a folder without a checkpoint, or --resume to go on from it")
+            .but_found(path.display())),
+    }
+}
+
+fn description(config: &foveate::models::LanguageModelConfig, settings: &RunSettings) -> Result<Description> {
+    let failed = |error| Error::new(ErrorKind::Config, "train", "settings").but_found(error);
+    Ok(Description {
+        model: serde_json::to_value(config).map_err(failed)?,
+        settings: serde_json::to_value(settings).map_err(failed)?,
+    })
+}
+
+fn refused(path: &Path, expected: &str, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "train", path.display().to_string()).expecting(expected).but_found(error)
+}
+
+fn record_loss(
+    graph: &mut Graph,
+    model: &LanguageModel,
+    [batch, time]: [usize; 2],
+    recording: Recording,
+    mode: Mode,
+) -> Result<Value> {
+    let tokens = LanguageModel::batch(graph, batch, time)?;
+    let drops = mode == Mode::Train && recording.dropout > 0.0;
+    let step = drops.then(|| graph.input(STEP, TensorDesc::new(DType::U32, [1]))).transpose()?;
+    model.record_loss(graph, tokens, &recording, step)
+}
+
+/// A training under way.
+struct Run<'a> {
+    args: &'a LmArgs,
+    settings: RunSettings,
+    text: ByteText,
+    validation: Vec<TextBatch>,
+    baselines: (f64, f64),
+    trainer: Trainer,
+    rows: Vec<Row>,
+}
+
+impl Run<'_> {
+    /// Steps until all are done or the user has had enough.
+    fn to_the_end(mut self, interrupted: &AtomicBool) -> Result<()> {
+        self.announce()?;
+        let bar = output::progress(self.settings.steps as usize);
+        bar.set_position(self.trainer.step_count());
+        let before = self.rows.last().map_or((0.0, 0), |row| (row.seconds, row.tokens));
+        let (start, mut saved) = (Instant::now(), self.trainer.step_count());
+        while self.trainer.step_count() < self.settings.steps && !interrupted.load(Ordering::SeqCst) {
+            let report = self.step()?;
+            let last = report.step == self.settings.steps;
+            let looks = last || report.step.is_multiple_of(self.args.evaluate_every);
+            let validation_loss = looks.then(|| self.validate()).transpose()?;
+            self.remember(report, validation_loss, start.elapsed(), before);
+            self.show(&bar, start.elapsed(), before.1, looks)?;
+            if report.step.is_multiple_of(self.args.save_every) {
+                self.save()?;
+                saved = report.step;
+            }
+        }
+        bar.finish_and_clear();
+        let step = self.trainer.step_count();
+        if saved < step {
+            self.save()?;
+        }
+        let place = self.path().display().to_string();
+        if step < self.settings.steps {
+            eprintln!("interrupted: step {step} is saved in {place}; --resume goes on from it");
+        } else {
+            output::print(format!("{step} steps: {place}\n"))?;
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.args.out.join(CHECKPOINT)
+    }
+
+    fn announce(&self) -> Result<()> {
+        let weights: usize = self
+            .trainer
+            .names()
+            .filter(|name| !name.starts_with("optimizer."))
+            .map(|name| self.trainer.read(name).map(|tensor| tensor.shape().elements()))
+            .sum::<Result<usize>>()?;
+        let memory = self.trainer.memory()?.map_or(String::new(), |memory| {
+            let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            format!(
+                ", {:.1} MiB on the device, {:.1} of it activations and gradients",
+                mebibytes(memory.total()),
+                mebibytes(memory.working)
+            )
+        });
+        let (unigram, bigram) = self.baselines;
+        eprintln!("{weights} weights{memory}");
+        eprintln!("validation loss of counting: single bytes {unigram:.3}, pairs {bigram:.3}");
+        let step = self.trainer.step_count();
+        if step > 0 {
+            eprintln!("resuming after step {step}");
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<StepReport> {
+        let RunSettings { batch, accumulate, seed, .. } = self.settings;
+        let first = self.trainer.step_count() * accumulate as u64;
+        let batches = (0..accumulate as u64)
+            .map(|index| self.text.batch(batch, seed, first + index))
+            .collect::<Result<Vec<_>>>()?;
+        let named: Vec<_> = batches.iter().map(TextBatch::named).collect();
+        let named: Vec<_> = named.iter().map(|batch| &batch[..]).collect();
+        self.trainer.step(&named)
+    }
+
+    /// The mean loss of the validation sequences.
+    fn validate(&mut self) -> Result<f32> {
+        let mut sum = 0.0;
+        for batch in &self.validation {
+            sum += f64::from(self.trainer.evaluate(&batch.named())?);
+        }
+        Ok((sum / self.validation.len() as f64) as f32)
+    }
+
+    fn remember(
+        &mut self,
+        report: StepReport,
+        validation_loss: Option<f32>,
+        elapsed: Duration,
+        (seconds, _): (f64, u64),
+    ) {
+        let StepReport { step, loss, rate, norm, skipped } = report;
+        self.rows.push(Row {
+            step,
+            seconds: seconds + elapsed.as_secs_f64(),
+            tokens: step * self.tokens_a_step(),
+            learning_rate: rate,
+            loss,
+            gradient_norm: norm,
+            skipped,
+            validation_loss,
+        });
+    }
+
+    fn tokens_a_step(&self) -> u64 {
+        let time = self.validation[0].ids.shape().dims()[1];
+        (self.settings.batch * self.settings.accumulate * time) as u64
+    }
+
+    /// Moves the bar and, when the validation loss is new, prints a line.
+    fn show(&self, bar: &ProgressBar, elapsed: Duration, tokens_before: u64, print: bool) -> Result<()> {
+        let Some(row) = self.rows.last() else { return Ok(()) };
+        let rate = (row.tokens - tokens_before) as f64 / elapsed.as_secs_f64();
+        bar.set_position(row.step);
+        bar.set_message(format!("loss {:.3}, {rate:.0} tokens/s", row.loss));
+        let Some(validation) = row.validation_loss.filter(|_| print) else { return Ok(()) };
+        let line = format!(
+            "step {:>6}  loss {:.4}  validation {validation:.4}  rate {:.2e}  {rate:.0} tokens/s",
+            row.step, row.loss, row.learning_rate
+        );
+        output::print_line(bar, &line)
+    }
+
+    /// Writes the checkpoint and then the curve, each in one move.
+    fn save(&self) -> Result<()> {
+        self.trainer.save(self.path())?;
+        let chart = curve::svg(&self.rows, self.baselines)?;
+        for (name, contents) in [("loss.csv", curve::csv(&self.rows)?), ("loss.svg", chart)] {
+            let path = self.args.out.join(name);
+            replace_file(&path, contents.as_bytes())
+                .map_err(|error| refused(&path, "a file that can be written", &error))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Gradients and losses of a byte-level language model that PyTorch trained for 20 steps.
+
+use foveate::gpu::{Parameters, Program, Session};
+use foveate::models::{Device, LanguageModel, Recording};
+use foveate::ops::optimizer::AdamW;
+use foveate::train::{Description, Optimizer, Schedule, Settings, Start, Trainer};
+use foveate::weights::{Checkpoint, Declarations};
+use foveate::{Graph, HostTensor, Plan, Result, Value, cpu};
+
+use crate::support::{fixture, gpu, loss_of, oracle_model, tensor};
+
+const BATCH: usize = 4;
+const TIME: usize = 128;
+
+/// Inputs and targets of a step.
+fn batch(checkpoint: &Checkpoint, step: usize) -> (HostTensor, HostTensor) {
+    let tokens = tensor(checkpoint, "tokens").to_f32();
+    let rows = &tokens[step * BATCH * (TIME + 1)..][..BATCH * (TIME + 1)];
+    let part = |from: usize| {
+        let ids = rows.chunks(TIME + 1).flat_map(|row| &row[from..from + TIME]).map(|&id| id as i32);
+        HostTensor::i32([BATCH, TIME], ids.collect()).unwrap()
+    };
+    (part(0), part(1))
+}
+
+/// The weights that the oracle started from, under the model's own names.
+fn initial(checkpoint: &Checkpoint, declarations: &Declarations) -> Vec<(String, HostTensor)> {
+    let named = |name: &str| (name.to_owned(), tensor(checkpoint, &format!("init.{name}")));
+    declarations.list().iter().map(|declaration| named(&declaration.name)).collect()
+}
+
+/// Loss and gradients of step 0.
+fn first_gradients(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint, recompute: usize) {
+    let mut graph = Graph::new();
+    let recording = Recording { recompute, ..Recording::default() };
+    let tokens = LanguageModel::batch(&mut graph, BATCH, TIME).unwrap();
+    let loss = model.record_loss(&mut graph, tokens, &recording, None).unwrap();
+    let weights = graph.parameters().to_vec();
+    assert_eq!(weights.len(), model.declarations().list().len());
+    let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
+    let gradients = graph.gradients(loss, &values).unwrap();
+    for ((name, _), gradient) in weights.iter().zip(gradients) {
+        graph.output(&format!("grad.{name}"), gradient).unwrap();
+    }
+    let (ids, targets) = batch(checkpoint, 0);
+    let inputs = [("ids", &ids), ("targets", &targets)];
+    let start = initial(checkpoint, model.declarations()).into_iter().map(Ok);
+    let outputs = match device {
+        Device::Cpu => cpu::run_f32(&graph, &cpu::Parameters::new(start).unwrap(), &inputs).unwrap(),
+        Device::Gpu(context) => {
+            let parameters = Parameters::upload(context, start).unwrap();
+            let program = Program::new(context, &Plan::new(&graph, context.caps()).unwrap()).unwrap();
+            let mut session = Session::with_parameters(&program, &parameters, &inputs).unwrap();
+            session.run().unwrap();
+            session.read().unwrap()
+        }
+    };
+    let mut worst = 0.0f32;
+    for (name, found) in &outputs {
+        let (found, expected) = (found.to_f32(), tensor(checkpoint, name).to_f32());
+        let largest = expected.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
+        assert!(off <= 1e-4, "{name}: {off:e} of the largest");
+        worst = worst.max(off);
+    }
+    println!("gradients at most {worst:e} of their tensor's largest off");
+}
+
+/// The losses of 20 steps of AdamW.
+fn losses(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint) -> Result<()> {
+    let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(3e-3));
+    let loss = loss_of(model, [BATCH, TIME], Recording::default());
+    let weights = initial(checkpoint, model.declarations()).into_iter().collect();
+    let start = Start::Weights(&weights);
+    let description = Description::default();
+    let mut trainer = Trainer::new(device, model.declarations(), &loss, start, description, settings)?;
+    let mut worst = 0.0f32;
+    for (step, expected) in tensor(checkpoint, "losses").to_f32().into_iter().enumerate() {
+        let (ids, targets) = batch(checkpoint, step);
+        let found = trainer.step(&[&[("ids", &ids), ("targets", &targets)]])?.loss;
+        let off = (found / expected - 1.0).abs();
+        assert!(off <= 1e-3, "step {step}: {found} for {expected}");
+        worst = worst.max(off);
+    }
+    println!("losses at most {worst:e} off");
+    Ok(())
+}
+
+fn holds(device: &Device, reversible: bool) {
+    let checkpoint = fixture(if reversible { "reversible.safetensors" } else { "residual.safetensors" });
+    let model = oracle_model(reversible);
+    first_gradients(device, &model, &checkpoint, 0);
+    if !reversible {
+        first_gradients(device, &model, &checkpoint, 2);
+    }
+    losses(device, &model, &checkpoint).unwrap();
+}
+
+#[test]
+fn residual_layers_train_as_in_pytorch_on_the_device() {
+    holds(&gpu(), false);
+}
+
+#[test]
+fn residual_layers_train_as_in_pytorch_on_the_references() {
+    holds(&Device::Cpu, false);
+}
+
+#[test]
+fn reversible_layers_train_as_in_pytorch_on_the_device() {
+    holds(&gpu(), true);
+}
+
+#[test]
+fn reversible_layers_train_as_in_pytorch_on_the_references() {
+    holds(&Device::Cpu, true);
+}

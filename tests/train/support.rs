@@ -1,0 +1,59 @@
+//! Models and fixtures that the tests share.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use foveate::gpu::{AdapterRequest, Context};
+use foveate::models::{Device, LanguageModel, LanguageModelConfig, Recording};
+use foveate::train::{Mode, STEP};
+use foveate::weights::Checkpoint;
+use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};
+
+/// The device of all tests. Without an adapter every test that asks for it fails, and says how to get one.
+pub(crate) fn gpu() -> Device {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    let open = || Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
+    Device::Gpu(CONTEXT.get_or_init(open).clone())
+}
+
+pub(crate) fn fixture(name: &str) -> Checkpoint {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/train-lm").join(name);
+    Checkpoint::open(path).unwrap()
+}
+
+pub(crate) fn tensor(checkpoint: &Checkpoint, name: &str) -> HostTensor {
+    let stored = checkpoint.tensor(name).unwrap_or_else(|| panic!("no {name}"));
+    let dtype = if stored.dtype() == "I32" { DType::I32 } else { DType::F32 };
+    HostTensor::from_bytes(&TensorDesc::new(dtype, stored.shape()), stored.bytes()).unwrap()
+}
+
+/// The language model of the fixtures.
+pub(crate) fn oracle_model(reversible: bool) -> LanguageModel {
+    let config = LanguageModelConfig {
+        vocab_size: 256,
+        width: 64,
+        heads: 4,
+        layers: 3,
+        feed_forward: 192,
+        length: 128,
+        reversible,
+    };
+    LanguageModel::new(config).unwrap()
+}
+
+/// Records the loss of a batch of `batch` sequences of `time` tokens.
+pub(crate) fn loss_of(
+    model: &LanguageModel,
+    [batch, time]: [usize; 2],
+    recording: Recording,
+) -> impl Fn(&mut Graph, Mode) -> Result<Value> {
+    move |graph, mode| {
+        let tokens = LanguageModel::batch(graph, batch, time)?;
+        if mode == Mode::Evaluate || recording.dropout == 0.0 {
+            let recording = Recording { dropout: 0.0, ..recording };
+            return model.record_loss(graph, tokens, &recording, None);
+        }
+        let step = graph.input(STEP, TensorDesc::new(DType::U32, [1]))?;
+        model.record_loss(graph, tokens, &recording, Some(step))
+    }
+}
