@@ -5,6 +5,7 @@ mod attention;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod embedding_backward;
 mod fill;
 mod layout;
 mod linear;
@@ -63,6 +64,7 @@ criterion_group!(
     optimizer::sgd::bench,
     pool::bench,
     embedding::bench,
+    embedding_backward::bench,
     fill::bench,
     sum::bench,
     layout::broadcast::bench,

@@ -9,6 +9,7 @@ mod differences;
 mod dropout;
 pub mod elementwise;
 mod embedding;
+mod embedding_backward;
 mod fill;
 pub mod layout;
 mod linear;
@@ -25,6 +26,7 @@ mod reshape;
 mod rows;
 mod softmax;
 mod softmax_backward;
+mod sort;
 mod sum;
 mod upstream;
 
@@ -34,6 +36,7 @@ pub use elementwise::{
     sigmoid, silu, subtract, tanh,
 };
 pub use embedding::embedding;
+pub use embedding_backward::embedding_backward;
 pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
@@ -110,6 +113,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
     entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("embedding_backward", "sums of upstream rows by id", embedding_backward::cases),
     entry!("fill", "one number everywhere", fill::cases),
     entry!("layout/broadcast", "a value repeated along axes", layout::broadcast::cases),
     entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
