@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use foveate::models::Device;
 use foveate::ops::optimizer::{AdamW, Sgd};
 use foveate::ops::{self, Activation, Dropout, Linear};
-use foveate::train::{Description, LossScale, Mode, Optimizer, STEP, Schedule, Settings, Start, StepReport, Trainer};
+use foveate::train::{
+    Description, LossScale, Mode, Optimizer, STEP, Schedule, Settings, Start, StepReport, Trainer,
+};
 use foveate::weights::{Checkpoint, Declarations, Weights};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Random, Result, TensorDesc, Value};
 
@@ -38,7 +40,8 @@ fn record(graph: &mut Graph, mode: Mode, dtype: DType, batch: usize) -> Result<V
 fn declarations() -> Declarations {
     let mut declarations = Declarations::new();
     let mut root = declarations.root();
-    for (name, shape) in [("up", &[2 * WIDTH, WIDTH][..]), ("bias", &[2 * WIDTH]), ("down", &[3, 2 * WIDTH])] {
+    for (name, shape) in [("up", &[2 * WIDTH, WIDTH][..]), ("bias", &[2 * WIDTH]), ("down", &[3, 2 * WIDTH])]
+    {
         root.weight(name, shape).unwrap();
     }
     declarations
@@ -72,7 +75,13 @@ fn description(model: &str) -> Description {
     Description { model: model.into(), ..Description::default() }
 }
 
-fn trainer(device: &Device, start: Start<'_>, settings: Settings, dtype: DType, rows: usize) -> Result<Trainer> {
+fn trainer(
+    device: &Device,
+    start: Start<'_>,
+    settings: Settings,
+    dtype: DType,
+    rows: usize,
+) -> Result<Trainer> {
     let loss = |graph: &mut Graph, mode: Mode| record(graph, mode, dtype, rows);
     Trainer::new(device, &declarations(), &loss, start, description("small"), settings)
 }
@@ -82,7 +91,8 @@ fn step(trainer: &mut Trainer, settings: &Settings, size: f32, rows: usize) -> R
     let first = trainer.step_count() * settings.accumulate as u64;
     let batches: Vec<[HostTensor; 2]> =
         (0..settings.accumulate as u64).map(|i| batch(first + i, rows, size)).collect();
-    let named: Vec<[(&str, &HostTensor); 2]> = batches.iter().map(|[x, y]| [("x", x), ("target", y)]).collect();
+    let named: Vec<[(&str, &HostTensor); 2]> =
+        batches.iter().map(|[x, y]| [("x", x), ("target", y)]).collect();
     trainer.step(&named.iter().map(|batch| &batch[..]).collect::<Vec<_>>())
 }
 
@@ -282,7 +292,10 @@ fn losses_and_settings_without_a_meaning_are_refused() {
     let weights = weights();
     let start = Start::Weights(&weights);
     let error = |settings| trainer(&Device::Cpu, start, settings, DType::F32, BATCH).unwrap_err().to_string();
-    assert_eq!(error(Settings { accumulate: 0, ..adamw() }), "train: accumulate: expected at least 1, found 0");
+    assert_eq!(
+        error(Settings { accumulate: 0, ..adamw() }),
+        "train: accumulate: expected at least 1, found 0"
+    );
     assert_eq!(
         error(Settings { loss_scale: LossScale::Fixed(0.0), ..adamw() }),
         "train: loss_scale: expected a number above 0, found 0"
@@ -301,6 +314,7 @@ fn losses_and_settings_without_a_meaning_are_refused() {
     more.root().weight("idle", [2]).unwrap();
     let loss = |graph: &mut Graph, mode: Mode| record(graph, mode, DType::F32, BATCH);
     let refused = Trainer::new(&Device::Cpu, &more, &loss, start, description("small"), adamw());
-    let sentence = "gradients: wrt: expected a value the loss depends on, found a f32 [2] that has no influence on it";
+    let sentence =
+        "gradients: wrt: expected a value the loss depends on, found a f32 [2] that has no influence on it";
     assert_eq!(refused.unwrap_err().to_string(), sentence);
 }

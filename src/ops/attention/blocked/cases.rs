@@ -193,7 +193,8 @@ pub(in crate::ops::attention) fn setups(sizes: &[(usize, usize)]) -> Vec<Setup> 
 pub(crate) fn cases() -> Vec<Case> {
     let square = [1, 8, 31, 32, 40, 59, 64, 80, 96, 111, 128, 160, 192, 256].map(|size| (size, size));
     let oblong = [(64, 32), (32, 64), (5, 128), (128, 3), (256, 1), (1, 256), (24, 7)];
-    let mut cases: Vec<Case> = setups(&[&square[..], &oblong].concat()).into_iter().map(Setup::case).collect();
+    let mut cases: Vec<Case> =
+        setups(&[&square[..], &oblong].concat()).into_iter().map(Setup::case).collect();
     // What nobody reads is not written.
     for (query_time, key_time) in [(65, 97), (1, 3000)] {
         for (wanted, words) in [(Wanted::Out, "no log-sum-exp"), (Wanted::Lse, "log-sum-exp only")] {

@@ -14,13 +14,13 @@
 
 use super::super::{Dims, EMPTY_ROW_LSE};
 use super::{Blocked, NAME, REQUIRED, walk};
+use crate::Result;
 use crate::graph::Problem;
 use crate::kernel::{
     AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl,
 };
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
-use crate::Result;
 
 /// Keys below which splitting a row further costs more than it spreads.
 const SHORTEST_SPLIT: usize = 512;

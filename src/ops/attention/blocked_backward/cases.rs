@@ -44,7 +44,11 @@ impl Backward {
         let d_lse = if self.d_lse { Some(like("d_lse", lse, DType::F32)?) } else { None };
         let attended = Attended { out, lse, d_out, d_lse };
         let gradients = blocked_backward(&mut problem.graph, q, k, v, &attended, &spec)?;
-        Ok(gradients.into_iter().zip(self.wanted).filter_map(|(value, wanted)| wanted.then_some(value)).collect())
+        Ok(gradients
+            .into_iter()
+            .zip(self.wanted)
+            .filter_map(|(value, wanted)| wanted.then_some(value))
+            .collect())
     }
 
     fn case(self) -> Case {

@@ -40,7 +40,8 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     dispatches.push(find_statistics(op, &dims, dtype, caps.tuning.streaming_lanes, statistics)?);
 
     let optional = op.spec.optional_inputs(op.required());
-    let mut columns: Vec<_> = optional.lengths.map(|at| ("lengths", Operand::Input(at))).into_iter().collect();
+    let mut columns: Vec<_> =
+        optional.lengths.map(|at| ("lengths", Operand::Input(at))).into_iter().collect();
     if let Some(at) = optional.segments {
         let (find, segments) = walk::find_segments(NAME, &dims, Operand::Input(at), &mut scratch)?;
         dispatches.push(find);
@@ -231,10 +232,5 @@ fn find_statistics(
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
         rows,
     };
-    Ok(Dispatch {
-        shader,
-        bindings,
-        params: params.into(),
-        workgroups: rows.div_ceil(workers).into(),
-    })
+    Ok(Dispatch { shader, bindings, params: params.into(), workgroups: rows.div_ceil(workers).into() })
 }
