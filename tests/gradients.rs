@@ -33,7 +33,10 @@ fn a_value_of_another_graph_is_refused() {
     let (x, foreign) = (input(&mut graph, "x"), input(&mut other, "x"));
     let loss = total(&mut graph, x);
     let error = graph.gradients(loss, &[foreign]).unwrap_err();
-    assert_eq!(error.to_string(), "graph: value: expected a value of this graph, found a value of another graph");
+    assert_eq!(
+        error.to_string(),
+        "graph: value: expected a value of this graph, found a value of another graph"
+    );
 }
 
 #[test]
@@ -170,7 +173,8 @@ fn stack(kind: Stack, layers: usize) -> Graph {
                         ops::add(graph, x, hidden)
                     })
                 };
-                let recorded = if kind == Stack::Plain { record(&mut graph) } else { graph.checkpoint(record) };
+                let recorded =
+                    if kind == Stack::Plain { record(&mut graph) } else { graph.checkpoint(record) };
                 recorded.unwrap()
             })
         }
@@ -221,7 +225,8 @@ fn memory_is_flat_for_reversible_layers_and_a_root_for_checkpointed_ones() {
 }
 
 fn assert_equal_gradients(found: &Graph, expected: &Graph, layers: usize, tolerance: f64) {
-    let names: Vec<String> = (0..layers).flat_map(|layer| [format!("f{layer}"), format!("g{layer}")]).collect();
+    let names: Vec<String> =
+        (0..layers).flat_map(|layer| [format!("f{layer}"), format!("g{layer}")]).collect();
     let names: Vec<&str> = ["x", "target"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let (found, expected) = (run(found, &names), run(expected, &names));
     for (name, expected) in &expected {

@@ -34,7 +34,9 @@ pub fn gradient_case(case: &Arc<Case>) -> Result<Option<Case>> {
     let inner = case.clone();
     let build = move |problem: &mut Problem| {
         let differentiated = differentiated(&inner)?.ok_or_else(|| {
-            Error::new(ErrorKind::NotDifferentiable, inner.op(), "case").expecting("gradients").but_found("none")
+            Error::new(ErrorKind::NotDifferentiable, inner.op(), "case")
+                .expecting("gradients")
+                .but_found("none")
         })?;
         let gradients = differentiated.gradients;
         *problem = differentiated.problem;
@@ -114,11 +116,12 @@ pub fn slopes(case: &Case) -> Result<Slopes> {
     let places: Vec<usize> = wrt.iter().filter_map(place_of).collect();
     let computed = cpu::run_arrays(&problem.graph, &gradients, &start)?;
     let (mut worst, mut random) = (0.0f64, Random::new(1));
-    let loss_at = |inputs: &[Array<f64>]| -> Result<f64> { Ok(cpu::run_arrays(&problem.graph, &[loss], inputs)?[0].reals()[0]) };
+    let loss_at = |inputs: &[Array<f64>]| -> Result<f64> {
+        Ok(cpu::run_arrays(&problem.graph, &[loss], inputs)?[0].reals()[0])
+    };
     let size = loss_at(&start)?.abs();
     for (i, &place) in places.iter().enumerate() {
-        let direction: Vec<f64> =
-            (0..start[place].reals().len()).map(|_| random.next_f32().into()).collect();
+        let direction: Vec<f64> = (0..start[place].reals().len()).map(|_| random.next_f32().into()).collect();
         let along = |step: f64| -> Result<f64> {
             let mut moved = start.clone();
             let reals = start[place].reals().iter().zip(&direction).map(|(x, d)| x + step * d).collect();

@@ -114,7 +114,8 @@ pub(crate) fn run_arrays(
     results: &[Value],
     inputs: &[Array<f64>],
 ) -> Result<Vec<Arc<Array<f64>>>> {
-    let given = graph.inputs().iter().zip(inputs).map(|((_, value), array)| (*value, Arc::new(array.clone())));
+    let given =
+        graph.inputs().iter().zip(inputs).map(|((_, value), array)| (*value, Arc::new(array.clone())));
     walk_from(graph, results, given, |step, read| step.op.reference_f64(read), |_, array| array)
 }
 

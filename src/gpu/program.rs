@@ -403,10 +403,8 @@ impl Program {
         range: Range<usize>,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("foveate"),
-            timestamp_writes,
-        });
+        let mut pass = encoder
+            .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("foveate"), timestamp_writes });
         for at in range {
             if let Command::Dispatch { shader, workgroups: [x, y, z], .. } = self.plan.commands()[at] {
                 pass.set_pipeline(&self.pipelines[shader].pipeline);

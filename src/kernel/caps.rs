@@ -172,6 +172,7 @@ impl Caps {
             ("attention.row_groups", attention.row_groups, WIDEST),
             ("attention.rows", attention.rows, WIDEST),
             ("attention.key_vectors", attention.key_vectors, WIDEST),
+            ("attention.backward_key_vectors", attention.backward_key_vectors, WIDEST),
         ] {
             if !(1..=most).contains(&value) {
                 return Err(Error::new(ErrorKind::Argument, "caps", what)

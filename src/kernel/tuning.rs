@@ -36,6 +36,8 @@ pub struct AttentionTile {
     pub rows: u32,
     /// Groups of four keys of an invocation.
     pub key_vectors: u32,
+    /// The same in the backward passes, where each pair of query and key costs two products before it adds to any sum.
+    pub backward_key_vectors: u32,
     /// Whether a workgroup is one subgroup of eight, which waits for itself as such and passes reads round. For software
     /// rasterizers only: it relies on lanes that run in lockstep.
     pub one_subgroup: bool,
@@ -59,6 +61,7 @@ const CPU_ATTENTION: AttentionTile = AttentionTile {
     row_groups: 1,
     rows: 16,
     key_vectors: 2,
+    backward_key_vectors: 1,
     one_subgroup: false,
     busy_workgroups: 8,
 };
@@ -84,6 +87,7 @@ impl Tuning {
                     row_groups: 8,
                     rows: 4,
                     key_vectors: 1,
+                    backward_key_vectors: 1,
                     one_subgroup: false,
                     busy_workgroups: 256,
                 },

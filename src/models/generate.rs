@@ -1,7 +1,7 @@
 //! Text from a language model, token by token.
 
-use super::language_model::{LanguageModel, Recording};
 use super::Device;
+use super::language_model::{LanguageModel, Recording};
 use crate::gpu::{Parameters, Program, Session};
 use crate::graph::Graph;
 use crate::plan::Plan;
@@ -55,7 +55,8 @@ impl Generator {
             Device::Gpu(context) => {
                 let parameters = Parameters::upload(context, weights)?;
                 let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
-                let (ids, last) = (HostTensor::i32([1, length], vec![0; length])?, HostTensor::i32([1], vec![0])?);
+                let (ids, last) =
+                    (HostTensor::i32([1, length], vec![0; length])?, HostTensor::i32([1], vec![0])?);
                 let inputs = [("ids", &ids), ("last", &last)];
                 Engine::Gpu(Box::new(Session::with_parameters(&program, &parameters, &inputs)?))
             }
@@ -68,7 +69,9 @@ impl Generator {
     /// Fails when there are no ids, and when the device fails.
     pub fn scores(&mut self, ids: &[i32]) -> Result<Vec<f32>> {
         if ids.is_empty() {
-            return Err(Error::new(ErrorKind::Argument, NAME, "ids").expecting("at least one").but_found("none"));
+            return Err(Error::new(ErrorKind::Argument, NAME, "ids")
+                .expecting("at least one")
+                .but_found("none"));
         }
         let context = &ids[ids.len().saturating_sub(self.length)..];
         let mut padded = context.to_vec();

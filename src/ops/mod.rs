@@ -92,6 +92,11 @@ pub const CATALOGUE: &[Entry] = &[
         "exact softmax attention, memory linear in length",
         attention::blocked::cases
     ),
+    entry!(
+        "attention/blocked_backward",
+        "gradients of attention/blocked",
+        attention::blocked_backward::cases
+    ),
     entry!("dropout", "elements at random, the others 0", dropout::cases),
     entry!(
         "elementwise/activation_backward",

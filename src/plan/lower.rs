@@ -202,7 +202,13 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
 
 /// Whether step `at` may change `input` in place to make `output`: as the parameter's own update, after which nothing reads the old
 /// contents.
-fn may_overwrite(places: &Places<'_>, steps: &[&Step], at: usize, output: crate::Value, input: crate::Value) -> bool {
+fn may_overwrite(
+    places: &Places<'_>,
+    steps: &[&Step],
+    at: usize,
+    output: crate::Value,
+    input: crate::Value,
+) -> bool {
     let root = |value: crate::Value| places.root[value.index()];
     let updates = |&(parameter, value): &(crate::Value, crate::Value)| {
         value == output && parameter.index() == root(input) && places.desc(value).elements() > 0
@@ -235,7 +241,8 @@ fn place_steps(
             continue;
         };
         for (i, &value) in step.outputs.iter().enumerate() {
-            let bound = || dispatches.iter().flat_map(|d| &d.bindings).any(|(_, to)| *to == Operand::Output(i));
+            let bound =
+                || dispatches.iter().flat_map(|d| &d.bindings).any(|(_, to)| *to == Operand::Output(i));
             if places.home[value.index()] == Home::Unused && (read[value.index()] || bound()) {
                 places.home[value.index()] = places.open(places.desc(value).buffer_bytes(), at);
             }
@@ -347,8 +354,7 @@ impl<'p, 'g> Schedule<'p, 'g> {
     /// updated in place.
     fn append_result_copies(&mut self) {
         let graph = self.placement.places.graph;
-        let outputs =
-            graph.outputs().iter().enumerate().map(|(i, (_, value))| (*value, Location::Output(i)));
+        let outputs = graph.outputs().iter().enumerate().map(|(i, (_, value))| (*value, Location::Output(i)));
         let updates = graph.updates().iter().filter_map(|(parameter, value)| {
             let index = graph.parameters().iter().position(|(_, known)| known == parameter)?;
             Some((*value, Location::Parameter(index)))

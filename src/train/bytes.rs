@@ -28,7 +28,8 @@ impl TextBatch {
     fn of(windows: &[&[u8]]) -> Result<Self> {
         let length = windows[0].len() - 1;
         let collect = |range: std::ops::Range<usize>| {
-            let ids = windows.iter().flat_map(|window| &window[range.clone()]).map(|&byte| byte.into()).collect();
+            let ids =
+                windows.iter().flat_map(|window| &window[range.clone()]).map(|&byte| byte.into()).collect();
             HostTensor::i32([windows.len(), length], ids)
         };
         Ok(Self { ids: collect(0..length)?, targets: collect(1..length + 1)? })
@@ -55,7 +56,10 @@ impl ByteText {
         for (part, found) in parts.into_iter().take(if validation > 0.0 { 2 } else { 1 }) {
             if found <= length {
                 return Err(Error::new(ErrorKind::Argument, "text", format!("{part} part"))
-                    .expecting(format!("at least {} bytes, a context of {length} and what follows", length + 1))
+                    .expecting(format!(
+                        "at least {} bytes, a context of {length} and what follows",
+                        length + 1
+                    ))
                     .but_found(found));
             }
         }
@@ -84,8 +88,10 @@ impl ByteText {
         // All batches have one size, as each size is a program of its own.
         let batch = batch.clamp(1, count.max(1));
         let used = count.min(most.max(batch)) / batch * batch;
-        let windows: Vec<&[u8]> =
-            (0..used).map(|i| i * count / used * self.length).map(|at| &part[at..=at + self.length]).collect();
+        let windows: Vec<&[u8]> = (0..used)
+            .map(|i| i * count / used * self.length)
+            .map(|at| &part[at..=at + self.length])
+            .collect();
         windows.chunks(batch).map(TextBatch::of).collect()
     }
 

@@ -82,7 +82,9 @@ impl Progress {
 /// Fails with [`ErrorKind::Io`] when it cannot be written.
 pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Progress) -> Result<()> {
     let failed = |found: String| {
-        Error::new(ErrorKind::Io, "checkpoint", shown(path)).expecting("a file that can be written").but_found(found)
+        Error::new(ErrorKind::Io, "checkpoint", shown(path))
+            .expecting("a file that can be written")
+            .but_found(found)
     };
     let views = tensors
         .iter()

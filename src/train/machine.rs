@@ -40,10 +40,9 @@ impl Machine {
         tensors: impl IntoIterator<Item = Result<(String, HostTensor)>>,
     ) -> Result<Self> {
         Ok(match device {
-            Device::Gpu(context) => Self::Gpu {
-                context: context.clone(),
-                parameters: gpu::Parameters::upload(context, tensors)?,
-            },
+            Device::Gpu(context) => {
+                Self::Gpu { context: context.clone(), parameters: gpu::Parameters::upload(context, tensors)? }
+            }
             Device::Cpu => Self::Cpu { parameters: cpu::Parameters::new(tensors)? },
         })
     }
@@ -89,9 +88,7 @@ impl Machine {
     /// What running `routine` takes on the device; nothing on the CPU references, which do not plan.
     pub(super) fn memory(&self, routine: &Routine) -> Result<Option<Memory>> {
         match self {
-            Self::Gpu { context, .. } => {
-                Ok(Some(*Plan::new(&routine.graph, context.caps())?.memory()))
-            }
+            Self::Gpu { context, .. } => Ok(Some(*Plan::new(&routine.graph, context.caps())?.memory())),
             Self::Cpu { .. } => Ok(None),
         }
     }

@@ -1,8 +1,8 @@
 //! An optimiser's steps for all parameters of a graph, and the names of its state.
 
+use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::optimizer::{AdamW, Control, Moments, Sgd, adamw, sgd};
-use crate::Result;
 
 /// Prefixes of the parameters that hold an optimiser's state.
 pub(super) const STATE_PREFIXES: [&str; 3] = ["optimizer.first.", "optimizer.second.", "optimizer.velocity."];

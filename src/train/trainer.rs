@@ -287,7 +287,9 @@ impl Settings {
     fn check(&self) -> Result<()> {
         self.schedule.check()?;
         if self.accumulate == 0 {
-            return Err(Error::new(ErrorKind::Argument, NAME, "accumulate").expecting("at least 1").but_found(0));
+            return Err(Error::new(ErrorKind::Argument, NAME, "accumulate")
+                .expecting("at least 1")
+                .but_found(0));
         }
         let scale = self.loss_scale.first();
         if !(scale.is_finite() && scale > 0.0) {
@@ -309,7 +311,11 @@ fn declared(declarations: &Declarations) -> Result<Graph> {
 }
 
 /// The loss and its gradients; with one batch a step also the step, else what adds the gradients up.
-fn gradient_graph(declarations: &Declarations, record: &RecordLoss<'_>, settings: &Settings) -> Result<Graph> {
+fn gradient_graph(
+    declarations: &Declarations,
+    record: &RecordLoss<'_>,
+    settings: &Settings,
+) -> Result<Graph> {
     let mut graph = declared(declarations)?;
     let weights = graph.parameters().to_vec();
     let loss = record(&mut graph, Mode::Train)?;
@@ -372,7 +378,8 @@ fn optimise(
     let schedule = graph.input(SCHEDULE, TensorDesc::f32([3]))?;
     let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
     let factor = if settings.needs_norm() {
-        let scale = graph.inputs().iter().find(|(name, _)| name == LOSS_SCALE).map_or(one, |(_, scale)| *scale);
+        let scale =
+            graph.inputs().iter().find(|(name, _)| name == LOSS_SCALE).map_or(one, |(_, scale)| *scale);
         let bound = GlobalNorm { max_norm: settings.max_norm };
         let (norm, factor) = global_norm(graph, gradients, scale, &bound)?;
         graph.output(NORM, norm)?;

@@ -1,4 +1,4 @@
-// Blocked softmax attention, forward: parameters and the arithmetic of one score. The kernel is forward.wgsl.j2.
+// Blocked softmax attention, forward and backward: parameters, the arithmetic of one score, and where rows lie.
 struct Params {
     batch: u32,
     query_time: u32,
@@ -27,11 +27,12 @@ fn score(product: vec4<f32>) -> vec4<f32> {
     return product * (params.scale * LOG2_E);
 }
 
-fn visible(keys: vec4<i32>, first: i32, last: i32) -> vec4<bool> {
+// Which of four keys lie in the range that a query sees; or of four queries, in the range that a key is seen by.
+fn visible(at: vec4<i32>, first: i32, last: i32) -> vec4<bool> {
     if BAND || SEGMENTS {
-        return (keys >= vec4(first)) & (keys <= vec4(last));
+        return (at >= vec4(first)) & (at <= vec4(last));
     }
-    return keys <= vec4(last);
+    return at <= vec4(last);
 }
 
 // Where the query and output row of row r of a key head's rows lies, in rows.
@@ -42,17 +43,4 @@ fn query_place(batch: u32, kv_head: u32, r: u32) -> u32 {
 // Where key and value rows lie, in rows.
 fn key_place(batch: u32, kv_head: u32, position: u32) -> u32 {
     return (batch * params.key_time + position) * params.kv_heads + kv_head;
-}
-
-// Whether a tile of keys that ends before `end` has keys that some row must not see. Segments are those of the queries.
-fn hides_some(start: i32, first_query: i32, last_query: i32, first_segment: vec2<i32>, last_segment: vec2<i32>) -> bool {
-    var hides = false;
-    if BAND {
-        hides = start < last_query + params.shift - params.band_left
-            || start + i32(TILE_K) - 1 > first_query + params.shift + params.band_right;
-    }
-    if SEGMENTS {
-        hides = hides || start < last_segment.x || start + i32(TILE_K) > first_segment.y;
-    }
-    return hides;
 }

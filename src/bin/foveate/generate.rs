@@ -19,7 +19,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
             .expecting("at least one byte to go on from")
             .but_found("an empty text"));
     }
-    let path = if args.checkpoint.is_dir() { args.checkpoint.join(CHECKPOINT) } else { args.checkpoint.clone() };
+    let path =
+        if args.checkpoint.is_dir() { args.checkpoint.join(CHECKPOINT) } else { args.checkpoint.clone() };
     let checkpoint = Checkpoint::open(&path)?;
     let config = serde_json::from_value(Progress::of(&checkpoint)?.description.model).map_err(|error| {
         Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "model")

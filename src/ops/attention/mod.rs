@@ -6,10 +6,13 @@
 //! | variant | what it computes | source |
 //! |---|---|---|
 //! | [`blocked()`] | exact softmax attention, key tile by key tile, memory linear in length | FlashAttention, arXiv 2205.14135 and 2307.08691 |
+//! | [`blocked_backward()`] | its gradients from the log-sum-exp, without atomics | the same |
 
 pub(crate) mod blocked;
+pub(crate) mod blocked_backward;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse};
+pub use blocked_backward::{Attended, blocked_backward};
 
 use super::contract::Contract;
 use crate::tensor::{DType, TensorDesc};

@@ -156,7 +156,8 @@ impl Op for LinearOp {
             contract.dtype("bias", &inputs[bias], x.dtype)?;
             contract.bind("bias", &inputs[bias], &[rows])?;
         }
-        let with = |last| -> Vec<usize> { leading.iter().map(|axis| contract.extent(axis)).chain([last]).collect() };
+        let with =
+            |last| -> Vec<usize> { leading.iter().map(|axis| contract.extent(axis)).chain([last]).collect() };
         let result = TensorDesc::new(x.dtype, with(out));
         let sums = TensorDesc::new(x.dtype, with(contract.extent(rows)));
         if let Some(residual) = self.residual_index() {

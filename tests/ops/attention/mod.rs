@@ -1,3 +1,4 @@
 //! Attention variants.
 
 mod blocked;
+mod blocked_backward;

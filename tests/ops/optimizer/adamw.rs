@@ -19,8 +19,7 @@ fn training_graph(desc: &TensorDesc) -> Graph {
     let schedule = graph.input("schedule", TensorDesc::f32([3])).unwrap();
     let factor = graph.input("factor", TensorDesc::f32([1])).unwrap();
     let (control, moments) = (Control { schedule, factor }, Moments { first, second });
-    let (updated, new) =
-        adamw(&mut graph, parameter, gradient, moments, control, &AdamW::default()).unwrap();
+    let (updated, new) = adamw(&mut graph, parameter, gradient, moments, control, &AdamW::default()).unwrap();
     for (parameter, value) in [(parameter, updated), (first, new.first), (second, new.second)] {
         graph.update(parameter, value).unwrap();
     }
@@ -36,14 +35,14 @@ fn updates_change_parameters_in_place() {
     assert_eq!((plan.memory().working, plan.updated()), (0, &[true; 3][..]));
 
     let tensor = |x: f32| HostTensor::f32([5, 7], (0..35).map(|i| x * i as f32).collect()).unwrap();
-    let start = || [("weight", 0.1), ("first", 0.0), ("second", 0.0)].map(|(n, x)| Ok((n.to_owned(), tensor(x))));
+    let start =
+        || [("weight", 0.1), ("first", 0.0), ("second", 0.0)].map(|(n, x)| Ok((n.to_owned(), tensor(x))));
     let parameters = Parameters::upload(context(), start()).unwrap();
     let mut on_cpu = cpu::Parameters::new(start()).unwrap();
     let gradient = tensor(1.0);
     let factor = HostTensor::f32([1], vec![1.0]).unwrap();
-    let schedule = |t: i32| {
-        HostTensor::f32([3], vec![1e-2, 1.0 - 0.9f32.powi(t), 1.0 - 0.999f32.powi(t)]).unwrap()
-    };
+    let schedule =
+        |t: i32| HostTensor::f32([3], vec![1e-2, 1.0 - 0.9f32.powi(t), 1.0 - 0.999f32.powi(t)]).unwrap();
     let (first, second) = (schedule(1), schedule(2));
     let inputs = |schedule| [("gradient", &gradient), ("schedule", schedule), ("factor", &factor)];
     let program = Program::new(context(), &plan).unwrap();
@@ -75,9 +74,8 @@ fn a_parameter_that_is_read_afterwards_is_copied_first() {
 
     let tensor = |floats: [f32; 4]| HostTensor::f32([4], floats.to_vec()).unwrap();
     let weights = tensor([1.0, 2.0, 3.0, 4.0]);
-    let start = ["weight", "first", "second"].map(|name| {
-        Ok((name.to_owned(), if name == "weight" { weights.clone() } else { tensor([0.0; 4]) }))
-    });
+    let start = ["weight", "first", "second"]
+        .map(|name| Ok((name.to_owned(), if name == "weight" { weights.clone() } else { tensor([0.0; 4]) })));
     let parameters = Parameters::upload(context(), start).unwrap();
     let schedule = HostTensor::f32([3], vec![0.5, 0.1, 1e-3]).unwrap();
     let factor = HostTensor::f32([1], vec![1.0]).unwrap();
@@ -97,10 +95,18 @@ fn what_is_no_parameter_cannot_be_updated() {
     let weight = graph.parameter("weight", TensorDesc::f32([2])).unwrap();
     let y = foveate::ops::scale(&mut graph, x, 2.0).unwrap();
     let error = graph.update(x, y).unwrap_err();
-    assert_error(&error, ErrorKind::Argument, "graph: update: expected a parameter, found another value, f32 [2]");
+    assert_error(
+        &error,
+        ErrorKind::Argument,
+        "graph: update: expected a parameter, found another value, f32 [2]",
+    );
     graph.update(weight, y).unwrap();
     let error = graph.update(weight, y).unwrap_err();
-    assert_error(&error, ErrorKind::Argument, "graph: update: expected each parameter once, found `weight` again");
+    assert_error(
+        &error,
+        ErrorKind::Argument,
+        "graph: update: expected each parameter once, found `weight` again",
+    );
     let error = cpu::run(&graph, &[("x", &HostTensor::f32([2], vec![0.0; 2]).unwrap())]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Argument, "the update would be lost");
 }
@@ -109,7 +115,8 @@ fn what_is_no_parameter_cannot_be_updated() {
 fn settings_without_a_meaning_are_refused() {
     let descs = [4, 4, 4, 4, 3, 1].map(|count| TensorDesc::f32([count]));
     let error = refused(&descs, |graph, v| {
-        let (control, moments) = (Control { schedule: v[4], factor: v[5] }, Moments { first: v[2], second: v[3] });
+        let (control, moments) =
+            (Control { schedule: v[4], factor: v[5] }, Moments { first: v[2], second: v[3] });
         let settings = AdamW { beta2: 1.0, ..AdamW::default() };
         Ok(adamw(graph, v[0], v[1], moments, control, &settings)?.0)
     });

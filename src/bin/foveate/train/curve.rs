@@ -53,8 +53,7 @@ pub(super) fn read(path: &Path, step: u64) -> Result<Vec<Row>> {
 
 /// `rows` as CSV.
 pub(super) fn csv(rows: &[Row]) -> Result<String> {
-    let refused =
-        |error: &dyn std::fmt::Display| Error::new(ErrorKind::Io, "train", "csv").but_found(error);
+    let refused = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Io, "train", "csv").but_found(error);
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.serialize(row).map_err(|error| refused(&error))?;
@@ -86,9 +85,9 @@ fn draw<'a>(
         .filter_map(|row| row.validation_loss.map(|loss| (row.step as f64, f64::from(loss))))
         .collect();
     let losses = training.iter().chain(&validation).map(|point| point.1);
-    let (least, most) = losses.chain([unigram, bigram]).fold((f64::INFINITY, 0.0), |(least, most), loss| {
-        (f64::min(least, loss), f64::max(most, loss))
-    });
+    let (least, most) = losses
+        .chain([unigram, bigram])
+        .fold((f64::INFINITY, 0.0), |(least, most), loss| (f64::min(least, loss), f64::max(most, loss)));
     let last = rows.last().map_or(1.0, |row| row.step.max(1) as f64);
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(area)

@@ -35,7 +35,10 @@ const DYNAMIC_SCALE: LossScale = LossScale::Dynamic { start: 65_536.0, patience:
 const FLOOR: f32 = 0.1;
 
 /// The model and settings of a training: defaults and flags, or what `progress` says and flags change.
-pub(super) fn resolve(args: &LmArgs, progress: Option<&Progress>) -> Result<(LanguageModelConfig, RunSettings)> {
+pub(super) fn resolve(
+    args: &LmArgs,
+    progress: Option<&Progress>,
+) -> Result<(LanguageModelConfig, RunSettings)> {
     let refused = |error: serde_json::Error| {
         Error::new(ErrorKind::Config, "train", "checkpoint")
             .expecting("a checkpoint of `foveate train lm`")
@@ -61,7 +64,9 @@ pub(super) fn resolve(args: &LmArgs, progress: Option<&Progress>) -> Result<(Lan
 fn shown(config: &LanguageModelConfig) -> String {
     let LanguageModelConfig { width, heads, layers, feed_forward, length, reversible, .. } = config;
     let kind = if *reversible { ", reversible" } else { "" };
-    format!("width {width}, heads {heads}, depth {layers}, feed-forward {feed_forward}, length {length}{kind}")
+    format!(
+        "width {width}, heads {heads}, depth {layers}, feed-forward {feed_forward}, length {length}{kind}"
+    )
 }
 
 fn defaults(args: &LmArgs) -> LanguageModelConfig {

@@ -1,7 +1,7 @@
 //! Conformance cases: lengths around tile edges, every head size class, masks under both alignments, grouped heads, lengths per
 //! item, packed sequences, softcap, decoding, empty rows, extreme scores.
 
-use super::{Blocked, NAME, blocked, blocked_with_lse};
+use super::{Blocked, NAME, blocked_with_lse};
 use crate::Result;
 use crate::check::{Case, Problem, exp_ulps};
 use crate::graph::Value;
@@ -9,18 +9,18 @@ use crate::ops::attention::{Alignment, Mask};
 use crate::tensor::{DType, HostTensor};
 
 /// Once above and once below the fraction bar; scores here differ by at most 10, and keys further from the maximum weigh less.
-fn softmax_ulps() -> f64 {
+pub(in crate::ops::attention) fn softmax_ulps() -> f64 {
     2.0 * exp_ulps(10.0)
 }
 
 /// `tanh` may be off by 1e-5 (WGSL, "Accuracy of Concrete Floating Point Expressions"), which softcap multiplies by the cap and `exp` passes on to both sides of the fraction bar.
-fn softcap_ulps(cap: f32) -> f64 {
+pub(in crate::ops::attention) fn softcap_ulps(cap: f32) -> f64 {
     2.0 * f64::from(cap) * 1e-5 / f64::from(f32::EPSILON)
 }
 
 /// Lengths of the sequences of each batch item, behind which every position is a sequence of its own.
 #[derive(Clone, Debug)]
-struct Packed(Vec<Vec<usize>>);
+pub(in crate::ops::attention) struct Packed(Vec<Vec<usize>>);
 
 impl Packed {
     /// `[batch, time]` ids, negative ones and gaps among them.
@@ -41,26 +41,27 @@ impl Packed {
     }
 }
 
+/// One attention problem, forward or backward.
 #[derive(Clone, Debug)]
-struct Setup {
-    dtype: DType,
-    batch: usize,
-    query_time: usize,
-    key_time: usize,
-    heads: usize,
-    kv_heads: usize,
-    head_size: usize,
-    value_size: usize,
-    mask: Mask,
-    scale: Option<f32>,
-    softcap: Option<f32>,
-    lengths: Option<Vec<i32>>,
-    packed: Option<Packed>,
-    amplitude: f32,
+pub(in crate::ops::attention) struct Setup {
+    pub(in crate::ops::attention) dtype: DType,
+    pub(in crate::ops::attention) batch: usize,
+    pub(in crate::ops::attention) query_time: usize,
+    pub(in crate::ops::attention) key_time: usize,
+    pub(in crate::ops::attention) heads: usize,
+    pub(in crate::ops::attention) kv_heads: usize,
+    pub(in crate::ops::attention) head_size: usize,
+    pub(in crate::ops::attention) value_size: usize,
+    pub(in crate::ops::attention) mask: Mask,
+    pub(in crate::ops::attention) scale: Option<f32>,
+    pub(in crate::ops::attention) softcap: Option<f32>,
+    pub(in crate::ops::attention) lengths: Option<Vec<i32>>,
+    pub(in crate::ops::attention) packed: Option<Packed>,
+    pub(in crate::ops::attention) amplitude: f32,
 }
 
 impl Setup {
-    fn new(query_time: usize, key_time: usize) -> Self {
+    pub(in crate::ops::attention) fn new(query_time: usize, key_time: usize) -> Self {
         Self {
             dtype: DType::F32,
             batch: 1,
@@ -79,32 +80,32 @@ impl Setup {
         }
     }
 
-    fn sizes(self, head_size: usize, value_size: usize) -> Self {
+    pub(in crate::ops::attention) fn sizes(self, head_size: usize, value_size: usize) -> Self {
         Self { head_size, value_size, ..self }
     }
 
-    fn heads(self, heads: usize, kv_heads: usize) -> Self {
+    pub(in crate::ops::attention) fn heads(self, heads: usize, kv_heads: usize) -> Self {
         Self { heads, kv_heads, ..self }
     }
 
-    fn mask(self, mask: Mask) -> Self {
+    pub(in crate::ops::attention) fn mask(self, mask: Mask) -> Self {
         Self { mask, ..self }
     }
 
-    fn lengths(self, lengths: &[i32]) -> Self {
+    pub(in crate::ops::attention) fn lengths(self, lengths: &[i32]) -> Self {
         Self { batch: lengths.len(), lengths: Some(lengths.to_vec()), ..self }
     }
 
-    fn packed(lengths: &[usize]) -> Self {
+    pub(in crate::ops::attention) fn packed(lengths: &[usize]) -> Self {
         Self::packed_items(lengths.iter().sum(), &[lengths])
     }
 
-    fn packed_items(time: usize, items: &[&[usize]]) -> Self {
+    pub(in crate::ops::attention) fn packed_items(time: usize, items: &[&[usize]]) -> Self {
         let packed = Packed(items.iter().map(|lengths| lengths.to_vec()).collect());
         Self { batch: items.len(), packed: Some(packed), ..Self::new(time, time) }
     }
 
-    fn label(&self) -> String {
+    pub(in crate::ops::attention) fn label(&self) -> String {
         let Self { dtype, batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = self;
         let mut label = format!(
             "{dtype} {batch} x {query_time} queries, {key_time} keys, {heads}/{kv_heads} heads of {head_size}/{value_size}"
@@ -131,7 +132,8 @@ impl Setup {
         label
     }
 
-    fn build(&self, problem: &mut Problem, lse: bool) -> Result<Vec<Value>> {
+    /// Query, key and value of `problem`, and the settings.
+    pub(in crate::ops::attention) fn inputs(&self, problem: &mut Problem) -> Result<([Value; 3], Blocked)> {
         let Self { batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = *self;
         let q = problem.random("q", self.dtype, [batch, query_time, heads, head_size], self.amplitude)?;
         let k = problem.random("k", self.dtype, [batch, key_time, kv_heads, head_size], self.amplitude)?;
@@ -149,37 +151,58 @@ impl Setup {
         if let Some(packed) = &self.packed {
             spec = spec.segments(problem.input("segments", packed.ids(query_time)?)?);
         }
-        if !lse {
-            return Ok(vec![blocked(&mut problem.graph, q, k, v, &spec)?]);
-        }
+        Ok(([q, k, v], spec))
+    }
+
+    fn build(&self, problem: &mut Problem, wanted: Wanted) -> Result<Vec<Value>> {
+        let ([q, k, v], spec) = self.inputs(problem)?;
         let (out, lse) = blocked_with_lse(&mut problem.graph, q, k, v, &spec)?;
-        Ok(vec![out, lse])
+        Ok(match wanted {
+            Wanted::Both => vec![out, lse],
+            Wanted::Out => vec![out],
+            Wanted::Lse => vec![lse],
+        })
     }
 
     fn case(self) -> Case {
         let ulps = softmax_ulps() + self.softcap.map_or(0.0, softcap_ulps);
-        Case::new(NAME, self.label(), move |problem| self.build(problem, true)).builtin_ulps(ulps)
+        Case::new(NAME, self.label(), move |problem| self.build(problem, Wanted::Both)).builtin_ulps(ulps)
     }
 }
 
-pub(crate) fn cases() -> Vec<Case> {
+/// Which of the two outputs are compared.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Both,
+    Out,
+    Lse,
+}
+
+/// The problems that forward and backward are both held to, in f32 and f16, with heads and values of `sizes` among them.
+pub(in crate::ops::attention) fn setups(sizes: &[(usize, usize)]) -> Vec<Setup> {
     let mut setups = length_setups();
     setups.extend(mask_setups());
-    setups.extend(size_setups());
+    setups.extend(size_setups(sizes));
     setups.extend(special_setups());
     setups.extend(packed_setups());
     let f32 = setups.iter().filter(|setup| setup.dtype == DType::F32);
     let f16 = f32.step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
-    let mut cases: Vec<Case> = setups.iter().cloned().chain(f16).map(Setup::case).collect();
-    // Without the log-sum-exp, other shader files are joined.
+    setups.iter().cloned().chain(f16).collect()
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let square = [1, 8, 31, 32, 40, 59, 64, 80, 96, 111, 128, 160, 192, 256].map(|size| (size, size));
+    let oblong = [(64, 32), (32, 64), (5, 128), (128, 3), (256, 1), (1, 256), (24, 7)];
+    let mut cases: Vec<Case> =
+        setups(&[&square[..], &oblong].concat()).into_iter().map(Setup::case).collect();
+    // What nobody reads is not written.
     for (query_time, key_time) in [(65, 97), (1, 3000)] {
-        let setup = Setup::new(query_time, key_time);
-        cases.push(
-            Case::new(NAME, format!("{}, no log-sum-exp", setup.label()), move |problem| {
-                setup.build(problem, false)
-            })
-            .builtin_ulps(softmax_ulps()),
-        );
+        for (wanted, words) in [(Wanted::Out, "no log-sum-exp"), (Wanted::Lse, "log-sum-exp only")] {
+            let setup = Setup::new(query_time, key_time);
+            let label = format!("{}, {words}", setup.label());
+            let case = Case::new(NAME, label, move |problem| setup.build(problem, wanted));
+            cases.push(case.builtin_ulps(softmax_ulps()));
+        }
     }
     cases
 }
@@ -216,13 +239,16 @@ fn mask_setups() -> Vec<Setup> {
     setups
 }
 
-fn size_setups() -> Vec<Setup> {
-    let sizes = [1, 8, 31, 32, 40, 59, 64, 80, 96, 111, 128, 160, 192, 256];
-    let mut setups: Vec<Setup> = sizes.iter().map(|&size| Setup::new(19, 37).sizes(size, size)).collect();
-    for (head_size, value_size) in [(64, 32), (32, 64), (5, 128), (128, 3), (256, 1), (1, 256), (24, 7)] {
-        setups.push(Setup::new(35, 70).sizes(head_size, value_size).mask(Mask::causal()));
-    }
-    setups
+fn size_setups(sizes: &[(usize, usize)]) -> Vec<Setup> {
+    let setup = |&(head_size, value_size): &(usize, usize)| {
+        let setup = if head_size == value_size {
+            Setup::new(19, 37)
+        } else {
+            Setup::new(35, 70).mask(Mask::causal())
+        };
+        setup.sizes(head_size, value_size)
+    };
+    sizes.iter().map(setup).collect()
 }
 
 fn special_setups() -> Vec<Setup> {

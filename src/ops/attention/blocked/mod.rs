@@ -14,12 +14,13 @@
 //! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
 
 #[cfg(feature = "check")]
-mod cases;
+pub(super) mod cases;
 mod kernels;
-mod reference;
+pub(super) mod reference;
+pub(super) mod walk;
 
-use super::{Dims, Mask, check_lengths, check_segments};
-use crate::graph::{Graph, Op, Problem, Value};
+use super::{Attended, Dims, Mask, blocked_backward, check_lengths, check_segments};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -32,18 +33,18 @@ const NAME: &str = "attention/blocked";
 /// Settings of [`blocked`]: which keys are seen, and what becomes of a score.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Blocked {
-    mask: Mask,
-    scale: Option<f32>,
-    softcap: Option<f32>,
-    lengths: Option<Value>,
-    segments: Option<Value>,
+    pub(super) mask: Mask,
+    pub(super) scale: Option<f32>,
+    pub(super) softcap: Option<f32>,
+    pub(super) lengths: Option<Value>,
+    pub(super) segments: Option<Value>,
 }
 
-/// Where the optional inputs stand among a step's inputs, behind query, key and value.
+/// Where the optional inputs stand among a step's inputs, behind all others.
 #[derive(Clone, Copy, Debug)]
-struct OptionalInputs {
-    lengths: Option<usize>,
-    segments: Option<usize>,
+pub(super) struct OptionalInputs {
+    pub(super) lengths: Option<usize>,
+    pub(super) segments: Option<usize>,
 }
 
 impl Blocked {
@@ -88,19 +89,55 @@ impl Blocked {
         Self { segments: Some(ids), ..self }
     }
 
-    fn inputs(&self, query: Value, key: Value, value: Value) -> Vec<Value> {
-        [query, key, value].into_iter().chain(self.lengths).chain(self.segments).collect()
+    /// What a step reads: `required`, and behind them what the settings hold.
+    pub(super) fn inputs(&self, required: &[Value]) -> Vec<Value> {
+        required.iter().copied().chain(self.lengths).chain(self.segments).collect()
     }
 
-    /// The places that [`Blocked::inputs`] gives to what it chains.
-    fn optional_inputs(&self) -> OptionalInputs {
-        let first = 3;
+    /// The places that [`Blocked::inputs`] gives to what it chains behind `required` inputs.
+    pub(super) fn optional_inputs(&self, required: usize) -> OptionalInputs {
         OptionalInputs {
-            lengths: self.lengths.map(|_| first),
-            segments: self.segments.map(|_| first + usize::from(self.lengths.is_some())),
+            lengths: self.lengths.map(|_| required),
+            segments: self.segments.map(|_| required + usize::from(self.lengths.is_some())),
         }
     }
+
+    pub(super) fn scale_of(&self, head_size: usize) -> f64 {
+        self.scale.map_or_else(|| 1.0 / (head_size as f64).sqrt(), f64::from)
+    }
+
+    /// The extents of a step of `op` that starts with query, key and value and has `required` inputs before those of the
+    /// settings, or what does not fit together.
+    pub(super) fn check(&self, op: &'static str, inputs: &[TensorDesc], required: usize) -> Result<Dims> {
+        let refused = |argument, expected: &str, found: f32| {
+            Err(Error::new(ErrorKind::Argument, op, argument).expecting(expected).but_found(found))
+        };
+        if let Some(scale) = self.scale.filter(|scale| !scale.is_finite()) {
+            return refused("scale", "a finite number", scale);
+        }
+        // Further out, a score over the cap or a capped score leaves f32.
+        if let Some(cap) = self.softcap.filter(|cap| !(1e-10..=1e10).contains(cap)) {
+            return refused("softcap", "a number from 1e-10 to 1e10", cap);
+        }
+        let dims = Dims::bind(op, &inputs[0], &inputs[1], &inputs[2])?;
+        let optional = self.optional_inputs(required);
+        if let (Some(_), Some(_)) = (optional.lengths, optional.segments) {
+            return Err(Error::new(ErrorKind::Argument, op, "segments")
+                .expecting("either segments or lengths")
+                .but_found("both"));
+        }
+        if let Some(at) = optional.lengths {
+            check_lengths(op, &inputs[at], &dims)?;
+        }
+        if let Some(at) = optional.segments {
+            check_segments(op, &inputs[at], &dims)?;
+        }
+        Ok(dims)
+    }
 }
+
+/// What [`blocked`] reads before the inputs of its settings: query, key, value.
+const REQUIRED: usize = 3;
 
 /// Attention of `query: [batch, query_time, heads, head_size]` over `key: [batch, key_time, kv_heads, head_size]` and
 /// `value: [batch, key_time, kv_heads, value_size]`, f32 or f16. The result is `[batch, query_time, heads, value_size]`.
@@ -108,7 +145,7 @@ impl Blocked {
 /// `kv_heads` divides `heads`; head and value sizes are 1 to 256; either time may be 0. Scores, statistics and sums are f32
 /// whatever the storage. Fails when shapes, types or settings do not fit.
 pub fn blocked(graph: &mut Graph, query: Value, key: Value, value: Value, spec: &Blocked) -> Result<Value> {
-    graph.push_single(BlockedAttention { spec: *spec, lse: false }, &spec.inputs(query, key, value))
+    Ok(blocked_with_lse(graph, query, key, value, spec)?.0)
 }
 
 /// [`blocked`], and the natural log-sum-exp of every row of scores: f32 `[batch, heads, query_time]`.
@@ -119,20 +156,13 @@ pub fn blocked_with_lse(
     value: Value,
     spec: &Blocked,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(BlockedAttention { spec: *spec, lse: true }, &spec.inputs(query, key, value))?;
+    let outputs = graph.push(BlockedAttention { spec: *spec }, &spec.inputs(&[query, key, value]))?;
     Ok((outputs[0], outputs[1]))
 }
 
 #[derive(Clone, Copy, Debug)]
 struct BlockedAttention {
     spec: Blocked,
-    lse: bool,
-}
-
-impl BlockedAttention {
-    fn scale(&self, head_size: usize) -> f64 {
-        self.spec.scale.map_or_else(|| 1.0 / (head_size as f64).sqrt(), f64::from)
-    }
 }
 
 impl Op for BlockedAttention {
@@ -141,43 +171,36 @@ impl Op for BlockedAttention {
     }
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        let refused = |argument, expected: &str, found: f32| {
-            Err(Error::new(ErrorKind::Argument, NAME, argument).expecting(expected).but_found(found))
-        };
-        if let Some(scale) = self.spec.scale.filter(|scale| !scale.is_finite()) {
-            return refused("scale", "a finite number", scale);
-        }
-        // Further out, a score over the cap or a capped score leaves f32.
-        if let Some(cap) = self.spec.softcap.filter(|cap| !(1e-10..=1e10).contains(cap)) {
-            return refused("softcap", "a number from 1e-10 to 1e10", cap);
-        }
-        let dims = Dims::bind(NAME, &inputs[0], &inputs[1], &inputs[2])?;
-        let optional = self.spec.optional_inputs();
-        if let (Some(_), Some(_)) = (optional.lengths, optional.segments) {
-            return Err(Error::new(ErrorKind::Argument, NAME, "segments")
-                .expecting("either segments or lengths")
-                .but_found("both"));
-        }
-        if let Some(at) = optional.lengths {
-            check_lengths(NAME, &inputs[at], &dims)?;
-        }
-        if let Some(at) = optional.segments {
-            check_segments(NAME, &inputs[at], &dims)?;
-        }
-        let Dims { batch, query_time, heads, value_size, .. } = dims;
-        let mut outputs = vec![TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size])];
-        if self.lse {
-            outputs.push(TensorDesc::f32([batch, heads, query_time]));
-        }
-        Ok(outputs)
+        let Dims { batch, query_time, heads, value_size, .. } = self.spec.check(NAME, inputs, REQUIRED)?;
+        Ok(vec![
+            TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size]),
+            TensorDesc::f32([batch, heads, query_time]),
+        ])
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        let (out, lse) = reference::forward(inputs, self);
-        if self.lse { vec![out, lse] } else { vec![out] }
+        reference::forward(inputs, &self.spec)
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self, problem, caps)
+        kernels::lower(&self.spec, problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let [query, key, value] = [0, 1, 2].map(|input| adjoint.inputs()[input]);
+        let [out, lse] = [0, 1].map(|output| adjoint.outputs()[output]);
+        let d_out = match adjoint.upstream(0) {
+            Some(d_out) => d_out,
+            None => todo!(),
+        };
+        let attended = Attended { out, lse, d_out, d_lse: adjoint.upstream(1) };
+        let gradients = blocked_backward(graph, query, key, value, &attended, &self.spec)?;
+        let mut all = vec![Gradient::None; adjoint.inputs().len()];
+        for (input, gradient) in gradients.into_iter().enumerate() {
+            if adjoint.wants(input) {
+                all[input] = Gradient::Whole(gradient);
+            }
+        }
+        Ok(all)
     }
 }

@@ -5,23 +5,20 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::{Dims, EMPTY_ROW_LSE};
-use super::BlockedAttention;
+use super::{Blocked, REQUIRED};
 use crate::tensor::{Array, Real};
 
 /// `out` and `lse` for inputs `q`, `k`, `v` and, where the spec has them, `lengths` or `segments`.
-pub(super) fn forward<R: Real>(inputs: &[&Array<R>], attention: &BlockedAttention) -> (Array<R>, Array<R>) {
+pub(super) fn forward<R: Real>(inputs: &[&Array<R>], spec: &Blocked) -> Vec<Array<R>> {
     let dims = Dims::from_dims(inputs[0].dims(), inputs[1].dims(), inputs[2].dims());
     let Dims { batch, query_time, heads, value_size, .. } = dims;
-    let visible: Vec<Range<usize>> = (0..batch)
-        .flat_map(|b| (0..query_time).map(move |i| (b, i)))
-        .map(|(b, i)| visible_keys(attention, &dims, i, real_keys(inputs, attention, &dims, b, i)))
-        .collect();
+    let visible = visible(inputs, spec, &dims, REQUIRED);
 
     let rows_of_heads: Vec<(Vec<R>, Vec<R>)> = (0..batch * heads)
         .into_par_iter()
         .map(|pair| {
             let (b, h) = (pair / heads, pair % heads);
-            head(inputs, attention, &dims, (b, h), &visible[b * query_time..][..query_time])
+            head(inputs, spec, &dims, (b, h), &visible[b * query_time..][..query_time])
         })
         .collect();
 
@@ -35,19 +32,22 @@ pub(super) fn forward<R: Real>(inputs: &[&Array<R>], attention: &BlockedAttentio
         }
         lse.extend(lse_h);
     }
-    (Array::real([batch, query_time, heads, value_size], out), Array::real([batch, heads, query_time], lse))
+    vec![
+        Array::real([batch, query_time, heads, value_size], out),
+        Array::real([batch, heads, query_time], lse),
+    ]
 }
 
 /// `[query_time, value_size]` of `out` and `[query_time]` of `lse` for one batch item and query head.
 fn head<R: Real>(
     inputs: &[&Array<R>],
-    attention: &BlockedAttention,
+    spec: &Blocked,
     dims: &Dims,
     (b, h): (usize, usize),
     visible: &[Range<usize>],
 ) -> (Vec<R>, Vec<R>) {
     let [q, k, v] = [inputs[0].reals(), inputs[1].reals(), inputs[2].reals()];
-    let scale = R::of(attention.scale(dims.head_size));
+    let scale = R::of(spec.scale_of(dims.head_size));
     let kv_row = |j: usize| (b * dims.key_time + j) * dims.kv_heads + h / dims.group();
     // Keys as [channel, time]: a sum over channels cannot be vectorised in order, many such sums beside each other can.
     let mut k_h = vec![R::zero(); dims.head_size * dims.key_time];
@@ -67,7 +67,7 @@ fn head<R: Real>(
         }
         for s in &mut s {
             *s = scale * *s;
-            if let Some(cap) = attention.spec.softcap {
+            if let Some(cap) = spec.softcap {
                 *s = R::of(cap.into()) * (*s / R::of(cap.into())).tanh();
             }
         }
@@ -85,15 +85,30 @@ fn head<R: Real>(
     (out, lse)
 }
 
+/// The keys that each query of each batch item sees: `[batch, query_time]`. The inputs of the settings stand behind `required`
+/// others.
+pub(in crate::ops::attention) fn visible<R: Real>(
+    inputs: &[&Array<R>],
+    spec: &Blocked,
+    dims: &Dims,
+    required: usize,
+) -> Vec<Range<usize>> {
+    (0..dims.batch)
+        .flat_map(|b| (0..dims.query_time).map(move |i| (b, i)))
+        .map(|(b, i)| visible_keys(spec, dims, i, real_keys(inputs, spec, dims, required, b, i)))
+        .collect()
+}
+
 /// The keys there are for query `i` of item `b`, whatever the mask: all, the first `lengths[b]`, or those of its segment.
 fn real_keys<R: Real>(
     inputs: &[&Array<R>],
-    attention: &BlockedAttention,
+    spec: &Blocked,
     dims: &Dims,
+    required: usize,
     b: usize,
     i: usize,
 ) -> Range<usize> {
-    let optional = attention.spec.optional_inputs();
+    let optional = spec.optional_inputs(required);
     if let Some(at) = optional.segments {
         let ids = &inputs[at].indices()[b * dims.key_time..][..dims.key_time];
         let before = ids[..i].iter().rev().take_while(|&&id| id == ids[i]).count();
@@ -105,8 +120,8 @@ fn real_keys<R: Real>(
 }
 
 /// Those of the keys in `real` that the mask shows to query `i`.
-fn visible_keys(attention: &BlockedAttention, dims: &Dims, i: usize, real: Range<usize>) -> Range<usize> {
-    let mask = attention.spec.mask;
+fn visible_keys(spec: &Blocked, dims: &Dims, i: usize, real: Range<usize>) -> Range<usize> {
+    let mask = spec.mask;
     let (start, end) = (real.start as i64, real.end as i64);
     let opposite = i as i64 + mask.shift(dims.query_time, dims.key_time);
     let first = mask.left.map_or(start, |left| (opposite - i64::from(left)).max(start));

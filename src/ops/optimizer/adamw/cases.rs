@@ -8,7 +8,9 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for shape in [&[1][..], &[63], &[65, 4], &[97, 3], &[0], &[1000, 12]] {
         // Before the first step there are no moments.
-        for (when, amplitude, schedule) in [("first", 0.0, [3e-3, 0.1, 1e-3]), ("late", 0.5, [1e-4, 1.0, 0.8])] {
+        for (when, amplitude, schedule) in
+            [("first", 0.0, [3e-3, 0.1, 1e-3]), ("late", 0.5, [1e-4, 1.0, 0.8])]
+        {
             for factor in [1.0, 0.25, 0.0] {
                 let label = format!("{shape:?}, {when} step, factor {factor}");
                 let build = move |problem: &mut crate::check::Problem| {

@@ -70,8 +70,7 @@ pub fn adamw(
     control: Control,
     settings: &AdamW,
 ) -> Result<(Value, Moments)> {
-    let inputs =
-        [parameter, gradient, moments.first, moments.second, control.schedule, control.factor];
+    let inputs = [parameter, gradient, moments.first, moments.second, control.schedule, control.factor];
     let outputs = graph.push(*settings, &inputs)?;
     Ok((outputs[0], Moments { first: outputs[1], second: outputs[2] }))
 }
@@ -122,9 +121,8 @@ impl Op for AdamW {
             ("factor", Operand::Input(5)),
         ];
         let Self { beta1, beta2, eps, weight_decay } = *self;
-        let params = |count, workgroups| {
-            AdamWParams { count, workgroups, beta1, beta2, eps, weight_decay }.into()
-        };
+        let params =
+            |count, workgroups| AdamWParams { count, workgroups, beta1, beta2, eps, weight_decay }.into();
         let sources = [wgsl!("optimizer/adamw/adamw.wgsl")];
         super::lower(NAME, &sources, bindings, &problem.inputs[0], params, caps)
     }

@@ -5,8 +5,13 @@ use crate::check::{Case, DIVISION_ULPS, SQRT_ULPS};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
-    let shapes: [&'static [&'static [usize]]; 5] =
-        [&[&[1]], &[&[63], &[65, 4], &[97, 3]], &[&[0]], &[&[1000, 257]], &[&[0], &[4], &[64, 64], &[1], &[5, 7]]];
+    let shapes: [&'static [&'static [usize]]; 5] = [
+        &[&[1]],
+        &[&[63], &[65, 4], &[97, 3]],
+        &[&[0]],
+        &[&[1000, 257]],
+        &[&[0], &[4], &[64, 64], &[1], &[5, 7]],
+    ];
     let mut cases = Vec::new();
     for shapes in shapes {
         for max_norm in [None, Some(0.5), Some(1e6)] {

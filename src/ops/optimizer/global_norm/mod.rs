@@ -71,9 +71,9 @@ impl Op for GlobalNorm {
         let scale = inputs[0].reals()[0];
         let (norm, factor) = if squares.is_finite() {
             let norm = squares.sqrt() / scale;
-            let clip = self.max_norm.map_or(R::one(), |most| {
-                (R::of(most.into()) / (norm + R::of(EPSILON.into()))).min(R::one())
-            });
+            let clip = self
+                .max_norm
+                .map_or(R::one(), |most| (R::of(most.into()) / (norm + R::of(EPSILON.into()))).min(R::one()));
             (norm, clip / scale)
         } else {
             (-R::one(), R::zero())

@@ -1,0 +1,75 @@
+//! Conformance cases: the forward pass's problems with random upstream gradients, and every choice of gradients that are wanted.
+
+use super::super::blocked::cases::{Setup, setups, softcap_ulps, softmax_ulps};
+use super::{Attended, NAME, blocked_backward};
+use crate::Result;
+use crate::check::{Case, Problem};
+use crate::graph::Value;
+use crate::ops::attention::{Mask, blocked_with_lse};
+use crate::tensor::DType;
+
+/// One backward problem: the forward pass that it belongs to, whether the log-sum-exp has an upstream gradient, and which of dq,
+/// dk and dv are compared.
+#[derive(Clone, Debug)]
+struct Backward {
+    forward: Setup,
+    d_lse: bool,
+    wanted: [bool; 3],
+}
+
+const ALL: [bool; 3] = [true; 3];
+
+impl Backward {
+    fn label(&self) -> String {
+        let mut label = self.forward.label();
+        if self.d_lse {
+            label += ", through the log-sum-exp too";
+        }
+        if self.wanted != ALL {
+            let names = ["dq", "dk", "dv"].into_iter().zip(self.wanted);
+            let names: Vec<&str> = names.filter_map(|(name, wanted)| wanted.then_some(name)).collect();
+            label += &format!(", {} only", names.join(" and "));
+        }
+        label
+    }
+
+    fn build(&self, problem: &mut Problem) -> Result<Vec<Value>> {
+        let ([q, k, v], spec) = self.forward.inputs(problem)?;
+        let (out, lse) = blocked_with_lse(&mut problem.graph, q, k, v, &spec)?;
+        let mut like = |name, value, dtype| {
+            let shape = problem.desc(value)?.shape.clone();
+            problem.random(name, dtype, shape, 1.0)
+        };
+        let d_out = like("d_out", out, self.forward.dtype)?;
+        let d_lse = if self.d_lse { Some(like("d_lse", lse, DType::F32)?) } else { None };
+        let attended = Attended { out, lse, d_out, d_lse };
+        let gradients = blocked_backward(&mut problem.graph, q, k, v, &attended, &spec)?;
+        Ok(gradients
+            .into_iter()
+            .zip(self.wanted)
+            .filter_map(|(value, wanted)| wanted.then_some(value))
+            .collect())
+    }
+
+    fn case(self) -> Case {
+        // The weights' exponential, on top of the forward pass's.
+        let ulps = 1.5 * softmax_ulps() + 2.0 * self.forward.softcap.map_or(0.0, softcap_ulps);
+        Case::new(NAME, self.label(), move |problem| self.build(problem)).builtin_ulps(ulps)
+    }
+}
+
+/// Fewer than the forward pass has, whose files these are for the most part: each is a pair of shaders to compile.
+const SIZES: &[(usize, usize)] =
+    &[(1, 1), (31, 31), (64, 64), (111, 111), (256, 256), (64, 32), (5, 128), (256, 1), (24, 7)];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let every_other = |(i, forward)| Backward { forward, d_lse: i % 2 == 1, wanted: ALL };
+    let mut problems: Vec<Backward> = setups(SIZES).into_iter().enumerate().map(every_other).collect();
+    for wanted in 1..7 {
+        let wanted = [1, 2, 4].map(|bit| wanted & bit != 0);
+        let forward = Setup::new(65, 97).heads(4, 2).mask(Mask::causal());
+        problems.push(Backward { forward: forward.clone(), d_lse: false, wanted });
+        problems.push(Backward { forward: forward.sizes(5, 7), d_lse: true, wanted });
+    }
+    problems.into_iter().map(Backward::case).collect()
+}

@@ -1,0 +1,6 @@
+use crate::support::conform_everywhere;
+
+#[test]
+fn conforms() {
+    conform_everywhere("attention/blocked_backward");
+}
