@@ -16,6 +16,7 @@ mod matmul;
 mod normalize;
 mod optimizer;
 mod pool;
+mod pool_backward;
 mod softmax;
 mod softmax_backward;
 mod sum;
@@ -63,6 +64,7 @@ criterion_group!(
     optimizer::global_norm::bench,
     optimizer::sgd::bench,
     pool::bench,
+    pool_backward::bench,
     embedding::bench,
     embedding_backward::bench,
     fill::bench,

@@ -22,6 +22,7 @@ pub mod optimizer;
 mod parts;
 mod philox;
 mod pool;
+mod pool_backward;
 mod reshape;
 mod rows;
 mod softmax;
@@ -52,6 +53,7 @@ pub use normalize::{
     layer_norm_with_sum, rms_norm, rms_norm_backward, rms_norm_with_sum,
 };
 pub use pool::{Pool, pool};
+pub use pool_backward::pool_backward;
 pub use reshape::reshape;
 pub use softmax::softmax;
 pub use softmax_backward::softmax_backward;
@@ -178,6 +180,7 @@ pub const CATALOGUE: &[Entry] = &[
     ),
     entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
+    entry!("pool_backward", "the gradient of pool", pool_backward::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
     entry!(

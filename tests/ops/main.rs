@@ -16,6 +16,7 @@ mod matmul;
 mod normalize;
 mod optimizer;
 mod pool;
+mod pool_backward;
 mod reshape;
 mod softmax;
 mod softmax_backward;
