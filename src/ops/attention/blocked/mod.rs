@@ -22,6 +22,7 @@ pub(super) mod walk;
 use super::{Attended, Dims, Mask, blocked_backward, check_lengths, check_segments};
 use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
+use crate::ops::fill;
 use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -191,7 +192,11 @@ impl Op for BlockedAttention {
         let [out, lse] = [0, 1].map(|output| adjoint.outputs()[output]);
         let d_out = match adjoint.upstream(0) {
             Some(d_out) => d_out,
-            None => todo!(),
+            // Only the log-sum-exp was used.
+            None => {
+                let desc = graph.desc(out)?.clone();
+                fill(graph, desc, 0.0)?
+            }
         };
         let attended = Attended { out, lse, d_out, d_lse: adjoint.upstream(1) };
         let gradients = blocked_backward(graph, query, key, value, &attended, &self.spec)?;
