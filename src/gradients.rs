@@ -185,10 +185,10 @@ impl<'g> Walk<'g> {
             self.step(index)?;
         }
         for (original, replayed) in replaced {
-            if self.wrt.contains(&original) {
-                if let Some(sum) = self.gradients.remove(&replayed) {
-                    self.add_sum(original, sum)?;
-                }
+            if self.wrt.contains(&original)
+                && let Some(sum) = self.gradients.remove(&replayed)
+            {
+                self.add_sum(original, sum)?;
             }
         }
         Ok(())
@@ -242,10 +242,10 @@ impl<'g> Walk<'g> {
             self.add(replay.value(result), Gradient::Whole(upstream))?;
         }
         self.replayed(replay)?;
-        if read != original {
-            if let Some(sum) = self.gradients.remove(&read) {
-                self.add_sum(original, sum)?;
-            }
+        if read != original
+            && let Some(sum) = self.gradients.remove(&read)
+        {
+            self.add_sum(original, sum)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod attention;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod embedding_backward;
 mod fill;
 mod layout;
 mod linear;
@@ -15,6 +16,7 @@ mod matmul;
 mod normalize;
 mod optimizer;
 mod pool;
+mod pool_backward;
 mod softmax;
 mod softmax_backward;
 mod sum;
@@ -63,7 +65,9 @@ criterion_group!(
     optimizer::global_norm::bench,
     optimizer::sgd::bench,
     pool::bench,
+    pool_backward::bench,
     embedding::bench,
+    embedding_backward::bench,
     fill::bench,
     sum::bench,
     layout::broadcast::bench,

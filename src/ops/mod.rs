@@ -9,6 +9,7 @@ mod differences;
 mod dropout;
 pub mod elementwise;
 mod embedding;
+mod embedding_backward;
 mod fill;
 pub mod layout;
 mod linear;
@@ -21,10 +22,12 @@ pub mod optimizer;
 mod parts;
 mod philox;
 mod pool;
+mod pool_backward;
 mod reshape;
 mod rows;
 mod softmax;
 mod softmax_backward;
+mod sort;
 mod sum;
 mod upstream;
 
@@ -34,6 +37,7 @@ pub use elementwise::{
     sigmoid, silu, subtract, tanh,
 };
 pub use embedding::embedding;
+pub use embedding_backward::embedding_backward;
 pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
@@ -49,6 +53,7 @@ pub use normalize::{
     layer_norm_with_sum, rms_norm, rms_norm_backward, rms_norm_with_sum,
 };
 pub use pool::{Pool, pool};
+pub use pool_backward::pool_backward;
 pub use reshape::reshape;
 pub use softmax::softmax;
 pub use softmax_backward::softmax_backward;
@@ -115,6 +120,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract::cases),
     entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
     entry!("embedding", "rows of tables by id, summed", embedding::cases),
+    entry!("embedding_backward", "sums of upstream rows by id", embedding_backward::cases),
     entry!("fill", "one number everywhere", fill::cases),
     entry!("layout/broadcast", "a value repeated along axes", layout::broadcast::cases),
     entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
@@ -174,6 +180,7 @@ pub const CATALOGUE: &[Entry] = &[
     ),
     entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
+    entry!("pool_backward", "the gradient of pool", pool_backward::cases),
     entry!("reshape", "the same elements under another shape", reshape::cases),
     entry!("softmax", "softmax along the last axis", softmax::cases),
     entry!(

@@ -2,6 +2,7 @@
 
 mod invoke;
 mod models;
+mod train;
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -38,7 +39,7 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in ["info", "check", "bench", "run", "inspect"] {
+    for command in ["info", "check", "bench", "run", "inspect", "train", "generate"] {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));

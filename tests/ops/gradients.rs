@@ -7,9 +7,9 @@ use foveate::ops::CATALOGUE;
 
 use crate::support::{context, own_caps};
 
-/// Ops that have no gradients: backward passes, which nothing here differentiates twice, and what an optimiser does.
+/// Ops that have no gradients: backward passes, which nothing here differentiates twice, what an optimiser does, and what has no inputs.
 fn has_gradients(name: &str) -> bool {
-    !name.ends_with("_backward") && !name.starts_with("optimizer/")
+    !name.ends_with("_backward") && !name.starts_with("optimizer/") && name != "fill"
 }
 
 /// Of the cases of an op, how many lie between two whose gradients are run on the device.

@@ -7,8 +7,9 @@ mod kernels;
 mod reference;
 
 use super::contract::Contract;
+use super::embedding_backward::embedding_backward;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -18,7 +19,7 @@ pub(crate) use cases::cases;
 const NAME: &str = "embedding";
 
 #[derive(Clone, Copy, Debug)]
-struct Embedding;
+pub(super) struct Embedding;
 
 /// Rows of tables by id, summed: of every pair `(table, ids)`, the row of `table: [rows, width]` that each of `ids: [..]`
 /// names. The result is `[.., width]`, of the tables' type.
@@ -68,6 +69,18 @@ impl Op for Embedding {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         kernels::lower(problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let mut gradients = vec![Gradient::None; adjoint.inputs().len()];
+        let Some(upstream) = adjoint.upstream(0) else { return Ok(gradients) };
+        for (i, pair) in adjoint.inputs().chunks_exact(2).enumerate() {
+            if adjoint.wants(2 * i) {
+                let rows = graph.desc(pair[0])?.shape.dims()[0];
+                gradients[2 * i] = Gradient::Whole(embedding_backward(graph, pair[1], upstream, rows)?);
+            }
+        }
+        Ok(gradients)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Kind, NAME, Pool};
 use crate::Result;
 use crate::graph::Problem;
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
+use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 
@@ -18,28 +18,42 @@ params! {
     }
 }
 
+/// The file that says which positions a row pools, and what it binds the step's second input to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) struct Positions {
+    pub(in crate::ops) source: Source,
+    pub(in crate::ops) name: Option<&'static str>,
+}
+
+impl Positions {
+    pub(in crate::ops) fn of(spec: &Pool) -> Self {
+        let (source, name) = match (spec.lengths, spec.segments) {
+            (Some(_), _) => (wgsl!("pool/positions_lengths.wgsl"), Some("lengths")),
+            (None, Some(_)) => (wgsl!("pool/positions_segments.wgsl"), Some("ids")),
+            (None, None) => (wgsl!("pool/positions_all.wgsl"), None),
+        };
+        Self { source, name }
+    }
+}
+
 pub(super) fn lower(spec: &Pool, problem: &Problem, caps: &Caps) -> Result<Lowered> {
     let (x, result) = (&problem.inputs[0], &problem.outputs[0]);
     let [time, width] = [1, 2].map(|axis| x.shape.dims()[axis]);
     let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(NAME, "elements", result.elements())? / lanes;
     let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
-    let (positions, name) = match (spec.lengths, spec.segments) {
-        (Some(_), _) => (wgsl!("pool/positions_lengths.wgsl"), Some("lengths")),
-        (None, Some(_)) => (wgsl!("pool/positions_segments.wgsl"), Some("ids")),
-        (None, None) => (wgsl!("pool/positions_all.wgsl"), None),
-    };
+    let positions = Positions::of(spec);
     let kind = match spec.kind {
         Kind::Mean => wgsl!("pool/mean.wgsl"),
         Kind::Max => wgsl!("pool/max.wgsl"),
         Kind::First => wgsl!("pool/first.wgsl"),
     };
-    let shader = Shader::new(NAME, [wgsl!("pool/pool.wgsl"), positions, kind])
+    let shader = Shader::new(NAME, [wgsl!("pool/pool.wgsl"), positions.source, kind])
         .alias("Pack", x.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
         .constant("WORKGROUP", caps.tuning.streaming_lanes);
     let mut bindings = vec![("x", Operand::Input(0)), ("result", Operand::Output(0))];
-    bindings.extend(name.map(|name| (name, Operand::Input(1))));
+    bindings.extend(positions.name.map(|name| (name, Operand::Input(1))));
     let segments = spec.segments.map_or(1, |(_, count)| count);
     Ok(Lowered::Kernels {
         choice: Choice {

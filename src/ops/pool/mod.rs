@@ -6,19 +6,25 @@ mod kernels;
 mod reference;
 
 use super::contract::Contract;
+use super::pool_backward::pool_backward;
+use super::upstream;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
+#[cfg(feature = "check")]
+pub(super) use cases::cases_of;
+pub(super) use kernels::Positions;
+
 const NAME: &str = "pool";
 
 /// What becomes of several vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Mean,
     Max,
     First,
@@ -27,9 +33,9 @@ enum Kind {
 /// Settings of [`pool`]: what becomes of several vectors, and which positions are pooled.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
-    kind: Kind,
-    lengths: Option<Value>,
-    segments: Option<(Value, usize)>,
+    pub(super) kind: Kind,
+    pub(super) lengths: Option<Value>,
+    pub(super) segments: Option<(Value, usize)>,
 }
 
 impl Pool {
@@ -48,8 +54,13 @@ impl Pool {
         Self::of(Kind::First)
     }
 
-    fn of(kind: Kind) -> Self {
+    pub(super) fn of(kind: Kind) -> Self {
         Self { kind, lengths: None, segments: None }
+    }
+
+    /// The lengths or ids, where there are any.
+    pub(super) fn places(&self) -> impl Iterator<Item = Value> {
+        self.lengths.into_iter().chain(self.segments.map(|(ids, _)| ids))
     }
 
     /// How many positions each batch item really has: `i32 [batch]`. Positions from there on do not count; numbers below 0
@@ -73,13 +84,52 @@ impl Pool {
 /// Where no position counts the result is 0, whatever the kind. Sums are f32 whatever the storage. Any axis may be empty.
 /// Fails when shapes or types do not fit, or lengths and segments are given together.
 pub fn pool(graph: &mut Graph, x: Value, spec: &Pool) -> Result<Value> {
-    let inputs: Vec<Value> =
-        [x].into_iter().chain(spec.lengths).chain(spec.segments.map(|(ids, _)| ids)).collect();
+    let inputs: Vec<Value> = [x].into_iter().chain(spec.places()).collect();
     graph.push_single(PoolOp(*spec), &inputs)
 }
 
+/// The descriptor of what `x` is pooled to, after checking x and `places`, the lengths or ids.
+pub(super) fn output(
+    op: &'static str,
+    spec: &Pool,
+    x: &TensorDesc,
+    places: &[TensorDesc],
+) -> Result<TensorDesc> {
+    let Pool { lengths, segments, .. } = *spec;
+    let mut contract = Contract::new(op).may_be_empty(&["batch", "time", "width"]);
+    contract.float("x", x)?;
+    contract.bind("x", x, &["batch", "time", "width"])?;
+    let [batch, width] = ["batch", "width"].map(|axis| contract.extent(axis));
+    let shape = match (lengths, segments) {
+        (Some(_), Some(_)) => {
+            return Err(contract
+                .argument_error("segments")
+                .expecting("lengths or segments")
+                .but_found("both"));
+        }
+        (Some(_), None) => {
+            contract.dtype("lengths", &places[0], DType::I32)?;
+            contract.bind("lengths", &places[0], &["batch"])?;
+            vec![batch, width]
+        }
+        (None, Some((_, count))) => {
+            contract.dtype("ids", &places[0], DType::I32)?;
+            contract.bind("ids", &places[0], &["batch", "time"])?;
+            if i32::try_from(count).is_err() {
+                return Err(contract
+                    .argument_error("count")
+                    .expecting(format!("at most {}, the largest id", i32::MAX))
+                    .but_found(count));
+            }
+            vec![batch, count, width]
+        }
+        (None, None) => vec![batch, width],
+    };
+    Ok(TensorDesc::new(x.dtype, shape))
+}
+
 #[derive(Clone, Copy, Debug)]
-struct PoolOp(Pool);
+pub(super) struct PoolOp(pub(super) Pool);
 
 impl Op for PoolOp {
     fn name(&self) -> &'static str {
@@ -87,37 +137,7 @@ impl Op for PoolOp {
     }
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        let Pool { lengths, segments, .. } = self.0;
-        let mut contract = Contract::new(NAME).may_be_empty(&["batch", "time", "width"]);
-        contract.float("x", &inputs[0])?;
-        contract.bind("x", &inputs[0], &["batch", "time", "width"])?;
-        let [batch, width] = ["batch", "width"].map(|axis| contract.extent(axis));
-        let shape = match (lengths, segments) {
-            (Some(_), Some(_)) => {
-                return Err(contract
-                    .argument_error("segments")
-                    .expecting("lengths or segments")
-                    .but_found("both"));
-            }
-            (Some(_), None) => {
-                contract.dtype("lengths", &inputs[1], DType::I32)?;
-                contract.bind("lengths", &inputs[1], &["batch"])?;
-                vec![batch, width]
-            }
-            (None, Some((_, count))) => {
-                contract.dtype("ids", &inputs[1], DType::I32)?;
-                contract.bind("ids", &inputs[1], &["batch", "time"])?;
-                if i32::try_from(count).is_err() {
-                    return Err(contract
-                        .argument_error("count")
-                        .expecting(format!("at most {}, the largest id", i32::MAX))
-                        .but_found(count));
-                }
-                vec![batch, count, width]
-            }
-            (None, None) => vec![batch, width],
-        };
-        Ok(vec![TensorDesc::new(inputs[0].dtype, shape)])
+        Ok(vec![output(NAME, &self.0, &inputs[0], &inputs[1..])?])
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
@@ -126,5 +146,17 @@ impl Op for PoolOp {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         kernels::lower(&self.0, problem, caps)
+    }
+
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        // The spec's values are those of the graph it was recorded in, and this one may be a replay.
+        let (x, places) = (adjoint.inputs()[0], adjoint.inputs().get(1).copied());
+        let Pool { kind, lengths, segments } = self.0;
+        let spec = Pool {
+            kind,
+            lengths: lengths.and(places),
+            segments: segments.and_then(|(_, count)| Some((places?, count))),
+        };
+        upstream::to_input(adjoint, |upstream| pool_backward(graph, x, upstream, &spec))
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     fs::create_dir_all(&args.out).map_err(|error| refused(&args.out, "a folder that can be made", &error))?;
     let rows = curve::read(&args.out.join("loss.csv"), trainer.step_count())?;
     let baselines = text.baselines();
-    Run { args, settings, text, validation, baselines, trainer, rows }.to_the_end(&interrupted)
+    Run { args, settings, text, validation, baselines, trainer, rows }.train(&interrupted)
 }
 
 /// A flag that the first interrupt sets; the second one ends the process.
@@ -129,7 +129,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Steps until all are done or the user has had enough.
-    fn to_the_end(mut self, interrupted: &AtomicBool) -> Result<()> {
+    fn train(mut self, interrupted: &AtomicBool) -> Result<()> {
         self.announce()?;
         let bar = output::progress(self.settings.steps as usize);
         bar.set_position(self.trainer.step_count());

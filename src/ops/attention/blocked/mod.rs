@@ -192,6 +192,7 @@ impl Op for BlockedAttention {
         let [out, lse] = [0, 1].map(|output| adjoint.outputs()[output]);
         let d_out = match adjoint.upstream(0) {
             Some(d_out) => d_out,
+            // Only the log-sum-exp was used.
             None => {
                 let desc = graph.desc(out)?.clone();
                 fill(graph, desc, 0.0)?
