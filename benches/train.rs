@@ -113,9 +113,11 @@ fn compare(context: &Context, setup: Setup) -> Result<()> {
     let rate = |seconds: f64, passes: f64| passes * flops / seconds / 1e9;
     let [forward, step] = [column(&|t| t[0]), column(&|t| t[1])];
     println!("  forward          {:8.2} ms  {:5.1} GFLOP/s", 1e3 * forward, rate(forward, 1.0));
-    for (name, at, trainer) in
-        [("residual step", 1, &residual), ("checkpointed step", 2, &checkpointed), ("reversible step", 3, &reversible)]
-    {
+    for (name, at, trainer) in [
+        ("residual step", 1, &residual),
+        ("checkpointed step", 2, &checkpointed),
+        ("reversible step", 3, &reversible),
+    ] {
         println!(
             "  {name:<17}{:8.2} ms  {:5.1} GFLOP/s  {:.2} of forward  {:.2} of residual  {:.2} MiB working",
             1e3 * column(&|t| t[at]),

@@ -19,10 +19,17 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> result: array<Out>;
 
 fn first_of(kept: u32) -> u32 {
+    if ONE_KEPT {
+        return kept * params.kept_strides.x;
+    }
     return offset(kept, params.kept_extents, params.kept_strides, params.kept_inner);
 }
 
 fn offset_of(term: u32) -> u32 {
+    // Indexing by a variable in the inner loop costs more than the sum.
+    if ONE_SUMMED {
+        return term * params.summed_strides.x;
+    }
     return offset(term, params.summed_extents, params.summed_strides, params.summed_inner);
 }
 

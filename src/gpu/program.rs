@@ -356,32 +356,22 @@ impl Program {
                 .expecting("bindings of this program")
                 .but_found("another program's"));
         }
-        let commands = self.plan.commands();
         let is_dispatch = |command: &Command| matches!(command, Command::Dispatch { .. });
+        let commands = self.plan.commands();
         let first = commands.iter().position(is_dispatch);
         let last = commands.iter().rposition(is_dispatch);
-        let mut at = 0;
-        while at < commands.len() {
-            if let Command::Copy { from, to, bytes } = commands[at] {
-                let (from, from_offset) = self.resolve(from, &bindings.bound);
-                let (to, to_offset) = self.resolve(to, &bindings.bound);
-                encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
-                at += 1;
-                continue;
-            }
-            let dispatches = commands[at..].iter().take_while(|command| is_dispatch(command)).count();
-            let range = at..at + dispatches;
-            let timestamps = queries.map(|query_set| wgpu::ComputePassTimestampWrites {
+        let timestamps = |range: &Range<usize>| {
+            let query_set = queries?;
+            let begin = first.filter(|first| range.contains(first)).map(|_| 0);
+            let end = last.filter(|last| range.contains(last)).map(|_| 1);
+            begin.or(end)?;
+            Some(wgpu::ComputePassTimestampWrites {
                 query_set,
-                beginning_of_pass_write_index: first.filter(|first| range.contains(first)).map(|_| 0),
-                end_of_pass_write_index: last.filter(|last| range.contains(last)).map(|_| 1),
-            });
-            let timestamps = timestamps.filter(|writes| {
-                writes.beginning_of_pass_write_index.or(writes.end_of_pass_write_index).is_some()
-            });
-            self.encode_pass(encoder, bindings, range.clone(), timestamps);
-            at = range.end;
-        }
+                beginning_of_pass_write_index: begin,
+                end_of_pass_write_index: end,
+            })
+        };
+        self.encode_commands(encoder, bindings, 0..commands.len(), timestamps);
         if let (None, Some(query_set)) = (first, queries) {
             // A program that only copies takes no time on the device's own clock.
             let (start, end) = (Some(0), Some(1));
@@ -393,6 +383,32 @@ impl Program {
             self.encode_pass(encoder, bindings, 0..0, Some(timestamps));
         }
         Ok(())
+    }
+
+    /// Records a range of the plan's commands: copies, and neighbouring dispatches as passes, for which `timestamps` says what to write.
+    pub(super) fn encode_commands<'q>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        bindings: &Bindings,
+        range: Range<usize>,
+        timestamps: impl Fn(&Range<usize>) -> Option<wgpu::ComputePassTimestampWrites<'q>>,
+    ) {
+        let mut at = range.start;
+        while at < range.end {
+            if let Command::Copy { from, to, bytes } = self.plan.commands()[at] {
+                let (from, from_offset) = self.resolve(from, &bindings.bound);
+                let (to, to_offset) = self.resolve(to, &bindings.bound);
+                encoder.copy_buffer_to_buffer(from, from_offset, to, to_offset, bytes);
+                at += 1;
+                continue;
+            }
+            let rest = &self.plan.commands()[at..range.end];
+            let dispatches =
+                rest.iter().take_while(|command| matches!(command, Command::Dispatch { .. })).count();
+            let pass = at..at + dispatches;
+            self.encode_pass(encoder, bindings, pass.clone(), timestamps(&pass));
+            at = pass.end;
+        }
     }
 
     /// Records neighbouring dispatches as one pass.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::program::{Bindings, Program};
 use super::{ErrorScopes, Parameters, is_lost};
 use crate::graph::match_inputs;
-use crate::plan::Port;
+use crate::plan::{Command, Port};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -146,6 +146,40 @@ impl Session {
         let wall = start.elapsed();
         let gpu = self.timer.as_ref().map(|timer| timer.elapsed(device, queue)).transpose()?;
         Ok(Timing { wall, gpu })
+    }
+
+    /// Runs once, one step after the other, and tells how long each took by the host's clock, waiting included: where the time goes,
+    /// not how much of it there is. Steps are by their place in [`Program::report`]; those that run nothing are left out.
+    ///
+    /// Fails as [`Session::run`] does.
+    pub fn profile(&mut self) -> Result<Vec<(usize, Duration)>> {
+        let context = self.program.context();
+        let (device, queue) = (context.device(), context.queue());
+        let commands = self.program.plan().commands();
+        let step_of = |command: &Command| match command {
+            Command::Dispatch { step, .. } => Some(*step),
+            Command::Copy { .. } => None,
+        };
+        let mut times: Vec<(usize, Duration)> = Vec::new();
+        let mut at = 0;
+        while at < commands.len() {
+            // Copies go with the step that follows.
+            let copies = commands[at..].iter().take_while(|command| step_of(command).is_none()).count();
+            let step = commands.get(at + copies).and_then(step_of);
+            let same = commands[at + copies..].iter().take_while(|command| step_of(command) == step).count();
+            let end = if step.is_some() { at + copies + same } else { commands.len() };
+            let start = Instant::now();
+            let scopes = ErrorScopes::open(device);
+            let mut encoder =
+                device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+            self.program.encode_commands(&mut encoder, &self.bindings, at..end, |_| None);
+            let submission = queue.submit([encoder.finish()]);
+            scopes.close("run", "submit")?;
+            wait(device, submission)?;
+            times.extend(step.map(|step| (step, start.elapsed())));
+            at = end;
+        }
+        Ok(times)
     }
 
     /// Every output by name, as the last run left it.

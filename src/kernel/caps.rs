@@ -154,7 +154,7 @@ impl Caps {
 
     /// Refuses limits and tiles that no device and no kernel can have.
     pub(crate) fn check(&self) -> Result<()> {
-        let Tuning { matmul, attention, streaming_lanes } = self.tuning;
+        let Tuning { matmul, attention, streaming_lanes, elementwise_lanes, .. } = self.tuning;
         let (row_blocks, col_vecs) = match matmul {
             MatmulKernel::Direct { row_blocks, col_vecs, .. } => (row_blocks, col_vecs),
             MatmulKernel::Staged | MatmulKernel::Classic => (1, 1),
@@ -166,6 +166,7 @@ impl Caps {
             ("uniform_alignment", self.uniform_alignment, u32::MAX),
             ("storage_alignment", self.storage_alignment, u32::MAX),
             ("streaming_lanes", streaming_lanes, WIDEST),
+            ("elementwise_lanes", elementwise_lanes, WIDEST),
             ("matmul.row_blocks", row_blocks, WIDEST),
             ("matmul.col_vecs", col_vecs, WIDEST),
             ("attention.lanes", attention.lanes, WIDEST),

@@ -52,8 +52,10 @@ pub struct Tuning {
     pub matmul: MatmulKernel,
     /// Shape of the blocked attention kernel.
     pub attention: AttentionTile,
-    /// Invocations per workgroup of kernels that handle elements or rows on their own.
+    /// Invocations per workgroup of kernels that give a row to each workgroup, and of small ones that gather.
     pub streaming_lanes: u32,
+    /// Invocations per workgroup of kernels whose invocations know nothing of each other.
+    pub elementwise_lanes: u32,
 }
 
 const CPU_ATTENTION: AttentionTile = AttentionTile {
@@ -74,11 +76,13 @@ impl Tuning {
                 matmul: MatmulKernel::Direct { row_blocks: 8, col_vecs: 1, shared_reads: true },
                 attention: AttentionTile { one_subgroup: true, ..CPU_ATTENTION },
                 streaming_lanes: 8,
+                elementwise_lanes: 64,
             },
             (AdapterKind::Cpu, _) => Self {
                 matmul: MatmulKernel::Direct { row_blocks: 4, col_vecs: 2, shared_reads: false },
                 attention: CPU_ATTENTION,
                 streaming_lanes: 8,
+                elementwise_lanes: 64,
             },
             _ => Self {
                 matmul: MatmulKernel::Staged,
@@ -92,6 +96,7 @@ impl Tuning {
                     busy_workgroups: 256,
                 },
                 streaming_lanes: 64,
+                elementwise_lanes: 64,
             },
         }
     }

@@ -19,7 +19,18 @@ fn workplace(name: &str) -> (String, String) {
 }
 
 const SMALL: [&str; 12] = [
-    "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "16", "--length", "16", "--batch", "2",
+    "--width",
+    "16",
+    "--depth",
+    "1",
+    "--heads",
+    "2",
+    "--feed-forward",
+    "16",
+    "--length",
+    "16",
+    "--batch",
+    "2",
 ];
 
 /// The arguments of a small training on `device`.
@@ -70,7 +81,12 @@ fn every_flag_of_the_model_and_the_optimiser_works_together() {
         &["--recompute", "1", "--optimizer", "sgd", "--clip", "0", "--momentum", "0.5"],
     ] {
         let _ = fs::remove_dir_all(&out);
-        assert_passes(&run(&arguments(&text, &out, "gpu", &[more, &["--steps", "3", "--warm-up", "1"]].concat())));
+        assert_passes(&run(&arguments(
+            &text,
+            &out,
+            "gpu",
+            &[more, &["--steps", "3", "--warm-up", "1"]].concat(),
+        )));
     }
 }
 
@@ -87,7 +103,10 @@ fn a_resumed_training_ends_with_the_same_bytes() {
     let steps = |out: &str| -> Vec<String> {
         let curve = fs::read_to_string(Path::new(out).join("loss.csv")).unwrap();
         // All but the seconds.
-        curve.lines().map(|line| line.split(',').enumerate().filter_map(|(i, x)| (i != 1).then_some(x)).collect()).collect()
+        curve
+            .lines()
+            .map(|line| line.split(',').enumerate().filter_map(|(i, x)| (i != 1).then_some(x)).collect())
+            .collect()
     };
     // The step that ended the first session was looked at then.
     assert_eq!(steps(&out)[5..], steps(&whole)[5..]);
@@ -127,7 +146,20 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn a_loss_that_is_no_number_ends_the_training_and_keeps_the_checkpoint() {
     let (text, out) = workplace("lm-diverged");
-    let more = ["--steps", "40", "--save-every", "1", "--optimizer", "sgd", "--clip", "0", "--warm-up", "3", "--lr", "1e30"];
+    let more = [
+        "--steps",
+        "40",
+        "--save-every",
+        "1",
+        "--optimizer",
+        "sgd",
+        "--clip",
+        "0",
+        "--warm-up",
+        "3",
+        "--lr",
+        "1e30",
+    ];
     let output = run(&arguments(&text, &out, "cpu", &more));
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("expected a finite loss"), "{}", stderr(&output));
@@ -186,7 +218,8 @@ fn a_kill_at_any_time_leaves_a_whole_checkpoint() {
         }
         let output = run(&arguments(&text, &out, "cpu", &["--resume", "--steps", "1"]));
         assert_passes(&output);
-        let step = stderr(&output).lines().find_map(|line| line.strip_prefix("resuming after step ")?.parse().ok());
+        let step =
+            stderr(&output).lines().find_map(|line| line.strip_prefix("resuming after step ")?.parse().ok());
         let step: u64 = step.unwrap();
         assert!(step >= last, "step {step} after {last}");
         last = step;

@@ -30,11 +30,11 @@ pub(super) fn lower(spec: &Dropout, problem: &Problem, caps: &Caps) -> Result<Lo
     let (lanes, kept) =
         if vectors { (4, wgsl!("dropout/kept_vec4.wgsl")) } else { (1, wgsl!("dropout/kept_scalar.wgsl")) };
     let count = to_u32(NAME, "elements", x.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
     let shader = Shader::new(NAME, [wgsl!("dropout/dropout.wgsl"), kept, wgsl!("lib/philox.wgsl")])
         .alias("Pack", x.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
     let [key_low, key_high] = spec.key();
     let params = DropoutParams {
         count,

@@ -161,7 +161,7 @@ pub(super) fn lower(
         }
     }
     let count = to_u32(label, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
     let mut params = BinaryParams {
         extents: [1; MAX_RANK],
         a_strides: [0; MAX_RANK],
@@ -178,7 +178,7 @@ pub(super) fn lower(
     let shader = Shader::new(label, [&[wgsl!("elementwise/binary.wgsl")], apply].concat())
         .alias("Pack", result.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,

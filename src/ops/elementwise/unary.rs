@@ -34,12 +34,12 @@ pub(super) fn lower(
     let (input, output) = (&problem.inputs[0], &problem.outputs[0]);
     let lanes = if output.elements() % 4 == 0 { 4 } else { 1 };
     let count = to_u32(label, "elements", output.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
     let shader = Shader::new(label, [&[wgsl!("elementwise/unary.wgsl")], apply].concat())
         .alias("InPack", input.dtype, lanes)
         .alias("OutPack", output.dtype, lanes)
         .alias("Lanes", crate::DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,

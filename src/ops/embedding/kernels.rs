@@ -37,7 +37,7 @@ pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
     let width = problem.inputs[0].shape.dims()[1];
     let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(NAME, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
     let empty = EmbeddingParams {
         first_rows: [0; 4],
         rows: [0; 4],
@@ -57,7 +57,7 @@ pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
                 .alias("Pack", result.dtype, lanes)
                 .alias("Lanes", DType::F32, lanes)
                 .constant("ADDS", adds)
-                .constant("WORKGROUP", caps.tuning.streaming_lanes);
+                .constant("WORKGROUP", caps.tuning.elementwise_lanes);
             dispatch(parts, shader, empty)
         })
         .collect();

@@ -66,11 +66,11 @@ impl Op for Fill {
         let result = &problem.outputs[0];
         let lanes = if result.elements().is_multiple_of(4) { 4 } else { 1 };
         let count = to_u32(NAME, "elements", result.elements())? / lanes;
-        let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+        let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
         let shader = Shader::new(NAME, [wgsl!("fill/fill.wgsl")])
             .alias("Pack", result.dtype, lanes)
             .alias("Lanes", DType::F32, lanes)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes);
+            .constant("WORKGROUP", caps.tuning.elementwise_lanes);
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,

@@ -120,7 +120,7 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     let lanes = if block.is_of_vectors(&axes) { 4 } else { 1 };
     let packs = |what, elements: usize| to_u32(label, what, elements / lanes);
     let count = packs("elements", block.extents.iter().product())?;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
     let mut params = CopyParams {
         extents: [1; MAX_RANK],
         x_strides: [0; MAX_RANK],
@@ -143,7 +143,7 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     let stored = if dtype == DType::F16 { DType::F16 } else { DType::U32 };
     let shader = Shader::new(label, [wgsl!("layout/copy.wgsl")])
         .alias("Pack", stored, lanes as u32)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
     Ok(Dispatch {
         shader,
         bindings: vec![("x", Operand::Input(input)), ("result", Operand::Output(0))],

@@ -130,7 +130,7 @@ fn gating(
 ) -> Result<Dispatch> {
     let result = &problem.outputs[0];
     let count = to_u32(NAME, "elements", result.elements())?;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
     let width = to_u32(NAME, "out", problem.inputs[1].shape.dims()[0] / 2)?;
     let mut sources = vec![wgsl!("linear/gate.wgsl"), gate_source(gate), residual_source(op.residual)];
     sources.extend(op.activation.apply());
@@ -139,7 +139,7 @@ fn gating(
         .alias("CPack", result.dtype, 1)
         .alias("CLanes", DType::F32, 1)
         .alias("Lanes", DType::F32, 1)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
     let mut bindings = vec![("factors", factors), ("c", Operand::Output(0))];
     bindings.extend(op.residual_index().map(|residual| ("residual", Operand::Input(residual))));
     Ok(Dispatch {

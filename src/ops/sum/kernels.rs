@@ -152,7 +152,7 @@ impl Stage {
         let chunks = to_u32(NAME, "chunks", self.terms.div_ceil(chunk.max(1)).max(1))?;
         let results = to_u32(NAME, "results", self.results)?;
         let sums = to_u32(NAME, "results", self.results * chunks as usize)?;
-        let workgroups = if self.by_rows { sums } else { sums.div_ceil(caps.tuning.streaming_lanes) };
+        let workgroups = if self.by_rows { sums } else { sums.div_ceil(caps.tuning.elementwise_lanes) };
         let ([kept_extents, kept_strides], kept_inner) = self.walk(false)?;
         let ([summed_extents, summed_strides], summed_inner) = self.walk(true)?;
         let params = SumParams {
@@ -188,17 +188,25 @@ impl Stage {
     }
 
     fn shader(&self, result: DType, caps: &Caps) -> Result<Shader> {
+        let is_one = |summed| self.axes.iter().filter(|axis| axis.summed == summed).count() <= 1;
+        let (one_kept, one_summed) = (is_one(false), is_one(true));
         if self.by_rows {
             // Only type and width of the rows count, which both are in packs.
             let rows = Rows::of(NAME, &TensorDesc::new(self.dtype, [self.lanes]))?;
             let sources = [wgsl!("sum/rows.wgsl"), wgsl!("sum/interface.wgsl")];
-            return Ok(rows.shader(NAME, &sources, caps).alias("Out", result, 1));
+            return Ok(rows
+                .shader(NAME, &sources, caps)
+                .alias("Out", result, 1)
+                .constant("ONE_KEPT", one_kept)
+                .constant("ONE_SUMMED", one_summed));
         }
         Ok(Shader::new(NAME, [wgsl!("sum/columns.wgsl"), wgsl!("sum/interface.wgsl")])
             .alias("Pack", self.dtype, self.lanes as u32)
             .alias("Out", result, self.lanes as u32)
             .alias("Lanes", DType::F32, self.lanes as u32)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes))
+            .constant("WORKGROUP", caps.tuning.elementwise_lanes)
+            .constant("ONE_KEPT", one_kept)
+            .constant("ONE_SUMMED", one_summed))
     }
 
     fn choice(&self, chunks: usize, caps: &Caps) -> Choice {

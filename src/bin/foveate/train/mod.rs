@@ -43,7 +43,6 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     let bytes = fs::read(&args.text).map_err(|error| refused(&args.text, "a readable file", &error))?;
     let text = ByteText::new(bytes, config.length, VALIDATION)?;
     let device = Device::open(&args.device.device, Arithmetic::F32)?;
-    eprintln!("device: {}", device.describe());
 
     let recording = settings.recording()?;
     let shape = [settings.batch, config.length];

@@ -106,7 +106,7 @@ impl Op for GateBackward {
         let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
         let width = to_u32(NAME, "width", width)? / lanes;
         let count = to_u32(NAME, "elements", upstream.elements())? / lanes;
-        let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+        let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
         let (activated, other) = self.starts(width);
         // Function and slope may share files.
         let mut sources: Vec<Source> = vec![wgsl!("elementwise/gate_backward/gate_backward.wgsl")];
@@ -118,7 +118,7 @@ impl Op for GateBackward {
         let shader = Shader::new(NAME, sources)
             .alias("Pack", upstream.dtype, lanes)
             .alias("Lanes", DType::F32, lanes)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes);
+            .constant("WORKGROUP", caps.tuning.elementwise_lanes);
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,

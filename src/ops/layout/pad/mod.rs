@@ -96,10 +96,10 @@ impl Op for Pad {
         let lanes = if lengths.iter().all(|length| length.is_multiple_of(4)) { 4 } else { 1 };
         let packs = |what, elements: usize| to_u32(NAME, what, elements / lanes);
         let count = packs("elements", result.elements())?;
-        let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+        let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
         let shader = Shader::new(NAME, [wgsl!("layout/pad/pad.wgsl")])
             .alias("Pack", result.dtype, lanes as u32)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes);
+            .constant("WORKGROUP", caps.tuning.elementwise_lanes);
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,
