@@ -20,6 +20,9 @@
 //! names them ([`gpu::Program::bind_with`]). A value larger than one storage binding is bound in parts by the ops that read rows
 //! of it ([`ops::linear`], [`ops::embedding`]).
 //!
+//! [`Graph::gradients`] appends the backward pass as more steps of the same kind, and [`Graph::update`] tells what parameters hold after a
+//! run, so that training is a graph like any other.
+//!
 //! # In your app
 //!
 //! Your device, your encoder, your buffers; nothing is submitted or waited for, and no error reaches your handler.
@@ -112,22 +115,24 @@
 //! | `graph` | the recording: [`Graph`], [`Value`], [`Step`], and the trait [`Op`], which steps hold |
 //! | [`kernel`] | what a GPU is asked to do, as plain data: shaders, dispatches, [`Caps`] and the tuning table |
 //! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
-//! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
+//! | `gradients` | [`Graph::gradients`]: walks the steps backwards; replays segments and reversible layers |
+| [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
 //! | [`gpu`] | the only room that names wgpu: devices, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
 //! | `nn` | layers: weights and the ops they are used with (feature `models`) |
-//! | `models` | trained models from their folders, one file per family (feature `models`) |
+//! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
+| `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
 //! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
-//! kernel -> tensor`, `ops -> graph`, `cpu -> graph`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
+//! kernel -> tensor`, `ops -> graph`, `gradients -> ops`, `cpu -> graph`, `train -> models, gradients`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
 //! gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
 //! form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
 //!
-//! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, cases), its folder
+//! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, gradient, cases), its folder
 //! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about
 //! the table say what is missing. Cases lie with the op and not with the tests because `foveate check` runs them on users'
 //! machines.

@@ -130,7 +130,7 @@ pub fn slopes(case: &Case) -> Result<Slopes> {
         };
         let difference = |step: f64| -> Result<f64> { Ok((along(step)? - along(-step)?) / (2.0 * step)) };
         // Richardson's extrapolation: what is left of the step falls with its fourth power.
-        let step = 1e-3;
+        let step = 1e-4;
         let expected = (4.0 * difference(step / 2.0)? - difference(step)?) / 3.0;
         let products = || computed[i].reals().iter().zip(&direction).map(|(g, d)| g * d);
         let found: f64 = products().sum();

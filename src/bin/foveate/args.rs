@@ -303,7 +303,7 @@ pub(crate) struct LmArgs {
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerName>,
     /// The highest learning rate [default: 0.002].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub(crate) lr: Option<f32>,
     /// Steps over which the rate rises to that [default: 50].
     #[arg(long, value_name = "N")]
@@ -312,16 +312,16 @@ pub(crate) struct LmArgs {
     #[arg(long, value_enum)]
     pub(crate) decay: Option<DecayName>,
     /// Weight decay [default: 0.1].
-    #[arg(long, value_name = "X")]
+    #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub(crate) weight_decay: Option<f32>,
     /// Momentum of sgd [default: 0.9].
-    #[arg(long, value_name = "X")]
+    #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub(crate) momentum: Option<f32>,
     /// The largest norm of all gradients; 0 for any [default: 1].
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
     pub(crate) clip: Option<f32>,
     /// Dropout of what layers add [default: 0].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub(crate) dropout: Option<f32>,
     /// What layers compute in, f32 or f16; weights and sums stay f32 [default: f32].
     #[arg(long, value_name = "TYPE")]
@@ -351,7 +351,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub(crate) bytes: usize,
     /// Below 1 likely bytes get likelier; 0 takes the likeliest.
-    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    #[arg(long, allow_negative_numbers = true, value_name = "X", default_value_t = 0.8)]
     pub(crate) temperature: f32,
     /// How many of the likeliest bytes are drawn from; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -169,7 +169,7 @@ impl RunSettings {
         Ok(Settings {
             optimizer,
             schedule,
-            max_norm: (self.clip > 0.0).then_some(self.clip),
+            max_norm: (self.clip != 0.0).then_some(self.clip),
             accumulate: self.accumulate,
             loss_scale: if half { DYNAMIC_SCALE } else { LossScale::None },
         })
