@@ -48,7 +48,7 @@ fn trainer(context: &Context, setup: Setup, reversible: bool, recompute: usize) 
         &Device::Gpu(context.clone()),
         model.declarations(),
         &|graph, _| {
-            let tokens = LanguageModel::batch(graph, batch, LENGTH)?;
+            let tokens = LanguageModel::declare_batch(graph, batch, LENGTH)?;
             model.record_loss(graph, tokens, &recording, None)
         },
         Start::Weights(&weights),

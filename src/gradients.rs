@@ -146,14 +146,42 @@ impl<'g> Walk<'g> {
 
     /// Walks over a checkpointed segment: over what a replay of it appends.
     fn checkpoint(&mut self, steps: Range<usize>) -> Result<()> {
-        let made = self.graph.steps()[steps.clone()].iter().flat_map(|step| &step.outputs);
-        if !made.into_iter().any(|value| self.gradients.contains_key(value)) {
+        if !self.reaches(steps.clone()) {
             return Ok(());
         }
-        let substitutions: Vec<(Value, Value)> =
-            self.remade.iter().map(|(&original, &remade)| (original, remade)).collect();
+        // What a reversible block behind the segment made anew need not be kept for it. What the segment makes itself is replayed.
+        let made: HashSet<Value> = self.made_by(steps.clone());
+        let mut substitutions: Vec<(Value, Value)> = self
+            .remade
+            .iter()
+            .filter(|(original, _)| !made.contains(original))
+            .map(|(&original, &remade)| (original, remade))
+            .collect();
+        substitutions.sort_by_key(|(original, _)| original.index());
         let replay = self.replay(steps, &substitutions)?;
-        self.replayed(&replay)
+        self.replayed(&replay)?;
+        for (original, remade) in substitutions {
+            self.move_gradient(remade, original)?;
+        }
+        Ok(())
+    }
+
+    /// The results of a range of steps.
+    fn made_by(&self, steps: Range<usize>) -> HashSet<Value> {
+        self.graph.steps()[steps].iter().flat_map(|step| step.outputs.iter().copied()).collect()
+    }
+
+    /// Whether the loss is known to depend on a result of `steps`.
+    fn reaches(&self, steps: Range<usize>) -> bool {
+        self.made_by(steps).iter().any(|value| self.gradients.contains_key(value))
+    }
+
+    /// Counts what has reached `from` for `to`.
+    fn move_gradient(&mut self, from: Value, to: Value) -> Result<()> {
+        match self.gradients.remove(&from) {
+            Some(sum) => self.add_sum(to, sum),
+            None => Ok(()),
+        }
     }
 
     /// Replays `steps` and tells which of the new values depend on `wrt`.
@@ -168,27 +196,20 @@ impl<'g> Walk<'g> {
 
     /// Walks over the steps of a replay. Gradients of the values they stand for become theirs, and those of `wrt` go back.
     fn replayed(&mut self, replay: &Replay) -> Result<()> {
-        let made: HashSet<Value> = self.graph.steps()[replay.steps.clone()]
-            .iter()
-            .flat_map(|step| step.outputs.iter().copied())
-            .collect();
+        let made = self.made_by(replay.steps.clone());
         // In the order of values, so that equal graphs get equal steps.
         let mut replaced: Vec<(Value, Value)> =
             replay.replaced().filter(|(_, replayed)| made.contains(replayed)).collect();
         replaced.sort_by_key(|(original, _)| original.index());
         for &(original, replayed) in &replaced {
-            if let Some(sum) = self.gradients.remove(&original) {
-                self.add_sum(replayed, sum)?;
-            }
+            self.move_gradient(original, replayed)?;
         }
         for index in replay.steps.clone().rev() {
             self.step(index)?;
         }
         for (original, replayed) in replaced {
-            if self.wrt.contains(&original)
-                && let Some(sum) = self.gradients.remove(&replayed)
-            {
-                self.add_sum(original, sum)?;
+            if self.wrt.contains(&original) {
+                self.move_gradient(replayed, original)?;
             }
         }
         Ok(())
@@ -197,7 +218,7 @@ impl<'g> Walk<'g> {
     /// Walks over a reversible block, from its results alone.
     fn reversible(&mut self, block: &ReversibleBlock) -> Result<()> {
         let ([x1, x2], [y1, y2]) = (block.x, block.y);
-        if [y1, y2].iter().all(|y| !self.gradients.contains_key(y)) {
+        if !self.reaches(block.steps.clone()) {
             return Ok(());
         }
         let [y1_now, y2_now] = [self.current(y1), self.current(y2)];
@@ -242,12 +263,7 @@ impl<'g> Walk<'g> {
             self.add(replay.value(result), Gradient::Whole(upstream))?;
         }
         self.replayed(replay)?;
-        if read != original
-            && let Some(sum) = self.gradients.remove(&read)
-        {
-            self.add_sum(original, sum)?;
-        }
-        Ok(())
+        if read != original { self.move_gradient(read, original) } else { Ok(()) }
     }
 
     fn depends_on_wrt(&self, value: Value) -> bool {

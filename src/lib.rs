@@ -116,13 +116,13 @@
 //! | [`kernel`] | what a GPU is asked to do, as plain data: shaders, dispatches, [`Caps`] and the tuning table |
 //! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
 //! | `gradients` | [`Graph::gradients`]: walks the steps backwards; replays segments and reversible layers |
-| [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
+//! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
 //! | [`gpu`] | the only room that names wgpu: devices, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
 //! | `nn` | layers: weights and the ops they are used with (feature `models`) |
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
-| `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints (feature `models`) |
+//! | `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |

@@ -55,7 +55,9 @@ impl Graph {
             let inputs = inputs.iter().map(|input| *values.get(input).unwrap_or(input)).collect();
             let replayed: Vec<Value> =
                 outputs.iter().map(|output| self.append_value(self.values[output.index()].clone())).collect();
-            values.extend(outputs.iter().copied().zip(replayed.iter().copied()));
+            for (&output, &replayed) in outputs.iter().zip(&replayed) {
+                values.entry(output).or_insert(replayed);
+            }
             self.steps.push(Step { op, inputs, outputs: replayed });
         }
         Ok(Replay { steps: start..self.steps.len(), values })

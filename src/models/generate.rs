@@ -45,11 +45,13 @@ impl Generator {
         let mut graph = Graph::new();
         let ids = graph.input("ids", TensorDesc::i32([1, length]))?;
         let last = graph.input("last", TensorDesc::i32([1]))?;
-        let logits = model.record(&mut graph, ids, &Recording::default(), None)?;
-        // Row `last` of the scores, looked up as an embedding's rows are.
-        let rows = ops::reshape(&mut graph, logits, [length, model.config().vocab_size])?;
+        let recording = Recording::default();
+        let hidden = model.record_hidden(&mut graph, ids, &recording, None)?;
+        // Row `last`, looked up as an embedding's rows are.
+        let rows = ops::reshape(&mut graph, hidden, [length, model.config().width])?;
         let row = ops::embedding(&mut graph, &[(rows, last)])?;
-        graph.output("scores", row)?;
+        let scores = model.record_scores(&mut graph, row, &recording)?;
+        graph.output("scores", scores)?;
         let engine = match device {
             Device::Cpu => Engine::Cpu { graph, parameters: cpu::Parameters::new(weights)? },
             Device::Gpu(context) => {
@@ -91,8 +93,9 @@ impl Generator {
         Ok(outputs["scores"].to_f32())
     }
 
-    /// Draws the token to follow `ids`.
+    /// Draws the token to follow `ids`. Fails as [`Generator::scores`] and [`Sampling::check`] do.
     pub fn next(&mut self, ids: &[i32], sampling: &Sampling, random: &mut Random) -> Result<i32> {
+        sampling.check()?;
         Ok(sampling.draw(&self.scores(ids)?, random))
     }
 }

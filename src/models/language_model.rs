@@ -22,6 +22,11 @@ const NAME: &str = "language model";
 /// Added to variances.
 const EPS: f32 = 1e-5;
 
+/// Bounds that keep what a file only claims from being allocated; products of them fit 64 bits.
+const MOST_EXTENT: usize = 1 << 20;
+const MOST_LAYERS: usize = 1 << 12;
+const MOST_WEIGHTS: usize = 1 << 34;
+
 /// Standard deviation that weights start with (Radford et al. 2019); those that add to the stream start smaller with depth.
 const INITIAL_DEVIATION: f32 = 0.02;
 
@@ -98,11 +103,18 @@ impl LanguageModel {
             ("feed_forward", feed_forward),
             ("length", length),
         ] {
-            if !(1..=1 << 24).contains(&extent) {
+            let most = if field == "layers" { MOST_LAYERS } else { MOST_EXTENT };
+            if !(1..=most).contains(&extent) {
                 return Err(Error::new(ErrorKind::Config, NAME, field)
-                    .expecting(format!("1 to {}", 1 << 24))
+                    .expecting(format!("1 to {most}"))
                     .but_found(extent));
             }
+        }
+        let weights = layers * (4 * width * width + 2 * width * feed_forward) + (vocab_size + length) * width;
+        if weights > MOST_WEIGHTS {
+            return Err(Error::new(ErrorKind::Config, NAME, "size")
+                .expecting(format!("at most {MOST_WEIGHTS} weights"))
+                .but_found(weights));
         }
         if !width.is_multiple_of(heads) {
             return Err(Error::new(ErrorKind::Config, NAME, "heads")
@@ -152,10 +164,23 @@ impl LanguageModel {
         })
     }
 
-    /// Scores of the next token at every position, f32 or f16 `[batch, time, vocab_size]`, for `ids: i32 [batch, time]`.
+    /// Scores of the next token at every position, `[batch, time, vocab_size]` in [`Recording::dtype`], for `ids: i32 [batch, time]`.
     ///
-    /// `step` is dropout's, as [`ops::dropout`] takes it. Fails when `time` exceeds [`LanguageModelConfig::length`].
+    /// `step` is dropout's, as [`ops::dropout`] takes it. Fails when `time` exceeds [`LanguageModelConfig::length`], and when there is
+    /// dropout and no step.
     pub fn record(
+        &self,
+        graph: &mut Graph,
+        ids: Value,
+        recording: &Recording,
+        step: Option<Value>,
+    ) -> Result<Value> {
+        let hidden = self.record_hidden(graph, ids, recording, step)?;
+        self.record_scores(graph, hidden, recording)
+    }
+
+    /// The stream behind the last layer, f32 `[batch, time, width]`. Fails as [`LanguageModel::record`] does.
+    pub fn record_hidden(
         &self,
         graph: &mut Graph,
         ids: Value,
@@ -171,7 +196,12 @@ impl LanguageModel {
                 .expecting(format!("at most {} tokens", self.config.length))
                 .but_found(time));
         }
-        let drop = Drop { recording, step };
+        if step.is_none() && recording.dropout > 0.0 {
+            return Err(Error::new(ErrorKind::Argument, NAME, "step")
+                .expecting("dropout's step")
+                .but_found("none"));
+        }
+        let drop = Branches { recording, step };
         let words = Embedding::record_sum(graph, &[(&self.token, ids)], DType::F32)?;
         let positions = parameter(graph, self.position.weight(), DType::F32)?;
         let positions = ops::slice(graph, positions, 0, 0..time)?;
@@ -181,8 +211,13 @@ impl LanguageModel {
         } else {
             self.record_residual(graph, x, &drop)?
         };
-        let x = self.norm.record(graph, x, None)?;
-        let x = drop.narrow(graph, x)?;
+        Ok(x)
+    }
+
+    /// Scores `[.., vocab_size]` of what [`LanguageModel::record_hidden`] gave, `[.., width]`.
+    pub fn record_scores(&self, graph: &mut Graph, hidden: Value, recording: &Recording) -> Result<Value> {
+        let x = self.norm.record(graph, hidden, None)?;
+        let x = Branches { recording, step: None }.narrow(graph, x)?;
         let token = parameter(graph, self.token.weight(), recording.dtype)?;
         ops::linear(graph, x, token, &ops::Linear::new())
     }
@@ -199,13 +234,13 @@ impl LanguageModel {
         ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())
     }
 
-    /// Declares a batch of sequences as [`LanguageModel::record_loss`] takes them: inputs `ids` and `targets`.
-    pub fn batch(graph: &mut Graph, batch: usize, time: usize) -> Result<[Value; 2]> {
+    /// Declares a batch of sequences, as [`LanguageModel::record_loss`] takes them: inputs `ids` and `targets`.
+    pub fn declare_batch(graph: &mut Graph, batch: usize, time: usize) -> Result<[Value; 2]> {
         let mut input = |name| graph.input(name, TensorDesc::i32([batch, time]));
         Ok([input("ids")?, input("targets")?])
     }
 
-    fn record_residual(&self, graph: &mut Graph, mut x: Value, drop: &Drop<'_>) -> Result<Value> {
+    fn record_residual(&self, graph: &mut Graph, mut x: Value, drop: &Branches<'_>) -> Result<Value> {
         let segment = drop.recording.recompute;
         for (first, layers) in self.layers.chunks(segment.max(1)).enumerate() {
             let first = first * segment.max(1);
@@ -222,7 +257,7 @@ impl LanguageModel {
         Ok(x)
     }
 
-    fn record_reversible(&self, graph: &mut Graph, x: Value, drop: &Drop<'_>) -> Result<Value> {
+    fn record_reversible(&self, graph: &mut Graph, x: Value, drop: &Branches<'_>) -> Result<Value> {
         let mut streams = [x, x];
         for (i, layer) in self.layers.iter().enumerate() {
             let f = |graph: &mut Graph, x| layer.attend(graph, x, &drop.of(2 * i));
@@ -234,21 +269,21 @@ impl LanguageModel {
     }
 }
 
-/// How branches end: dropout, and conversions between the stream's type and theirs.
-struct Drop<'a> {
+/// How branches begin and end: conversions between the stream's type and theirs, and dropout.
+struct Branches<'a> {
     recording: &'a Recording,
     step: Option<Value>,
 }
 
-/// [`Drop`] with the number of a branch, which its random numbers depend on.
-struct BranchDrop<'a> {
-    drop: &'a Drop<'a>,
+/// [`Branches`] with the number of one, which its random numbers depend on.
+struct BranchEnd<'a> {
+    drop: &'a Branches<'a>,
     stream: u32,
 }
 
-impl<'a> Drop<'a> {
-    fn of(&'a self, branch: usize) -> BranchDrop<'a> {
-        BranchDrop { drop: self, stream: branch as u32 }
+impl<'a> Branches<'a> {
+    fn of(&'a self, branch: usize) -> BranchEnd<'a> {
+        BranchEnd { drop: self, stream: branch as u32 }
     }
 
     /// The stream's value in the type of the branches.
@@ -257,10 +292,10 @@ impl<'a> Drop<'a> {
     }
 }
 
-impl BranchDrop<'_> {
+impl BranchEnd<'_> {
     /// What a branch adds to the stream.
     fn finish(&self, graph: &mut Graph, x: Value) -> Result<Value> {
-        let Drop { recording, step } = self.drop;
+        let Branches { recording, step } = self.drop;
         let x = if recording.dtype == DType::F32 { x } else { ops::cast(graph, x, DType::F32)? };
         match step.filter(|_| recording.dropout > 0.0) {
             None => Ok(x),
@@ -290,7 +325,7 @@ impl Layer {
     }
 
     /// `f`: what each position gathers from itself and those before it.
-    fn attend(&self, graph: &mut Graph, x: Value, drop: &BranchDrop<'_>) -> Result<Value> {
+    fn attend(&self, graph: &mut Graph, x: Value, drop: &BranchEnd<'_>) -> Result<Value> {
         let dims = graph.desc(x)?.shape.dims().to_vec();
         let [batch, time, width] = [dims[0], dims[1], dims[2]];
         let x = self.norm1.record(graph, x, None)?;
@@ -307,7 +342,7 @@ impl Layer {
     }
 
     /// `g`: each position on its own.
-    fn feed_forward(&self, graph: &mut Graph, x: Value, drop: &BranchDrop<'_>) -> Result<Value> {
+    fn feed_forward(&self, graph: &mut Graph, x: Value, drop: &BranchEnd<'_>) -> Result<Value> {
         let x = self.norm2.record(graph, x, None)?;
         let x = drop.drop.narrow(graph, x)?;
         let inner = self.up.record(graph, x, Activation::Gelu)?;

@@ -61,6 +61,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
     let mut places = place_ports(graph, &steps, &lowered);
+    check_updates(&places)?;
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
     let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
@@ -134,6 +135,14 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
     let refused = |argument: &str, expected: &str, found: String| {
         Err(Error::new(ErrorKind::Shader, step.op_name(), argument).expecting(expected).but_found(found))
     };
+    for &(output, input) in step.op.in_place() {
+        let bytes = |descs: &[TensorDesc], index: usize| descs.get(index).map(TensorDesc::bytes);
+        let (changed, read) = (bytes(&problem.outputs, output), bytes(&problem.inputs, input));
+        if changed.is_none() || changed != read || matches!(lowered, Lowered::View(_)) {
+            let expected = "kernels, and an output of as many bytes as an input";
+            return refused("in place", expected, format!("output {output} and input {input}"));
+        }
+    }
     match lowered {
         Lowered::View(input) => match (problem.inputs.get(*input), &problem.outputs[..]) {
             (Some(x), [y]) if x.bytes() == y.bytes() => Ok(()),
@@ -142,7 +151,11 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
         Lowered::Kernels { dispatches, scratch, .. } => {
             for (name, operand) in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
                 let known = match *operand {
-                    Operand::Input(i) if step.op.in_place().iter().any(|&(_, input)| input == i) => false,
+                    Operand::Input(i) | Operand::InputPart { input: i, .. }
+                        if step.op.in_place().iter().any(|&(_, input)| input == i) =>
+                    {
+                        false
+                    }
                     Operand::Input(i) => i < problem.inputs.len(),
                     Operand::InputPart { input, offset, bytes } => {
                         let whole = problem.inputs.get(input).map_or(0, TensorDesc::buffer_bytes);
@@ -217,7 +230,23 @@ fn may_overwrite(
         let later = steps[at + 1..].iter().flat_map(|step| step.inputs.iter().copied());
         later.chain(places.graph.results()).any(|value| root(value) == root(input))
     };
-    places.graph.updates().iter().any(updates) && !read_later()
+    let read_besides = steps[at].inputs.iter().filter(|&&value| root(value) == root(input)).count() > 1;
+    places.graph.updates().iter().any(updates) && !read_besides && !read_later()
+}
+
+/// Refuses updates to what a parameter or an input holds under another shape: copies one behind the other would read what the first
+/// of them wrote.
+fn check_updates(places: &Places<'_>) -> Result<()> {
+    let graph = places.graph;
+    let given = graph.parameters().iter().chain(graph.inputs());
+    for (name, value) in given {
+        if graph.updates().iter().any(|(_, update)| places.root[update.index()] == value.index()) {
+            return Err(Error::new(ErrorKind::Argument, "plan", "update")
+                .expecting("the result of a step")
+                .but_found(format!("`{name}` under another shape")));
+        }
+    }
+    Ok(())
 }
 
 fn is_updated(graph: &Graph, parameter: crate::Value) -> bool {
@@ -248,6 +277,10 @@ fn place_steps(
             }
         }
         all_scratch.push(scratch.iter().map(|&bytes| places.open(bytes, at)).collect());
+    }
+    // What parameters are updated to is copied behind all steps.
+    for (_, value) in places.graph.updates() {
+        places.touch(*value, steps.len());
     }
     all_scratch
 }

@@ -14,6 +14,9 @@ use crate::{Error, ErrorKind, Result};
 /// The name of [`Progress`] in a file's `__metadata__`.
 const METADATA: &str = "foveate.training";
 
+/// More steps than anyone takes, and few enough to be multiplied with batches.
+const MOST_STEPS: u64 = 1 << 40;
+
 /// The version of the format.
 const VERSION: u32 = 1;
 
@@ -32,8 +35,10 @@ pub struct Progress {
     version: u32,
     /// Steps that are done.
     pub step: u64,
-    /// The loss scale in force.
-    pub loss_scale: f32,
+    /// Of those, the steps that changed weights: the others were skipped because gradients overflowed.
+    pub applied: u64,
+    /// The loss scale in force, where it adapts.
+    pub loss_scale: Option<f32>,
     /// Steps since the loss scale was last changed.
     pub steps_at_scale: u64,
     /// What is trained and how.
@@ -42,8 +47,8 @@ pub struct Progress {
 
 impl Progress {
     /// Before the first step.
-    pub(super) fn new(loss_scale: f32, description: Description) -> Self {
-        Self { version: VERSION, step: 0, loss_scale, steps_at_scale: 0, description }
+    pub(super) fn new(description: Description) -> Self {
+        Self { version: VERSION, step: 0, applied: 0, loss_scale: None, steps_at_scale: 0, description }
     }
 
     /// The same progress of `description`, whose model must be the one in the checkpoint this was read from.
@@ -69,9 +74,15 @@ impl Progress {
                 .expecting(format!("version {VERSION}"))
                 .but_found(format!("version {}", progress.version)));
         }
-        if !(progress.loss_scale.is_finite() && progress.loss_scale > 0.0) {
-            let found = format!("a loss scale of {}", progress.loss_scale);
-            return Err(refused().expecting("a loss scale above 0").but_found(found));
+        let counts = [progress.step, progress.applied, progress.steps_at_scale];
+        if counts.iter().any(|&count| count > MOST_STEPS) {
+            return Err(refused()
+                .expecting(format!("at most {MOST_STEPS} steps"))
+                .but_found(format!("{counts:?}")));
+        }
+        if let Some(scale) = progress.loss_scale.filter(|scale| !(scale.is_finite() && *scale >= 1.0)) {
+            let found = format!("a loss scale of {scale}");
+            return Err(refused().expecting("a loss scale of at least 1").but_found(found));
         }
         Ok(progress)
     }
@@ -79,13 +90,20 @@ impl Progress {
 
 /// Writes a checkpoint to `path` in one move: the file is complete or as it was, whenever the process ends.
 ///
-/// Fails with [`ErrorKind::Io`] when it cannot be written.
+/// Fails with [`ErrorKind::Io`] when it cannot be written, and with [`ErrorKind::Diverged`] when a number is not finite.
 pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Progress) -> Result<()> {
     let failed = |found: String| {
         Error::new(ErrorKind::Io, "checkpoint", shown(path))
             .expecting("a file that can be written")
             .but_found(found)
     };
+    for (name, tensor) in tensors {
+        if tensor.dtype().is_float() && tensor.to_f32().iter().any(|x| !x.is_finite()) {
+            return Err(Error::new(ErrorKind::Diverged, "checkpoint", format!("`{name}`"))
+                .expecting("finite numbers")
+                .but_found("others, so that nothing was written"));
+        }
+    }
     let views = tensors
         .iter()
         .map(|(name, tensor)| {

@@ -53,6 +53,8 @@ impl Machine {
         routine: &mut Routine,
         inputs: &[(&str, &HostTensor)],
     ) -> Result<BTreeMap<String, HostTensor>> {
+        // A session keeps inputs that it is not given.
+        routine.graph.match_inputs(inputs)?;
         match self {
             Self::Cpu { parameters } => cpu::update_f32(&routine.graph, parameters, inputs),
             Self::Gpu { context, parameters } => {

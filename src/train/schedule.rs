@@ -38,11 +38,11 @@ impl Schedule {
 
     /// The rate of step `step`, counted from 1.
     pub fn rate(&self, step: u64) -> f32 {
-        if step <= self.warm_up {
+        if step < self.warm_up {
             return self.peak * (step as f64 / self.warm_up as f64) as f32;
         }
         let span = self.total.saturating_sub(self.warm_up).max(1);
-        let gone = ((step - self.warm_up) as f64 / span as f64).min(1.0);
+        let gone = (step.saturating_sub(self.warm_up) as f64 / span as f64).min(1.0);
         let left = match self.decay {
             Decay::Constant => 1.0,
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * gone).cos()),

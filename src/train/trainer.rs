@@ -23,7 +23,7 @@ const SCHEDULE: &str = "train.schedule";
 const LOSS_SCALE: &str = "train.loss_scale";
 const LOSS: &str = "loss";
 const NORM: &str = "norm";
-const SKIPPED: &str = "factor";
+const FACTOR: &str = "factor";
 
 /// Prefix of the parameters that gradients of several batches add up in.
 const GRADIENT_PREFIX: &str = "gradient.";
@@ -46,12 +46,12 @@ pub enum LossScale {
     /// Nothing.
     #[default]
     None,
-    /// Always the same; steps whose gradients overflow are skipped.
+    /// Always the same, at least 1; steps whose gradients overflow are skipped.
     Fixed(f32),
     /// Halved when gradients overflow, which skips the step, and doubled after `patience` steps in a row without (Micikevicius et al.,
     /// arXiv 1710.03740, section 3.2).
     Dynamic {
-        /// The first scale.
+        /// The first scale, at least 1.
         start: f32,
         /// Steps until it is doubled.
         patience: u64,
@@ -146,7 +146,7 @@ impl Trainer {
         let state = parameters.iter().map(|(name, _)| name.clone()).filter(|name| is_state(name)).collect();
         let (tensors, progress) = match start {
             Start::Weights(weights) => {
-                let progress = Progress::new(settings.loss_scale.first(), description);
+                let progress = Progress::new(description);
                 (fresh_tensors(&parameters, weights)?, progress)
             }
             Start::Checkpoint(checkpoint) => {
@@ -173,7 +173,8 @@ impl Trainer {
     /// One step on [`Settings::accumulate`] batches.
     ///
     /// Fails when there are more or fewer or one does not fit the loss's inputs; with [`ErrorKind::Diverged`] when the loss is not a
-    /// finite number, which leaves the parameters of no use, but every checkpoint as it is; and when the device fails.
+    /// finite number, or gradients are not and no smaller loss scale is left to try, which leaves the parameters of no use but every
+    /// checkpoint as it is; and when the device fails.
     pub fn step(&mut self, batches: &[&Batch<'_>]) -> Result<StepReport> {
         if batches.len() != self.settings.accumulate {
             return Err(Error::new(ErrorKind::Argument, NAME, "batches")
@@ -182,9 +183,15 @@ impl Trainer {
         }
         let step = self.progress.step + 1;
         let rate = self.settings.schedule.rate(step);
-        let [first, second] = self.settings.optimizer.corrections(step);
+        let [first, second] = self.settings.optimizer.corrections(self.progress.applied + 1);
         let schedule = HostTensor::f32([3], vec![rate, first, second])?;
-        let scale = HostTensor::f32([1], vec![self.progress.loss_scale])?;
+        let scale = HostTensor::f32([1], vec![self.loss_scale()])?;
+        let zero = HostTensor::u32([1], vec![0])?;
+        for batch in batches {
+            // All of them before the first adds to any sum.
+            let own = [(STEP, &zero), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
+            self.gradients.graph().match_inputs(&with_own(&self.gradients, batch, &own))?;
+        }
         let (mut losses, mut outputs) = (Vec::new(), Default::default());
         for (index, batch) in batches.iter().enumerate() {
             let run = self.progress.step * self.settings.accumulate as u64 + index as u64;
@@ -200,38 +207,59 @@ impl Trainer {
             let inputs = with_own(apply, &[], &own);
             outputs = self.machine.run(apply, &inputs)?;
         }
+        let diverged = |expected: &str| {
+            Error::new(ErrorKind::Diverged, NAME, format!("step {step}")).expecting(expected).with_hint(
+                "resume from the last checkpoint with a lower learning rate or a bound on gradients",
+            )
+        };
         let loss = losses.iter().sum::<f32>() / losses.len() as f32;
         if !loss.is_finite() {
-            return Err(Error::new(ErrorKind::Diverged, NAME, format!("step {step}"))
-                .expecting("a finite loss")
-                .but_found(loss)
-                .with_hint("the last checkpoint is untouched; resume from it with a lower learning rate or a bound on gradients"));
+            return Err(diverged("a finite loss").but_found(loss));
         }
         let scalar = |name: &str| outputs.get(name).map(|tensor| tensor.to_f32()[0]);
-        let skipped = scalar(SKIPPED) == Some(0.0);
+        let skipped = scalar(FACTOR) == Some(0.0);
+        if skipped && self.settings.loss_scale.is_least(self.loss_scale()) {
+            return Err(diverged("finite gradients").but_found("gradients that overflowed"));
+        }
         self.progress.step = step;
+        self.progress.applied += u64::from(!skipped);
         self.rescale(skipped);
         let norm = scalar(NORM).filter(|_| !skipped);
         Ok(StepReport { step, loss, rate, norm, skipped })
     }
 
+    /// The loss scale in force.
+    fn loss_scale(&self) -> f32 {
+        match self.settings.loss_scale {
+            LossScale::Dynamic { start, .. } => self.progress.loss_scale.unwrap_or(start),
+            LossScale::Fixed(scale) => scale,
+            LossScale::None => 1.0,
+        }
+    }
+
     /// Adapts a dynamic loss scale to how a step went.
     fn rescale(&mut self, overflowed: bool) {
-        let LossScale::Dynamic { patience, .. } = self.settings.loss_scale else { return };
-        let Progress { loss_scale, steps_at_scale, .. } = &mut self.progress;
-        *steps_at_scale += 1;
+        let LossScale::Dynamic { patience, .. } = self.settings.loss_scale else {
+            self.progress.loss_scale = None;
+            return;
+        };
+        let mut scale = self.loss_scale();
+        self.progress.steps_at_scale += 1;
         if overflowed {
-            *loss_scale = (*loss_scale / 2.0).max(1.0);
-            *steps_at_scale = 0;
-        } else if *steps_at_scale >= patience {
-            *loss_scale = (*loss_scale * 2.0).min(f32::MAX / 4.0);
-            *steps_at_scale = 0;
+            scale = (scale / 2.0).max(1.0);
+            self.progress.steps_at_scale = 0;
+        } else if self.progress.steps_at_scale >= patience {
+            scale = (scale * 2.0).min(f32::MAX / 4.0);
+            self.progress.steps_at_scale = 0;
         }
+        self.progress.loss_scale = Some(scale);
     }
 
     /// The loss of a batch, without changing anything. Fails as [`Trainer::step`] does, but for a loss that is not finite.
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<f32> {
-        let outputs = self.machine.run(&mut self.evaluation, batch)?;
+        let zero = HostTensor::u32([1], vec![0])?;
+        let inputs = with_own(&self.evaluation, batch, &[(STEP, &zero)]);
+        let outputs = self.machine.run(&mut self.evaluation, &inputs)?;
         Ok(outputs[LOSS].to_f32()[0])
     }
 
@@ -253,7 +281,8 @@ impl Trainer {
     /// Writes weights, optimiser and step to the safetensors file at `path`, in one move: whenever the process ends, there is a whole
     /// checkpoint, this one or the one before. A training that starts from it goes on bit for bit as this one would.
     ///
-    /// Fails with [`ErrorKind::Io`] when it cannot be written, and when the device is lost.
+    /// Fails with [`ErrorKind::Io`] when it cannot be written, with [`ErrorKind::Diverged`] when a weight is no longer finite, and when
+    /// the device is lost; the file is then as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let tensors = self
             .state
@@ -265,10 +294,12 @@ impl Trainer {
 }
 
 impl LossScale {
-    fn first(self) -> f32 {
+    /// Whether nothing smaller than `scale` will be tried when gradients overflow.
+    fn is_least(self, scale: f32) -> bool {
         match self {
-            Self::None => 1.0,
-            Self::Fixed(scale) | Self::Dynamic { start: scale, .. } => scale,
+            Self::None => true,
+            Self::Fixed(_) => false,
+            Self::Dynamic { .. } => scale <= 1.0,
         }
     }
 }
@@ -291,11 +322,15 @@ impl Settings {
                 .expecting("at least 1")
                 .but_found(0));
         }
-        let scale = self.loss_scale.first();
-        if !(scale.is_finite() && scale > 0.0) {
+        let (scale, patience) = match self.loss_scale {
+            LossScale::None => (1.0, 1),
+            LossScale::Fixed(scale) => (scale, 1),
+            LossScale::Dynamic { start, patience } => (start, patience),
+        };
+        if !(scale.is_finite() && scale >= 1.0 && patience > 0) {
             return Err(Error::new(ErrorKind::Argument, NAME, "loss_scale")
-                .expecting("a number above 0")
-                .but_found(scale));
+                .expecting("a number of at least 1, and patience for at least one step")
+                .but_found(format!("{scale}, {patience}")));
         }
         Ok(())
     }
@@ -305,6 +340,12 @@ impl Settings {
 fn declared(declarations: &Declarations) -> Result<Graph> {
     let mut graph = Graph::new();
     for declaration in declarations.list() {
+        let reserved = STATE_PREFIXES.iter().chain(&[GRADIENT_PREFIX]);
+        if reserved.into_iter().any(|prefix| declaration.name.starts_with(prefix)) {
+            return Err(Error::new(ErrorKind::Weights, NAME, format!("`{}`", declaration.name))
+                .expecting("a name that does not begin as the optimiser's state does")
+                .but_found("one that does"));
+        }
         graph.parameter(&declaration.name, TensorDesc::new(DType::F32, declaration.shape.clone()))?;
     }
     Ok(graph)
@@ -319,6 +360,11 @@ fn gradient_graph(
     let mut graph = declared(declarations)?;
     let weights = graph.parameters().to_vec();
     let loss = record(&mut graph, Mode::Train)?;
+    if let Some((name, _)) = graph.parameters().get(weights.len()) {
+        return Err(Error::new(ErrorKind::Weights, NAME, format!("`{name}`"))
+            .expecting("a declared weight")
+            .but_found("a parameter of the loss that is none"));
+    }
     let desc = graph.desc(loss)?;
     if desc.dtype != DType::F32 {
         return Err(Error::new(ErrorKind::Dtype, NAME, "loss").expecting("f32").but_found(desc));
@@ -383,7 +429,7 @@ fn optimise(
         let bound = GlobalNorm { max_norm: settings.max_norm };
         let (norm, factor) = global_norm(graph, gradients, scale, &bound)?;
         graph.output(NORM, norm)?;
-        graph.output(SKIPPED, factor)?;
+        graph.output(FACTOR, factor)?;
         factor
     } else {
         one

@@ -130,7 +130,12 @@ fn what_does_not_fit_is_refused() {
     assert_refuses(&run(&arguments("/no/such/text", &empty, "cpu", &[])), &["/no/such/text"]);
     assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--dtype", "f64"])), &["--dtype", "f32 or f16"]);
     assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--dropout", "1"])), &["dropout"]);
-    assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--lr", "nan"])), &["learning rate"]);
+    assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--lr", "nan"])), &["--lr", "found NaN"]);
+    assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--dropout", "-1"])), &["--dropout", "found -1"]);
+    assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--steps", "0"])), &["--steps", "1 to"]);
+    let huge =
+        ["train", "lm", &text, "--out", &empty, "--width", "1048576", "--depth", "4096", "--device", "cpu"];
+    assert_refuses(&run(&huge), &["size: expected at most"]);
     let uneven = ["train", "lm", &text, "--out", &empty, "--width", "10", "--heads", "3", "--device", "cpu"];
     assert_refuses(&run(&uneven), &["heads: expected a divisor of the width, 10"]);
     assert!(!Path::new(&empty).exists(), "nothing is made before all is checked");
@@ -164,7 +169,10 @@ fn a_loss_that_is_no_number_ends_the_training_and_keeps_the_checkpoint() {
     let output = run(&arguments(&text, &out, "cpu", &more));
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("expected a finite loss"), "{}", stderr(&output));
-    assert!(checkpoint(&out).exists());
+    let resumed = run(&arguments(&text, &out, "cpu", &["--resume", "--steps", "1"]));
+    assert_passes(&resumed);
+    let saved = stderr(&resumed);
+    assert!(saved.contains("resuming after step "), "the last good step is kept: {saved}");
 }
 
 /// A training that would go on for long, with a checkpoint after every step.

@@ -33,7 +33,7 @@ fn initial(checkpoint: &Checkpoint, declarations: &Declarations) -> Vec<(String,
 fn first_gradients(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint, recompute: usize) {
     let mut graph = Graph::new();
     let recording = Recording { recompute, ..Recording::default() };
-    let tokens = LanguageModel::batch(&mut graph, BATCH, TIME).unwrap();
+    let tokens = LanguageModel::declare_batch(&mut graph, BATCH, TIME).unwrap();
     let loss = model.record_loss(&mut graph, tokens, &recording, None).unwrap();
     let weights = graph.parameters().to_vec();
     assert_eq!(weights.len(), model.declarations().list().len());

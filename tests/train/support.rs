@@ -48,7 +48,7 @@ pub(crate) fn loss_of(
     recording: Recording,
 ) -> impl Fn(&mut Graph, Mode) -> Result<Value> {
     move |graph, mode| {
-        let tokens = LanguageModel::batch(graph, batch, time)?;
+        let tokens = LanguageModel::declare_batch(graph, batch, time)?;
         if mode == Mode::Evaluate || recording.dropout == 0.0 {
             let recording = Recording { dropout: 0.0, ..recording };
             return model.record_loss(graph, tokens, &recording, None);

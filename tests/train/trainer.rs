@@ -298,7 +298,7 @@ fn losses_and_settings_without_a_meaning_are_refused() {
     );
     assert_eq!(
         error(Settings { loss_scale: LossScale::Fixed(0.0), ..adamw() }),
-        "train: loss_scale: expected a number above 0, found 0"
+        "train: loss_scale: expected a number of at least 1, and patience for at least one step, found 0, 1"
     );
     assert_eq!(
         error(Settings { schedule: Schedule::constant(f32::NAN), ..adamw() }),

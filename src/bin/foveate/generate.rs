@@ -2,8 +2,8 @@
 
 use std::io::{Write, stdout};
 
-use foveate::models::{Generator, LanguageModel, Sampling};
-use foveate::train::Progress;
+use foveate::models::{Generator, LanguageModel, LanguageModelConfig, Sampling};
+use foveate::train::{BYTES, Progress};
 use foveate::weights::Checkpoint;
 use foveate::{DType, Error, ErrorKind, Random, Result};
 
@@ -22,11 +22,17 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let path =
         if args.checkpoint.is_dir() { args.checkpoint.join(CHECKPOINT) } else { args.checkpoint.clone() };
     let checkpoint = Checkpoint::open(&path)?;
-    let config = serde_json::from_value(Progress::of(&checkpoint)?.description.model).map_err(|error| {
-        Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "model")
-            .expecting("a model of `foveate train lm`")
-            .but_found(error)
-    })?;
+    let config: LanguageModelConfig = serde_json::from_value(Progress::of(&checkpoint)?.description.model)
+        .map_err(|error| {
+            Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "model")
+                .expecting("a model of `foveate train lm`")
+                .but_found(error)
+        })?;
+    if config.vocab_size != BYTES {
+        return Err(Error::new(ErrorKind::Config, checkpoint.source().to_owned(), "vocab_size")
+            .expecting(BYTES)
+            .but_found(config.vocab_size));
+    }
     let model = LanguageModel::new(config)?;
     let weights = checkpoint.load(model.declarations(), DType::F32)?;
     let device = Device::open(&args.device.device, Arithmetic::F32)?;

@@ -123,3 +123,40 @@ fn settings_without_a_meaning_are_refused() {
     let sentence = "optimizer/adamw: beta2: expected a number from 0 to below 1, found 1";
     assert_error(&error, ErrorKind::Argument, sentence);
 }
+
+#[test]
+fn updates_that_are_not_in_place_survive_the_steps_behind_them() {
+    let desc = TensorDesc::f32([64]);
+    let mut graph = Graph::new();
+    let x = graph.input("x", desc.clone()).unwrap();
+    let [first, second] = ["first", "second"].map(|name| graph.parameter(name, desc.clone()).unwrap());
+    let tripled = foveate::ops::scale(&mut graph, first, 3.0).unwrap();
+    graph.update(first, tripled).unwrap();
+    let mixed = foveate::ops::add(&mut graph, first, second).unwrap();
+    graph.update(second, mixed).unwrap();
+    // Would take the memory of what comes before, were that free.
+    let y = (0..6).fold(x, |y, _| foveate::ops::scale(&mut graph, y, 2.0).unwrap());
+    graph.output("y", y).unwrap();
+    let tensor = |x: f32| HostTensor::f32([64], vec![x; 64]).unwrap();
+    let start = [("first", 1.0), ("second", 10.0)].map(|(name, x)| Ok((name.to_owned(), tensor(x))));
+    let parameters = Parameters::upload(context(), start).unwrap();
+    let program = Program::new(context(), &plan(&graph)).unwrap();
+    let mut session = Session::with_parameters(&program, &parameters, &[("x", &tensor(7.0))]).unwrap();
+    for (first, second) in [(3.0, 11.0), (9.0, 14.0)] {
+        session.run().unwrap();
+        assert_eq!(parameters.download(context(), "first").unwrap(), tensor(first));
+        assert_eq!(parameters.download(context(), "second").unwrap(), tensor(second));
+    }
+}
+
+#[test]
+fn a_parameter_under_another_shape_is_no_update() {
+    let mut graph = Graph::new();
+    let [weight, before] =
+        ["weight", "before"].map(|name| graph.parameter(name, TensorDesc::f32([4])).unwrap());
+    let view = foveate::ops::reshape(&mut graph, weight, [4]).unwrap();
+    graph.update(before, view).unwrap();
+    let error = foveate::Plan::new(&graph, context().caps()).unwrap_err();
+    let sentence = "plan: update: expected the result of a step, found `weight` under another shape";
+    assert_error(&error, ErrorKind::Argument, sentence);
+}

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 const SIZE: (u32, u32) = (900, 600);
 
+/// Steps that are drawn.
+const MOST_POINTS: usize = 1000;
+
 /// Blue, vermilion and grey, which stay apart for colour-blind readers (Okabe and Ito 2008).
 const TRAINING: RGBColor = RGBColor(0, 114, 178);
 const VALIDATION: RGBColor = RGBColor(213, 94, 0);
@@ -79,11 +82,11 @@ fn draw<'a>(
     rows: &[Row],
     (unigram, bigram): (f64, f64),
 ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
-    let training: Vec<(f64, f64)> = rows.iter().map(|row| (row.step as f64, row.loss.into())).collect();
-    let validation: Vec<(f64, f64)> = rows
-        .iter()
-        .filter_map(|row| row.validation_loss.map(|loss| (row.step as f64, f64::from(loss))))
-        .collect();
+    let point = |row: &Row, loss: f32| loss.is_finite().then_some((row.step as f64, f64::from(loss)));
+    let thinned = rows.iter().step_by(rows.len().div_ceil(MOST_POINTS).max(1));
+    let training: Vec<(f64, f64)> = thinned.filter_map(|row| point(row, row.loss)).collect();
+    let validation: Vec<(f64, f64)> =
+        rows.iter().filter_map(|row| row.validation_loss.and_then(|loss| point(row, loss))).collect();
     let losses = training.iter().chain(&validation).map(|point| point.1);
     let (least, most) = losses
         .chain([unigram, bigram])

@@ -52,16 +52,20 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
         let batch = if mode == Mode::Train { shape[0] } else { validation[0].ids.shape().dims()[0] };
         record_loss(graph, &model, [batch, shape[1]], recording, mode)
     };
-    let fresh = model.initial_weights(settings.seed).collect::<Result<_>>()?;
-    let start = checkpoint.as_ref().map_or(Start::Weights(&fresh), Start::Checkpoint);
-    let description = description(&config, &settings)?;
-    let training = settings.training()?;
-    let trainer =
-        Trainer::new(&device.for_models(), model.declarations(), &record, start, description, training)?;
+    let start_from = |start: Start<'_>| {
+        let (description, training) = (description(&config, &settings)?, settings.training()?);
+        Trainer::new(&device.for_models(), model.declarations(), &record, start, description, training)
+    };
+    // Neither the mapped file nor the first weights are kept: the file will be replaced.
+    let trainer = match checkpoint {
+        Some(checkpoint) => start_from(Start::Checkpoint(&checkpoint))?,
+        None => start_from(Start::Weights(&model.initial_weights(settings.seed).collect::<Result<_>>()?))?,
+    };
     fs::create_dir_all(&args.out).map_err(|error| refused(&args.out, "a folder that can be made", &error))?;
     let rows = curve::read(&args.out.join("loss.csv"), trainer.step_count())?;
     let baselines = text.baselines();
-    Run { args, settings, text, validation, baselines, trainer, rows }.train(&interrupted)
+    let weights = model.declarations().list().iter().map(|weight| weight.shape.elements()).sum();
+    Run { args, settings, text, validation, baselines, trainer, weights, rows }.train(&interrupted)
 }
 
 /// A flag that the first interrupt sets; the second one ends the process.
@@ -109,9 +113,10 @@ fn record_loss(
     recording: Recording,
     mode: Mode,
 ) -> Result<Value> {
-    let tokens = LanguageModel::batch(graph, batch, time)?;
+    let tokens = LanguageModel::declare_batch(graph, batch, time)?;
     let drops = mode == Mode::Train && recording.dropout > 0.0;
     let step = drops.then(|| graph.input(STEP, TensorDesc::new(DType::U32, [1]))).transpose()?;
+    let recording = if drops { recording } else { Recording { dropout: 0.0, ..recording } };
     model.record_loss(graph, tokens, &recording, step)
 }
 
@@ -123,6 +128,7 @@ struct Run<'a> {
     validation: Vec<TextBatch>,
     baselines: (f64, f64),
     trainer: Trainer,
+    weights: usize,
     rows: Vec<Row>,
 }
 
@@ -133,22 +139,29 @@ impl Run<'_> {
         let bar = output::progress(self.settings.steps as usize);
         bar.set_position(self.trainer.step_count());
         let before = self.rows.last().map_or((0.0, 0), |row| (row.seconds, row.tokens));
-        let (start, mut saved) = (Instant::now(), self.trainer.step_count());
+        let start = Instant::now();
+        let mut saved = self.path().exists().then(|| self.trainer.step_count());
         while self.trainer.step_count() < self.settings.steps && !interrupted.load(Ordering::SeqCst) {
             let report = self.step()?;
             let last = report.step == self.settings.steps;
             let looks = last || report.step.is_multiple_of(self.args.evaluate_every);
             let validation_loss = looks.then(|| self.validate()).transpose()?;
+            if let Some(loss) = validation_loss.filter(|loss| !loss.is_finite()) {
+                return Err(Error::new(ErrorKind::Diverged, "train", format!("step {}", report.step))
+                    .expecting("a finite validation loss")
+                    .but_found(loss)
+                    .with_hint("resume from the last checkpoint with a lower learning rate"));
+            }
             self.remember(report, validation_loss, start.elapsed(), before);
             self.show(&bar, start.elapsed(), before.1, looks)?;
             if report.step.is_multiple_of(self.args.save_every) {
                 self.save()?;
-                saved = report.step;
+                saved = Some(report.step);
             }
         }
         bar.finish_and_clear();
         let step = self.trainer.step_count();
-        if saved < step {
+        if saved != Some(step) {
             self.save()?;
         }
         let place = self.path().display().to_string();
@@ -165,22 +178,16 @@ impl Run<'_> {
     }
 
     fn announce(&self) -> Result<()> {
-        let weights: usize = self
-            .trainer
-            .names()
-            .filter(|name| !name.starts_with("optimizer."))
-            .map(|name| self.trainer.read(name).map(|tensor| tensor.shape().elements()))
-            .sum::<Result<usize>>()?;
         let memory = self.trainer.memory()?.map_or(String::new(), |memory| {
             let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             format!(
-                ", {:.1} MiB on the device, {:.1} of it activations and gradients",
+                ", a step takes {:.1} MiB on the device, {:.1} of it activations and gradients",
                 mebibytes(memory.total()),
                 mebibytes(memory.working)
             )
         });
         let (unigram, bigram) = self.baselines;
-        eprintln!("{weights} weights{memory}");
+        eprintln!("{} weights{memory}", self.weights);
         eprintln!("validation loss of counting: single bytes {unigram:.3}, pairs {bigram:.3}");
         let step = self.trainer.step_count();
         if step > 0 {
@@ -214,13 +221,13 @@ impl Run<'_> {
         report: StepReport,
         validation_loss: Option<f32>,
         elapsed: Duration,
-        (seconds, _): (f64, u64),
+        (seconds, tokens): (f64, u64),
     ) {
         let StepReport { step, loss, rate, norm, skipped } = report;
         self.rows.push(Row {
             step,
             seconds: seconds + elapsed.as_secs_f64(),
-            tokens: step * self.tokens_a_step(),
+            tokens: self.rows.last().map_or(tokens, |row| row.tokens) + self.tokens_a_step(),
             learning_rate: rate,
             loss,
             gradient_norm: norm,
@@ -248,15 +255,14 @@ impl Run<'_> {
         output::print_line(bar, &line)
     }
 
-    /// Writes the checkpoint and then the curve, each in one move.
+    /// Writes the curve and then the checkpoint, each in one move. The rows of a curve that is ahead are dropped when it is read.
     fn save(&self) -> Result<()> {
-        self.trainer.save(self.path())?;
         let chart = curve::svg(&self.rows, self.baselines)?;
         for (name, contents) in [("loss.csv", curve::csv(&self.rows)?), ("loss.svg", chart)] {
             let path = self.args.out.join(name);
             replace_file(&path, contents.as_bytes())
                 .map_err(|error| refused(&path, "a file that can be written", &error))?;
         }
-        Ok(())
+        self.trainer.save(self.path())
     }
 }

@@ -52,6 +52,11 @@ pub(super) fn resolve(
             (config, serde_json::from_value(settings).map_err(refused)?)
         }
     };
+    if config.vocab_size != BYTES {
+        return Err(Error::new(ErrorKind::Config, "train", "checkpoint")
+            .expecting(format!("a model of {BYTES} bytes"))
+            .but_found(format!("one of {} ids", config.vocab_size)));
+    }
     let asked = asked(args, config);
     if progress.is_some() && asked != config {
         return Err(Error::new(ErrorKind::Config, "train", "--resume")
@@ -133,8 +138,40 @@ impl RunSettings {
             warm_up: args.warm_up.unwrap_or(self.warm_up),
             decay: args.decay.unwrap_or(self.decay),
         };
-        args::dtype("train", &settings.dtype)?;
+        settings.check()?;
         Ok(settings)
+    }
+
+    /// Refuses what has no meaning, wherever it comes from: a number that is none would not even be found again in a checkpoint.
+    fn check(&self) -> Result<()> {
+        args::dtype("train", &self.dtype)?;
+        for (flag, value, below) in [
+            ("--dropout", self.dropout, 1.0),
+            ("--momentum", self.momentum, 1.0),
+            ("--weight-decay", self.weight_decay, f32::MAX),
+            ("--clip", self.clip, f32::MAX),
+            ("--lr", self.learning_rate, f32::MAX),
+        ] {
+            if !(0.0..below).contains(&value) {
+                return Err(Error::new(ErrorKind::Argument, "train", flag)
+                    .expecting(format!("a number from 0 to below {below:e}"))
+                    .but_found(value));
+            }
+        }
+        for (flag, value, most) in [
+            ("--batch", self.batch as u64, 1 << 16),
+            ("--accumulate", self.accumulate as u64, 1 << 16),
+            ("--steps", self.steps, 1 << 32),
+            ("--warm-up", self.warm_up, 1 << 32),
+        ] {
+            let least = u64::from(!flag.ends_with("up"));
+            if !(least..=most).contains(&value) {
+                return Err(Error::new(ErrorKind::Argument, "train", flag)
+                    .expecting(format!("{least} to {most}"))
+                    .but_found(value));
+            }
+        }
+        Ok(())
     }
 
     /// How the model is recorded.

@@ -103,6 +103,13 @@ impl Blocked {
         }
     }
 
+    /// The same settings for a step that reads `inputs`: a replay may read other lengths or segments than were recorded.
+    fn reading(&self, inputs: &[Value]) -> Self {
+        let OptionalInputs { lengths, segments } = self.optional_inputs(REQUIRED);
+        let input = |place: Option<usize>| place.map(|place| inputs[place]);
+        Self { lengths: input(lengths), segments: input(segments), ..*self }
+    }
+
     pub(super) fn scale_of(&self, head_size: usize) -> f64 {
         self.scale.map_or_else(|| 1.0 / (head_size as f64).sqrt(), f64::from)
     }
@@ -199,7 +206,8 @@ impl Op for BlockedAttention {
             }
         };
         let attended = Attended { out, lse, d_out, d_lse: adjoint.upstream(1) };
-        let gradients = blocked_backward(graph, query, key, value, &attended, &self.spec)?;
+        let spec = self.spec.reading(adjoint.inputs());
+        let gradients = blocked_backward(graph, query, key, value, &attended, &spec)?;
         let mut all = vec![Gradient::None; adjoint.inputs().len()];
         for (input, gradient) in gradients.into_iter().enumerate() {
             if adjoint.wants(input) {
