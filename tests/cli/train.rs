@@ -134,7 +134,7 @@ fn what_does_not_fit_is_refused() {
     assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--dropout", "-1"])), &["--dropout", "found -1"]);
     assert_refuses(&run(&arguments(&text, &empty, "cpu", &["--steps", "0"])), &["--steps", "1 to"]);
     let huge =
-        ["train", "lm", &text, "--out", &empty, "--width", "1048576", "--depth", "4096", "--device", "cpu"];
+        ["train", "lm", &text, "--out", &empty, "--width", "262144", "--depth", "4096", "--device", "cpu"];
     assert_refuses(&run(&huge), &["size: expected at most"]);
     let uneven = ["train", "lm", &text, "--out", &empty, "--width", "10", "--heads", "3", "--device", "cpu"];
     assert_refuses(&run(&uneven), &["heads: expected a divisor of the width, 10"]);
