@@ -120,7 +120,7 @@
 //! | [`gpu`] | the only room that names wgpu: devices, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
-//! | `nn` | layers: weights and the ops they are used with (feature `models`) |
+//! | [`nn`] | layers: weights and the ops they are used with (feature `models`), and reversible layers |
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
 //! | `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
@@ -157,7 +157,6 @@ mod graph;
 pub mod kernel;
 #[cfg(feature = "models")]
 pub mod models;
-#[cfg(feature = "models")]
 pub mod nn;
 pub mod ops;
 pub mod plan;

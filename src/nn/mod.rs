@@ -2,111 +2,23 @@
 //!
 //! A layer is made once, by declaring its weights in a [`Scope`]; it is recorded into any number of graphs, where its weights are
 //! parameters under their full names. Layers that are declared twice under one path share their weights.
+//!
+//! Layers with weights need the feature `models`; [`Reversible`], which has none of its own, does not.
 
+#[cfg(feature = "models")]
 mod attention;
+#[cfg(feature = "models")]
 mod encoder_layer;
+#[cfg(feature = "models")]
+mod layers;
 mod reversible;
 
+#[cfg(feature = "models")]
 pub use attention::{SelfAttention, Sequences};
+#[cfg(feature = "models")]
 pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
+#[cfg(feature = "models")]
+pub(crate) use layers::parameter;
+#[cfg(feature = "models")]
+pub use layers::{Embedding, LayerNorm, Linear};
 pub use reversible::Reversible;
-
-use crate::Result;
-use crate::graph::{Graph, Value};
-use crate::ops::{self, Activation};
-use crate::tensor::{DType, TensorDesc};
-use crate::weights::{Scope, Weight};
-
-/// A weight as a parameter of a graph. One that the graph holds in another float type already, as a training graph holds f32 for layers
-/// that compute in f16, is converted.
-pub(crate) fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Result<Value> {
-    let held = graph.parameters().iter().find(|(name, _)| name == weight.name()).map(|&(_, value)| value);
-    if let Some(held) = held {
-        let desc = graph.desc(held)?;
-        if desc.shape == *weight.shape() && desc.dtype != dtype {
-            return ops::cast(graph, held, dtype);
-        }
-    }
-    graph.parameter(weight.name(), TensorDesc::new(dtype, weight.shape().clone()))
-}
-
-/// A dense layer with bias: `weight: [out, in]`, `bias: [out]`.
-#[derive(Clone, Debug)]
-pub struct Linear {
-    weight: Weight,
-    bias: Weight,
-}
-
-impl Linear {
-    /// Declares the layer's weights under `scope`.
-    pub fn declare(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
-        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: scope.weight("bias", [out])? })
-    }
-
-    /// A layer of weights that are declared already, such as an embedding used as its own decoder.
-    pub fn of(weight: Weight, bias: Weight) -> Self {
-        Self { weight, bias }
-    }
-
-    /// `f(x W^T + bias)` for `x: [.., in]`.
-    pub fn record(&self, graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
-        let dtype = graph.desc(x)?.dtype;
-        let weight = parameter(graph, &self.weight, dtype)?;
-        let bias = parameter(graph, &self.bias, dtype)?;
-        ops::linear(graph, x, weight, &ops::Linear::new().bias(bias).activation(activation))
-    }
-}
-
-/// Layer normalisation of the last axis, with weight and bias.
-#[derive(Clone, Debug)]
-pub struct LayerNorm {
-    weight: Weight,
-    bias: Weight,
-    eps: f32,
-}
-
-impl LayerNorm {
-    /// Declares the layer's weights under `scope`, where old files call them `gamma` and `beta`.
-    pub fn declare(scope: &mut Scope<'_>, width: usize, eps: f32) -> Result<Self> {
-        let weight = scope.weight_or(&["weight", "gamma"], [width])?;
-        let bias = scope.weight_or(&["bias", "beta"], [width])?;
-        Ok(Self { weight, bias, eps })
-    }
-
-    /// The normalised `x: [.., width]`, or of `x + residual`.
-    pub fn record(&self, graph: &mut Graph, x: Value, residual: Option<Value>) -> Result<Value> {
-        let dtype = graph.desc(x)?.dtype;
-        let weight = parameter(graph, &self.weight, dtype)?;
-        let bias = parameter(graph, &self.bias, dtype)?;
-        let spec = ops::LayerNorm::new(self.eps);
-        let spec = residual.map_or(spec, |residual| spec.residual(residual));
-        ops::layer_norm(graph, x, weight, Some(bias), &spec)
-    }
-}
-
-/// A table with a row for each id: `weight: [rows, width]`.
-#[derive(Clone, Debug)]
-pub struct Embedding {
-    weight: Weight,
-}
-
-impl Embedding {
-    /// Declares the table under `scope`.
-    pub fn declare(scope: &mut Scope<'_>, rows: usize, width: usize) -> Result<Self> {
-        Ok(Self { weight: scope.weight("weight", [rows, width])? })
-    }
-
-    /// The table, for [`Linear::of`] and for files that hold a copy of it.
-    pub fn weight(&self) -> &Weight {
-        &self.weight
-    }
-
-    /// The sum of the rows that several tables have for `ids`, in `dtype`.
-    pub fn record_sum(graph: &mut Graph, tables: &[(&Self, Value)], dtype: DType) -> Result<Value> {
-        let pairs = tables
-            .iter()
-            .map(|(table, ids)| Ok((parameter(graph, &table.weight, dtype)?, *ids)))
-            .collect::<Result<Vec<_>>>()?;
-        ops::embedding(graph, &pairs)
-    }
-}

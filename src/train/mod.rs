@@ -38,13 +38,19 @@
 
 mod bytes;
 mod checkpoint;
+mod graphs;
 mod machine;
 mod optimizer;
 mod schedule;
+mod settings;
+mod start;
 mod trainer;
 
 pub use bytes::{BYTES, ByteText, TextBatch};
 pub use checkpoint::{Description, Progress, replace_file};
+pub use graphs::{Mode, RecordLoss, STEP};
 pub use optimizer::Optimizer;
 pub use schedule::{Decay, Schedule};
-pub use trainer::{Batch, LossScale, Mode, RecordLoss, STEP, Settings, Start, StepReport, Trainer};
+pub use settings::{LossScale, Settings};
+pub use start::Start;
+pub use trainer::{Batch, StepReport, Trainer};

@@ -1,86 +1,21 @@
 //! One training: a graph of the loss, its gradients and the optimiser's steps, run again and again.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::checkpoint::{self, Description, Progress};
+use super::graphs::{
+    FACTOR, LOSS, LOSS_SCALE, Mode, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, declared, gradient_graph,
+};
 use super::machine::{Machine, Routine};
-use super::optimizer::{Optimizer, STATE_PREFIXES};
-use super::schedule::Schedule;
-use crate::graph::{Graph, Value};
+use super::settings::{LossScale, Settings};
+use super::start::{Start, fresh_tensors, is_state, stored_tensors};
 use crate::models::Device;
-use crate::ops::optimizer::{Control, GlobalNorm, accumulate, global_norm};
 use crate::plan::Memory;
-use crate::tensor::{DType, HostTensor, TensorDesc};
-use crate::weights::{Checkpoint, Declarations};
-use crate::{Error, ErrorKind, Result, ops};
+use crate::tensor::{HostTensor, TensorDesc};
+use crate::weights::Declarations;
+use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "train";
-
-/// The input that counts runs, `u32 [1]`: what [`ops::dropout`] takes as its step. Record it where it is needed, and it is filled in.
-pub const STEP: &str = "train.step";
-const SCHEDULE: &str = "train.schedule";
-const LOSS_SCALE: &str = "train.loss_scale";
-const LOSS: &str = "loss";
-const NORM: &str = "norm";
-const FACTOR: &str = "factor";
-
-/// Prefix of the parameters that gradients of several batches add up in.
-const GRADIENT_PREFIX: &str = "gradient.";
-
-/// What a loss is recorded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// To be differentiated: dropout drops.
-    Train,
-    /// To be looked at.
-    Evaluate,
-}
-
-/// Records a loss: f32, one element. All its parameters are trained.
-pub type RecordLoss<'a> = dyn Fn(&mut Graph, Mode) -> Result<Value> + 'a;
-
-/// What losses are multiplied with before they are differentiated, so that small gradients do not vanish in f16.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum LossScale {
-    /// Nothing.
-    #[default]
-    None,
-    /// Always the same, at least 1; steps whose gradients overflow are skipped.
-    Fixed(f32),
-    /// Halved when gradients overflow, which skips the step, and doubled after `patience` steps in a row without (Micikevicius et al.,
-    /// arXiv 1710.03740, section 3.2).
-    Dynamic {
-        /// The first scale, at least 1.
-        start: f32,
-        /// Steps until it is doubled.
-        patience: u64,
-    },
-}
-
-/// How to train.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// How parameters follow their gradients.
-    pub optimizer: Optimizer,
-    /// The learning rate.
-    pub schedule: Schedule,
-    /// The largest norm of all gradients together; longer ones are shortened to it.
-    pub max_norm: Option<f32>,
-    /// Batches whose gradients make one step.
-    pub accumulate: usize,
-    /// For layers that compute in f16.
-    pub loss_scale: LossScale,
-}
-
-/// Where a training starts from.
-#[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
-    /// From these weights, by name, at step 0.
-    Weights(&'a BTreeMap<String, HostTensor>),
-    /// From where another process left off.
-    Checkpoint(&'a Checkpoint),
-}
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -293,154 +228,6 @@ impl Trainer {
     }
 }
 
-impl LossScale {
-    /// Whether nothing smaller than `scale` will be tried when gradients overflow.
-    fn is_least(self, scale: f32) -> bool {
-        match self {
-            Self::None => true,
-            Self::Fixed(_) => false,
-            Self::Dynamic { .. } => scale <= 1.0,
-        }
-    }
-}
-
-impl Settings {
-    /// AdamW at a constant rate, nothing else.
-    pub fn new(optimizer: Optimizer, schedule: Schedule) -> Self {
-        Self { optimizer, schedule, max_norm: None, accumulate: 1, loss_scale: LossScale::None }
-    }
-
-    /// Whether steps need the norm of all gradients.
-    fn needs_norm(&self) -> bool {
-        self.max_norm.is_some() || self.loss_scale != LossScale::None
-    }
-
-    fn check(&self) -> Result<()> {
-        self.schedule.check()?;
-        if self.accumulate == 0 {
-            return Err(Error::new(ErrorKind::Argument, NAME, "accumulate")
-                .expecting("at least 1")
-                .but_found(0));
-        }
-        let (scale, patience) = match self.loss_scale {
-            LossScale::None => (1.0, 1),
-            LossScale::Fixed(scale) => (scale, 1),
-            LossScale::Dynamic { start, patience } => (start, patience),
-        };
-        if !(scale.is_finite() && scale >= 1.0 && patience > 0) {
-            return Err(Error::new(ErrorKind::Argument, NAME, "loss_scale")
-                .expecting("a number of at least 1, and patience for at least one step")
-                .but_found(format!("{scale}, {patience}")));
-        }
-        Ok(())
-    }
-}
-
-/// A graph that holds all weights in f32, whatever layers compute in.
-fn declared(declarations: &Declarations) -> Result<Graph> {
-    let mut graph = Graph::new();
-    for declaration in declarations.list() {
-        let reserved = STATE_PREFIXES.iter().chain(&[GRADIENT_PREFIX]);
-        if reserved.into_iter().any(|prefix| declaration.name.starts_with(prefix)) {
-            return Err(Error::new(ErrorKind::Weights, NAME, format!("`{}`", declaration.name))
-                .expecting("a name that does not begin as the optimiser's state does")
-                .but_found("one that does"));
-        }
-        graph.parameter(&declaration.name, TensorDesc::new(DType::F32, declaration.shape.clone()))?;
-    }
-    Ok(graph)
-}
-
-/// The loss and its gradients; with one batch a step also the step, else what adds the gradients up.
-fn gradient_graph(
-    declarations: &Declarations,
-    record: &RecordLoss<'_>,
-    settings: &Settings,
-) -> Result<Graph> {
-    let mut graph = declared(declarations)?;
-    let weights = graph.parameters().to_vec();
-    let loss = record(&mut graph, Mode::Train)?;
-    if let Some((name, _)) = graph.parameters().get(weights.len()) {
-        return Err(Error::new(ErrorKind::Weights, NAME, format!("`{name}`"))
-            .expecting("a declared weight")
-            .but_found("a parameter of the loss that is none"));
-    }
-    let desc = graph.desc(loss)?;
-    if desc.dtype != DType::F32 {
-        return Err(Error::new(ErrorKind::Dtype, NAME, "loss").expecting("f32").but_found(desc));
-    }
-    graph.output(LOSS, loss)?;
-    let mut target = loss;
-    if settings.loss_scale != LossScale::None {
-        let scale = graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
-        target = ops::multiply(&mut graph, target, scale)?;
-    }
-    if settings.accumulate > 1 {
-        target = ops::scale(&mut graph, target, 1.0 / settings.accumulate as f32)?;
-    }
-    let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
-    let gradients = graph.gradients(target, &values)?;
-    if settings.accumulate == 1 {
-        optimise(&mut graph, &weights, &gradients, settings)?;
-        return Ok(graph);
-    }
-    for ((name, weight), gradient) in weights.iter().zip(gradients) {
-        let desc = graph.desc(*weight)?.clone();
-        let total = graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?;
-        let sum = accumulate(&mut graph, total, gradient)?;
-        graph.update(total, sum)?;
-    }
-    Ok(graph)
-}
-
-/// The step on gradients that were added up, which starts their sums anew.
-fn apply_graph(declarations: &Declarations, settings: &Settings) -> Result<Graph> {
-    let mut graph = declared(declarations)?;
-    let weights = graph.parameters().to_vec();
-    if settings.loss_scale != LossScale::None {
-        graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
-    }
-    let mut gradients = Vec::with_capacity(weights.len());
-    for (name, weight) in &weights {
-        let desc = graph.desc(*weight)?.clone();
-        gradients.push(graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?);
-    }
-    optimise(&mut graph, &weights, &gradients, settings)?;
-    for gradient in gradients {
-        let desc = graph.desc(gradient)?.clone();
-        let zeros = ops::fill(&mut graph, desc, 0.0)?;
-        graph.update(gradient, zeros)?;
-    }
-    Ok(graph)
-}
-
-/// Appends the optimiser's step of every weight.
-fn optimise(
-    graph: &mut Graph,
-    weights: &[(String, Value)],
-    gradients: &[Value],
-    settings: &Settings,
-) -> Result<()> {
-    let schedule = graph.input(SCHEDULE, TensorDesc::f32([3]))?;
-    let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
-    let factor = if settings.needs_norm() {
-        let scale =
-            graph.inputs().iter().find(|(name, _)| name == LOSS_SCALE).map_or(one, |(_, scale)| *scale);
-        let bound = GlobalNorm { max_norm: settings.max_norm };
-        let (norm, factor) = global_norm(graph, gradients, scale, &bound)?;
-        graph.output(NORM, norm)?;
-        graph.output(FACTOR, factor)?;
-        factor
-    } else {
-        one
-    };
-    let control = Control { schedule, factor };
-    for ((name, weight), gradient) in weights.iter().zip(gradients) {
-        settings.optimizer.record(graph, (name, *weight), *gradient, control)?;
-    }
-    Ok(())
-}
-
 /// `batch` with those of the trainer's own inputs that the graph has.
 fn with_own<'a>(
     routine: &Routine,
@@ -449,48 +236,4 @@ fn with_own<'a>(
 ) -> Vec<(&'a str, &'a HostTensor)> {
     let has = |name: &str| routine.graph().inputs().iter().any(|(known, _)| known == name);
     batch.iter().chain(own.iter().filter(|(name, _)| has(name))).copied().collect()
-}
-
-fn zeros(desc: &TensorDesc) -> Result<HostTensor> {
-    HostTensor::f32(desc.shape.clone(), vec![0.0; desc.elements()])
-}
-
-/// Whether a checkpoint holds a parameter: sums of gradients are empty between steps.
-fn is_state(name: &str) -> bool {
-    !name.starts_with(GRADIENT_PREFIX)
-}
-
-/// Parameters before the first step: `weights`, and nothing in the optimiser's memory.
-fn fresh_tensors(
-    parameters: &[(String, TensorDesc)],
-    weights: &BTreeMap<String, HostTensor>,
-) -> Result<Vec<(String, HostTensor)>> {
-    let fresh = |(name, desc): &(String, TensorDesc)| {
-        let is_weight = is_state(name) && STATE_PREFIXES.iter().all(|prefix| !name.starts_with(prefix));
-        if !is_weight {
-            return Ok((name.clone(), zeros(desc)?));
-        }
-        let weight = weights.get(name).filter(|weight| weight.desc() == *desc).ok_or_else(|| {
-            let found = weights.get(name).map_or("none".into(), |weight| weight.desc().to_string());
-            Error::new(ErrorKind::Weights, NAME, format!("`{name}`")).expecting(desc).but_found(found)
-        })?;
-        Ok((name.clone(), weight.clone()))
-    };
-    parameters.iter().map(fresh).collect()
-}
-
-/// Parameters as another process left them.
-fn stored_tensors(
-    parameters: &[(String, TensorDesc)],
-    checkpoint: &Checkpoint,
-) -> Result<Vec<(String, HostTensor)>> {
-    let mut wanted = Declarations::new();
-    for (name, desc) in parameters.iter().filter(|(name, _)| is_state(name)) {
-        wanted.root().weight(name, desc.shape.clone())?;
-    }
-    let stored = checkpoint.load(&wanted, DType::F32)?;
-    let tensor = |(name, desc): &(String, TensorDesc)| {
-        Ok((name.clone(), if is_state(name) { stored.get(name)? } else { zeros(desc)? }))
-    };
-    parameters.iter().map(tensor).collect()
 }

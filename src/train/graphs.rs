@@ -1,0 +1,139 @@
+//! The graphs of a training: the loss with its gradients and the optimiser's steps.
+
+use super::optimizer::STATE_PREFIXES;
+use super::settings::{LossScale, Settings};
+use crate::graph::{Graph, Value};
+use crate::ops::optimizer::{Control, GlobalNorm, accumulate, global_norm};
+use crate::tensor::{DType, TensorDesc};
+use crate::weights::Declarations;
+use crate::{Error, ErrorKind, Result, ops};
+
+const NAME: &str = "train";
+
+/// The input that counts runs, `u32 [1]`: what [`ops::dropout`] takes as its step. Record it where it is needed, and it is filled in.
+pub const STEP: &str = "train.step";
+pub(super) const SCHEDULE: &str = "train.schedule";
+pub(super) const LOSS_SCALE: &str = "train.loss_scale";
+pub(super) const LOSS: &str = "loss";
+pub(super) const NORM: &str = "norm";
+pub(super) const FACTOR: &str = "factor";
+
+/// Prefix of the parameters that gradients of several batches add up in.
+pub(super) const GRADIENT_PREFIX: &str = "gradient.";
+
+/// What a loss is recorded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To be differentiated: dropout drops.
+    Train,
+    /// To be looked at.
+    Evaluate,
+}
+
+/// Records a loss: f32, one element. All its parameters are trained.
+pub type RecordLoss<'a> = dyn Fn(&mut Graph, Mode) -> Result<Value> + 'a;
+
+/// A graph that holds all weights in f32, whatever layers compute in.
+pub(super) fn declared(declarations: &Declarations) -> Result<Graph> {
+    let mut graph = Graph::new();
+    for declaration in declarations.list() {
+        let reserved = STATE_PREFIXES.iter().chain(&[GRADIENT_PREFIX]);
+        if reserved.into_iter().any(|prefix| declaration.name.starts_with(prefix)) {
+            return Err(Error::new(ErrorKind::Weights, NAME, format!("`{}`", declaration.name))
+                .expecting("a name that does not begin as the optimiser's state does")
+                .but_found("one that does"));
+        }
+        graph.parameter(&declaration.name, TensorDesc::new(DType::F32, declaration.shape.clone()))?;
+    }
+    Ok(graph)
+}
+
+/// The loss and its gradients; with one batch a step also the step, else what adds the gradients up.
+pub(super) fn gradient_graph(
+    declarations: &Declarations,
+    record: &RecordLoss<'_>,
+    settings: &Settings,
+) -> Result<Graph> {
+    let mut graph = declared(declarations)?;
+    let weights = graph.parameters().to_vec();
+    let loss = record(&mut graph, Mode::Train)?;
+    if let Some((name, _)) = graph.parameters().get(weights.len()) {
+        return Err(Error::new(ErrorKind::Weights, NAME, format!("`{name}`"))
+            .expecting("a declared weight")
+            .but_found("a parameter of the loss that is none"));
+    }
+    let desc = graph.desc(loss)?;
+    if desc.dtype != DType::F32 {
+        return Err(Error::new(ErrorKind::Dtype, NAME, "loss").expecting("f32").but_found(desc));
+    }
+    graph.output(LOSS, loss)?;
+    let mut target = loss;
+    if settings.loss_scale != LossScale::None {
+        let scale = graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
+        target = ops::multiply(&mut graph, target, scale)?;
+    }
+    if settings.accumulate > 1 {
+        target = ops::scale(&mut graph, target, 1.0 / settings.accumulate as f32)?;
+    }
+    let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
+    let gradients = graph.gradients(target, &values)?;
+    if settings.accumulate == 1 {
+        optimise(&mut graph, &weights, &gradients, settings)?;
+        return Ok(graph);
+    }
+    for ((name, weight), gradient) in weights.iter().zip(gradients) {
+        let desc = graph.desc(*weight)?.clone();
+        let total = graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?;
+        let sum = accumulate(&mut graph, total, gradient)?;
+        graph.update(total, sum)?;
+    }
+    Ok(graph)
+}
+
+/// The step on gradients that were added up, which starts their sums anew.
+pub(super) fn apply_graph(declarations: &Declarations, settings: &Settings) -> Result<Graph> {
+    let mut graph = declared(declarations)?;
+    let weights = graph.parameters().to_vec();
+    if settings.loss_scale != LossScale::None {
+        graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
+    }
+    let mut gradients = Vec::with_capacity(weights.len());
+    for (name, weight) in &weights {
+        let desc = graph.desc(*weight)?.clone();
+        gradients.push(graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?);
+    }
+    optimise(&mut graph, &weights, &gradients, settings)?;
+    for gradient in gradients {
+        let desc = graph.desc(gradient)?.clone();
+        let zeros = ops::fill(&mut graph, desc, 0.0)?;
+        graph.update(gradient, zeros)?;
+    }
+    Ok(graph)
+}
+
+/// Appends the optimiser's step of every weight.
+fn optimise(
+    graph: &mut Graph,
+    weights: &[(String, Value)],
+    gradients: &[Value],
+    settings: &Settings,
+) -> Result<()> {
+    let schedule = graph.input(SCHEDULE, TensorDesc::f32([3]))?;
+    let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
+    let factor = if settings.needs_norm() {
+        let scale =
+            graph.inputs().iter().find(|(name, _)| name == LOSS_SCALE).map_or(one, |(_, scale)| *scale);
+        let bound = GlobalNorm { max_norm: settings.max_norm };
+        let (norm, factor) = global_norm(graph, gradients, scale, &bound)?;
+        graph.output(NORM, norm)?;
+        graph.output(FACTOR, factor)?;
+        factor
+    } else {
+        one
+    };
+    let control = Control { schedule, factor };
+    for ((name, weight), gradient) in weights.iter().zip(gradients) {
+        settings.optimizer.record(graph, (name, *weight), *gradient, control)?;
+    }
+    Ok(())
+}
