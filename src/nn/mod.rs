@@ -1,6 +1,6 @@
 //! Layers: weights declared under a path, and the ops they are used with.
 //!
-//! A layer is made once, by declaring its weights in a [`Scope`]; it is recorded into any number of graphs, where its weights are
+//! A layer is made once, by declaring its weights in a `weights::Scope`; it is recorded into any number of graphs, where its weights are
 //! parameters under their full names. Layers that are declared twice under one path share their weights.
 //!
 //! Layers with weights need the feature `models`; [`Reversible`], which has none of its own, does not.
