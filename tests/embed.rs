@@ -177,7 +177,7 @@ fn bindings_that_do_not_fit_are_refused() {
     refusal(
         &program,
         &[("x", range(&y, 0, 256)), ("y", range(&y, 256, 256))],
-        "bind: `y`: expected a buffer that is bound nowhere else, as outputs are written, found the buffer of `x`",
+        "bind: `y`: expected a buffer that is bound nowhere else, as it is written, found the buffer of `x`",
     );
     app.assert_quiet();
 }
