@@ -233,6 +233,8 @@ fn assert_equal_gradients(found: &Graph, expected: &Graph, layers: usize, tolera
     for (name, expected) in &expected {
         let (found, expected) = (found[name].to_f64(), expected.to_f64());
         let largest = expected.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+        // A NaN would vanish in a maximum.
+        assert!(found.iter().all(|x| x.is_finite()), "{name}");
         let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(largest > 0.0 && off <= tolerance * largest, "{name}: {off:e} of {largest:e}");
     }
@@ -377,6 +379,7 @@ fn run_in_f32(graph: &Graph, amplitude: f32) -> [std::collections::BTreeMap<Stri
 
 fn off(found: &HostTensor, expected: &HostTensor) -> f32 {
     let largest = expected.to_f32().iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    assert!(found.to_f32().iter().all(|x| x.is_finite()), "a NaN would vanish in a maximum");
     let pairs = found.to_f32().into_iter().zip(expected.to_f32());
     pairs.map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max) / largest
 }

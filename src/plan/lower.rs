@@ -270,9 +270,10 @@ fn place_steps(
             continue;
         };
         for (i, &value) in step.outputs.iter().enumerate() {
-            let bound =
-                || dispatches.iter().flat_map(|d| &d.bindings).any(|(_, to)| *to == Operand::Output(i));
-            if places.home[value.index()] == Home::Unused && (read[value.index()] || bound()) {
+            let changed = step.op.in_place().iter().any(|&(output, _)| output == i);
+            let mut operands = dispatches.iter().flat_map(|dispatch| &dispatch.bindings);
+            let written = changed || operands.any(|(_, to)| *to == Operand::Output(i));
+            if places.home[value.index()] == Home::Unused && (read[value.index()] || written) {
                 places.home[value.index()] = places.open(places.desc(value).buffer_bytes(), at);
             }
         }

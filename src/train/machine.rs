@@ -53,13 +53,13 @@ impl Machine {
         routine: &mut Routine,
         inputs: &[(&str, &HostTensor)],
     ) -> Result<BTreeMap<String, HostTensor>> {
-        // A session keeps inputs that it is not given.
-        routine.graph.match_inputs(inputs)?;
         match self {
             Self::Cpu { parameters } => cpu::update_f32(&routine.graph, parameters, inputs),
             Self::Gpu { context, parameters } => {
                 let session = match &mut routine.session {
                     Some(session) => {
+                        // A session keeps inputs that it is not given.
+                        routine.graph.match_inputs(inputs)?;
                         session.write(inputs)?;
                         session
                     }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use foveate::gpu::{AdapterRequest, Context};
 use foveate::models::{Device, LanguageModel, LanguageModelConfig, Recording};
-use foveate::train::{Mode, STEP};
+use foveate::train::Mode;
 use foveate::weights::Checkpoint;
 use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};
 
@@ -45,15 +45,9 @@ pub(crate) fn oracle_model(reversible: bool) -> LanguageModel {
 pub(crate) fn loss_of(
     model: &LanguageModel,
     [batch, time]: [usize; 2],
-    recording: Recording,
 ) -> impl Fn(&mut Graph, Mode) -> Result<Value> {
-    move |graph, mode| {
+    move |graph, _| {
         let tokens = LanguageModel::declare_batch(graph, batch, time)?;
-        if mode == Mode::Evaluate || recording.dropout == 0.0 {
-            let recording = Recording { dropout: 0.0, ..recording };
-            return model.record_loss(graph, tokens, &recording, None);
-        }
-        let step = graph.input(STEP, TensorDesc::new(DType::U32, [1]))?;
-        model.record_loss(graph, tokens, &recording, Some(step))
+        model.record_loss(graph, tokens, &Recording::default(), None)
     }
 }

@@ -153,7 +153,7 @@ impl Run<'_> {
                     .with_hint("resume from the last checkpoint with a lower learning rate"));
             }
             self.remember(report, validation_loss, start.elapsed(), before);
-            self.show(&bar, start.elapsed(), before.1, looks)?;
+            self.show(&bar, start.elapsed(), before.1)?;
             if report.step.is_multiple_of(self.args.save_every) {
                 self.save()?;
                 saved = Some(report.step);
@@ -242,12 +242,12 @@ impl Run<'_> {
     }
 
     /// Moves the bar and, when the validation loss is new, prints a line.
-    fn show(&self, bar: &ProgressBar, elapsed: Duration, tokens_before: u64, print: bool) -> Result<()> {
+    fn show(&self, bar: &ProgressBar, elapsed: Duration, tokens_before: u64) -> Result<()> {
         let Some(row) = self.rows.last() else { return Ok(()) };
         let rate = (row.tokens - tokens_before) as f64 / elapsed.as_secs_f64();
         bar.set_position(row.step);
         bar.set_message(format!("loss {:.3}, {rate:.0} tokens/s", row.loss));
-        let Some(validation) = row.validation_loss.filter(|_| print) else { return Ok(()) };
+        let Some(validation) = row.validation_loss else { return Ok(()) };
         let line = format!(
             "step {:>6}  loss {:.4}  validation {validation:.4}  rate {:.2e}  {rate:.0} tokens/s",
             row.step, row.loss, row.learning_rate
