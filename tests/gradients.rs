@@ -437,7 +437,7 @@ fn attention_replayed_with_other_lengths_has_their_gradients() {
     let [lengths, others] =
         ["lengths", "others"].map(|name| graph.input(name, TensorDesc::i32([1])).unwrap());
     let spec = ops::attention::Blocked::new();
-    let out = ops::attention::blocked(&mut graph, x, x, x, &spec.lengths(lengths)).unwrap();
+    let out = ops::attention::blocked(&mut graph, x, x, x, &spec.clone().lengths(lengths)).unwrap();
     let replay = graph.replay(0..1, &[(lengths, others)]).unwrap();
     let direct = ops::attention::blocked(&mut graph, x, x, x, &spec.lengths(others)).unwrap();
     for (name, out) in [("replayed", replay.value(out)), ("direct", direct)] {

@@ -5,8 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::pipeline::{Pipeline, check_limits};
+use super::session::write_padded;
 use super::{Context, ErrorScopes, Parameters, check_alive};
 use crate::plan::{Command, Location, Plan, Port, StepReport};
+use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
 /// A plan made executable. Everything is created in [`Program::new`] and [`Program::bind`]; [`Program::encode`] only records.
@@ -18,6 +20,7 @@ pub struct Program {
     plan: Arc<Plan>,
     pipelines: Vec<Arc<Pipeline>>,
     slots: Vec<wgpu::Buffer>,
+    constants: Vec<wgpu::Buffer>,
     params: Option<wgpu::Buffer>,
     /// For every command its bind group, when that names no buffer of the caller's.
     prepared: Vec<Option<wgpu::BindGroup>>,
@@ -77,20 +80,23 @@ impl Program {
             check_limits(shader, &pipeline.reflected, plan.caps())?;
         }
         let scopes = ErrorScopes::open(device);
-        let slots = plan
-            .slots()
-            .iter()
-            .map(|bytes| {
-                device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("foveate slot"),
-                    size: bytes + guard,
-                    usage: wgpu::BufferUsages::STORAGE
-                        | wgpu::BufferUsages::COPY_SRC
-                        | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                })
+        let storage = |label, bytes| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes + guard,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
             })
-            .collect();
+        };
+        let slots = plan.slots().iter().map(|&bytes| storage("foveate slot", bytes)).collect();
+        let upload = |data: &Arc<HostTensor>| {
+            let buffer = storage("foveate constant", data.desc().buffer_bytes());
+            write_padded(context.queue(), &buffer, data.bytes());
+            buffer
+        };
+        let constants = plan.constants().iter().map(upload).collect();
         let params = upload_params(context, plan);
         scopes.close("program", "buffers")?;
         let mut program = Self {
@@ -98,6 +104,7 @@ impl Program {
             plan: Arc::new(plan.clone()),
             pipelines,
             slots,
+            constants,
             params,
             prepared: Vec::new(),
             guard,
@@ -115,7 +122,8 @@ impl Program {
             let mut group = None;
             if let Command::Dispatch { shader, buffers, params, .. } = command {
                 self.pipelines[*shader].reflected.check_params(self.plan.shaders()[*shader].label, params)?;
-                if buffers.iter().all(|buffer| matches!(buffer.location, Location::Slot(_))) {
+                let own = |location| matches!(location, Location::Slot(_) | Location::Constant(_));
+                if buffers.iter().all(|buffer| own(buffer.location)) {
                     group = self.bind_group(command, &BoundPorts::default())?;
                 }
             }
@@ -327,6 +335,7 @@ impl Program {
     fn resolve<'a>(&'a self, location: Location, ports: &'a BoundPorts) -> (&'a wgpu::Buffer, u64) {
         let bound = match location {
             Location::Slot(slot) => return (&self.slots[slot], 0),
+            Location::Constant(constant) => return (&self.constants[constant], 0),
             Location::Parameter(i) => &ports.parameters[i],
             Location::Input(i) => &ports.inputs[i],
             Location::Output(i) => &ports.outputs[i],

@@ -1,8 +1,10 @@
 //! What an op lowers to.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Params, Shader};
+use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
 /// A buffer of a dispatch, relative to the step it belongs to.
@@ -75,6 +77,8 @@ pub struct Choice {
 pub enum Lowered {
     /// The output is the n-th input under another shape: nothing runs.
     View(usize),
+    /// The output is this data, uploaded once: nothing runs.
+    Constant(Arc<HostTensor>),
     /// Dispatches in order.
     Kernels {
         /// Which kernel, and why.

@@ -13,5 +13,5 @@ pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};
 pub(crate) use params::params;
 pub use params::{Field, Params};
 pub(crate) use shader::wgsl;
-pub use shader::{Constant, Rendered, Shader, Source};
+pub use shader::{Constant, Generated, Rendered, Shader, Source};
 pub use tuning::{AttentionTile, MatmulKernel, Tuning};

@@ -59,6 +59,15 @@ impl From<bool> for Constant {
     }
 }
 
+/// Text of a shader that no file holds: what a rule composes, and what users write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Generated {
+    /// What it is, as errors name it beside the line.
+    pub label: String,
+    /// WGSL.
+    pub text: String,
+}
+
 /// One variant of a kernel: its files and what the header fixes. Equal shaders make equal pipelines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shader {
@@ -66,6 +75,8 @@ pub struct Shader {
     pub label: &'static str,
     /// The entry file first, then the files whose functions it calls.
     pub sources: Vec<Source>,
+    /// Functions that no file holds.
+    pub generated: Vec<Generated>,
     /// Types the files leave open: name and WGSL type.
     pub aliases: Vec<(&'static str, &'static str)>,
     /// Constants the files leave open.
@@ -79,7 +90,7 @@ pub struct Shader {
 pub struct Rendered {
     /// The WGSL module.
     pub wgsl: String,
-    segments: Vec<(usize, &'static str)>,
+    segments: Vec<(usize, String)>,
 }
 
 impl Shader {
@@ -88,6 +99,7 @@ impl Shader {
         Self {
             label,
             sources: sources.into(),
+            generated: Vec::new(),
             aliases: Vec::new(),
             constants: Vec::new(),
             subgroup_size: None,
@@ -115,6 +127,13 @@ impl Shader {
         self
     }
 
+    /// Adds text that no file holds.
+    #[must_use]
+    pub fn generated(mut self, parts: impl IntoIterator<Item = Generated>) -> Self {
+        self.generated.extend(parts);
+        self
+    }
+
     /// States that the files use subgroup operations and rely on subgroups of exactly `size` invocations.
     #[must_use]
     pub fn subgroups_of(self, size: u32) -> Self {
@@ -126,7 +145,7 @@ impl Shader {
         self.aliases.iter().any(|(_, wgsl)| wgsl.contains("f16"))
     }
 
-    /// The WGSL text: header, then every file.
+    /// The WGSL text: header, then every file, then what is generated.
     pub fn render(&self) -> Result<Rendered> {
         let mut wgsl = String::new();
         if self.uses_f16() {
@@ -142,14 +161,21 @@ impl Shader {
                 Constant::Bool(value) => writeln!(wgsl, "const {name}: bool = {value};"),
             };
         }
-        let mut segments = vec![(1, "(generated header)")];
+        let mut segments = vec![(1, "(generated header)".to_owned())];
         for source in &self.sources {
-            segments.push((wgsl.lines().count() + 1, source.path));
+            segments.push((wgsl.lines().count() + 1, source.path.to_owned()));
             if source.path.ends_with(".j2") {
                 wgsl += &self.expand(source)?;
             } else {
                 wgsl += source.text;
             }
+            if !wgsl.ends_with('\n') {
+                wgsl.push('\n');
+            }
+        }
+        for part in &self.generated {
+            segments.push((wgsl.lines().count() + 1, part.label.clone()));
+            wgsl += &part.text;
             if !wgsl.ends_with('\n') {
                 wgsl.push('\n');
             }
@@ -183,10 +209,10 @@ impl Shader {
 
 impl Rendered {
     /// The file and line of a line of the joined text (both from 1). Lines of a template are those of its output.
-    pub fn locate(&self, line: usize) -> (&'static str, usize) {
+    pub fn locate(&self, line: usize) -> (&str, usize) {
         let index = self.segments.partition_point(|&(first, _)| first <= line).saturating_sub(1);
-        let (first, path) = self.segments[index];
-        (path, line.saturating_sub(first) + 1)
+        let (first, path) = &self.segments[index];
+        (path, line.saturating_sub(*first) + 1)
     }
 }
 

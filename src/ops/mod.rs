@@ -3,6 +3,7 @@
 //! Every op is a function that appends one checked step to a [`Graph`](crate::Graph), and one row of [`CATALOGUE`].
 
 pub mod attention;
+mod constant;
 pub(crate) mod contract;
 #[cfg(test)]
 mod differences;
@@ -31,6 +32,7 @@ mod sort;
 mod sum;
 mod upstream;
 
+pub use constant::constant;
 pub use dropout::{Dropout, dropout};
 pub use elementwise::{
     Activation, activation_backward, add, cast, gate_backward, gelu, gelu_tanh, multiply, relu, scale,
@@ -97,6 +99,7 @@ pub const CATALOGUE: &[Entry] = &[
         "gradients of attention/blocked",
         attention::blocked_backward::cases
     ),
+    entry!("constant", "data of the graph's own", constant::cases),
     entry!("dropout", "elements at random, the others 0", dropout::cases),
     entry!(
         "elementwise/activation_backward",

@@ -2,12 +2,13 @@
 //! limits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::liveness::Interval;
 use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
 use crate::graph::{Graph, Problem, Step};
 use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
-use crate::tensor::TensorDesc;
+use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 /// What a buffer is for, before it has a place.
@@ -69,6 +70,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         schedule.append(index, step, lowered, &scratch[index])?;
     }
     schedule.append_result_copies();
+    let constants = constants(&lowered);
     let Schedule { commands, report, shaders, params_end, .. } = schedule;
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
@@ -85,6 +87,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
         working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
+        constants: constants.iter().map(|data| data.desc().buffer_bytes()).sum(),
         params: params_end,
     };
     Ok(Plan {
@@ -95,10 +98,20 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         outputs,
         shaders: shaders.shaders,
         slots: sizes,
+        constants,
         commands,
         report,
         memory,
     })
+}
+
+/// The data that steps hold, in order.
+fn constants(lowered: &[Lowered]) -> Vec<Arc<HostTensor>> {
+    let data = |lowered: &Lowered| match lowered {
+        Lowered::Constant(data) => Some(data.clone()),
+        _ => None,
+    };
+    lowered.iter().filter_map(data).collect()
 }
 
 /// Of each value, whether a needed step reads it or it is a result of the run.
@@ -148,6 +161,10 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
             (Some(x), [y]) if x.bytes() == y.bytes() => Ok(()),
             _ => refused("view", "one output of as many bytes as an input", format!("input {input}")),
         },
+        Lowered::Constant(data) => match &problem.outputs[..] {
+            [desc] if *desc == data.desc() => Ok(()),
+            _ => refused("constant", "one output of its shape and type", data.desc().to_string()),
+        },
         Lowered::Kernels { dispatches, scratch, .. } => {
             for (name, operand) in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
                 let known = match *operand {
@@ -180,9 +197,17 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
     let count = graph.values().len();
     let mut places =
         Places { graph, root: (0..count).collect(), home: vec![Home::Unused; count], intervals: Vec::new() };
+    let mut constants = 0;
     for (step, lowered) in steps.iter().zip(lowered) {
-        if let Lowered::View(input) = *lowered {
-            places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
+        match *lowered {
+            Lowered::View(input) => {
+                places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
+            }
+            Lowered::Constant(_) => {
+                places.home[step.outputs[0].index()] = Home::Fixed(Location::Constant(constants));
+                constants += 1;
+            }
+            Lowered::Kernels { .. } => {}
         }
     }
     let parameters = graph.parameters().iter().enumerate().map(|(i, named)| (named, Location::Parameter(i)));

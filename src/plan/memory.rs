@@ -13,6 +13,8 @@ pub struct Memory {
     pub working: u64,
     /// What `working` would be if no two values shared a buffer.
     pub working_unshared: u64,
+    /// Data of the graph's own, which the program uploads when it is made.
+    pub constants: u64,
     /// Uniforms of all dispatches.
     pub params: u64,
 }
@@ -20,6 +22,6 @@ pub struct Memory {
 impl Memory {
     /// Everything: what the caller binds and what the program allocates.
     pub fn total(&self) -> u64 {
-        self.parameters + self.inputs + self.outputs + self.working + self.params
+        self.parameters + self.inputs + self.outputs + self.working + self.constants + self.params
     }
 }

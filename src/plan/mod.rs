@@ -8,10 +8,12 @@ mod slots;
 
 pub use memory::Memory;
 
+use std::sync::Arc;
+
 use crate::Result;
 use crate::graph::Graph;
 use crate::kernel::{Caps, Choice, Params, Shader};
-use crate::tensor::TensorDesc;
+use crate::tensor::{HostTensor, TensorDesc};
 
 /// Where a value lies while the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +26,8 @@ pub enum Location {
     Output(usize),
     /// The program's n-th own buffer.
     Slot(usize),
+    /// The n-th of [`Plan::constants`].
+    Constant(usize),
 }
 
 /// A storage variable of a dispatch: its WGSL name, and the bytes bound to it.
@@ -100,6 +104,7 @@ pub struct Plan {
     outputs: Vec<Port>,
     shaders: Vec<Shader>,
     slots: Vec<u64>,
+    constants: Vec<Arc<HostTensor>>,
     commands: Vec<Command>,
     report: Vec<StepReport>,
     memory: Memory,
@@ -142,6 +147,11 @@ impl Plan {
     /// Bytes of each buffer the program allocates for values.
     pub fn slots(&self) -> &[u64] {
         &self.slots
+    }
+
+    /// Data of the graph's own, which the program uploads when it is made.
+    pub fn constants(&self) -> &[Arc<HostTensor>] {
+        &self.constants
     }
 
     /// Of each parameter, whether a run changes it.

@@ -1,6 +1,7 @@
 //! Tests of the ops: one module per row of the catalogue, under the same name.
 
 mod attention;
+mod constant;
 mod dropout;
 mod elementwise;
 mod embedding;

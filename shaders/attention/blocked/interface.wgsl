@@ -1,5 +1,6 @@
 // Blocked softmax attention, forward and backward: parameters, the arithmetic of one score, and where rows lie.
 struct Params {
+    sections: array<vec4<u32>, 4>,  // where in the side buffer what lies
     batch: u32,
     query_time: u32,
     key_time: u32,
@@ -7,24 +8,52 @@ struct Params {
     kv_heads: u32,
     scale: f32,
     softcap: f32,
-    band_left: i32,   // unlimited is 1 << 29, as are the longest lengths, so that sums of three fit an i32
+    band_left: i32,        // unlimited is 1 << 29, as are the longest lengths, so that sums of three fit an i32
     band_right: i32,
-    shift: i32,       // key position aligned with query 0
+    shift: i32,            // key position aligned with query 0
     splits: u32,
-    count: u32,       // workgroups with work
+    count: u32,            // workgroups with work
+    row_tiles: u32,
+    run_capacity: u32,     // runs that each list has room for
+    relative_shift: i32,   // row of the relative keys for key 0, seen from query 0
+    relative_count: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
 const LOG2_E: f32 = 1.4426950408889634;
 
-// In units of log2, so that exp2 and no further product follows.
-fn score(product: vec4<f32>) -> vec4<f32> {
+// Scores of four pairs, in units of log2, so that exp2 and no further product follows; and their derivatives, by what softcap is taken
+// of, and by what is added behind it.
+struct Scored {
+    score: vec4<f32>,
+    slope: vec4<f32>,
+    added_slope: vec4<f32>,
+}
+
+fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>) -> Scored {
+    var scored = Scored(product, vec4(1.0), vec4(1.0));
+    if CONTENT {
+        scored.score += content(batch, head, query, key);
+    }
     if SOFTCAP {
         // tanh is 1 beyond 10 in f32; some drivers overflow there.
-        return tanh(clamp(product * (params.scale / params.softcap), vec4(-10.0), vec4(10.0))) * (params.softcap * LOG2_E);
+        let t = tanh(clamp(scored.score * (params.scale / params.softcap), vec4(-10.0), vec4(10.0)));
+        scored.score = t * (params.softcap * LOG2_E);
+        scored.slope = vec4(1.0) - t * t;
+    } else {
+        scored.score *= params.scale * LOG2_E;
     }
-    return product * (params.scale * LOG2_E);
+    if ADDED {
+        scored.score = fma(added(batch, head, query, key), vec4(LOG2_E), scored.score);
+    }
+    if CUSTOM {
+        let before = scored.score / LOG2_E;
+        scored.score = custom(before, batch, head, query, key) * LOG2_E;
+        scored.added_slope = custom_slope(before, batch, head, query, key);
+        scored.slope *= scored.added_slope;
+    }
+    return scored;
 }
 
 // Which of four keys lie in the range that a query sees; or of four queries, in the range that a key is seen by.

@@ -3,6 +3,7 @@
 @group(0) @binding(2) var<storage, read> key: array<vec2<u32>>;
 
 const KEY_STRIDE: u32 = HEAD_SIZE / 4u;
+const QUERY_STRIDE: u32 = KEY_STRIDE * QUERY_VECTORS;
 
 fn load_query(row: u32, pack: u32) -> vec4<f32> {
     let x = query[row + pack];

@@ -3,6 +3,7 @@
 @group(0) @binding(2) var<storage, read> key: array<KeyPack>;
 
 const KEY_STRIDE: u32 = HEAD_SIZE;
+const QUERY_STRIDE: u32 = KEY_STRIDE * QUERY_VECTORS;
 
 // The index of a channel is clamped rather than its load guarded: a branch costs more than a spare load.
 fn load_query(row: u32, pack: u32) -> vec4<f32> {

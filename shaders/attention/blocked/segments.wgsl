@@ -2,13 +2,13 @@
 // One invocation per token. Ids never decrease along time; where they do, what is found still holds the token itself and lies
 // within its batch item.
 struct Params {
+    start: u32,
     time: u32,
     tokens: u32,  // batch * time
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> ids: array<i32>;                    // [batch, time]
-@group(0) @binding(2) var<storage, read_write> segments: array<vec2<i32>>;  // [batch, time]
+@group(0) @binding(1) var<storage, read> ids: array<i32>;  // [batch, time]
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -43,5 +43,6 @@ fn main(
             end = middle + 1u;
         }
     }
-    segments[token] = vec2(i32(first - item), i32(end - item));
+    side[params.start + 2u * token] = first - item;
+    side[params.start + 2u * token + 1u] = end - item;
 }

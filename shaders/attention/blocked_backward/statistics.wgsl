@@ -1,6 +1,7 @@
 // What the backward passes know of a row beforehand: L_i, in units of log2, and D_i = d_out_i . out_i - dL_i. One invocation
 // per row, in the order of the passes' queries.
 struct Params {
+    start: u32,
     query_time: u32,
     kv_heads: u32,
     rows: u32,  // batch * query_time * heads
@@ -10,7 +11,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> out: array<Pack>;                       // [batch, query_time, head, VALUE_SIZE]
 @group(0) @binding(2) var<storage, read> lse: array<f32>;                        // [batch, head, query_time]
 @group(0) @binding(3) var<storage, read> d_out: array<Pack>;                     // as out
-@group(0) @binding(5) var<storage, read_write> statistics: array<vec2<f32>>;  // [batch, kv_head, query_time, member]
+// Results lie in the side buffer: [batch, kv_head, query_time, member, 2]
 
 const LOG2_E: f32 = 1.4426950408889634;
 
@@ -39,5 +40,6 @@ fn main(
     let at = (batch * heads + head) * params.query_time + query;
     // A row that sees nothing has weights of 0, which a log-sum-exp far above every score gives.
     let l = lse[at];
-    statistics[id] = vec2(select(l * LOG2_E, -EMPTY_ROW_LSE, l < 0.5 * EMPTY_ROW_LSE), d - load_d_lse(at));
+    side[params.start + 2u * id] = bitcast<u32>(select(l * LOG2_E, -EMPTY_ROW_LSE, l < 0.5 * EMPTY_ROW_LSE));
+    side[params.start + 2u * id + 1u] = bitcast<u32>(d - load_d_lse(at));
 }

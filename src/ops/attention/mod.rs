@@ -10,12 +10,17 @@
 
 pub(crate) mod blocked;
 pub(crate) mod blocked_backward;
+mod rules;
 
-pub use blocked::{Blocked, blocked, blocked_with_lse};
+pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 pub use blocked_backward::{Attended, blocked_backward};
+pub use rules::{
+    Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogSparse, Mask, Pair, Score,
+    alibi_slopes, global_tokens,
+};
 
 use super::contract::Contract;
-use crate::tensor::{DType, TensorDesc};
+use crate::tensor::TensorDesc;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest head and value size.
@@ -24,63 +29,8 @@ pub const MAX_HEAD_SIZE: usize = 256;
 /// The log-sum-exp of a row that sees no key: finite, because WGSL may assume that infinities do not occur.
 pub const EMPTY_ROW_LSE: f32 = -1e30;
 
-/// Which key stands opposite a query when there are more of the one than of the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Alignment {
-    /// The last query stands opposite the last key: query `i` at key `i + key_time - query_time`. What decoding with a
-    /// cache needs, and what flash-attn does since 2.1.
-    #[default]
-    BottomRight,
-    /// The first query stands opposite the first key: query `i` at key `i`. PyTorch's `is_causal`.
-    TopLeft,
-}
-
-/// Which keys a query may see, by their distance from the key that stands opposite it. Both bounds are inclusive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Mask {
-    /// How many keys before it; all when absent.
-    pub left: Option<u32>,
-    /// How many keys after it; all when absent.
-    pub right: Option<u32>,
-    /// Which key stands opposite a query.
-    pub alignment: Alignment,
-}
-
-impl Mask {
-    /// Every key.
-    pub fn full() -> Self {
-        Self::default()
-    }
-
-    /// The key opposite the query and all before it.
-    pub fn causal() -> Self {
-        Self { right: Some(0), ..Self::default() }
-    }
-
-    /// From `left` keys before the one opposite the query to `right` keys after it.
-    pub fn window(left: u32, right: u32) -> Self {
-        Self { left: Some(left), right: Some(right), ..Self::default() }
-    }
-
-    /// The same mask under another alignment.
-    #[must_use]
-    pub fn aligned(self, alignment: Alignment) -> Self {
-        Self { alignment, ..self }
-    }
-
-    /// Whether it hides any key.
-    pub(crate) fn is_band(self) -> bool {
-        self.left.is_some() || self.right.is_some()
-    }
-
-    /// The key opposite query 0; negative when it lies before the first key.
-    pub(crate) fn shift(self, query_time: usize, key_time: usize) -> i64 {
-        match self.alignment {
-            Alignment::BottomRight => key_time as i64 - query_time as i64,
-            Alignment::TopLeft => 0,
-        }
-    }
-}
+/// A bound that no time and no distance reaches. Sums of three such numbers fit an `i32`.
+pub(crate) const UNLIMITED: u32 = 1 << 29;
 
 /// Extents of one attention problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,21 +45,33 @@ pub(crate) struct Dims {
 }
 
 impl Dims {
-    /// The extents of `query: [batch, query_time, heads, head_size]`, `key: [batch, key_time, kv_heads, head_size]`,
+    /// The extents of `query: [batch, query_time, heads, vectors * head_size]`, `key: [batch, key_time, kv_heads, head_size]`,
     /// `value: [batch, key_time, kv_heads, value_size]`, or what does not fit together.
     pub(crate) fn bind(
         op: &'static str,
-        query: &TensorDesc,
-        key: &TensorDesc,
-        value: &TensorDesc,
+        [query, key, value]: [&TensorDesc; 3],
+        query_vectors: usize,
     ) -> Result<Self> {
         let mut contract = Contract::new(op).may_be_empty(&["query_time", "key_time"]);
         contract.float("query", query)?;
         contract.dtype("key", key, query.dtype)?;
         contract.dtype("value", value, query.dtype)?;
-        contract.bind("query", query, &["batch", "query_time", "heads", "head_size"])?;
+        if query_vectors == 1 {
+            contract.bind("query", query, &["batch", "query_time", "heads", "head_size"])?;
+        } else {
+            contract.bind("query", query, &["batch", "query_time", "heads", "vectors"])?;
+        }
         contract.bind("key", key, &["batch", "key_time", "kv_heads", "head_size"])?;
         contract.bind("value", value, &["batch", "key_time", "kv_heads", "value_size"])?;
+        if query_vectors > 1 && query.shape.dims()[3] != query_vectors * key.shape.dims()[3] {
+            return Err(contract
+                .shape_error("query")
+                .expecting(format!(
+                    "axis 3 of {query_vectors} times the {} channels of key",
+                    key.shape.dims()[3]
+                ))
+                .but_found(query.shape.dims()[3]));
+        }
         let dims = Self::of(query, key, value);
         if !dims.heads.is_multiple_of(dims.kv_heads) {
             return Err(contract
@@ -141,7 +103,7 @@ impl Dims {
             key_time: key[1],
             heads: query[2],
             kv_heads: key[2],
-            head_size: query[3],
+            head_size: key[3],
             value_size: value[3],
         }
     }
@@ -150,34 +112,4 @@ impl Dims {
     pub(crate) fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
-}
-
-/// Refuses `lengths` that are not `i32 [batch]`.
-pub(crate) fn check_lengths(op: &'static str, lengths: &TensorDesc, dims: &Dims) -> Result<()> {
-    check_integers(op, "lengths", lengths, &[dims.batch], "one count of keys a batch item")
-}
-
-/// Refuses `segments` that are not `i32 [batch, time]`, and queries and keys that are not the same tokens.
-pub(crate) fn check_segments(op: &'static str, segments: &TensorDesc, dims: &Dims) -> Result<()> {
-    if dims.key_time != dims.query_time {
-        return Err(Error::new(ErrorKind::Shape, op, "key")
-            .expecting(format!("axis 1 (key_time) = {} as in query, which segments demand", dims.query_time))
-            .but_found(dims.key_time));
-    }
-    check_integers(op, "segments", segments, &[dims.batch, dims.query_time], "one id a token")
-}
-
-fn check_integers(
-    op: &'static str,
-    argument: &'static str,
-    found: &TensorDesc,
-    shape: &[usize],
-    meaning: &str,
-) -> Result<()> {
-    let wanted = TensorDesc::new(DType::I32, shape);
-    if *found == wanted {
-        return Ok(());
-    }
-    let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
-    Err(Error::new(kind, op, argument).expecting(format!("{wanted}, {meaning}")).but_found(found))
 }

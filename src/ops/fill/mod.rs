@@ -36,6 +36,36 @@ pub fn fill(graph: &mut Graph, desc: TensorDesc, value: f32) -> Result<Value> {
     graph.push_single(Fill { desc, value }, &[])
 }
 
+fn lanes(result: &TensorDesc) -> u32 {
+    if result.elements().is_multiple_of(4) { 4 } else { 1 }
+}
+
+fn dispatch(op: &'static str, result: &TensorDesc, value: f32, to: Operand, caps: &Caps) -> Result<Dispatch> {
+    let lanes = lanes(result);
+    let count = to_u32(op, "elements", result.elements())? / lanes;
+    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let shader = Shader::new(NAME, [wgsl!("fill/fill.wgsl")])
+        .alias("Pack", result.dtype, lanes)
+        .alias("Lanes", DType::F32, lanes)
+        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+    Ok(Dispatch {
+        shader,
+        bindings: vec![("result", to)],
+        params: FillParams { count, workgroups, value }.into(),
+        workgroups: workgroups.into(),
+    })
+}
+
+/// Zeros all of `to`, for other ops' kernels that write parts of it.
+pub(in crate::ops) fn zeros(
+    op: &'static str,
+    result: &TensorDesc,
+    to: Operand,
+    caps: &Caps,
+) -> Result<Dispatch> {
+    dispatch(op, result, 0.0, to, caps)
+}
+
 impl Op for Fill {
     fn name(&self) -> &'static str {
         NAME
@@ -64,25 +94,13 @@ impl Op for Fill {
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
         let result = &problem.outputs[0];
-        let lanes = if result.elements().is_multiple_of(4) { 4 } else { 1 };
-        let count = to_u32(NAME, "elements", result.elements())? / lanes;
-        let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
-        let shader = Shader::new(NAME, [wgsl!("fill/fill.wgsl")])
-            .alias("Pack", result.dtype, lanes)
-            .alias("Lanes", DType::F32, lanes)
-            .constant("WORKGROUP", caps.tuning.elementwise_lanes);
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,
-                kernel: format!("{NAME} x{lanes}").into(),
+                kernel: format!("{NAME} x{}", lanes(result)).into(),
                 reason: "as many elements at a time as divide their number".into(),
             },
-            dispatches: vec![Dispatch {
-                shader,
-                bindings: vec![("result", Operand::Output(0))],
-                params: FillParams { count, workgroups, value: self.value }.into(),
-                workgroups: workgroups.into(),
-            }],
+            dispatches: vec![dispatch(NAME, result, self.value, Operand::Output(0), caps)?],
             scratch: Vec::new(),
         })
     }

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use foveate::check::{Case, Expectation, Random, exp_ulps};
 use foveate::kernel::{AdapterKind, Caps, Tuning};
-use foveate::ops::attention::{Alignment, Blocked, Mask, blocked, blocked_with_lse};
+use foveate::ops::attention::{
+    Alignment, BlockLayout, Blocked, Buckets, LogSparse, Mask, Score, alibi_slopes, blocked,
+    blocked_with_lse, global_tokens,
+};
 use foveate::ops::{self, Heads, Matmul};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 use proptest::prelude::*;
@@ -15,51 +18,129 @@ fn conforms() {
     conform_everywhere("attention/blocked");
 }
 
-/// Every rule of the fixtures this op covers.
-pub(super) fn rules() -> Vec<(&'static str, Blocked)> {
-    let spec = Blocked::new();
-    vec![
-        ("full", spec),
-        ("cross", spec),
-        ("causal", spec.mask(Mask::causal())),
-        ("causal_bottom_right", spec.mask(Mask::causal())),
-        ("causal_top_left", spec.mask(Mask::causal().aligned(Alignment::TopLeft))),
-        ("decode", spec.mask(Mask::causal())),
-        ("gqa", spec.mask(Mask::causal())),
-        ("mqa", spec),
-        ("window", spec.mask(Mask::window(5, 2))),
-        ("window_causal", spec.mask(Mask::window(5, 0))),
-        ("padding", spec),
-        ("softcap", spec.mask(Mask::causal()).softcap(3.0)),
-        ("segments", spec.mask(Mask::causal())),
-    ]
+/// A fixture with its rule, whose tensors go by their names in the file.
+pub(super) struct Oracle {
+    pub(super) name: &'static str,
+    pub(super) fixture: Fixture,
+    pub(super) rule: Blocked<&'static str>,
 }
 
-/// `out` and `lse` of a fixture's rule, in `dtype`, on the device or on the CPU reference.
-fn attend(fixture: &Fixture, spec: &Blocked, dtype: DType, on_device: bool) -> BTreeMap<String, HostTensor> {
+/// Every fixture.
+pub(super) fn oracles() -> Vec<Oracle> {
+    let causal = || Blocked::new().mask(Mask::causal());
+    let masked = |mask| Blocked::new().mask(mask);
+    let buckets = Buckets { count: 16, max_distance: 20, bidirectional: true };
+    let mut oracles: Vec<Oracle> = [
+        ("full", Blocked::new()),
+        ("cross", Blocked::new()),
+        ("causal", causal()),
+        ("causal_bottom_right", causal()),
+        ("causal_top_left", masked(Mask::causal().aligned(Alignment::TopLeft))),
+        ("decode", causal()),
+        ("gqa", causal()),
+        ("mqa", Blocked::new()),
+        ("window", masked(Mask::window(5, 2))),
+        ("window_causal", masked(Mask::causal() & Mask::window(5, 40))),
+        ("padding", Blocked::new().lengths("length")),
+        ("softcap", causal().softcap(3.0)),
+        ("segments", causal().segments("segments")),
+        ("dilated", masked(Mask::dilated_window(4, [3]))),
+        ("prefix_lm", masked(Mask::causal() | Mask::prefix(9))),
+        ("sparse_strided", masked(Mask::strided(8))),
+        ("sparse_fixed", masked(Mask::fixed(8, 2))),
+        ("log_sparse", masked(Mask::log_sparse(LogSparse::default()))),
+        ("longformer", masked(Mask::longformer(4, "globals"))),
+        ("arbitrary", masked(Mask::dense("mask"))),
+        ("alibi", causal().score(Score::alibi("slopes"))),
+        ("bias", Blocked::new().score(Score::bias("bias"))),
+        ("t5_bias", Blocked::new().score(Score::buckets("table", buckets))),
+        ("gaussian_prior", Blocked::new().score(Score::gaussian("sigma"))),
+        ("adaptive_span", masked(Mask::causal() & !Mask::window(0, 0)).score(Score::adaptive_span("z", 8.0))),
+        (
+            "deberta",
+            Blocked::new().score(Score::disentangled(Some("kr"), Some("qr"), 6)).scale(1.0 / 48f32.sqrt()),
+        ),
+        ("transformer_xl", causal().score(Score::relative_keys("r", Some("u"), Some("w"), 0))),
+    ]
+    .into_iter()
+    .map(|(name, rule)| {
+        let fixture = Fixture::open(&format!("attention/{name}.safetensors"));
+        let rule = if name == "deberta" { rule } else { rule.scale(fixture.scale()) };
+        Oracle { name, fixture, rule }
+    })
+    .collect();
+    for Oracle { name, fixture, .. } in &mut oracles {
+        match *name {
+            "longformer" => {
+                let lists: Vec<Vec<usize>> = rows(fixture.tensor("global"))
+                    .iter()
+                    .map(|flags| (0..flags.len()).filter(|&at| flags[at] != 0.0).collect())
+                    .collect();
+                fixture.insert("globals", global_tokens(&lists, 40).unwrap());
+            }
+            "alibi" => fixture.insert("slopes", HostTensor::f32([4], alibi_slopes(4)).unwrap()),
+            _ => {}
+        }
+    }
+    let layout = Fixture::open("attention/bigbird_blocks.safetensors");
+    let pairs = layout.tensor("layout").to_f64().iter().map(|&pair| pair != 0.0).collect();
+    let rule = masked(Mask::blocks(BlockLayout::new(8, [4, 5, 5], pairs).unwrap())).scale(layout.scale());
+    oracles.push(Oracle { name: "bigbird_blocks", fixture: layout, rule });
+    oracles
+}
+
+/// The elements of each first index.
+fn rows(tensor: &HostTensor) -> Vec<Vec<f64>> {
+    let width = tensor.shape().dims()[1..].iter().product();
+    tensor.to_f64().chunks(width).map(<[f64]>::to_vec).collect()
+}
+
+/// Names of what a rule reads, in order.
+pub(super) fn tensors_of(rule: &Blocked<&'static str>) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    rule.map(|&name| {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    });
+    names
+}
+
+/// `out`, `lse` and the gradients of all float inputs of a fixture's rule, in `dtype`, on the device or on the CPU reference.
+pub(super) fn attend(oracle: &Oracle, dtype: DType, on_device: bool) -> BTreeMap<String, HostTensor> {
+    let Oracle { fixture, rule, .. } = oracle;
     let mut graph = Graph::new();
     let mut inputs = Vec::new();
-    let mut values = Vec::new();
-    for name in ["q", "k", "v"] {
+    let mut values = BTreeMap::new();
+    let names = ["q", "k", "v"].into_iter().chain(tensors_of(rule)).chain(["d_out"]);
+    for name in names {
         let tensor = fixture.tensor(name);
-        let tensor = HostTensor::from_f32(dtype, tensor.shape().clone(), &tensor.to_f32()).unwrap();
-        values.push(graph.input(name, tensor.desc()).unwrap());
+        // Of a rule, what is multiplied with queries and keys has their type.
+        let is_factor = ["q", "k", "v", "d_out", "kr", "qr", "r", "u", "w", "bias"].contains(&name);
+        let tensor = match is_factor {
+            true => HostTensor::from_f32(dtype, tensor.shape().clone(), &tensor.to_f32()).unwrap(),
+            false => tensor.clone(),
+        };
+        values.insert(name, graph.input(name, tensor.desc()).unwrap());
         inputs.push((name, tensor));
     }
-    let mut spec = spec.scale(fixture.scale());
-    if fixture.has("length") {
-        let length = fixture.tensor("length").clone();
-        spec = spec.lengths(graph.input("length", length.desc()).unwrap());
-        inputs.push(("length", length));
-    }
-    if fixture.has("segments") {
-        let ids = fixture.tensor("segments").clone();
-        spec = spec.segments(graph.input("segments", ids.desc()).unwrap());
-        inputs.push(("segments", ids));
-    }
-    let (out, lse) = blocked_with_lse(&mut graph, values[0], values[1], values[2], &spec).unwrap();
+    let spec = rule.map(|name| values[name]);
+    let (out, lse) = blocked_with_lse(&mut graph, values["q"], values["k"], values["v"], &spec).unwrap();
     graph.output("out", out).unwrap();
     graph.output("lse", lse).unwrap();
+    let weighted = ops::multiply(&mut graph, out, values["d_out"]).unwrap();
+    let weighted =
+        if dtype == DType::F16 { ops::cast(&mut graph, weighted, DType::F32).unwrap() } else { weighted };
+    let loss = ops::sum(&mut graph, weighted, &[0, 1, 2, 3]).unwrap();
+    let loss = ops::reshape(&mut graph, loss, [1]).unwrap();
+    let is_float = |(_, tensor): &&(&str, HostTensor)| tensor.dtype() != DType::I32;
+    let wrt: Vec<&str> =
+        inputs.iter().filter(is_float).map(|(name, _)| *name).filter(|name| *name != "d_out").collect();
+    let gradients = graph.gradients(loss, &wrt.iter().map(|name| values[name]).collect::<Vec<_>>()).unwrap();
+    for (name, gradient) in wrt.iter().zip(gradients) {
+        let name = if ["q", "k", "v"].contains(name) { format!("d{name}") } else { format!("d_{name}") };
+        graph.output(&name, gradient).unwrap();
+    }
     let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
     if on_device { run(&graph, &inputs) } else { cpu::run(&graph, &inputs).unwrap() }
 }
@@ -68,18 +149,24 @@ fn attend(fixture: &Fixture, spec: &Blocked, dtype: DType, on_device: bool) -> B
 pub(super) const F32_OF_LARGEST: f64 = 2e-5;
 
 #[test]
-fn equals_the_dense_formula_computed_elsewhere() {
-    for (rule, spec) in rules() {
-        let fixture = Fixture::open(&format!("attention/{rule}.safetensors"));
+fn equals_the_dense_formula_and_its_gradients_computed_elsewhere() {
+    let only = std::env::var("ORACLE").unwrap_or_default();
+    for oracle in oracles() {
+        let Oracle { name: rule, fixture, .. } = &oracle;
+        if !only.is_empty() && !only.split(',').any(|name| name == *rule) {
+            continue;
+        }
         for on_device in [true, false] {
-            let outputs = attend(&fixture, &spec, DType::F32, on_device);
-            for name in ["out", "lse"] {
+            let outputs = attend(&oracle, DType::F32, on_device);
+            let compared: Vec<&str> = fixture.names().filter(|name| outputs.contains_key(*name)).collect();
+            assert!(compared.len() >= 5, "{rule}: {compared:?}");
+            for name in compared {
                 let error = relative_error(&outputs[name], fixture.tensor(name));
                 assert!(error < F32_OF_LARGEST, "{rule}, {name}, on device: {on_device}: {error:e}");
             }
         }
         // Inputs rounded to f16 move scores by up to 2^-11 of each of their terms.
-        let outputs = attend(&fixture, &spec, DType::F16, true);
+        let outputs = attend(&oracle, DType::F16, true);
         let error = relative_error(&outputs["out"], fixture.tensor("out"));
         assert!(error < 8.0 * f64::from(half::f16::EPSILON), "{rule} in f16: {error:e}");
     }
@@ -241,13 +328,13 @@ proptest! {
     ) {
         let time: usize = lengths.iter().sum();
         let qkv = [1, 2, 3].map(|i| random(seed ^ i, &[1, time, 2, 16]));
-        let packed = run_packed(&qkv, mask, &lengths);
+        let packed = run_packed(&qkv, mask.clone(), &lengths);
         let mut at = 0;
         for length in lengths {
             let own = at * TOKEN..(at + length) * TOKEN;
             let alone = |t: &HostTensor| HostTensor::f32([1, length, 2, 16], t.to_f32()[own.clone()].to_vec()).unwrap();
             let [q, k, v] = qkv.each_ref().map(alone);
-            assert_near(&packed[own], &run_blocked(&q, &k, &v, mask, None));
+            assert_near(&packed[own], &run_blocked(&q, &k, &v, mask.clone(), None));
             at += length;
         }
     }
@@ -269,7 +356,7 @@ proptest! {
             let data = valid(&tensor.to_f32());
             HostTensor::f32([1, data.len() / TOKEN, 2, 16], data).unwrap()
         });
-        let expected = run_blocked(&padded[0], &padded[1], &padded[2], mask, Some(&counts));
+        let expected = run_blocked(&padded[0], &padded[1], &padded[2], mask.clone(), Some(&counts));
         assert_near(&run_packed(&packed, mask, &lengths), &valid(&expected));
     }
 
@@ -325,12 +412,11 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         let descs = [q, k, v].map(TensorDesc::f32);
         assert_error(&refused(&descs, |graph, v| blocked(graph, v[0], v[1], v[2], &spec)), kind, sentence);
     };
-    let spec = Blocked::new();
     check(
         &[2, 10, 64],
         &q,
         &q,
-        spec,
+        Blocked::new(),
         ErrorKind::Shape,
         "attention/blocked: query: expected rank 4 [batch, query_time, heads, head_size], found rank 3 [2, 10, 64]",
     );
@@ -338,7 +424,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &q,
         &[2, 10, 4, 8],
         &q,
-        spec,
+        Blocked::new(),
         ErrorKind::Shape,
         "attention/blocked: key: expected axis 3 (head_size) = 16 as bound by query, found 8",
     );
@@ -346,7 +432,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &q,
         &[2, 10, 3, 16],
         &[2, 10, 3, 16],
-        spec,
+        Blocked::new(),
         ErrorKind::Shape,
         "attention/blocked: key: expected axis 2 (kv_heads) to divide the 4 heads of query, found 3",
     );
@@ -354,7 +440,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &q,
         &[2, 10, 4, 16],
         &[2, 11, 4, 16],
-        spec,
+        Blocked::new(),
         ErrorKind::Shape,
         "attention/blocked: value: expected axis 1 (key_time) = 10 as bound by key, found 11",
     );
@@ -362,7 +448,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &[2, 10, 0, 16],
         &q,
         &q,
-        spec,
+        Blocked::new(),
         ErrorKind::Shape,
         "attention/blocked: query: expected axis 2 (heads) of at least 1, found 0",
     );
@@ -371,7 +457,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &wide,
         &wide,
         &wide,
-        spec,
+        Blocked::new(),
         ErrorKind::Limit,
         "attention/blocked: query: expected head_size of at most 256, found 257",
     );
@@ -379,7 +465,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &q,
         &q,
         &q,
-        spec.softcap(0.0),
+        Blocked::new().softcap(0.0),
         ErrorKind::Argument,
         "attention/blocked: softcap: expected a number from 1e-10 to 1e10, found 0",
     );
@@ -387,7 +473,7 @@ fn shapes_and_settings_that_do_not_fit_are_refused() {
         &q,
         &q,
         &q,
-        spec.scale(f32::NAN),
+        Blocked::new().scale(f32::NAN),
         ErrorKind::Argument,
         "attention/blocked: scale: expected a finite number, found NaN",
     );
@@ -411,34 +497,29 @@ fn types_that_do_not_fit_are_refused() {
 
 #[test]
 fn segments_that_do_not_fit_are_refused() {
-    let refusal = |key_time: usize, ids: TensorDesc, lengths: bool| {
+    let refusal = |key_time: usize, ids: TensorDesc| {
         let q = TensorDesc::f32([2, 10, 4, 16]);
         let k = TensorDesc::f32([2, key_time, 4, 16]);
-        let error = refused(&[q, k.clone(), k, ids, TensorDesc::i32([2])], |graph, v| {
-            let spec = Blocked::new().segments(v[3]);
-            blocked(graph, v[0], v[1], v[2], &if lengths { spec.lengths(v[4]) } else { spec })
+        let error = refused(&[q, k.clone(), k, ids], |graph, v| {
+            blocked(graph, v[0], v[1], v[2], &Blocked::new().segments(v[3]))
         });
         (error.kind(), error.to_string())
     };
     let ids = TensorDesc::i32([2, 10]);
     let expected = |kind, sentence: &str| (kind, format!("attention/blocked: {sentence}"));
     assert_eq!(
-        refusal(10, ids.clone(), true),
-        expected(ErrorKind::Argument, "segments: expected either segments or lengths, found both")
-    );
-    assert_eq!(
-        refusal(11, ids, false),
+        refusal(11, ids),
         expected(
             ErrorKind::Shape,
             "key: expected axis 1 (key_time) = 10 as in query, which segments demand, found 11"
         )
     );
     assert_eq!(
-        refusal(10, TensorDesc::i32([2, 9]), false),
+        refusal(10, TensorDesc::i32([2, 9])),
         expected(ErrorKind::Shape, "segments: expected i32 [2, 10], one id a token, found i32 [2, 9]")
     );
     assert_eq!(
-        refusal(10, TensorDesc::f32([2, 10]), false),
+        refusal(10, TensorDesc::f32([2, 10])),
         expected(ErrorKind::Dtype, "segments: expected i32 [2, 10], one id a token, found f32 [2, 10]")
     );
 }

@@ -21,14 +21,20 @@ impl Fixture {
         let tensors = file
             .tensors()
             .into_iter()
-            .filter_map(|(name, view)| {
+            .map(|(name, view)| {
                 let desc = match view.dtype() {
                     safetensors::Dtype::F32 => TensorDesc::f32(view.shape()),
                     safetensors::Dtype::I32 => TensorDesc::i32(view.shape()),
-                    // Dense masks are stored for readers, not for us.
-                    _ => return None,
+                    safetensors::Dtype::U8 => {
+                        let mask = view.data().iter().map(|&byte| i32::from(byte)).collect();
+                        return (
+                            name.clone(),
+                            HostTensor::i32(view.shape(), mask).expect("the mask is whole"),
+                        );
+                    }
+                    other => panic!("{name} has elements of type {other:?}"),
                 };
-                Some((name.clone(), HostTensor::from_bytes(&desc, view.data()).expect("the tensor is whole")))
+                (name.clone(), HostTensor::from_bytes(&desc, view.data()).expect("the tensor is whole"))
             })
             .collect();
         let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -39,8 +45,14 @@ impl Fixture {
         &self.tensors[name]
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+    /// Puts a tensor into the place of others.
+    pub(crate) fn insert(&mut self, name: &str, tensor: HostTensor) {
+        self.tensors.insert(name.to_owned(), tensor);
+    }
+
+    /// Names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     pub(crate) fn scale(&self) -> f32 {

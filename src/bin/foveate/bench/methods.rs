@@ -1,6 +1,6 @@
 //! The table of methods. A method is one row: its graph, and which query-key pairs it computes.
 
-use foveate::ops::attention::{Alignment, Blocked, Mask, blocked};
+use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::ops::{Heads, Matmul, matmul, scale, softmax};
 use foveate::{Error, ErrorKind, Graph, Result, Value};
 
@@ -11,7 +11,7 @@ pub(crate) const BASELINE: &str = "exact-unfused";
 pub(crate) type Qkv = [Value; 3];
 
 /// Appends a method to a graph. The mask is the method's own.
-pub(crate) type Build = fn(&mut Graph, Qkv, Mask) -> Result<Value>;
+pub(crate) type Build = fn(&mut Graph, Qkv, Band) -> Result<Value>;
 
 /// One way to compute attention of a sequence with itself.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +22,10 @@ pub(crate) struct Method {
     pub(crate) summary: &'static str,
     /// Which keys a query sees. Nothing but these keys decides a row of the result: that is how rows of long results are
     /// verified from few tokens.
-    pub(crate) mask: Mask,
+    pub(crate) mask: Band,
     pub(crate) build: Build,
     /// How many query-key pairs it computes for a sequence of so many tokens.
-    pub(crate) pairs: fn(u64, Mask) -> u64,
+    pub(crate) pairs: fn(u64, Band) -> u64,
 }
 
 /// Exact full attention as we compute it: what errors and rates go by.
@@ -63,12 +63,19 @@ pub(crate) const METHODS: &[Method] = &[
     },
 ];
 
-const fn mask(left: Option<u32>, right: Option<u32>) -> Mask {
-    Mask { left, right, alignment: Alignment::BottomRight }
+/// How many keys before its own and behind it a query sees; all when absent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Band {
+    pub(crate) left: Option<u32>,
+    pub(crate) right: Option<u32>,
+}
+
+const fn mask(left: Option<u32>, right: Option<u32>) -> Band {
+    Band { left, right }
 }
 
 /// The pairs that `mask` leaves.
-fn visible_pairs(time: u64, mask: Mask) -> u64 {
+fn visible_pairs(time: u64, mask: Band) -> u64 {
     let side = |bound: Option<u32>| bound.map_or(u64::MAX, u64::from).min(time.saturating_sub(1));
     let (left, right) = (side(mask.left), side(mask.right));
     // A whole band for every query, less what sticks out before the first key and behind the last.
@@ -82,11 +89,11 @@ impl Method {
     }
 }
 
-fn blocked_with(graph: &mut Graph, [q, k, v]: Qkv, mask: Mask) -> Result<Value> {
-    blocked(graph, q, k, v, &Blocked::new().mask(mask))
+fn blocked_with(graph: &mut Graph, [q, k, v]: Qkv, mask: Band) -> Result<Value> {
+    blocked(graph, q, k, v, &Blocked::new().mask(Mask::band(mask.left, mask.right)))
 }
 
-fn exact_unfused(graph: &mut Graph, [q, k, v]: Qkv, _: Mask) -> Result<Value> {
+fn exact_unfused(graph: &mut Graph, [q, k, v]: Qkv, _: Band) -> Result<Value> {
     let channels = graph.desc(q)?.shape.dims()[3];
     let scores = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
     let scores = matmul(graph, q, k, &scores)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use foveate::ops::attention::Mask;
+use super::methods::Band;
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, TensorDesc, cpu};
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ impl Subject {
     }
 
     /// The blocks of rows of a method with `mask` that are verified.
-    pub(super) fn blocks(&self, mask: Mask) -> Vec<Range<usize>> {
+    pub(super) fn blocks(&self, mask: Band) -> Vec<Range<usize>> {
         let side = |bound: Option<u32>| bound.map_or(self.time, |keys| keys as usize);
         let seen = self.time.min(side(mask.left).saturating_add(side(mask.right)).saturating_add(1));
         let rows = self.time.min(BLOCK * self.time / seen);
@@ -58,7 +58,7 @@ impl Subject {
     }
 
     /// A call on as few tokens as `mask` allows whose first rows are `rows` of the full result.
-    pub(super) fn excerpt(&self, mask: Mask, rows: &Range<usize>) -> Result<Inputs> {
+    pub(super) fn excerpt(&self, mask: Band, rows: &Range<usize>) -> Result<Inputs> {
         let first = mask.left.map_or(0, |left| rows.start.saturating_sub(left as usize));
         let end = mask.right.map_or(self.time, |right| self.time.min(rows.end + right as usize));
         // The last query stands opposite the last key, so those up to it come along; without bounds it does not matter.

@@ -12,8 +12,11 @@
 //! 32 sequences of 64 tokens, 12 heads of 32, packed, take 1.04 times the processor time of a batch of 32 (Mesa 22.3). With all
 //! tiles of a head before the next head, as without segments, it was 1.15.
 
+use super::super::rules::Rule;
+use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
 use super::super::{Dims, EMPTY_ROW_LSE};
-use super::{Blocked, NAME, REQUIRED, walk};
+use super::walk::{self, Walk};
+use super::{NAME, REQUIRED};
 use crate::Result;
 use crate::graph::Problem;
 use crate::kernel::{
@@ -44,19 +47,25 @@ struct Target {
     lse: Option<Operand>,
 }
 
-pub(super) fn lower(spec: &Blocked, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lowered> {
     let dims = Dims::of(&problem.inputs[0], &problem.inputs[1], &problem.inputs[2]);
     let dtype = problem.inputs[0].dtype;
     walk::check_times(NAME, &dims)?;
+    let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[REQUIRED..] };
     let tile = walk::fitted(caps.tuning.attention, dims.query_time * dims.group());
     let tile_rows = (tile.rows * tile.row_groups) as usize;
     let row_tiles = (dims.query_time * dims.group()).div_ceil(tile_rows);
     let unsplit = dims.batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
-    let splits = splits(spec, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
+    let splits = splits(rule, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
     let count = to_u32(NAME, "workgroups", unsplit.saturating_mul(splits))?;
 
-    let mut dispatches = Vec::new();
-    let mut scratch = Vec::new();
+    let mut scratch = vec![0];
+    let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, 0);
+    let asked = ask(rule, &dims, &mut side)?;
+    let tiles =
+        Tiles { rows_are_keys: false, rows: tile_rows as u32, columns: 4 * tile.key_vectors * tile.lanes };
+    let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
+
     let wanted = final_target(problem, &mut scratch);
     let partial = splits > 1;
     let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
@@ -67,24 +76,20 @@ pub(super) fn lower(spec: &Blocked, problem: &Problem, caps: &Caps) -> Result<Lo
         ("out", target.out),
     ];
     bindings.extend(target.lse.map(|lse| ("lse", lse)));
-    let optional = spec.optional_inputs(REQUIRED);
-    bindings.extend(optional.lengths.map(|at| ("lengths", Operand::Input(at))));
-    if let Some(at) = optional.segments {
-        let (find, segments) = walk::find_segments(NAME, &dims, Operand::Input(at), &mut scratch)?;
-        dispatches.push(find);
-        bindings.push(("segments", segments));
-    }
-
-    dispatches.push(Dispatch {
-        shader: forward_shader(spec, &dims, dtype, tile, partial, target.lse.is_some()),
+    bindings.extend(walk.bindings(&side));
+    let attend = Dispatch {
+        shader: forward_shader(&walk, &asked, &side, runs, tile, partial, target.lse.is_some()),
         bindings,
         workgroups: count.into(),
-        params: walk::parameters(NAME, spec, &dims, splits, count)?,
-    });
+        params: walk.parameters(&side, runs, splits, count)?,
+    };
+    let (bytes, mut dispatches) = side.finish();
+    scratch[0] = bytes;
+    dispatches.push(attend);
     if partial {
         dispatches.push(merge(&dims, dtype, splits, target, wanted)?);
     }
-    Ok(Lowered::Kernels { choice: choice(caps, tile, splits), dispatches, scratch })
+    Ok(Lowered::Kernels { choice: choice(caps, &asked, tile, splits), dispatches, scratch })
 }
 
 /// The outputs; scratch in place of `out` where only the log-sum-exp is wanted.
@@ -106,13 +111,14 @@ fn partial_target(dims: &Dims, splits: usize, scratch: &mut Vec<u64>) -> Target 
     Target { out: Operand::Scratch(first), lse: Some(Operand::Scratch(first + 1)) }
 }
 
-fn choice(caps: &Caps, tile: AttentionTile, splits: usize) -> Choice {
+fn choice(caps: &Caps, asked: &Asked, tile: AttentionTile, splits: usize) -> Choice {
     let rows = tile.rows * tile.row_groups;
     let keys = 4 * tile.key_vectors * tile.lanes;
     let name = if splits > 1 { format!(", {splits} key splits and a merge") } else { String::new() };
+    let rule = if asked.is_ruled() { ", along runs" } else { "" };
     Choice {
         tier: Tier::RegisterTile,
-        kernel: format!("blocked {rows} rows x {keys} keys{name}").into(),
+        kernel: format!("blocked {rows} rows x {keys} keys{rule}{name}").into(),
         reason: format!("{}: {}", caps.adapter.name(), reason(tile, splits > 1)).into(),
     }
 }
@@ -126,9 +132,9 @@ fn reason(tile: AttentionTile, partial: bool) -> &'static str {
 }
 
 /// Into how many parts the keys of each row are cut, so that about `busy` workgroups have work.
-fn splits(spec: &Blocked, dims: &Dims, workgroups: usize, busy: usize) -> usize {
-    let mask = spec.mask;
-    let seen = match (mask.left, mask.right) {
+fn splits(rule: &Rule, dims: &Dims, workgroups: usize, busy: usize) -> usize {
+    let band = rule.ranges().unwrap_or_default().band;
+    let seen = match (band.left, band.right) {
         (Some(left), Some(right)) => {
             (left as usize).saturating_add(right as usize).saturating_add(dims.query_time)
         }
@@ -139,29 +145,32 @@ fn splits(spec: &Blocked, dims: &Dims, workgroups: usize, busy: usize) -> usize 
 }
 
 fn forward_shader(
-    spec: &Blocked,
-    dims: &Dims,
-    dtype: DType,
+    walk: &Walk<'_>,
+    asked: &Asked,
+    side: &Side<'_>,
+    runs: Option<Runs>,
     tile: AttentionTile,
     partial: bool,
     lse: bool,
 ) -> Shader {
+    let value_size = walk.dims.value_size;
     let own = [
         wgsl!("attention/blocked/forward.wgsl.j2"),
         wgsl!("lib/lanes_vec4.wgsl"),
-        if dims.value_size.is_multiple_of(4) {
+        if value_size.is_multiple_of(4) {
             wgsl!("attention/blocked/out_vec4.wgsl")
         } else {
             wgsl!("attention/blocked/out_scalar.wgsl")
         },
         lse_source(lse),
     ];
-    let out = if partial { DType::F32 } else { dtype };
-    walk::shader("attention/blocked", own, spec, dims, dtype, tile)
-        .alias("OutPack", out, walk::pack_lanes(dims.value_size))
+    let out = if partial { DType::F32 } else { walk.dtype };
+    walk.shader("attention/blocked", own, asked, side, runs, tile)
+        .alias("OutPack", out, walk::pack_lanes(value_size))
         .alias("Lanes", DType::F32, 4)
         .constant("SPLIT", partial)
-        .constant("LANE_PACKS", walk::lane_packs(dims.value_size, tile))
+        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed())
+        .constant("LANE_PACKS", walk::lane_packs(value_size, tile))
 }
 
 fn lse_source(lse: bool) -> Source {

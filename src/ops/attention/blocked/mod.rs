@@ -15,49 +15,57 @@
 
 #[cfg(feature = "check")]
 pub(super) mod cases;
+mod gradient;
 mod kernels;
 pub(super) mod reference;
 pub(super) mod walk;
 
-use super::{Attended, Dims, Mask, blocked_backward, check_lengths, check_segments};
+use super::rules::{Prepared, Rule, prepare};
+use super::{Dims, Mask, Score};
+use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
-use crate::ops::fill;
+use crate::ops::{Heads, Matmul, add, matmul, scale};
 use crate::tensor::{Array, Real, TensorDesc};
-use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::cases;
 
 const NAME: &str = "attention/blocked";
 
-/// Settings of [`blocked`]: which keys are seen, and what becomes of a score.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Blocked {
-    pub(super) mask: Mask,
+/// Settings of [`blocked`]: which keys are seen, and what becomes of a score. `T` is what stands for a tensor that a rule reads: a value
+/// of a graph, or a name.
+#[derive(Clone, Debug)]
+pub struct Blocked<T = Value> {
+    pub(super) mask: Mask<T>,
+    pub(super) scores: Vec<Score<T>>,
     pub(super) scale: Option<f32>,
     pub(super) softcap: Option<f32>,
-    pub(super) lengths: Option<Value>,
-    pub(super) segments: Option<Value>,
 }
 
-/// Where the optional inputs stand among a step's inputs, behind all others.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OptionalInputs {
-    pub(super) lengths: Option<usize>,
-    pub(super) segments: Option<usize>,
+impl<T> Default for Blocked<T> {
+    fn default() -> Self {
+        Self { mask: Mask::full(), scores: Vec::new(), scale: None, softcap: None }
+    }
 }
 
-impl Blocked {
+impl<T> Blocked<T> {
     /// Every key, scores scaled by `1 / sqrt(head_size)`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Which keys a query sees.
+    /// Which keys a query sees, in place of what was set before.
     #[must_use]
-    pub fn mask(self, mask: Mask) -> Self {
+    pub fn mask(self, mask: Mask<T>) -> Self {
         Self { mask, ..self }
+    }
+
+    /// Adds a rule for scores.
+    #[must_use]
+    pub fn score(mut self, rule: Score<T>) -> Self {
+        self.scores.push(rule);
+        self
     }
 
     /// The factor of `q . k`; `1 / sqrt(head_size)` when not set.
@@ -72,79 +80,30 @@ impl Blocked {
         Self { softcap: Some(cap), ..self }
     }
 
-    /// How many keys each batch item really has: `i32 [batch]`. Keys from there on are not seen; counts below 0 mean 0, and
-    /// counts above `key_time` mean all. The mask's alignment goes by `key_time`, not by these.
+    /// Hides padding besides: see [`Mask::lengths`].
     #[must_use]
-    pub fn lengths(self, lengths: Value) -> Self {
-        Self { lengths: Some(lengths), ..self }
+    pub fn lengths(self, lengths: T) -> Self {
+        Self { mask: self.mask & Mask::lengths(lengths), ..self }
     }
 
-    /// Packs sequences of different lengths one behind another along time: `i32 [batch, time]`, an id for each token. A query
-    /// sees only keys with its own id, and of those the ones the mask shows; the time of queries and keys must be equal.
-    ///
-    /// Ids may be any numbers but never decrease along time. Positions that belong to no sequence take ids of their own
-    /// behind all others; cheapest is a different one for each. Where ids decrease, a query sees itself and unspecified other
-    /// keys of its batch item, as far as the mask shows them. Excludes [`Blocked::lengths`].
+    /// Keeps packed sequences apart besides: see [`Mask::segments`].
     #[must_use]
-    pub fn segments(self, ids: Value) -> Self {
-        Self { segments: Some(ids), ..self }
+    pub fn segments(self, ids: T) -> Self {
+        Self { mask: self.mask & Mask::segments(ids), ..self }
     }
 
-    /// What a step reads: `required`, and behind them what the settings hold.
-    pub(super) fn inputs(&self, required: &[Value]) -> Vec<Value> {
-        required.iter().copied().chain(self.lengths).chain(self.segments).collect()
-    }
-
-    /// The places that [`Blocked::inputs`] gives to what it chains behind `required` inputs.
-    pub(super) fn optional_inputs(&self, required: usize) -> OptionalInputs {
-        OptionalInputs {
-            lengths: self.lengths.map(|_| required),
-            segments: self.segments.map(|_| required + usize::from(self.lengths.is_some())),
+    /// The same settings with other tensors: the results of `map`, called in an order that never changes.
+    pub fn map<U>(&self, mut map: impl FnMut(&T) -> U) -> Blocked<U> {
+        Blocked {
+            mask: self.mask.map(&mut map),
+            scores: self.scores.iter().map(|score| score.map(&mut map)).collect(),
+            scale: self.scale,
+            softcap: self.softcap,
         }
-    }
-
-    /// The same settings for a step that reads `inputs`: a replay may read other lengths or segments than were recorded.
-    fn reading(&self, inputs: &[Value]) -> Self {
-        let OptionalInputs { lengths, segments } = self.optional_inputs(REQUIRED);
-        let input = |place: Option<usize>| place.map(|place| inputs[place]);
-        Self { lengths: input(lengths), segments: input(segments), ..*self }
-    }
-
-    pub(super) fn scale_of(&self, head_size: usize) -> f64 {
-        self.scale.map_or_else(|| 1.0 / (head_size as f64).sqrt(), f64::from)
-    }
-
-    /// The extents of a step of `op` that starts with query, key and value and has `required` inputs before those of the
-    /// settings, or what does not fit together.
-    pub(super) fn check(&self, op: &'static str, inputs: &[TensorDesc], required: usize) -> Result<Dims> {
-        let refused = |argument, expected: &str, found: f32| {
-            Err(Error::new(ErrorKind::Argument, op, argument).expecting(expected).but_found(found))
-        };
-        if let Some(scale) = self.scale.filter(|scale| !scale.is_finite()) {
-            return refused("scale", "a finite number", scale);
-        }
-        // Further out, a score over the cap or a capped score leaves f32.
-        if let Some(cap) = self.softcap.filter(|cap| !(1e-10..=1e10).contains(cap)) {
-            return refused("softcap", "a number from 1e-10 to 1e10", cap);
-        }
-        let dims = Dims::bind(op, &inputs[0], &inputs[1], &inputs[2])?;
-        let optional = self.optional_inputs(required);
-        if let (Some(_), Some(_)) = (optional.lengths, optional.segments) {
-            return Err(Error::new(ErrorKind::Argument, op, "segments")
-                .expecting("either segments or lengths")
-                .but_found("both"));
-        }
-        if let Some(at) = optional.lengths {
-            check_lengths(op, &inputs[at], &dims)?;
-        }
-        if let Some(at) = optional.segments {
-            check_segments(op, &inputs[at], &dims)?;
-        }
-        Ok(dims)
     }
 }
 
-/// What [`blocked`] reads before the inputs of its settings: query, key, value.
+/// What [`blocked`] reads before the tensors of its rule: query, key, value.
 const REQUIRED: usize = 3;
 
 /// Attention of `query: [batch, query_time, heads, head_size]` over `key: [batch, key_time, kv_heads, head_size]` and
@@ -164,13 +123,36 @@ pub fn blocked_with_lse(
     value: Value,
     spec: &Blocked,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(BlockedAttention { spec: *spec }, &spec.inputs(&[query, key, value]))?;
+    let Prepared { rule, query, tensors, .. } = prepare(NAME, spec, graph, [query, key, value])?;
+    let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
+    let outputs = graph.push(BlockedAttention { rule }, &inputs)?;
     Ok((outputs[0], outputs[1]))
 }
 
-#[derive(Clone, Copy, Debug)]
+/// `factor * query key^T`, and `previous` besides: `[batch, heads, query_time, key_time]`, what a layer with residual attention hands
+/// on to the next (RealFormer, arXiv 2012.11747, section 3.2), where `previous` comes in as [`Score::bias`]. This is the one rule whose
+/// memory is the product of both times, because what the method hands on is.
+///
+/// `query` and `key` have as many heads.
+pub fn residual_scores(
+    graph: &mut Graph,
+    query: Value,
+    key: Value,
+    previous: Option<Value>,
+    factor: f32,
+) -> Result<Value> {
+    let scores = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
+    let scores = matmul(graph, query, key, &scores)?;
+    let scores = scale(graph, scores, factor)?;
+    match previous {
+        Some(previous) => add(graph, scores, previous),
+        None => Ok(scores),
+    }
+}
+
+#[derive(Clone, Debug)]
 struct BlockedAttention {
-    spec: Blocked,
+    rule: Rule,
 }
 
 impl Op for BlockedAttention {
@@ -179,7 +161,9 @@ impl Op for BlockedAttention {
     }
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        let Dims { batch, query_time, heads, value_size, .. } = self.spec.check(NAME, inputs, REQUIRED)?;
+        let dims = Dims::bind(NAME, [&inputs[0], &inputs[1], &inputs[2]], self.rule.query_vectors())?;
+        self.rule.check(NAME, &dims, &inputs[REQUIRED..])?;
+        let Dims { batch, query_time, heads, value_size, .. } = dims;
         Ok(vec![
             TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size]),
             TensorDesc::f32([batch, heads, query_time]),
@@ -187,33 +171,14 @@ impl Op for BlockedAttention {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        reference::forward(inputs, &self.spec)
+        reference::forward(inputs, &self.rule)
     }
 
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.spec, problem, caps)
+        kernels::lower(&self.rule, problem, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
-        let [query, key, value] = [0, 1, 2].map(|input| adjoint.inputs()[input]);
-        let [out, lse] = [0, 1].map(|output| adjoint.outputs()[output]);
-        let d_out = match adjoint.upstream(0) {
-            Some(d_out) => d_out,
-            // Only the log-sum-exp was used.
-            None => {
-                let desc = graph.desc(out)?.clone();
-                fill(graph, desc, 0.0)?
-            }
-        };
-        let attended = Attended { out, lse, d_out, d_lse: adjoint.upstream(1) };
-        let spec = self.spec.reading(adjoint.inputs());
-        let gradients = blocked_backward(graph, query, key, value, &attended, &spec)?;
-        let mut all = vec![Gradient::None; adjoint.inputs().len()];
-        for (input, gradient) in gradients.into_iter().enumerate() {
-            if adjoint.wants(input) {
-                all[input] = Gradient::Whole(gradient);
-            }
-        }
-        Ok(all)
+        gradient::backward(&self.rule, graph, adjoint)
     }
 }

@@ -4,22 +4,21 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::rules::twin::Data;
+use super::super::rules::{Pair, Rule};
 use super::super::{Dims, EMPTY_ROW_LSE};
-use super::{Blocked, REQUIRED};
+use super::REQUIRED;
 use crate::tensor::{Array, Real};
 
-/// `out` and `lse` for inputs `q`, `k`, `v` and, where the spec has them, `lengths` or `segments`.
-pub(super) fn forward<R: Real>(inputs: &[&Array<R>], spec: &Blocked) -> Vec<Array<R>> {
+/// `out` and `lse` for inputs `q`, `k`, `v` and the tensors of the rule.
+pub(super) fn forward<R: Real>(inputs: &[&Array<R>], rule: &Rule) -> Vec<Array<R>> {
     let dims = Dims::from_dims(inputs[0].dims(), inputs[1].dims(), inputs[2].dims());
     let Dims { batch, query_time, heads, value_size, .. } = dims;
-    let visible = visible(inputs, spec, &dims, REQUIRED);
+    let seen = Seen::new(inputs, rule, &dims, REQUIRED);
 
     let rows_of_heads: Vec<(Vec<R>, Vec<R>)> = (0..batch * heads)
         .into_par_iter()
-        .map(|pair| {
-            let (b, h) = (pair / heads, pair % heads);
-            head(inputs, spec, &dims, (b, h), &visible[b * query_time..][..query_time])
-        })
+        .map(|pair| head(inputs, rule, &dims, (pair / heads, pair % heads), &seen))
         .collect();
 
     let mut out = vec![R::zero(); batch * query_time * heads * value_size];
@@ -41,13 +40,12 @@ pub(super) fn forward<R: Real>(inputs: &[&Array<R>], spec: &Blocked) -> Vec<Arra
 /// `[query_time, value_size]` of `out` and `[query_time]` of `lse` for one batch item and query head.
 fn head<R: Real>(
     inputs: &[&Array<R>],
-    spec: &Blocked,
+    rule: &Rule,
     dims: &Dims,
     (b, h): (usize, usize),
-    visible: &[Range<usize>],
+    seen: &Seen<'_, R>,
 ) -> (Vec<R>, Vec<R>) {
     let [q, k, v] = [inputs[0].reals(), inputs[1].reals(), inputs[2].reals()];
-    let scale = R::of(spec.scale_of(dims.head_size));
     let kv_row = |j: usize| (b * dims.key_time + j) * dims.kv_heads + h / dims.group();
     // Keys as [channel, time]: a sum over channels cannot be vectorised in order, many such sums beside each other can.
     let mut k_h = vec![R::zero(); dims.head_size * dims.key_time];
@@ -58,24 +56,31 @@ fn head<R: Real>(
     }
     let mut out = vec![R::zero(); dims.query_time * dims.value_size];
     let mut lse = vec![R::of(EMPTY_ROW_LSE.into()); dims.query_time];
-    for (i, visible) in visible.iter().enumerate() {
-        let row = ((b * dims.query_time + i) * dims.heads + h) * dims.head_size;
-        let mut s = vec![R::zero(); visible.len()];
-        for (c, &q) in q[row..row + dims.head_size].iter().enumerate() {
-            let k_c = &k_h[c * dims.key_time..][visible.clone()];
-            s.iter_mut().zip(k_c).for_each(|(s, &k)| *s += q * k);
+    for i in 0..dims.query_time {
+        let keys = seen.keys(b, i);
+        let query_size = rule.query_vectors() * dims.head_size;
+        let row = ((b * dims.query_time + i) * dims.heads + h) * query_size;
+        let (q_i, position_q_i) = q[row..row + query_size].split_at(dims.head_size);
+        let mut products = vec![R::zero(); keys.len()];
+        for (c, &q) in q_i.iter().enumerate() {
+            let k_c = &k_h[c * dims.key_time..][keys.clone()];
+            products.iter_mut().zip(k_c).for_each(|(product, &k)| *product += q * k);
         }
-        for s in &mut s {
-            *s = scale * *s;
-            if let Some(cap) = spec.softcap {
-                *s = R::of(cap.into()) * (*s / R::of(cap.into())).tanh();
-            }
-        }
-        let Some(m) = s.iter().copied().reduce(R::max) else { continue };
-        let e: Vec<R> = s.iter().map(|&s| (s - m).exp()).collect();
+        // Score and ramp of the keys that are seen.
+        let shown: Vec<(usize, R, R)> = keys
+            .zip(products)
+            .filter_map(|(j, product)| {
+                let pair = Pair { batch: b, head: h, query: i, key: j };
+                let product = || product + seen.data.relative(rule, pair, position_q_i);
+                seen.shows(pair)
+                    .then(|| (j, seen.data.score(rule, pair, product()).score, seen.data.ramp(rule, pair)))
+            })
+            .collect();
+        let Some(m) = shown.iter().map(|&(_, s, _)| s).reduce(R::max) else { continue };
+        let e: Vec<R> = shown.iter().map(|&(_, s, ramp)| ramp * (s - m).exp()).collect();
         let l: R = e.iter().copied().sum();
         let out_i = &mut out[i * dims.value_size..][..dims.value_size];
-        for (j, e) in visible.clone().zip(e) {
+        for (&(j, ..), e) in shown.iter().zip(e) {
             let p = e / l;
             let v_j = &v[kv_row(j) * dims.value_size..][..dims.value_size];
             out_i.iter_mut().zip(v_j).for_each(|(out, &v)| *out += p * v);
@@ -85,46 +90,63 @@ fn head<R: Real>(
     (out, lse)
 }
 
-/// The keys that each query of each batch item sees: `[batch, query_time]`. The inputs of the settings stand behind `required`
-/// others.
-pub(in crate::ops::attention) fn visible<R: Real>(
-    inputs: &[&Array<R>],
-    spec: &Blocked,
-    dims: &Dims,
-    required: usize,
-) -> Vec<Range<usize>> {
-    (0..dims.batch)
-        .flat_map(|b| (0..dims.query_time).map(move |i| (b, i)))
-        .map(|(b, i)| visible_keys(spec, dims, i, real_keys(inputs, spec, dims, required, b, i)))
-        .collect()
+/// Which keys each query sees.
+pub(in crate::ops::attention) struct Seen<'a, R> {
+    pub(in crate::ops::attention) data: Data<'a, R>,
+    rule: &'a Rule,
+    dims: &'a Dims,
+    /// For each query of each batch item, all that the rule shows, where that is a range.
+    ranges: Option<Vec<Range<usize>>>,
 }
 
-/// The keys there are for query `i` of item `b`, whatever the mask: all, the first `lengths[b]`, or those of its segment.
-fn real_keys<R: Real>(
-    inputs: &[&Array<R>],
-    spec: &Blocked,
-    dims: &Dims,
-    required: usize,
-    b: usize,
-    i: usize,
-) -> Range<usize> {
-    let optional = spec.optional_inputs(required);
-    if let Some(at) = optional.segments {
-        let ids = &inputs[at].indices()[b * dims.key_time..][..dims.key_time];
-        let before = ids[..i].iter().rev().take_while(|&&id| id == ids[i]).count();
-        let behind = ids[i..].iter().take_while(|&&id| id == ids[i]).count();
-        return i - before..i + behind;
+impl<'a, R: Real> Seen<'a, R> {
+    /// The tensors of the rule stand behind `required` other inputs.
+    pub(in crate::ops::attention) fn new(
+        inputs: &'a [&'a Array<R>],
+        rule: &'a Rule,
+        dims: &'a Dims,
+        required: usize,
+    ) -> Self {
+        let tensors = &inputs[required..];
+        let ranges = rule.ranges().map(|_| {
+            let row = |b, i| range(tensors, rule, dims, b, i);
+            (0..dims.batch)
+                .flat_map(|b| (0..dims.query_time).map(move |i| (b, i)))
+                .map(|(b, i)| row(b, i))
+                .collect()
+        });
+        Self { data: Data::new(dims, tensors), rule, dims, ranges }
     }
-    let length = optional.lengths.map(|at| inputs[at].indices()[b].clamp(0, dims.key_time as i64) as usize);
-    0..length.unwrap_or(dims.key_time)
+
+    /// A range that holds all keys that query `i` of item `b` sees.
+    pub(in crate::ops::attention) fn keys(&self, b: usize, i: usize) -> Range<usize> {
+        self.ranges
+            .as_ref()
+            .map_or(0..self.dims.key_time, |ranges| ranges[b * self.dims.query_time + i].clone())
+    }
+
+    /// Whether a pair of that range is seen.
+    pub(in crate::ops::attention) fn shows(&self, pair: Pair) -> bool {
+        self.ranges.is_some() || self.data.shows(self.rule, pair)
+    }
 }
 
-/// Those of the keys in `real` that the mask shows to query `i`.
-fn visible_keys(spec: &Blocked, dims: &Dims, i: usize, real: Range<usize>) -> Range<usize> {
-    let mask = spec.mask;
+/// The keys that query `i` of item `b` sees under a rule that shows ranges.
+fn range<R: Real>(tensors: &[&Array<R>], rule: &Rule, dims: &Dims, b: usize, i: usize) -> Range<usize> {
+    let ranges = rule.ranges().unwrap_or_default();
+    let real = match (ranges.segments, ranges.lengths) {
+        (Some(segments), _) => {
+            let ids = &tensors[segments].indices()[b * dims.key_time..][..dims.key_time];
+            let before = ids[..i].iter().rev().take_while(|&&id| id == ids[i]).count();
+            let behind = ids[i..].iter().take_while(|&&id| id == ids[i]).count();
+            i - before..i + behind
+        }
+        (None, Some(lengths)) => 0..tensors[lengths].indices()[b].clamp(0, dims.key_time as i64) as usize,
+        (None, None) => 0..dims.key_time,
+    };
     let (start, end) = (real.start as i64, real.end as i64);
-    let opposite = i as i64 + mask.shift(dims.query_time, dims.key_time);
-    let first = mask.left.map_or(start, |left| (opposite - i64::from(left)).max(start));
-    let end = mask.right.map_or(end, |right| (opposite + i64::from(right) + 1).clamp(start, end));
+    let opposite = i as i64 + ranges.band.alignment.shift(dims);
+    let first = ranges.band.left.map_or(start, |left| (opposite - i64::from(left)).max(start));
+    let end = ranges.band.right.map_or(end, |right| (opposite + i64::from(right) + 1).clamp(start, end));
     first.min(end) as usize..end as usize
 }

@@ -1,21 +1,17 @@
 //! What the forward and the backward kernels share: their tile, their parameters, and the files that say where rows lie and
 //! which of them meet.
 
-use super::super::{Dims, EMPTY_ROW_LSE};
-use super::Blocked;
-use crate::kernel::{AttentionTile, Dispatch, Operand, Params, Shader, Source, params, wgsl};
+use super::super::rules::Rule;
+use super::super::rules::lower::{Asked, Runs, SectionParams, Side};
+use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
+use crate::kernel::{AttentionTile, Params, Shader, Source, params, wgsl};
 use crate::ops::contract::to_u32;
-use crate::tensor::DType;
+use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
-
-/// A bound of the band that no key reaches. Sums of three such numbers fit an `i32`, so it bounds lengths too.
-pub(in crate::ops::attention) const UNLIMITED: u32 = 1 << 29;
-
-/// Invocations of a workgroup that finds the ends of sequences.
-const SEGMENT_LANES: u32 = 64;
 
 params! {
     struct WalkParams {
+        sections: SectionParams,
         batch: u32,
         query_time: u32,
         key_time: u32,
@@ -28,14 +24,22 @@ params! {
         shift: i32,
         splits: u32,
         count: u32,
+        row_tiles: u32,
+        run_capacity: u32,
+        relative_shift: i32,
+        relative_count: u32,
     }
 }
 
-params! {
-    struct SegmentParams {
-        time: u32,
-        tokens: u32,
-    }
+/// One kernel's walk: over which problem, by which rule.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops::attention) struct Walk<'a> {
+    pub(in crate::ops::attention) op: &'static str,
+    pub(in crate::ops::attention) rule: &'a Rule,
+    pub(in crate::ops::attention) dims: Dims,
+    pub(in crate::ops::attention) dtype: DType,
+    /// The tensors of the rule.
+    pub(in crate::ops::attention) tensors: &'a [TensorDesc],
 }
 
 pub(in crate::ops::attention) fn check_times(op: &'static str, dims: &Dims) -> Result<()> {
@@ -62,76 +66,108 @@ pub(in crate::ops::attention) fn fitted(tile: AttentionTile, rows: usize) -> Att
     }
 }
 
-pub(in crate::ops::attention) fn parameters(
-    op: &'static str,
-    spec: &Blocked,
-    dims: &Dims,
-    splits: usize,
-    count: u32,
-) -> Result<Params> {
-    let to_u32 = |what, count| to_u32(op, what, count);
-    let bound = |keys: Option<u32>| keys.unwrap_or(UNLIMITED).min(UNLIMITED) as i32;
-    Ok(WalkParams {
-        batch: to_u32("batch", dims.batch)?,
-        query_time: to_u32("query", dims.query_time)?,
-        key_time: to_u32("key", dims.key_time)?,
-        heads: to_u32("heads", dims.heads)?,
-        kv_heads: to_u32("kv_heads", dims.kv_heads)?,
-        scale: spec.scale_of(dims.head_size) as f32,
-        softcap: spec.softcap.unwrap_or(0.0),
-        band_left: bound(spec.mask.left),
-        band_right: bound(spec.mask.right),
-        shift: spec.mask.shift(dims.query_time, dims.key_time) as i32,
-        splits: splits as u32,
-        count,
+impl Walk<'_> {
+    /// Parameters of a kernel of `count` workgroups, which finds its numbers in `side`.
+    pub(in crate::ops::attention) fn parameters(
+        &self,
+        side: &Side<'_>,
+        runs: Option<Runs>,
+        splits: usize,
+        count: u32,
+    ) -> Result<Params> {
+        let Self { rule, dims, .. } = self;
+        let to_u32 = |what, count| to_u32(self.op, what, count);
+        let bound = |keys: Option<u32>| keys.unwrap_or(UNLIMITED).min(UNLIMITED) as i32;
+        let band = rule.ranges().unwrap_or_default().band;
+        let relative = rule.relative_keys().map(|(keys, after, alignment)| {
+            let count = self.tensors[keys].shape.dims()[0];
+            let shift = alignment.shift(dims).saturating_add(after.into());
+            (shift.clamp(i64::from(i32::MIN / 2), i64::from(i32::MAX / 2)) as i32, count)
+        });
+        Ok(WalkParams {
+            sections: side.section_params(),
+            batch: to_u32("batch", dims.batch)?,
+            query_time: to_u32("query", dims.query_time)?,
+            key_time: to_u32("key", dims.key_time)?,
+            heads: to_u32("heads", dims.heads)?,
+            kv_heads: to_u32("kv_heads", dims.kv_heads)?,
+            scale: rule.scale as f32,
+            softcap: rule.softcap.unwrap_or(0.0),
+            band_left: bound(band.left),
+            band_right: bound(band.right),
+            shift: band.alignment.shift(dims) as i32,
+            splits: splits as u32,
+            count,
+            row_tiles: runs.map_or(0, |runs| runs.row_tiles),
+            run_capacity: runs.map_or(0, |runs| runs.capacity),
+            relative_shift: relative.map_or(0, |(shift, _)| shift),
+            relative_count: to_u32("relative_keys", relative.map_or(0, |(_, count)| count))?,
+        }
+        .into())
     }
-    .into())
-}
 
-/// A kernel made of its `own` files and those that are the same for every walk over tiles.
-pub(in crate::ops::attention) fn shader(
-    label: &'static str,
-    own: impl IntoIterator<Item = Source>,
-    spec: &Blocked,
-    dims: &Dims,
-    dtype: DType,
-    tile: AttentionTile,
-) -> Shader {
-    let shared = [
-        wgsl!("attention/blocked/interface.wgsl"),
-        key_source(dims.head_size, dtype),
-        value_source(dims.value_size, dtype),
-        if spec.lengths.is_some() {
-            wgsl!("attention/blocked/lengths_buffer.wgsl")
-        } else {
-            wgsl!("attention/blocked/lengths_none.wgsl")
-        },
-        if spec.segments.is_some() {
-            wgsl!("attention/blocked/segments_buffer.wgsl")
-        } else {
-            wgsl!("attention/blocked/segments_none.wgsl")
-        },
-        if tile.one_subgroup {
-            wgsl!("attention/blocked/exchange_subgroup.wgsl")
-        } else {
-            wgsl!("attention/blocked/exchange_workgroup.wgsl")
-        },
-    ];
-    let shader = Shader::new(label, own.into_iter().chain(shared).collect::<Vec<_>>())
-        .alias("KeyPack", dtype, pack_lanes(dims.head_size))
-        .alias("ValuePack", dtype, pack_lanes(dims.value_size))
-        .constant("HEAD_SIZE", dims.head_size as u32)
-        .constant("VALUE_SIZE", dims.value_size as u32)
-        .constant("GROUP", dims.group() as u32)
-        .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
-        .constant("BAND", spec.mask.is_band())
-        .constant("SOFTCAP", spec.softcap.is_some())
-        .constant("SHARED_READS", tile.one_subgroup)
-        .constant("LANES_X", tile.lanes)
-        .constant("LANES_Y", tile.row_groups)
-        .constant("ROWS", tile.rows)
-        .constant("KEY_VECTORS", tile.key_vectors);
-    if tile.one_subgroup { shader.subgroups_of(tile.lanes) } else { shader }
+    /// A kernel made of its `own` files and those that are the same for every walk over tiles.
+    pub(in crate::ops::attention) fn shader(
+        &self,
+        label: &'static str,
+        own: impl IntoIterator<Item = Source>,
+        asked: &Asked,
+        side: &Side<'_>,
+        runs: Option<Runs>,
+        tile: AttentionTile,
+    ) -> Shader {
+        let Self { rule, dims, dtype, .. } = self;
+        let shared = [
+            wgsl!("attention/blocked/interface.wgsl"),
+            key_source(dims.head_size, *dtype),
+            value_source(dims.value_size, *dtype),
+            if tile.one_subgroup {
+                wgsl!("attention/blocked/exchange_subgroup.wgsl")
+            } else {
+                wgsl!("attention/blocked/exchange_workgroup.wgsl")
+            },
+        ];
+        let sources: Vec<Source> = own.into_iter().chain(shared).chain(side.sources()).collect();
+        let shader = Shader::new(label, sources)
+            .alias("KeyPack", *dtype, pack_lanes(dims.head_size))
+            .alias("ValuePack", *dtype, pack_lanes(dims.value_size))
+            .constant("HEAD_SIZE", dims.head_size as u32)
+            .constant("VALUE_SIZE", dims.value_size as u32)
+            .constant("GROUP", dims.group() as u32)
+            .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
+            .constant("SHARED_READS", tile.one_subgroup)
+            .constant("LANES_X", tile.lanes)
+            .constant("LANES_Y", tile.row_groups)
+            .constant("ROWS", tile.rows)
+            .constant("KEY_VECTORS", tile.key_vectors);
+        let shader = asked.into_shader(shader, rule, dims, *dtype);
+        let shader = self.with_bias(shader);
+        let shader = runs.map_or(shader.clone(), |runs| runs.into_shader(shader));
+        if tile.one_subgroup { shader.subgroups_of(tile.lanes) } else { shader }
+    }
+
+    /// Says along which axes the bias is repeated.
+    fn with_bias(&self, shader: Shader) -> Shader {
+        let Some(bias) = self.rule.bias() else { return shader };
+        let desc = &self.tensors[bias];
+        // An axis that is 1 long, and repeated only once, is no stride either way.
+        let axes = ["BIAS_BY_BATCH", "BIAS_BY_HEAD", "BIAS_BY_QUERY", "BIAS_BY_KEY"];
+        axes.into_iter()
+            .zip(desc.shape.dims())
+            .fold(shader.alias("Bias", desc.dtype, 1), |shader, (axis, &extent)| {
+                shader.constant(axis, extent > 1)
+            })
+    }
+
+    /// What every kernel of the rule binds beside query, key and value.
+    pub(in crate::ops::attention) fn bindings(
+        &self,
+        side: &Side<'_>,
+    ) -> Vec<(&'static str, crate::kernel::Operand)> {
+        let bias = self.rule.bias().map(|tensor| ("bias", side.input(tensor)));
+        let relative = self.rule.relative_keys().map(|(tensor, ..)| ("relative_keys", side.input(tensor)));
+        side.binding().into_iter().chain(bias).chain(relative).collect()
+    }
 }
 
 /// Channels that one load of a row of `size` brings.
@@ -158,24 +194,4 @@ fn value_source(value_size: usize, dtype: DType) -> Source {
         (0, _) => wgsl!("attention/blocked/value_vec4.wgsl"),
         _ => wgsl!("attention/blocked/value_scalar.wgsl"),
     }
-}
-
-/// Finds where the sequence of each token begins and ends. Appends to `scratch`; the operand is what to bind as `segments`.
-pub(in crate::ops::attention) fn find_segments(
-    op: &'static str,
-    dims: &Dims,
-    ids: Operand,
-    scratch: &mut Vec<u64>,
-) -> Result<(Dispatch, Operand)> {
-    let tokens = to_u32(op, "tokens", dims.batch * dims.query_time)?;
-    let segments = Operand::Scratch(scratch.len());
-    scratch.push((dims.batch * dims.query_time * size_of::<[i32; 2]>()) as u64);
-    let dispatch = Dispatch {
-        shader: Shader::new("attention/blocked/segments", [wgsl!("attention/blocked/segments.wgsl")])
-            .constant("LANES", SEGMENT_LANES),
-        bindings: vec![("ids", ids), ("segments", segments)],
-        params: SegmentParams { time: to_u32(op, "query", dims.query_time)?, tokens }.into(),
-        workgroups: tokens.div_ceil(SEGMENT_LANES).into(),
-    };
-    Ok((dispatch, segments))
 }

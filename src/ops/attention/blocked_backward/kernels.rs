@@ -9,14 +9,16 @@
 //!
 //! Heads and values of 256 take 8 rows: 16 compile for 26 seconds of processor time against 7.
 
-use super::super::blocked::walk;
-use super::super::{Dims, EMPTY_ROW_LSE};
-use super::{BlockedBackward, D_LSE, NAME};
+use super::super::blocked::walk::{self, Walk};
+use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
+use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
+use super::{BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::Problem;
 use crate::kernel::{
     AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl,
 };
 use crate::ops::contract::to_u32;
+use crate::ops::fill::zeros;
 use crate::tensor::DType;
 use crate::{Error, ErrorKind, Result};
 
@@ -25,180 +27,286 @@ const MOST_PACKS: u32 = 128;
 
 params! {
     struct StatisticsParams {
+        start: u32,
         query_time: u32,
         kv_heads: u32,
         rows: u32,
     }
 }
 
-/// What a pass owns, and so which gradients it computes.
-#[derive(Clone, Copy, Debug)]
-enum Pass {
+/// What the rows of a pass are, which own what is summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
     /// Queries; keys are walked over.
     Queries,
-    /// Keys; queries are walked over. One of both gradients at least.
-    Keys { dk: bool, dv: bool },
+    /// Keys; queries are walked over.
+    Keys,
+    /// Relative keys, one of each distance; queries are walked over.
+    Distances,
+}
+
+/// One pass: what its rows are, and which gradients it computes, one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pass {
+    rows: Rows,
+    /// `dq`, or `dk`, or those of the relative keys.
+    scores: Option<usize>,
+    /// `dv`
+    values: Option<usize>,
+    slots: Option<usize>,
+    pairs: Option<usize>,
 }
 
 pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Result<Lowered> {
     let dims = Dims::of(&problem.inputs[0], &problem.inputs[1], &problem.inputs[2]);
     check(&dims)?;
+    let rule = &op.rule;
+    let required = op.required();
     let dtype = problem.inputs[0].dtype;
-    let mut dispatches = Vec::new();
+    let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[required..] };
+    let mut side = Side::new(NAME, &dims, &problem.inputs, required, 0);
+    let asked = ask(rule, &dims, &mut side)?;
     // Where there are no queries, the pass that owns keys still binds the buffer.
-    let mut scratch = vec![(dims.batch * dims.query_time * dims.heads).max(1) as u64 * 8];
-    let statistics = Operand::Scratch(0);
-    dispatches.push(find_statistics(op, &dims, dtype, caps.tuning.streaming_lanes, statistics)?);
+    let statistics = side.own((dims.batch * dims.query_time * dims.heads).max(1) * 2)?;
+    let find = find_statistics(op, &dims, dtype, caps.tuning.streaming_lanes, &side, statistics)?;
+    side.push(find);
 
-    let optional = op.spec.optional_inputs(op.required());
-    let mut columns: Vec<_> =
-        optional.lengths.map(|at| ("lengths", Operand::Input(at))).into_iter().collect();
-    if let Some(at) = optional.segments {
-        let (find, segments) = walk::find_segments(NAME, &dims, Operand::Input(at), &mut scratch)?;
-        dispatches.push(find);
-        columns.push(("segments", segments));
-    }
-    let mut bindings = vec![
-        ("query", Operand::Input(0)),
-        ("key", Operand::Input(1)),
-        ("value", Operand::Input(2)),
-        ("d_out", Operand::Input(5)),
-        ("statistics", statistics),
+    let places = Outputs::of(rule);
+    let wanted = |place: Option<usize>| place.filter(|&place| problem.wanted[place]);
+    let passes = [
+        Pass {
+            rows: Rows::Queries,
+            scores: wanted(Some(0)),
+            values: None,
+            slots: wanted(places.query_slots),
+            pairs: wanted(places.pairs),
+        },
+        Pass {
+            rows: Rows::Keys,
+            scores: wanted(Some(1)),
+            values: wanted(Some(2)),
+            slots: wanted(places.key_slots),
+            pairs: None,
+        },
+        Pass {
+            rows: Rows::Distances,
+            scores: wanted(places.relative_keys),
+            values: None,
+            slots: None,
+            pairs: None,
+        },
     ];
-    bindings.extend(columns);
+    let shared = 4 + 1 + walk.bindings(&side).len().saturating_sub(1);
+    let room = (caps.max_storage_buffers as usize).saturating_sub(shared).max(1);
+    let passes: Vec<Pass> = passes.into_iter().flat_map(|pass| pass.within(room)).collect();
 
-    let mut tiles = Vec::new();
-    let (dk, dv) = (problem.wanted[1], problem.wanted[2]);
-    let passes = [(problem.wanted[0], Pass::Queries), (dk || dv, Pass::Keys { dk, dv })];
-    for (_, pass) in passes.into_iter().filter(|(wanted, _)| *wanted) {
-        let tile = fitted(caps.tuning.attention, pass, &dims);
-        tiles.push((pass, tile));
-        dispatches.push(walk_over(op, &dims, dtype, pass, tile, &bindings)?);
+    let mut prepared = Vec::new();
+    for pass in passes {
+        let tile = fitted(caps.tuning.attention, pass.rows, &dims, pass.rows.count(&walk));
+        let known = prepared
+            .iter()
+            .find(|(other, ..): &&(Pass, AttentionTile, Option<Runs>)| other.rows == pass.rows);
+        let runs = match known {
+            Some((.., runs)) => *runs,
+            None if asked.is_ruled() && pass.rows != Rows::Distances => {
+                let tiles = Tiles {
+                    rows_are_keys: pass.rows == Rows::Keys,
+                    rows: tile.rows * tile.row_groups,
+                    columns: 4 * tile.key_vectors * tile.lanes,
+                };
+                Some(find_runs(rule, &asked, &dims, tiles, &mut side)?)
+            }
+            None => None,
+        };
+        prepared.push((pass, tile, runs));
     }
-    Ok(Lowered::Kernels { choice: choice(caps, &tiles), dispatches, scratch })
+    let mut walks = Vec::new();
+    for &(pass, tile, runs) in &prepared {
+        if let Some(pairs) = pass.pairs {
+            // Pairs that no run holds are not visited.
+            walks.push(zeros(NAME, &problem.outputs[pairs], Operand::Output(pairs), caps)?);
+        }
+        walks.push(walk_over(&walk, &asked, &side, runs, statistics, pass, tile)?);
+    }
+    let (bytes, mut dispatches) = side.finish();
+    dispatches.extend(walks);
+    let tiles: Vec<(Rows, AttentionTile)> =
+        prepared.iter().map(|(pass, tile, _)| (pass.rows, *tile)).collect();
+    Ok(Lowered::Kernels { choice: choice(caps, &asked, &tiles), dispatches, scratch: vec![bytes] })
 }
 
 fn check(dims: &Dims) -> Result<()> {
     walk::check_times(NAME, dims)?;
     let rows = dims.query_time * dims.group();
-    if rows > walk::UNLIMITED as usize {
+    if rows > UNLIMITED as usize {
         return Err(Error::new(ErrorKind::Limit, NAME, "query")
-            .expecting(format!("at most {} rows for one key head", walk::UNLIMITED))
+            .expecting(format!("at most {UNLIMITED} rows for one key head"))
             .but_found(rows));
     }
     Ok(())
 }
 
 /// The tile of a pass.
-fn fitted(tile: AttentionTile, pass: Pass, dims: &Dims) -> AttentionTile {
+fn fitted(tile: AttentionTile, rows: Rows, dims: &Dims, count: usize) -> AttentionTile {
     let packs = walk::lane_packs(dims.head_size, tile) + walk::lane_packs(dims.value_size, tile);
     let tile = AttentionTile {
         key_vectors: tile.backward_key_vectors,
         rows: (MOST_PACKS / packs.max(1)).clamp(1, tile.rows),
         ..tile
     };
-    walk::fitted(tile, pass.rows(dims))
+    let _ = rows;
+    walk::fitted(tile, count)
 }
 
-fn choice(caps: &Caps, tiles: &[(Pass, AttentionTile)]) -> Choice {
+fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, AttentionTile)]) -> Choice {
     let words: Vec<String> = tiles
         .iter()
-        .map(|(pass, tile)| {
-            let (rows, columns) = (tile.rows * tile.row_groups, 4 * tile.key_vectors * tile.lanes);
-            match pass {
-                Pass::Queries => format!("{rows} rows x {columns} keys"),
-                Pass::Keys { .. } => format!("{rows} keys x {columns} rows"),
+        .map(|(rows, tile)| {
+            let (count, columns) = (tile.rows * tile.row_groups, 4 * tile.key_vectors * tile.lanes);
+            match rows {
+                Rows::Queries => format!("{count} rows x {columns} keys"),
+                Rows::Keys => format!("{count} keys x {columns} rows"),
+                Rows::Distances => format!("{count} distances x {columns} rows"),
             }
         })
         .collect();
+    let rule = if asked.is_ruled() { ", along runs" } else { "" };
     Choice {
         tier: Tier::RegisterTile,
-        kernel: format!("blocked backward {}", words.join(", ")).into(),
+        kernel: format!("blocked backward {}{rule}", words.join(", ")).into(),
         reason: format!("{}: {}", caps.adapter.name(), "sums stay with the owner of their row").into(),
     }
 }
 
-impl Pass {
+impl Rows {
     /// What the workgroups of one batch item and key head own together.
-    fn rows(self, dims: &Dims) -> usize {
+    fn count(self, walk: &Walk<'_>) -> usize {
         match self {
-            Self::Queries => dims.query_time * dims.group(),
-            Self::Keys { .. } => dims.key_time,
+            Self::Queries => walk.dims.query_time * walk.dims.group(),
+            Self::Keys => walk.dims.key_time,
+            Self::Distances => {
+                walk.rule.relative_keys().map_or(0, |(keys, ..)| walk.tensors[keys].shape.dims()[0])
+            }
+        }
+    }
+}
+
+impl Pass {
+    fn outputs(self) -> Vec<Self> {
+        let none = Self { scores: None, values: None, slots: None, pairs: None, ..self };
+        [
+            Self { scores: self.scores, ..none },
+            Self { values: self.values, ..none },
+            Self { slots: self.slots, ..none },
+            Self { pairs: self.pairs, ..none },
+        ]
+        .into_iter()
+        .filter(|one| *one != none)
+        .collect()
+    }
+
+    /// The pass, or passes of one gradient each where a shader has `room` for fewer than it computes. None where nothing is wanted.
+    fn within(self, room: usize) -> Vec<Self> {
+        let outputs = self.outputs();
+        match outputs.len() {
+            0 => Vec::new(),
+            count if count <= room => vec![self],
+            _ => outputs,
         }
     }
 
     /// What a pass has of its own: what its rows are, and its results.
     fn sources(self, dims: &Dims) -> Vec<Source> {
         let whole = |size: usize| size.is_multiple_of(4);
-        match self {
-            Self::Queries => vec![
-                wgsl!("attention/blocked_backward/rows_are_queries.wgsl"),
-                if whole(dims.head_size) {
-                    wgsl!("attention/blocked_backward/dq_vec4.wgsl")
-                } else {
-                    wgsl!("attention/blocked_backward/dq_scalar.wgsl")
-                },
-            ],
-            Self::Keys { dk, dv } => {
-                let mut sources = vec![wgsl!("attention/blocked_backward/rows_are_keys.wgsl")];
-                sources.extend(dk.then_some(if whole(dims.head_size) {
-                    wgsl!("attention/blocked_backward/dk_vec4.wgsl")
-                } else {
-                    wgsl!("attention/blocked_backward/dk_scalar.wgsl")
-                }));
-                sources.extend(dv.then_some(if whole(dims.value_size) {
-                    wgsl!("attention/blocked_backward/dv_vec4.wgsl")
-                } else {
-                    wgsl!("attention/blocked_backward/dv_scalar.wgsl")
-                }));
-                sources
-            }
-        }
+        let mut sources = vec![match self.rows {
+            Rows::Queries => wgsl!("attention/blocked_backward/rows_are_queries.wgsl"),
+            Rows::Keys => wgsl!("attention/blocked_backward/rows_are_keys.wgsl"),
+            Rows::Distances => wgsl!("attention/blocked_backward/rows_are_distances.wgsl"),
+        }];
+        sources.extend(self.scores.map(|_| match (self.rows, whole(dims.head_size)) {
+            (Rows::Queries, true) => wgsl!("attention/blocked_backward/dq_vec4.wgsl"),
+            (Rows::Queries, false) => wgsl!("attention/blocked_backward/dq_scalar.wgsl"),
+            (_, true) => wgsl!("attention/blocked_backward/dk_vec4.wgsl"),
+            (_, false) => wgsl!("attention/blocked_backward/dk_scalar.wgsl"),
+        }));
+        sources.extend(self.values.map(|_| match whole(dims.value_size) {
+            true => wgsl!("attention/blocked_backward/dv_vec4.wgsl"),
+            false => wgsl!("attention/blocked_backward/dv_scalar.wgsl"),
+        }));
+        sources.extend(self.slots.map(|_| match self.rows {
+            Rows::Keys => wgsl!("attention/blocked_backward/key_slots.wgsl"),
+            _ => wgsl!("attention/blocked_backward/query_slots.wgsl"),
+        }));
+        sources.extend(self.pairs.map(|_| wgsl!("attention/blocked_backward/pairs.wgsl")));
+        sources
     }
 
-    fn results(self) -> Vec<(&'static str, Operand)> {
-        match self {
-            Self::Queries => vec![("dq", Operand::Output(0))],
-            Self::Keys { dk, dv } => {
-                let dk = dk.then_some(("dk", Operand::Output(1)));
-                dk.into_iter().chain(dv.then_some(("dv", Operand::Output(2)))).collect()
-            }
-        }
+    fn results(self) -> impl Iterator<Item = (&'static str, Operand)> {
+        let scores = if self.rows == Rows::Queries { "dq" } else { "dk" };
+        [(scores, self.scores), ("dv", self.values), ("slots", self.slots), ("d_pairs", self.pairs)]
+            .into_iter()
+            .filter_map(|(name, place)| place.map(|place| (name, Operand::Output(place))))
     }
 }
 
 /// One pass over the tiles that meet.
 fn walk_over(
-    op: &BlockedBackward,
-    dims: &Dims,
-    dtype: DType,
+    walk: &Walk<'_>,
+    asked: &Asked,
+    side: &Side<'_>,
+    runs: Option<Runs>,
+    statistics: u32,
     pass: Pass,
     tile: AttentionTile,
-    bindings: &[(&'static str, Operand)],
 ) -> Result<Dispatch> {
-    let row_tiles = pass.rows(dims).div_ceil((tile.rows * tile.row_groups) as usize);
-    let count = dims.batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
+    let Walk { rule, dims, dtype, .. } = *walk;
+    let row_tiles = pass.rows.count(walk).div_ceil((tile.rows * tile.row_groups) as usize);
+    // Relative keys sum over batch items.
+    let batch = if pass.rows == Rows::Distances { 1 } else { dims.batch };
+    let count = batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
     let count = to_u32(NAME, "workgroups", count)?;
     let mut own = vec![
         wgsl!("attention/blocked_backward/backward.wgsl.j2"),
         wgsl!("attention/blocked_backward/gradients.wgsl"),
         d_out_source(dims.value_size, dtype),
     ];
-    own.extend(pass.sources(dims));
-    let (by_key, scores, values) = match pass {
-        Pass::Queries => (false, true, false),
-        Pass::Keys { dk, dv } => (true, dk, dv),
-    };
-    let shader = walk::shader(NAME, own, &op.spec, dims, dtype, tile)
-        .constant("ROWS_ARE_KEYS", by_key)
-        .constant("WANTS_SCORES", scores)
-        .constant("WANTS_VALUES", values)
+    own.extend(pass.sources(&dims));
+    // What is added behind softcap has other slopes than products have, and ramps have none.
+    let custom = rule.customs().next().is_some();
+    let shares_added = pass.slots.is_some() && rule.softcap.is_some();
+    let shares_raw = pass.slots.is_some() && custom && asked.has_ramp();
+    let by_distance = pass.rows == Rows::Distances;
+    let mut shader = walk
+        .shader(NAME, own, asked, side, runs, tile)
+        .constant("ROWS_ARE_KEYS", pass.rows == Rows::Keys)
+        .constant("ROWS_ARE_DISTANCES", by_distance)
+        .constant("WANTS_SCORES", pass.scores.is_some() && !by_distance)
+        .constant("WANTS_VALUES", pass.values.is_some())
+        .constant("WANTS_SLOTS", pass.slots.is_some())
+        .constant("WANTS_PAIRS", pass.pairs.is_some())
+        .constant("SHARES_ADDED", shares_added)
+        .constant("SHARES_RAW", shares_raw)
+        .constant("STATISTICS", statistics)
+        .constant("PACKED", asked.is_packed())
+        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed())
+        .constant("COLUMN_UNIT", if pass.rows == Rows::Keys { dims.group() as u32 } else { 1 })
         .constant("KEY_LANE_PACKS", walk::lane_packs(dims.head_size, tile))
         .constant("VALUE_LANE_PACKS", walk::lane_packs(dims.value_size, tile));
+    if pass.slots.is_some() {
+        shader = shader.generated([asked.slots(pass.rows == Rows::Keys).clone()]);
+    }
+    let mut bindings = vec![
+        ("query", Operand::Input(0)),
+        ("key", Operand::Input(1)),
+        ("value", Operand::Input(2)),
+        ("d_out", Operand::Input(5)),
+    ];
+    bindings.extend(walk.bindings(side));
+    bindings.extend(pass.results());
     Ok(Dispatch {
         shader,
-        bindings: bindings.iter().copied().chain(pass.results()).collect(),
-        params: walk::parameters(NAME, &op.spec, dims, 1, count)?,
+        bindings,
+        params: walk.parameters(side, runs, 1, count)?,
         workgroups: count.into(),
     })
 }
@@ -217,18 +325,20 @@ fn find_statistics(
     dims: &Dims,
     dtype: DType,
     workers: u32,
-    statistics: Operand,
+    side: &Side<'_>,
+    statistics: u32,
 ) -> Result<Dispatch> {
     let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
     let mut bindings =
         vec![("out", Operand::Input(3)), ("lse", Operand::Input(4)), ("d_out", Operand::Input(5))];
     bindings.extend(op.d_lse.then_some(("d_lse", Operand::Input(D_LSE))));
-    bindings.push(("statistics", statistics));
+    bindings.extend(side.binding());
     let lanes = walk::pack_lanes(dims.value_size);
     let shader = Shader::new(
         "attention/blocked_backward/statistics",
         [
             wgsl!("attention/blocked_backward/statistics.wgsl"),
+            wgsl!("attention/rules/side_write.wgsl"),
             if lanes == 4 {
                 wgsl!("attention/blocked_backward/product_vec4.wgsl")
             } else {
@@ -248,6 +358,7 @@ fn find_statistics(
     .constant("ROW_PACKS", dims.value_size as u32 / lanes)
     .constant("WORKERS", workers);
     let params = StatisticsParams {
+        start: side.start(statistics),
         query_time: to_u32(NAME, "query", dims.query_time)?,
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
         rows,

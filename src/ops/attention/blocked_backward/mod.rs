@@ -17,6 +17,7 @@ mod cases;
 mod kernels;
 mod reference;
 
+use super::rules::{Prepared, Rule, prepare};
 use super::{Blocked, Dims};
 use crate::graph::{Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
@@ -44,7 +45,9 @@ pub struct Attended {
 /// Gradients of query, key and value, each of its shape and type: the backward pass of [`super::blocked_with_lse`] with the same
 /// `query`, `key`, `value` and `spec`, which gave `attended`. A gradient that nobody reads is not computed.
 ///
-/// Scores, weights and sums are f32 whatever the storage. Fails when shapes, types or settings do not fit.
+/// Scores, weights and sums are f32 whatever the storage. Fails when shapes, types or settings do not fit, and for rules that multiply
+/// query or key with tensors of their own ([`super::Score::relative_keys`], [`super::Score::disentangled`]): [`Graph::gradients`] has
+/// theirs, and those of all tensors that rules read.
 pub fn blocked_backward(
     graph: &mut Graph,
     query: Value,
@@ -53,17 +56,58 @@ pub fn blocked_backward(
     attended: &Attended,
     spec: &Blocked,
 ) -> Result<[Value; 3]> {
+    let Prepared { rule, tensors, is_plain, .. } = prepare(NAME, spec, graph, [query, key, value])?;
+    if !is_plain {
+        return Err(Error::new(ErrorKind::Unsupported, NAME, "spec")
+            .expecting("rules that leave query and key as they are")
+            .but_found("one that multiplies them")
+            .with_hint("Graph::gradients differentiates every rule"));
+    }
+    Ok(differentiate(graph, &rule, [query, key, value], &tensors, attended)?.qkv)
+}
+
+/// What [`differentiate`] gives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Differentiated {
+    pub(super) qkv: [Value; 3],
+    /// f32 `[batch, heads, query_time, key_time]`: those of all scores, behind softcap.
+    pub(super) pairs: Option<Value>,
+    /// The gradient of the relative keys.
+    pub(super) relative_keys: Option<Value>,
+    /// f32 `[batch, query_time, heads, slots]`: for each row of queries, the sums that the gradients of the rule's terms are made of.
+    pub(super) query_slots: Option<Value>,
+    /// f32 `[batch, key_time, heads, slots]`, likewise.
+    pub(super) key_slots: Option<Value>,
+}
+
+/// The backward pass of a step with `rule`, whose query may have two vectors a row.
+pub(super) fn differentiate(
+    graph: &mut Graph,
+    rule: &Rule,
+    [query, key, value]: [Value; 3],
+    tensors: &[Value],
+    attended: &Attended,
+) -> Result<Differentiated> {
     let Attended { out, lse, d_out, d_lse } = *attended;
     let mut inputs = vec![query, key, value, out, lse, d_out];
     inputs.extend(d_lse);
-    let op = BlockedBackward { spec: *spec, d_lse: d_lse.is_some() };
-    let outputs = graph.push(op, &spec.inputs(&inputs))?;
-    Ok([outputs[0], outputs[1], outputs[2]])
+    inputs.extend(tensors);
+    let op = BlockedBackward { rule: rule.clone(), d_lse: d_lse.is_some() };
+    let places = Outputs::of(rule);
+    let outputs = graph.push(op, &inputs)?;
+    let output = |place: Option<usize>| place.map(|place| outputs[place]);
+    Ok(Differentiated {
+        qkv: [outputs[0], outputs[1], outputs[2]],
+        pairs: output(places.pairs),
+        relative_keys: output(places.relative_keys),
+        query_slots: output(places.query_slots),
+        key_slots: output(places.key_slots),
+    })
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct BlockedBackward {
-    spec: Blocked,
+    rule: Rule,
     /// Whether the log-sum-exp has an upstream gradient.
     d_lse: bool,
 }
@@ -71,8 +115,33 @@ struct BlockedBackward {
 /// Where `d_lse` stands among the inputs, behind query, key, value, out, lse and d_out.
 const D_LSE: usize = 6;
 
+/// Where the outputs stand that only some rules have, behind dq, dk and dv.
+#[derive(Clone, Copy, Debug)]
+struct Outputs {
+    pairs: Option<usize>,
+    relative_keys: Option<usize>,
+    query_slots: Option<usize>,
+    key_slots: Option<usize>,
+}
+
+impl Outputs {
+    fn of(rule: &Rule) -> Self {
+        let mut next = 3;
+        let mut place = |has: bool| {
+            next += usize::from(has);
+            has.then_some(next - 1)
+        };
+        Self {
+            pairs: place(rule.sums_pairs()),
+            relative_keys: place(rule.relative_keys().is_some()),
+            query_slots: place(rule.query_slots() > 0),
+            key_slots: place(rule.key_slots() > 0),
+        }
+    }
+}
+
 impl BlockedBackward {
-    /// The inputs before those of the settings.
+    /// The inputs before the tensors of the rule.
     fn required(&self) -> usize {
         D_LSE + usize::from(self.d_lse)
     }
@@ -84,8 +153,8 @@ impl Op for BlockedBackward {
     }
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        let dims = self.spec.check(NAME, inputs, self.required())?;
-        let Dims { batch, query_time, heads, value_size, .. } = dims;
+        let dims = Dims::bind(NAME, [&inputs[0], &inputs[1], &inputs[2]], self.rule.query_vectors())?;
+        let Dims { batch, query_time, key_time, heads, value_size, .. } = dims;
         let out = TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size]);
         let lse = TensorDesc::new(DType::F32, [batch, heads, query_time]);
         let attended = [("out", &out), ("lse", &lse), ("d_out", &out), ("d_lse", &lse)];
@@ -97,7 +166,15 @@ impl Op for BlockedBackward {
                     .but_found(found));
             }
         }
-        Ok(inputs[..3].to_vec())
+        let tensors = &inputs[self.required()..];
+        self.rule.check(NAME, &dims, tensors)?;
+        let mut outputs = inputs[..3].to_vec();
+        outputs.extend(self.rule.sums_pairs().then(|| TensorDesc::f32([batch, heads, query_time, key_time])));
+        outputs.extend(self.rule.relative_keys().map(|(keys, ..)| tensors[keys].clone()));
+        for (time, slots) in [(query_time, self.rule.query_slots()), (key_time, self.rule.key_slots())] {
+            outputs.extend((slots > 0).then(|| TensorDesc::f32([batch, time, heads, slots])));
+        }
+        Ok(outputs)
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {

@@ -1,0 +1,31 @@
+// For each batch item and each position from 0 to `time`, how many positions of a list lie before it. Numbers that are no position
+// count nowhere.
+struct Params {
+    start: u32,
+    time: u32,
+    listed: u32,
+    count: u32,  // batch * (time + 1)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> positions: array<i32>;  // [batch, listed]
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let id = (group.x + group.y * groups.x) * LANES + lane;
+    if id >= params.count {
+        return;
+    }
+    let own = i32(id % (params.time + 1u));
+    let list = id / (params.time + 1u) * params.listed;
+    var before = 0u;
+    for (var i = 0u; i < params.listed; i++) {
+        let position = positions[list + i];
+        before += u32(position >= 0 && position < own);
+    }
+    side[params.start + id] = before;
+}

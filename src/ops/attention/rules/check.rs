@@ -1,0 +1,345 @@
+//! What is wrong with a rule.
+
+use super::layout::refused;
+use super::mask::{Band, Blocks, Dilated, Node};
+use super::{Alignment, Buckets, Pair, Rule, Term, twin};
+use crate::ops::attention::Dims;
+use crate::tensor::{DType, TensorDesc};
+use crate::{Error, ErrorKind, Result};
+
+/// Pairs that are asked for one that a rule without tensors shows. Rules that people mean show one among the first.
+const MOST_PAIRS: usize = 1 << 22;
+
+/// Refuses a tensor that is not `wanted`.
+pub(super) fn same(op: &'static str, argument: &str, found: &TensorDesc, wanted: &TensorDesc) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let kind = if found.dtype == wanted.dtype { ErrorKind::Shape } else { ErrorKind::Dtype };
+    Err(Error::new(kind, op, argument).expecting(wanted).but_found(found))
+}
+
+/// [`same`], for integers with a meaning.
+fn integers(
+    op: &'static str,
+    argument: &str,
+    found: &TensorDesc,
+    shape: &[usize],
+    meaning: &str,
+) -> Result<()> {
+    let wanted = TensorDesc::new(DType::I32, shape);
+    if *found == wanted {
+        return Ok(());
+    }
+    let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
+    Err(Error::new(kind, op, argument).expecting(format!("{wanted}, {meaning}")).but_found(found))
+}
+
+impl Rule {
+    /// Refuses what does not fit `dims` or has no meaning. `tensors` are those of the rule.
+    pub(in crate::ops::attention) fn check(
+        &self,
+        op: &'static str,
+        dims: &Dims,
+        tensors: &[TensorDesc],
+    ) -> Result<()> {
+        if tensors.len() != self.tensors {
+            return Err(Error::new(ErrorKind::Argument, op, "inputs")
+                .expecting(format!("{} tensors of the rule", self.tensors))
+                .but_found(tensors.len()));
+        }
+        check_mask(&self.mask.0, op, dims, tensors)?;
+        self.check_terms(op, dims, tensors)?;
+        self.check_names(op)?;
+        self.check_shows_something(op, dims)
+    }
+
+    fn check_terms(&self, op: &'static str, dims: &Dims, tensors: &[TensorDesc]) -> Result<()> {
+        let Dims { batch, query_time, key_time, heads, .. } = *dims;
+        let by_head =
+            |argument, tensor: usize| same(op, argument, &tensors[tensor], &TensorDesc::f32([heads]));
+        let (mut biases, mut relative, mut ramps) = (0, 0, 0);
+        for term in &self.terms {
+            match *term {
+                Term::Bias { bias, .. } => {
+                    biases += 1;
+                    check_bias(op, &tensors[bias], [batch, heads, query_time, key_time])?;
+                }
+                Term::Alibi { slopes, .. } => by_head("alibi", slopes)?,
+                Term::Gaussian { sigma, .. } => by_head("gaussian", sigma)?,
+                Term::Ramp { span, .. } => {
+                    ramps += 1;
+                    by_head("adaptive_span", span)?;
+                }
+                Term::Distances { table, slots, .. } => {
+                    same(op, "buckets", &tensors[table], &TensorDesc::f32([slots, heads]))?;
+                }
+                // Made by prepare, which has checked what they are made of.
+                Term::QueryTable { .. } | Term::KeyTable { .. } | Term::Custom(_) => {}
+                Term::RelativeKeys { keys, farthest_after, alignment } => {
+                    relative += 1;
+                    self.check_distances(op, dims, &tensors[keys], farthest_after, alignment)?;
+                }
+            }
+        }
+        for (argument, count) in [("bias", biases), ("relative_keys", relative), ("adaptive_span", ramps)] {
+            if count > 1 {
+                return Err(Error::new(ErrorKind::Argument, op, argument)
+                    .expecting("one of its kind")
+                    .but_found(count));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses relative keys without one for every distance that the mask shows.
+    fn check_distances(
+        &self,
+        op: &'static str,
+        dims: &Dims,
+        keys: &TensorDesc,
+        farthest_after: u32,
+        alignment: Alignment,
+    ) -> Result<()> {
+        let (least, greatest) = distances(&self.mask.0, dims, alignment);
+        let (after, count) =
+            (i64::from(farthest_after), keys.shape.dims().first().map_or(0, |&count| count as i64));
+        if least > greatest || (-after <= least && greatest <= count - 1 - after) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Shape, op, "relative_keys.keys")
+            .expecting(format!("a row for every distance that the mask shows, {least} to {greatest}"))
+            .but_found(format!("{count} rows, from distance {} on", -after)))
+    }
+
+    /// Refuses two rules of users' under one name.
+    fn check_names(&self, op: &'static str) -> Result<()> {
+        let mut names: Vec<&str> = self.customs().map(|rule| rule.name.as_str()).collect();
+        self.mask.0.visit(&mut |node| {
+            if let Node::Custom(rule) = node {
+                names.push(&rule.name);
+            }
+        });
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            None => Ok(()),
+            Some(pair) => Err(Error::new(ErrorKind::Argument, op, "custom rule")
+                .expecting("names of their own")
+                .but_found(format!("`{}` twice", pair[0]))),
+        }
+    }
+
+    /// Refuses a mask that, whatever its tensors hold, shows no key to any query: it contradicts itself.
+    fn check_shows_something(&self, op: &'static str, dims: &Dims) -> Result<()> {
+        let mut is_fixed = true;
+        self.mask.0.visit(&mut |node| {
+            is_fixed &= !matches!(
+                node,
+                Node::Lengths(_)
+                    | Node::Segments(_)
+                    | Node::GlobalKeys(_)
+                    | Node::GlobalQueries(_)
+                    | Node::Dense(_)
+            );
+        });
+        let Dims { query_time, key_time, heads, .. } = *dims;
+        if !is_fixed
+            || query_time == 0
+            || key_time == 0
+            || self.ranges().is_some_and(|ranges| !ranges.band.hides())
+        {
+            return Ok(());
+        }
+        // From the last query on: it sees most under either alignment.
+        let pairs = (0..query_time)
+            .rev()
+            .flat_map(|query| (0..key_time).rev().map(move |key| (query, key)))
+            .flat_map(|(query, key)| (0..heads).map(move |head| Pair { batch: 0, head, query, key }));
+        let data = twin::Data::<f64>::none(dims);
+        if pairs.take(MOST_PAIRS).any(|pair| data.sees(&self.mask.0, pair)) {
+            return Ok(());
+        }
+        if query_time.saturating_mul(key_time).saturating_mul(heads) > MOST_PAIRS {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Argument, op, "mask")
+            .expecting("a rule that shows some key to some query")
+            .but_found(format!("none of {key_time} keys shown to any of {query_time} queries")))
+    }
+}
+
+fn check_bias(op: &'static str, bias: &TensorDesc, whole: [usize; 4]) -> Result<()> {
+    let axes = ["batch", "heads", "query_time", "key_time"];
+    let fits = |(&found, &whole): (&usize, &usize)| found == whole || found == 1;
+    let dims = bias.shape.dims();
+    if dims.len() == 4 && dims.iter().zip(&whole).all(fits) && bias.dtype.is_float() {
+        return Ok(());
+    }
+    let wanted: Vec<String> =
+        axes.iter().zip(whole).map(|(axis, extent)| format!("{axis} {extent} or 1")).collect();
+    let kind = if bias.dtype.is_float() { ErrorKind::Shape } else { ErrorKind::Dtype };
+    Err(Error::new(kind, op, "bias").expecting(format!("floats of [{}]", wanted.join(", "))).but_found(bias))
+}
+
+fn check_mask(node: &Node<usize>, op: &'static str, dims: &Dims, tensors: &[TensorDesc]) -> Result<()> {
+    let Dims { batch, query_time, key_time, heads, .. } = *dims;
+    let at_least_1 = |argument, found: u32| match found {
+        0 => Err(refused(argument).expecting("at least 1").but_found(0)),
+        _ => Ok(()),
+    };
+    match node {
+        Node::Band(_) | Node::Prefix(_) | Node::Custom(_) => Ok(()),
+        Node::Dilated(Dilated { dilation, .. }) => {
+            if dilation.len() != 1 && dilation.len() != heads {
+                return Err(Error::new(ErrorKind::Shape, op, "dilation")
+                    .expecting(format!("one, or one for each of {heads} heads"))
+                    .but_found(dilation.len()));
+            }
+            dilation.iter().try_for_each(|&dilation| at_least_1("dilation", dilation))
+        }
+        &Node::SameBlock { size, .. } => at_least_1("block size", size),
+        &Node::Columns { period, from } => {
+            at_least_1("stride", period)?;
+            if from >= period {
+                return Err(refused("expressivity").expecting("at least 1").but_found(0));
+            }
+            Ok(())
+        }
+        Node::LogSparse { spec, .. } => spec.check(),
+        Node::BigBird(spec) => spec.check(),
+        &Node::Lengths(tensor) => {
+            integers(op, "lengths", &tensors[tensor], &[batch], "one count of keys a batch item")
+        }
+        &Node::Segments(tensor) => {
+            if key_time != query_time {
+                return Err(Error::new(ErrorKind::Shape, op, "key")
+                    .expecting(format!("axis 1 (key_time) = {query_time} as in query, which segments demand"))
+                    .but_found(key_time));
+            }
+            integers(op, "segments", &tensors[tensor], &[batch, query_time], "one id a token")
+        }
+        &Node::GlobalKeys(tensor) | &Node::GlobalQueries(tensor) => {
+            let count = match *tensors[tensor].shape.dims() {
+                [_, count] if count > 0 => count,
+                _ => 1,
+            };
+            integers(
+                op,
+                "globals",
+                &tensors[tensor],
+                &[batch, count],
+                "positions of global tokens in each batch item",
+            )
+        }
+        Node::Blocks(Blocks { layout, data }) => {
+            let size = layout.block_size() as usize;
+            let [found_heads, ..] = layout.shape();
+            let wanted = [
+                if found_heads == 1 { 1 } else { heads },
+                query_time.div_ceil(size),
+                key_time.div_ceil(size),
+            ];
+            if layout.shape() != wanted {
+                return Err(Error::new(ErrorKind::Shape, op, "layout")
+                    .expecting(format!(
+                        "[{heads} heads or 1, {} query blocks, {} key blocks] of {size}",
+                        wanted[1], wanted[2]
+                    ))
+                    .but_found(format!("{:?}", layout.shape())));
+            }
+            data.map_or(Ok(()), |tensor| {
+                integers(op, "layout", &tensors[tensor], &layout.shape(), "1 where blocks meet")
+            })
+        }
+        &Node::Dense(tensor) => {
+            let found = &tensors[tensor];
+            let fits = match *found.shape.dims() {
+                [b, h, q, k] => {
+                    (b == batch || b == 1) && (h == heads || h == 1) && (q, k) == (query_time, key_time)
+                }
+                _ => false,
+            };
+            if fits && found.dtype == DType::I32 {
+                return Ok(());
+            }
+            let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
+            Err(Error::new(kind, op, "mask")
+                .expecting(format!("i32 [{batch} or 1, {heads} or 1, {query_time}, {key_time}]"))
+                .but_found(found))
+        }
+        Node::All(parts) | Node::Any(parts) => {
+            if parts.is_empty() {
+                return Err(Error::new(ErrorKind::Argument, op, "mask")
+                    .expecting("rules to combine")
+                    .but_found("none"));
+            }
+            parts.iter().try_for_each(|part| check_mask(part, op, dims, tensors))
+        }
+        Node::Not(part) => check_mask(part, op, dims, tensors),
+    }
+}
+
+/// The least and the greatest distance that the mask shows, as far as its bands tell; the first is the larger when it shows none.
+fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -> (i64, i64) {
+    let least = alignment.least(dims);
+    let all = (least, least + (dims.query_time + dims.key_time) as i64 - 2);
+    let within = |left: Option<i64>, right: Option<i64>, of: Alignment| {
+        // Distances under another alignment are all shifted alike.
+        let shifted = alignment.shift(dims) - of.shift(dims);
+        let bound = |bound: Option<i64>, none| bound.map_or(none, |bound| bound + shifted);
+        (bound(right.map(|right| -right), all.0).max(all.0), bound(left, all.1).min(all.1))
+    };
+    match node {
+        &Node::Band(Band { left, right, alignment }) => {
+            within(left.map(i64::from), right.map(i64::from), alignment)
+        }
+        Node::Dilated(Dilated { left, right, dilation, alignment }) => {
+            let widest = i64::from(dilation.iter().copied().max().unwrap_or(1));
+            let steps = |steps: &Option<u32>| steps.map(|steps| i64::from(steps) * widest);
+            within(steps(left), steps(right), *alignment)
+        }
+        &Node::LogSparse { alignment, .. } => within(None, Some(0), alignment),
+        Node::All(parts) => parts.iter().fold(all, |(least, greatest), part| {
+            let (a, b) = distances(part, dims, alignment);
+            (least.max(a), greatest.min(b))
+        }),
+        Node::Any(parts) => {
+            let shown = parts.iter().map(|part| distances(part, dims, alignment)).filter(|(a, b)| a <= b);
+            shown.reduce(|(a, b), (c, d)| (a.min(c), b.max(d))).unwrap_or((1, 0))
+        }
+        _ => all,
+    }
+}
+
+impl Buckets {
+    pub(super) fn check(&self, op: &'static str) -> Result<()> {
+        let refused = |expected: String, found: u32| {
+            Err(Error::new(ErrorKind::Argument, op, "buckets").expecting(expected).but_found(found))
+        };
+        let half = if self.bidirectional { self.count / 2 } else { self.count };
+        if half < 2 || (self.bidirectional && !self.count.is_multiple_of(2)) {
+            let least =
+                if self.bidirectional { "an even count of at least 4" } else { "a count of at least 2" };
+            return refused(least.into(), self.count);
+        }
+        if self.max_distance <= half / 2 {
+            return refused(
+                format!("max_distance over {}, the buckets of single distances", half / 2),
+                self.max_distance,
+            );
+        }
+        Ok(())
+    }
+}
+
+impl<T> Node<T> {
+    /// Hands every part to `visit`.
+    pub(super) fn visit<'n>(&'n self, visit: &mut impl FnMut(&'n Self)) {
+        visit(self);
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(visit)),
+            Self::Not(part) => part.visit(visit),
+            _ => {}
+        }
+    }
+}

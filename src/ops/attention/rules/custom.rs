@@ -1,0 +1,142 @@
+//! Rules that users write: WGSL for devices, and a twin in Rust for the CPU reference.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::layout::refused;
+use crate::Result;
+use crate::kernel::Generated;
+
+/// A pair of query and key, as rules are asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The batch item.
+    pub batch: usize,
+    /// The query head.
+    pub head: usize,
+    /// The query's position.
+    pub query: usize,
+    /// The key's position.
+    pub key: usize,
+}
+
+type SeesTwin = dyn Fn(Pair) -> bool + Send + Sync;
+type ScoreTwin = dyn Fn(Pair, f64) -> f64 + Send + Sync;
+
+/// A mask rule of your own: a WGSL function
+///
+/// ```wgsl
+/// fn name(batch: u32, head: u32, query: i32, key: i32) -> bool
+/// ```
+///
+/// and its twin. Combine it with rules that say where it shows anything at all (`Mask::custom(rule) & Mask::window(64, 64)`): by itself
+/// it is asked about every pair. `check::compare_twins` tells whether WGSL and twin agree.
+#[derive(Clone)]
+pub struct CustomMask {
+    pub(super) name: String,
+    pub(super) wgsl: String,
+    pub(super) twin: Arc<SeesTwin>,
+    pub(super) has_tiles: bool,
+}
+
+impl CustomMask {
+    /// The rule whose WGSL function is called `name`. `wgsl` may hold further functions and constants, under names that begin with it.
+    ///
+    /// Fails when `name` is no identifier. Whether `wgsl` compiles is known when a program is made, whose error names the line.
+    pub fn new(
+        name: &str,
+        wgsl: impl Into<String>,
+        twin: impl Fn(Pair) -> bool + Send + Sync + 'static,
+    ) -> Result<Self> {
+        check_name(name)?;
+        Ok(Self { name: name.to_owned(), wgsl: wgsl.into(), twin: Arc::new(twin), has_tiles: false })
+    }
+
+    /// States that the WGSL has a second function, which tells of a tile of pairs whether any of them is seen (or may be, for all it
+    /// knows) and whether all of them are (for certain), all bounds inclusive:
+    ///
+    /// ```wgsl
+    /// fn name_tile(batch: u32, head: u32, first_query: i32, last_query: i32, first_key: i32, last_key: i32) -> vec2<bool>
+    /// ```
+    #[must_use]
+    pub fn with_tiles(self) -> Self {
+        Self { has_tiles: true, ..self }
+    }
+
+    pub(super) fn part(&self) -> Generated {
+        part(&self.name, &self.wgsl)
+    }
+}
+
+impl fmt::Debug for CustomMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CustomMask({})", self.name)
+    }
+}
+
+/// A score rule of your own: a WGSL function
+///
+/// ```wgsl
+/// fn name(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32
+/// ```
+///
+/// from the score so far to the score in its place, and its twin.
+#[derive(Clone)]
+pub struct CustomScore {
+    pub(super) name: String,
+    pub(super) wgsl: String,
+    pub(super) twin: Arc<ScoreTwin>,
+    pub(super) slope: Option<Arc<ScoreTwin>>,
+}
+
+impl CustomScore {
+    /// The rule whose WGSL function is called `name`; see [`CustomMask::new`]. Gradients through it are refused until it has a slope.
+    pub fn new(
+        name: &str,
+        wgsl: impl Into<String>,
+        twin: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static,
+    ) -> Result<Self> {
+        check_name(name)?;
+        Ok(Self { name: name.to_owned(), wgsl: wgsl.into(), twin: Arc::new(twin), slope: None })
+    }
+
+    /// States that the WGSL has a second function, `name_slope`, of the same arguments: the derivative by the score so far. `twin` is its
+    /// twin.
+    #[must_use]
+    pub fn with_slope(self, twin: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static) -> Self {
+        Self { slope: Some(Arc::new(twin)), ..self }
+    }
+
+    pub(in crate::ops::attention) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(in crate::ops::attention) fn has_slope(&self) -> bool {
+        self.slope.is_some()
+    }
+
+    pub(super) fn part(&self) -> Generated {
+        part(&self.name, &self.wgsl)
+    }
+}
+
+impl fmt::Debug for CustomScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CustomScore({})", self.name)
+    }
+}
+
+fn part(name: &str, wgsl: &str) -> Generated {
+    Generated { label: format!("custom rule `{name}`"), text: wgsl.to_owned() }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let mut letters = name.chars();
+    let starts = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic());
+    if starts && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        return Ok(());
+    }
+    Err(refused("name of a custom rule")
+        .expecting("a letter, then letters, digits and underscores")
+        .but_found(format!("`{name}`")))
+}

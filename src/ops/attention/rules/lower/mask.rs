@@ -1,0 +1,296 @@
+//! The mask as WGSL: `sees` for four pairs, `meets` for all pairs of a rectangle.
+
+use super::side::Side;
+use crate::Result;
+use crate::kernel::{Generated, Source, wgsl};
+use crate::ops::attention::rules::mask::{Band, Blocks, Dilated, Node};
+use crate::ops::attention::rules::{Alignment, Rule, Term};
+use crate::ops::attention::{Dims, UNLIMITED};
+
+/// A mask in WGSL.
+#[derive(Debug, Default)]
+pub(super) struct Composed {
+    pub(super) sources: Vec<Source>,
+    pub(super) generated: Vec<Generated>,
+    /// Whether tiles meet other keys in other batch items, or heads.
+    pub(super) by_batch: bool,
+    pub(super) by_head: bool,
+    /// Whether sequences are packed in it.
+    pub(super) packed: bool,
+}
+
+pub(super) fn compose(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<Composed> {
+    let mut writer = Writer { dims, side, composed: Composed::default(), helpers: String::new() };
+    let mut asked = writer.write(&rule.mask.0)?;
+    for term in &rule.terms {
+        if let Term::Ramp { span, ramp, alignment } = *term {
+            asked = asked.joined(writer.ramp(span, ramp, alignment)?, '&');
+        }
+    }
+    let Writer { mut composed, helpers, .. } = writer;
+    let Asked { sees, meets } = asked;
+    composed.generated.push(Generated {
+        label: "(the mask)".into(),
+        text: format!(
+            "{helpers}
+fn sees(batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>) -> vec4<bool> {{
+    return {sees};
+}}
+
+fn meets(batch: u32, head: u32, at: Rect) -> vec2<bool> {{
+    return {meets};
+}}
+"
+        ),
+    });
+    Ok(composed)
+}
+
+/// One rule, as an expression of four pairs and one of a rectangle.
+struct Asked {
+    sees: String,
+    meets: String,
+}
+
+impl Asked {
+    fn new(sees: String, meets: String) -> Self {
+        Self { sees, meets }
+    }
+
+    fn joined(self, other: Self, operator: char) -> Self {
+        Self {
+            sees: format!("({} {operator} {})", self.sees, other.sees),
+            meets: format!("({} {operator} {})", self.meets, other.meets),
+        }
+    }
+}
+
+struct Writer<'w, 'a> {
+    dims: &'w Dims,
+    side: &'w mut Side<'a>,
+    composed: Composed,
+    helpers: String,
+}
+
+/// What the shift of an alignment is in WGSL.
+pub(super) fn shift(alignment: Alignment) -> &'static str {
+    match alignment {
+        Alignment::BottomRight => "bottom_right()",
+        Alignment::TopLeft => "0",
+    }
+}
+
+/// The distance of four pairs.
+pub(super) fn distance(alignment: Alignment) -> String {
+    format!("(query + vec4({}) - key)", shift(alignment))
+}
+
+fn distances(alignment: Alignment) -> String {
+    format!("distances(at, {})", shift(alignment))
+}
+
+/// Bounds that no distance reaches are all alike, so that shaders are.
+fn bound(bound: Option<u32>) -> u32 {
+    bound.unwrap_or(UNLIMITED).min(UNLIMITED)
+}
+
+impl Writer<'_, '_> {
+    fn uses(&mut self, source: Source) {
+        if !self.composed.sources.contains(&source) {
+            self.composed.sources.push(source);
+        }
+    }
+
+    fn write(&mut self, node: &Node<usize>) -> Result<Asked> {
+        Ok(match node {
+            &Node::Band(Band { left, right, alignment }) => {
+                self.uses(wgsl!("attention/rules/band.wgsl"));
+                let bounds = format!("{}, {}", bound(left), bound(right));
+                Asked::new(
+                    format!("band_sees({}, {bounds})", distance(alignment)),
+                    format!("band_meets({}, {bounds})", distances(alignment)),
+                )
+            }
+            Node::Dilated(dilated) => self.dilated(dilated),
+            &Node::SameBlock { size, alignment } => {
+                self.uses(wgsl!("attention/rules/same_block.wgsl"));
+                let shift = shift(alignment);
+                let size = size.min(UNLIMITED);
+                Asked::new(
+                    format!("same_block_sees(query + vec4({shift}), key, {size})"),
+                    format!("same_block_meets(at, {shift}, {size})"),
+                )
+            }
+            &Node::Columns { period, from } => {
+                self.uses(wgsl!("attention/rules/columns.wgsl"));
+                let numbers = format!("{}, {}", period.min(UNLIMITED), from.min(UNLIMITED));
+                Asked::new(format!("columns_sees(key, {numbers})"), format!("columns_meets(at, {numbers})"))
+            }
+            &Node::LogSparse { spec, alignment } => {
+                self.uses(wgsl!("attention/rules/log_sparse.wgsl"));
+                let numbers = format!("{}, {}", spec.local.min(UNLIMITED), bound(spec.restart));
+                Asked::new(
+                    format!("log_sparse_sees({}, {numbers})", distance(alignment)),
+                    format!("log_sparse_meets({}, {numbers})", distances(alignment)),
+                )
+            }
+            &Node::Prefix(count) => self.prefix(&count.min(UNLIMITED).to_string()),
+            &Node::Lengths(tensor) => {
+                self.composed.by_batch = true;
+                let section = self.side.copied(tensor)?;
+                self.prefix(&format!("integer(section({section}u) + batch)"))
+            }
+            &Node::Segments(tensor) => {
+                self.uses(wgsl!("attention/rules/segments.wgsl"));
+                self.composed.by_batch = true;
+                self.composed.packed = true;
+                let section = self.side.ends(tensor)?;
+                Asked::new(
+                    format!("segments_sees(section({section}u), batch, query, key)"),
+                    format!("segments_meets(section({section}u), batch, at)"),
+                )
+            }
+            &Node::GlobalKeys(tensor) => self.globals(tensor, self.dims.key_time, "key")?,
+            &Node::GlobalQueries(tensor) => self.globals(tensor, self.dims.query_time, "query")?,
+            Node::Blocks(blocks) => self.blocks(blocks)?,
+            &Node::Dense(tensor) => {
+                self.uses(wgsl!("attention/rules/dense.wgsl"));
+                let section = self.side.bits(tensor)?;
+                let (batches, heads) =
+                    (self.side.desc(tensor).shape.dims()[0], self.side.desc(tensor).shape.dims()[1]);
+                self.composed.by_batch |= batches > 1;
+                self.composed.by_head |= heads > 1;
+                let row = |head: &str| {
+                    let batch = if batches > 1 { "batch * params.heads" } else { "0u" };
+                    let batch = if heads > 1 || batches == 1 { batch } else { "batch" };
+                    let head = if heads > 1 { head } else { "0u" };
+                    format!("({batch} + {head}) * params.query_time * ((params.key_time + 31u) / 32u)")
+                };
+                Asked::new(
+                    format!("dense_sees(vec4(section({section}u)) + {}, query, key)", vector_rows(&row)),
+                    format!("dense_meets(section({section}u) + {}, at)", row("head")),
+                )
+            }
+            Node::Custom(rule) => {
+                // Of what a rule of users depends on, nothing is known.
+                (self.composed.by_batch, self.composed.by_head) = (true, true);
+                self.composed.generated.push(rule.part());
+                let name = &rule.name;
+                let of = |lane: char| format!("{name}(batch, head.{lane}, query.{lane}, key.{lane})");
+                let meets = match rule.has_tiles {
+                    true => format!(
+                        "{name}_tile(batch, head, at.first_query, at.last_query, at.first_key, at.last_key)"
+                    ),
+                    false => "vec2(true, false)".into(),
+                };
+                Asked::new(format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", ")), meets)
+            }
+            // Made a layout by prepare.
+            Node::BigBird(_) => Asked::new("vec4(false)".into(), "vec2(false)".into()),
+            Node::All(parts) => self.combined(parts, '&')?,
+            Node::Any(parts) => self.combined(parts, '|')?,
+            Node::Not(part) => {
+                let Asked { sees, meets } = self.write(part)?;
+                Asked::new(format!("!{sees}"), format!("opposite({meets})"))
+            }
+        })
+    }
+
+    fn combined(&mut self, parts: &[Node<usize>], operator: char) -> Result<Asked> {
+        let parts = parts.iter().map(|part| self.write(part)).collect::<Result<Vec<_>>>()?;
+        let joined = parts.into_iter().reduce(|one, other| one.joined(other, operator));
+        // The contract refuses combinations of nothing.
+        Ok(joined.unwrap_or_else(|| Asked::new("vec4(true)".into(), "vec2(true)".into())))
+    }
+
+    fn prefix(&mut self, count: &str) -> Asked {
+        self.uses(wgsl!("attention/rules/prefix.wgsl"));
+        Asked::new(format!("prefix_sees(key, {count})"), format!("prefix_meets(at, {count})"))
+    }
+
+    fn globals(&mut self, tensor: usize, time: usize, which: &str) -> Result<Asked> {
+        self.uses(wgsl!("attention/rules/globals.wgsl"));
+        self.composed.by_batch = true;
+        let section = self.side.counts(tensor, time)?;
+        let list = format!("section({section}u), params.{which}_time, batch");
+        Ok(Asked::new(
+            format!("globals_sees({list}, {which})"),
+            format!("globals_meets({list}, at.first_{which}, at.last_{which})"),
+        ))
+    }
+
+    fn dilated(&mut self, dilated: &Dilated) -> Asked {
+        self.uses(wgsl!("attention/rules/dilated.wgsl"));
+        let Dilated { left, right, dilation, alignment } = dilated;
+        let step = |step: &u32| step.min(&UNLIMITED).to_string();
+        let same = dilation.windows(2).all(|pair| pair[0] == pair[1]);
+        let (steps, own) = if same {
+            let step = dilation.first().map_or("1".into(), step);
+            (format!("vec4({step})"), step)
+        } else {
+            self.composed.by_head = true;
+            let name = self.by_head("dilation", dilation.iter().map(step));
+            let lanes: Vec<String> = "xyzw".chars().map(|lane| format!("{name}(head.{lane})")).collect();
+            (format!("vec4({})", lanes.join(", ")), format!("{name}(head)"))
+        };
+        let bounds = format!("{}, {}", bound(*left), bound(*right));
+        Asked::new(
+            format!("dilated_sees({}, {steps}, {bounds})", distance(*alignment)),
+            format!("dilated_meets({}, {own}, {bounds})", distances(*alignment)),
+        )
+    }
+
+    /// Defines a function from a head to its number.
+    fn by_head(&mut self, what: &str, numbers: impl Iterator<Item = String>) -> String {
+        let name = format!("{what}_{}", self.helpers.len());
+        let cases: String = numbers
+            .enumerate()
+            .map(|(head, number)| format!("        case {head}u: {{ return {number}; }}\n"))
+            .collect();
+        self.helpers += &format!(
+            "fn {name}(head: u32) -> i32 {{\n    switch head {{\n{cases}        default: {{ return 1; }}\n    }}\n}}\n"
+        );
+        name
+    }
+
+    fn blocks(&mut self, Blocks { layout, data }: &Blocks<usize>) -> Result<Asked> {
+        self.uses(wgsl!("attention/rules/blocks.wgsl"));
+        let section = match data {
+            Some(tensor) => self.side.copied(*tensor)?,
+            None => 0,
+        };
+        let by_head = layout.shape()[0] > 1;
+        self.composed.by_head |= by_head;
+        let size = layout.block_size().min(UNLIMITED);
+        // How many blocks there are depends on the times, which shaders should not.
+        let count = |time: &str| format!("(params.{time} + {size}u - 1u) / {size}u");
+        let extents = format!("vec2({}, {})", count("query_time"), count("key_time"));
+        let first = |head: &str| match by_head {
+            true => format!("{head} * ({}) * ({})", count("query_time"), count("key_time")),
+            false => "0u".into(),
+        };
+        Ok(Asked::new(
+            format!(
+                "blocks_sees(vec4(section({section}u)) + {}, {extents}, {size}u, query, key)",
+                vector_rows(&first)
+            ),
+            format!("blocks_meets(section({section}u) + {}, {extents}, {size}u, at)", first("head")),
+        ))
+    }
+
+    /// What an adaptive span hides.
+    fn ramp(&mut self, span: usize, ramp: f32, alignment: Alignment) -> Result<Asked> {
+        self.uses(wgsl!("attention/rules/span.wgsl"));
+        self.composed.by_head = true;
+        let section = self.side.copied(span)?;
+        Ok(Asked::new(
+            format!("span_sees({}, reals(vec4(section({section}u)) + head), {ramp:e})", distance(alignment)),
+            format!("span_meets({}, real(section({section}u) + head), {ramp:e})", distances(alignment)),
+        ))
+    }
+}
+
+/// A number for each of four heads.
+fn vector_rows(of: &dyn Fn(&str) -> String) -> String {
+    format!("vec4({})", ["head.x", "head.y", "head.z", "head.w"].map(of).join(", "))
+}

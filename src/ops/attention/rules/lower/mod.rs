@@ -1,0 +1,147 @@
+//! A rule for kernels: the numbers it reads, in the side buffer; the WGSL functions that ask it; the runs of each tile of rows.
+
+mod mask;
+mod runs;
+mod score;
+mod side;
+
+pub(in crate::ops::attention) use runs::{Runs, Tiles, find_runs};
+pub(in crate::ops::attention) use side::{SectionParams, Side};
+
+use super::{Rule, Term};
+use crate::Result;
+use crate::kernel::{Generated, Shader, Source, wgsl};
+use crate::ops::attention::Dims;
+
+/// A rule in WGSL, with the numbers it reads in the side buffer.
+#[derive(Clone, Debug)]
+pub(in crate::ops::attention) struct Asked {
+    /// Files whose functions the generated text calls.
+    sources: Vec<Source>,
+    /// `sees`, `meets` and what they need, where the mask is no range.
+    mask: Option<Vec<Generated>>,
+    /// `content`, `added`, `ramp`, `custom`, and what they need.
+    scores: Vec<Generated>,
+    /// `add_query_slots` and `add_key_slots`.
+    slots: [Generated; 2],
+    /// Sections of lengths and segments, where the mask is a range.
+    lengths: Option<u32>,
+    ends: Option<u32>,
+    traits: Traits,
+}
+
+/// What the templates fix by constants.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traits {
+    content: bool,
+    added: bool,
+    custom: bool,
+    ramp: bool,
+    packed: bool,
+    by_batch: bool,
+    by_head: bool,
+}
+
+/// Composes the WGSL of `rule`, and has `side` hold what it reads.
+pub(in crate::ops::attention) fn ask(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<Asked> {
+    let ranges = rule.ranges();
+    let has = |is: fn(&Term) -> bool| rule.terms.iter().any(is);
+    let mut traits = Traits {
+        content: has(|term| matches!(term, Term::QueryTable { .. } | Term::KeyTable { .. })),
+        added: has(|term| {
+            matches!(
+                term,
+                Term::Bias { .. } | Term::Alibi { .. } | Term::Gaussian { .. } | Term::Distances { .. }
+            )
+        }),
+        custom: has(|term| matches!(term, Term::Custom(_))),
+        ramp: has(|term| matches!(term, Term::Ramp { .. })),
+        ..Traits::default()
+    };
+    let scores = score::compose(rule, side)?;
+    let mut sources = scores.sources.clone();
+    let (mut lengths, mut ends, mut mask) = (None, None, None);
+    match ranges {
+        Some(ranges) => {
+            lengths = ranges.lengths.map(|tensor| side.copied(tensor)).transpose()?;
+            ends = ranges.segments.map(|tensor| side.ends(tensor)).transpose()?;
+        }
+        None => {
+            let composed = mask::compose(rule, dims, side)?;
+            (traits.by_batch, traits.by_head, traits.packed) =
+                (composed.by_batch, composed.by_head, composed.packed);
+            // An adaptive span is both a mask and a factor.
+            sources.extend(composed.sources.into_iter().filter(|source| !scores.sources.contains(source)));
+            mask = Some(composed.generated);
+        }
+    }
+    Ok(Asked { sources, mask, scores: scores.functions, slots: scores.slots, lengths, ends, traits })
+}
+
+impl Asked {
+    /// Whether the mask is asked pair by pair, along runs.
+    pub(in crate::ops::attention) fn is_ruled(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    /// Whether sequences are packed, so that tiles far from each other share no keys.
+    pub(in crate::ops::attention) fn is_packed(&self) -> bool {
+        self.ends.is_some() || self.traits.packed
+    }
+
+    /// What pairs add to the sums of key rows, or of query rows.
+    pub(in crate::ops::attention) fn slots(&self, by_key: bool) -> &Generated {
+        &self.slots[usize::from(by_key)]
+    }
+
+    pub(in crate::ops::attention) fn has_ramp(&self) -> bool {
+        self.traits.ramp
+    }
+
+    /// Gives a kernel the rule's functions and constants.
+    pub(in crate::ops::attention) fn into_shader(
+        &self,
+        mut shader: Shader,
+        rule: &Rule,
+        dims: &Dims,
+        dtype: crate::DType,
+    ) -> Shader {
+        shader.sources.push(match self.lengths {
+            Some(_) => wgsl!("attention/blocked/lengths_buffer.wgsl"),
+            None => wgsl!("attention/blocked/lengths_none.wgsl"),
+        });
+        shader.sources.push(match self.ends {
+            Some(_) => wgsl!("attention/blocked/segments_buffer.wgsl"),
+            None => wgsl!("attention/blocked/segments_none.wgsl"),
+        });
+        shader.sources.extend(&self.sources);
+        if self.is_ruled() || !rule.terms.is_empty() {
+            shader.sources.push(wgsl!("attention/rules/positions.wgsl"));
+        }
+        if rule.relative_keys().is_some() {
+            shader.sources.push(match (dims.head_size % 4, dtype) {
+                (0, crate::DType::F16) => wgsl!("attention/blocked/relative_f16.wgsl"),
+                (0, _) => wgsl!("attention/blocked/relative_vec4.wgsl"),
+                _ => wgsl!("attention/blocked/relative_scalar.wgsl"),
+            });
+        }
+        let constants = [("LENGTHS", self.lengths), ("ENDS", self.ends)];
+        for (name, section) in constants {
+            if let Some(section) = section {
+                shader = shader.constant(name, section);
+            }
+        }
+        let band = rule.ranges().is_some_and(|ranges| ranges.band.hides());
+        shader
+            .generated(self.mask.iter().flatten().chain(&self.scores).cloned())
+            .constant("BAND", band)
+            .constant("SOFTCAP", rule.softcap.is_some())
+            .constant("CONTENT", self.traits.content)
+            .constant("ADDED", self.traits.added)
+            .constant("CUSTOM", self.traits.custom)
+            .constant("RAMP", self.traits.ramp)
+            .constant("RULED", self.is_ruled())
+            .constant("RELATIVE", rule.relative_keys().is_some())
+            .constant("QUERY_VECTORS", rule.query_vectors() as u32)
+    }
+}

@@ -1,0 +1,221 @@
+//! The score rules as WGSL: what is added to products and to scores, what weights are multiplied by, and what gradients add up to.
+
+use std::fmt::Write;
+
+use super::mask::{distance, shift};
+use super::side::Side;
+use crate::Result;
+use crate::kernel::{Generated, Source, wgsl};
+use crate::ops::attention::rules::{Alignment, Map, Rule, Term};
+
+/// Score rules in WGSL.
+#[derive(Debug)]
+pub(super) struct Composed {
+    pub(super) sources: Vec<Source>,
+    pub(super) functions: Vec<Generated>,
+    /// `add_query_slots` and `add_key_slots`.
+    pub(super) slots: [Generated; 2],
+}
+
+/// Four pairs, as every function of rules is asked about them.
+const PAIRS: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>";
+
+pub(super) fn compose(rule: &Rule, side: &mut Side<'_>) -> Result<Composed> {
+    let mut sources: Vec<Source> = Vec::new();
+    let mut functions = Vec::new();
+    let (mut content, mut added) = (String::new(), String::new());
+    let (mut custom, mut custom_slope) = (String::new(), String::new());
+    let mut ramp = "vec4(1.0)".to_owned();
+    let mut slots = Slots::default();
+    for term in &rule.terms {
+        match *term {
+            Term::Bias { by_query, by_key, .. } => {
+                sources.push(wgsl!("attention/rules/bias.wgsl"));
+                added += "    sum += load_bias(batch, head, query, key);\n";
+                match (by_query, by_key) {
+                    (true, true) => {}
+                    (false, true) => slots.key_line("added", "0u"),
+                    (_, false) => slots.query_line("added", "0u"),
+                }
+            }
+            Term::Alibi { slopes, alignment } => {
+                let section = side.copied(slopes)?;
+                let _ = writeln!(added, "    sum -= {} * abs({});", by_head(section), reals_of(alignment));
+                slots.query_line(&format!("-added * abs({})", real_of(alignment)), "0u");
+            }
+            Term::Gaussian { sigma, alignment } => {
+                let section = side.copied(sigma)?;
+                let _ = writeln!(
+                    added,
+                    "    {{ let z = {} / {}; sum -= 0.5 * z * z; }}",
+                    reals_of(alignment),
+                    by_head(section)
+                );
+                let (d, sigma) = (real_of(alignment), format!("real(section({section}u) + head)"));
+                slots.query_line(&format!("added * {d} * {d} / ({sigma} * {sigma} * {sigma})"), "0u");
+            }
+            Term::Distances { table, map, .. } => {
+                let section = side.by_distance(table, map.slots)?;
+                let distances = "(params.query_time + params.key_time - 1u)";
+                let _ = writeln!(
+                    added,
+                    "    sum += reals(vec4(section({section}u)) + head * {distances} + {});",
+                    places(map)
+                );
+                slots.query_line("added", &slot(map, side)?);
+            }
+            Term::QueryTable { table, width, map } | Term::KeyTable { table, width, map } => {
+                let by_key = matches!(term, Term::KeyTable { .. });
+                let which = if by_key { "key" } else { "query" };
+                let (values, numbers) = (side.copied(table)?, side.copied(map.slots)?);
+                let _ = writeln!(
+                    content,
+                    "    {{
+        let row = (vec4(batch * params.{which}_time) + vec4<u32>({which})) * params.heads + head;
+        let slot = vec4<u32>(integers(vec4(section({numbers}u)) + {}));
+        sum += reals(vec4(section({values}u)) + row * {width}u + slot);
+    }}",
+                    places(map)
+                );
+                let slot = slot(map, side)?;
+                if by_key { slots.key_line("content", &slot) } else { slots.query_line("content", &slot) }
+            }
+            Term::RelativeKeys { .. } => {}
+            Term::Ramp { span, ramp: length, alignment } => {
+                sources.push(wgsl!("attention/rules/span.wgsl"));
+                let section = side.copied(span)?;
+                ramp = format!("span_ramp({}, {}, {length:e})", distance(alignment), by_head(section));
+                let own = format!(
+                    "span_ramp(vec4({}), vec4(real(section({section}u) + head)), {length:e}).x",
+                    scalar_distance(alignment)
+                );
+                // The score's gradient has the ramp as a factor, in whose place comes its slope, between its ends.
+                slots.query_line(
+                    &format!("select(0.0, raw / ({own} * {length:e}), {own} > 0.0 && {own} < 1.0)"),
+                    "0u",
+                );
+            }
+            Term::Custom(ref rule) => {
+                functions.push(rule.part());
+                let name = &rule.name;
+                let lanes = |function: &str| {
+                    let of = |lane: char| {
+                        format!("{function}(batch, head.{lane}, query.{lane}, key.{lane}, x.{lane})")
+                    };
+                    format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", "))
+                };
+                if rule.slope.is_some() {
+                    let _ = writeln!(custom_slope, "    slope *= {};", lanes(&format!("{name}_slope")));
+                }
+                let next = format!("    x = {};\n", lanes(name));
+                custom += &next;
+                custom_slope += &next;
+            }
+        }
+        slots.first_query += term.query_slots();
+        slots.first_key += term.key_slots();
+    }
+    functions.push(Generated {
+        label: "(the score rules)".into(),
+        text: format!(
+            "fn content({PAIRS}) -> vec4<f32> {{
+    var sum = vec4(0.0);
+{content}    return sum;
+}}
+
+fn added({PAIRS}) -> vec4<f32> {{
+    var sum = vec4(0.0);
+{added}    return sum;
+}}
+
+fn ramp({PAIRS}) -> vec4<f32> {{
+    return {ramp};
+}}
+
+fn custom(score: vec4<f32>, {PAIRS}) -> vec4<f32> {{
+    var x = score;
+{custom}    return x;
+}}
+
+fn custom_slope(score: vec4<f32>, {PAIRS}) -> vec4<f32> {{
+    var x = score;
+    var slope = vec4(1.0);
+{custom_slope}    return slope;
+}}
+"
+        ),
+    });
+    Ok(Composed { sources, functions, slots: slots.functions() })
+}
+
+/// A number of each of four heads.
+fn by_head(section: u32) -> String {
+    format!("reals(vec4(section({section}u)) + head)")
+}
+
+fn reals_of(alignment: Alignment) -> String {
+    format!("vec4<f32>{}", distance(alignment))
+}
+
+fn scalar_distance(alignment: Alignment) -> String {
+    format!("(query + {} - key)", shift(alignment))
+}
+
+fn real_of(alignment: Alignment) -> String {
+    format!("f32{}", scalar_distance(alignment))
+}
+
+/// The least distance there is.
+fn least(alignment: Alignment) -> &'static str {
+    match alignment {
+        Alignment::BottomRight => "(1 - i32(params.query_time))",
+        Alignment::TopLeft => "(1 - i32(params.key_time))",
+    }
+}
+
+/// Where the distances of four pairs lie in a map.
+fn places(map: Map) -> String {
+    format!("vec4<u32>({} - vec4({}))", distance(map.alignment), least(map.alignment))
+}
+
+/// The slot of one pair.
+fn slot(map: Map, side: &mut Side<'_>) -> Result<String> {
+    let section = side.copied(map.slots)?;
+    let place = format!("u32({} - {})", scalar_distance(map.alignment), least(map.alignment));
+    Ok(format!("u32(integer(section({section}u) + {place}))"))
+}
+
+/// What a pair adds to the sums of its query row and of its key row.
+#[derive(Debug, Default)]
+struct Slots {
+    query: String,
+    key: String,
+    first_query: usize,
+    first_key: usize,
+}
+
+impl Slots {
+    fn query_line(&mut self, value: &str, slot: &str) {
+        let _ = writeln!(self.query, "    slots[at + {}u + {slot}] += {value};", self.first_query);
+    }
+
+    fn key_line(&mut self, value: &str, slot: &str) {
+        let _ = writeln!(self.key, "    slots[at + {}u + {slot}] += {value};", self.first_key);
+    }
+
+    /// One function under one name in either pass.
+    fn functions(self) -> [Generated; 2] {
+        [("query", self.query, self.first_query), ("key", self.key, self.first_key)].map(
+            |(rows, lines, count)| Generated {
+                label: format!("(sums of {rows} rows)"),
+                text: format!(
+                    "const SLOTS: u32 = {count}u;
+
+fn add_to_slots(at: u32, batch: u32, head: u32, query: i32, key: i32, content: f32, added: f32, raw: f32) {{
+{lines}}}
+"
+                ),
+            },
+        )
+    }
+}

@@ -1,0 +1,329 @@
+//! The side buffer: what a step knows beside its tensors, in one buffer, because shaders may have no more than eight.
+
+use crate::kernel::{Dispatch, Operand, Params, Shader, Source, params, wgsl};
+use crate::ops::attention::Dims;
+use crate::ops::contract::to_u32;
+use crate::tensor::TensorDesc;
+use crate::{Error, ErrorKind, Result};
+
+/// Sections that `params.sections` has room for.
+const MOST_SECTIONS: usize = 16;
+
+/// Invocations of a workgroup that fills a section.
+const LANES: u32 = 64;
+
+/// The words at which sections begin.
+pub(in crate::ops::attention) type SectionParams = [u32; MOST_SECTIONS];
+
+params! {
+    struct CopyParams {
+        start: u32,
+        count: u32,
+        workgroups: u32,
+    }
+}
+
+params! {
+    struct EndsParams {
+        start: u32,
+        time: u32,
+        tokens: u32,
+    }
+}
+
+params! {
+    struct GlobalsParams {
+        start: u32,
+        time: u32,
+        listed: u32,
+        count: u32,
+    }
+}
+
+params! {
+    struct BitsParams {
+        start: u32,
+        columns: u32,
+        words: u32,
+        count: u32,
+    }
+}
+
+params! {
+    struct DistancesParams {
+        start: u32,
+        heads: u32,
+        distances: u32,
+        count: u32,
+    }
+}
+
+/// What a section holds, and of which tensor of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contents {
+    /// The tensor itself.
+    Copy(usize),
+    /// Where the sequence of each token begins and ends.
+    Ends(usize),
+    /// How many positions of a list lie before each position below a time.
+    Counts(usize, usize),
+    /// A dense mask, a bit a pair.
+    Bits(usize),
+    /// A table of slots, by distance.
+    ByDistance(usize, usize),
+    /// What kernels write.
+    Own(usize),
+}
+
+/// The side buffer of a step while it is laid out.
+#[derive(Debug)]
+pub(in crate::ops::attention) struct Side<'a> {
+    op: &'static str,
+    dims: Dims,
+    /// Inputs of the step before the tensors of its rule.
+    required: usize,
+    tensors: &'a [TensorDesc],
+    /// Which scratch buffer it is.
+    scratch: usize,
+    contents: Vec<Contents>,
+    starts: Vec<u32>,
+    words: usize,
+    fills: Vec<Dispatch>,
+}
+
+impl<'a> Side<'a> {
+    pub(in crate::ops::attention) fn new(
+        op: &'static str,
+        dims: &Dims,
+        inputs: &'a [TensorDesc],
+        required: usize,
+        scratch: usize,
+    ) -> Self {
+        Self {
+            op,
+            dims: *dims,
+            required,
+            tensors: &inputs[required..],
+            scratch,
+            contents: Vec::new(),
+            starts: Vec::new(),
+            words: 0,
+            fills: Vec::new(),
+        }
+    }
+
+    /// The op that it belongs to.
+    pub(super) fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// Shape and type of a tensor of the rule.
+    pub(super) fn desc(&self, tensor: usize) -> &'a TensorDesc {
+        &self.tensors[tensor]
+    }
+
+    /// The step's input that a tensor of the rule is.
+    pub(in crate::ops::attention) fn input(&self, tensor: usize) -> Operand {
+        Operand::Input(self.required + tensor)
+    }
+
+    /// What to bind as `side`, if it holds anything.
+    pub(in crate::ops::attention) fn binding(&self) -> Option<(&'static str, Operand)> {
+        (!self.contents.is_empty()).then_some(("side", Operand::Scratch(self.scratch)))
+    }
+
+    /// The files that declare it.
+    pub(in crate::ops::attention) fn sources(&self) -> Vec<Source> {
+        match self.contents.is_empty() {
+            true => Vec::new(),
+            false => vec![wgsl!("attention/rules/side.wgsl"), wgsl!("attention/rules/sections.wgsl")],
+        }
+    }
+
+    /// Its size in bytes, and the dispatches that fill it so far.
+    pub(in crate::ops::attention) fn finish(self) -> (u64, Vec<Dispatch>) {
+        // A binding is never empty.
+        ((self.words.max(1) * size_of::<u32>()) as u64, self.fills)
+    }
+
+    /// Where the sections begin.
+    pub(in crate::ops::attention) fn section_params(&self) -> SectionParams {
+        let mut starts = [0; MOST_SECTIONS];
+        starts[..self.starts.len()].copy_from_slice(&self.starts);
+        starts
+    }
+
+    /// The word at which a section begins.
+    pub(in crate::ops::attention) fn start(&self, section: u32) -> u32 {
+        self.starts[section as usize]
+    }
+
+    /// Adds a section of `words` for kernels to write.
+    pub(in crate::ops::attention) fn own(&mut self, words: usize) -> Result<u32> {
+        let number = self.contents.len();
+        self.section(Contents::Own(number), words).map(|(section, _)| section)
+    }
+
+    /// The number of a section, which is made unless it is there already, and whether it was made.
+    fn section(&mut self, contents: Contents, words: usize) -> Result<(u32, bool)> {
+        if let Some(known) = self.contents.iter().position(|&known| known == contents) {
+            return Ok((known as u32, false));
+        }
+        if self.contents.len() == MOST_SECTIONS {
+            return Err(Error::new(ErrorKind::Limit, self.op, "rule")
+                .expecting(format!("at most {MOST_SECTIONS} tensors and lists"))
+                .but_found("more"));
+        }
+        let start = to_u32(self.op, "rule", self.words)?;
+        self.contents.push(contents);
+        self.starts.push(start);
+        self.words = self.words.saturating_add(words);
+        // Every word has an index.
+        to_u32(self.op, "rule", self.words)?;
+        Ok((self.contents.len() as u32 - 1, true))
+    }
+
+    fn fill(
+        &mut self,
+        label: &'static str,
+        own: &[Source],
+        bindings: &[(&'static str, Operand)],
+        params: Params,
+        count: usize,
+    ) -> Result<()> {
+        let count = to_u32(self.op, "rule", count)?;
+        let sources: Vec<Source> =
+            own.iter().copied().chain([wgsl!("attention/rules/side_write.wgsl")]).collect();
+        let mut bindings = bindings.to_vec();
+        bindings.push(("side", Operand::Scratch(self.scratch)));
+        let shader = Shader::new(label, sources).constant("LANES", LANES);
+        self.fills.push(Dispatch { shader, bindings, params, workgroups: count.div_ceil(LANES).into() });
+        Ok(())
+    }
+
+    /// Adds a dispatch that fills a section made with [`Side::own`].
+    pub(in crate::ops::attention) fn push(&mut self, dispatch: Dispatch) {
+        self.fills.push(dispatch);
+    }
+
+    /// A tensor, an element a word: floats as f32.
+    pub(super) fn copied(&mut self, tensor: usize) -> Result<u32> {
+        let desc = self.desc(tensor);
+        let elements = desc.elements();
+        let (section, is_new) = self.section(Contents::Copy(tensor), elements)?;
+        if is_new && elements > 0 {
+            let count = to_u32(self.op, "rule", elements)?;
+            let params = CopyParams { start: self.start(section), count, workgroups: count.div_ceil(LANES) };
+            let convert = match desc.dtype.is_float() {
+                true => wgsl!("attention/rules/copy_floats.wgsl"),
+                false => wgsl!("attention/rules/copy_integers.wgsl"),
+            };
+            let bindings = [("tensor", self.input(tensor))];
+            self.fill(
+                "attention/rules/copy",
+                &[wgsl!("attention/rules/copy.wgsl"), convert],
+                &bindings,
+                params.into(),
+                elements,
+            )?;
+            if let Some(fill) = self.fills.last_mut() {
+                fill.shader = fill.shader.clone().alias("Element", desc.dtype, 1);
+            }
+        }
+        Ok(section)
+    }
+
+    /// Where the sequence of each token begins and ends, from ids.
+    pub(super) fn ends(&mut self, ids: usize) -> Result<u32> {
+        let tokens = self.dims.batch * self.dims.query_time;
+        let (section, is_new) = self.section(Contents::Ends(ids), 2 * tokens)?;
+        if is_new && tokens > 0 {
+            let params = EndsParams {
+                start: self.start(section),
+                time: to_u32(self.op, "query", self.dims.query_time)?,
+                tokens: to_u32(self.op, "tokens", tokens)?,
+            };
+            let bindings = [("ids", self.input(ids))];
+            self.fill(
+                "attention/blocked/segments",
+                &[wgsl!("attention/blocked/segments.wgsl")],
+                &bindings,
+                params.into(),
+                tokens,
+            )?;
+        }
+        Ok(section)
+    }
+
+    /// How many positions of a list lie before each position below `time`.
+    pub(super) fn counts(&mut self, list: usize, time: usize) -> Result<u32> {
+        let count = self.dims.batch * (time + 1);
+        let (section, is_new) = self.section(Contents::Counts(list, time), count)?;
+        if is_new {
+            let params = GlobalsParams {
+                start: self.start(section),
+                time: to_u32(self.op, "time", time)?,
+                listed: to_u32(self.op, "globals", self.desc(list).shape.dims()[1])?,
+                count: to_u32(self.op, "globals", count)?,
+            };
+            let bindings = [("positions", self.input(list))];
+            self.fill(
+                "attention/rules/count_globals",
+                &[wgsl!("attention/rules/count_globals.wgsl")],
+                &bindings,
+                params.into(),
+                count,
+            )?;
+        }
+        Ok(section)
+    }
+
+    /// A dense mask, a bit a pair.
+    pub(super) fn bits(&mut self, pairs: usize) -> Result<u32> {
+        let Dims { query_time, key_time, .. } = self.dims;
+        let words = key_time.div_ceil(32);
+        let rows = self.desc(pairs).shape.dims()[..2].iter().product::<usize>() * query_time;
+        let (section, is_new) = self.section(Contents::Bits(pairs), rows * words)?;
+        if is_new && rows * words > 0 {
+            let params = BitsParams {
+                start: self.start(section),
+                columns: to_u32(self.op, "key", key_time)?,
+                words: to_u32(self.op, "key", words)?,
+                count: to_u32(self.op, "mask", rows * words)?,
+            };
+            let bindings = [("pairs", self.input(pairs))];
+            self.fill(
+                "attention/rules/pack_bits",
+                &[wgsl!("attention/rules/pack_bits.wgsl")],
+                &bindings,
+                params.into(),
+                rows * words,
+            )?;
+        }
+        Ok(section)
+    }
+
+    /// What `table: [slots, heads]` gives each head at each distance, where `slots` has the slot of each.
+    pub(super) fn by_distance(&mut self, table: usize, slots: usize) -> Result<u32> {
+        let distances = self.desc(slots).elements();
+        let count = self.dims.heads * distances;
+        let (section, is_new) = self.section(Contents::ByDistance(table, slots), count)?;
+        if is_new && count > 0 {
+            let params = DistancesParams {
+                start: self.start(section),
+                heads: to_u32(self.op, "heads", self.dims.heads)?,
+                distances: to_u32(self.op, "time", distances)?,
+                count: to_u32(self.op, "time", count)?,
+            };
+            let bindings = [("table", self.input(table)), ("slots", self.input(slots))];
+            self.fill(
+                "attention/rules/distance_table",
+                &[wgsl!("attention/rules/distance_table.wgsl")],
+                &bindings,
+                params.into(),
+                count,
+            )?;
+        }
+        Ok(section)
+    }
+}
