@@ -8,6 +8,8 @@ use foveate::{DType, Graph, Result, TensorDesc, Value, ops};
 
 use super::{BATCH, HEAD_SIZE, HEADS, TIME, WIDTH};
 
+type Record<'a> = &'a dyn Fn(&mut Graph, Value) -> Result<Value>;
+
 /// Layers compute in the type of what they read; what has to stay f32, such as spans, does.
 #[test]
 fn every_layer_takes_f16() {
@@ -24,7 +26,7 @@ fn every_layer_takes_f16() {
         AdaptiveSpanAttention::declare(&mut root.at("e"), WIDTH, HEADS, AdaptiveSpan::default()).unwrap();
     let spec = TransformerXl { width: WIDTH, heads: HEADS, head_size: HEAD_SIZE, same_length: None };
     let recurrent = TransformerXlAttention::declare(&mut root.at("f"), spec).unwrap();
-    let records: [&dyn Fn(&mut Graph, Value) -> Result<Value>; 6] = [
+    let records: [Record<'_>; 6] = [
         &|graph, x| longformer.record(graph, x, None, None),
         &|graph, x| sparse.record(graph, x),
         &|graph, x| big_bird.record(graph, x, None),
