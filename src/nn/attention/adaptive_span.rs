@@ -112,7 +112,7 @@ impl AdaptiveSpanAttention {
     }
 
     /// What to add to the loss so that spans stay as short as they can: `coefficient * max_span * mean(shares)`, f32 `[1]`, the code's
-    /// `get_loss` and the paper's equation 4. The authors take 2e-6, and 5e-7 for spans of 8192.
+    /// `get_loss` and the paper's penalty. The authors take 2e-6, and 5e-7 for spans of 8192.
     pub fn span_loss(&self, graph: &mut Graph, coefficient: f32) -> Result<Value> {
         let shares = self.shares(graph)?;
         let total = sum(graph, shares, &[0])?;

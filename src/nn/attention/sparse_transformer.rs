@@ -32,7 +32,7 @@ impl Pattern {
     }
 }
 
-/// Causal attention over a factorised pattern. All heads see both factors, the paper's merged heads (section 4.3, equation 8).
+/// Causal attention over a factorised pattern. All heads see both factors, the paper's merged heads (section 4.3).
 #[derive(Clone, Debug)]
 pub struct SparseTransformerAttention {
     /// The projections.
