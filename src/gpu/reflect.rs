@@ -52,7 +52,8 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
     let info = validator.validate(&module).map_err(|error| {
         // Of a faulty function and the fault in it, the fault.
-        let narrowest = error.spans().min_by_key(|(span, _)| span.to_range().map_or(usize::MAX, |range| range.len()));
+        let narrowest =
+            error.spans().min_by_key(|(span, _)| span.to_range().map_or(usize::MAX, |range| range.len()));
         let place = narrowest.map(|(span, _)| span.location(&rendered.wgsl).line_number as usize);
         shader_error(shader, &rendered, place, &error.into_inner())
     })?;

@@ -147,7 +147,11 @@ impl Rule {
             );
         });
         let Dims { query_time, key_time, heads, .. } = *dims;
-        if !is_fixed || query_time == 0 || key_time == 0 || self.ranges().is_some_and(|ranges| !ranges.band.hides()) {
+        if !is_fixed
+            || query_time == 0
+            || key_time == 0
+            || self.ranges().is_some_and(|ranges| !ranges.band.hides())
+        {
             return Ok(());
         }
         // A rule that would show something in a longer sequence does not contradict itself. Layouts have one length only.
@@ -249,7 +253,13 @@ fn check_mask(node: &Node<usize>, op: &'static str, dims: &Dims, tensors: &[Tens
                     .but_found(format!("{:?}", layout.shape())));
             }
             data.map_or(Ok(()), |tensor| {
-                integers(op, "layout", &tensors[tensor], &layout.data_shape(), "a bit for each pair of blocks")
+                integers(
+                    op,
+                    "layout",
+                    &tensors[tensor],
+                    &layout.data_shape(),
+                    "a bit for each pair of blocks",
+                )
             })
         }
         &Node::Dense(tensor) => {

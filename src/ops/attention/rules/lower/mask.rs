@@ -270,7 +270,10 @@ impl Writer<'_, '_> {
             false => "0u".into(),
         };
         Ok(Asked::new(
-            format!("blocks_sees(vec4(section({section}u)) + {}, {words}, {size}u, query, key)", vector_rows(&first)),
+            format!(
+                "blocks_sees(vec4(section({section}u)) + {}, {words}, {size}u, query, key)",
+                vector_rows(&first)
+            ),
             format!("blocks_meets(section({section}u) + {}, {words}, {size}u, at)", first("head")),
         ))
     }
