@@ -14,7 +14,7 @@ struct Params {
     splits: u32,
     count: u32,            // workgroups with work
     row_tiles: u32,
-    run_capacity: u32,     // runs that each list has room for
+    run_capacity: u32,     // words that each list of runs has room for
     relative_shift: i32,   // row of the relative keys for key 0, seen from query 0
     relative_count: u32,
 }

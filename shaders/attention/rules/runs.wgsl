@@ -1,36 +1,60 @@
-// Finds the runs of each tile of rows: stretches of columns that some row of the tile may meet, in order. Stretches of whole tiles of
-// columns that every row meets are told apart from those that must be looked at pair by pair. One invocation per tile of rows; rows
-// and columns are queries and keys, or the other way round.
+// Finds what each tile of rows may meet, in order: runs of whole tiles of columns, those that every row meets told apart from those that
+// must be looked at pair by pair; and what is left over at the ends of stretches and between gaps, gathered into tiles of GRAIN columns
+// from here and there. One invocation per tile of rows; rows and columns are queries and keys, or the other way round.
 //
 // Columns are asked about in stretches of 512, of 64 where the answer is mixed, and of GRAIN: the work grows with what is met, and
 // with the columns only by their 512th part.
 const WIDEST: i32 = 512;
 const GRAIN: i32 = 8;
 
-// Where the list begins, the runs in it, and the last of them: begin, end, and whether all of it is met.
+// Where the next entry goes, in words of the list; how many there are. A run is `begin`, `2 end + whole`. A gathered tile is -1, `end`,
+// and the first columns of GRAINS grains.
 var<private> list: u32;
+var<private> used: u32;
 var<private> count: u32;
-var<private> last: vec3<i32>;
+var<private> last: vec3<i32>;  // the run to be put next: begin, end, whether all of it is met
+var<private> gathered: u32;    // grains of the tile that is being gathered
+var<private> gathering: u32;   // where its grains go
 
-fn put_last() {
-    if last.y > last.x {
-        let at = list + 1u + 2u * (count - 1u);
-        side[at] = u32(last.x);
-        side[at + 1u] = u32(last.y * 2 + last.z);
+fn put_word(at: u32, word: u32) {
+    // What there is no room for makes the list void.
+    if at < params.run_capacity {
+        side[list + 1u + at] = word;
     }
 }
 
-// Appends [begin, end); a list that is full takes it as part of its last run, which then holds more than is met.
+fn put_last() {
+    if last.y > last.x {
+        put_word(used, u32(last.x));
+        put_word(used + 1u, u32(last.y * 2 + last.z));
+        used += 2u;
+        count++;
+    }
+}
+
 fn put(begin: i32, end: i32, whole: i32) {
-    if last.y == begin && last.z == whole && count > 0u {
+    if last.y == begin && last.z == whole && last.y > last.x {
         last.y = end;
-    } else if count == params.run_capacity {
-        last = vec3(last.x, end, 0);
     } else {
         put_last();
-        count++;
         last = vec3(begin, end, whole);
     }
+}
+
+fn gather(begin: i32, columns: i32) {
+    if gathered == 0u {
+        put_word(used, 0xffffffffu);
+        put_word(used + 1u, u32(columns));
+        gathering = used + 2u;
+        used += 2u + GRAINS;
+        count++;
+        for (var grain = 1u; grain < GRAINS; grain++) {
+            // Behind the last column nothing is met.
+            put_word(gathering + grain, u32(columns));
+        }
+    }
+    put_word(gathering + gathered, u32(begin));
+    gathered = (gathered + 1u) % max(GRAINS, 1u);
 }
 
 fn meets_columns(batch: u32, kv_head: u32, rows: vec2<i32>, first: i32, end: i32) -> vec2<bool> {
@@ -48,17 +72,23 @@ fn meets_columns(batch: u32, kv_head: u32, rows: vec2<i32>, first: i32, end: i32
     return met;
 }
 
-fn tiles(columns: i32) -> i32 {
+// Appends a stretch that some row may meet: its whole tiles, and what is left.
+fn put_stretch(batch: u32, kv_head: u32, rows: vec2<i32>, stretch: vec2<i32>, columns: i32) {
     let size = i32(params.tile_columns);
-    return (columns + size - 1) / size;
-}
-
-// Appends a stretch that some row may meet, cut where whole tiles of it are met by all.
-fn put_stretch(batch: u32, kv_head: u32, rows: vec2<i32>, stretch: vec2<i32>) {
-    let size = i32(params.tile_columns);
-    for (var first = stretch.x; first < stretch.y; first += size) {
+    var first = stretch.x;
+    while first + size <= stretch.y || (GRAINS == 0u && first < stretch.y) {
         let end = min(first + size, stretch.y);
         put(first, end, i32(meets_columns(batch, kv_head, rows, first, end).y));
+        first = end;
+    }
+    if first < stretch.y {
+        // The run must stand before the tile that is gathered behind it.
+        put_last();
+        last = vec3(0);
+        while first < stretch.y {
+            gather(first, columns);
+            first += GRAIN;
+        }
     }
 }
 
@@ -91,7 +121,7 @@ fn main(
         rows = vec2<i32>(vec2(first_row, min(first_row + TILE_ROWS, params.query_time * GROUP) - 1u) / GROUP);
         columns = i32(params.key_time);
     }
-    list = section(RUNS) + id * (1u + 2u * params.run_capacity);
+    list = section(RUNS) + id * (1u + params.run_capacity);
 
     var stretch = vec2(0);
     var at = 0;
@@ -107,19 +137,24 @@ fn main(
         }
         let end = min(at + size, columns);
         if met.x {
-            // A gap is part of a stretch where leaving it out would save no tile.
-            let joined = tiles(end - stretch.x) <= tiles(stretch.y - stretch.x) + tiles(end - at);
-            if stretch.y > stretch.x && !joined {
-                put_stretch(batch, kv_head, rows, stretch);
+            if at > stretch.y {
+                put_stretch(batch, kv_head, rows, stretch, columns);
+                stretch.x = at;
             }
-            if stretch.y == stretch.x || !joined {
+            if stretch.y == stretch.x {
                 stretch.x = at;
             }
             stretch.y = end;
         }
         at = end;
     }
-    put_stretch(batch, kv_head, rows, stretch);
+    put_stretch(batch, kv_head, rows, stretch, columns);
     put_last();
+    if used > params.run_capacity {
+        // Everything is looked at, pair by pair.
+        side[list + 1u] = 0u;
+        side[list + 2u] = u32(columns * 2);
+        count = 1u;
+    }
     side[list] = count;
 }

@@ -1,4 +1,12 @@
-// The runs of a tile of rows, as runs.wgsl has found them.
+// What a tile of rows meets, as runs.wgsl has found it: runs of columns, and tiles gathered from grains of eight.
+struct Run {
+    begin: i32,
+    end: i32,
+    is_whole: bool,  // every row meets all of it
+    grains: u32,     // where the grains of a gathered tile are listed; 0 for a run
+    next: u32,       // where the next entry is
+}
+
 fn run_list(batch: u32, kv_head: u32, tile: u32) -> u32 {
     var place = tile;
     if RUNS_BY_HEAD {
@@ -7,16 +15,29 @@ fn run_list(batch: u32, kv_head: u32, tile: u32) -> u32 {
     if RUNS_BY_BATCH {
         place += batch * params.row_tiles * select(1u, params.kv_heads, RUNS_BY_HEAD);
     }
-    return section(RUNS) + place * (1u + 2u * params.run_capacity);
+    return section(RUNS) + place * (1u + params.run_capacity);
 }
 
 fn run_count(list: u32) -> u32 {
     return side[list];
 }
 
-// Begin, end, and whether all of it is met: in the unit of rules, queries or keys.
-fn load_run(list: u32, number: u32) -> vec3<i32> {
-    let at = list + 1u + 2u * number;
+// Rules count columns in keys or queries; the kernel, in keys or in rows of queries, COLUMN_UNIT of them.
+fn load_run(at: u32) -> Run {
+    let begin = integer(at);
     let end = integer(at + 1u);
-    return vec3(integer(at), end / 2, end & 1);
+    if begin < 0 {
+        return Run(0, end * i32(COLUMN_UNIT), false, at + 2u, at + 2u + GRAINS);
+    }
+    return Run(begin * i32(COLUMN_UNIT), end / 2 * i32(COLUMN_UNIT), (end & 1) != 0, 0u, at + 2u);
+}
+
+// The first of the four columns of a vector of the tile that begins at `start`.
+fn vector_start(run: Run, start: i32, vector: u32) -> i32 {
+    if run.grains == 0u {
+        return start + i32(vector * 4u);
+    }
+    // A grain of eight is two vectors, or as many times two as there are rows in a query.
+    const VECTORS: u32 = 2u * COLUMN_UNIT;
+    return integer(run.grains + vector / VECTORS) * i32(COLUMN_UNIT) + i32(vector % VECTORS * 4u);
 }

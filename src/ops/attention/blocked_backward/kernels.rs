@@ -293,7 +293,6 @@ fn walk_over(
         .constant("STATISTICS", statistics)
         .constant("PACKED", asked.is_packed())
         .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed())
-        .constant("COLUMN_UNIT", if pass.rows == Rows::Keys { dims.group() as u32 } else { 1 })
         .constant("KEY_LANE_PACKS", walk::lane_packs(dims.head_size, tile))
         .constant("VALUE_LANE_PACKS", walk::lane_packs(dims.value_size, tile));
     if pass.slots.is_some() {

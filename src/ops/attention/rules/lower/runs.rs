@@ -29,8 +29,12 @@ pub(in crate::ops::attention) struct Tiles {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops::attention) struct Runs {
     pub(in crate::ops::attention) section: u32,
+    /// Words of a list.
     pub(in crate::ops::attention) capacity: u32,
     pub(in crate::ops::attention) row_tiles: u32,
+    /// Grains of a gathered tile; none where no whole number of them fills a tile.
+    grains: u32,
+    column_unit: u32,
     by_batch: bool,
     by_head: bool,
 }
@@ -39,12 +43,13 @@ impl Runs {
     /// Tells a kernel where its lists are.
     pub(in crate::ops::attention) fn equip(self, mut shader: Shader) -> Shader {
         shader.sources.push(wgsl!("attention/rules/walk.wgsl"));
-        self.with_constants(shader)
+        self.with_constants(shader).constant("COLUMN_UNIT", self.column_unit)
     }
 
     fn with_constants(self, shader: Shader) -> Shader {
         shader
             .constant("RUNS", self.section)
+            .constant("GRAINS", self.grains)
             .constant("RUNS_BY_BATCH", self.by_batch)
             .constant("RUNS_BY_HEAD", self.by_head)
     }
@@ -69,17 +74,25 @@ pub(in crate::ops::attention) fn find_runs(
     // Columns of the rules, which know nothing of groups.
     let tile_columns =
         if tiles.rows_are_keys { (tiles.columns as usize / group).max(1) } else { tiles.columns as usize };
+    let column_unit = if tiles.rows_are_keys { group } else { 1 };
+    let (grain, tile) = (GRAIN * column_unit, tiles.columns as usize);
+    let grains = if tile.is_multiple_of(grain) && tile > grain { tile / grain } else { 0 };
     let changes = changes(rule, side, rows_together, columns, tiles.rows_are_keys);
-    let capacity = changes.saturating_add(1).min(columns / GRAIN + 2);
+    // A run of two words behind each change; and what a stretch, which takes two changes, leaves for gathered tiles.
+    let stretches = (changes / 2 + 1).min(columns.div_ceil(2 * GRAIN));
+    let gathered = if grains > 0 { stretches.min(columns / GRAIN) * (2 + grains) + 2 } else { 0 };
+    let capacity = 2 * changes.saturating_add(1).min(columns / GRAIN + 2) + gathered;
     let row_tiles = rows.div_ceil(tiles.rows as usize);
     let lists = row_tiles
         * if asked.traits.by_batch { dims.batch } else { 1 }
         * if asked.traits.by_head { dims.kv_heads } else { 1 };
-    let section = side.own(lists.saturating_mul(1 + 2 * capacity))?;
+    let section = side.own(lists.saturating_mul(1 + capacity))?;
     let runs = Runs {
         section,
         capacity: to_u32(op, "rule", capacity)?,
         row_tiles: to_u32(op, "rule", row_tiles)?,
+        grains: grains as u32,
+        column_unit: column_unit as u32,
         by_batch: asked.traits.by_batch,
         by_head: asked.traits.by_head,
     };
