@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 /// The pairs of a layout that is written out entry by entry: a shape in a document must not claim all memory there is.
 const MOST_PAIRS: usize = 1 << 26;
 
-/// A mask as JSON has it. The table in [`super`] explains the fields.
+/// A mask as JSON has it. The doc of [`RuleDocument`](super::RuleDocument) explains the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum MaskDocument {
@@ -231,6 +231,15 @@ impl MaskDocument {
             Self::Blocks { layout, .. } => tensor("blocks.layout", layout, Role::Numbers),
             Self::Dense(name) => tensor("dense", name, Role::Numbers),
             _ => self.parts(place, &mut |place, part| part.visit(place, visit)),
+        }
+    }
+
+    /// How many rules there are, this one included.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::count).sum::<usize>(),
+            Self::Not(part) | Self::TopLeft(part) => 1 + part.count(),
+            _ => 1,
         }
     }
 

@@ -23,6 +23,10 @@ const OP: &str = "rule";
 /// The version of the format that this crate writes, and the only one there is.
 const VERSION: u64 = 1;
 
+/// Rules of a mask, those that combine others included. Shader compilers bound how deep expressions nest: naga gives up somewhere behind
+/// 150 of them.
+const MOST_RULES: usize = 64;
+
 /// A rule as JSON has it: [`Blocked`] with the names of tensors in the place of values.
 ///
 /// ```json
@@ -30,7 +34,7 @@ const VERSION: u64 = 1;
 /// ```
 ///
 /// `mask` is `"full"`, `scores` are none, `scale` is `1 / sqrt(head_size)` and there is no `softcap` where they are absent. Texts such
-/// as `"positions"` are names of tensors. A rule is an object with one field, or a text where it has no settings:
+/// as `"positions"` are names of tensors. A rule is an object with one field, or a text where it has no settings. A mask has at most 64 rules, those that combine others included:
 ///
 /// | mask | settings | constructor |
 /// |---|---|---|
@@ -231,6 +235,12 @@ impl RuleDocument {
             if let Some(number) = number.filter(|number| !number.is_finite()) {
                 return Err(config(field).expecting("a finite number").but_found(number));
             }
+        }
+        let rules = self.mask.count();
+        if rules > MOST_RULES {
+            return Err(config("mask")
+                .expecting(format!("at most {MOST_RULES} rules in all"))
+                .but_found(rules));
         }
         self.mask.check("mask")?;
         for (i, score) in self.scores.iter().enumerate() {

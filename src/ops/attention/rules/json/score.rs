@@ -8,7 +8,7 @@ use super::mask::no_json;
 use super::{Role, config};
 use crate::Result;
 
-/// A score rule as JSON has it. The table in [`super`] explains the fields.
+/// A score rule as JSON has it. The doc of [`RuleDocument`](super::RuleDocument) explains the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum ScoreDocument {
