@@ -250,7 +250,7 @@ fn values_that_devices_would_take_for_something_else_are_refused() {
         r#"{"not": {"segments": "x"}}"#,
         &[2, 40],
         &ids,
-        "rule: mask.not.segments: tensor `x`: expected ids that never decrease along time, at least 3, found 0 at element 71",
+        "rule: mask.not.segments: tensor `x`: expected ids that never decrease along time, found 0 behind 3, at element 71",
     );
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::mask::{Band, Dilated, Node};
 use super::super::{Alignment, BigBird, BlockLayout, LogSparse};
-use super::{Mask, OP, Role, config, layout};
+use super::{Mask, OP, Read, Role, config, layout};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
@@ -157,11 +157,9 @@ impl MaskDocument {
         place: &str,
         tensors: &BTreeMap<String, HostTensor>,
     ) -> Result<Mask<String>> {
-        let all = |parts: &[Self], word: &str| {
-            let parts = parts.iter().enumerate();
-            parts
-                .map(|(i, part)| Ok(part.resolve(&format!("{place}.{word}[{i}]"), tensors)?.0))
-                .collect::<Result<Vec<_>>>()
+        let parts = || {
+            let parts = self.parts(place).into_iter();
+            parts.map(|(place, part)| Ok(part.resolve(&place, tensors)?.0)).collect::<Result<Vec<_>>>()
         };
         Ok(match self {
             Self::Full => Mask::full(),
@@ -199,8 +197,8 @@ impl MaskDocument {
             }
             &Self::LogSparse { local, restart } => Mask::log_sparse(LogSparse { local, restart }),
             Self::Dense(name) => Mask::dense(name.clone()),
-            Self::All(parts) => Mask(Node::All(all(parts, "all")?)),
-            Self::Any(parts) => Mask(Node::Any(all(parts, "any")?)),
+            Self::All(_) => Mask(Node::All(parts()?)),
+            Self::Any(_) => Mask(Node::Any(parts()?)),
             Self::Not(part) => !part.resolve(&format!("{place}.not"), tensors)?,
             Self::TopLeft(part) => {
                 part.resolve(&format!("{place}.top_left"), tensors)?.aligned(Alignment::TopLeft)
@@ -208,39 +206,33 @@ impl MaskDocument {
         })
     }
 
-    /// Hands every name of a tensor to `visit`, with its place and what it holds.
-    pub(super) fn visit<'d>(
-        &'d self,
-        place: &str,
-        visit: &mut impl FnMut(&str, &'d str, Role) -> Result<()>,
-    ) -> Result<()> {
-        let mut tensor = |word: &str, name, role| visit(&format!("{place}.{word}"), name, role);
+    /// Appends what it reads.
+    pub(super) fn reads<'d>(&'d self, place: &str, reads: &mut Vec<Read<'d>>) {
+        let mut read = |word: &str, name, role| {
+            reads.push(Read { place: format!("{place}.{word}"), name, role });
+        };
         match self {
-            Self::Lengths(name) => tensor("lengths", name, Role::Lengths),
-            Self::Segments(name) => tensor("segments", name, Role::Segments),
-            Self::GlobalKeys(name) => tensor("global_keys", name, Role::GlobalKeys),
-            Self::GlobalQueries(name) => tensor("global_queries", name, Role::GlobalQueries),
+            Self::Lengths(name) => read("lengths", name, Role::Lengths),
+            Self::Segments(name) => read("segments", name, Role::Segments),
+            Self::GlobalKeys(name) => read("global_keys", name, Role::GlobalKeys),
+            Self::GlobalQueries(name) => read("global_queries", name, Role::GlobalQueries),
             Self::Globals(name) => {
-                tensor("globals", name, Role::GlobalKeys)?;
-                tensor("globals", name, Role::GlobalQueries)
+                read("globals", name, Role::GlobalKeys);
+                read("globals", name, Role::GlobalQueries);
             }
             Self::Longformer { globals, .. } => {
-                tensor("longformer.globals", globals, Role::GlobalKeys)?;
-                tensor("longformer.globals", globals, Role::GlobalQueries)
+                read("longformer.globals", globals, Role::GlobalKeys);
+                read("longformer.globals", globals, Role::GlobalQueries);
             }
-            Self::Blocks { layout, .. } => tensor("blocks.layout", layout, Role::Numbers),
-            Self::Dense(name) => tensor("dense", name, Role::Numbers),
-            _ => self.parts(place, &mut |place, part| part.visit(place, visit)),
+            Self::Blocks { layout, .. } => read("blocks.layout", layout, Role::Numbers),
+            Self::Dense(name) => read("dense", name, Role::Numbers),
+            _ => self.parts(place).into_iter().for_each(|(place, part)| part.reads(&place, reads)),
         }
     }
 
     /// How many rules there are, this one included.
     pub(super) fn count(&self) -> usize {
-        match self {
-            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::count).sum::<usize>(),
-            Self::Not(part) | Self::TopLeft(part) => 1 + part.count(),
-            _ => 1,
-        }
+        1 + self.parts("").into_iter().map(|(_, part)| part.count()).sum::<usize>()
     }
 
     /// Refuses what no tensor could put right.
@@ -267,20 +259,20 @@ impl MaskDocument {
                     .expecting(format!("at most {MOST_PAIRS} pairs of blocks"))
                     .but_found(format!("{shape:?}")))
             }
-            _ => self.parts(place, &mut |place, part| part.check(place)),
+            _ => self.parts(place).into_iter().try_for_each(|(place, part)| part.check(&place)),
         }
     }
 
-    /// Hands the rules that this one combines to `each`, with their places.
-    fn parts<'d>(&'d self, place: &str, each: &mut dyn FnMut(&str, &'d Self) -> Result<()>) -> Result<()> {
+    /// The rules that this one combines, with their places.
+    fn parts(&self, place: &str) -> Vec<(String, &Self)> {
         let (word, parts) = match self {
             Self::All(parts) => ("all", parts),
             Self::Any(parts) => ("any", parts),
-            Self::Not(part) => return each(&format!("{place}.not"), part),
-            Self::TopLeft(part) => return each(&format!("{place}.top_left"), part),
-            _ => return Ok(()),
+            Self::Not(part) => return vec![(format!("{place}.not"), part)],
+            Self::TopLeft(part) => return vec![(format!("{place}.top_left"), part)],
+            _ => return Vec::new(),
         };
-        parts.iter().enumerate().try_for_each(|(i, part)| each(&format!("{place}.{word}[{i}]"), part))
+        parts.iter().enumerate().map(|(i, part)| (format!("{place}.{word}[{i}]"), part)).collect()
     }
 }
 

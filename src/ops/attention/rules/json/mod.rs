@@ -138,6 +138,15 @@ enum Role {
     Numbers,
 }
 
+/// A name of a tensor in a document.
+#[derive(Clone, Debug)]
+struct Read<'d> {
+    /// Where it stands.
+    place: String,
+    name: &'d str,
+    role: Role,
+}
+
 impl RuleDocument {
     /// The document of a rule. Layouts become lists of entries.
     ///
@@ -156,14 +165,12 @@ impl RuleDocument {
     /// The names of all tensors that the rule reads, layouts among them, each once, in the order of the document.
     pub fn tensors(&self) -> Vec<&str> {
         let mut names = Vec::new();
-        let collected = self.visit(&mut |_, name, _| {
+        for Read { name, .. } in self.reads() {
             if !names.contains(&name) {
                 names.push(name);
             }
-            Ok(())
-        });
-        // Collecting refuses nothing.
-        collected.map_or_else(|_| Vec::new(), |()| names)
+        }
+        names
     }
 
     /// The rule, with layouts read from `tensors`; the others need not be there.
@@ -187,46 +194,23 @@ impl RuleDocument {
         query_time: usize,
         key_time: usize,
     ) -> Result<()> {
-        self.visit(&mut |place, name, role| {
-            let Some(tensor) = tensors.get(name) else { return Ok(()) };
-            let HostData::I32(values) = tensor.data() else { return Ok(()) };
-            let refused = |expected: String, at: usize| {
-                Err(Error::new(ErrorKind::Argument, OP, format!("{place}: tensor `{name}`"))
-                    .expecting(expected)
-                    .but_found(format!("{} at element {at}", values[at])))
-            };
-            let outside = |least: i64, end: usize| {
-                values.iter().position(|&value| i64::from(value) < least || i64::from(value) >= end as i64)
-            };
-            match role {
-                Role::Numbers => Ok(()),
-                Role::Lengths => outside(0, key_time + 1).map_or(Ok(()), |at| {
-                    refused(format!("lengths from 0 to {key_time}, the time of the keys"), at)
-                }),
-                Role::GlobalKeys | Role::GlobalQueries => {
-                    let time = if role == Role::GlobalKeys { key_time } else { query_time };
-                    outside(-1, time)
-                        .map_or(Ok(()), |at| refused(format!("positions below {time}, or -1 for none"), at))
-                }
-                Role::Segments => {
-                    let time = tensor.shape().dims().last().copied().unwrap_or(1).max(1);
-                    let falls = (1..values.len()).find(|at| at % time > 0 && values[at - 1] > values[*at]);
-                    falls.map_or(Ok(()), |at| {
-                        refused(
-                            format!("ids that never decrease along time, at least {}", values[at - 1]),
-                            at,
-                        )
-                    })
-                }
+        for read in self.reads() {
+            if let Some(HostData::I32(values)) = tensors.get(read.name).map(HostTensor::data) {
+                let time = if read.role == Role::GlobalQueries { query_time } else { key_time };
+                read.check(values, time)?;
             }
-        })
+        }
+        Ok(())
     }
 
-    /// Hands every name of a tensor, the place where it stands, and what it holds to `visit`.
-    fn visit<'d>(&'d self, visit: &mut impl FnMut(&str, &'d str, Role) -> Result<()>) -> Result<()> {
-        self.mask.visit("mask", visit)?;
-        let mut scores = self.scores.iter().enumerate();
-        scores.try_for_each(|(i, score)| score.visit(&format!("scores[{i}]"), visit))
+    /// Everything that it reads, as often as it does.
+    fn reads(&self) -> Vec<Read<'_>> {
+        let mut reads = Vec::new();
+        self.mask.reads("mask", &mut reads);
+        for (i, score) in self.scores.iter().enumerate() {
+            score.reads(&format!("scores[{i}]"), &mut reads);
+        }
+        reads
     }
 
     /// Refuses what no tensor could put right.
@@ -246,10 +230,43 @@ impl RuleDocument {
         for (i, score) in self.scores.iter().enumerate() {
             score.check(&format!("scores[{i}]"))?;
         }
-        self.visit(&mut |place, name, _| match name {
-            "" => Err(config(place).expecting("the name of a tensor").but_found("an empty text")),
-            _ => Ok(()),
-        })
+        match self.reads().iter().find(|read| read.name.is_empty()) {
+            Some(read) => {
+                Err(config(&read.place).expecting("the name of a tensor").but_found("an empty text"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Read<'_> {
+    /// Refuses numbers that have no meaning where positions are below `time`.
+    fn check(&self, values: &[i32], time: usize) -> Result<()> {
+        let outside = |least: i64, end: usize| {
+            let is_outside = |value: &i32| i64::from(*value) < least || i64::from(*value) >= end as i64;
+            values.iter().position(is_outside)
+        };
+        let (wrong, expected) = match self.role {
+            Role::Numbers => return Ok(()),
+            Role::Lengths => {
+                (outside(0, time + 1), format!("lengths from 0 to {time}, the time of the keys"))
+            }
+            Role::GlobalKeys | Role::GlobalQueries => {
+                (outside(-1, time), format!("positions below {time}, or -1 for none"))
+            }
+            Role::Segments => {
+                let falls = |at: &usize| !at.is_multiple_of(time) && values[*at - 1] > values[*at];
+                ((1..values.len()).find(falls), "ids that never decrease along time".into())
+            }
+        };
+        let Some(at) = wrong else { return Ok(()) };
+        let found = match self.role {
+            Role::Segments => format!("{} behind {}, at element {at}", values[at], values[at - 1]),
+            _ => format!("{} at element {at}", values[at]),
+        };
+        Err(Error::new(ErrorKind::Argument, OP, format!("{}: tensor `{}`", self.place, self.name))
+            .expecting(expected)
+            .but_found(found))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::score::ScoreRule;
 use super::super::{Alignment, Buckets, Score};
 use super::mask::no_json;
-use super::{Role, config};
+use super::{Read, Role, config};
 use crate::Result;
 
 /// A score rule as JSON has it. The doc of [`RuleDocument`](super::RuleDocument) explains the fields.
@@ -101,13 +101,9 @@ impl ScoreDocument {
         }
     }
 
-    /// Hands every name of a tensor to `visit`, with its place and what it holds.
-    pub(super) fn visit<'d>(
-        &'d self,
-        place: &str,
-        visit: &mut impl FnMut(&str, &'d str, Role) -> Result<()>,
-    ) -> Result<()> {
-        let named: Vec<(&str, Option<&'d String>)> = match self {
+    /// Appends what it reads.
+    pub(super) fn reads<'d>(&'d self, place: &str, reads: &mut Vec<Read<'d>>) {
+        let named = match self {
             Self::Bias(name) => vec![("bias", Some(name))],
             Self::Alibi(name) => vec![("alibi", Some(name))],
             Self::Gaussian(name) => vec![("gaussian", Some(name))],
@@ -121,10 +117,11 @@ impl ScoreDocument {
                 vec![("disentangled.keys", keys.as_ref()), ("disentangled.queries", queries.as_ref())]
             }
             Self::AdaptiveSpan { span, .. } => vec![("adaptive_span.span", Some(span))],
-            Self::TopLeft(score) => return score.visit(&format!("{place}.top_left"), visit),
+            Self::TopLeft(score) => return score.reads(&format!("{place}.top_left"), reads),
         };
-        let mut named = named.into_iter().filter_map(|(word, name)| Some((word, name?)));
-        named.try_for_each(|(word, name)| visit(&format!("{place}.{word}"), name, Role::Numbers))
+        reads.extend(named.into_iter().filter_map(|(word, name)| {
+            Some(Read { place: format!("{place}.{word}"), name: name?, role: Role::Numbers })
+        }));
     }
 
     /// Refuses what no tensor could put right.
