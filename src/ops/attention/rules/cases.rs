@@ -233,6 +233,7 @@ fn relative_setups() -> Vec<Setup> {
     };
     vec![
         batch(2, Setup::new(40, 70)).rule("relative keys", causal),
+        Setup { dtype: DType::F16, ..Setup::new(40, 70).rule("relative keys", causal) },
         Setup::new(33, 33).sizes(5, 7).rule("relative keys", causal),
         square(130).sizes(64, 64).rule("relative keys", causal),
         batch(2, Setup::new(90, 77)).rule("relative keys in a window", window),
