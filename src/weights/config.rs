@@ -10,7 +10,7 @@ use super::{file, quote};
 use crate::{Error, ErrorKind, Result};
 
 /// The largest JSON file that is read. Configurations take kilobytes; the index of a checkpoint of 100 000 tensors takes 9 MB.
-pub(super) const MOST_BYTES: u64 = 16 << 20;
+pub(crate) const MOST_BYTES: u64 = 16 << 20;
 
 /// The JSON in the file at `path`, of at most 16 MiB.
 ///

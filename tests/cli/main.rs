@@ -1,7 +1,9 @@
 //! The command line as a user meets it: what it prints, what it writes, and how it refuses.
 
+mod attend;
 mod invoke;
 mod models;
+mod rules;
 mod train;
 
 use std::collections::HashMap;
@@ -39,7 +41,7 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in ["info", "check", "bench", "run", "inspect", "train", "generate"] {
+    for command in ["info", "check", "bench", "run", "attend", "inspect", "train", "generate"] {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));

@@ -1,10 +1,11 @@
 //! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), how fast they are
-//! (`bench`), trained models on texts (`run`), what their folders hold (`inspect`), and language models from nothing (`train`,
-//! `generate`).
+//! (`bench`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
+//! and language models from nothing (`train`, `generate`).
 //!
 //! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
 
 mod args;
+mod attend;
 mod bench;
 mod check;
 mod device;
@@ -48,6 +49,7 @@ fn execute(command: Command) -> Result<Verdict> {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
+        Command::Attend(args) => attend::run(&args),
         Command::Inspect(args) => inspect::run(&args).map(|()| Verdict::Sound),
         Command::Train(TrainCommand::Lm(args)) => train::lm(&args).map(|()| Verdict::Sound),
         Command::Generate(args) => generate::run(&args).map(|()| Verdict::Sound),

@@ -14,6 +14,8 @@ mod rules;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 pub use blocked_backward::{Attended, blocked_backward};
+#[cfg(feature = "serde")]
+pub use rules::RuleDocument;
 pub use rules::{
     Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogSparse, Mask, Pair, Score,
     alibi_slopes, global_tokens,

@@ -297,7 +297,7 @@ fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -> (i64, i64
     let within = |left: Option<i64>, right: Option<i64>, of: Alignment| {
         // Distances under another alignment are all shifted alike.
         let shifted = alignment.shift(dims) - of.shift(dims);
-        let bound = |bound: Option<i64>, none| bound.map_or(none, |bound| bound + shifted);
+        let bound = |bound: Option<i64>, none| bound.map_or(none, |bound: i64| bound.saturating_add(shifted));
         (bound(right.map(|right| -right), all.0).max(all.0), bound(left, all.1).min(all.1))
     };
     match node {
@@ -306,7 +306,7 @@ fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -> (i64, i64
         }
         Node::Dilated(Dilated { left, right, dilation, alignment }) => {
             let widest = i64::from(dilation.iter().copied().max().unwrap_or(1));
-            let steps = |steps: &Option<u32>| steps.map(|steps| i64::from(steps) * widest);
+            let steps = |steps: &Option<u32>| steps.map(|steps| i64::from(steps).saturating_mul(widest));
             within(steps(left), steps(right), *alignment)
         }
         &Node::LogSparse { alignment, .. } => within(None, Some(0), alignment),

@@ -13,6 +13,8 @@
 pub(in crate::ops::attention) mod cases;
 mod check;
 mod custom;
+#[cfg(feature = "serde")]
+mod json;
 mod layout;
 pub(in crate::ops::attention) mod lower;
 mod mask;
@@ -21,6 +23,8 @@ mod score;
 pub(in crate::ops::attention) mod twin;
 
 pub use custom::{CustomMask, CustomScore, Pair};
+#[cfg(feature = "serde")]
+pub use json::RuleDocument;
 pub use layout::{BigBird, BlockLayout, LogSparse, global_tokens};
 pub use mask::{Alignment, Mask};
 pub use score::{Buckets, Score, alibi_slopes};

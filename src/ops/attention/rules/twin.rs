@@ -57,7 +57,7 @@ impl<'a, R: Real> Data<'a, R> {
             }
             Node::Dilated(Dilated { left, right, dilation, alignment }) => {
                 let step = i64::from(if dilation.len() == 1 { dilation[0] } else { dilation[head] });
-                let bound = |steps: &Option<u32>| steps.map(|steps| i64::from(steps) * step);
+                let bound = |steps: &Option<u32>| steps.map(|steps| i64::from(steps).saturating_mul(step));
                 let distance = self.distance(*alignment, pair);
                 within(distance, bound(left), bound(right)) && distance % step == 0
             }

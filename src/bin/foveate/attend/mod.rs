@@ -1,0 +1,92 @@
+//! `foveate attend`: a rule in JSON on the tensors of a file, and how far the results lie from those that the file holds.
+
+mod compare;
+mod problem;
+mod report;
+mod tensors;
+
+use std::path::Path;
+
+use foveate::ops::attention::RuleDocument;
+use foveate::{DType, Error, ErrorKind, Result};
+
+use crate::Verdict;
+use crate::args::AttendArgs;
+use crate::device::{Arithmetic, Device};
+use crate::output;
+
+use compare::Comparison;
+use problem::Problem;
+use report::Report;
+use tensors::Source;
+
+/// What errors call the command.
+const COMMAND: &str = "attend";
+
+/// How far f32 results may lie from exact ones, of the largest element, when the user does not say.
+const F32_TOLERANCE: f64 = 2e-5;
+/// The same for f16: inputs rounded to f16 move scores by 2^-11 of each of their terms.
+const F16_TOLERANCE: f64 = 8.0 / 1024.0;
+
+pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
+    check_tolerance(args)?;
+    let rule = RuleDocument::open(&args.rule)?;
+    let source = Source::open(&args.tensors)?;
+    check_out(args)?;
+    let problem = Problem::new(&rule, source.read(&rule)?)?;
+    let expected = source.expected(&problem.outputs())?;
+    if args.compare && expected.is_empty() {
+        let names: Vec<String> = problem.outputs().into_iter().map(|(name, _)| name).collect();
+        return Err(source
+            .refused(ErrorKind::Argument, "--compare")
+            .expecting(format!("at least one of {}", names.join(", ")))
+            .but_found("none of them"));
+    }
+    let device = Device::open(&args.device.device, Arithmetic::F64)?;
+    let results = problem.run(&device)?;
+
+    let default = if problem.dtype() == DType::F16 { F16_TOLERANCE } else { F32_TOLERANCE };
+    let tolerance = args.compare.then(|| args.tolerance.unwrap_or(default));
+    let comparison = Comparison::of(&results.tensors, &expected, tolerance);
+    let report = Report { device: &device, rule: &rule, problem: &problem, results: &results };
+    if let Some(path) = &args.out {
+        tensors::write(path, &results.tensors, report.metadata()?)?;
+    }
+    output::print(report.text(&comparison))?;
+    Ok(if comparison.holds() { Verdict::Sound } else { Verdict::Unsound })
+}
+
+fn check_tolerance(args: &AttendArgs) -> Result<()> {
+    match args.tolerance {
+        Some(tolerance) if !(tolerance.is_finite() && tolerance >= 0.0) => {
+            Err(Error::new(ErrorKind::Argument, COMMAND, "--tolerance")
+                .expecting("a number of at least 0")
+                .but_found(tolerance))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a path for the results that cannot be written, or that one of the inputs has, before anything is computed.
+fn check_out(args: &AttendArgs) -> Result<()> {
+    let Some(out) = &args.out else { return Ok(()) };
+    let refused = |kind| {
+        Error::new(kind, COMMAND, format!("--out {}", output::one_line(&out.display().to_string(), 200)))
+    };
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() || out.is_dir() || out.file_name().is_none() {
+        return Err(refused(ErrorKind::Io)
+            .expecting("a file in a folder that is there")
+            .but_found(if out.is_dir() { "a folder" } else { "no such folder" }));
+    }
+    let is_out =
+        |input: &Path| matches!((input.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    for (flag, input) in [("--rule", &args.rule), ("--tensors", &args.tensors)] {
+        if is_out(input) {
+            return Err(refused(ErrorKind::Argument)
+                .expecting(format!("another file than that of {flag}"))
+                .but_found("the same"));
+        }
+    }
+    Ok(())
+}
