@@ -70,7 +70,7 @@ fn draw_on<'a>(
                 .label(method)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], stroke));
         } else {
-            chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, colour)))?;
+            chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, stroke)))?;
             let (dash, gap) = DASH;
             chart
                 .draw_series(DashedLineSeries::new(points, dash, gap, stroke))?
