@@ -23,7 +23,7 @@ pub enum ErrorKind {
     Limit,
     /// The adapter or device lacks a feature (f16 storage, for example).
     Unsupported,
-    /// A shader does not parse, validate, or match its host description. Always a defect of the crate.
+    /// A shader does not parse, validate, or match its host description: a defect of the crate, unless the place is in a rule of yours.
     Shader,
     /// No adapter answers to what was asked for.
     NoAdapter,

@@ -13,10 +13,12 @@ mod budget;
 mod case;
 mod conform;
 mod gradient;
+mod twins;
 
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
 pub use gradient::{Slopes, gradient_case, slopes};
+pub use twins::{Extents, compare_twins};
 
 pub use crate::random::Random;

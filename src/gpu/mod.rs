@@ -11,7 +11,7 @@ pub use context::{AdapterRequest, Context, adapters};
 pub use parameters::Parameters;
 pub use program::{Bindings, Program};
 pub use reflect::{Reflected, ReflectedBinding, reflect};
-pub use session::{Session, Timing};
+pub use session::{Profiled, Session, Timing};
 
 use crate::{Error, ErrorKind};
 

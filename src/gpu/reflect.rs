@@ -51,7 +51,10 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
     let info = validator.validate(&module).map_err(|error| {
-        let place = error.location(&rendered.wgsl).map(|location| location.line_number as usize);
+        // Of a faulty function and the fault in it, the fault.
+        let narrowest =
+            error.spans().min_by_key(|(span, _)| span.to_range().map_or(usize::MAX, |range| range.len()));
+        let place = narrowest.map(|(span, _)| span.location(&rendered.wgsl).line_number as usize);
         shader_error(shader, &rendered, place, &error.into_inner())
     })?;
     describe(shader, module, info)

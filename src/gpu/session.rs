@@ -19,6 +19,17 @@ pub struct Timing {
     pub gpu: Option<Duration>,
 }
 
+/// How long one dispatch took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profiled {
+    /// The step it belongs to, by its place in [`Program::report`].
+    pub step: usize,
+    /// The shader's label.
+    pub shader: &'static str,
+    /// From before it was recorded until the device was done.
+    pub time: Duration,
+}
+
 /// A program whose inputs stay on the device, to be run any number of times.
 #[derive(Debug)]
 pub struct Session {
@@ -148,36 +159,27 @@ impl Session {
         Ok(Timing { wall, gpu })
     }
 
-    /// Runs once, one step after the other, and tells how long each took by the host's clock, waiting included: where the time goes,
-    /// not how much of it there is. Steps are by their place in [`Program::report`]; those that run nothing are left out.
+    /// Runs once, one dispatch after the other, and tells how long each took by the host's clock, waiting included: where the time goes,
+    /// not how much of it there is.
     ///
     /// Fails as [`Session::run`] does.
-    pub fn profile(&mut self) -> Result<Vec<(usize, Duration)>> {
+    pub fn profile(&mut self) -> Result<Vec<Profiled>> {
         let context = self.program.context();
         let (device, queue) = (context.device(), context.queue());
-        let commands = self.program.plan().commands();
-        let step_of = |command: &Command| match command {
-            Command::Dispatch { step, .. } => Some(*step),
-            Command::Copy { .. } => None,
-        };
-        let mut times: Vec<(usize, Duration)> = Vec::new();
-        let mut at = 0;
-        while at < commands.len() {
-            // Copies go with the step that follows.
-            let copies = commands[at..].iter().take_while(|command| step_of(command).is_none()).count();
-            let step = commands.get(at + copies).and_then(step_of);
-            let same = commands[at + copies..].iter().take_while(|command| step_of(command) == step).count();
-            let end = if step.is_some() { at + copies + same } else { commands.len() };
+        let plan = self.program.plan();
+        let mut times = Vec::new();
+        for (at, command) in plan.commands().iter().enumerate() {
             let start = Instant::now();
             let scopes = ErrorScopes::open(device);
             let mut encoder =
                 device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-            self.program.encode_commands(&mut encoder, &self.bindings, at..end, |_| None);
+            self.program.encode_commands(&mut encoder, &self.bindings, at..at + 1, |_| None);
             let submission = queue.submit([encoder.finish()]);
             scopes.close("run", "submit")?;
             wait(device, submission)?;
-            times.extend(step.map(|step| (step, start.elapsed())));
-            at = end;
+            if let Command::Dispatch { step, shader, .. } = *command {
+                times.push(Profiled { step, shader: plan.shaders()[shader].label, time: start.elapsed() });
+            }
         }
         Ok(times)
     }

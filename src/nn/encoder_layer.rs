@@ -63,14 +63,9 @@ impl EncoderLayer {
     /// Declares a layer's weights under `scope`, where they have the family's names.
     pub fn declare(scope: &mut Scope<'_>, names: &LayerNames, spec: &LayerSpec) -> Result<Self> {
         let LayerSpec { width, intermediate, heads, eps, activation } = *spec;
+        let own = [names.query, names.key, names.value, names.output];
+        let attention = SelfAttention::declare(scope, own, width, heads)?;
         let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
-        let attention = SelfAttention {
-            query: dense(names.query, width, width)?,
-            key: dense(names.key, width, width)?,
-            value: dense(names.value, width, width)?,
-            output: dense(names.output, width, width)?,
-            heads,
-        };
         let (up, down) = (dense(names.up, width, intermediate)?, dense(names.down, intermediate, width)?);
         let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, eps);
         let (attention_norm, norm) = (normed(names.attention_norm)?, normed(names.norm)?);

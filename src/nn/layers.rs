@@ -19,30 +19,39 @@ pub(crate) fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Res
     graph.parameter(weight.name(), TensorDesc::new(dtype, weight.shape().clone()))
 }
 
-/// A dense layer with bias: `weight: [out, in]`, `bias: [out]`.
+/// A dense layer: `weight: [out, in]` and, unless it goes without, `bias: [out]`.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Weight,
-    bias: Weight,
+    bias: Option<Weight>,
 }
 
 impl Linear {
     /// Declares the layer's weights under `scope`.
     pub fn declare(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
-        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: scope.weight("bias", [out])? })
+        let layer = Self::declare_without_bias(scope, inner, out)?;
+        Ok(Self { bias: Some(scope.weight("bias", [out])?), ..layer })
+    }
+
+    /// Declares the weight of a layer that has no bias under `scope`.
+    pub fn declare_without_bias(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
+        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: None })
     }
 
     /// A layer of weights that are declared already, such as an embedding used as its own decoder.
     pub fn of(weight: Weight, bias: Weight) -> Self {
-        Self { weight, bias }
+        Self { weight, bias: Some(bias) }
     }
 
     /// `f(x W^T + bias)` for `x: [.., in]`.
     pub fn record(&self, graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
         let dtype = graph.desc(x)?.dtype;
         let weight = parameter(graph, &self.weight, dtype)?;
-        let bias = parameter(graph, &self.bias, dtype)?;
-        ops::linear(graph, x, weight, &ops::Linear::new().bias(bias).activation(activation))
+        let mut spec = ops::Linear::new().activation(activation);
+        if let Some(bias) = &self.bias {
+            spec = spec.bias(parameter(graph, bias, dtype)?);
+        }
+        ops::linear(graph, x, weight, &spec)
     }
 }
 

@@ -8,13 +8,21 @@
 #[cfg(feature = "models")]
 mod attention;
 #[cfg(feature = "models")]
+mod conv;
+#[cfg(feature = "models")]
 mod encoder_layer;
 #[cfg(feature = "models")]
 mod layers;
 mod reversible;
 
 #[cfg(feature = "models")]
-pub use attention::{SelfAttention, Sequences};
+pub use attention::{
+    AdaptiveSpan, AdaptiveSpanAttention, BigBirdAttention, LogSparseAttention, LongformerAttention, Pattern,
+    SelfAttention, Sequences, SparseTransformerAttention, TransformerXl, TransformerXlAttention, next_memory,
+    sinusoidal_positions,
+};
+#[cfg(feature = "models")]
+pub use conv::CausalConv1d;
 #[cfg(feature = "models")]
 pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
 #[cfg(feature = "models")]

@@ -7,8 +7,9 @@ fn segments_sees(ends: u32, batch: u32, query: vec4<i32>, key: vec4<i32>) -> vec
 fn segments_meets(ends: u32, batch: u32, rect: Rect) -> vec2<bool> {
     let first = ends + 2u * (batch * params.query_time + u32(rect.first_query));
     let last = ends + 2u * (batch * params.query_time + u32(rect.last_query));
+    // In parentheses, as `a < b, c >= d` could be a list of template parameters.
     return vec2(
-        rect.last_key >= integer(first) && rect.first_key < integer(last + 1u),
-        rect.first_key >= integer(last) && rect.last_key < integer(first + 1u),
+        (rect.last_key >= integer(first)) && (rect.first_key < integer(last + 1u)),
+        (rect.first_key >= integer(last)) && (rect.last_key < integer(first + 1u)),
     );
 }

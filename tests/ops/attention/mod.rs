@@ -2,3 +2,4 @@
 
 mod blocked;
 mod blocked_backward;
+mod rules;

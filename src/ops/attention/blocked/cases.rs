@@ -1,6 +1,7 @@
 //! Conformance cases: lengths around tile edges, every head size class, masks under both alignments, grouped heads, lengths per
 //! item, packed sequences, softcap, decoding, empty rows, extreme scores.
 
+use super::super::rules::cases::{self as rules, MakeRule};
 use super::{Blocked, NAME, blocked_with_lse};
 use crate::Result;
 use crate::check::{Case, Problem, exp_ulps};
@@ -53,6 +54,8 @@ pub(in crate::ops::attention) struct Setup {
     pub(in crate::ops::attention) head_size: usize,
     pub(in crate::ops::attention) value_size: usize,
     pub(in crate::ops::attention) mask: Mask,
+    /// What makes the rule in place of all below, and the rule in words.
+    pub(in crate::ops::attention) rule: Option<(&'static str, MakeRule)>,
     pub(in crate::ops::attention) scale: Option<f32>,
     pub(in crate::ops::attention) softcap: Option<f32>,
     pub(in crate::ops::attention) lengths: Option<Vec<i32>>,
@@ -72,6 +75,7 @@ impl Setup {
             head_size: 16,
             value_size: 16,
             mask: Mask::full(),
+            rule: None,
             scale: None,
             softcap: None,
             lengths: None,
@@ -86,6 +90,10 @@ impl Setup {
 
     pub(in crate::ops::attention) fn heads(self, heads: usize, kv_heads: usize) -> Self {
         Self { heads, kv_heads, ..self }
+    }
+
+    pub(in crate::ops::attention) fn rule(self, words: &'static str, make: MakeRule) -> Self {
+        Self { rule: Some((words, make)), ..self }
     }
 
     pub(in crate::ops::attention) fn mask(self, mask: Mask) -> Self {
@@ -110,7 +118,10 @@ impl Setup {
         let mut label = format!(
             "{dtype} {batch} x {query_time} queries, {key_time} keys, {heads}/{kv_heads} heads of {head_size}/{value_size}"
         );
-        label += &format!(", {}", self.mask);
+        match self.rule {
+            Some((words, _)) => label += &format!(", {words}"),
+            None => label += &format!(", {}", self.mask),
+        }
         if let Some(lengths) = &self.lengths {
             label += &format!(", lengths {lengths:?}");
         }
@@ -132,7 +143,10 @@ impl Setup {
         let q = problem.random("q", self.dtype, [batch, query_time, heads, head_size], self.amplitude)?;
         let k = problem.random("k", self.dtype, [batch, key_time, kv_heads, head_size], self.amplitude)?;
         let v = problem.random("v", self.dtype, [batch, key_time, kv_heads, value_size], 1.0)?;
-        let mut spec = Blocked::new().mask(self.mask.clone());
+        let mut spec = match self.rule {
+            Some((_, make)) => make(problem, self)?,
+            None => Blocked::new().mask(self.mask.clone()),
+        };
         if let Some(scale) = self.scale {
             spec = spec.scale(scale);
         }
@@ -184,6 +198,7 @@ pub(in crate::ops::attention) fn setups(sizes: &[(usize, usize)]) -> Vec<Setup> 
     setups.extend(size_setups(sizes));
     setups.extend(special_setups());
     setups.extend(packed_setups());
+    setups.extend(rules::setups());
     let f32 = setups.iter().filter(|setup| setup.dtype == DType::F32);
     let f16 = f32.step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
     setups.iter().cloned().chain(f16).collect()

@@ -42,14 +42,14 @@ pub(super) fn backward(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Res
     let dims = Dims::of(&query?, &key?, &value?);
     let mut slots = Slots { found: &found, dims, query: 0, key: 0 };
     for term in &rule.terms {
-        if let Some(tensor) = term.tensor().filter(|tensor| adjoint.wants(REQUIRED + tensor)) {
-            if let Some(gradient) = slots.gradient(graph, term, tensors[tensor])? {
-                let place = &mut all[REQUIRED + tensor];
-                *place = Gradient::Whole(match *place {
-                    Gradient::Whole(other) => add(graph, other, gradient)?,
-                    _ => gradient,
-                });
-            }
+        if let Some(tensor) = term.tensor().filter(|tensor| adjoint.wants(REQUIRED + tensor))
+            && let Some(gradient) = slots.gradient(graph, term, tensors[tensor])?
+        {
+            let place = &mut all[REQUIRED + tensor];
+            *place = Gradient::Whole(match *place {
+                Gradient::Whole(other) => add(graph, other, gradient)?,
+                _ => gradient,
+            });
         }
         slots.query += term.query_slots();
         slots.key += term.key_slots();

@@ -59,16 +59,16 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let splits = splits(rule, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
     let count = to_u32(NAME, "workgroups", unsplit.saturating_mul(splits))?;
 
-    let mut scratch = vec![0];
-    let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, 0);
+    let mut scratch = Vec::new();
+    let wanted = final_target(problem, &mut scratch);
+    let partial = splits > 1;
+    let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
+    let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, scratch.len());
     let asked = ask(rule, &dims, &mut side)?;
     let tiles =
         Tiles { rows_are_keys: false, rows: tile_rows as u32, columns: 4 * tile.key_vectors * tile.lanes };
     let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
 
-    let wanted = final_target(problem, &mut scratch);
-    let partial = splits > 1;
-    let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
     let mut bindings = vec![
         ("query", Operand::Input(0)),
         ("key", Operand::Input(1)),
@@ -84,7 +84,7 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
         params: walk.parameters(&side, runs, splits, count)?,
     };
     let (bytes, mut dispatches) = side.finish();
-    scratch[0] = bytes;
+    scratch.extend(bytes);
     dispatches.push(attend);
     if partial {
         dispatches.push(merge(&dims, dtype, splits, target, wanted)?);

@@ -140,9 +140,9 @@ impl Walk<'_> {
             .constant("LANES_Y", tile.row_groups)
             .constant("ROWS", tile.rows)
             .constant("KEY_VECTORS", tile.key_vectors);
-        let shader = asked.into_shader(shader, rule, dims, *dtype);
+        let shader = asked.equip(shader, rule, dims, *dtype);
         let shader = self.with_bias(shader);
-        let shader = runs.map_or(shader.clone(), |runs| runs.into_shader(shader));
+        let shader = runs.map_or(shader.clone(), |runs| runs.equip(shader));
         if tile.one_subgroup { shader.subgroups_of(tile.lanes) } else { shader }
     }
 

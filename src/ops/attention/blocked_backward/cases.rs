@@ -1,7 +1,8 @@
 //! Conformance cases: the forward pass's problems with random upstream gradients, and every choice of gradients that are wanted.
 
 use super::super::blocked::cases::{Setup, setups};
-use super::{Attended, NAME, blocked_backward};
+use super::super::rules::{Prepared, prepare};
+use super::{Attended, NAME, differentiate};
 use crate::Result;
 use crate::check::{Case, Problem};
 use crate::graph::Value;
@@ -43,12 +44,14 @@ impl Backward {
         let d_out = like("d_out", out, self.forward.dtype)?;
         let d_lse = if self.d_lse { Some(like("d_lse", lse, DType::F32)?) } else { None };
         let attended = Attended { out, lse, d_out, d_lse };
-        let gradients = blocked_backward(&mut problem.graph, q, k, v, &attended, &spec)?;
-        Ok(gradients
-            .into_iter()
-            .zip(self.wanted)
-            .filter_map(|(value, wanted)| wanted.then_some(value))
-            .collect())
+        let graph = &mut problem.graph;
+        // As a step's own backward pass, for rules that multiply queries and keys, and for the sums that others are made of.
+        let Prepared { rule, query, tensors, .. } = prepare(NAME, &spec, graph, [q, k, v])?;
+        let found = differentiate(graph, &rule, [query, k, v], &tensors, &attended)?;
+        let of_rule = [found.pairs, found.relative_keys, found.query_slots, found.key_slots];
+        let qkv = found.qkv.into_iter().zip(self.wanted);
+        let qkv = qkv.filter_map(|(value, wanted)| wanted.then_some(value));
+        Ok(qkv.chain(of_rule.into_iter().flatten()).collect())
     }
 
     fn case(self) -> Case {

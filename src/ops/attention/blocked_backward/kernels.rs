@@ -132,7 +132,11 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     dispatches.extend(walks);
     let tiles: Vec<(Rows, AttentionTile)> =
         prepared.iter().map(|(pass, tile, _)| (pass.rows, *tile)).collect();
-    Ok(Lowered::Kernels { choice: choice(caps, &asked, &tiles), dispatches, scratch: vec![bytes] })
+    Ok(Lowered::Kernels {
+        choice: choice(caps, &asked, &tiles),
+        dispatches,
+        scratch: bytes.into_iter().collect(),
+    })
 }
 
 fn check(dims: &Dims) -> Result<()> {

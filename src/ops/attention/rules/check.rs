@@ -10,6 +10,9 @@ use crate::{Error, ErrorKind, Result};
 /// Pairs that are asked for one that a rule without tensors shows. Rules that people mean show one among the first.
 const MOST_PAIRS: usize = 1 << 22;
 
+/// A length at which rules that people mean show something, wherever they show something at all.
+const SHORTEST_TELLING: usize = 64;
+
 /// Refuses a tensor that is not `wanted`.
 pub(super) fn same(op: &'static str, argument: &str, found: &TensorDesc, wanted: &TensorDesc) -> Result<()> {
     if found == wanted {
@@ -131,8 +134,9 @@ impl Rule {
 
     /// Refuses a mask that, whatever its tensors hold, shows no key to any query: it contradicts itself.
     fn check_shows_something(&self, op: &'static str, dims: &Dims) -> Result<()> {
-        let mut is_fixed = true;
+        let (mut is_fixed, mut has_layout) = (true, false);
         self.mask.0.visit(&mut |node| {
+            has_layout |= matches!(node, Node::Blocks(_));
             is_fixed &= !matches!(
                 node,
                 Node::Lengths(_)
@@ -150,16 +154,17 @@ impl Rule {
         {
             return Ok(());
         }
+        // A rule that would show something in a longer sequence does not contradict itself. Layouts have one length only.
+        let longer = |time: usize| if has_layout { time } else { time.max(SHORTEST_TELLING) };
+        let telling = Dims { query_time: longer(query_time), key_time: longer(key_time), ..*dims };
         // From the last query on: it sees most under either alignment.
-        let pairs = (0..query_time)
+        let mut pairs = (0..telling.query_time)
             .rev()
-            .flat_map(|query| (0..key_time).rev().map(move |key| (query, key)))
+            .flat_map(|query| (0..telling.key_time).rev().map(move |key| (query, key)))
             .flat_map(|(query, key)| (0..heads).map(move |head| Pair { batch: 0, head, query, key }));
-        let data = twin::Data::<f64>::none(dims);
-        if pairs.take(MOST_PAIRS).any(|pair| data.sees(&self.mask.0, pair)) {
-            return Ok(());
-        }
-        if query_time.saturating_mul(key_time).saturating_mul(heads) > MOST_PAIRS {
+        let data = twin::Data::<f64>::none(&telling);
+        let shows = pairs.by_ref().take(MOST_PAIRS).any(|pair| data.sees(&self.mask.0, pair));
+        if shows || pairs.next().is_some() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Argument, op, "mask")
@@ -248,7 +253,13 @@ fn check_mask(node: &Node<usize>, op: &'static str, dims: &Dims, tensors: &[Tens
                     .but_found(format!("{:?}", layout.shape())));
             }
             data.map_or(Ok(()), |tensor| {
-                integers(op, "layout", &tensors[tensor], &layout.shape(), "1 where blocks meet")
+                integers(
+                    op,
+                    "layout",
+                    &tensors[tensor],
+                    &layout.data_shape(),
+                    "a bit for each pair of blocks",
+                )
             })
         }
         &Node::Dense(tensor) => {

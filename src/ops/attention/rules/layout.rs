@@ -81,8 +81,17 @@ impl BlockLayout {
         self.pairs.iter().filter(|&&pair| pair).count() as f64 / self.pairs.len().max(1) as f64
     }
 
+    /// A bit for each pair, rows of whole words: `i32 [heads or 1, query_blocks, key_words]`.
     pub(super) fn data(&self) -> Result<HostTensor> {
-        HostTensor::i32(self.shape(), self.pairs.iter().map(|&pair| i32::from(pair)).collect())
+        let word = |pairs: &[bool]| {
+            pairs.iter().enumerate().fold(0u32, |word, (bit, &pair)| word | u32::from(pair) << bit) as i32
+        };
+        let rows = self.pairs.chunks(self.key_blocks.max(1));
+        HostTensor::i32(self.data_shape(), rows.flat_map(|row| row.chunks(32).map(word)).collect())
+    }
+
+    pub(super) fn data_shape(&self) -> [usize; 3] {
+        [self.heads, self.query_blocks, self.key_blocks.div_ceil(32)]
     }
 
     /// How often, along a row of blocks (or a column, with `by_key`), pairs that meet give way to pairs that do not or the other way

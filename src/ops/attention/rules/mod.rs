@@ -9,6 +9,8 @@
 //! and its WGSL file with the call to it (`lower/mask.rs`). To add a score rule: the same with `ScoreRule`, `Term` and
 //! `lower/score.rs`.
 
+#[cfg(feature = "check")]
+pub(in crate::ops::attention) mod cases;
 mod check;
 mod custom;
 mod layout;

@@ -263,18 +263,18 @@ impl Writer<'_, '_> {
         self.composed.by_head |= by_head;
         let size = layout.block_size().min(UNLIMITED);
         // How many blocks there are depends on the times, which shaders should not.
-        let count = |time: &str| format!("(params.{time} + {size}u - 1u) / {size}u");
-        let extents = format!("vec2({}, {})", count("query_time"), count("key_time"));
+        let blocks = |time: &str| format!("((params.{time} + {size}u - 1u) / {size}u)");
+        let words = format!("(({} + 31u) / 32u)", blocks("key_time"));
         let first = |head: &str| match by_head {
-            true => format!("{head} * ({}) * ({})", count("query_time"), count("key_time")),
+            true => format!("{head} * {} * {words}", blocks("query_time")),
             false => "0u".into(),
         };
         Ok(Asked::new(
             format!(
-                "blocks_sees(vec4(section({section}u)) + {}, {extents}, {size}u, query, key)",
+                "blocks_sees(vec4(section({section}u)) + {}, {words}, {size}u, query, key)",
                 vector_rows(&first)
             ),
-            format!("blocks_meets(section({section}u) + {}, {extents}, {size}u, at)", first("head")),
+            format!("blocks_meets(section({section}u) + {}, {words}, {size}u, at)", first("head")),
         ))
     }
 

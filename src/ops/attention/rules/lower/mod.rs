@@ -99,7 +99,7 @@ impl Asked {
     }
 
     /// Gives a kernel the rule's functions and constants.
-    pub(in crate::ops::attention) fn into_shader(
+    pub(in crate::ops::attention) fn equip(
         &self,
         mut shader: Shader,
         rule: &Rule,

@@ -37,7 +37,7 @@ pub(in crate::ops::attention) struct Runs {
 
 impl Runs {
     /// Tells a kernel where its lists are.
-    pub(in crate::ops::attention) fn into_shader(self, mut shader: Shader) -> Shader {
+    pub(in crate::ops::attention) fn equip(self, mut shader: Shader) -> Shader {
         shader.sources.push(wgsl!("attention/rules/walk.wgsl"));
         self.with_constants(shader)
     }

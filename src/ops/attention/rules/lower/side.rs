@@ -140,10 +140,11 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Its size in bytes, and the dispatches that fill it so far.
-    pub(in crate::ops::attention) fn finish(self) -> (u64, Vec<Dispatch>) {
+    /// Its size in bytes, if it holds anything, and the dispatches that fill it so far.
+    pub(in crate::ops::attention) fn finish(self) -> (Option<u64>, Vec<Dispatch>) {
         // A binding is never empty.
-        ((self.words.max(1) * size_of::<u32>()) as u64, self.fills)
+        let bytes = (self.words.max(1) * size_of::<u32>()) as u64;
+        ((!self.contents.is_empty()).then_some(bytes), self.fills)
     }
 
     /// Where the sections begin.

@@ -1,0 +1,63 @@
+//! LogSparse Transformer's attention (Li et al., arXiv 1907.00235, section 4).
+
+use super::heads::{head_size, join, project, split};
+use crate::Result;
+use crate::graph::{Graph, Value};
+use crate::nn::{CausalConv1d, Linear};
+use crate::ops::Activation;
+use crate::ops::attention::{Blocked, LogSparse, Mask, blocked};
+use crate::weights::Scope;
+
+/// Causal attention at exponentially growing distances, with queries and keys from a causal convolution, so that a score compares
+/// shapes and not single points (section 4.1).
+#[derive(Clone, Debug)]
+pub struct LogSparseAttention {
+    /// Makes the queries.
+    pub query: CausalConv1d,
+    /// Makes the keys.
+    pub key: CausalConv1d,
+    /// Makes the values, point by point.
+    pub value: Linear,
+    /// Joins the heads.
+    pub output: Linear,
+    /// How many heads share the width.
+    pub heads: usize,
+    /// What is seen.
+    pub spec: LogSparse,
+}
+
+impl LogSparseAttention {
+    /// Declares `query` and `key`, convolutions of `kernel` positions, `value` and `output` under `scope`.
+    ///
+    /// Fails when the heads do not divide the width or the kernel is 0.
+    pub fn declare(
+        scope: &mut Scope<'_>,
+        width: usize,
+        heads: usize,
+        kernel: usize,
+        spec: LogSparse,
+    ) -> Result<Self> {
+        head_size(width, heads)?;
+        let mut convolution = |name| CausalConv1d::declare(&mut scope.at(name), width, width, kernel);
+        let (query, key) = (convolution("query")?, convolution("key")?);
+        let mut dense = |name| Linear::declare(&mut scope.at(name), width, width);
+        Ok(Self { query, key, value: dense("value")?, output: dense("output")?, heads, spec })
+    }
+
+    /// What each position of `x: [batch, time, width]` gathers: `[batch, time, width]`. Padding behind a sequence needs no mask, as
+    /// nothing before it sees it.
+    ///
+    /// Fails when the settings have no meaning, and as [`blocked`] does.
+    pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        let [value] = project(graph, x, [&self.value], self.heads)?;
+        let mut convolve = |layer: &CausalConv1d| {
+            let convolved = layer.record(graph, x)?;
+            split(graph, convolved, self.heads)
+        };
+        let (query, key) = (convolve(&self.query)?, convolve(&self.key)?);
+        let spec = Blocked::new().mask(Mask::log_sparse(self.spec));
+        let gathered = blocked(graph, query, key, value, &spec)?;
+        let joined = join(graph, gathered)?;
+        self.output.record(graph, joined, Activation::Identity)
+    }
+}

@@ -1,0 +1,34 @@
+//! Positions of earlier segments, kept as keys of the next.
+
+use super::OP;
+use super::heads::sequence;
+use crate::graph::{Graph, Value};
+use crate::ops::{concat, slice};
+use crate::{Error, ErrorKind, Result};
+
+/// `[batch, memory_time + time, width]`: `memory` with `x` behind it; `x` alone where there is none.
+pub(super) fn with_memory(graph: &mut Graph, x: Value, memory: Option<Value>) -> Result<Value> {
+    let [batch, _, width] = sequence(graph, "x", x)?;
+    let Some(memory) = memory else { return Ok(x) };
+    let [memory_batch, _, memory_width] = sequence(graph, "memory", memory)?;
+    let (wanted, found) = (graph.desc(x)?.dtype, graph.desc(memory)?.dtype);
+    if [memory_batch, memory_width] != [batch, width] || wanted != found {
+        let kind = if wanted == found { ErrorKind::Shape } else { ErrorKind::Dtype };
+        return Err(Error::new(kind, OP, "memory")
+            .expecting(format!("{wanted} [{batch}, any, {width}] as x has it"))
+            .but_found(graph.desc(memory)?));
+    }
+    concat(graph, &[memory, x], 1)
+}
+
+/// The memory of the next segment: the last `length` positions, or as many as there are, of `memory: [batch, memory_time, width]` with
+/// `x: [batch, time, width]` behind it. Memory is what a layer reads, not what it gives.
+///
+/// Recurrence does not differentiate through memory (Transformer-XL, arXiv 1901.02860, section 3.2). There is no op that stops
+/// gradients: hand this out of the graph and into the next run as an input, and no gradient reaches it. Memory that is computed and
+/// read in one graph is differentiated as any other value. Fails when the two do not fit together.
+pub fn next_memory(graph: &mut Graph, memory: Option<Value>, x: Value, length: usize) -> Result<Value> {
+    let all = with_memory(graph, x, memory)?;
+    let [_, time, _] = sequence(graph, "x", all)?;
+    slice(graph, all, 1, time.saturating_sub(length)..time)
+}

@@ -1,0 +1,129 @@
+//! Multi-head self-attention (Vaswani et al., arXiv 1706.03762, section 3.2.2), and layers whose queries see only some of the keys.
+//!
+//! | layer | what a query sees |
+//! |---|---|
+//! | [`SelfAttention`] | its own sequence, or what a rule shows |
+//! | [`LongformerAttention`] | a window and global tokens, which have projections of their own |
+//! | [`SparseTransformerAttention`] | the strided or the fixed pattern |
+//! | [`BigBirdAttention`] | a window, global blocks and blocks at random |
+//! | [`LogSparseAttention`] | exponentially growing distances; queries and keys from a causal convolution |
+//! | [`AdaptiveSpanAttention`] | as far back as each head has learned to look |
+//! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
+
+mod adaptive_span;
+mod big_bird;
+mod heads;
+mod log_sparse;
+mod longformer;
+mod memory;
+mod sparse_transformer;
+mod transformer_xl;
+
+pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
+pub use big_bird::BigBirdAttention;
+pub use log_sparse::LogSparseAttention;
+pub use longformer::LongformerAttention;
+pub use memory::next_memory;
+pub use sparse_transformer::{Pattern, SparseTransformerAttention};
+pub use transformer_xl::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
+
+use super::Linear;
+use crate::Result;
+use crate::graph::{Graph, Value};
+use crate::ops::Activation;
+use crate::ops::attention::{Blocked, blocked};
+use crate::weights::Scope;
+use heads::{head_size, join, project};
+
+const OP: &str = "self-attention";
+
+/// Which positions of `[batch, time]` belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequences {
+    /// Each batch item is one whole sequence.
+    Whole,
+    /// Each batch item is one sequence of its own length, `i32 [batch]`, and padding behind it.
+    Padded {
+        /// Tokens of each item.
+        lengths: Value,
+    },
+    /// Sequences lie one behind another: `i32 [batch, time]` numbers them and never decreases along time.
+    Packed {
+        /// The sequence each position belongs to.
+        segments: Value,
+        /// Sequences with a number below this are results; the others fill up.
+        count: usize,
+    },
+}
+
+/// Queries, keys and values of all heads from the same positions, and a dense layer over what they gather.
+#[derive(Clone, Debug)]
+pub struct SelfAttention {
+    /// Makes the queries.
+    pub query: Linear,
+    /// Makes the keys.
+    pub key: Linear,
+    /// Makes the values.
+    pub value: Linear,
+    /// Joins the heads.
+    pub output: Linear,
+    /// How many heads share the width.
+    pub heads: usize,
+}
+
+impl SelfAttention {
+    /// Declares four dense layers with bias, `[width, width]`, under `scope`. `names` are those of query, key, value and output.
+    ///
+    /// Fails when the heads do not divide the width.
+    pub fn declare(scope: &mut Scope<'_>, names: [&str; 4], width: usize, heads: usize) -> Result<Self> {
+        Self::declare_with(Linear::declare, scope, names, width, heads)
+    }
+
+    /// [`SelfAttention::declare`] for layers without bias.
+    pub fn declare_without_bias(
+        scope: &mut Scope<'_>,
+        names: [&str; 4],
+        width: usize,
+        heads: usize,
+    ) -> Result<Self> {
+        Self::declare_with(Linear::declare_without_bias, scope, names, width, heads)
+    }
+
+    fn declare_with(
+        declare: fn(&mut Scope<'_>, usize, usize) -> Result<Linear>,
+        scope: &mut Scope<'_>,
+        [query, key, value, output]: [&str; 4],
+        width: usize,
+        heads: usize,
+    ) -> Result<Self> {
+        head_size(width, heads)?;
+        let mut dense = |name| declare(&mut scope.at(name), width, width);
+        let (query, key, value) = (dense(query)?, dense(key)?, dense(value)?);
+        Ok(Self { query, key, value, output: dense(output)?, heads })
+    }
+
+    /// What each position of `x: [batch, time, width]` gathers from its own sequence: `[batch, time, width]`.
+    ///
+    /// Fails when the heads do not divide the width, and as [`blocked`] does.
+    pub fn record(&self, graph: &mut Graph, x: Value, sequences: &Sequences) -> Result<Value> {
+        let spec = match *sequences {
+            Sequences::Whole => Blocked::new(),
+            Sequences::Padded { lengths } => Blocked::new().lengths(lengths),
+            Sequences::Packed { segments, .. } => Blocked::new().segments(segments),
+        };
+        self.record_with(graph, x, &spec)
+    }
+
+    /// [`SelfAttention::record`] with rules of the caller's for what is seen and what becomes of a score.
+    pub fn record_with(&self, graph: &mut Graph, x: Value, spec: &Blocked) -> Result<Value> {
+        let [query, key, value] = project(graph, x, [&self.query, &self.key, &self.value], self.heads)?;
+        let gathered = blocked(graph, query, key, value, spec)?;
+        self.record_output(graph, gathered)
+    }
+
+    /// The output layer over `gathered: [batch, time, heads, head_size]`.
+    fn record_output(&self, graph: &mut Graph, gathered: Value) -> Result<Value> {
+        let joined = join(graph, gathered)?;
+        self.output.record(graph, joined, Activation::Identity)
+    }
+}

@@ -1,0 +1,148 @@
+//! Transformer-XL's attention (Dai et al., arXiv 1901.02860, section 3).
+
+use super::OP;
+use super::heads::{join, split};
+use super::memory::with_memory;
+use crate::graph::{Graph, Value};
+use crate::nn::{Linear, parameter};
+use crate::ops::attention::{Blocked, Mask, Score, blocked};
+use crate::ops::{self, Activation, linear, reshape};
+use crate::tensor::{DType, HostTensor};
+use crate::weights::{Scope, Weight};
+use crate::{Error, ErrorKind, Result};
+
+/// The extents and settings of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransformerXl {
+    /// Channels of what it reads and gives: `d_model`.
+    pub width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Channels of a head: `d_head`. Heads need not share the width.
+    pub head_size: usize,
+    /// How many keys a query sees at most, its own among them; all when absent. With `Some(mem_len)` it is the code's `same_length`.
+    pub same_length: Option<u32>,
+}
+
+/// Causal attention over a segment and the memory of those before it, with relative positions, as in the authors' code
+/// (<https://github.com/kimiyoung/transformer-xl>, `pytorch/mem_transformer.py`, `RelPartialLearnableMultiHeadAttn`) without the residual
+/// and the normalisation around it:
+///
+/// ```text
+/// s_ij = ((q_i + u) . k_j + (q_i + v) . r_(i - j)) / sqrt(head_size)
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransformerXlAttention {
+    /// `[3 heads * head_size, width]`: makes queries, keys and values.
+    pub qkv: Weight,
+    /// Makes `r` from positions.
+    pub positions: Linear,
+    /// Joins the heads.
+    pub output: Linear,
+    /// `u: [heads, head_size]`, the code's `r_w_bias`.
+    pub content_bias: Weight,
+    /// `v: [heads, head_size]`, the code's `r_r_bias`.
+    pub position_bias: Weight,
+    /// The extents and settings.
+    pub spec: TransformerXl,
+}
+
+impl TransformerXlAttention {
+    /// Declares the weights under `scope`, a `dec_attn` of Hugging Face's. Models that share the two biases among layers put the same
+    /// weights into all of them.
+    ///
+    /// Fails when there is no head, or heads have no channel, or `same_length` is 0.
+    pub fn declare(scope: &mut Scope<'_>, spec: TransformerXl) -> Result<Self> {
+        let TransformerXl { width, heads, head_size, same_length } = spec;
+        let refused = |argument: &str, expected: &str, found: String| {
+            Err(Error::new(ErrorKind::Argument, OP, argument).expecting(expected).but_found(found))
+        };
+        if same_length == Some(0) {
+            return refused("same_length", "at least 1", "0".into());
+        }
+        let Some(inner) = heads.checked_mul(head_size).filter(|inner| (1..=1 << 30).contains(inner)) else {
+            return refused("heads", "1 to 2^30 channels in all", format!("{heads} heads of {head_size}"));
+        };
+        Ok(Self {
+            qkv: scope.at("qkv_net").weight("weight", [3 * inner, width])?,
+            positions: Linear::declare_without_bias(&mut scope.at("r_net"), width, inner)?,
+            output: Linear::declare_without_bias(&mut scope.at("o_net"), inner, width)?,
+            content_bias: scope.weight("r_w_bias", [heads, head_size])?,
+            position_bias: scope.weight("r_r_bias", [heads, head_size])?,
+            spec,
+        })
+    }
+
+    /// What each position of `x: [batch, time, width]` gathers from itself, those before it and `memory: [batch, memory_time, width]`,
+    /// which lies before `x`: `[batch, time, width]`. Memory of any length will do, as at the start of a text.
+    ///
+    /// `positions: [distances, width]` has a row for every distance that is seen, from 0 on: `memory_time + time` of them, or
+    /// [`TransformerXl::same_length`]. [`sinusoidal_positions`] makes one for all layers. About gradients of memory see
+    /// [`next_memory`](super::next_memory). Fails when memory or positions do not fit, and as [`blocked`] does.
+    pub fn record(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        memory: Option<Value>,
+        positions: Value,
+    ) -> Result<Value> {
+        let TransformerXl { heads, head_size, same_length, .. } = self.spec;
+        let dtype = graph.desc(x)?.dtype;
+        let seen = with_memory(graph, x, memory)?;
+        // Cut from the weight, not from the product, so that memory gets no queries.
+        let qkv = parameter(graph, &self.qkv, dtype)?;
+        let layers = ops::split(graph, qkv, 0, &[heads * head_size; 3])?;
+        let mut projected = [x, seen, seen];
+        for (value, weight) in projected.iter_mut().zip(layers) {
+            *value = linear(graph, *value, weight, &ops::Linear::new())?;
+            *value = split(graph, *value, heads)?;
+        }
+        let [query, key, value] = projected;
+        let content_bias = Some(parameter(graph, &self.content_bias, dtype)?);
+        let position_bias = Some(parameter(graph, &self.position_bias, dtype)?);
+        let keys = self.position_keys(graph, positions)?;
+        let mask = same_length.map_or(Mask::causal(), |count| Mask::window(count.saturating_sub(1), 0));
+        let score = Score::relative_keys(keys, content_bias, position_bias, 0);
+        let gathered = blocked(graph, query, key, value, &Blocked::new().mask(mask).score(score))?;
+        let joined = join(graph, gathered)?;
+        self.output.record(graph, joined, Activation::Identity)
+    }
+
+    /// `r: [distances, heads, head_size]`
+    fn position_keys(&self, graph: &mut Graph, positions: Value) -> Result<Value> {
+        let desc = graph.desc(positions)?;
+        let [distances, _] = *desc.shape.dims() else {
+            return Err(Error::new(ErrorKind::Shape, OP, "positions")
+                .expecting("[distances, width]")
+                .but_found(desc));
+        };
+        let keys = self.positions.record(graph, positions, Activation::Identity)?;
+        reshape(graph, keys, [distances, self.spec.heads, self.spec.head_size])
+    }
+}
+
+/// `[distances, width]`: row `d` is `sin(d / 10000^(2 i / width))` for all `i`, and behind them the cosines, where the original
+/// Transformer has them in turn (`PositionalEmbedding` of the authors' code). Distances beyond `clamp_len` are taken for it.
+///
+/// Fails when the width is odd or `dtype` is no float.
+pub fn sinusoidal_positions(
+    dtype: DType,
+    distances: usize,
+    width: usize,
+    clamp_len: Option<usize>,
+) -> Result<HostTensor> {
+    if !width.is_multiple_of(2) {
+        return Err(Error::new(ErrorKind::Argument, "sinusoidal positions", "width")
+            .expecting("an even number")
+            .but_found(width));
+    }
+    let half = width / 2;
+    let mut table = Vec::with_capacity(distances * width);
+    for distance in 0..distances {
+        let distance = clamp_len.map_or(distance, |most| distance.min(most)) as f64;
+        let angle = |i: usize| distance / 10000f64.powf((2 * i) as f64 / width as f64);
+        table.extend((0..half).map(|i| angle(i).sin() as f32));
+        table.extend((0..half).map(|i| angle(i).cos() as f32));
+    }
+    HostTensor::from_f32(dtype, [distances, width], &table)
+}

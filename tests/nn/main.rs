@@ -1,0 +1,19 @@
+//! Attention layers: each against a dense computation in plain loops, forward and gradients, on the references and on the device.
+
+mod adaptive_span;
+mod big_bird;
+mod conv;
+mod dense;
+mod half;
+mod log_sparse;
+mod longformer;
+mod memory;
+mod sparse_transformer;
+mod support;
+mod transformer_xl;
+
+const BATCH: usize = 2;
+const TIME: usize = 24;
+const WIDTH: usize = 32;
+const HEADS: usize = 4;
+const HEAD_SIZE: usize = WIDTH / HEADS;

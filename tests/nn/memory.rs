@@ -1,0 +1,31 @@
+use foveate::nn::next_memory;
+use foveate::{Graph, HostTensor, TensorDesc, cpu};
+
+#[test]
+fn the_last_positions_are_remembered() {
+    let memory = HostTensor::f32([1, 3, 1], vec![1.0, 2.0, 3.0]).unwrap();
+    let x = HostTensor::f32([1, 2, 1], vec![4.0, 5.0]).unwrap();
+    for (length, expected) in
+        [(1, vec![5.0]), (4, vec![2.0, 3.0, 4.0, 5.0]), (9, vec![1.0, 2.0, 3.0, 4.0, 5.0])]
+    {
+        let mut graph = Graph::new();
+        let old = graph.input("memory", memory.desc()).unwrap();
+        let new = graph.input("x", x.desc()).unwrap();
+        let next = next_memory(&mut graph, Some(old), new, length).unwrap();
+        graph.output("next", next).unwrap();
+        let outputs = cpu::run(&graph, &[("memory", &memory), ("x", &x)]).unwrap();
+        assert_eq!(outputs["next"].to_f32(), expected);
+    }
+}
+
+#[test]
+fn memory_of_another_width_is_refused() {
+    let mut graph = Graph::new();
+    let memory = graph.input("memory", TensorDesc::f32([2, 3, 4])).unwrap();
+    let x = graph.input("x", TensorDesc::f32([2, 5, 8])).unwrap();
+    let error = next_memory(&mut graph, Some(memory), x, 3).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "self-attention: memory: expected f32 [2, any, 8] as x has it, found f32 [2, 3, 4]"
+    );
+}

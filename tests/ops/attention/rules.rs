@@ -1,0 +1,410 @@
+//! Rules: what is refused, rules of users, lists that are full, and masks of any shape against the reference.
+
+use foveate::check::{Extents, Random, compare_twins};
+use foveate::ops::attention::{
+    BigBird, BlockLayout, Blocked, Buckets, CustomMask, CustomScore, LogSparse, Mask, Score, alibi_slopes,
+    blocked, global_tokens,
+};
+use foveate::{Caps, DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu, ops};
+use proptest::prelude::*;
+
+use super::blocked::F32_OF_LARGEST;
+use crate::support::fixture::relative_error;
+use crate::support::{assert_error, context, refused, run};
+
+/// The error of attention over `[2, 10, 4, 16]` under a rule of further inputs.
+fn refusal(descs: &[TensorDesc], rule: impl Fn(&[Value]) -> Blocked) -> Error {
+    let q = TensorDesc::f32([2, 10, 4, 16]);
+    let descs: Vec<TensorDesc> = [&[q.clone(), q.clone(), q], descs].concat();
+    refused(&descs, |graph, v| blocked(graph, v[0], v[1], v[2], &rule(&v[3..])))
+}
+
+#[test]
+fn masks_that_do_not_fit_are_refused() {
+    let check = |descs: &[TensorDesc], mask: &dyn Fn(&[Value]) -> Mask, kind, sentence: &str| {
+        assert_error(&refusal(descs, |v| Blocked::new().mask(mask(v))), kind, sentence);
+    };
+    let argument = |mask: Mask, sentence: &str| check(&[], &|_| mask.clone(), ErrorKind::Argument, sentence);
+    argument(Mask::dilated_window(2, [0]), "attention rule: dilation: expected at least 1, found 0");
+    argument(Mask::strided(0), "attention rule: dilation: expected at least 1, found 0");
+    argument(Mask::fixed(0, 1), "attention rule: block size: expected at least 1, found 0");
+    argument(Mask::fixed(4, 0), "attention rule: expressivity: expected at least 1, found 0");
+    argument(
+        Mask::log_sparse(LogSparse { local: 0, restart: None }),
+        "attention rule: log_sparse.local: expected at least 1, found 0",
+    );
+    argument(
+        Mask::big_bird(BigBird { window_blocks: 2, ..BigBird::default() }),
+        "attention rule: big_bird.window_blocks: expected an odd number, found 2",
+    );
+    let nothing = "attention/blocked: mask: expected a rule that shows some key to some query, found none of 10 keys shown to any of 10 queries";
+    argument(!Mask::full(), nothing);
+    argument(Mask::causal() & !Mask::causal(), nothing);
+    argument(Mask::prefix(0), nothing);
+
+    let shape = |descs: &[TensorDesc], mask: &dyn Fn(&[Value]) -> Mask, sentence: &str| {
+        check(descs, mask, ErrorKind::Shape, sentence);
+    };
+    shape(
+        &[],
+        &|_| Mask::dilated_window(2, [1, 2]),
+        "attention/blocked: dilation: expected one, or one for each of 4 heads, found 2",
+    );
+    shape(
+        &[],
+        &|_| Mask::blocks(BlockLayout::new(4, [1, 3, 2], vec![true; 6]).unwrap()),
+        "attention/blocked: layout: expected [4 heads or 1, 3 query blocks, 3 key blocks] of 4, found [1, 3, 2]",
+    );
+    shape(
+        &[TensorDesc::i32([3, 2])],
+        &|v| Mask::globals(v[0]),
+        "attention/blocked: globals: expected i32 [2, 2], positions of global tokens in each batch item, found i32 [3, 2]",
+    );
+    shape(
+        &[TensorDesc::i32([2, 4, 10, 9])],
+        &|v| Mask::dense(v[0]),
+        "attention/blocked: mask: expected i32 [2 or 1, 4 or 1, 10, 10], found i32 [2, 4, 10, 9]",
+    );
+    check(
+        &[TensorDesc::f32([2, 4, 10, 10])],
+        &|v| Mask::dense(v[0]),
+        ErrorKind::Dtype,
+        "attention/blocked: mask: expected i32 [2 or 1, 4 or 1, 10, 10], found f32 [2, 4, 10, 10]",
+    );
+}
+
+#[test]
+fn scores_that_do_not_fit_are_refused() {
+    let check = |descs: &[TensorDesc], scores: &dyn Fn(&[Value]) -> Vec<Score>, kind, sentence: &str| {
+        let rule = |v: &[Value]| scores(v).into_iter().fold(Blocked::new(), Blocked::score);
+        assert_error(&refusal(descs, rule), kind, sentence);
+    };
+    check(
+        &[TensorDesc::f32([3])],
+        &|v| vec![Score::alibi(v[0])],
+        ErrorKind::Shape,
+        "attention/blocked: alibi: expected f32 [4], found f32 [3]",
+    );
+    check(
+        &[TensorDesc::f32([2, 4, 10, 9])],
+        &|v| vec![Score::bias(v[0])],
+        ErrorKind::Shape,
+        "attention/blocked: bias: expected floats of [batch 2 or 1, heads 4 or 1, query_time 10 or 1, key_time 10 or 1], found f32 [2, 4, 10, 9]",
+    );
+    check(
+        &[TensorDesc::f32([1, 1, 1, 10])],
+        &|v| vec![Score::bias(v[0]), Score::bias(v[0])],
+        ErrorKind::Argument,
+        "attention/blocked: bias: expected one of its kind, found 2",
+    );
+    let buckets = |count, max_distance| Buckets { count, max_distance, bidirectional: true };
+    let table = TensorDesc::f32([32, 4]);
+    for (buckets, sentence) in [
+        (buckets(31, 128), "buckets: expected an even count of at least 4, found 31"),
+        (buckets(32, 8), "buckets: expected max_distance over 8, the buckets of single distances, found 8"),
+    ] {
+        let sentence = format!("attention/blocked: {sentence}");
+        check(
+            std::slice::from_ref(&table),
+            &|v| vec![Score::buckets(v[0], buckets)],
+            ErrorKind::Argument,
+            &sentence,
+        );
+    }
+    check(
+        &[table],
+        &|v| vec![Score::buckets(v[0], buckets(16, 128))],
+        ErrorKind::Shape,
+        "attention/blocked: buckets: expected f32 [16, 4], found f32 [32, 4]",
+    );
+    check(
+        &[TensorDesc::f32([4])],
+        &|v| vec![Score::adaptive_span(v[0], 0.0)],
+        ErrorKind::Argument,
+        "attention/blocked: adaptive_span.ramp: expected a positive number, found 0",
+    );
+    check(
+        &[TensorDesc::f32([10, 4, 16])],
+        &|v| vec![Score::relative_keys(v[0], None, None, 0)],
+        ErrorKind::Shape,
+        "attention/blocked: relative_keys.keys: expected a row for every distance that the mask shows, -9 to 9, found 10 rows, from distance 0 on",
+    );
+    check(
+        &[TensorDesc::f32([12, 4, 8])],
+        &|v| vec![Score::disentangled(Some(v[0]), None, 6)],
+        ErrorKind::Shape,
+        "attention/blocked: disentangled.keys: expected f32 [12, 4, 16], found f32 [12, 4, 8]",
+    );
+    check(
+        &[],
+        &|_| vec![Score::disentangled(None, None, 6)],
+        ErrorKind::Argument,
+        "attention/blocked: disentangled: expected keys, queries, or both, found neither",
+    );
+}
+
+#[test]
+fn layouts_and_lists_that_make_no_sense_are_refused() {
+    let entry =
+        |entries: &[[usize; 3]]| BlockLayout::from_entries(8, [1, 2, 3], entries).unwrap_err().to_string();
+    assert_eq!(
+        entry(&[[0, 1, 2], [0, 0, 0], [0, 1, 2]]),
+        "attention rule: layout: expected each entry once, found [0, 1, 2] again"
+    );
+    assert_eq!(
+        entry(&[[0, 2, 0]]),
+        "attention rule: layout: expected entries within [1, 2, 3], found [0, 2, 0]"
+    );
+    let error = BlockLayout::new(8, [1, 2, 3], vec![true; 5]).unwrap_err();
+    assert_error(
+        &error,
+        ErrorKind::Shape,
+        "attention rule: layout: expected a number for each of [1, 2, 3], found 5",
+    );
+    assert!(BlockLayout::new(0, [1, 1, 1], vec![true]).is_err());
+    assert!(BlockLayout::new(1, [usize::MAX, 2, 1], Vec::new()).is_err());
+
+    let tokens = |lists: &[Vec<usize>]| global_tokens(lists, 10).map(|tensor| tensor.to_f64());
+    assert_eq!(tokens(&[vec![3], vec![], vec![0, 9]]).unwrap(), [3.0, -1.0, -1.0, -1.0, 0.0, 9.0]);
+    assert_eq!(
+        tokens(&[vec![], vec![10]]).unwrap_err().to_string(),
+        "attention rule: globals of item 1: expected positions below 10, found 10"
+    );
+    assert_eq!(
+        tokens(&[vec![4, 4]]).unwrap_err().to_string(),
+        "attention rule: globals of item 0: expected each position once, found 4 again"
+    );
+}
+
+#[test]
+fn big_bird_sees_what_it_says_and_draws_again_alike() {
+    let spec = BigBird { block_size: 4, window_blocks: 3, global_blocks: 1, random_blocks: 2, seed: 5 };
+    let layout = spec.layout(3, 62).unwrap();
+    assert_eq!(layout.shape(), [3, 16, 16]);
+    assert_eq!(layout, spec.layout(3, 62).unwrap());
+    assert_ne!(layout, BigBird { seed: 6, ..spec }.layout(3, 62).unwrap());
+    for head in 0..3 {
+        for query in 0..16 {
+            let seen: Vec<usize> = (0..16).filter(|&key| layout.meets(head, query, key)).collect();
+            let near = (0..16usize).filter(|&key| key == 0 || key == 15 || key.abs_diff(query) <= 1);
+            let expected = if query == 0 || query == 15 { 16 } else { near.clone().count() + 2 };
+            assert_eq!(seen.len(), expected, "head {head}, block {query}");
+            assert!(near.clone().all(|key| seen.contains(&key)));
+        }
+    }
+    let heads: Vec<Vec<bool>> =
+        (0..3).map(|head| (0..256).map(|pair| layout.meets(head, pair / 16, pair % 16)).collect()).collect();
+    assert!(heads[0] != heads[1] && heads[1] != heads[2], "heads draw blocks of their own");
+}
+
+#[test]
+fn slopes_and_buckets_are_those_of_the_papers() {
+    assert_eq!(alibi_slopes(8), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
+    // Four heads of a power of two, then every other slope of eight.
+    assert_eq!(alibi_slopes(6), [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125]);
+    // Computed with Hugging Face's T5 (32 buckets, 128 at most, bidirectional), by relative position.
+    let buckets = Buckets { count: 32, max_distance: 128, bidirectional: true };
+    let of = |relative: i64| buckets.of(-relative);
+    assert_eq!([-200i64, -128, -127, -64, -20, -8, -7, -1, 0].map(of), [15, 15, 15, 14, 10, 8, 7, 1, 0]);
+    assert_eq!([1i64, 7, 8, 12, 20, 64, 127, 128].map(of), [17, 23, 24, 25, 26, 30, 31, 31]);
+}
+
+/// Attention of random `[1, time, 2, 16]` under a mask, on the device and on the CPU reference.
+fn both(time: usize, seed: u64, mask: Mask) -> [HostTensor; 2] {
+    let mut random = Random::new(seed);
+    let mut graph = Graph::new();
+    let tensors = [(); 3].map(|()| {
+        HostTensor::f32([1, time, 2, 16], (0..time * 32).map(|_| random.next_f32()).collect()).unwrap()
+    });
+    let inputs: Vec<(&str, &HostTensor)> = ["q", "k", "v"].into_iter().zip(&tensors).collect();
+    let v: Vec<Value> =
+        inputs.iter().map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap()).collect();
+    let out = blocked(&mut graph, v[0], v[1], v[2], &Blocked::new().mask(mask)).unwrap();
+    graph.output("out", out).unwrap();
+    [run(&graph, &inputs), cpu::run(&graph, &inputs).unwrap()].map(|outputs| outputs["out"].clone())
+}
+
+fn any_rule() -> impl Strategy<Value = Mask> {
+    let leaf = prop_oneof![
+        Just(Mask::causal()),
+        Just(Mask::window(7, 3)),
+        Just(Mask::strided(12)),
+        Just(Mask::dilated_window(3, [5])),
+        Just(Mask::block_diagonal(20)),
+        Just(Mask::prefix(11)),
+        Just(Mask::log_sparse(LogSparse { local: 3, restart: Some(40) })),
+    ];
+    leaf.prop_recursive(3, 6, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| a & b),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| a | b),
+            inner.prop_map(|a| !a),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn combined_rules_show_what_their_twins_show(mask in any_rule(), time in 30usize..150, seed: u64) {
+        // The first key too, lest a rule shows nothing, which is refused.
+        let [device, reference] = both(time, seed, mask | Mask::prefix(1));
+        prop_assert!(relative_error(&device, &reference) < F32_OF_LARGEST);
+    }
+
+    #[test]
+    fn a_layout_is_the_dense_mask_of_its_blocks(pairs in prop::collection::vec(any::<bool>(), 2 * 49), seed: u64) {
+        let layout = BlockLayout::new(16, [2, 7, 7], pairs).unwrap();
+        let mut graph = Graph::new();
+        let dense: Vec<i32> = (0..2 * 100 * 100)
+            .map(|at| i32::from(layout.meets(at / 10_000, at / 100 % 100 / 16, at % 100 / 16)))
+            .collect();
+        let dense = ops::constant(&mut graph, HostTensor::i32([1, 2, 100, 100], dense).unwrap()).unwrap();
+        let mut random = Random::new(seed);
+        let x = HostTensor::f32([1, 100, 2, 16], (0..3200).map(|_| random.next_f32()).collect()).unwrap();
+        let q = graph.input("x", x.desc()).unwrap();
+        // Whatever it draws, some pair is there.
+        let own = Mask::block_diagonal(16);
+        for (name, mask) in [("blocks", Mask::blocks(layout)), ("dense", Mask::dense(dense))] {
+            let out = blocked(&mut graph, q, q, q, &Blocked::new().mask(mask | own.clone())).unwrap();
+            graph.output(name, out).unwrap();
+        }
+        let outputs = run(&graph, &[("x", &x)]);
+        prop_assert!(relative_error(&outputs["blocks"], &outputs["dense"]) < 1e-6);
+    }
+}
+
+#[test]
+fn a_list_that_is_full_still_shows_everything() {
+    // Far more runs than a list of a rule of users has room for.
+    let rule = CustomMask::new(
+        "comb",
+        "fn comb(batch: u32, head: u32, query: i32, key: i32) -> bool { return key / 8 % 3 == 0; }
+         fn comb_tile(batch: u32, head: u32, first_query: i32, last_query: i32, first_key: i32, last_key: i32) -> vec2<bool> {
+             let some = (first_key / 8 % 3 == 0) || (last_key / 24 > first_key / 24);
+             return vec2(some, (first_key / 8 % 3 == 0) && (first_key / 8 == last_key / 8));
+         }",
+        |pair| pair.key / 8 % 3 == 0,
+    );
+    let [device, reference] = both(7000, 3, Mask::custom(rule.unwrap().with_tiles()) & Mask::prefix(7000));
+    assert!(relative_error(&device, &reference) < F32_OF_LARGEST);
+}
+
+const EXTENTS: Extents = Extents { batch: 1, query_time: 40, key_time: 50, heads: 2 };
+
+fn compare(mask: CustomMask) -> Result<()> {
+    compare_twins(context(), EXTENTS, move |_| Ok(Blocked::new().mask(Mask::custom(mask.clone()))))
+}
+
+#[test]
+fn a_mask_of_users_is_held_to_its_twin() {
+    let even = "fn even(batch: u32, head: u32, query: i32, key: i32) -> bool {\n    return (query + key) % 2 == 0;\n}";
+    compare(CustomMask::new("even", even, |pair| (pair.query + pair.key) % 2 == 0).unwrap()).unwrap();
+
+    let error = compare(CustomMask::new("even", even, |pair| pair.key % 2 == 0).unwrap()).unwrap_err();
+    assert_eq!((error.kind(), error.argument()), (ErrorKind::Argument, "twin"));
+    assert!(error.to_string().contains("times the budget"), "{error}");
+
+    // A tile that says all of it is seen, where every other pair is not.
+    let lying = "fn even_tile(batch: u32, head: u32, a: i32, b: i32, c: i32, d: i32) -> vec2<bool> { return vec2(true, true); }";
+    let lying = CustomMask::new("even", format!("{even}\n{lying}"), |pair| (pair.query + pair.key) % 2 == 0);
+    assert_eq!(compare(lying.unwrap().with_tiles()).unwrap_err().argument(), "twin");
+}
+
+#[test]
+fn what_does_not_compile_is_told_by_the_users_line() {
+    let check = |wgsl: &str, line: usize, word: &str| {
+        let error = compare(CustomMask::new("mine", wgsl, |_| true).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Shader, "{error}");
+        assert!(error.found().starts_with(&format!("custom rule `mine`:{line}: ")), "{error}");
+        assert!(error.found().contains(word), "{error}");
+    };
+    let signature = "fn mine(batch: u32, head: u32, query: i32, key: i32) -> bool {";
+    check(&format!("{signature}\n    let far = query - key;\n    return far < unknown;\n}}"), 3, "unknown");
+    check(&format!("{signature}\n    return query - key;\n}}"), 2, "");
+    check(&format!("\n\n{signature}\n    return query < key\n}}"), 5, "");
+    // The function is there, but takes something else.
+    let error =
+        compare(CustomMask::new("mine", "fn mine(query: i32) -> bool { return true; }", |_| true).unwrap());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Shader);
+    let error = compare(CustomMask::new("mine", "fn other() {}", |_| true).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("mine"), "{error}");
+    for name in ["", "9th", "a b", "naïve"] {
+        assert_eq!(CustomMask::new(name, "", |_| true).unwrap_err().kind(), ErrorKind::Argument);
+    }
+}
+
+#[test]
+fn a_score_of_users_without_a_slope_has_no_gradient() {
+    let wgsl = "fn root(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32 { return sqrt(abs(score)); }";
+    let rule = move || CustomScore::new("root", wgsl, |_, score| score.abs().sqrt()).unwrap();
+    compare_twins(context(), EXTENTS, move |_| Ok(Blocked::new().score(Score::custom(rule())))).unwrap();
+
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([1, 8, 2, 16])).unwrap();
+    let out = blocked(&mut graph, x, x, x, &Blocked::new().score(Score::custom(rule()))).unwrap();
+    let sum = ops::sum(&mut graph, out, &[0, 1, 2, 3]).unwrap();
+    let loss = ops::reshape(&mut graph, sum, [1]).unwrap();
+    assert_error(
+        &graph.gradients(loss, &[x]).unwrap_err(),
+        ErrorKind::NotDifferentiable,
+        "attention/blocked: custom rule `root`: expected a rule with a slope, found one without",
+    );
+    // Two rules under one name would be one function.
+    let twice = refusal(&[], |_| Blocked::new().score(Score::custom(rule())).score(Score::custom(rule())));
+    assert_error(
+        &twice,
+        ErrorKind::Argument,
+        "attention/blocked: custom rule: expected names of their own, found `root` twice",
+    );
+}
+
+/// A mask for sequences of a length.
+type MaskOf = dyn Fn(&mut Graph, usize) -> Mask;
+
+#[test]
+fn memory_of_every_rule_grows_as_what_it_meets() {
+    let working = |time: usize, mask: &MaskOf| {
+        let mut graph = Graph::new();
+        let x = graph.input("x", TensorDesc::f32([1, time, 4, 64])).unwrap();
+        let mask = mask(&mut graph, time);
+        let out = blocked(&mut graph, x, x, x, &Blocked::new().mask(mask)).unwrap();
+        graph.output("out", out).unwrap();
+        Plan::new(&graph, &Caps::webgpu_default()).unwrap().memory().working as f64
+    };
+    let linear: [(&str, &MaskOf); 4] = [
+        ("dilated", &|_, _| Mask::dilated_window(64, [2])),
+        ("longformer", &|graph, _| {
+            let globals = graph.input("globals", TensorDesc::i32([1, 4])).unwrap();
+            Mask::longformer(128, globals)
+        }),
+        ("diagonal", &|_, _| Mask::block_diagonal(256)),
+        ("prefix", &|_, _| Mask::causal() | Mask::prefix(100)),
+    ];
+    for (name, mask) in linear {
+        let growth = working(32_768, mask) / working(8_192, mask);
+        assert!(growth < 4.2, "{name} grows by {growth} over four times the length");
+    }
+    // A layout has a bit for each pair of blocks: an eighth of what its runs take, here.
+    let big_bird = |_: &mut Graph, _: usize| Mask::big_bird(BigBird { random_blocks: 0, ..BigBird::default() });
+    assert!(working(32_768, &big_bird) / working(8_192, &big_bird) < 4.6);
+    // Distances grow by their logarithm; stripes are as many as there are strides.
+    let log = |_: &mut Graph, _: usize| Mask::log_sparse(LogSparse::default());
+    assert!(working(32_768, &log) / working(8_192, &log) < 5.0);
+    let strided = |_: &mut Graph, time: usize| Mask::strided((time as f64).sqrt() as u32);
+    assert!(working(65_536, &strided) / working(16_384, &strided) < 8.5);
+}
+
+#[test]
+fn a_table_of_the_wrong_type_is_refused() {
+    let error = refusal(&[TensorDesc::new(DType::F16, [16, 4])], |v| {
+        Blocked::new()
+            .score(Score::buckets(v[0], Buckets { count: 16, max_distance: 20, bidirectional: true }))
+    });
+    assert_error(
+        &error,
+        ErrorKind::Dtype,
+        "attention/blocked: buckets: expected f32 [16, 4], found f16 [16, 4]",
+    );
+}
