@@ -45,7 +45,7 @@ fn help_names_the_commands_and_the_methods() {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));
-    for text in ["exact-unfused", "blocked-window", "--device", "GFLOP/s"] {
+    for text in ["exact-unfused", "blocked-window", "longformer", "adaptive-span", "--device", "GFLOP/s"] {
         assert!(help.contains(text), "{help}");
     }
 }
@@ -117,7 +117,13 @@ fn bench_writes_json_csv_and_svg() {
 
     let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
     let rows = report["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 8);
+    assert_eq!(rows.len(), 20);
+    let exact =
+        |method: &str| &rows.iter().find(|row| row["method"] == method).unwrap()["off_exact"]["exact"];
+    assert_eq!(
+        [exact("bigbird"), exact("strided"), exact("adaptive-span")],
+        ["full", "causal", "strictly causal"]
+    );
     for row in rows {
         assert_eq!(row["status"], "measured", "{row}");
         assert!(
@@ -132,9 +138,9 @@ fn bench_writes_json_csv_and_svg() {
 
     let mut reader = csv::Reader::from_path(csv).unwrap();
     assert_eq!(reader.headers().unwrap().get(0), Some("method"));
-    assert_eq!(reader.records().map(Result::unwrap).count(), 8);
+    assert_eq!(reader.records().map(Result::unwrap).count(), 20);
     let svg = std::fs::read_to_string(svg).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("blocked-causal"), "{svg}");
+    assert!(svg.starts_with("<svg") && svg.contains("blocked-causal") && svg.contains("log-sparse"), "{svg}");
 }
 
 #[test]

@@ -2,6 +2,7 @@ use criterion::{Criterion, Throughput};
 use foveate::ops::attention::{Attended, Blocked, Mask, blocked, blocked_backward};
 use foveate::{DType, Graph, Result, TensorDesc, Value};
 
+use super::rules::{HEADS, Make, PAIRS, Pair, longformer, tenth_of_blocks};
 use crate::support::{bench as row, bench_all as row_of_all, group, own};
 
 /// Each backward pass beside its forward pass. Rows count the work of full attention, five products backward where forward has two:
@@ -37,5 +38,25 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     };
     pair("1024 x 4 heads of 64, f32", DType::F32, [1024, 4, 64], Mask::full());
     pair("the same, causal", DType::F32, [1024, 4, 64], Mask::causal());
+    let mut ruled = |name: &str, time: usize, make: Make| {
+        let desc = TensorDesc::f32([1, time, HEADS, 64]);
+        let mut inputs = ["query", "key", "value", "out", "d_out"].map(|name| (name, desc.clone())).to_vec();
+        inputs.push(("lse", TensorDesc::f32([1, HEADS, time])));
+        let build = |graph: &mut Graph, v: &[Value]| -> Result<Vec<Value>> {
+            let spec = make(graph, time)?;
+            let attended = Attended { out: v[3], lse: v[5], d_out: v[4], d_lse: None };
+            Ok(blocked_backward(graph, v[0], v[1], v[2], &attended, &spec)?[..3].to_vec())
+        };
+        let flops = Throughput::Elements(10 * (HEADS * time * time * 64) as u64);
+        row_of_all(&mut group, name, own(), flops, &inputs, build);
+    };
+    for Pair { name, time, built_in, by_hand } in PAIRS {
+        ruled(&format!("{name}, backward"), *time, *built_in);
+        ruled(&format!("{name}, by hand, backward"), *time, *by_hand);
+    }
+    ruled("4096 tokens, backward", 4096, |_, _| Ok(Blocked::new()));
+    ruled("a tenth of the blocks of 64, 4096 tokens, backward", 4096, tenth_of_blocks);
+    ruled("8192 tokens, backward", 8192, |_, _| Ok(Blocked::new()));
+    ruled("window of 256 and 2 global tokens, 8192 tokens, backward", 8192, longformer);
     group.finish();
 }

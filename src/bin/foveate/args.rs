@@ -79,16 +79,19 @@ pub(crate) struct CheckArgs {
 
 /// Columns of the table, as `foveate bench --help` explains them.
 const COLUMNS: &str = "\
-Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and in three
-blocks of rows at the row's own length. A row that fails shows FAILED and no timing, and the exit code is 1.
+Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and, at the row's
+own length, in nine stretches of rows against exact attention over the keys that the method says it sees, spelled
+out one by one. A row that fails shows FAILED and no timing, and the exit code is 1.
 
 Columns:
   GPU ms, wall ms   medians; GPU by the device's own timestamps, wall from recording until the device is done
   IQR               first to third quartile, over the median
-  GFLOP/s           only the work that the mask leaves: 2 flops for every channel of every score and of every
+  GFLOP/s           only the work that the method leaves: 2 flops for every channel of every score and of every
                     weighted value
   memory, working   MiB that the plan binds and allocates, and the part that is neither input nor output; exact
-  off exact         largest distance from exact full attention on a sample of queries; methods that hide keys
+  exact             what the method is compared with: full attention, causal (the own key and those before it) or
+                    strictly causal (those before it), whichever its keys are a part of
+  off exact         largest distance from that exact attention on a sample of queries; methods that leave keys out
                     are far off by design
   of max            the same over the largest exact value
   x unfused         time of exact-unfused at this length over the row's";

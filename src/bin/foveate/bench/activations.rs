@@ -1,6 +1,5 @@
 //! Queries, keys and values to run on: the built-in ones, or a safetensors file of the user's.
 
-use std::ops::Range;
 use std::path::Path;
 
 use foveate::check::Random;
@@ -132,27 +131,16 @@ impl Inputs {
     pub(crate) fn excerpt(
         &self,
         queries: impl IntoIterator<Item = usize>,
-        keys: Range<usize>,
+        keys: impl IntoIterator<Item = usize> + Clone,
     ) -> Result<Self> {
         let Self([query, key, value]) = self;
         Ok(Self([rows_of(query, queries)?, rows_of(key, keys.clone())?, rows_of(value, keys)?]))
-    }
-
-    pub(crate) fn descs(&self) -> [TensorDesc; 3] {
-        self.0.each_ref().map(HostTensor::desc)
     }
 
     /// The three tensors by name, as runs take them.
     pub(crate) fn named(&self) -> [(&'static str, &HostTensor); 3] {
         let Self([query, key, value]) = self;
         [(NAMES[0], query), (NAMES[1], key), (NAMES[2], value)]
-    }
-
-    /// The same numbers stored as f32.
-    pub(crate) fn widened(&self) -> Result<Self> {
-        let widen = |tensor: &HostTensor| HostTensor::f32(tensor.shape().clone(), tensor.to_f32());
-        let Self([query, key, value]) = self;
-        Ok(Self([widen(query)?, widen(key)?, widen(value)?]))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use foveate::{Error, ErrorKind, Result};
 use plotters::coord::Shift;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use super::report::Report;
@@ -11,14 +12,18 @@ use super::report::Report;
 const SIZE: (u32, u32) = (900, 600);
 
 /// Colours that stay apart for colour-blind readers (Okabe and Ito, "Color Universal Design", 2008).
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
 ];
+
+/// Length and gap of a dash: lines that come when colours are used up are dashed.
+const DASH: (i32, i32) = (8, 5);
 
 /// A method's lengths and milliseconds.
 type Line<'a> = (&'a str, Vec<(f64, f64)>);
@@ -58,10 +63,20 @@ fn draw_on<'a>(
         .draw()?;
     for (index, (method, points)) in lines.into_iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(4))?
-            .label(method)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+        let stroke = colour.stroke_width(2);
+        if index < COLOURS.len() {
+            chart
+                .draw_series(LineSeries::new(points, stroke).point_size(4))?
+                .label(method)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], stroke));
+        } else {
+            chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, stroke)))?;
+            let (dash, gap) = DASH;
+            chart
+                .draw_series(DashedLineSeries::new(points, dash, gap, stroke))?
+                .label(method)
+                .legend(move |(x, y)| DashedPathElement::new([(x, y), (x + 20, y)], dash, gap, stroke));
+        }
     }
     chart
         .configure_series_labels()
@@ -99,6 +114,7 @@ fn span(lines: &[Line<'_>], coordinate: impl Fn(&(f64, f64)) -> f64) -> (f64, f6
 #[cfg(test)]
 mod tests {
     use super::super::measure::{Quartiles, Times};
+    use super::super::methods::Exact;
     use super::super::report::{Outcome, Row, Source};
     use super::super::row::Measurement;
     use super::super::subject::Distance;
@@ -113,7 +129,7 @@ mod tests {
             gflops: 1.0,
             memory: None,
             error_of_budget: 0.0,
-            off_exact: Distance { max_abs: 0.0, relative: 0.0 },
+            off_exact: Distance { exact: Exact::Full, max_abs: 0.0, relative: 0.0 },
             times_unfused: None,
         };
         Row { method: "blocked-full", length, outcome: Outcome::Measured(measurement) }

@@ -63,7 +63,7 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
     let [ours, textbook, attention] = measure::in_turn(repeats, sessions)?;
     let product = 2.0 * (SIZE as f64).powi(3);
     let (matmul_gflops, classic_matmul_gflops) = (ours.gflops(product), textbook.gflops(product));
-    let attention_gflops = attention.gflops(subject.flops(&EXACT));
+    let attention_gflops = attention.gflops(subject.flops(&EXACT)?);
     Ok(Headline {
         matmul_gflops,
         classic_matmul_gflops,

@@ -1,8 +1,11 @@
-//! The table of methods. A method is one row: its graph, and which query-key pairs it computes.
+//! The table of methods. A method is one row: which pairs of queries and keys it computes, and how.
 
-use foveate::ops::attention::{Blocked, Mask, blocked};
+use foveate::ops::attention::{Blocked, blocked};
 use foveate::ops::{Heads, Matmul, matmul, scale, softmax};
 use foveate::{Error, ErrorKind, Graph, Result, Value};
+use serde::Serialize;
+
+use super::patterns::{self, Extent, Make, Pattern, WINDOW, band};
 
 /// What the others' times are compared with.
 pub(crate) const BASELINE: &str = "exact-unfused";
@@ -10,8 +13,8 @@ pub(crate) const BASELINE: &str = "exact-unfused";
 /// Query, key and value, each `[1, time, head, channel]`.
 pub(crate) type Qkv = [Value; 3];
 
-/// Appends a method to a graph. The mask is the method's own.
-pub(crate) type Build = fn(&mut Graph, Qkv, Band) -> Result<Value>;
+/// Appends a method to a graph, under a rule: its own, or that of an excerpt.
+pub(crate) type Build = fn(&mut Graph, Qkv, &Blocked) -> Result<Value>;
 
 /// One way to compute attention of a sequence with itself.
 #[derive(Clone, Copy, Debug)]
@@ -20,80 +23,151 @@ pub(crate) struct Method {
     pub(crate) name: &'static str,
     /// What it does, in one line.
     pub(crate) summary: &'static str,
-    /// Which keys a query sees. Nothing but these keys decides a row of the result: that is how rows of long results are
-    /// verified from few tokens.
-    pub(crate) mask: Band,
+    pub(crate) exact: Exact,
+    pub(crate) pattern: Make,
     pub(crate) build: Build,
-    /// How many query-key pairs it computes for a sequence of so many tokens.
-    pub(crate) pairs: fn(u64, Band) -> u64,
 }
 
-/// Exact full attention as we compute it: what errors and rates go by.
+/// The exact attention that a method leaves keys out of, or all of which it computes: what it is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Exact {
+    /// Over every key.
+    #[serde(rename = "full")]
+    Full,
+    /// Over the query's own key and those before it.
+    #[serde(rename = "causal")]
+    Causal,
+    /// Over the keys before the query's own.
+    #[serde(rename = "strictly causal")]
+    StrictlyCausal,
+}
+
+impl Exact {
+    /// How many keys, from the first on, a query sees among `time`.
+    pub(crate) fn keys(self, query: usize, time: usize) -> usize {
+        match self {
+            Self::Full => time,
+            Self::Causal => query + 1,
+            Self::StrictlyCausal => query,
+        }
+    }
+
+    /// As reports have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Causal => "causal",
+            Self::StrictlyCausal => "strictly causal",
+        }
+    }
+}
+
+/// Exact full attention as we compute it: what rates go by.
 pub(crate) const EXACT: Method = Method {
     name: "blocked-full",
     summary: "exact attention, key tile by key tile",
-    mask: mask(None, None),
+    exact: Exact::Full,
+    pattern: |extent| band(extent, None, None),
     build: blocked_with,
-    pairs: visible_pairs,
 };
+
+/// A method that is the same kernel under another rule.
+const fn ruled(name: &'static str, exact: Exact, pattern: Make, summary: &'static str) -> Method {
+    Method { name, summary, exact, pattern, build: blocked_with }
+}
 
 /// Every method, the baseline first.
 pub(crate) const METHODS: &[Method] = &[
     Method {
         name: BASELINE,
         summary: "matmul, scale, softmax, matmul: every score is stored",
-        mask: mask(None, None),
         build: exact_unfused,
-        pairs: visible_pairs,
+        ..EXACT
     },
     EXACT,
-    Method {
-        name: "blocked-causal",
-        summary: "the same, each query over itself and the keys before it",
-        mask: mask(None, Some(0)),
-        build: blocked_with,
-        pairs: visible_pairs,
-    },
-    Method {
-        name: "blocked-window",
-        summary: "the same, each query over 256 keys: 128 before it, its own and 127 after it",
-        mask: mask(Some(128), Some(127)),
-        build: blocked_with,
-        pairs: visible_pairs,
-    },
+    ruled(
+        "blocked-causal",
+        Exact::Causal,
+        |extent| band(extent, None, Some(0)),
+        "the same, each query over itself and the keys before it",
+    ),
+    ruled(
+        "blocked-window",
+        Exact::Full,
+        |extent| band(extent, Some(WINDOW[0]), Some(WINDOW[1])),
+        "the same, each query over 256 keys: 128 before it, its own and 127 after it",
+    ),
+    ruled(
+        "longformer",
+        Exact::Full,
+        patterns::longformer,
+        "that window, and two tokens, the first and the middle one, that see all and are seen by all",
+    ),
+    ruled(
+        "bigbird",
+        Exact::Full,
+        patterns::big_bird,
+        "blocks of 64: a window of 3, the first and the last seen by all and seeing all, 3 at random (seed 0)",
+    ),
+    ruled(
+        "strided",
+        Exact::Causal,
+        patterns::strided,
+        "Sparse Transformer: the last s keys, own included, and every s-th before; s is 2^ceil(log2(length) / 2), \
+         at least 16",
+    ),
+    ruled(
+        "fixed",
+        Exact::Causal,
+        patterns::fixed,
+        "Sparse Transformer: the own block of that s up to the query, and the last 8 keys of each block before it",
+    ),
+    ruled(
+        "log-sparse",
+        Exact::Causal,
+        patterns::log_sparse,
+        "the last 16 keys, own included, and those 1, 2, 4, 8, .. before the first of them",
+    ),
+    ruled(
+        "adaptive-span",
+        Exact::StrictlyCausal,
+        patterns::adaptive_span,
+        "keys before the own, as far back as the head's span, from 32 to 1024 over the heads, and a ramp of 32",
+    ),
 ];
 
-/// How many keys before its own and behind it a query sees; all when absent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Band {
-    pub(crate) left: Option<u32>,
-    pub(crate) right: Option<u32>,
-}
-
-const fn mask(left: Option<u32>, right: Option<u32>) -> Band {
-    Band { left, right }
-}
-
-/// The pairs that `mask` leaves.
-fn visible_pairs(time: u64, mask: Band) -> u64 {
-    let side = |bound: Option<u32>| bound.map_or(u64::MAX, u64::from).min(time.saturating_sub(1));
-    let (left, right) = (side(mask.left), side(mask.right));
-    // A whole band for every query, less what sticks out before the first key and behind the last.
-    time * (left + right + 1) - left * (left + 1) / 2 - right * (right + 1) / 2
-}
-
 impl Method {
-    /// Floating-point operations for `time` tokens: two for every channel of every score and of every weighted value.
-    pub(crate) fn flops(&self, time: usize, heads: usize, channels: usize) -> f64 {
-        4.0 * (heads * channels) as f64 * (self.pairs)(time as u64, self.mask) as f64
+    pub(crate) fn pattern(&self, extent: Extent) -> Result<Box<dyn Pattern>> {
+        (self.pattern)(extent)
+    }
+
+    /// How many pairs of query and key it computes, over all heads.
+    pub(crate) fn pairs(&self, extent: Extent) -> Result<u64> {
+        let pattern = self.pattern(extent)?;
+        let seen = |head, query| pattern.keys(head, query).iter().map(|keys| keys.len() as u64).sum::<u64>();
+        Ok((0..extent.heads).map(|head| (0..extent.time).map(|query| seen(head, query)).sum::<u64>()).sum())
+    }
+
+    /// Floating-point operations: two for every channel of every score and of every weighted value.
+    pub(crate) fn flops(&self, extent: Extent, channels: usize) -> Result<f64> {
+        Ok(4.0 * channels as f64 * self.pairs(extent)? as f64)
+    }
+
+    /// Appends it to a graph, under its own rule.
+    pub(crate) fn append(&self, graph: &mut Graph, qkv: Qkv) -> Result<Value> {
+        let dims = graph.desc(qkv[0])?.shape.dims();
+        let extent = Extent { time: dims[1], heads: dims[2] };
+        let rule = self.pattern(extent)?.rule(graph)?;
+        (self.build)(graph, qkv, &rule)
     }
 }
 
-fn blocked_with(graph: &mut Graph, [q, k, v]: Qkv, mask: Band) -> Result<Value> {
-    blocked(graph, q, k, v, &Blocked::new().mask(Mask::band(mask.left, mask.right)))
+fn blocked_with(graph: &mut Graph, [q, k, v]: Qkv, rule: &Blocked) -> Result<Value> {
+    blocked(graph, q, k, v, rule)
 }
 
-fn exact_unfused(graph: &mut Graph, [q, k, v]: Qkv, _: Band) -> Result<Value> {
+/// Of every pair, which is what its rule shows, too.
+fn exact_unfused(graph: &mut Graph, [q, k, v]: Qkv, _: &Blocked) -> Result<Value> {
     let channels = graph.desc(q)?.shape.dims()[3];
     let scores = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
     let scores = matmul(graph, q, k, &scores)?;
@@ -126,20 +200,31 @@ pub(crate) fn help() -> String {
 mod tests {
     use super::*;
 
+    fn pairs(name: &str, time: usize, heads: usize) -> u64 {
+        let method = METHODS.iter().find(|method| method.name == name).unwrap();
+        method.pairs(Extent { time, heads }).unwrap()
+    }
+
     #[test]
-    fn pairs_count_what_the_mask_leaves() {
+    fn pairs_count_what_the_rules_leave() {
         let counted = |time: i64, left: i64, right: i64| -> u64 {
             let visible = |i| (0..time).filter(|j| (i - left..=i + right).contains(j)).count();
             (0..time).map(|i| visible(i) as u64).sum()
         };
-        let pairs = |name: &str, time: i64| {
-            let method = METHODS.iter().find(|method| method.name == name).unwrap();
-            (method.pairs)(time as u64, method.mask)
-        };
         for time in [1, 2, 127, 128, 129, 130, 300] {
-            assert_eq!(pairs("blocked-full", time), counted(time, time, time));
-            assert_eq!(pairs("blocked-causal", time), counted(time, time, 0));
-            assert_eq!(pairs("blocked-window", time), counted(time, 128, 127), "{time} tokens");
+            let extent = time as usize;
+            assert_eq!(pairs("blocked-full", extent, 1), counted(time, time, time));
+            assert_eq!(pairs("blocked-causal", extent, 2), 2 * counted(time, time, 0));
+            assert_eq!(pairs("blocked-window", extent, 1), counted(time, 128, 127), "{time} tokens");
         }
+        // Two rows of all keys; the first token comes to rows 129 to 511, and the middle one to 0 to 128 and 385 to 511, less those
+        // two rows themselves.
+        let window = counted(512, 128, 127);
+        let in_full_rows = 2 * 512 - 128 - 256;
+        assert_eq!(pairs("longformer", 512, 1), window + in_full_rows + (383 - 1) + (129 - 1 + 127));
+        // Strides of 32: row i has min(i + 1, 32) and i / 32 keys.
+        assert_eq!(pairs("strided", 512, 1), 32 * 33 / 2 + 480 * 32 + 32 * (15 * 16 / 2));
+        assert_eq!(pairs("fixed", 512, 1), 16 * (32 * 33 / 2) + 8 * 32 * (15 * 16 / 2));
+        assert_eq!(pairs("adaptive-span", 2000, 1), (1..64).sum::<u64>() + (2000 - 64) * 63);
     }
 }

@@ -5,6 +5,7 @@ mod chart;
 mod headline;
 mod measure;
 mod methods;
+mod patterns;
 mod report;
 mod row;
 mod schedule;
@@ -138,7 +139,8 @@ fn measure_length(
             Ok(measurement) => {
                 let total = start.0.elapsed().saturating_sub(bench.prefix_time() - start.1);
                 let run = Duration::from_secs_f64(measurement.times.wall_ms.median / 1e3);
-                spent.push(Spent { method, run, runs: measurement.times.runs, total });
+                let (heads, asks_all) = (report.activations.heads, bench.asks_all());
+                spent.push(Spent { method, heads, asks_all, run, runs: measurement.times.runs, total });
                 Outcome::Measured(measurement)
             }
             Err(Failure::Wrong(reason)) => Outcome::Failed { reason },

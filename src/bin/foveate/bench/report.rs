@@ -79,7 +79,7 @@ const MIB: f64 = (1 << 20) as f64;
 /// What a cell without a value shows.
 const ABSENT: &str = "-";
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "method",
     "length",
     "GPU ms",
@@ -88,6 +88,7 @@ const HEADER: [&str; 11] = [
     "GFLOP/s",
     "memory",
     "working",
+    "exact",
     "off exact",
     "of max",
     "x unfused",
@@ -211,7 +212,7 @@ impl Row {
     }
 }
 
-const CSV_HEADER: [&str; 19] = [
+const CSV_HEADER: [&str; 20] = [
     "method",
     "length",
     "status",
@@ -227,6 +228,7 @@ const CSV_HEADER: [&str; 19] = [
     "total_bytes",
     "working_bytes",
     "error_of_budget",
+    "exact",
     "off_exact",
     "off_exact_relative",
     "times_unfused",
@@ -245,6 +247,7 @@ impl Measurement {
             format!("{gflops:.1}"),
             memory.map_or(ABSENT.into(), |memory| mib(memory.total_bytes)),
             memory.map_or(ABSENT.into(), |memory| mib(memory.working_bytes)),
+            off_exact.exact.name().into(),
             format!("{:.1e}", off_exact.max_abs),
             format!("{:.1e}", off_exact.relative),
             times_unfused.map_or(ABSENT.into(), |times| format!("{times:.2}")),
@@ -265,9 +268,8 @@ impl Measurement {
             .memory
             .map(|memory| [memory.total_bytes, memory.working_bytes].map(|bytes| bytes.to_string()));
         fields.extend(bytes.unwrap_or_default());
-        fields.extend(
-            [self.error_of_budget, self.off_exact.max_abs, self.off_exact.relative].map(|x| x.to_string()),
-        );
+        fields.extend([self.error_of_budget.to_string(), self.off_exact.exact.name().into()]);
+        fields.extend([self.off_exact.max_abs, self.off_exact.relative].map(|x| x.to_string()));
         fields.push(self.times_unfused.map(|times| times.to_string()).unwrap_or_default());
         fields
     }

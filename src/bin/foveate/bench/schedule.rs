@@ -4,11 +4,15 @@ use std::time::{Duration, Instant};
 
 use super::measure::planned_runs;
 use super::methods::Method;
+use super::patterns::Extent;
 
 /// What a row took, for estimating the next one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spent {
     pub(super) method: &'static Method,
+    pub(super) heads: usize,
+    /// Whether a run asks about every pair, as the CPU reference does, whatever the method computes.
+    pub(super) asks_all: bool,
     /// One run, as timed.
     pub(super) run: Duration,
     /// How many runs were timed.
@@ -20,11 +24,18 @@ pub(super) struct Spent {
 impl Spent {
     /// The same row for `to` tokens instead of `from`: runs grow with the work, verification with the keys.
     fn at(&self, from: usize, to: usize, repeats: Option<u32>) -> Duration {
-        let work = |time: usize| self.method.flops(time, 1, 1);
-        let run = self.run.mul_f64(work(to) / work(from));
+        let run = self.run.mul_f64(self.work(to) / self.work(from));
         // One run comes before the timed ones.
         let rest = self.total.saturating_sub(self.run * (self.runs + 1));
         run * (planned_runs(repeats, run) + 1) + rest.mul_f64(to as f64 / from as f64)
+    }
+
+    /// What a run for `time` tokens is proportional to. A length that the method refuses is refused in no time.
+    fn work(&self, time: usize) -> f64 {
+        if self.asks_all {
+            return (time as f64).powi(2);
+        }
+        self.method.pairs(Extent { time, heads: self.heads }).unwrap_or(0) as f64
     }
 }
 
@@ -68,9 +79,16 @@ mod tests {
     #[test]
     fn the_estimate_grows_with_the_work_of_the_method() {
         let second = Duration::from_secs(1);
-        let spent = Spent { method: &METHODS[0], run: second, runs: 3, total: second * 6 };
+        let spent =
+            Spent { method: &METHODS[0], heads: 2, asks_all: false, run: second, runs: 3, total: second * 6 };
         // Four runs of four seconds, and two seconds of verification twice over.
         assert_eq!(spent.at(512, 1024, Some(3)), second * 20);
+        // Keys of a window do not grow with the tokens but at its ends, and the reference asks about all.
+        let window =
+            Spent { method: METHODS.iter().find(|method| method.name == "blocked-window").unwrap(), ..spent };
+        let estimate = window.at(4096, 8192, Some(3));
+        assert!((second * 12..second * 13).contains(&estimate), "{estimate:?}");
+        assert_eq!(Spent { asks_all: true, ..window }.at(4096, 8192, Some(3)), second * 20);
         for (left, expected) in [(15, None), (25, Some(1024))] {
             let mut schedule = doubling(second * left);
             assert_eq!(schedule.next(), Some(512));

@@ -1,15 +1,18 @@
 //! Whether a result is right, before anything is timed.
 //!
-//! Nothing here sets a tolerance of its own. [`conform`] runs a short call (few tokens, or few queries over the keys they see)
-//! against the method's f64 reference with a budget derived from that very problem; the same queries' rows of the long
-//! result, which is what gets timed, are then held to that budget.
+//! Nothing here sets a tolerance of its own. [`conform`] runs a short call of few tokens against the method's f64 reference. Of the
+//! long result, which is what gets timed, some rows are held to the f64 reference of an excerpt: those queries over the keys they
+//! see, where a dense mask says pair by pair what is seen, as it is spelled out beside the method's rule. Either way the budget is
+//! derived from that very problem.
 
-use foveate::check::{Case, Deviation, Expectation, Outcome, conform, exp_ulps};
+use foveate::check::{Case, Deviation, Expectation, Outcome, Problem, conform, exp_ulps};
 use foveate::gpu::Context;
+use foveate::ops::attention::{Blocked, Mask, Score};
 use foveate::{Caps, Error, HostTensor};
 
 use super::activations::{Inputs, NAMES};
-use super::methods::Method;
+use super::methods::{Method, Qkv};
+use super::subject::Excerpt;
 
 /// Why something was not timed.
 #[derive(Clone, Debug)]
@@ -29,19 +32,39 @@ impl From<Error> for Failure {
 /// The result of something that may also turn out wrong.
 pub(super) type Checked<T> = Result<T, Failure>;
 
-/// A case of `method` on `inputs`.
+/// Once above and once below softmax's fraction bar. Scores 20 below the maximum no longer weigh anything in f32.
+fn builtin_ulps() -> f64 {
+    2.0 * exp_ulps(20.0)
+}
+
+/// A case of `method` on `inputs`, under its own rule.
 pub(super) fn case(method: &'static Method, inputs: Inputs) -> Case {
     Case::new(method.name, "real activations", move |problem| {
-        let Inputs([query, key, value]) = &inputs;
-        let qkv = [
-            problem.input(NAMES[0], query.clone())?,
-            problem.input(NAMES[1], key.clone())?,
-            problem.input(NAMES[2], value.clone())?,
-        ];
-        Ok(vec![(method.build)(&mut problem.graph, qkv, method.mask)?])
+        let qkv = append(problem, &inputs)?;
+        Ok(vec![method.append(&mut problem.graph, qkv)?])
     })
-    // Once above and once below softmax's fraction bar. Scores 20 below the maximum no longer weigh anything in f32.
-    .builtin_ulps(2.0 * exp_ulps(20.0))
+    .builtin_ulps(builtin_ulps())
+}
+
+/// A case of `method` on an excerpt, pair by pair.
+pub(super) fn excerpt_case(method: &'static Method, excerpt: Excerpt) -> Case {
+    Case::new(method.name, "an excerpt", move |problem| {
+        let qkv = append(problem, &excerpt.inputs)?;
+        let mut rule = Blocked::new().mask(Mask::dense(problem.input("seen", excerpt.seen.clone())?));
+        if let Some(bias) = &excerpt.bias {
+            rule = rule.score(Score::bias(problem.input("bias", bias.clone())?));
+        }
+        Ok(vec![(method.build)(&mut problem.graph, qkv, &rule)?])
+    })
+    .builtin_ulps(builtin_ulps())
+}
+
+fn append(problem: &mut Problem, Inputs([query, key, value]): &Inputs) -> foveate::Result<Qkv> {
+    Ok([
+        problem.input(NAMES[0], query.clone())?,
+        problem.input(NAMES[1], key.clone())?,
+        problem.input(NAMES[2], value.clone())?,
+    ])
 }
 
 /// Runs `case` and demands that it holds.
@@ -58,14 +81,13 @@ pub(super) fn conforms(case: &Case, context: &Context, caps: &Caps) -> Checked<D
 pub(super) struct Expected(Expectation);
 
 impl Expected {
-    /// The exact result of a short call, which must itself conform.
-    pub(super) fn of(case: &Case, context: &Context, caps: &Caps) -> Checked<Self> {
-        conforms(case, context, caps)?;
+    /// The exact result of `case`.
+    pub(super) fn of(case: &Case) -> Checked<Self> {
         let mut outputs = Expectation::of(case, &case.problem()?)?;
         outputs.pop().map(Self).ok_or_else(|| Failure::Wrong("the case has no output".into()))
     }
 
-    /// The worst element of `found`, the first rows of what is expected, in units of the budget.
+    /// The worst element of `found`, all rows of what is expected, in units of the budget.
     pub(super) fn compare(&self, found: &HostTensor) -> Checked<f64> {
         let Deviation { of_budget, index, found, exact, .. } = self.0.deviation(found);
         if of_budget > 1.0 {
