@@ -387,7 +387,8 @@ fn memory_of_every_rule_grows_as_what_it_meets() {
         assert!(growth < 4.2, "{name} grows by {growth} over four times the length");
     }
     // A layout has a bit for each pair of blocks: an eighth of what its runs take, here.
-    let big_bird = |_: &mut Graph, _: usize| Mask::big_bird(BigBird { random_blocks: 0, ..BigBird::default() });
+    let big_bird =
+        |_: &mut Graph, _: usize| Mask::big_bird(BigBird { random_blocks: 0, ..BigBird::default() });
     assert!(working(32_768, &big_bird) / working(8_192, &big_bird) < 4.6);
     // Distances grow by their logarithm; stripes are as many as there are strides.
     let log = |_: &mut Graph, _: usize| Mask::log_sparse(LogSparse::default());
