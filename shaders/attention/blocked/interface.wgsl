@@ -37,8 +37,10 @@ fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key:
         scored.score += content(batch, head, query, key);
     }
     if SOFTCAP {
-        // tanh is 1 beyond 10 in f32; some drivers overflow there.
-        let t = tanh(clamp(scored.score * (params.scale / params.softcap), vec4(-10.0), vec4(10.0)));
+        // tanh is 1 beyond 10 in f32; some drivers overflow there. Near 0 they may lose all but the fifth decimal, which a large cap
+        // would show: there it is its series.
+        let x = clamp(scored.score * (params.scale / params.softcap), vec4(-10.0), vec4(10.0));
+        let t = select(tanh(x), x - x * x * x / 3.0, abs(x) < vec4(0.01));
         scored.score = t * (params.softcap * LOG2_E);
         scored.slope = vec4(1.0) - t * t;
     } else {

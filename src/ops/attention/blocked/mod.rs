@@ -10,6 +10,9 @@
 //! The running maximum `m`, sum `l` and output are rescaled from tile to tile, so no row of scores is ever stored and memory
 //! stays linear in length. A row that sees no key gives 0 and a log-sum-exp of [`super::EMPTY_ROW_LSE`].
 //!
+//! Which keys a query sees, and what becomes of a score, are rules ([`super::Mask`], [`super::Score`]). Where a mask shows each query a
+//! range of keys, the kernel walks over that range; any other mask is walked along lists that a dispatch before it makes.
+//!
 //! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
 //! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
 

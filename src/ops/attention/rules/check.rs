@@ -10,6 +10,9 @@ use crate::{Error, ErrorKind, Result};
 /// Pairs that are asked for one that a rule without tensors shows. Rules that people mean show one among the first.
 const MOST_PAIRS: usize = 1 << 22;
 
+/// Rules and combinations of a mask.
+const MOST_PARTS: usize = 128;
+
 /// A length at which rules that people mean show something, wherever they show something at all.
 const SHORTEST_TELLING: usize = 64;
 
@@ -51,10 +54,23 @@ impl Rule {
                 .expecting(format!("{} tensors of the rule", self.tensors))
                 .but_found(tensors.len()));
         }
+        self.check_size(op)?;
         check_mask(&self.mask.0, op, dims, tensors)?;
         self.check_terms(op, dims, tensors)?;
         self.check_names(op)?;
         self.check_shows_something(op, dims)
+    }
+
+    /// Refuses masks of more parts than shaders hold.
+    fn check_size(&self, op: &'static str) -> Result<()> {
+        let mut parts = 0;
+        self.mask.0.visit(&mut |_| parts += 1);
+        if parts <= MOST_PARTS {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Limit, op, "mask")
+            .expecting(format!("at most {MOST_PARTS} rules"))
+            .but_found(parts))
     }
 
     fn check_terms(&self, op: &'static str, dims: &Dims, tensors: &[TensorDesc]) -> Result<()> {

@@ -34,15 +34,9 @@ impl BlockLayout {
 
     /// A layout from a list of `[head, query block, key block]`.
     ///
-    /// Fails when one lies outside `shape` or is there twice.
+    /// Fails when one lies outside `shape` or is there twice, and when `shape` has more than 2^28 pairs.
     pub fn from_entries(block_size: u32, shape: [usize; 3], entries: &[[usize; 3]]) -> Result<Self> {
-        let elements = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
-        let elements = elements.ok_or_else(|| {
-            Error::new(ErrorKind::Shape, OP, "layout")
-                .expecting("a shape that memory holds")
-                .but_found(format!("{shape:?}"))
-        })?;
-        let mut pairs = vec![false; elements];
+        let mut pairs = vec![false; pairs_of(shape)?];
         for entry in entries {
             if entry.iter().zip(shape).any(|(&index, extent)| index >= extent) {
                 return Err(refused("layout")
@@ -145,13 +139,14 @@ impl Default for BigBird {
 impl BigBird {
     /// The layout for sequences of `time` tokens, with other random blocks for each of `heads`.
     ///
-    /// Fails when the block size is 0 or the window is not odd.
+    /// Fails when the block size is 0, the window is not odd, or there are more than 2^28 pairs of blocks.
     pub fn layout(&self, heads: usize, time: usize) -> Result<BlockLayout> {
         self.check()?;
         let blocks = time.div_ceil(self.block_size as usize);
         let (half, globals) = (self.window_blocks as usize / 2, self.global_blocks as usize);
         let is_global = |block: usize| block < globals || block + globals >= blocks;
         let heads = if self.random_blocks == 0 { 1 } else { heads };
+        pairs_of([heads, blocks, blocks])?;
         let mut random = Random::new(self.seed);
         let mut pairs = Vec::with_capacity(heads * blocks * blocks);
         for _ in 0..heads {
@@ -244,6 +239,19 @@ pub fn global_tokens(lists: &[Vec<usize>], time: usize) -> Result<HostTensor> {
     }
     HostTensor::i32([lists.len(), count], positions)
 }
+
+/// How many pairs a layout of `shape` has. Fails beyond what is worth holding.
+fn pairs_of(shape: [usize; 3]) -> Result<usize> {
+    let pairs = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+    pairs.filter(|&pairs| pairs <= MOST_PAIRS).ok_or_else(|| {
+        Error::new(ErrorKind::Limit, OP, "layout")
+            .expecting(format!("at most {MOST_PAIRS} pairs of blocks"))
+            .but_found(format!("{shape:?}"))
+    })
+}
+
+/// Pairs of blocks that a layout may have: a byte each on the host, a bit on the device.
+const MOST_PAIRS: usize = 1 << 28;
 
 const OP: &str = "attention rule";
 

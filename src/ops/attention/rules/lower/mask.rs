@@ -24,7 +24,11 @@ pub(super) fn compose(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<C
     let mut asked = writer.write(&rule.mask.0)?;
     for term in &rule.terms {
         if let Term::Ramp { span, ramp, alignment } = *term {
-            asked = asked.joined(writer.ramp(span, ramp, alignment)?, '&');
+            let ramp = writer.ramp(span, ramp, alignment)?;
+            asked = Asked::new(
+                format!("{} & {}", asked.sees, ramp.sees),
+                format!("{} & {}", asked.meets, ramp.meets),
+            );
         }
     }
     let Writer { mut composed, helpers, .. } = writer;
@@ -55,13 +59,6 @@ struct Asked {
 impl Asked {
     fn new(sees: String, meets: String) -> Self {
         Self { sees, meets }
-    }
-
-    fn joined(self, other: Self, operator: char) -> Self {
-        Self {
-            sees: format!("({} {operator} {})", self.sees, other.sees),
-            meets: format!("({} {operator} {})", self.meets, other.meets),
-        }
     }
 }
 
@@ -196,11 +193,13 @@ impl Writer<'_, '_> {
         })
     }
 
+    /// Side by side in one pair of parentheses: parsers allow only so many within each other.
     fn combined(&mut self, parts: &[Node<usize>], operator: char) -> Result<Asked> {
         let parts = parts.iter().map(|part| self.write(part)).collect::<Result<Vec<_>>>()?;
-        let joined = parts.into_iter().reduce(|one, other| one.joined(other, operator));
-        // The contract refuses combinations of nothing.
-        Ok(joined.unwrap_or_else(|| Asked::new("vec4(true)".into(), "vec2(true)".into())))
+        let join = |of: fn(&Asked) -> &str| {
+            format!("({})", parts.iter().map(of).collect::<Vec<_>>().join(&format!(" {operator} ")))
+        };
+        Ok(Asked::new(join(|part| &part.sees), join(|part| &part.meets)))
     }
 
     fn prefix(&mut self, count: &str) -> Asked {
