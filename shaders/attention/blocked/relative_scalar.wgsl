@@ -1,5 +1,5 @@
 // Relative keys of any HEAD_SIZE; see relative_vec4.wgsl. Channels past the end read as 0.
-@group(0) @binding(11) var<storage, read> relative_keys: array<KeyPack>;
+@group(0) @binding(8) var<storage, read> relative_keys: array<KeyPack>;
 
 fn load_relative(row: i32, head: u32, pack: u32) -> vec4<f32> {
     let place = u32(clamp(row, 0, i32(params.relative_count) - 1)) * params.heads + head;

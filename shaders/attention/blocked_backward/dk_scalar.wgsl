@@ -1,5 +1,5 @@
 // Gradients of keys, in rows of any HEAD_SIZE.
-@group(0) @binding(8) var<storage, read_write> dk: array<KeyPack>;
+@group(0) @binding(9) var<storage, read_write> dk: array<KeyPack>;
 
 fn store_dk(row: u32, pack: u32, x: vec4<f32>) {
     let channel = pack * 4u;

@@ -1,5 +1,5 @@
 // Gradients of values, in rows of any VALUE_SIZE.
-@group(0) @binding(9) var<storage, read_write> dv: array<ValuePack>;
+@group(0) @binding(10) var<storage, read_write> dv: array<ValuePack>;
 
 fn store_dv(row: u32, pack: u32, x: vec4<f32>) {
     let channel = pack * 4u;

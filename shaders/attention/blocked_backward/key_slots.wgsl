@@ -1,5 +1,5 @@
 // For each row of keys, and each query head that sees them, the sums that the gradients of the rule's terms are made of.
-@group(0) @binding(13) var<storage, read_write> slots: array<f32>;  // [batch, key_time, head, SLOTS]
+@group(0) @binding(11) var<storage, read_write> slots: array<f32>;  // [batch, key_time, head, SLOTS]
 
 fn clear_slots(batch: u32, kv_head: u32, first_row: u32, rows: u32, lane: u32) {
     for (var r = lane; r < min(TILE_ROWS, rows - first_row); r += LANES_X * LANES_Y) {

@@ -1,5 +1,5 @@
 // A dense bias, repeated along axes of extent 1.
-@group(0) @binding(10) var<storage, read> bias: array<Bias>;  // [batch or 1, heads or 1, query_time or 1, key_time or 1]
+@group(0) @binding(7) var<storage, read> bias: array<Bias>;  // [batch or 1, heads or 1, query_time or 1, key_time or 1]
 
 fn bias_place(batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>) -> vec4<u32> {
     var at = vec4(select(0u, batch, BIAS_BY_BATCH));

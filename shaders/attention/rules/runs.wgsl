@@ -5,7 +5,6 @@
 // Columns are asked about in stretches of 512, of 64 where the answer is mixed, and of GRAIN: the work grows with what is met, and
 // with the columns only by their 512th part.
 const WIDEST: i32 = 512;
-const GRAIN: i32 = 8;
 
 // Where the next entry goes, in words of the list; how many there are. A run is `begin`, `2 end + whole`. A gathered tile is -1, `end`,
 // and the first columns of GRAINS grains.
@@ -87,7 +86,7 @@ fn put_stretch(batch: u32, kv_head: u32, rows: vec2<i32>, stretch: vec2<i32>, co
         last = vec3(0);
         while first < stretch.y {
             gather(first, columns);
-            first += GRAIN;
+            first += i32(GRAIN);
         }
     }
 }
@@ -131,7 +130,7 @@ fn main(
             size /= 8;
         }
         var met = meets_columns(batch, kv_head, rows, at, min(at + size, columns));
-        while met.x && !met.y && size > GRAIN {
+        while met.x && !met.y && size > i32(GRAIN) {
             size /= 8;
             met = meets_columns(batch, kv_head, rows, at, min(at + size, columns));
         }
@@ -139,9 +138,6 @@ fn main(
         if met.x {
             if at > stretch.y {
                 put_stretch(batch, kv_head, rows, stretch, columns);
-                stretch.x = at;
-            }
-            if stretch.y == stretch.x {
                 stretch.x = at;
             }
             stretch.y = end;

@@ -1,4 +1,4 @@
-// What a tile of rows meets, as runs.wgsl has found it: runs of columns, and tiles gathered from grains of eight.
+// What a tile of rows meets, as runs.wgsl has found it: runs of columns, and tiles gathered from grains.
 struct Run {
     begin: i32,
     end: i32,
@@ -37,7 +37,6 @@ fn vector_start(run: Run, start: i32, vector: u32) -> i32 {
     if run.grains == 0u {
         return start + i32(vector * 4u);
     }
-    // A grain of eight is two vectors, or as many times two as there are rows in a query.
-    const VECTORS: u32 = 2u * COLUMN_UNIT;
+    const VECTORS: u32 = GRAIN / 4u * COLUMN_UNIT;
     return integer(run.grains + vector / VECTORS) * i32(COLUMN_UNIT) + i32(vector % VECTORS * 4u);
 }

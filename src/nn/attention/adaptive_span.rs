@@ -1,13 +1,13 @@
 //! Attention with learned spans (Sukhbaatar et al., arXiv 1905.07799).
 
-use super::heads::{head_size, project, sequence};
+use super::heads::{head_size, project};
 use super::memory::with_memory;
 use super::{OP, SelfAttention};
 use crate::graph::{Graph, Value};
 use crate::nn::parameter;
 use crate::ops::attention::{Blocked, Mask, Score, blocked};
-use crate::ops::{add, broadcast, constant, fill, pad, relu, reshape, scale, subtract, sum};
-use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::ops::{add, broadcast, fill, pad, relu, reshape, scale, subtract, sum};
+use crate::tensor::{DType, TensorDesc};
 use crate::weights::{Scope, Weight};
 use crate::{Error, ErrorKind, Result};
 
@@ -78,13 +78,7 @@ impl AdaptiveSpanAttention {
         // Distance 1 is the code's 0.
         let nearest = fill(graph, TensorDesc::f32([*heads]), 1.0)?;
         let span = add(graph, span, nearest)?;
-        let mut mask = Mask::window(max_span, 0) & !Mask::window(0, 0);
-        let [batch, seen_time, _] = sequence(graph, "x", seen)?;
-        if seen_time == 1 {
-            // The first token of all sees nothing, which a mask without tensors may not say.
-            let lengths = constant(graph, HostTensor::i32([batch], vec![1; batch])?)?;
-            mask = mask & Mask::lengths(lengths);
-        }
+        let mask = Mask::window(max_span, 0) & !Mask::window(0, 0);
         let mut spec = Blocked::new().mask(mask).score(Score::adaptive_span(span, ramp));
         if let Some(positions) = positions {
             let keys = self.position_keys(graph, x, positions)?;

@@ -291,7 +291,7 @@ fn a_list_that_is_full_still_shows_everything() {
     assert!(relative_error(&device, &reference) < F32_OF_LARGEST);
 }
 
-const EXTENTS: Extents = Extents { batch: 1, query_time: 40, key_time: 50, heads: 2 };
+const EXTENTS: Extents = Extents { batch: 1, query_time: 40, key_time: 50, heads: 2, kv_heads: 1 };
 
 fn compare(mask: CustomMask) -> Result<()> {
     compare_twins(context(), EXTENTS, move |_| Ok(Blocked::new().mask(Mask::custom(mask.clone()))))
@@ -356,7 +356,7 @@ fn a_score_of_users_without_a_slope_has_no_gradient() {
     assert_error(
         &twice,
         ErrorKind::Argument,
-        "attention/blocked: custom rule: expected names of their own, found `root` twice",
+        "attention/blocked: custom rule: expected names of their own, found `root` for two rules",
     );
 }
 

@@ -64,7 +64,7 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let partial = splits > 1;
     let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
     let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, scratch.len());
-    let asked = ask(rule, &dims, &mut side)?;
+    let asked = ask(rule, &dims, &mut side, false)?;
     let tiles =
         Tiles { rows_are_keys: false, rows: tile_rows as u32, columns: 4 * tile.key_vectors * tile.lanes };
     let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;

@@ -11,6 +11,7 @@
 
 use super::super::blocked::walk::{self, Walk};
 use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
+use super::super::rules::{Rule, Term};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
 use super::{BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::Problem;
@@ -65,7 +66,7 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     let dtype = problem.inputs[0].dtype;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[required..] };
     let mut side = Side::new(NAME, &dims, &problem.inputs, required, 0);
-    let asked = ask(rule, &dims, &mut side)?;
+    let asked = ask(rule, &dims, &mut side, true)?;
     // Where there are no queries, the pass that owns keys still binds the buffer.
     let statistics = side.own((dims.batch * dims.query_time * dims.heads).max(1) * 2)?;
     let find = find_statistics(op, &dims, dtype, caps.tuning.streaming_lanes, &side, statistics)?;
@@ -102,7 +103,7 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
 
     let mut prepared = Vec::new();
     for pass in passes {
-        let tile = fitted(caps.tuning.attention, pass.rows, &dims, pass.rows.count(&walk));
+        let tile = fitted(caps, pass.rows, &walk);
         let known = prepared
             .iter()
             .find(|(other, ..): &&(Pass, AttentionTile, Option<Runs>)| other.rows == pass.rows);
@@ -150,16 +151,25 @@ fn check(dims: &Dims) -> Result<()> {
     Ok(())
 }
 
-/// The tile of a pass.
-fn fitted(tile: AttentionTile, rows: Rows, dims: &Dims, count: usize) -> AttentionTile {
-    let packs = walk::lane_packs(dims.head_size, tile) + walk::lane_packs(dims.value_size, tile);
+/// The tile of the passes that own `rows`: all alike, as they share lists of runs.
+fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
+    let tile = caps.tuning.attention;
+    let packs = walk::lane_packs(walk.dims.head_size, tile) + walk::lane_packs(walk.dims.value_size, tile);
     let tile = AttentionTile {
         key_vectors: tile.backward_key_vectors,
         rows: (MOST_PACKS / packs.max(1)).clamp(1, tile.rows),
         ..tile
     };
-    let _ = rows;
-    walk::fitted(tile, count)
+    let mut tile = walk::fitted(tile, rows.count(walk));
+    let (added, raw) = rows.shares(walk.rule);
+    // P and dS, and dS on its other ways.
+    let arrays = 1 + u32::from(rows == Rows::Keys) + u32::from(added) + u32::from(raw);
+    let bytes =
+        |tile: AttentionTile| arrays * 16 * tile.rows * tile.row_groups * tile.lanes * tile.key_vectors;
+    while bytes(tile) > caps.max_workgroup_bytes && tile.row_groups > 1 {
+        tile.row_groups /= 2;
+    }
+    tile
 }
 
 fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, AttentionTile)]) -> Choice {
@@ -192,6 +202,22 @@ impl Rows {
                 walk.rule.relative_keys().map_or(0, |(keys, ..)| walk.tensors[keys].shape.dims()[0])
             }
         }
+    }
+}
+
+impl Rows {
+    /// Whether the sums of these rows take gradients behind softcap, whose slopes are other than those of products; and gradients of
+    /// weights, before all slopes.
+    fn shares(self, rule: &Rule) -> (bool, bool) {
+        let custom = rule.customs().next().is_some();
+        let takes_added = |term: &Term| match term {
+            Term::QueryTable { .. } | Term::KeyTable { .. } => false,
+            Term::Bias { by_key, .. } => *by_key == (self == Self::Keys),
+            term => self == Self::Queries && term.query_slots() > 0,
+        };
+        let ramp = |term: &Term| self == Self::Queries && matches!(term, Term::Ramp { .. });
+        let added = rule.terms.iter().any(takes_added) && rule.softcap.is_some();
+        (added, rule.terms.iter().any(ramp) && custom)
     }
 }
 
@@ -275,10 +301,8 @@ fn walk_over(
         d_out_source(dims.value_size, dtype),
     ];
     own.extend(pass.sources(&dims));
-    // What is added behind softcap has other slopes than products have, and ramps have none.
-    let custom = rule.customs().next().is_some();
-    let shares_added = pass.slots.is_some() && rule.softcap.is_some();
-    let shares_raw = pass.slots.is_some() && custom && asked.has_ramp();
+    let (added, raw) = pass.rows.shares(rule);
+    let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
     let by_distance = pass.rows == Rows::Distances;
     let mut shader = walk
         .shader(NAME, own, asked, side, runs, tile)

@@ -2,7 +2,7 @@
 
 use super::layout::refused;
 use super::mask::{Band, Blocks, Dilated, Node};
-use super::{Alignment, Buckets, Pair, Rule, Term, twin};
+use super::{Alignment, Buckets, CustomMask, LogSparse, Pair, Rule, Term, twin};
 use crate::ops::attention::Dims;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -13,7 +13,7 @@ const MOST_PAIRS: usize = 1 << 22;
 /// Rules and combinations of a mask.
 const MOST_PARTS: usize = 128;
 
-/// A length at which rules that people mean show something, wherever they show something at all.
+/// A length at which rules show something wherever they show something at all, beside what their numbers reach.
 const SHORTEST_TELLING: usize = 64;
 
 /// Refuses a tensor that is not `wanted`.
@@ -134,25 +134,31 @@ impl Rule {
     /// Refuses two rules of users' under one name.
     fn check_names(&self, op: &'static str) -> Result<()> {
         let mut names: Vec<&str> = self.customs().map(|rule| rule.name.as_str()).collect();
+        let mut masks: Vec<&CustomMask> = Vec::new();
         self.mask.0.visit(&mut |node| {
-            if let Node::Custom(rule) = node {
-                names.push(&rule.name);
+            if let Node::Custom(rule) = node
+                && !masks.iter().any(|known| known.is(rule))
+            {
+                masks.push(rule);
             }
         });
+        names.extend(masks.iter().map(|rule| rule.name.as_str()));
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             None => Ok(()),
             Some(pair) => Err(Error::new(ErrorKind::Argument, op, "custom rule")
                 .expecting("names of their own")
-                .but_found(format!("`{}` twice", pair[0]))),
+                .but_found(format!("`{}` for two rules", pair[0]))),
         }
     }
 
     /// Refuses a mask that, whatever its tensors hold, shows no key to any query: it contradicts itself.
     fn check_shows_something(&self, op: &'static str, dims: &Dims) -> Result<()> {
-        let (mut is_fixed, mut has_layout) = (true, false);
+        let (mut is_fixed, mut has_layout, mut reach) = (true, false, SHORTEST_TELLING);
         self.mask.0.visit(&mut |node| {
             has_layout |= matches!(node, Node::Blocks(_));
+            reach = reach.saturating_add(node.reach());
+            // What rules of users show is theirs to know.
             is_fixed &= !matches!(
                 node,
                 Node::Lengths(_)
@@ -160,6 +166,7 @@ impl Rule {
                     | Node::GlobalKeys(_)
                     | Node::GlobalQueries(_)
                     | Node::Dense(_)
+                    | Node::Custom(_)
             );
         });
         let Dims { query_time, key_time, heads, .. } = *dims;
@@ -171,7 +178,7 @@ impl Rule {
             return Ok(());
         }
         // A rule that would show something in a longer sequence does not contradict itself. Layouts have one length only.
-        let longer = |time: usize| if has_layout { time } else { time.max(SHORTEST_TELLING) };
+        let longer = |time: usize| if has_layout { time } else { time.max(reach) };
         let telling = Dims { query_time: longer(query_time), key_time: longer(key_time), ..*dims };
         // From the last query on: it sees most under either alignment.
         let mut pairs = (0..telling.query_time)
@@ -367,6 +374,23 @@ impl<T> Node<T> {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(visit)),
             Self::Not(part) => part.visit(visit),
             _ => {}
+        }
+    }
+
+    /// How far a rule's own numbers go.
+    fn reach(&self) -> usize {
+        let bound = |bound: Option<u32>| bound.unwrap_or(0) as usize;
+        match self {
+            Self::Band(Band { left, right, .. }) => bound(*left) + bound(*right),
+            Self::Dilated(Dilated { left, right, dilation, .. }) => {
+                let widest = dilation.iter().copied().max().unwrap_or(1) as usize;
+                (bound(*left) + bound(*right) + 1).saturating_mul(widest)
+            }
+            Self::SameBlock { size, .. } | Self::Columns { period: size, .. } | Self::Prefix(size) => {
+                *size as usize
+            }
+            Self::LogSparse { spec: LogSparse { local, restart }, .. } => *local as usize + bound(*restart),
+            _ => 0,
         }
     }
 }

@@ -58,9 +58,16 @@ impl CustomMask {
     /// ```wgsl
     /// fn name_tile(batch: u32, head: u32, first_query: i32, last_query: i32, first_key: i32, last_key: i32) -> vec2<bool>
     /// ```
+    ///
+    /// A tile of queries that meets keys in more than 64 stretches asks about every pair all the same.
     #[must_use]
     pub fn with_tiles(self) -> Self {
         Self { has_tiles: true, ..self }
+    }
+
+    /// Whether both are clones of one rule.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.twin, &other.twin) && self.has_tiles == other.has_tiles
     }
 
     pub(super) fn part(&self) -> Generated {

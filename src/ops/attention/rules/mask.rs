@@ -28,7 +28,8 @@ pub enum Alignment {
 /// ```
 ///
 /// A mask is code, not data: it says which stretches of keys a tile of queries meets at all, and asks about single pairs only where a
-/// tile is met in part. No matrix of queries by keys is ever made.
+/// tile is met in part. Only [`Mask::dense`] has a matrix of queries by keys, a
+/// bit a pair.
 ///
 /// Positions are those of [`Alignment::BottomRight`] unless [`Mask::aligned`] says otherwise. `T` is what stands for a tensor that a
 /// rule reads: a value of a graph, or a name.

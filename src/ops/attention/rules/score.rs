@@ -37,7 +37,8 @@ impl<T> Score<T> {
     }
 
     /// Adds `bias: [batch or 1, heads or 1, query_time or 1, key_time or 1]` of a float type. Its gradient is summed over what it is
-    /// repeated along. Also how RealFormer's previous scores (arXiv 2012.11747) come in; [`residual_scores`](super::super::residual_scores) records what goes on.
+    /// repeated along; of a bias for each query and key it takes `[batch, heads, query_time, key_time]` in f32 on the way. Below -5e29 a
+    /// key counts as hidden. Also how RealFormer's previous scores (arXiv 2012.11747) come in; [`residual_scores`](super::super::residual_scores) records what goes on.
     pub fn bias(bias: T) -> Self {
         Self::new(ScoreRule::Bias(bias))
     }

@@ -171,7 +171,10 @@ impl Writer<'_, '_> {
             Node::Custom(rule) => {
                 // Of what a rule of users depends on, nothing is known.
                 (self.composed.by_batch, self.composed.by_head) = (true, true);
-                self.composed.generated.push(rule.part());
+                // A rule may stand in several places.
+                if !self.composed.generated.contains(&rule.part()) {
+                    self.composed.generated.push(rule.part());
+                }
                 let name = &rule.name;
                 let of = |lane: char| format!("{name}(batch, head.{lane}, query.{lane}, key.{lane})");
                 let meets = match rule.has_tiles {

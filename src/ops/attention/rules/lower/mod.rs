@@ -43,7 +43,12 @@ struct Traits {
 }
 
 /// Composes the WGSL of `rule`, and has `side` hold what it reads.
-pub(in crate::ops::attention) fn ask(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<Asked> {
+pub(in crate::ops::attention) fn ask(
+    rule: &Rule,
+    dims: &Dims,
+    side: &mut Side<'_>,
+    backward: bool,
+) -> Result<Asked> {
     let ranges = rule.ranges();
     let has = |is: fn(&Term) -> bool| rule.terms.iter().any(is);
     let mut traits = Traits {
@@ -58,7 +63,7 @@ pub(in crate::ops::attention) fn ask(rule: &Rule, dims: &Dims, side: &mut Side<'
         ramp: has(|term| matches!(term, Term::Ramp { .. })),
         ..Traits::default()
     };
-    let scores = score::compose(rule, side)?;
+    let scores = score::compose(rule, side, backward)?;
     let mut sources = scores.sources.clone();
     let (mut lengths, mut ends, mut mask) = (None, None, None);
     match ranges {
@@ -92,10 +97,6 @@ impl Asked {
     /// What pairs add to the sums of key rows, or of query rows.
     pub(in crate::ops::attention) fn slots(&self, by_key: bool) -> &Generated {
         &self.slots[usize::from(by_key)]
-    }
-
-    pub(in crate::ops::attention) fn has_ramp(&self) -> bool {
-        self.traits.ramp
     }
 
     /// Gives a kernel the rule's functions and constants.

@@ -12,7 +12,7 @@ use crate::ops::contract::to_u32;
 /// Invocations of a workgroup.
 const LANES: u32 = 32;
 
-/// The finest stretch that runs are made of, as in the shader.
+/// Columns of a grain, the finest stretch that is told apart.
 const GRAIN: usize = 8;
 
 /// The tiles that a pass walks over.
@@ -49,6 +49,7 @@ impl Runs {
     fn with_constants(self, shader: Shader) -> Shader {
         shader
             .constant("RUNS", self.section)
+            .constant("GRAIN", GRAIN as u32)
             .constant("GRAINS", self.grains)
             .constant("RUNS_BY_BATCH", self.by_batch)
             .constant("RUNS_BY_HEAD", self.by_head)
@@ -77,11 +78,12 @@ pub(in crate::ops::attention) fn find_runs(
     let column_unit = if tiles.rows_are_keys { group } else { 1 };
     let (grain, tile) = (GRAIN * column_unit, tiles.columns as usize);
     let grains = if tile.is_multiple_of(grain) && tile > grain { tile / grain } else { 0 };
-    let changes = changes(rule, side, rows_together, columns, tiles.rows_are_keys);
-    // A run of two words behind each change; and what a stretch, which takes two changes, leaves for gathered tiles.
-    let stretches = (changes / 2 + 1).min(columns.div_ceil(2 * GRAIN));
-    let gathered = if grains > 0 { stretches.min(columns / GRAIN) * (2 + grains) + 2 } else { 0 };
-    let capacity = 2 * changes.saturating_add(1).min(columns / GRAIN + 2) + gathered;
+    let met = Footprint::of(
+        rule,
+        side,
+        Asker { rows: rows_together, columns, by_key: tiles.rows_are_keys, grains },
+    );
+    let capacity = met.words(columns, grains);
     let row_tiles = rows.div_ceil(tiles.rows as usize);
     let lists = row_tiles
         * if asked.traits.by_batch { dims.batch } else { 1 }
@@ -145,41 +147,134 @@ params! {
     }
 }
 
-/// How often, at most, stretches that a tile of rows meets begin or end along `columns`, or whole tiles of them give way to others. A
-/// list that holds fewer is right all the same, but has hidden pairs visited.
-fn changes(rule: &Rule, side: &Side<'_>, rows: usize, columns: usize, by_key: bool) -> usize {
-    let ramps = rule.terms.iter().filter(|term| matches!(term, Term::Ramp { .. })).count();
-    4 * ramps + node_changes(&rule.mask.0, side, rows, columns, by_key)
+/// A tile of rows that asks what it meets.
+#[derive(Clone, Copy, Debug)]
+struct Asker {
+    /// Rows of the tile, in the unit of rules.
+    rows: usize,
+    /// Columns there are.
+    columns: usize,
+    by_key: bool,
+    /// Grains of a gathered tile.
+    grains: usize,
 }
 
-fn node_changes(node: &Node<usize>, side: &Side<'_>, rows: usize, columns: usize, by_key: bool) -> usize {
-    match node {
-        Node::Band(Band { .. }) | Node::SameBlock { .. } | Node::Segments(_) => 4,
-        Node::Dilated(Dilated { left, right, dilation, .. }) => {
-            let step = dilation.iter().copied().min().unwrap_or(1).max(1) as usize;
-            let steps = |steps: &Option<u32>| steps.map_or(usize::MAX, |steps| steps as usize);
-            let within =
-                columns.div_ceil(step).min(steps(left).saturating_add(steps(right)).saturating_add(1));
-            4 * (within + 2)
+/// How much, at most, a tile of rows meets: what its list must have room for. A list that is too short is right all the same, but has
+/// every column visited.
+#[derive(Clone, Copy, Debug)]
+struct Footprint {
+    /// Stretches apart from each other.
+    stretches: usize,
+    /// Grains that one of them leaves behind its whole tiles.
+    width: usize,
+    /// Grains that all of them leave.
+    grains: usize,
+    /// Runs of whole tiles.
+    runs: usize,
+}
+
+impl Footprint {
+    fn of(rule: &Rule, side: &Side<'_>, asker: Asker) -> Self {
+        let ramps = rule.terms.iter().filter(|term| matches!(term, Term::Ramp { .. }));
+        let ramps = ramps.map(|_| Self::wide(1, asker));
+        let mask = Self::of_node(&rule.mask.0, side, asker);
+        Self::all(&std::iter::once(mask).chain(ramps).collect::<Vec<_>>(), asker)
+    }
+
+    /// Stretches of any length, each met in part at both ends.
+    fn wide(stretches: usize, asker: Asker) -> Self {
+        Self::narrow(stretches, usize::MAX, asker)
+    }
+
+    /// Stretches of `length` columns.
+    fn narrow(stretches: usize, length: usize, asker: Asker) -> Self {
+        // One more at either end, where they begin and end within a grain.
+        let width = length.div_ceil(GRAIN).saturating_add(1);
+        let is_wide = width >= asker.grains;
+        let width = width.min(asker.grains.saturating_sub(1)).max(1);
+        Self { stretches, width, grains: stretches * width, runs: if is_wide { 3 * stretches } else { 0 } }
+    }
+
+    fn of_node(node: &Node<usize>, side: &Side<'_>, asker: Asker) -> Self {
+        let Asker { rows, columns, by_key, .. } = asker;
+        match node {
+            Node::Band(Band { .. })
+            | Node::SameBlock { .. }
+            | Node::Segments(_)
+            | Node::Prefix(_)
+            | Node::Lengths(_) => Self::wide(1, asker),
+            Node::Dilated(Dilated { left, right, dilation, .. }) => {
+                let step = dilation.iter().copied().min().unwrap_or(1).max(1) as usize;
+                let steps = |steps: &Option<u32>| steps.map_or(usize::MAX, |steps| steps as usize);
+                let within =
+                    columns.div_ceil(step).min(steps(left).saturating_add(steps(right)).saturating_add(1));
+                // Heads of a group may step otherwise.
+                let steppings = if dilation.len() > 1 { side.group() } else { 1 };
+                Self::narrow((within + 1) * steppings, rows, asker)
+            }
+            Node::Columns { period, from } if !by_key => {
+                let period = (*period).max(1);
+                Self::narrow(columns / period as usize + 1, period.saturating_sub(*from) as usize, asker)
+            }
+            Node::LogSparse { spec, .. } => {
+                let span =
+                    spec.restart.map_or(columns, |restart| columns.min(restart.max(1) as usize)).max(1);
+                let restarts = columns.div_ceil(span) + 1;
+                let powers = Self::narrow(restarts * (span.ilog2() as usize + 2), rows, asker);
+                Self::any(&[powers, Self::narrow(restarts, rows + spec.local as usize, asker)])
+            }
+            // Of a list along columns each position is a stretch; otherwise all columns are met, or none.
+            &Node::GlobalKeys(tensor) if !by_key => Self::narrow(side.desc(tensor).shape.dims()[1], 1, asker),
+            &Node::GlobalQueries(tensor) if by_key => {
+                Self::narrow(side.desc(tensor).shape.dims()[1], 1, asker)
+            }
+            Node::Columns { .. } | Node::GlobalKeys(_) | Node::GlobalQueries(_) => Self::wide(1, asker),
+            Node::Blocks(Blocks { layout, .. }) => {
+                Self::wide((layout.changes(rows, by_key) / 2 + 1) * side.group(), asker)
+            }
+            Node::Dense(_) | Node::Custom(_) => Self::wide(UNKNOWN_STRETCHES, asker),
+            Node::BigBird(_) => Self::wide(0, asker),
+            Node::All(parts) => Self::all(&Self::of_parts(parts, side, asker), asker),
+            Node::Any(parts) => Self::any(&Self::of_parts(parts, side, asker)),
+            Node::Not(part) => Self::wide(Self::of_node(part, side, asker).stretches + 1, asker),
         }
-        Node::Columns { period, .. } if !by_key => 4 * (columns / (*period).max(1) as usize + 1),
-        Node::Columns { .. } => 2,
-        Node::LogSparse { spec, .. } => {
-            let span = spec.restart.map_or(columns, |restart| columns.min(restart.max(1) as usize)).max(1);
-            let restarts = columns.div_ceil(span) + 1;
-            4 * restarts * (span.ilog2() as usize + 3)
+    }
+
+    fn of_parts(parts: &[Node<usize>], side: &Side<'_>, asker: Asker) -> Vec<Self> {
+        parts.iter().map(|part| Self::of_node(part, side, asker)).collect()
+    }
+
+    /// What some of the parts meet. Where stretches grow together they leave no more than before.
+    fn any(parts: &[Self]) -> Self {
+        Self {
+            stretches: parts.iter().map(|part| part.stretches).sum(),
+            width: parts.iter().map(|part| part.width).max().unwrap_or(0),
+            grains: parts.iter().map(|part| part.grains).sum(),
+            runs: parts.iter().map(|part| part.runs).sum(),
         }
-        Node::Prefix(_) | Node::Lengths(_) => 2,
-        // Each of them begins and ends once where they lie along columns; otherwise all is met or nothing.
-        &Node::GlobalKeys(tensor) if !by_key => 2 * side.desc(tensor).shape.dims()[1],
-        &Node::GlobalQueries(tensor) if by_key => 2 * side.desc(tensor).shape.dims()[1],
-        Node::GlobalKeys(_) | Node::GlobalQueries(_) => 2,
-        Node::Blocks(Blocks { layout, .. }) => 2 * layout.changes(rows, by_key) + 2,
-        Node::Dense(_) | Node::Custom(_) => 256,
-        Node::BigBird(_) => 0,
-        Node::All(parts) | Node::Any(parts) => {
-            parts.iter().map(|part| node_changes(part, side, rows, columns, by_key)).sum()
+    }
+
+    /// What all of the parts meet. A stretch of it lies within one of each; and of those of a part, each end of another's makes one more
+    /// at most.
+    fn all(parts: &[Self], asker: Asker) -> Self {
+        let Self { stretches, runs, .. } = Self::any(parts);
+        let width = parts.iter().map(|part| part.width).min().unwrap_or(0);
+        let cut = |part: &Self| part.grains + 2 * (stretches - part.stretches) * asker.grains;
+        let grains = parts.iter().map(cut).min().unwrap_or(0).min(stretches * width);
+        Self { stretches, width, grains, runs }
+    }
+
+    /// Words of a list: two a run, and two and its grains a gathered tile.
+    fn words(&self, columns: usize, grains: usize) -> usize {
+        let most = columns.div_ceil(GRAIN);
+        if grains == 0 {
+            return 2 * (self.runs + self.stretches + 1).min(most + 1);
         }
-        Node::Not(part) => node_changes(part, side, rows, columns, by_key),
+        // Narrow stretches side by side make whole tiles, too.
+        let runs = (self.runs + self.grains / grains).min(most / grains) + 1;
+        2 * runs + (self.grains.min(most).div_ceil(grains) + 1) * (2 + grains)
     }
 }
+
+/// Stretches that a rule of which nothing is known is given room for.
+const UNKNOWN_STRETCHES: usize = 64;

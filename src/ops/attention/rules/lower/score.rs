@@ -20,7 +20,8 @@ pub(super) struct Composed {
 /// Four pairs, as every function of rules is asked about them.
 const PAIRS: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>";
 
-pub(super) fn compose(rule: &Rule, side: &mut Side<'_>) -> Result<Composed> {
+/// Composes the functions; those that gradients add up with, only for passes that are `backward`.
+pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Result<Composed> {
     let mut sources: Vec<Source> = Vec::new();
     let mut functions = Vec::new();
     let (mut content, mut added) = (String::new(), String::new());
@@ -62,7 +63,9 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>) -> Result<Composed> {
                     "    sum += reals(vec4(section({section}u)) + head * {distances} + {});",
                     places(map)
                 );
-                slots.query_line("added", &slot(map, side)?);
+                if backward {
+                    slots.query_line("added", &slot(map, side)?);
+                }
             }
             Term::QueryTable { table, width, map } | Term::KeyTable { table, width, map } => {
                 let by_key = matches!(term, Term::KeyTable { .. });

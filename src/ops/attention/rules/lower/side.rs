@@ -112,6 +112,11 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Query heads that share one key head.
+    pub(super) fn group(&self) -> usize {
+        self.dims.group()
+    }
+
     /// The op that it belongs to.
     pub(super) fn op(&self) -> &'static str {
         self.op
@@ -172,8 +177,9 @@ impl<'a> Side<'a> {
         }
         if self.contents.len() == MOST_SECTIONS {
             return Err(Error::new(ErrorKind::Limit, self.op, "rule")
-                .expecting(format!("at most {MOST_SECTIONS} tensors and lists"))
-                .but_found("more"));
+                .expecting(format!("at most {} tensors", MOST_SECTIONS - 4))
+                .but_found("more")
+                .with_hint("the same tensor in several rules counts once"));
         }
         let start = to_u32(self.op, "rule", self.words)?;
         self.contents.push(contents);
