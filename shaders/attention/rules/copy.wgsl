@@ -2,7 +2,6 @@
 struct Params {
     start: u32,
     count: u32,
-    workgroups: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -15,7 +14,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let id = (group.x + group.y * groups.x) * LANES + lane;
-    if group.x + group.y * groups.x < params.workgroups && id < params.count {
+    if id < params.count {
         side[params.start + id] = word_of(tensor[id]);
     }
 }

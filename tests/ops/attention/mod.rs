@@ -2,4 +2,5 @@
 
 mod blocked;
 mod blocked_backward;
+mod oracles;
 mod rules;

@@ -51,14 +51,8 @@ pub(crate) fn foreign_caps() -> Caps {
 /// Runs every conformance case of `op` on `context` with the kernels chosen by `caps`. Without f16, cases that store it must
 /// end in a typed error.
 pub(crate) fn conform_with(op: &str, context: &Context, caps: &Caps) {
-    conform_some(op, context, caps, |_| true);
-}
-
-/// [`conform_with`] the cases whose number `takes`.
-fn conform_some(op: &str, context: &Context, caps: &Caps, takes: impl Fn(usize) -> bool) {
     let entry = CATALOGUE.iter().find(|entry| entry.name == op).expect("the op is in the catalogue");
-    let cases = (entry.cases)().into_iter().enumerate().filter(|(i, _)| takes(*i));
-    let cases: Vec<Case> = cases.map(|(_, case)| case).collect();
+    let cases = (entry.cases)();
     assert!(!cases.is_empty(), "{op} has no cases");
     let mut failures = Vec::new();
     for case in &cases {
@@ -103,14 +97,6 @@ pub(crate) fn conform_everywhere(op: &str) {
     conform_with(op, context(), &own_caps());
     conform_with(op, context(), &foreign_caps());
     conform_with(op, least_context(), least_context().caps());
-}
-
-/// [`conform_everywhere`], but of the kernels of other adapters and of least devices every third case each, not the same ones: for ops
-/// nearly each of whose cases is a shader of its own, which takes a software rasterizer seconds to compile.
-pub(crate) fn conform_everywhere_in_part(op: &str) {
-    conform_with(op, context(), &own_caps());
-    conform_some(op, context(), &foreign_caps(), |i| i % 3 == 0);
-    conform_some(op, least_context(), least_context().caps(), |i| i % 3 == 1);
 }
 
 /// The error of appending a step to inputs of the given descriptors.

@@ -1,5 +1,6 @@
 //! Lowering: one dispatch of `forward.wgsl.j2`, or, when too few rows would leave the device idle, key splits and a merge.
-//! Where sequences are packed, a dispatch before it finds where each begins and ends.
+//! Dispatches before it fill the side buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
+//! masks that are no ranges, the lists that tiles are walked along.
 //!
 //! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Measured for 1024
 //! tokens x 4 heads x 64 in f32 on lavapipe with two cores, GFLOP/s on Mesa 22.3 / 26: 16 rows x 8 keys a lane gets 17.7 / 50.1

@@ -4,7 +4,7 @@
 use super::super::rules::Rule;
 use super::super::rules::lower::{Asked, Runs, SectionParams, Side};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
-use crate::kernel::{AttentionTile, Params, Shader, Source, params, wgsl};
+use crate::kernel::{AttentionTile, Operand, Params, Shader, Source, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -160,10 +160,7 @@ impl Walk<'_> {
     }
 
     /// What every kernel of the rule binds beside query, key and value.
-    pub(in crate::ops::attention) fn bindings(
-        &self,
-        side: &Side<'_>,
-    ) -> Vec<(&'static str, crate::kernel::Operand)> {
+    pub(in crate::ops::attention) fn bindings(&self, side: &Side<'_>) -> Vec<(&'static str, Operand)> {
         let bias = self.rule.bias().map(|tensor| ("bias", side.input(tensor)));
         let relative = self.rule.relative_keys().map(|(tensor, ..)| ("relative_keys", side.input(tensor)));
         side.binding().into_iter().chain(bias).chain(relative).collect()

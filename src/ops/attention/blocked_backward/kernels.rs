@@ -1,5 +1,8 @@
 //! Lowering: what each row must know beforehand, then a pass that owns queries (`dq`) and one that owns keys (`dk` and `dv` at
-//! once), as far as anybody reads them. Both are `backward.wgsl.j2`, with rows and columns exchanged.
+//! once), as far as anybody reads them. Both are `backward.wgsl.j2`, with rows and columns exchanged. A third, which owns distances,
+//! is for the gradient of relative keys. What the gradients of other tensors of a rule are made of is summed by the owner of its row.
+//!
+//! A device may let a shader have fewer buffers than a pass has results and rules have tensors: then each result has a pass of its own.
 //!
 //! Scores are computed in both passes, seven products in all; five are counted, 5/2 of the forward pass's flops. Measured for 1024
 //! tokens x 4 heads x 64 in f32 on lavapipe with two cores, as a part of the forward kernel's rate in turn with it, on Mesa 22.3 / 26
@@ -97,7 +100,8 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
             pairs: None,
         },
     ];
-    let shared = 4 + 1 + walk.bindings(&side).len().saturating_sub(1);
+    // Query, key, value and the upstream gradient, and what the rule reads.
+    let shared = 4 + walk.bindings(&side).len();
     let room = (caps.max_storage_buffers as usize).saturating_sub(shared).max(1);
     let passes: Vec<Pass> = passes.into_iter().flat_map(|pass| pass.within(room)).collect();
 
@@ -203,9 +207,7 @@ impl Rows {
             }
         }
     }
-}
 
-impl Rows {
     /// Whether the sums of these rows take gradients behind softcap, whose slopes are other than those of products; and gradients of
     /// weights, before all slopes.
     fn shares(self, rule: &Rule) -> (bool, bool) {

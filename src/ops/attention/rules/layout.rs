@@ -64,10 +64,11 @@ impl BlockLayout {
         [self.heads, self.query_blocks, self.key_blocks]
     }
 
-    /// Whether the two blocks meet. `head` may be any where all heads are alike.
+    /// Whether the two blocks meet; blocks that there are not meet none. `head` may be any where all heads are alike.
     pub fn meets(&self, head: usize, query_block: usize, key_block: usize) -> bool {
         let head = if self.heads == 1 { 0 } else { head };
-        self.pairs[(head * self.query_blocks + query_block) * self.key_blocks + key_block]
+        let is_there = head < self.heads && query_block < self.query_blocks && key_block < self.key_blocks;
+        is_there && self.pairs[(head * self.query_blocks + query_block) * self.key_blocks + key_block]
     }
 
     /// Pairs of blocks that meet, over all of them.

@@ -156,7 +156,7 @@ impl Buckets {
         let exact = exact as f32;
         let grown =
             (distance as f32 / exact).ln() / (self.max_distance as f32 / exact).ln() * (count as f32 - exact);
-        start + (exact as u32 + grown as u32).min(count - 1)
+        start + (exact as u32 + grown as u32).min(count.saturating_sub(1))
     }
 }
 

@@ -22,7 +22,7 @@ pub(in crate::ops::attention) struct Asked {
     mask: Option<Vec<Generated>>,
     /// `content`, `added`, `ramp`, `custom`, and what they need.
     scores: Vec<Generated>,
-    /// `add_query_slots` and `add_key_slots`.
+    /// `add_to_slots`, for passes that own queries and for those that own keys.
     slots: [Generated; 2],
     /// Sections of lengths and segments, where the mask is a range.
     lengths: Option<u32>,

@@ -1,7 +1,7 @@
 //! Lists of runs: the dispatch that makes them, and how long they may be.
 
 use super::Asked;
-use super::side::Side;
+use super::side::{SectionParams, Side};
 use crate::Result;
 use crate::kernel::{Dispatch, Shader, params, wgsl};
 use crate::ops::attention::Dims;
@@ -28,7 +28,7 @@ pub(in crate::ops::attention) struct Tiles {
 /// Where a pass finds its runs.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops::attention) struct Runs {
-    pub(in crate::ops::attention) section: u32,
+    section: u32,
     /// Words of a list.
     pub(in crate::ops::attention) capacity: u32,
     pub(in crate::ops::attention) row_tiles: u32,
@@ -135,7 +135,7 @@ pub(in crate::ops::attention) fn find_runs(
 
 params! {
     struct RunParams {
-        sections: [u32; 16],
+        sections: SectionParams,
         query_time: u32,
         key_time: u32,
         heads: u32,

@@ -13,7 +13,7 @@ use crate::ops::attention::rules::{Alignment, Map, Rule, Term};
 pub(super) struct Composed {
     pub(super) sources: Vec<Source>,
     pub(super) functions: Vec<Generated>,
-    /// `add_query_slots` and `add_key_slots`.
+    /// `add_to_slots`, for passes that own queries and for those that own keys.
     pub(super) slots: [Generated; 2],
 }
 

@@ -19,7 +19,6 @@ params! {
     struct CopyParams {
         start: u32,
         count: u32,
-        workgroups: u32,
     }
 }
 
@@ -190,20 +189,19 @@ impl<'a> Side<'a> {
         Ok((self.contents.len() as u32 - 1, true))
     }
 
+    /// Adds a dispatch of `shader`, an invocation for each of `count` words or pairs of them.
     fn fill(
         &mut self,
-        label: &'static str,
-        own: &[Source],
+        mut shader: Shader,
         bindings: &[(&'static str, Operand)],
         params: Params,
         count: usize,
     ) -> Result<()> {
         let count = to_u32(self.op, "rule", count)?;
-        let sources: Vec<Source> =
-            own.iter().copied().chain([wgsl!("attention/rules/side_write.wgsl")]).collect();
+        shader.sources.push(wgsl!("attention/rules/side_write.wgsl"));
         let mut bindings = bindings.to_vec();
         bindings.push(("side", Operand::Scratch(self.scratch)));
-        let shader = Shader::new(label, sources).constant("LANES", LANES);
+        let shader = shader.constant("LANES", LANES);
         self.fills.push(Dispatch { shader, bindings, params, workgroups: count.div_ceil(LANES).into() });
         Ok(())
     }
@@ -219,23 +217,14 @@ impl<'a> Side<'a> {
         let elements = desc.elements();
         let (section, is_new) = self.section(Contents::Copy(tensor), elements)?;
         if is_new && elements > 0 {
-            let count = to_u32(self.op, "rule", elements)?;
-            let params = CopyParams { start: self.start(section), count, workgroups: count.div_ceil(LANES) };
+            let params = CopyParams { start: self.start(section), count: to_u32(self.op, "rule", elements)? };
             let convert = match desc.dtype.is_float() {
                 true => wgsl!("attention/rules/copy_floats.wgsl"),
                 false => wgsl!("attention/rules/copy_integers.wgsl"),
             };
-            let bindings = [("tensor", self.input(tensor))];
-            self.fill(
-                "attention/rules/copy",
-                &[wgsl!("attention/rules/copy.wgsl"), convert],
-                &bindings,
-                params.into(),
-                elements,
-            )?;
-            if let Some(fill) = self.fills.last_mut() {
-                fill.shader = fill.shader.clone().alias("Element", desc.dtype, 1);
-            }
+            let shader = Shader::new("attention/rules/copy", [wgsl!("attention/rules/copy.wgsl"), convert])
+                .alias("Element", desc.dtype, 1);
+            self.fill(shader, &[("tensor", self.input(tensor))], params.into(), elements)?;
         }
         Ok(section)
     }
@@ -252,8 +241,7 @@ impl<'a> Side<'a> {
             };
             let bindings = [("ids", self.input(ids))];
             self.fill(
-                "attention/blocked/segments",
-                &[wgsl!("attention/blocked/segments.wgsl")],
+                Shader::new("attention/blocked/segments", [wgsl!("attention/blocked/segments.wgsl")]),
                 &bindings,
                 params.into(),
                 tokens,
@@ -275,8 +263,7 @@ impl<'a> Side<'a> {
             };
             let bindings = [("positions", self.input(list))];
             self.fill(
-                "attention/rules/count_globals",
-                &[wgsl!("attention/rules/count_globals.wgsl")],
+                Shader::new("attention/rules/count_globals", [wgsl!("attention/rules/count_globals.wgsl")]),
                 &bindings,
                 params.into(),
                 count,
@@ -300,8 +287,7 @@ impl<'a> Side<'a> {
             };
             let bindings = [("pairs", self.input(pairs))];
             self.fill(
-                "attention/rules/pack_bits",
-                &[wgsl!("attention/rules/pack_bits.wgsl")],
+                Shader::new("attention/rules/pack_bits", [wgsl!("attention/rules/pack_bits.wgsl")]),
                 &bindings,
                 params.into(),
                 rows * words,
@@ -324,8 +310,7 @@ impl<'a> Side<'a> {
             };
             let bindings = [("table", self.input(table)), ("slots", self.input(slots))];
             self.fill(
-                "attention/rules/distance_table",
-                &[wgsl!("attention/rules/distance_table.wgsl")],
+                Shader::new("attention/rules/distance_table", [wgsl!("attention/rules/distance_table.wgsl")]),
                 &bindings,
                 params.into(),
                 count,

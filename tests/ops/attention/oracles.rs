@@ -1,0 +1,160 @@
+//! Rules against outputs and gradients of the dense formula, made outside this crate.
+
+use std::collections::BTreeMap;
+
+use foveate::ops::attention::{
+    Alignment, BlockLayout, Blocked, Buckets, LogSparse, Mask, Score, alibi_slopes, blocked_with_lse,
+    global_tokens,
+};
+use foveate::{DType, Graph, HostTensor, cpu, ops};
+
+use super::blocked::F32_OF_LARGEST;
+use crate::support::fixture::{Fixture, relative_error};
+use crate::support::run;
+
+/// A fixture with its rule, whose tensors go by their names in the file.
+struct Oracle {
+    name: &'static str,
+    fixture: Fixture,
+    rule: Blocked<&'static str>,
+}
+
+/// Every fixture.
+fn oracles() -> Vec<Oracle> {
+    let causal = || Blocked::new().mask(Mask::causal());
+    let masked = |mask| Blocked::new().mask(mask);
+    let buckets = Buckets { count: 16, max_distance: 20, bidirectional: true };
+    let mut oracles: Vec<Oracle> = [
+        ("full", Blocked::new()),
+        ("cross", Blocked::new()),
+        ("causal", causal()),
+        ("causal_bottom_right", causal()),
+        ("causal_top_left", masked(Mask::causal().aligned(Alignment::TopLeft))),
+        ("decode", causal()),
+        ("gqa", causal()),
+        ("mqa", Blocked::new()),
+        ("window", masked(Mask::window(5, 2))),
+        ("window_causal", masked(Mask::causal() & Mask::window(5, 40))),
+        ("padding", Blocked::new().lengths("length")),
+        ("softcap", causal().softcap(3.0)),
+        ("segments", causal().segments("segments")),
+        ("dilated", masked(Mask::dilated_window(4, [3]))),
+        ("prefix_lm", masked(Mask::causal() | Mask::prefix(9))),
+        ("sparse_strided", masked(Mask::strided(8))),
+        ("sparse_fixed", masked(Mask::fixed(8, 2))),
+        ("log_sparse", masked(Mask::log_sparse(LogSparse::default()))),
+        ("longformer", masked(Mask::longformer(4, "globals"))),
+        ("arbitrary", masked(Mask::dense("mask"))),
+        ("alibi", causal().score(Score::alibi("slopes"))),
+        ("bias", Blocked::new().score(Score::bias("bias"))),
+        ("t5_bias", Blocked::new().score(Score::buckets("table", buckets))),
+        ("gaussian_prior", Blocked::new().score(Score::gaussian("sigma"))),
+        ("adaptive_span", masked(Mask::causal() & !Mask::window(0, 0)).score(Score::adaptive_span("z", 8.0))),
+        (
+            "deberta",
+            Blocked::new().score(Score::disentangled(Some("kr"), Some("qr"), 6)).scale(1.0 / 48f32.sqrt()),
+        ),
+        ("transformer_xl", causal().score(Score::relative_keys("r", Some("u"), Some("w"), 0))),
+    ]
+    .into_iter()
+    .map(|(name, rule)| {
+        let fixture = Fixture::open(&format!("attention/{name}.safetensors"));
+        let rule = if name == "deberta" { rule } else { rule.scale(fixture.scale()) };
+        Oracle { name, fixture, rule }
+    })
+    .collect();
+    for Oracle { name, fixture, .. } in &mut oracles {
+        match *name {
+            "longformer" => {
+                let lists: Vec<Vec<usize>> = rows(fixture.tensor("global"))
+                    .iter()
+                    .map(|flags| (0..flags.len()).filter(|&at| flags[at] != 0.0).collect())
+                    .collect();
+                fixture.insert("globals", global_tokens(&lists, 40).unwrap());
+            }
+            "alibi" => fixture.insert("slopes", HostTensor::f32([4], alibi_slopes(4)).unwrap()),
+            _ => {}
+        }
+    }
+    let layout = Fixture::open("attention/bigbird_blocks.safetensors");
+    let pairs = layout.tensor("layout").to_f64().iter().map(|&pair| pair != 0.0).collect();
+    let rule = masked(Mask::blocks(BlockLayout::new(8, [4, 5, 5], pairs).unwrap())).scale(layout.scale());
+    oracles.push(Oracle { name: "bigbird_blocks", fixture: layout, rule });
+    oracles
+}
+
+/// The elements of each first index.
+fn rows(tensor: &HostTensor) -> Vec<Vec<f64>> {
+    let width = tensor.shape().dims()[1..].iter().product();
+    tensor.to_f64().chunks(width).map(<[f64]>::to_vec).collect()
+}
+
+/// Names of what a rule reads, in order.
+fn tensors_of(rule: &Blocked<&'static str>) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    rule.map(|&name| {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    });
+    names
+}
+
+/// `out`, `lse` and the gradients of all float inputs of a fixture's rule, in `dtype`, on the device or on the CPU reference.
+fn attend(oracle: &Oracle, dtype: DType, on_device: bool) -> BTreeMap<String, HostTensor> {
+    let Oracle { fixture, rule, .. } = oracle;
+    let mut graph = Graph::new();
+    let mut inputs = Vec::new();
+    let mut values = BTreeMap::new();
+    let names = ["q", "k", "v"].into_iter().chain(tensors_of(rule)).chain(["d_out"]);
+    for name in names {
+        let tensor = fixture.tensor(name);
+        // Of a rule, what is multiplied with queries and keys has their type.
+        let is_factor = ["q", "k", "v", "d_out", "kr", "qr", "r", "u", "w", "bias"].contains(&name);
+        let tensor = match is_factor {
+            true => HostTensor::from_f32(dtype, tensor.shape().clone(), &tensor.to_f32()).unwrap(),
+            false => tensor.clone(),
+        };
+        values.insert(name, graph.input(name, tensor.desc()).unwrap());
+        inputs.push((name, tensor));
+    }
+    let spec = rule.map(|name| values[name]);
+    let (out, lse) = blocked_with_lse(&mut graph, values["q"], values["k"], values["v"], &spec).unwrap();
+    graph.output("out", out).unwrap();
+    graph.output("lse", lse).unwrap();
+    let weighted = ops::multiply(&mut graph, out, values["d_out"]).unwrap();
+    let weighted =
+        if dtype == DType::F16 { ops::cast(&mut graph, weighted, DType::F32).unwrap() } else { weighted };
+    let loss = ops::sum(&mut graph, weighted, &[0, 1, 2, 3]).unwrap();
+    let loss = ops::reshape(&mut graph, loss, [1]).unwrap();
+    let is_float = |(_, tensor): &&(&str, HostTensor)| tensor.dtype() != DType::I32;
+    let wrt: Vec<&str> =
+        inputs.iter().filter(is_float).map(|(name, _)| *name).filter(|name| *name != "d_out").collect();
+    let gradients = graph.gradients(loss, &wrt.iter().map(|name| values[name]).collect::<Vec<_>>()).unwrap();
+    for (name, gradient) in wrt.iter().zip(gradients) {
+        let name = if ["q", "k", "v"].contains(name) { format!("d{name}") } else { format!("d_{name}") };
+        graph.output(&name, gradient).unwrap();
+    }
+    let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    if on_device { run(&graph, &inputs) } else { cpu::run(&graph, &inputs).unwrap() }
+}
+
+#[test]
+fn equals_the_dense_formula_and_its_gradients_computed_elsewhere() {
+    for oracle in oracles() {
+        let Oracle { name: rule, fixture, .. } = &oracle;
+        for on_device in [true, false] {
+            let outputs = attend(&oracle, DType::F32, on_device);
+            let compared: Vec<&str> = fixture.names().filter(|name| outputs.contains_key(*name)).collect();
+            assert!(compared.len() >= 5, "{rule}: {compared:?}");
+            for name in compared {
+                let error = relative_error(&outputs[name], fixture.tensor(name));
+                assert!(error < F32_OF_LARGEST, "{rule}, {name}, on device: {on_device}: {error:e}");
+            }
+        }
+        // Inputs rounded to f16 move scores by up to 2^-11 of each of their terms.
+        let outputs = attend(&oracle, DType::F16, true);
+        let error = relative_error(&outputs["out"], fixture.tensor("out"));
+        assert!(error < 8.0 * f64::from(half::f16::EPSILON), "{rule} in f16: {error:e}");
+    }
+}
