@@ -17,7 +17,7 @@ fn root() -> PathBuf {
 }
 
 /// Ops that run nothing on a device, and so have no shader.
-const VIEWS: &[&str] = &["constant", "reshape"];
+const VIEWS: &[&str] = &["constant", "reshape", "stop_gradient"];
 
 /// Ops that are their family's kernel with other parameters, and so have no shader of their own.
 const FAMILY_KERNELS: &[&str] = &["layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];

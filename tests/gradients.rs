@@ -2,6 +2,7 @@
 
 use foveate::gpu::{AdapterRequest, Context, Program};
 use foveate::nn::Reversible;
+use foveate::ops::attention::{BlockLayout, Blocked, Mask, blocked};
 use foveate::ops::{self, Activation, Linear};
 use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Op, Plan, Random, Result, TensorDesc, Value, cpu};
 
@@ -245,6 +246,38 @@ fn replayed_gradients_are_those_of_the_plain_stack() {
     // Outputs are rounded to f32 once.
     assert_equal_gradients(&stack(Stack::Checkpointed, 9), &stack(Stack::Plain, 9), 9, 1e-7);
     assert_equal_gradients(&stack(Stack::Reversible, 24), &stack(Stack::TwoStreams, 24), 24, 1e-6);
+}
+
+/// Attention by a rule that brings data of its own, with the gradients of query, key and value.
+fn block_attention(is_checkpointed: bool) -> Graph {
+    let mut graph = Graph::new();
+    let [q, k, v] = ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f32([1, TIME, 2, 8])).unwrap());
+    let layout = BlockLayout::new(8, [1, 4, 4], (0..16).map(|pair| pair % 3 == 0).collect()).unwrap();
+    let spec = Blocked::new().mask(Mask::blocks(layout));
+    let record = |graph: &mut Graph| {
+        let attended = blocked(graph, q, k, v, &spec)?;
+        ops::gelu(graph, attended)
+    };
+    let y = if is_checkpointed { graph.checkpoint(record) } else { record(&mut graph) }.unwrap();
+    let y = ops::multiply(&mut graph, y, y).unwrap();
+    let loss = total(&mut graph, y);
+    let gradients = graph.gradients(loss, &[q, k, v]).unwrap();
+    for (name, gradient) in ["dq", "dk", "dv"].into_iter().zip(gradients) {
+        graph.output(name, gradient).unwrap();
+    }
+    graph
+}
+
+#[test]
+fn data_that_a_rule_brings_is_held_once_where_its_step_is_replayed() {
+    let (plain, checkpointed) = (block_attention(false), block_attention(true));
+    let names = ["q", "k", "v"];
+    assert_eq!(run(&checkpointed, &names), run(&plain, &names));
+    let held = |graph: &Graph| Plan::new(graph, &Caps::webgpu_default()).unwrap().memory().constants;
+    assert!(held(&plain) > 0);
+    assert_eq!(held(&checkpointed), held(&plain));
+    let constants = checkpointed.steps().iter().filter(|step| step.op_name() == "constant").count();
+    assert!(constants > 1, "the step is replayed");
 }
 
 #[test]

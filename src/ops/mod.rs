@@ -29,6 +29,7 @@ mod rows;
 mod softmax;
 mod softmax_backward;
 mod sort;
+mod stop_gradient;
 mod sum;
 mod upstream;
 
@@ -59,6 +60,7 @@ pub use pool_backward::pool_backward;
 pub use reshape::reshape;
 pub use softmax::softmax;
 pub use softmax_backward::softmax_backward;
+pub use stop_gradient::stop_gradient;
 pub use sum::sum;
 
 #[cfg(feature = "check")]
@@ -191,6 +193,7 @@ pub const CATALOGUE: &[Entry] = &[
         "the gradient of softmax's argument, from its result",
         softmax_backward::cases
     ),
+    entry!("stop_gradient", "the same values, through which no gradient passes", stop_gradient::cases),
     entry!("sum", "sums over any axes, which stay with extent 1", sum::cases),
 ];
 

@@ -61,7 +61,8 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let lowered =
         steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
-    let mut places = place_ports(graph, &steps, &lowered);
+    let constants = constants(&lowered);
+    let mut places = place_ports(graph, &steps, &lowered, &constants);
     check_updates(&places)?;
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
@@ -70,7 +71,6 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         schedule.append(index, step, lowered, &scratch[index])?;
     }
     schedule.append_result_copies();
-    let constants = constants(&lowered);
     let Schedule { commands, report, shaders, params_end, .. } = schedule;
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
@@ -105,13 +105,21 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     })
 }
 
-/// The data that steps hold, in order.
+/// The data that steps hold, each once: steps that are replayed hold the same.
 fn constants(lowered: &[Lowered]) -> Vec<Arc<HostTensor>> {
-    let data = |lowered: &Lowered| match lowered {
-        Lowered::Constant(data) => Some(data.clone()),
-        _ => None,
-    };
-    lowered.iter().filter_map(data).collect()
+    let mut constants = Vec::new();
+    for lowered in lowered {
+        if let Lowered::Constant(data) = lowered
+            && place_of(data, &constants).is_none()
+        {
+            constants.push(data.clone());
+        }
+    }
+    constants
+}
+
+fn place_of(data: &Arc<HostTensor>, constants: &[Arc<HostTensor>]) -> Option<usize> {
+    constants.iter().position(|known| Arc::ptr_eq(known, data))
 }
 
 /// Of each value, whether a needed step reads it or it is a result of the run.
@@ -193,19 +201,24 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
 }
 
 /// Gives the values that the caller binds their places. A value without elements needs no buffer of the caller's.
-fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Places<'g> {
+fn place_ports<'g>(
+    graph: &'g Graph,
+    steps: &[&Step],
+    lowered: &[Lowered],
+    constants: &[Arc<HostTensor>],
+) -> Places<'g> {
     let count = graph.values().len();
     let mut places =
         Places { graph, root: (0..count).collect(), home: vec![Home::Unused; count], intervals: Vec::new() };
-    let mut constants = 0;
     for (step, lowered) in steps.iter().zip(lowered) {
-        match *lowered {
-            Lowered::View(input) => {
+        match lowered {
+            &Lowered::View(input) => {
                 places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
             }
-            Lowered::Constant(_) => {
-                places.home[step.outputs[0].index()] = Home::Fixed(Location::Constant(constants));
-                constants += 1;
+            Lowered::Constant(data) => {
+                if let Some(place) = place_of(data, constants) {
+                    places.home[step.outputs[0].index()] = Home::Fixed(Location::Constant(place));
+                }
             }
             Lowered::Kernels { .. } => {}
         }

@@ -1,4 +1,5 @@
 use foveate::nn::next_memory;
+use foveate::ops;
 use foveate::{Graph, HostTensor, TensorDesc, cpu};
 
 #[test]
@@ -16,6 +17,20 @@ fn the_last_positions_are_remembered() {
         let outputs = cpu::run(&graph, &[("memory", &memory), ("x", &x)]).unwrap();
         assert_eq!(outputs["next"].to_f32(), expected);
     }
+}
+
+#[test]
+fn no_gradient_passes_through_memory_within_a_graph() {
+    let mut graph = Graph::new();
+    let first = graph.input("first", TensorDesc::f32([1, 2, 1])).unwrap();
+    let second = graph.input("second", TensorDesc::f32([1, 2, 1])).unwrap();
+    let memory = next_memory(&mut graph, None, first, 2).unwrap();
+    let both = ops::multiply(&mut graph, memory, second).unwrap();
+    let sum = ops::sum(&mut graph, both, &[1]).unwrap();
+    let loss = ops::reshape(&mut graph, sum, [1]).unwrap();
+    assert!(graph.gradients(loss, &[second]).is_ok());
+    let error = graph.gradients(loss, &[first]).unwrap_err();
+    assert_eq!(error.found(), "a f32 [1, 2, 1] that has no influence on it");
 }
 
 #[test]

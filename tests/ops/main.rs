@@ -21,5 +21,6 @@ mod pool_backward;
 mod reshape;
 mod softmax;
 mod softmax_backward;
+mod stop_gradient;
 mod sum;
 mod support;

@@ -17,6 +17,8 @@ struct Params {
     run_capacity: u32,     // words that each list of runs has room for
     relative_shift: i32,   // row of the relative keys for key 0, seen from query 0
     relative_count: u32,
+    relative_first: i32,   // rows of the relative keys that the mask may show, from the first to the last
+    relative_last: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

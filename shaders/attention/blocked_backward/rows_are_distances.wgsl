@@ -11,13 +11,7 @@ fn column_place(batch: u32, kv_head: u32, column: u32) -> u32 {
     return query_place(batch, kv_head, column);
 }
 
-// Own rows of relative keys.
-fn load_relative_row(row: u32, pack: u32) -> vec4<f32> {
-    let place = row / KEY_STRIDE;
-    return load_relative(i32(place / params.heads), place % params.heads, pack);
-}
-
-// Keys and values at a position; those behind either end belong to pairs that there are not.
+// Keys and values at a distance from a query; those behind either end belong to pairs that there are not.
 fn load_key_at(position: i32, batch: u32, kv_head: u32, pack: u32) -> vec4<f32> {
     let at = u32(clamp(position, 0, i32(params.key_time) - 1));
     return load_key(key_place(batch, kv_head, at) * KEY_STRIDE, pack);

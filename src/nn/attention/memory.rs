@@ -3,7 +3,7 @@
 use super::OP;
 use super::heads::sequence;
 use crate::graph::{Graph, Value};
-use crate::ops::{concat, slice};
+use crate::ops::{concat, slice, stop_gradient};
 use crate::{Error, ErrorKind, Result};
 
 /// `[batch, memory_time + time, width]`: `memory` with `x` behind it; `x` alone where there is none.
@@ -24,11 +24,12 @@ pub(super) fn with_memory(graph: &mut Graph, x: Value, memory: Option<Value>) ->
 /// The memory of the next segment: the last `length` positions, or as many as there are, of `memory: [batch, memory_time, width]` with
 /// `x: [batch, time, width]` behind it. Memory is what a layer reads, not what it gives.
 ///
-/// Recurrence does not differentiate through memory (Transformer-XL, arXiv 1901.02860, section 3.2). There is no op that stops
-/// gradients: hand this out of the graph and into the next run as an input, and no gradient reaches it. Memory that is computed and
-/// read in one graph is differentiated as any other value. Fails when the two do not fit together.
+/// Recurrence does not differentiate through memory (Transformer-XL, arXiv 1901.02860, section 3.2): no gradient passes through what this
+/// returns ([`stop_gradient`]), whether a later segment of the same graph reads it or it is handed out for the next run. Fails when the
+/// two do not fit together.
 pub fn next_memory(graph: &mut Graph, memory: Option<Value>, x: Value, length: usize) -> Result<Value> {
     let all = with_memory(graph, x, memory)?;
     let [_, time, _] = sequence(graph, "x", all)?;
-    slice(graph, all, 1, time.saturating_sub(length)..time)
+    let last = slice(graph, all, 1, time.saturating_sub(length)..time)?;
+    stop_gradient(graph, last)
 }

@@ -6,10 +6,16 @@ use foveate::{DType, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Val
 use proptest::prelude::*;
 
 use crate::support::fixture::relative_error;
-use crate::support::{assert_error, conform_everywhere, refused, run};
+use crate::support::{assert_error, conform_everywhere, conform_everywhere_in_part, refused, run};
 
 #[test]
 fn conforms() {
+    conform_everywhere_in_part("attention/blocked");
+}
+
+#[test]
+#[ignore = "compiles for a quarter of an hour"]
+fn conforms_everywhere() {
     conform_everywhere("attention/blocked");
 }
 

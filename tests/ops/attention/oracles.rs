@@ -1,16 +1,18 @@
 //! Rules against outputs and gradients of the dense formula, made outside this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use foveate::check::{Case, Outcome, Problem, conform, exp_ulps, gradient_case};
 use foveate::ops::attention::{
     Alignment, BlockLayout, Blocked, Buckets, LogSparse, Mask, Score, alibi_slopes, blocked_with_lse,
     global_tokens,
 };
-use foveate::{DType, Graph, HostTensor, cpu, ops};
+use foveate::{DType, Graph, HostTensor, Value, cpu, ops};
 
 use super::blocked::F32_OF_LARGEST;
 use crate::support::fixture::{Fixture, relative_error};
-use crate::support::run;
+use crate::support::{context, run};
 
 /// A fixture with its rule, whose tensors go by their names in the file.
 struct Oracle {
@@ -100,25 +102,27 @@ fn tensors_of(rule: &Blocked<&'static str>) -> Vec<&'static str> {
     names
 }
 
-/// `out`, `lse` and the gradients of all float inputs of a fixture's rule, in `dtype`, on the device or on the CPU reference.
-fn attend(oracle: &Oracle, dtype: DType, on_device: bool) -> BTreeMap<String, HostTensor> {
-    let Oracle { fixture, rule, .. } = oracle;
-    let mut graph = Graph::new();
-    let mut inputs = Vec::new();
-    let mut values = BTreeMap::new();
-    let names = ["q", "k", "v"].into_iter().chain(tensors_of(rule)).chain(["d_out"]);
-    for name in names {
-        let tensor = fixture.tensor(name);
-        // Of a rule, what is multiplied with queries and keys has their type.
+/// Query, key, value, what the rule reads, and the upstream gradient, those that are multiplied with each other in `dtype`.
+fn inputs(oracle: &Oracle, dtype: DType) -> Vec<(&'static str, HostTensor)> {
+    let names = ["q", "k", "v"].into_iter().chain(tensors_of(&oracle.rule)).chain(["d_out"]);
+    let typed = |name| {
+        let tensor = oracle.fixture.tensor(name);
         let is_factor = ["q", "k", "v", "d_out", "kr", "qr", "r", "u", "w", "bias"].contains(&name);
-        let tensor = match is_factor {
+        match is_factor {
             true => HostTensor::from_f32(dtype, tensor.shape().clone(), &tensor.to_f32()).unwrap(),
             false => tensor.clone(),
-        };
-        values.insert(name, graph.input(name, tensor.desc()).unwrap());
-        inputs.push((name, tensor));
-    }
-    let spec = rule.map(|name| values[name]);
+        }
+    };
+    names.map(|name| (name, typed(name))).collect()
+}
+
+/// `out`, `lse` and the gradients of all float inputs of a fixture's rule, in `dtype`, on the device or on the CPU reference.
+fn attend(oracle: &Oracle, dtype: DType, on_device: bool) -> BTreeMap<String, HostTensor> {
+    let mut graph = Graph::new();
+    let inputs = inputs(oracle, dtype);
+    let values: BTreeMap<&str, Value> =
+        inputs.iter().map(|(name, tensor)| (*name, graph.input(name, tensor.desc()).unwrap())).collect();
+    let spec = oracle.rule.map(|name| values[name]);
     let (out, lse) = blocked_with_lse(&mut graph, values["q"], values["k"], values["v"], &spec).unwrap();
     graph.output("out", out).unwrap();
     graph.output("lse", lse).unwrap();
@@ -152,9 +156,36 @@ fn equals_the_dense_formula_and_its_gradients_computed_elsewhere() {
                 assert!(error < F32_OF_LARGEST, "{rule}, {name}, on device: {on_device}: {error:e}");
             }
         }
+    }
+}
+
+#[test]
+fn is_within_the_derived_budget_in_f16() {
+    for oracle in oracles() {
+        let name = oracle.name;
         // Inputs rounded to f16 move scores by up to 2^-11 of each of their terms.
-        let outputs = attend(&oracle, DType::F16, true);
-        let error = relative_error(&outputs["out"], fixture.tensor("out"));
-        assert!(error < 8.0 * f64::from(half::f16::EPSILON), "{rule} in f16: {error:e}");
+        let rounded = attend(&oracle, DType::F16, false);
+        let error = relative_error(&rounded["out"], oracle.fixture.tensor("out"));
+        assert!(error < 8.0 * f64::from(half::f16::EPSILON), "{name}, rounded to f16: {error:e}");
+
+        let build = move |problem: &mut Problem| {
+            let mut values = BTreeMap::new();
+            for (name, tensor) in inputs(&oracle, DType::F16).into_iter().filter(|(name, _)| *name != "d_out")
+            {
+                values.insert(name, problem.input(name, tensor)?);
+            }
+            let spec = oracle.rule.map(|name| values[name]);
+            let (out, lse) =
+                blocked_with_lse(&mut problem.graph, values["q"], values["k"], values["v"], &spec)?;
+            Ok(vec![out, lse])
+        };
+        // What exponentials may lose above and below the fraction bar.
+        let forward =
+            Arc::new(Case::new("attention/blocked", name, build).builtin_ulps(2.0 * exp_ulps(100.0)));
+        let backward = gradient_case(&forward).unwrap().expect("every rule is differentiated");
+        for case in [&*forward, &backward] {
+            let outcome = conform(case, context(), context().caps());
+            assert!(matches!(outcome, Outcome::Passed(_)), "{case:?}: {outcome:?}");
+        }
     }
 }

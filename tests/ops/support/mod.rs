@@ -3,7 +3,7 @@
 pub(crate) mod fixture;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::{AdapterRequest, Context, Program};
@@ -11,28 +11,61 @@ use foveate::kernel::{AdapterKind, Tuning};
 use foveate::ops::CATALOGUE;
 use foveate::{Caps, DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, wgpu};
 
-/// One device for all tests of the process. Without an adapter every test that asks for it fails, and says how to get one.
-pub(crate) fn context() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(|| Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}")))
+/// Devices that no test is using. A software rasterizer compiles all shaders of a device on one thread, so that tests which run at the
+/// same time need devices of their own.
+struct Pool(Mutex<Vec<&'static Context>>);
+
+/// A thread's device, which goes back to its pool when the thread ends.
+struct Lease {
+    pool: &'static Pool,
+    context: &'static Context,
 }
 
-/// A second device for all tests of the process, on the same adapter: what an app has that asks for nothing, with exactly
-/// WebGPU's default limits and no optional feature.
+impl Pool {
+    fn lease(&'static self, make: impl FnOnce() -> Context) -> Lease {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lease { pool: self, context: idle.unwrap_or_else(|| Box::leak(Box::new(make()))) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.context);
+    }
+}
+
+/// This thread's device. Without an adapter every test that asks for it fails, and says how to get one.
+pub(crate) fn context() -> &'static Context {
+    static POOL: Pool = Pool(Mutex::new(Vec::new()));
+    thread_local! {
+        static LEASE: Lease = POOL.lease(|| {
+            Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"))
+        });
+    }
+    LEASE.with(|lease| lease.context)
+}
+
+/// A second device of this thread, on the same adapter: what an app has that asks for nothing, with exactly WebGPU's default limits and no
+/// optional feature.
 pub(crate) fn least_context() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(|| {
-        let adapters = foveate::gpu::adapters();
-        // The first adapter is the one that `context` takes, and the one that says how to get one.
-        let adapter = adapters.first().unwrap_or_else(|| panic!("{} has no adapter", context().describe()));
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-            required_features: wgpu::Features::empty(),
-            required_limits: wgpu::Limits::default(),
-            ..Default::default()
-        }))
-        .expect("every adapter grants the default limits");
-        Context::from_device(&device, &queue, adapter.get_info(), &[])
-    })
+    static POOL: Pool = Pool(Mutex::new(Vec::new()));
+    thread_local! {
+        static LEASE: Lease = POOL.lease(least_device);
+    }
+    LEASE.with(|lease| lease.context)
+}
+
+fn least_device() -> Context {
+    let adapters = foveate::gpu::adapters();
+    // The first adapter is the one that `context` takes, and the one that says how to get one.
+    let adapter = adapters.first().unwrap_or_else(|| panic!("{} has no adapter", context().describe()));
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        required_features: wgpu::Features::empty(),
+        required_limits: wgpu::Limits::default(),
+        ..Default::default()
+    }))
+    .expect("every adapter grants the default limits");
+    Context::from_device(&device, &queue, adapter.get_info(), &[])
 }
 
 /// The kernels that this device gets.
@@ -51,8 +84,13 @@ pub(crate) fn foreign_caps() -> Caps {
 /// Runs every conformance case of `op` on `context` with the kernels chosen by `caps`. Without f16, cases that store it must
 /// end in a typed error.
 pub(crate) fn conform_with(op: &str, context: &Context, caps: &Caps) {
+    conform_with_every(1, op, context, caps);
+}
+
+/// [`conform_with`] every `step`-th case.
+fn conform_with_every(step: usize, op: &str, context: &Context, caps: &Caps) {
     let entry = CATALOGUE.iter().find(|entry| entry.name == op).expect("the op is in the catalogue");
-    let cases = (entry.cases)();
+    let cases: Vec<Case> = (entry.cases)().into_iter().step_by(step).collect();
     assert!(!cases.is_empty(), "{op} has no cases");
     let mut failures = Vec::new();
     for case in &cases {
@@ -97,6 +135,14 @@ pub(crate) fn conform_everywhere(op: &str) {
     conform_with(op, context(), &own_caps());
     conform_with(op, context(), &foreign_caps());
     conform_with(op, least_context(), least_context().caps());
+}
+
+/// [`conform_everywhere`] for an op with hundreds of cases whose kernels compile for seconds: all of them with this device's own kernels,
+/// with the others' some from every group of cases.
+pub(crate) fn conform_everywhere_in_part(op: &str) {
+    conform_with(op, context(), &own_caps());
+    conform_with_every(3, op, context(), &foreign_caps());
+    conform_with_every(5, op, least_context(), least_context().caps());
 }
 
 /// The error of appending a step to inputs of the given descriptors.

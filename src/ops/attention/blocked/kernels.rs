@@ -53,7 +53,7 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let dtype = problem.inputs[0].dtype;
     walk::check_times(NAME, &dims)?;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[REQUIRED..] };
-    let tile = walk::fitted(caps.tuning.attention, dims.query_time * dims.group());
+    let tile = fitted(rule, &dims, caps);
     let tile_rows = (tile.rows * tile.row_groups) as usize;
     let row_tiles = (dims.query_time * dims.group()).div_ceil(tile_rows);
     let unsplit = dims.batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
@@ -91,6 +91,15 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
         dispatches.push(merge(&dims, dtype, splits, target, wanted)?);
     }
     Ok(Lowered::Kernels { choice: choice(caps, &asked, tile, splits), dispatches, scratch })
+}
+
+fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {
+    let tile = walk::fitted(caps.tuning.attention, dims.query_time * dims.group());
+    let rings = if rule.relative_keys().is_some() { walk::RING_TILES } else { 0 };
+    // Weights, products with relative keys, and the rows' maxima of each lane.
+    walk::within(tile, caps.max_workgroup_bytes, |tile| {
+        (1 + rings) * walk::pair_bytes(tile) + 16 * tile.lanes * tile.row_groups * tile.rows.div_ceil(4)
+    })
 }
 
 /// The outputs; scratch in place of `out` where only the log-sum-exp is wanted.
@@ -165,8 +174,9 @@ fn forward_shader(
         },
         lse_source(lse),
     ];
+    let askew = walk.rule.relative_keys().map(|_| wgsl!("attention/blocked/relative_products.wgsl"));
     let out = if partial { DType::F32 } else { walk.dtype };
-    walk.shader("attention/blocked", own, asked, side, runs, tile)
+    walk.shader("attention/blocked", own.into_iter().chain(askew), asked, side, runs, tile)
         .alias("OutPack", out, walk::pack_lanes(value_size))
         .alias("Lanes", DType::F32, 4)
         .constant("SPLIT", partial)

@@ -28,6 +28,8 @@ params! {
         run_capacity: u32,
         relative_shift: i32,
         relative_count: u32,
+        relative_first: i32,
+        relative_last: i32,
     }
 }
 
@@ -66,6 +68,26 @@ pub(in crate::ops::attention) fn fitted(tile: AttentionTile, rows: usize) -> Att
     }
 }
 
+/// The tile with as many groups of rows as memory of `bytes` a workgroup has room for.
+pub(in crate::ops::attention) fn within(
+    mut tile: AttentionTile,
+    most_bytes: u32,
+    bytes: impl Fn(AttentionTile) -> u32,
+) -> AttentionTile {
+    while bytes(tile) > most_bytes && tile.row_groups > 1 {
+        tile.row_groups /= 2;
+    }
+    tile
+}
+
+/// Bytes of a workgroup's memory for a number of each pair of a tile.
+pub(in crate::ops::attention) fn pair_bytes(tile: AttentionTile) -> u32 {
+    16 * tile.rows * tile.row_groups * tile.lanes * tile.key_vectors
+}
+
+/// Tiles of numbers in the ring of `relative_products.wgsl`.
+pub(in crate::ops::attention) const RING_TILES: u32 = 2;
+
 impl Walk<'_> {
     /// Parameters of a kernel of `count` workgroups, which finds its numbers in `side`.
     pub(in crate::ops::attention) fn parameters(
@@ -79,11 +101,14 @@ impl Walk<'_> {
         let to_u32 = |what, count| to_u32(self.op, what, count);
         let bound = |keys: Option<u32>| keys.unwrap_or(UNLIMITED).min(UNLIMITED) as i32;
         let band = rule.ranges().unwrap_or_default().band;
+        let clamped = |row: i64| row.clamp(i64::from(i32::MIN / 2), i64::from(i32::MAX / 2)) as i32;
         let relative = rule.relative_keys().map(|(keys, after, alignment)| {
             let count = self.tensors[keys].shape.dims()[0];
             let shift = alignment.shift(dims).saturating_add(after.into());
-            (shift.clamp(i64::from(i32::MIN / 2), i64::from(i32::MAX / 2)) as i32, count)
+            (clamped(shift), count)
         });
+        let shown =
+            rule.shown_relative_keys(dims).map_or((0, -1), |(first, last)| (clamped(first), clamped(last)));
         Ok(WalkParams {
             sections: side.section_params(),
             batch: to_u32("batch", dims.batch)?,
@@ -102,6 +127,8 @@ impl Walk<'_> {
             run_capacity: runs.map_or(0, |runs| runs.capacity),
             relative_shift: relative.map_or(0, |(shift, _)| shift),
             relative_count: to_u32("relative_keys", relative.map_or(0, |(_, count)| count))?,
+            relative_first: shown.0,
+            relative_last: shown.1,
         }
         .into())
     }

@@ -164,16 +164,14 @@ fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
         rows: (MOST_PACKS / packs.max(1)).clamp(1, tile.rows),
         ..tile
     };
-    let mut tile = walk::fitted(tile, rows.count(walk));
     let (added, raw) = rows.shares(walk.rule);
-    // P and dS, and dS on its other ways.
-    let arrays = 1 + u32::from(rows == Rows::Keys) + u32::from(added) + u32::from(raw);
-    let bytes =
-        |tile: AttentionTile| arrays * 16 * tile.rows * tile.row_groups * tile.lanes * tile.key_vectors;
-    while bytes(tile) > caps.max_workgroup_bytes && tile.row_groups > 1 {
-        tile.row_groups /= 2;
-    }
-    tile
+    let rings =
+        if rows == Rows::Queries && walk.rule.relative_keys().is_some() { walk::RING_TILES } else { 0 };
+    // P and dS, dS on its other ways, and products with relative keys.
+    let arrays = 1 + u32::from(rows == Rows::Keys) + u32::from(added) + u32::from(raw) + rings;
+    walk::within(walk::fitted(tile, rows.count(walk)), caps.max_workgroup_bytes, |tile| {
+        arrays * walk::pair_bytes(tile)
+    })
 }
 
 fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, AttentionTile)]) -> Choice {
@@ -303,6 +301,9 @@ fn walk_over(
         d_out_source(dims.value_size, dtype),
     ];
     own.extend(pass.sources(&dims));
+    if pass.rows == Rows::Queries && rule.relative_keys().is_some() {
+        own.push(wgsl!("attention/blocked/relative_products.wgsl"));
+    }
     let (added, raw) = pass.rows.shares(rule);
     let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
     let by_distance = pass.rows == Rows::Distances;

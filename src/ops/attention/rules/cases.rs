@@ -135,6 +135,9 @@ fn tensor_setups() -> Vec<Setup> {
                 & Mask::causal(),
         )
     };
+    let by_both = |problem: &mut Problem, setup: &Setup| {
+        masked(Mask::dense(dense(problem, [setup.batch, setup.heads, setup.query_time, setup.key_time], 8)?))
+    };
     vec![
         batch(3, square(130)).rule("Longformer", longformer),
         batch(3, square(97)).heads(4, 2).rule("Longformer", longformer),
@@ -145,6 +148,7 @@ fn tensor_setups() -> Vec<Setup> {
         square(130).rule("small blocks", shared),
         batch(2, square(130)).rule("dense by item", by_item),
         Setup::new(65, 130).heads(4, 2).rule("dense by head", by_head),
+        batch(3, Setup::new(50, 90)).heads(4, 2).rule("dense by item and head", by_both),
         Setup::new(0, 5).rule("dense by head", by_head),
         Setup::new(5, 0).rule("dense by head", by_head),
     ]
@@ -221,6 +225,12 @@ fn relative_setups() -> Vec<Setup> {
         let keys = problem.random("r", setup.dtype, [16, setup.heads, setup.head_size], 1.0)?;
         Ok(Blocked::new().mask(Mask::window(10, 5)).score(Score::relative_keys(keys, None, None, 5)))
     };
+    let apart = |problem: &mut Problem, setup: &Setup| {
+        let count = setup.query_time + setup.key_time - 1;
+        let keys = problem.random("r", setup.dtype, [count, setup.heads, setup.head_size], 1.0)?;
+        let score = Score::relative_keys(keys, None, None, setup.key_time as u32 - 1);
+        Ok(Blocked::new().mask(Mask::window(10, 0) | Mask::prefix(9)).score(score))
+    };
     let both = |problem: &mut Problem, setup: &Setup| {
         let shape = [12, setup.heads, setup.head_size];
         let (keys, queries) =
@@ -237,6 +247,8 @@ fn relative_setups() -> Vec<Setup> {
         Setup::new(33, 33).sizes(5, 7).rule("relative keys", causal),
         square(130).sizes(64, 64).rule("relative keys", causal),
         batch(2, Setup::new(90, 77)).rule("relative keys in a window", window),
+        // Tiles that do not lie side by side.
+        square(230).rule("relative keys in a window and a prefix", apart),
         softcap(4.0, batch(2, Setup::new(40, 50)).rule("disentangled", both)),
         square(70).rule("disentangled keys, strided", keys),
     ]

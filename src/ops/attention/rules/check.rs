@@ -314,7 +314,7 @@ fn check_mask(node: &Node<usize>, op: &'static str, dims: &Dims, tensors: &[Tens
 }
 
 /// The least and the greatest distance that the mask shows, as far as its bands tell; the first is the larger when it shows none.
-fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -> (i64, i64) {
+pub(super) fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -> (i64, i64) {
     let least = alignment.least(dims);
     let all = (least, least + (dims.query_time + dims.key_time) as i64 - 2);
     let within = |left: Option<i64>, right: Option<i64>, of: Alignment| {

@@ -195,6 +195,14 @@ impl Rule {
         })
     }
 
+    /// Relative keys of distances that the mask may show: from one to another, both included. None where it shows nothing.
+    pub(in crate::ops::attention) fn shown_relative_keys(&self, dims: &Dims) -> Option<(i64, i64)> {
+        let (_, farthest_after, alignment) = self.relative_keys()?;
+        let (least, greatest) = check::distances(&self.mask.0, dims, alignment);
+        let row = |distance: i64| distance + i64::from(farthest_after);
+        (least <= greatest).then_some((row(least), row(greatest)))
+    }
+
     /// Vectors of `head_size` in each row of the query.
     pub(in crate::ops::attention) fn query_vectors(&self) -> usize {
         1 + usize::from(self.relative_keys().is_some())

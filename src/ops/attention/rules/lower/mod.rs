@@ -120,6 +120,7 @@ impl Asked {
             shader.sources.push(wgsl!("attention/rules/positions.wgsl"));
         }
         if rule.relative_keys().is_some() {
+            shader.sources.push(wgsl!("attention/blocked/relative.wgsl"));
             shader.sources.push(match (dims.head_size % 4, dtype) {
                 (0, crate::DType::F16) => wgsl!("attention/blocked/relative_f16.wgsl"),
                 (0, _) => wgsl!("attention/blocked/relative_vec4.wgsl"),

@@ -77,7 +77,9 @@ pub(in crate::ops::attention) fn find_runs(
         if tiles.rows_are_keys { (tiles.columns as usize / group).max(1) } else { tiles.columns as usize };
     let column_unit = if tiles.rows_are_keys { group } else { 1 };
     let (grain, tile) = (GRAIN * column_unit, tiles.columns as usize);
-    let grains = if tile.is_multiple_of(grain) && tile > grain { tile / grain } else { 0 };
+    // Where products go by distance, the keys of a tile lie side by side.
+    let gathers = tiles.rows_are_keys || rule.relative_keys().is_none();
+    let grains = if gathers && tile.is_multiple_of(grain) && tile > grain { tile / grain } else { 0 };
     let met = Footprint::of(
         rule,
         side,

@@ -1,0 +1,35 @@
+use foveate::ops::{self, stop_gradient};
+use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, cpu};
+
+use crate::support::{assert_error, conform_everywhere};
+
+#[test]
+fn conforms() {
+    conform_everywhere("stop_gradient");
+}
+
+#[test]
+fn only_the_other_way_to_a_loss_is_differentiated() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([1])).unwrap();
+    let fixed = stop_gradient(&mut graph, x).unwrap();
+    let loss = ops::multiply(&mut graph, fixed, x).unwrap();
+    let gradients = graph.gradients(loss, &[x]).unwrap();
+    graph.output("dx", gradients[0]).unwrap();
+    let x = HostTensor::f32([1], vec![3.0]).unwrap();
+    assert_eq!(cpu::run(&graph, &[("x", &x)]).unwrap()["dx"].to_f64(), [3.0]);
+}
+
+#[test]
+fn a_value_without_another_way_to_the_loss_is_refused() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([1])).unwrap();
+    let fixed = stop_gradient(&mut graph, x).unwrap();
+    let loss = ops::multiply(&mut graph, fixed, fixed).unwrap();
+    let error = graph.gradients(loss, &[x]).unwrap_err();
+    assert_error(
+        &error,
+        ErrorKind::Argument,
+        "gradients: wrt: expected a value the loss depends on, found a f32 [1] that has no influence on it",
+    );
+}
