@@ -75,7 +75,7 @@ impl<'g> Walk<'g> {
             depends[value.index()] = true;
         }
         for step in graph.steps() {
-            if step.inputs.iter().any(|input| depends[input.index()]) {
+            if !step.op.stops_gradients() && step.inputs.iter().any(|input| depends[input.index()]) {
                 for output in &step.outputs {
                     depends[output.index()] |= graph.values()[output.index()].dtype.is_float();
                 }

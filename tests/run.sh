@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # Mesa complains on every instance without it.
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
 # On a software rasterizer, kernels of the tests are compiled for far longer than they run: half of that is Mesa's optimizer.
-export GALLIVM_PERF="${GALLIVM_PERF:-nopt}"
+export GALLIVM_PERF="${GALLIVM_PERF-nopt}"
 
 cargo build --bin foveate
 status=0

@@ -39,6 +39,11 @@ pub trait Op: Debug + Send + Sync + 'static {
         &[]
     }
 
+    /// Whether outputs count as given: gradients end here, and whatever lies between them and a loss needs none.
+    fn stops_gradients(&self) -> bool {
+        false
+    }
+
     /// The gradients of the inputs, one for each, as ordinary steps appended to `graph`.
     ///
     /// Refused unless an op has them: gradients that nobody wrote must not count as zero.
@@ -55,6 +60,7 @@ pub(crate) trait ErasedOp: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
     fn in_place(&self) -> &'static [(usize, usize)];
+    fn stops_gradients(&self) -> bool;
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>>;
     fn reference_f64(&self, inputs: &[&Array<f64>]) -> Vec<Array<f64>>;
     fn reference_f32(&self, inputs: &[&Array<f32>]) -> Vec<Array<f32>>;
@@ -71,6 +77,10 @@ impl<T: Op> ErasedOp for T {
 
     fn in_place(&self) -> &'static [(usize, usize)] {
         Op::in_place(self)
+    }
+
+    fn stops_gradients(&self) -> bool {
+        Op::stops_gradients(self)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

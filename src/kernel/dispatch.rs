@@ -75,7 +75,7 @@ pub struct Choice {
 /// What one step turns into on a GPU.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lowered {
-    /// The output is the n-th input under another shape: nothing runs.
+    /// The output is the n-th input, under its own or another shape: nothing runs.
     View(usize),
     /// The output is this data, uploaded once: nothing runs.
     Constant(Arc<HostTensor>),

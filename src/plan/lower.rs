@@ -27,9 +27,19 @@ struct Places<'g> {
     root: Vec<usize>,
     home: Vec<Home>,
     intervals: Vec<Interval>,
+    /// The data that steps hold, each once: steps that are replayed hold the same.
+    constants: Vec<Arc<HostTensor>>,
 }
 
 impl Places<'_> {
+    fn place_constant(&mut self, data: &Arc<HostTensor>) -> Location {
+        let known = self.constants.iter().position(|known| Arc::ptr_eq(known, data));
+        Location::Constant(known.unwrap_or_else(|| {
+            self.constants.push(data.clone());
+            self.constants.len() - 1
+        }))
+    }
+
     fn desc(&self, value: crate::Value) -> &TensorDesc {
         &self.graph.values()[value.index()]
     }
@@ -61,8 +71,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let lowered =
         steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
-    let constants = constants(&lowered);
-    let mut places = place_ports(graph, &steps, &lowered, &constants);
+    let mut places = place_ports(graph, &steps, &lowered);
     check_updates(&places)?;
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
@@ -87,7 +96,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
         working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
-        constants: constants.iter().map(|data| data.desc().buffer_bytes()).sum(),
+        constants: places.constants.iter().map(|data| data.desc().buffer_bytes()).sum(),
         params: params_end,
     };
     Ok(Plan {
@@ -98,28 +107,11 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         outputs,
         shaders: shaders.shaders,
         slots: sizes,
-        constants,
+        constants: places.constants,
         commands,
         report,
         memory,
     })
-}
-
-/// The data that steps hold, each once: steps that are replayed hold the same.
-fn constants(lowered: &[Lowered]) -> Vec<Arc<HostTensor>> {
-    let mut constants = Vec::new();
-    for lowered in lowered {
-        if let Lowered::Constant(data) = lowered
-            && place_of(data, &constants).is_none()
-        {
-            constants.push(data.clone());
-        }
-    }
-    constants
-}
-
-fn place_of(data: &Arc<HostTensor>, constants: &[Arc<HostTensor>]) -> Option<usize> {
-    constants.iter().position(|known| Arc::ptr_eq(known, data))
 }
 
 /// Of each value, whether a needed step reads it or it is a result of the run.
@@ -201,24 +193,22 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
 }
 
 /// Gives the values that the caller binds their places. A value without elements needs no buffer of the caller's.
-fn place_ports<'g>(
-    graph: &'g Graph,
-    steps: &[&Step],
-    lowered: &[Lowered],
-    constants: &[Arc<HostTensor>],
-) -> Places<'g> {
+fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Places<'g> {
     let count = graph.values().len();
-    let mut places =
-        Places { graph, root: (0..count).collect(), home: vec![Home::Unused; count], intervals: Vec::new() };
+    let mut places = Places {
+        graph,
+        root: (0..count).collect(),
+        home: vec![Home::Unused; count],
+        intervals: Vec::new(),
+        constants: Vec::new(),
+    };
     for (step, lowered) in steps.iter().zip(lowered) {
         match lowered {
             &Lowered::View(input) => {
                 places.root[step.outputs[0].index()] = places.root[step.inputs[input].index()];
             }
             Lowered::Constant(data) => {
-                if let Some(place) = place_of(data, constants) {
-                    places.home[step.outputs[0].index()] = Home::Fixed(Location::Constant(place));
-                }
+                places.home[step.outputs[0].index()] = Home::Fixed(places.place_constant(data));
             }
             Lowered::Kernels { .. } => {}
         }
@@ -272,7 +262,7 @@ fn may_overwrite(
     places.graph.updates().iter().any(updates) && !read_besides && !read_later()
 }
 
-/// Refuses updates to what a parameter or an input holds under another shape: copies one behind the other would read what the first
+/// Refuses updates to what a parameter or an input holds, as it is or under another shape: copies one behind the other would read what the first
 /// of them wrote.
 fn check_updates(places: &Places<'_>) -> Result<()> {
     let graph = places.graph;
@@ -281,7 +271,7 @@ fn check_updates(places: &Places<'_>) -> Result<()> {
         if graph.updates().iter().any(|(_, update)| places.root[update.index()] == value.index()) {
             return Err(Error::new(ErrorKind::Argument, "plan", "update")
                 .expecting("the result of a step")
-                .but_found(format!("`{name}` under another shape")));
+                .but_found(format!("a view of `{name}`")));
         }
     }
     Ok(())

@@ -21,6 +21,23 @@ fn only_the_other_way_to_a_loss_is_differentiated() {
 }
 
 #[test]
+fn what_lies_behind_needs_no_backward_pass() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([1, 2])).unwrap();
+    let fixed = stop_gradient(&mut graph, x).unwrap();
+    // There are no second derivatives.
+    let factor = ops::softmax_backward(&mut graph, fixed, fixed).unwrap();
+    let product = ops::multiply(&mut graph, factor, x).unwrap();
+    let sum = ops::sum(&mut graph, product, &[0, 1]).unwrap();
+    let loss = ops::reshape(&mut graph, sum, [1]).unwrap();
+    let gradients = graph.gradients(loss, &[x]).unwrap();
+    graph.output("dx", gradients[0]).unwrap();
+    let x = HostTensor::f32([1, 2], vec![1.0, 3.0]).unwrap();
+    // y * (dy - sum(y * dy)), with y for dy.
+    assert_eq!(cpu::run(&graph, &[("x", &x)]).unwrap()["dx"].to_f64(), [-9.0, -21.0]);
+}
+
+#[test]
 fn a_value_without_another_way_to_the_loss_is_refused() {
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::f32([1])).unwrap();

@@ -2,7 +2,7 @@
 // ROWS + TILE_K - 1 relative keys: their products with every row are formed as those of rows and keys are, and are then read askew.
 // Column n of row r is the product with the distance that lies between them when n = key - r. Of a lane's last two tiles of
 // columns the memory is a ring, so that tiles side by side find each column once.
-const RING: u32 = 2u * TILE_K;
+const RING: u32 = RING_TILES * TILE_K;
 const_assert ROWS <= TILE_K;
 
 var<workgroup> products: array<f32, TILE_Q * RING>;

@@ -136,7 +136,10 @@ fn main(
         }
         let end = min(at + size, columns);
         if met.x {
-            if at > stretch.y {
+            // Where nothing is gathered, columns that the last tile of the stretch holds anyway belong to it.
+            let size_of_tile = i32(params.tile_columns);
+            let paid = stretch.x + (stretch.y - stretch.x + size_of_tile - 1) / size_of_tile * size_of_tile;
+            if at > stretch.y && (GRAINS > 0u || at >= paid) {
                 put_stretch(batch, kv_head, rows, stretch, columns);
                 stretch.x = at;
             }

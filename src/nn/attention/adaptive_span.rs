@@ -26,19 +26,6 @@ impl Default for AdaptiveSpan {
     }
 }
 
-impl AdaptiveSpan {
-    fn check(self) -> Result<()> {
-        let refused = |argument| Error::new(ErrorKind::Argument, OP, argument);
-        if self.max_span == 0 {
-            return Err(refused("max_span").expecting("at least 1").but_found(0));
-        }
-        if !(self.ramp.is_finite() && self.ramp > 0.0) {
-            return Err(refused("ramp").expecting("a positive number").but_found(self.ramp));
-        }
-        Ok(())
-    }
-}
-
 /// Causal attention in which each head learns how far back it looks, as in the authors' code
 /// (<https://github.com/facebookresearch/adaptive-span>, `adaptive_span.py` and `models.py`).
 ///
@@ -60,9 +47,11 @@ pub struct AdaptiveSpanAttention {
 impl AdaptiveSpanAttention {
     /// Declares the weights under `scope`, by the names of the authors' `MultiHeadSeqAttention`.
     ///
-    /// Fails when the heads do not divide the width, when `max_span` is 0, and when `ramp` is no positive number.
+    /// Fails when the heads do not divide the width, and when `max_span` is 0.
     pub fn declare(scope: &mut Scope<'_>, width: usize, heads: usize, spec: AdaptiveSpan) -> Result<Self> {
-        spec.check()?;
+        if spec.max_span == 0 {
+            return Err(Error::new(ErrorKind::Argument, OP, "max_span").expecting("at least 1").but_found(0));
+        }
         let names = ["proj_query", "proj_key", "proj_val", "proj_out"];
         let attention = SelfAttention::declare_without_bias(scope, names, width, heads)?;
         let shares = scope.at("attn.adaptive_span._mask").weight("current_val", [heads, 1, 1])?;

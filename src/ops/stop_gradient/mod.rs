@@ -5,7 +5,7 @@ mod cases;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, Problem, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -41,7 +41,7 @@ impl Op for StopGradient {
         Ok(Lowered::View(0))
     }
 
-    fn backward(&self, _: &mut Graph, _: &Adjoint) -> Result<Vec<Gradient>> {
-        Ok(vec![Gradient::None])
+    fn stops_gradients(&self) -> bool {
+        true
     }
 }

@@ -157,6 +157,6 @@ fn a_parameter_under_another_shape_is_no_update() {
     let view = foveate::ops::reshape(&mut graph, weight, [4]).unwrap();
     graph.update(before, view).unwrap();
     let error = foveate::Plan::new(&graph, context().caps()).unwrap_err();
-    let sentence = "plan: update: expected the result of a step, found `weight` under another shape";
+    let sentence = "plan: update: expected the result of a step, found a view of `weight`";
     assert_error(&error, ErrorKind::Argument, sentence);
 }

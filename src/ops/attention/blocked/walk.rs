@@ -166,7 +166,8 @@ impl Walk<'_> {
             .constant("LANES_X", tile.lanes)
             .constant("LANES_Y", tile.row_groups)
             .constant("ROWS", tile.rows)
-            .constant("KEY_VECTORS", tile.key_vectors);
+            .constant("KEY_VECTORS", tile.key_vectors)
+            .constant("RING_TILES", RING_TILES);
         let shader = asked.equip(shader, rule, dims, *dtype);
         let shader = self.with_bias(shader);
         let shader = runs.map_or(shader.clone(), |runs| runs.equip(shader));

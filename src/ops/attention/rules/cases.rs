@@ -225,6 +225,16 @@ fn relative_setups() -> Vec<Setup> {
         let keys = problem.random("r", setup.dtype, [16, setup.heads, setup.head_size], 1.0)?;
         Ok(Blocked::new().mask(Mask::window(10, 5)).score(Score::relative_keys(keys, None, None, 5)))
     };
+    // Distances that nothing shows, on either side.
+    let spare = |problem: &mut Problem, setup: &Setup| {
+        let keys = problem.random("r", setup.dtype, [90, setup.heads, setup.head_size], 1.0)?;
+        let score = Score::relative_keys(keys, None, None, 40).aligned(Alignment::TopLeft);
+        Ok(Blocked::new().mask(Mask::window(10, 2).aligned(Alignment::TopLeft)).score(score))
+    };
+    let scattered = |problem: &mut Problem, setup: &Setup| {
+        let keys = problem.random("r", setup.dtype, [setup.key_time, setup.heads, setup.head_size], 1.0)?;
+        Ok(Blocked::new().mask(Mask::fixed(24, 3)).score(Score::relative_keys(keys, None, None, 0)))
+    };
     let apart = |problem: &mut Problem, setup: &Setup| {
         let count = setup.query_time + setup.key_time - 1;
         let keys = problem.random("r", setup.dtype, [count, setup.heads, setup.head_size], 1.0)?;
@@ -247,6 +257,11 @@ fn relative_setups() -> Vec<Setup> {
         Setup::new(33, 33).sizes(5, 7).rule("relative keys", causal),
         square(130).sizes(64, 64).rule("relative keys", causal),
         batch(2, Setup::new(90, 77)).rule("relative keys in a window", window),
+        Setup::new(60, 45).rule("relative keys beyond a window", spare),
+        square(180).heads(1, 1).rule("relative keys, fixed", scattered),
+        // Keys split over workgroups, tiles of one row and of two.
+        Setup::new(1, 1100).heads(1, 1).rule("relative keys", causal),
+        Setup::new(2, 1100).heads(1, 1).rule("relative keys", causal),
         // Tiles that do not lie side by side.
         square(230).rule("relative keys in a window and a prefix", apart),
         softcap(4.0, batch(2, Setup::new(40, 50)).rule("disentangled", both)),
