@@ -26,17 +26,18 @@ struct Params {
 const LOG2_E: f32 = 1.4426950408889634;
 
 // Scores of four pairs, in units of log2, so that exp2 and no further product follows; and their derivatives, by what softcap is taken
-// of, and by what is added behind it.
+// of, and by what is added behind it. `apart` is query - key once more: rules that go by distance find it as a number of the tile plus
+// constants, and so compute and read each distance of a tile once, not once a pair.
 struct Scored {
     score: vec4<f32>,
     slope: vec4<f32>,
     added_slope: vec4<f32>,
 }
 
-fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>) -> Scored {
+fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>, apart: vec4<i32>) -> Scored {
     var scored = Scored(product, vec4(1.0), vec4(1.0));
     if CONTENT {
-        scored.score += content(batch, head, query, key);
+        scored.score += content(batch, head, query, key, apart);
     }
     if SOFTCAP {
         // tanh is 1 beyond 10 in f32; some drivers overflow there. Near 0 they may lose all but the fifth decimal, which a large cap
@@ -49,7 +50,7 @@ fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key:
         scored.score *= params.scale * LOG2_E;
     }
     if ADDED {
-        scored.score = fma(added(batch, head, query, key), vec4(LOG2_E), scored.score);
+        scored.score = fma(added(batch, head, query, key, apart), vec4(LOG2_E), scored.score);
     }
     if CUSTOM {
         let before = scored.score / LOG2_E;

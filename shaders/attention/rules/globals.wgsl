@@ -1,12 +1,14 @@
-// Positions of a list. `counts` has, for each batch item and each position from 0 to `time`, how many of the list lie before it.
-fn globals_sees(counts: u32, time: u32, batch: u32, position: vec4<i32>) -> vec4<bool> {
-    let at = vec4(counts + batch * (time + 1u)) + vec4<u32>(position);
-    return integers(at) != integers(at + 1u);
+// Positions of a list. `listed` has, for each batch item and each position, whether the list has it (in the lowest bit), and how many
+// of the list lie before it.
+fn globals_sees(listed: u32, time: u32, batch: u32, position: vec4<i32>) -> vec4<bool> {
+    let word = integers(vec4(listed + batch * time) + vec4<u32>(position));
+    return (word & vec4(1)) != vec4(0);
 }
 
-fn globals_meets(counts: u32, time: u32, batch: u32, first: i32, last: i32) -> vec2<bool> {
-    let at = counts + batch * (time + 1u);
-    let some = integer(at + u32(first)) != integer(at + u32(last) + 1u);
+fn globals_meets(listed: u32, time: u32, batch: u32, first: i32, last: i32) -> vec2<bool> {
+    let at = listed + batch * time;
+    let after = integer(at + u32(last));
+    let some = (after & 1) != 0 || (after >> 1) != (integer(at + u32(first)) >> 1);
     // A position may be in the list twice, so that counts only tell of single ones.
     return vec2(some, some && first == last);
 }

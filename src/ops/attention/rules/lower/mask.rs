@@ -213,7 +213,7 @@ impl Writer<'_, '_> {
     fn globals(&mut self, tensor: usize, time: usize, which: &str) -> Result<Asked> {
         self.uses(wgsl!("attention/rules/globals.wgsl"));
         self.composed.by_batch = true;
-        let section = self.side.counts(tensor, time)?;
+        let section = self.side.listed(tensor, time)?;
         let list = format!("section({section}u), params.{which}_time, batch");
         Ok(Asked::new(
             format!("globals_sees({list}, {which})"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::mask::{distance, shift};
+use super::mask::shift;
 use super::side::Side;
 use crate::Result;
 use crate::kernel::{Generated, Source, wgsl};
@@ -19,6 +19,9 @@ pub(super) struct Composed {
 
 /// Four pairs, as every function of rules is asked about them.
 const PAIRS: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>";
+
+/// The same for rules that go by distance: how far apart, which behind the ends of queries and keys goes on.
+const PAIRS_APART: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>, apart: vec4<i32>";
 
 /// Composes the functions; those that gradients add up with, only for passes that are `backward`.
 pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Result<Composed> {
@@ -121,17 +124,17 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
     functions.push(Generated {
         label: "(the score rules)".into(),
         text: format!(
-            "fn content({PAIRS}) -> vec4<f32> {{
+            "fn content({PAIRS_APART}) -> vec4<f32> {{
     var sum = vec4(0.0);
 {content}    return sum;
 }}
 
-fn added({PAIRS}) -> vec4<f32> {{
+fn added({PAIRS_APART}) -> vec4<f32> {{
     var sum = vec4(0.0);
 {added}    return sum;
 }}
 
-fn ramp({PAIRS}) -> vec4<f32> {{
+fn ramp({PAIRS_APART}) -> vec4<f32> {{
     return {ramp};
 }}
 
@@ -160,6 +163,11 @@ fn reals_of(alignment: Alignment) -> String {
     format!("vec4<f32>{}", distance(alignment))
 }
 
+/// The distance of four pairs.
+fn distance(alignment: Alignment) -> String {
+    format!("(apart + vec4({}))", shift(alignment))
+}
+
 fn scalar_distance(alignment: Alignment) -> String {
     format!("(query + {} - key)", shift(alignment))
 }
@@ -178,7 +186,9 @@ fn least(alignment: Alignment) -> &'static str {
 
 /// Where the distances of four pairs lie in a map.
 fn places(map: Map) -> String {
-    format!("vec4<u32>({} - vec4({}))", distance(map.alignment), least(map.alignment))
+    let first = format!("({} - vec4({}))", distance(map.alignment), least(map.alignment));
+    // Pairs behind the ends are hidden, but looked up.
+    format!("vec4<u32>(clamp({first}, vec4(0), vec4(i32(params.query_time + params.key_time) - 2)))")
 }
 
 /// The slot of one pair.

@@ -64,8 +64,8 @@ enum Contents {
     Copy(usize),
     /// Where the sequence of each token begins and ends.
     Ends(usize),
-    /// How many positions of a list lie before each position below a time.
-    Counts(usize, usize),
+    /// Whether a list has each position below a time, and how many of the list lie before it.
+    Listed(usize, usize),
     /// A dense mask, a bit a pair.
     Bits(usize),
     /// A table of slots, by distance.
@@ -250,11 +250,11 @@ impl<'a> Side<'a> {
         Ok(section)
     }
 
-    /// How many positions of a list lie before each position below `time`.
-    pub(super) fn counts(&mut self, list: usize, time: usize) -> Result<u32> {
-        let count = self.dims.batch * (time + 1);
-        let (section, is_new) = self.section(Contents::Counts(list, time), count)?;
-        if is_new {
+    /// Whether a list has each position below `time`, and how many of the list lie before it.
+    pub(super) fn listed(&mut self, list: usize, time: usize) -> Result<u32> {
+        let count = self.dims.batch * time;
+        let (section, is_new) = self.section(Contents::Listed(list, time), count)?;
+        if is_new && count > 0 {
             let params = GlobalsParams {
                 start: self.start(section),
                 time: to_u32(self.op, "time", time)?,
@@ -263,7 +263,7 @@ impl<'a> Side<'a> {
             };
             let bindings = [("positions", self.input(list))];
             self.fill(
-                Shader::new("attention/rules/count_globals", [wgsl!("attention/rules/count_globals.wgsl")]),
+                Shader::new("attention/rules/mark_globals", [wgsl!("attention/rules/mark_globals.wgsl")]),
                 &bindings,
                 params.into(),
                 count,

@@ -1,10 +1,10 @@
-// For each batch item and each position from 0 to `time`, how many positions of a list lie before it. Numbers that are no position
-// count nowhere.
+// For each batch item and each position, whether a list has it (in the lowest bit), and how many positions of the list lie before it.
+// Numbers that are no position count nowhere.
 struct Params {
     start: u32,
     time: u32,
     listed: u32,
-    count: u32,  // batch * (time + 1)
+    count: u32,  // batch * time
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,12 +20,14 @@ fn main(
     if id >= params.count {
         return;
     }
-    let own = i32(id % (params.time + 1u));
-    let list = id / (params.time + 1u) * params.listed;
+    let own = i32(id % params.time);
+    let list = id / params.time * params.listed;
     var before = 0u;
+    var has = false;
     for (var i = 0u; i < params.listed; i++) {
         let position = positions[list + i];
         before += u32(position >= 0 && position < own);
+        has = has || position == own;
     }
-    side[params.start + id] = before;
+    side[params.start + id] = before * 2u + u32(has);
 }
