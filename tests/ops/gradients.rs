@@ -10,7 +10,9 @@ use crate::support::{context, own_caps};
 /// Ops that have no gradients: backward passes, which nothing here differentiates twice, what an optimiser does, what has no inputs and
 /// what is there to end gradients.
 fn has_gradients(name: &str) -> bool {
-    !name.ends_with("_backward") && !name.starts_with("optimizer/") && !matches!(name, "fill" | "stop_gradient")
+    !name.ends_with("_backward")
+        && !name.starts_with("optimizer/")
+        && !matches!(name, "fill" | "stop_gradient")
 }
 
 /// Of the cases of an op, how many lie between two whose gradients are run on the device.

@@ -3,7 +3,7 @@ use foveate::gpu::Context;
 use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::{Caps, DType, TensorDesc};
 
-use super::rules::{HEADS, Make, PAIRS, Pair, longformer, tenth_of_blocks};
+use super::rules::{HEADS, Make, PAIRS, Pair, longformer, relative_keys, tenth_of_blocks};
 use crate::support::{bench as row, context, group, unchecked};
 
 /// Multiply-adds count as two operations, so `Gelem/s` reads as GFLOP/s. Every row counts the work of full attention,
@@ -58,6 +58,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         ruled(name, *time, *built_in);
         ruled(&format!("{name}, by hand"), *time, *by_hand);
     }
+    ruled("relative keys, causal, 1024 tokens", 1024, relative_keys);
     ruled("a tenth of the blocks of 64, 4096 tokens", 4096, tenth_of_blocks);
     ruled("8192 tokens", 8192, |_, _| Ok(Blocked::new()));
     ruled("window of 256 and 2 global tokens, 8192 tokens", 8192, longformer);

@@ -1,8 +1,11 @@
 use criterion::{Criterion, Throughput};
-use foveate::ops::attention::{Attended, Blocked, Mask, blocked, blocked_backward};
+use foveate::ops::{
+    self,
+    attention::{Attended, Blocked, Mask, blocked, blocked_backward},
+};
 use foveate::{DType, Graph, Result, TensorDesc, Value};
 
-use super::rules::{HEADS, Make, PAIRS, Pair, longformer, tenth_of_blocks};
+use super::rules::{HEADS, Make, PAIRS, Pair, longformer, relative_keys, tenth_of_blocks};
 use crate::support::{bench as row, bench_all as row_of_all, group, own};
 
 /// Each backward pass beside its forward pass. Rows count the work of full attention, five products backward where forward has two:
@@ -58,5 +61,19 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     ruled("a tenth of the blocks of 64, 4096 tokens, backward", 4096, tenth_of_blocks);
     ruled("8192 tokens, backward", 8192, |_, _| Ok(Blocked::new()));
     ruled("window of 256 and 2 global tokens, 8192 tokens, backward", 8192, longformer);
+    // Relative keys take further ops around this one, so that they are timed as whole steps.
+    let mut step = |name: &str, make: Make| {
+        let inputs = ["query", "key", "value"].map(|name| (name, TensorDesc::f32([1, 1024, HEADS, 64])));
+        let flops = Throughput::Elements(14 * (HEADS * 1024 * 1024 * 64) as u64);
+        row_of_all(&mut group, name, own(), flops, &inputs, |graph, v| {
+            let spec = make(graph, 1024)?;
+            let out = blocked(graph, v[0], v[1], v[2], &spec)?;
+            let loss = ops::sum(graph, out, &[0, 1, 2, 3])?;
+            let loss = ops::reshape(graph, loss, [])?;
+            graph.gradients(loss, v)
+        });
+    };
+    step("causal, 1024 tokens, forward and backward", |_, _| Ok(Blocked::new().mask(Mask::causal())));
+    step("relative keys, causal, 1024 tokens, forward and backward", relative_keys);
     group.finish();
 }

@@ -104,6 +104,18 @@ pub(crate) fn longformer(graph: &mut Graph, time: usize) -> Result<Blocked> {
     Ok(Blocked::new().mask(Mask::window(128, 127) | Mask::globals(globals)))
 }
 
+/// Causal attention with Transformer-XL's relative keys and both of its biases.
+pub(crate) fn relative_keys(graph: &mut Graph, time: usize) -> Result<Blocked> {
+    let mut rows = |shape: &[usize]| {
+        let numbers = (0..shape.iter().product::<usize>()).map(|at| (at % 7) as f32 * 0.1).collect();
+        constant(graph, HostTensor::f32(shape, numbers)?)
+    };
+    let keys = rows(&[time, HEADS, 64])?;
+    let (content_bias, position_bias) = (rows(&[HEADS, 64])?, rows(&[HEADS, 64])?);
+    let score = Score::relative_keys(keys, Some(content_bias), Some(position_bias), 0);
+    Ok(Blocked::new().mask(Mask::causal()).score(score))
+}
+
 /// One in ten pairs of blocks of 64, the diagonal among them: 6 in each row of 64 blocks, scattered.
 pub(crate) fn tenth_of_blocks(_: &mut Graph, time: usize) -> Result<Blocked> {
     let blocks = time / 64;
