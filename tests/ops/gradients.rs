@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foveate::check::{Case, Outcome, Slopes, conform, gradient_case, slopes};
 use foveate::ops::CATALOGUE;
 
-use crate::support::{context, own_caps};
+use crate::support::{context, small_caps};
 
 /// Ops that have no gradients: backward passes, which nothing here differentiates twice, what an optimiser does, what has no inputs and
 /// what is there to end gradients.
@@ -50,7 +50,7 @@ fn devices_agree_with_references() {
         for case in cases.into_iter().step_by(STRIDE).map(Arc::new) {
             let gradients = gradient_case(&case).unwrap_or_else(|error| panic!("{case:?}: {error}"));
             let Some(gradients) = gradients else { continue };
-            match conform(&gradients, context(), &own_caps()) {
+            match conform(&gradients, context(), &small_caps()) {
                 Outcome::Passed(_) => ran += 1,
                 Outcome::Failed(reason) => failures.push(format!("{case:?}: {reason}")),
                 Outcome::Unsupported(error) => println!("{case:?}: {error}"),
