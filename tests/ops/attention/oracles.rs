@@ -21,12 +21,17 @@ struct Oracle {
     rule: Blocked<&'static str>,
 }
 
-/// Every fixture.
-fn oracles() -> Vec<Oracle> {
-    let causal = || Blocked::new().mask(Mask::causal());
-    let masked = |mask| Blocked::new().mask(mask);
-    let buckets = Buckets { count: 16, max_distance: 20, bidirectional: true };
-    let mut oracles: Vec<Oracle> = [
+fn masked(mask: Mask<&'static str>) -> Blocked<&'static str> {
+    Blocked::new().mask(mask)
+}
+
+fn causal() -> Blocked<&'static str> {
+    masked(Mask::causal())
+}
+
+/// Fixtures of what queries see.
+fn masks() -> Vec<Oracle> {
+    opened([
         ("full", Blocked::new()),
         ("cross", Blocked::new()),
         ("causal", causal()),
@@ -47,6 +52,13 @@ fn oracles() -> Vec<Oracle> {
         ("log_sparse", masked(Mask::log_sparse(LogSparse::default()))),
         ("longformer", masked(Mask::longformer(4, "globals"))),
         ("arbitrary", masked(Mask::dense("mask"))),
+    ])
+}
+
+/// Fixtures of what is added to scores.
+fn scores() -> Vec<Oracle> {
+    let buckets = Buckets { count: 16, max_distance: 20, bidirectional: true };
+    opened([
         ("alibi", causal().score(Score::alibi("slopes"))),
         ("bias", Blocked::new().score(Score::bias("bias"))),
         ("t5_bias", Blocked::new().score(Score::buckets("table", buckets))),
@@ -57,14 +69,18 @@ fn oracles() -> Vec<Oracle> {
             Blocked::new().score(Score::disentangled(Some("kr"), Some("qr"), 6)).scale(1.0 / 48f32.sqrt()),
         ),
         ("transformer_xl", causal().score(Score::relative_keys("r", Some("u"), Some("w"), 0))),
-    ]
-    .into_iter()
-    .map(|(name, rule)| {
-        let fixture = Fixture::open(&format!("attention/{name}.safetensors"));
-        let rule = if name == "deberta" { rule } else { rule.scale(fixture.scale()) };
-        Oracle { name, fixture, rule }
-    })
-    .collect();
+    ])
+}
+
+fn opened(rules: impl IntoIterator<Item = (&'static str, Blocked<&'static str>)>) -> Vec<Oracle> {
+    let mut oracles: Vec<Oracle> = rules
+        .into_iter()
+        .map(|(name, rule)| {
+            let fixture = Fixture::open(&format!("attention/{name}.safetensors"));
+            let rule = if name == "deberta" { rule } else { rule.scale(fixture.scale()) };
+            Oracle { name, fixture, rule }
+        })
+        .collect();
     for Oracle { name, fixture, .. } in &mut oracles {
         match *name {
             "longformer" => {
@@ -144,11 +160,20 @@ fn attend(oracle: &Oracle, dtype: DType, on_device: bool) -> BTreeMap<String, Ho
 }
 
 #[test]
-fn equals_the_dense_formula_and_its_gradients_computed_elsewhere() {
-    for oracle in oracles() {
-        let Oracle { name: rule, fixture, .. } = &oracle;
+fn masks_equal_the_dense_formula_and_its_gradients_computed_elsewhere() {
+    equal_files(&masks());
+}
+
+#[test]
+fn scores_equal_the_dense_formula_and_its_gradients_computed_elsewhere() {
+    equal_files(&scores());
+}
+
+fn equal_files(oracles: &[Oracle]) {
+    for oracle in oracles {
+        let Oracle { name: rule, fixture, .. } = oracle;
         for on_device in [true, false] {
-            let outputs = attend(&oracle, DType::F32, on_device);
+            let outputs = attend(oracle, DType::F32, on_device);
             let compared: Vec<&str> = fixture.names().filter(|name| outputs.contains_key(*name)).collect();
             assert!(compared.len() >= 5, "{rule}: {compared:?}");
             for name in compared {
@@ -160,8 +185,17 @@ fn equals_the_dense_formula_and_its_gradients_computed_elsewhere() {
 }
 
 #[test]
-fn is_within_the_derived_budget_in_f16() {
-    for oracle in oracles() {
+fn masks_are_within_the_derived_budget_in_f16() {
+    are_within_budget(masks());
+}
+
+#[test]
+fn scores_are_within_the_derived_budget_in_f16() {
+    are_within_budget(scores());
+}
+
+fn are_within_budget(oracles: Vec<Oracle>) {
+    for oracle in oracles {
         let name = oracle.name;
         // Inputs rounded to f16 move scores by up to 2^-11 of each of their terms.
         let rounded = attend(&oracle, DType::F16, false);

@@ -149,14 +149,16 @@ pub(crate) fn conform_everywhere(op: &str) {
 }
 
 /// [`conform_everywhere`] for attention, whose kernels compile for seconds in hundreds of cases: all of them in small tiles; in this
-/// device's own a third, and of relative keys, whose products go by tiles, all; in the others' a sixth; on the default limits, whose
+/// device's own a sixth, and of relative keys, whose products go by tiles, half; in the others' a sixth; on the default limits, whose
 /// tiles are those of the one or the other, a twelfth.
 pub(crate) fn conform_everywhere_in_part(op: &str) {
     conform_with(op, context(), &small_caps());
     let is_relative = |label: &str| label.contains("relative keys");
-    conform_some(op, context(), &own_caps(), |place, label| place % 3 == 0 || is_relative(label));
-    conform_some(op, context(), &foreign_caps(), |place, _| place % 6 == 1);
-    conform_some(op, least_context(), least_context().caps(), |place, _| place % 12 == 2);
+    conform_some(op, context(), &own_caps(), |place, label| {
+        place % 6 == 0 || (is_relative(label) && place % 2 == 1)
+    });
+    conform_some(op, context(), &foreign_caps(), |place, _| place % 6 == 3);
+    conform_some(op, least_context(), least_context().caps(), |place, _| place % 12 == 5);
 }
 
 /// The error of appending a step to inputs of the given descriptors.
