@@ -3,7 +3,6 @@ use foveate::gpu::Context;
 use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::{Caps, DType, TensorDesc};
 
-use super::rules::{HEADS, Make, PAIRS, Pair, longformer, relative_keys, tenth_of_blocks};
 use crate::support::{bench as row, context, group, unchecked};
 
 /// Multiply-adds count as two operations, so `Gelem/s` reads as GFLOP/s. Every row counts the work of full attention,
@@ -45,22 +44,5 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             blocked(graph, v[0], v[1], v[2], &spec)
         });
     }
-    let mut ruled = |name: &str, time: usize, make: Make| {
-        let desc = TensorDesc::f32([1, time, HEADS, 64]);
-        let inputs = ["query", "key", "value"].map(|name| (name, desc.clone()));
-        let flops = Throughput::Elements(4 * (HEADS * time * time * 64) as u64);
-        row(&mut group, name, own, flops, &inputs, |graph, v| {
-            let spec = make(graph, time)?;
-            blocked(graph, v[0], v[1], v[2], &spec)
-        });
-    };
-    for Pair { name, time, built_in, by_hand } in PAIRS {
-        ruled(name, *time, *built_in);
-        ruled(&format!("{name}, by hand"), *time, *by_hand);
-    }
-    ruled("relative keys, causal, 1024 tokens", 1024, relative_keys);
-    ruled("a tenth of the blocks of 64, 4096 tokens", 4096, tenth_of_blocks);
-    ruled("8192 tokens", 8192, |_, _| Ok(Blocked::new()));
-    ruled("window of 256 and 2 global tokens, 8192 tokens", 8192, longformer);
     group.finish();
 }

@@ -2,4 +2,3 @@
 
 pub(crate) mod blocked;
 pub(crate) mod blocked_backward;
-mod rules;

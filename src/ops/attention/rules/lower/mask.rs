@@ -20,7 +20,8 @@ pub(super) struct Composed {
 }
 
 pub(super) fn compose(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<Composed> {
-    let mut writer = Writer { dims, side, composed: Composed::default(), helpers: String::new() };
+    let askew = rule.relative_keys().is_some();
+    let mut writer = Writer { dims, side, askew, composed: Composed::default(), helpers: String::new() };
     let mut asked = writer.write(&rule.mask.0)?;
     for term in &rule.terms {
         if let Term::Ramp { span, ramp, alignment } = *term {
@@ -65,6 +66,8 @@ impl Asked {
 struct Writer<'w, 'a> {
     dims: &'w Dims,
     side: &'w mut Side<'a>,
+    /// Whether some pass asks about four pairs of one distance; others ask about four columns from a multiple of four on, in one row.
+    askew: bool,
     composed: Composed,
     helpers: String,
 }
@@ -271,11 +274,19 @@ impl Writer<'_, '_> {
             true => format!("{head} * {} * {words}", blocks("query_time")),
             false => "0u".into(),
         };
+        let in_one_block = size.is_multiple_of(4) && !self.askew && (!by_head || self.dims.group() == 1);
+        let sees = match in_one_block {
+            true => {
+                let first = first("head.x");
+                format!("blocks_see_all(section({section}u) + {first}, {words}, {size}u, query.x, key.x)")
+            }
+            false => {
+                let first = vector_rows(&first);
+                format!("blocks_sees(vec4(section({section}u)) + {first}, {words}, {size}u, query, key)")
+            }
+        };
         Ok(Asked::new(
-            format!(
-                "blocks_sees(vec4(section({section}u)) + {}, {words}, {size}u, query, key)",
-                vector_rows(&first)
-            ),
+            sees,
             format!("blocks_meets(section({section}u) + {}, {words}, {size}u, at)", first("head")),
         ))
     }

@@ -1,8 +1,8 @@
-//! Rules of the crate beside the same rules written by hand, as rows of [`super::blocked`] and [`super::blocked_backward`] have them.
-//! Rules by hand know their numbers and read nothing; masks by hand say of tiles what the crate's say, so that both skip the same ones.
+//! Rules of the crate, and what each is compared with. Rules by hand know their numbers and read nothing; masks by hand say of tiles
+//! what the crate's say, so that both skip the same ones.
 
 use foveate::ops::attention::{
-    BlockLayout, Blocked, Buckets, CustomMask, CustomScore, Mask, Score, alibi_slopes, global_tokens,
+    BlockLayout, Blocked, Buckets, CustomMask, CustomScore, Mask, Pair, Score, alibi_slopes, global_tokens,
 };
 use foveate::ops::constant;
 use foveate::{Graph, HostTensor, Result};
@@ -12,83 +12,92 @@ pub(crate) const HEADS: usize = 4;
 /// Makes a rule as part of a graph, for sequences of `time`.
 pub(crate) type Make = fn(&mut Graph, usize) -> Result<Blocked>;
 
-/// A rule of the crate, and the same by hand.
-pub(crate) struct Pair {
+/// A rule of the crate, and what its time is put over.
+pub(crate) struct Comparison {
     pub(crate) name: &'static str,
+    pub(crate) over: &'static str,
     pub(crate) time: usize,
-    pub(crate) built_in: Make,
-    pub(crate) by_hand: Make,
+    pub(crate) rule: Make,
+    pub(crate) baseline: Make,
 }
 
-pub(crate) const PAIRS: &[Pair] = &[
-    Pair {
+/// Each rule over the same by hand.
+pub(crate) const BY_HAND: &[Comparison] = &[
+    Comparison {
         name: "window of 256, 4096 tokens",
+        over: "by hand",
         time: 4096,
-        built_in: |_, _| Ok(Blocked::new().mask(Mask::window(128, 127))),
-        by_hand: |_, _| mask("hand_window", WINDOW, |i, j| (-127..=128).contains(&(i - j))),
+        rule: |_, _| Ok(Blocked::new().mask(Mask::window(128, 127))),
+        baseline: |_, _| mask("hand_window", WINDOW, |i, j| (-127..=128).contains(&(i - j))),
     },
-    Pair {
+    Comparison {
         name: "strided by 64, 4096 tokens",
+        over: "by hand",
         time: 4096,
-        built_in: |_, _| Ok(Blocked::new().mask(Mask::strided(64))),
-        by_hand: |_, _| mask("hand_strided", STRIDED, |i, j| i >= j && (i - j < 64 || (i - j) % 64 == 0)),
+        rule: |_, _| Ok(Blocked::new().mask(Mask::strided(64))),
+        baseline: |_, _| mask("hand_strided", STRIDED, |i, j| i >= j && (i - j < 64 || (i - j) % 64 == 0)),
     },
-    Pair {
+    Comparison {
         name: "window of 256 and 2 global tokens, 4096 tokens",
+        over: "by hand",
         time: 4096,
-        built_in: longformer,
-        by_hand: |_, _| {
+        rule: longformer,
+        baseline: |_, _| {
             mask("hand_longformer", LONGFORMER, |i, j| {
                 (-127..=128).contains(&(i - j)) || [i, j].iter().any(|at| [0, 2048].contains(at))
             })
         },
     },
-    Pair {
+    Comparison {
         name: "every third block of 64, 4096 tokens",
+        over: "by hand",
         time: 4096,
-        built_in: |_, time| {
+        rule: |_, time| {
             let blocks = time / 64;
             let meets =
                 (0..blocks * blocks).map(|at| (at / blocks + at % blocks).is_multiple_of(3)).collect();
             Ok(Blocked::new().mask(Mask::blocks(BlockLayout::new(64, [1, blocks, blocks], meets)?)))
         },
-        by_hand: |_, _| mask("hand_blocks", BLOCKS, |i, j| (i / 64 + j / 64) % 3 == 0),
+        baseline: |_, _| mask("hand_blocks", BLOCKS, |i, j| (i / 64 + j / 64) % 3 == 0),
     },
-    Pair {
+    Comparison {
         name: "ALiBi, 1024 tokens",
+        over: "by hand",
         time: 1024,
-        built_in: |graph, _| {
+        rule: |graph, _| {
             let slopes = constant(graph, HostTensor::f32([HEADS], alibi_slopes(HEADS))?)?;
             Ok(Blocked::new().score(Score::alibi(slopes)))
         },
-        by_hand: |_, _| {
+        baseline: |_, _| {
             score("hand_alibi", ALIBI, |head, distance| {
                 -(distance.abs() as f64) * 2f64.powi(-2 * (head as i32 + 1))
             })
         },
     },
-    Pair {
+    Comparison {
         name: "Gaussian, 1024 tokens",
+        over: "by hand",
         time: 1024,
-        built_in: |graph, _| {
+        rule: |graph, _| {
             let sigma = constant(graph, HostTensor::f32([HEADS], vec![16.0, 32.0, 64.0, 128.0])?)?;
             Ok(Blocked::new().score(Score::gaussian(sigma)))
         },
-        by_hand: |_, _| {
+        baseline: |_, _| {
             score("hand_gaussian", GAUSSIAN, |head, distance| {
                 -0.5 * (distance as f64 / f64::from(16 << head)).powi(2)
             })
         },
     },
-    Pair {
+    Comparison {
         name: "T5's 32 buckets, 1024 tokens",
+        over: "by hand",
         time: 1024,
-        built_in: |graph, _| {
+        rule: |graph, _| {
             let table = (0..BUCKETS.count as usize * HEADS).map(|at| 0.01 * at as f32).collect();
             let table = constant(graph, HostTensor::f32([BUCKETS.count as usize, HEADS], table)?)?;
             Ok(Blocked::new().score(Score::buckets(table, BUCKETS)))
         },
-        by_hand: |_, _| {
+        baseline: |_, _| {
             score("hand_buckets", BUCKETED, |head, distance| {
                 0.01 * (BUCKETS.of(distance) as usize * HEADS + head) as f64
             })
@@ -96,16 +105,43 @@ pub(crate) const PAIRS: &[Pair] = &[
     },
 ];
 
+/// What leaving pairs out saves.
+pub(crate) const SPARSE: &[Comparison] = &[
+    Comparison {
+        name: "a tenth of the blocks of 64, 4096 tokens",
+        over: "all of them",
+        time: 4096,
+        rule: tenth_of_blocks,
+        baseline: |_, _| Ok(Blocked::new()),
+    },
+    Comparison {
+        name: "window of 256 and 2 global tokens, 8192 tokens",
+        over: "full attention",
+        time: 8192,
+        rule: longformer,
+        baseline: |_, _| Ok(Blocked::new()),
+    },
+];
+
+/// What keys of distances cost.
+pub(crate) const RELATIVE: &[Comparison] = &[Comparison {
+    name: "relative keys, causal, 1024 tokens",
+    over: "causal",
+    time: 1024,
+    rule: relative_keys,
+    baseline: |_, _| Ok(Blocked::new().mask(Mask::causal())),
+}];
+
 const BUCKETS: Buckets = Buckets { count: 32, max_distance: 128, bidirectional: true };
 
 /// A window of 256 and two global tokens, the first and the middle one.
-pub(crate) fn longformer(graph: &mut Graph, time: usize) -> Result<Blocked> {
+fn longformer(graph: &mut Graph, time: usize) -> Result<Blocked> {
     let globals = constant(graph, global_tokens(&[vec![0, time / 2]], time)?)?;
     Ok(Blocked::new().mask(Mask::window(128, 127) | Mask::globals(globals)))
 }
 
 /// Causal attention with Transformer-XL's relative keys and both of its biases.
-pub(crate) fn relative_keys(graph: &mut Graph, time: usize) -> Result<Blocked> {
+fn relative_keys(graph: &mut Graph, time: usize) -> Result<Blocked> {
     let mut rows = |shape: &[usize]| {
         let numbers = (0..shape.iter().product::<usize>()).map(|at| (at % 7) as f32 * 0.1).collect();
         constant(graph, HostTensor::f32(shape, numbers)?)
@@ -117,7 +153,7 @@ pub(crate) fn relative_keys(graph: &mut Graph, time: usize) -> Result<Blocked> {
 }
 
 /// One in ten pairs of blocks of 64, the diagonal among them: 6 in each row of 64 blocks, scattered.
-pub(crate) fn tenth_of_blocks(_: &mut Graph, time: usize) -> Result<Blocked> {
+fn tenth_of_blocks(_: &mut Graph, time: usize) -> Result<Blocked> {
     let blocks = time / 64;
     let scattered = |row: usize, i: usize| (row + i * i * 7) % blocks;
     let mut meets = vec![false; blocks * blocks];
@@ -128,15 +164,13 @@ pub(crate) fn tenth_of_blocks(_: &mut Graph, time: usize) -> Result<Blocked> {
 }
 
 fn mask(name: &str, wgsl: &str, sees: fn(i64, i64) -> bool) -> Result<Blocked> {
-    let twin = move |pair: foveate::ops::attention::Pair| sees(pair.query as i64, pair.key as i64);
+    let twin = move |pair: Pair| sees(pair.query as i64, pair.key as i64);
     Ok(Blocked::new().mask(Mask::custom(CustomMask::new(name, wgsl, twin)?.with_tiles())))
 }
 
 /// What is added, by head and distance.
 fn score(name: &str, wgsl: &str, added: fn(usize, i64) -> f64) -> Result<Blocked> {
-    let twin = move |pair: foveate::ops::attention::Pair, score: f64| {
-        score + added(pair.head, pair.query as i64 - pair.key as i64)
-    };
+    let twin = move |pair: Pair, score: f64| score + added(pair.head, pair.query as i64 - pair.key as i64);
     Ok(Blocked::new().score(Score::custom(CustomScore::new(name, wgsl, twin)?.with_slope(|_, _| 1.0))))
 }
 
