@@ -108,7 +108,7 @@ fn compare(context: &Context, pass: Pass, comparison: &Comparison) -> Result<()>
         let [_, median, _] = quartiles(turns.iter().map(|turn| turn[at]).collect());
         format!("{:8.2} ms {:6.1} GFLOP/s", 1e3 * median, flops / median / 1e9)
     });
-    println!("{name}, {pass:?}: {rule}; {over} {baseline}; ratio {ratio:.2} ({low:.2} to {high:.2})");
+    println!("{name}, {pass:?}: {rule}; {over} {baseline}; ratio {ratio:.3} ({low:.3} to {high:.3})");
     Ok(())
 }
 

@@ -14,7 +14,7 @@
 //! tiles of a head before the next head, as without segments, it was 1.15.
 //!
 //! Rules by distance are asked with query - key as a number of the tile plus constants, so that each distance of a tile is computed and
-//! read once: T5's buckets took 1.33 times the rule by hand when each pair was looked up, and take 0.8 to 0.9 of it now (Mesa 22.3).
+//! read once: T5's buckets took 1.33 times the rule by hand when each pair was looked up, and take as long as it now (Mesa 22.3).
 //!
 //! Relative keys: the products with a tile's distances are formed as those with its keys are, into a ring of two tiles in workgroup memory,
 //! and read askew. That is 1.6 to 2.9 times causal attention's time for half as many products again (1024 tokens x 4 heads of 64, Mesa
