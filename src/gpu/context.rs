@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::pipeline::Pipeline;
+use super::self_test;
 use crate::kernel::{AdapterKind, Caps, CooperativeShape, Shader, Tuning};
 use crate::tensor::DType;
 use crate::{Error, ErrorKind, Result};
@@ -12,6 +13,9 @@ use crate::{Error, ErrorKind, Result};
 const NO_ADAPTER_ADVICE: &str = "install a Vulkan driver: the graphics card's own, or the software rasterizer lavapipe \
     (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers libvulkan1`; Fedora: `dnf install mesa-vulkan-drivers`; \
     Arch: `pacman -S vulkan-swrast`)";
+
+/// What shaders that multiply cooperative matrices need.
+const COOPERATIVE_MATRIX: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
 /// What shaders that use subgroups need.
 const SUBGROUPS: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SUBGROUP_BARRIER);
@@ -39,8 +43,22 @@ struct Shared {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     caps: Caps,
+    cooperative: Cooperative,
     checks: wgpu::ShaderRuntimeChecks,
     pipelines: Mutex<HashMap<Shader, Arc<Pipeline>>>,
+}
+
+/// Whether kernels multiply cooperative matrices on a device, and why not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cooperative {
+    /// The device was made without them, or its adapter lists none.
+    Absent,
+    /// These are there, but nobody has called [`Context::self_tested`]: none is used.
+    Untested(Vec<CooperativeShape>),
+    /// The driver computes with them what the CPU does.
+    Passed,
+    /// It does not, and why: none is used.
+    Failed(Error),
 }
 
 /// Every adapter of this machine that wgpu can compute on (Vulkan, Metal, DX12), best kind first.
@@ -90,36 +108,78 @@ impl Context {
         Self::on_adapter(adapter)
     }
 
-    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use.
+    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use, after a
+    /// [self-test](Self::self_tested).
+    #[expect(unsafe_code, reason = "experimental features of wgpu are an unsafe choice")]
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
-        let wanted = wgpu::Features::SHADER_F16 | SUBGROUPS | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted =
+            wgpu::Features::SHADER_F16 | SUBGROUPS | COOPERATIVE_MATRIX | wgpu::Features::TIMESTAMP_QUERY;
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
+            // SAFETY: wgpu asks that its users know that these features may have bugs, and report them. Of them all, cooperative matrices
+            // are wanted, and a self-test decides whether they are used.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         }))
         .map_err(|error| Error::new(ErrorKind::Device, "context", "device").but_found(error))?;
-        Ok(Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties()))
+        let context =
+            Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties());
+        Ok(context.self_tested())
     }
 
     /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and
     /// [`wgpu::Adapter::cooperative_matrix_properties`]), because a device cannot be asked for them; an empty list is always
-    /// right. Limits and features are read from the device: what the app did not request is not used.
+    /// right. Limits and features are read from the device: what the app did not request is not used. Cooperative matrices are used
+    /// after [`Self::self_tested`].
     pub fn from_device(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
         info: wgpu::AdapterInfo,
         cooperative: &[wgpu::CooperativeMatrixProperties],
     ) -> Self {
-        let caps = caps(&device.limits(), device.features(), &info, cooperative);
+        let caps = caps(&device.limits(), device.features(), &info);
+        let listed: Vec<_> = cooperative.iter().filter_map(cooperative_shape).collect();
+        let is_there = device.features().contains(COOPERATIVE_MATRIX) && !listed.is_empty();
+        let cooperative = if is_there { Cooperative::Untested(listed) } else { Cooperative::Absent };
         Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
                 queue: queue.clone(),
                 info,
                 caps,
+                cooperative,
                 checks: wgpu::ShaderRuntimeChecks::checked(),
+                pipelines: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The same device, with cooperative matrices in use where the driver proves to multiply them right: this submits a few small
+    /// products and waits for them. A driver that fails loses the tier and nothing else; [`Self::cooperative`] has the verdict.
+    #[must_use]
+    pub fn self_tested(&self) -> Self {
+        let Cooperative::Untested(shapes) = self.cooperative() else { return self.clone() };
+        let trusting = Caps { cooperative: shapes.clone(), ..self.caps().clone() };
+        let trusting = self.with(trusting, Cooperative::Passed, self.shared.checks);
+        match self_test::run(&trusting) {
+            Ok(()) => trusting,
+            Err(error) => self.with(self.caps().clone(), Cooperative::Failed(error), self.shared.checks),
+        }
+    }
+
+    /// The same device with other capabilities, and pipelines of its own.
+    fn with(&self, caps: Caps, cooperative: Cooperative, checks: wgpu::ShaderRuntimeChecks) -> Self {
+        let Shared { device, queue, info, .. } = &*self.shared;
+        Self {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                queue: queue.clone(),
+                info: info.clone(),
+                caps,
+                cooperative,
+                checks,
                 pipelines: Mutex::default(),
             }),
         }
@@ -134,17 +194,8 @@ impl Context {
     #[expect(unsafe_code, reason = "hands wgpu's contract for trusted shaders on to the caller")]
     #[must_use]
     pub unsafe fn without_runtime_checks(&self) -> Self {
-        let Shared { device, queue, info, caps, .. } = &*self.shared;
-        Self {
-            shared: Arc::new(Shared {
-                device: device.clone(),
-                queue: queue.clone(),
-                info: info.clone(),
-                caps: caps.clone(),
-                checks: wgpu::ShaderRuntimeChecks::unchecked(),
-                pipelines: Mutex::default(),
-            }),
-        }
+        let Shared { caps, cooperative, .. } = &*self.shared;
+        self.with(caps.clone(), cooperative.clone(), wgpu::ShaderRuntimeChecks::unchecked())
     }
 
     /// The device.
@@ -165,6 +216,11 @@ impl Context {
     /// What plans for this device are made with.
     pub fn caps(&self) -> &Caps {
         &self.shared.caps
+    }
+
+    /// Whether kernels multiply cooperative matrices, and why not.
+    pub fn cooperative(&self) -> &Cooperative {
+        &self.shared.cooperative
     }
 
     /// The adapter in one line: name, kind, backend, driver.
@@ -205,7 +261,6 @@ fn caps(
     limits: &wgpu::Limits,
     features: wgpu::Features,
     info: &wgpu::AdapterInfo,
-    cooperative: &[wgpu::CooperativeMatrixProperties],
 ) -> Caps {
     let adapter = kind_of(info.device_type);
     let fixed = info.subgroup_min_size == info.subgroup_max_size && features.contains(SUBGROUPS);
@@ -223,7 +278,7 @@ fn caps(
         max_buffer_bytes: limits.max_buffer_size,
         storage_alignment: limits.min_storage_buffer_offset_alignment,
         uniform_alignment: limits.min_uniform_buffer_offset_alignment,
-        cooperative: cooperative.iter().filter_map(cooperative_shape).collect(),
+        cooperative: Vec::new(),
         tuning: Tuning::for_adapter(adapter, subgroup_size),
     }
 }

@@ -5,9 +5,10 @@ mod parameters;
 mod pipeline;
 mod program;
 mod reflect;
+mod self_test;
 mod session;
 
-pub use context::{AdapterRequest, Context, adapters};
+pub use context::{AdapterRequest, Context, Cooperative, adapters};
 pub use parameters::Parameters;
 pub use program::{Bindings, Program};
 pub use reflect::{Reflected, ReflectedBinding, reflect};

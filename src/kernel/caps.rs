@@ -103,6 +103,15 @@ impl Caps {
         }
     }
 
+    /// The side of the largest square fragments that take factors of `operand` and add up in f32.
+    pub fn fragment(&self, operand: DType) -> Option<u32> {
+        let side = |shape: &CooperativeShape| {
+            let square = shape.m == shape.n && shape.n == shape.k && [8, 16].contains(&shape.m);
+            (square && shape.operand == operand && shape.result == DType::F32).then_some(shape.m)
+        };
+        self.cooperative.iter().filter_map(side).max()
+    }
+
     /// The first limit of `needed` that `self` does not reach: name, needed and offered.
     pub fn shortfall(&self, needed: &Self) -> Option<(&'static str, u64, u64)> {
         [
@@ -139,6 +148,11 @@ impl Caps {
                 .expecting("a device with f16 (wgpu's SHADER_F16)")
                 .but_found(format!("a {} without it", self.adapter.name())));
         }
+        if shader.cooperative && self.cooperative.is_empty() {
+            return Err(refused()
+                .expecting("a device with cooperative matrices (wgpu's EXPERIMENTAL_COOPERATIVE_MATRIX)")
+                .but_found(format!("a {} without them", self.adapter.name())));
+        }
         match shader.subgroup_size {
             Some(size) if self.subgroup_size != Some(size) => Err(refused()
                 .expecting(format!(
@@ -154,7 +168,14 @@ impl Caps {
 
     /// Refuses limits and tiles that no device and no kernel can have.
     pub(crate) fn check(&self) -> Result<()> {
-        let Tuning { matmul, attention, streaming_lanes, elementwise_lanes, .. } = self.tuning;
+        let Tuning { matmul, cooperative, cooperative_attention, attention, .. } = self.tuning;
+        let Tuning { streaming_lanes, elementwise_lanes, .. } = self.tuning;
+        if let Some(tile) = cooperative {
+            tile.check()?;
+        }
+        let attention_fragments = cooperative_attention.map_or([1; 3], |tile| {
+            [tile.subgroups, tile.row_fragments, tile.key_fragments]
+        });
         let (row_blocks, col_vecs) = match matmul {
             MatmulKernel::Direct { row_blocks, col_vecs, .. } => (row_blocks, col_vecs),
             MatmulKernel::Staged | MatmulKernel::Classic => (1, 1),
@@ -169,6 +190,9 @@ impl Caps {
             ("elementwise_lanes", elementwise_lanes, WIDEST),
             ("matmul.row_blocks", row_blocks, WIDEST),
             ("matmul.col_vecs", col_vecs, WIDEST),
+            ("cooperative_attention.subgroups", attention_fragments[0], 32),
+            ("cooperative_attention.row_fragments", attention_fragments[1], 8),
+            ("cooperative_attention.key_fragments", attention_fragments[2], 16),
             ("attention.lanes", attention.lanes, WIDEST),
             ("attention.row_groups", attention.row_groups, WIDEST),
             ("attention.rows", attention.rows, WIDEST),

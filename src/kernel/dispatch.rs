@@ -45,6 +45,8 @@ pub struct Dispatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tier {
+    /// Subgroups multiply fragments of matrices in units of the hardware made for it.
+    CooperativeMatrix,
     /// Each invocation keeps a tile of results in registers.
     RegisterTile,
     /// Each invocation or workgroup handles elements or rows on their own; memory bandwidth decides.
@@ -55,6 +57,7 @@ impl Tier {
     /// The tier in words.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::CooperativeMatrix => "cooperative matrix",
             Self::RegisterTile => "register tile",
             Self::Streaming => "streaming",
         }

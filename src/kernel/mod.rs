@@ -14,4 +14,4 @@ pub(crate) use params::params;
 pub use params::{Field, Params};
 pub(crate) use shader::wgsl;
 pub use shader::{Constant, Generated, Rendered, Shader, Source};
-pub use tuning::{AttentionTile, MatmulKernel, Tuning};
+pub use tuning::{AttentionTile, CooperativeAttention, CooperativeTile, MatmulKernel, Tuning};

@@ -83,6 +83,8 @@ pub struct Shader {
     pub constants: Vec<(&'static str, Constant)>,
     /// The subgroup size it is written for, if it uses subgroup operations.
     pub subgroup_size: Option<u32>,
+    /// Whether it multiplies cooperative matrices.
+    pub cooperative: bool,
 }
 
 /// A shader's text, with a table from its lines to the files they came from.
@@ -103,6 +105,7 @@ impl Shader {
             aliases: Vec::new(),
             constants: Vec::new(),
             subgroup_size: None,
+            cooperative: false,
         }
     }
 
@@ -140,6 +143,12 @@ impl Shader {
         Self { subgroup_size: Some(size), ..self }
     }
 
+    /// States that the files multiply cooperative matrices.
+    #[must_use]
+    pub fn on_cooperative_matrices(self) -> Self {
+        Self { cooperative: true, ..self }
+    }
+
     /// Whether the shader needs a device with f16.
     pub fn uses_f16(&self) -> bool {
         self.aliases.iter().any(|(_, wgsl)| wgsl.contains("f16"))
@@ -150,6 +159,9 @@ impl Shader {
         let mut wgsl = String::new();
         if self.uses_f16() {
             wgsl += "enable f16;\n";
+        }
+        if self.cooperative {
+            wgsl += "enable wgpu_cooperative_matrix;\n";
         }
         for (name, ty) in &self.aliases {
             let _ = writeln!(wgsl, "alias {name} = {ty};");

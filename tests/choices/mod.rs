@@ -1,8 +1,9 @@
 //! The choices of kernels there are, for tests that want every shader.
 
-use foveate::kernel::{AdapterKind, Caps, MatmulKernel, Tuning};
+use foveate::DType;
+use foveate::kernel::{AdapterKind, Caps, CooperativeShape, MatmulKernel, Tuning};
 
-/// Capabilities under which the table, and the yardstick that no device is given, choose every kernel.
+/// Capabilities under which the table, cooperative matrices, and the yardstick that no device is given, choose every kernel.
 pub(crate) fn every_choice_of_kernels() -> Vec<Caps> {
     let roomy =
         Caps { f16: true, subgroup_size: Some(8), max_binding_bytes: 1 << 30, ..Caps::webgpu_default() };
@@ -16,8 +17,13 @@ pub(crate) fn every_choice_of_kernels() -> Vec<Caps> {
                 ..roomy.clone()
             })
             .collect();
-    let mut classic = roomy;
+    let mut classic = roomy.clone();
     classic.tuning.matmul = MatmulKernel::Classic;
     choices.push(classic);
+    // What adapters list: NVIDIA's, and Apple's.
+    for (side, operands) in [(16, &[DType::F16][..]), (8, &[DType::F16, DType::F32])] {
+        let shape = |&operand: &DType| CooperativeShape { m: side, n: side, k: side, operand, result: DType::F32 };
+        choices.push(Caps { cooperative: operands.iter().map(shape).collect(), ..roomy.clone() });
+    }
     choices
 }

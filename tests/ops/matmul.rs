@@ -1,8 +1,10 @@
-use foveate::kernel::MatmulKernel;
+use foveate::kernel::{CooperativeTile, MatmulKernel};
 use foveate::ops::{Heads, Matmul, matmul};
 use foveate::{ErrorKind, TensorDesc};
 
-use crate::support::{assert_error, conform_everywhere, conform_with, context, own_caps, refused};
+use crate::support::{
+    assert_error, conform_everywhere, conform_with, context, cooperative_caps, own_caps, refused,
+};
 
 #[test]
 fn conforms() {
@@ -22,6 +24,16 @@ fn every_register_tile_conforms() {
         let mut caps = own_caps();
         caps.tuning.matmul = MatmulKernel::Direct { row_blocks, col_vecs, shared_reads: false };
         conform_with("matmul", context(), &caps);
+    }
+}
+
+#[test]
+fn cooperative_tiles_conform() {
+    for (blocks, fragments, inner) in [([1, 1], [1, 1], 16), ([2, 2], [2, 1], 32), ([1, 2], [2, 4], 16)] {
+        let tile = CooperativeTile { blocks, fragments, inner, subgroup_size: 8 };
+        let Some(caps) = cooperative_caps(|tuning| tuning.cooperative = Some(tile)) else { return };
+        conform_with("matmul", context(), &caps);
+        conform_with("linear", context(), &caps);
     }
 }
 

@@ -8,10 +8,13 @@
 use super::{Geometry, NAME, Placement};
 use crate::Result;
 use crate::kernel::{
-    Caps, Choice, Dispatch, Lowered, MatmulKernel, Operand, Params, Shader, Source, Tier, params, wgsl,
+    Caps, Choice, CooperativeTile, Dispatch, Lowered, MatmulKernel, Operand, Params, Shader, Source, Tier, params, wgsl,
 };
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
+
+/// Elements behind each staged line of the cooperative kernel, against bank conflicts; lines begin at multiples of 16 bytes.
+const LINE_PADDING: u32 = 8;
 
 /// Invocations of the direct kernel's workgroup: one subgroup of a software rasterizer.
 const DIRECT_LANES: u32 = 8;
@@ -41,6 +44,7 @@ params! {
 /// A kernel with its tile.
 struct Tiling {
     shader: Shader,
+    tier: Tier,
     rows: u32,
     columns: u32,
     name: &'static str,
@@ -106,7 +110,9 @@ pub(in crate::ops) fn product(
     part: Part,
 ) -> Result<Product> {
     let Geometry { batch, heads, rows, columns, inner, .. } = *geometry;
-    let tiling = tiling(geometry, caps.tuning.matmul, part.second.is_some());
+    let gated = part.second.is_some();
+    let tiling = cooperative(geometry, dtype, gated, caps)
+        .unwrap_or_else(|| tiling(geometry, caps.tuning.matmul, gated));
     let tiles = rows.div_ceil(tiling.rows as usize) * columns.div_ceil(tiling.columns as usize);
     let to_u32 = |what, count| to_u32(op, what, count);
     let count = to_u32("workgroups", batch.saturating_mul(heads).saturating_mul(tiles))?;
@@ -150,7 +156,7 @@ pub(in crate::ops) fn product(
         params: params.into(),
         workgroups: count.into(),
         choice: Choice {
-            tier: Tier::RegisterTile,
+            tier: tiling.tier,
             kernel: format!("{} {}x{}", tiling.name, tiling.rows, tiling.columns).into(),
             reason: format!("{}: {}", caps.adapter.name(), tiling.reason).into(),
         },
@@ -163,6 +169,62 @@ impl Placement {
     fn in_vectors(&self, extent: usize) -> bool {
         [self.batch, self.head, self.line, extent].iter().all(|n| n % 4 == 0)
     }
+}
+
+/// The tile on cooperative matrices, where the device has them, the tuning wants them, and the product fills fragments.
+fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> Option<Tiling> {
+    let CooperativeTile { mut blocks, fragments, inner, subgroup_size } = caps.tuning.cooperative?;
+    let side = caps.fragment(dtype)?;
+    let extents = [geometry.rows, geometry.columns, geometry.inner].map(|extent| extent as u64);
+    if extents.iter().any(|&extent| extent < u64::from(side)) {
+        return None;
+    }
+    // A block has as many fragments of each factor.
+    let halves = if gated { 2 } else { 1 };
+    let fragments = [fragments[0], fragments[1].div_ceil(halves)];
+    // Blocks without a result cost as much as those with one; tiles that do not fit become smaller.
+    let block = fragments.map(|count| u64::from(count * side));
+    for axis in 0..2 {
+        while blocks[axis] > 1 && u64::from(blocks[axis] / 2) * block[axis] >= extents[axis] {
+            blocks[axis] /= 2;
+        }
+    }
+    let tile = loop {
+        let tile = [0, 1].map(|axis| blocks[axis] * fragments[axis] * side);
+        let count = blocks[0] * blocks[1];
+        let staged = (inner + LINE_PADDING) * tile[0] + (halves * tile[1] + LINE_PADDING) * inner;
+        let finished = halves * count * side * side;
+        let bytes = staged * dtype.size() as u32 + finished * size_of::<f32>() as u32;
+        if bytes <= caps.max_workgroup_bytes && count * subgroup_size <= caps.max_invocations {
+            break tile;
+        }
+        let widest = usize::from(blocks[1] > blocks[0]);
+        if blocks[widest] == 1 {
+            return None;
+        }
+        blocks[widest] /= 2;
+    };
+    Some(Tiling {
+        shader: Shader::new(
+            "matmul/cooperative",
+            [wgsl!("matmul/cooperative.wgsl.j2"), wgsl!("matmul/interface.wgsl")],
+        )
+        .on_cooperative_matrices()
+        .alias("Operand", dtype, 1)
+        .constant("FRAGMENT", side)
+        .constant("FRAGMENTS_Y", fragments[0])
+        .constant("FRAGMENTS_X", fragments[1])
+        .constant("BLOCKS_Y", blocks[0])
+        .constant("BLOCKS_X", blocks[1])
+        .constant("THREADS", blocks[0] * blocks[1] * subgroup_size)
+        .constant("LINE_PADDING", LINE_PADDING)
+        .constant("TILE_INNER", inner),
+        tier: Tier::CooperativeMatrix,
+        rows: tile[0],
+        columns: tile[1],
+        name: if side == 16 { "cooperative 16x16" } else { "cooperative 8x8" },
+        reason: "fragments of f16 that add up in f32",
+    })
 }
 
 fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
@@ -188,6 +250,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
             }
             Tiling {
                 shader,
+                tier: Tier::RegisterTile,
                 rows: 4 * row_blocks,
                 columns: 4 * col_vecs * DIRECT_LANES,
                 name: "direct",
@@ -213,6 +276,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
                 .constant("TILE_INNER", 16)
                 .constant("ROW_BLOCKS", row_blocks)
                 .constant("COL_VECS", vecs),
+                tier: Tier::RegisterTile,
                 rows: 4 * row_blocks * lanes,
                 columns: 4 * col_vecs * lanes,
                 name: "staged",
@@ -224,6 +288,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
                 "matmul/classic",
                 [wgsl!("matmul/classic.wgsl"), wgsl!("matmul/interface.wgsl")],
             ),
+            tier: Tier::RegisterTile,
             rows: 64,
             columns: 64,
             name: "classic",

@@ -1,12 +1,14 @@
 use foveate::check::{Case, Expectation, Random, exp_ulps};
-use foveate::kernel::{AdapterKind, Caps, Tuning};
+use foveate::kernel::{AdapterKind, Caps, CooperativeAttention, Tuning};
 use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::ops::{self, Heads, Matmul};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 use proptest::prelude::*;
 
 use crate::support::fixture::relative_error;
-use crate::support::{assert_error, conform_everywhere, conform_everywhere_in_part, refused, run};
+use crate::support::{
+    assert_error, conform_everywhere, conform_everywhere_in_part, conform_with, context, cooperative_caps, refused, run,
+};
 
 #[test]
 fn conforms() {
@@ -17,6 +19,15 @@ fn conforms() {
 #[ignore = "compiles for a quarter of an hour"]
 fn conforms_everywhere() {
     conform_everywhere("attention/blocked");
+}
+
+#[test]
+fn cooperative_tiles_conform() {
+    for (subgroups, row_fragments, key_fragments) in [(1, 1, 1), (4, 1, 4), (2, 1, 8)] {
+        let tile = CooperativeAttention { subgroups, row_fragments, key_fragments };
+        let Some(caps) = cooperative_caps(|tuning| tuning.cooperative_attention = Some(tile)) else { return };
+        conform_with("attention/blocked", context(), &caps);
+    }
 }
 
 /// How far f32 results may lie from a fixture, of the largest element: what the project set itself for f32.

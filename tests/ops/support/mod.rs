@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use foveate::check::{Case, Outcome, conform};
-use foveate::gpu::{AdapterRequest, Context, Program};
+use foveate::gpu::{AdapterRequest, Context, Cooperative, Program};
 use foveate::kernel::{AdapterKind, Tuning};
 use foveate::ops::CATALOGUE;
 use foveate::{Caps, DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, wgpu};
@@ -88,6 +88,18 @@ pub(crate) fn small_caps() -> Caps {
     attention.rows = attention.rows.min(4);
     attention.key_vectors = 1;
     caps
+}
+
+/// Kernels that multiply cooperative matrices, where this device has any, in the tiles that `tune` sets.
+pub(crate) fn cooperative_caps(tune: impl FnOnce(&mut Tuning)) -> Option<Caps> {
+    let mut caps = own_caps();
+    tune(&mut caps.tuning);
+    let verdict = context().cooperative();
+    if *verdict != Cooperative::Passed {
+        println!("{} multiplies no cooperative matrices: {verdict:?}", context().describe());
+        return None;
+    }
+    Some(caps)
 }
 
 /// Runs every conformance case of `op` on `context` with the kernels chosen by `caps`. Without f16, cases that store it must

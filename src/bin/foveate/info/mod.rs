@@ -4,7 +4,7 @@ mod kernels;
 
 use std::fmt::Write;
 
-use foveate::gpu::{AdapterRequest, Context, adapters};
+use foveate::gpu::{AdapterRequest, Context, Cooperative, adapters};
 use foveate::{Caps, Result, wgpu};
 use serde::Serialize;
 
@@ -42,6 +42,7 @@ struct Features {
     timestamps: bool,
     subgroups: bool,
     cooperative_matrices: Vec<String>,
+    cooperative_self_test: String,
 }
 
 /// Sizes are bytes.
@@ -102,7 +103,7 @@ impl Opened {
         let caps = context.caps();
         Ok(Self {
             device: DeviceReport::of(&context),
-            features: Features::of(caps, adapter.features().contains(wgpu::Features::SUBGROUP)),
+            features: Features::of(&context, adapter.features().contains(wgpu::Features::SUBGROUP)),
             limits: Limits::of(caps),
             ops: kernels::reports(caps)?,
         })
@@ -122,7 +123,8 @@ impl Opened {
 }
 
 impl Features {
-    fn of(caps: &Caps, subgroups: bool) -> Self {
+    fn of(context: &Context, subgroups: bool) -> Self {
+        let caps = context.caps();
         let cooperative_matrices = caps
             .cooperative
             .iter()
@@ -130,14 +132,21 @@ impl Features {
                 format!("{}x{}x{} {} into {}", shape.m, shape.n, shape.k, shape.operand, shape.result)
             })
             .collect();
-        Self { f16: caps.f16, timestamps: caps.timestamps, subgroups, cooperative_matrices }
+        let cooperative_self_test = match context.cooperative() {
+            Cooperative::Passed => "passed".into(),
+            Cooperative::Failed(error) => error.to_string(),
+            // Contexts of our own are tested where there is anything to test.
+            Cooperative::Absent | Cooperative::Untested(_) => "nothing to test".into(),
+        };
+        Self { f16: caps.f16, timestamps: caps.timestamps, subgroups, cooperative_matrices, cooperative_self_test }
     }
 
     fn text(&self) -> String {
         let word = |name: &str, there: bool| format!("{}{name}", if there { "" } else { "no " });
+        let verdict = &self.cooperative_self_test;
         let matrices = match &self.cooperative_matrices[..] {
-            [] => "no cooperative matrices".into(),
-            shapes => format!("cooperative matrices {}", shapes.join(", ")),
+            [] => format!("no cooperative matrices (self-test: {verdict})"),
+            shapes => format!("cooperative matrices {} (self-test: {verdict})", shapes.join(", ")),
         };
         [
             word("f16 storage", self.f16),

@@ -25,6 +25,7 @@
 use super::super::rules::Rule;
 use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
 use super::super::{Dims, EMPTY_ROW_LSE};
+use super::cooperative::FragmentTile;
 use super::walk::{self, Walk};
 use super::{NAME, REQUIRED};
 use crate::Result;
@@ -62,8 +63,11 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let dtype = problem.inputs[0].dtype;
     walk::check_times(NAME, &dims)?;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[REQUIRED..] };
-    let tile = fitted(rule, &dims, caps);
-    let tile_rows = (tile.rows * tile.row_groups) as usize;
+    let tile = match FragmentTile::fitted(rule, &dims, dtype, caps) {
+        Some(tile) => Tile::Fragments(tile),
+        None => Tile::Registers(fitted(rule, &dims, caps)),
+    };
+    let tile_rows = tile.rows() as usize;
     let row_tiles = (dims.query_time * dims.group()).div_ceil(tile_rows);
     let unsplit = dims.batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
     let splits = splits(rule, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
@@ -76,7 +80,7 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, scratch.len());
     let asked = ask(rule, &dims, &mut side, false)?;
     let tiles =
-        Tiles { rows_are_keys: false, rows: tile_rows as u32, columns: 4 * tile.key_vectors * tile.lanes };
+        Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
     let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
 
     let mut bindings = vec![
@@ -100,6 +104,29 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
         dispatches.push(merge(&dims, dtype, splits, target, wanted)?);
     }
     Ok(Lowered::Kernels { choice: choice(caps, &asked, tile, splits), dispatches, scratch })
+}
+
+/// What a workgroup holds.
+#[derive(Clone, Copy, Debug)]
+enum Tile {
+    Registers(AttentionTile),
+    Fragments(FragmentTile),
+}
+
+impl Tile {
+    fn rows(self) -> u32 {
+        match self {
+            Self::Registers(tile) => tile.rows * tile.row_groups,
+            Self::Fragments(tile) => tile.rows(),
+        }
+    }
+
+    fn columns(self) -> u32 {
+        match self {
+            Self::Registers(tile) => 4 * tile.key_vectors * tile.lanes,
+            Self::Fragments(tile) => tile.columns(),
+        }
+    }
 }
 
 fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {
@@ -130,23 +157,30 @@ fn partial_target(dims: &Dims, splits: usize, scratch: &mut Vec<u64>) -> Target 
     Target { out: Operand::Scratch(first), lse: Some(Operand::Scratch(first + 1)) }
 }
 
-fn choice(caps: &Caps, asked: &Asked, tile: AttentionTile, splits: usize) -> Choice {
-    let rows = tile.rows * tile.row_groups;
-    let keys = 4 * tile.key_vectors * tile.lanes;
+fn choice(caps: &Caps, asked: &Asked, tile: Tile, splits: usize) -> Choice {
+    let (tier, tiles) = match tile {
+        Tile::Registers(_) => {
+            (Tier::RegisterTile, format!("blocked {} rows x {} keys", tile.rows(), tile.columns()))
+        }
+        Tile::Fragments(tile) => (Tier::CooperativeMatrix, tile.name()),
+    };
     let name = if splits > 1 { format!(", {splits} key splits and a merge") } else { String::new() };
     let rule = if asked.is_ruled() { ", along runs" } else { "" };
     Choice {
-        tier: Tier::RegisterTile,
-        kernel: format!("blocked {rows} rows x {keys} keys{rule}{name}").into(),
+        tier,
+        kernel: format!("{tiles}{rule}{name}").into(),
         reason: format!("{}: {}", caps.adapter.name(), reason(tile, splits > 1)).into(),
     }
 }
 
-fn reason(tile: AttentionTile, partial: bool) -> &'static str {
-    match (partial, tile.one_subgroup) {
+fn reason(tile: Tile, partial: bool) -> &'static str {
+    match (partial, tile) {
         (true, _) => "too few rows to fill the device, so keys are split over workgroups",
-        (false, true) => "a workgroup is one subgroup of 8, which passes reads round",
-        (false, false) => "lanes share weights through workgroup memory",
+        (false, Tile::Fragments(_)) => "products are fragments' that add up in f32",
+        (false, Tile::Registers(AttentionTile { one_subgroup: true, .. })) => {
+            "a workgroup is one subgroup of 8, which passes reads round"
+        }
+        (false, Tile::Registers(_)) => "lanes share weights through workgroup memory",
     }
 }
 
@@ -168,14 +202,16 @@ fn forward_shader(
     asked: &Asked,
     side: &Side<'_>,
     runs: Option<Runs>,
-    tile: AttentionTile,
+    tile: Tile,
     partial: bool,
     lse: bool,
 ) -> Shader {
     let value_size = walk.dims.value_size;
     let own = [
-        wgsl!("attention/blocked/forward.wgsl.j2"),
-        wgsl!("lib/lanes_vec4.wgsl"),
+        match tile {
+            Tile::Registers(_) => wgsl!("attention/blocked/forward.wgsl.j2"),
+            Tile::Fragments(_) => wgsl!("attention/blocked/cooperative.wgsl.j2"),
+        },
         if value_size.is_multiple_of(4) {
             wgsl!("attention/blocked/out_vec4.wgsl")
         } else {
@@ -185,12 +221,19 @@ fn forward_shader(
     ];
     let askew = walk.rule.relative_keys().map(|_| wgsl!("attention/blocked/relative_products.wgsl"));
     let out = if partial { DType::F32 } else { walk.dtype };
-    walk.shader("attention/blocked", own.into_iter().chain(askew), asked, side, runs, tile)
+    let shader = walk
+        .shader("attention/blocked", own.into_iter().chain(askew), asked, side, runs)
         .alias("OutPack", out, walk::pack_lanes(value_size))
-        .alias("Lanes", DType::F32, 4)
         .constant("SPLIT", partial)
-        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed())
-        .constant("LANE_PACKS", walk::lane_packs(value_size, tile))
+        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed());
+    match tile {
+        Tile::Fragments(tile) => tile.equip(shader),
+        Tile::Registers(tile) => {
+            let mut shader = walk::tiled(shader, tile);
+            shader.sources.push(wgsl!("lib/lanes_vec4.wgsl"));
+            shader.alias("Lanes", DType::F32, 4).constant("LANE_PACKS", walk::lane_packs(value_size, tile))
+        }
+    }
 }
 
 fn lse_source(lse: bool) -> Source {

@@ -141,18 +141,12 @@ impl Walk<'_> {
         asked: &Asked,
         side: &Side<'_>,
         runs: Option<Runs>,
-        tile: AttentionTile,
     ) -> Shader {
         let Self { rule, dims, dtype, .. } = self;
         let shared = [
             wgsl!("attention/blocked/interface.wgsl"),
             key_source(dims.head_size, *dtype),
             value_source(dims.value_size, *dtype),
-            if tile.one_subgroup {
-                wgsl!("attention/blocked/exchange_subgroup.wgsl")
-            } else {
-                wgsl!("attention/blocked/exchange_workgroup.wgsl")
-            },
         ];
         let sources: Vec<Source> = own.into_iter().chain(shared).chain(side.sources()).collect();
         let shader = Shader::new(label, sources)
@@ -161,17 +155,10 @@ impl Walk<'_> {
             .constant("HEAD_SIZE", dims.head_size as u32)
             .constant("VALUE_SIZE", dims.value_size as u32)
             .constant("GROUP", dims.group() as u32)
-            .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
-            .constant("SHARED_READS", tile.one_subgroup)
-            .constant("LANES_X", tile.lanes)
-            .constant("LANES_Y", tile.row_groups)
-            .constant("ROWS", tile.rows)
-            .constant("KEY_VECTORS", tile.key_vectors)
-            .constant("RING_TILES", RING_TILES);
+            .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE);
         let shader = asked.equip(shader, rule, dims, *dtype);
         let shader = self.with_bias(shader);
-        let shader = runs.map_or(shader.clone(), |runs| runs.equip(shader));
-        if tile.one_subgroup { shader.subgroups_of(tile.lanes) } else { shader }
+        runs.map_or(shader.clone(), |runs| runs.equip(shader))
     }
 
     /// Says along which axes the bias is repeated.
@@ -193,6 +180,23 @@ impl Walk<'_> {
         let relative = self.rule.relative_keys().map(|(tensor, ..)| ("relative_keys", side.input(tensor)));
         side.binding().into_iter().chain(bias).chain(relative).collect()
     }
+}
+
+/// `shader` with its lanes and their registers.
+pub(in crate::ops::attention) fn tiled(mut shader: Shader, tile: AttentionTile) -> Shader {
+    shader.sources.push(if tile.one_subgroup {
+        wgsl!("attention/blocked/exchange_subgroup.wgsl")
+    } else {
+        wgsl!("attention/blocked/exchange_workgroup.wgsl")
+    });
+    let shader = shader
+        .constant("SHARED_READS", tile.one_subgroup)
+        .constant("LANES_X", tile.lanes)
+        .constant("LANES_Y", tile.row_groups)
+        .constant("ROWS", tile.rows)
+        .constant("KEY_VECTORS", tile.key_vectors)
+        .constant("RING_TILES", RING_TILES);
+    if tile.one_subgroup { shader.subgroups_of(tile.lanes) } else { shader }
 }
 
 /// Channels that one load of a row of `size` brings.

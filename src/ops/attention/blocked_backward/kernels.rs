@@ -311,8 +311,7 @@ fn walk_over(
     let (added, raw) = pass.rows.shares(rule);
     let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
     let by_distance = pass.rows == Rows::Distances;
-    let mut shader = walk
-        .shader(NAME, own, asked, side, runs, tile)
+    let mut shader = walk::tiled(walk.shader(NAME, own, asked, side, runs), tile)
         .constant("ROWS_ARE_KEYS", pass.rows == Rows::Keys)
         .constant("ROWS_ARE_DISTANCES", by_distance)
         .constant("WANTS_SCORES", pass.scores.is_some() && !by_distance)
