@@ -173,9 +173,8 @@ impl Caps {
         if let Some(tile) = cooperative {
             tile.check()?;
         }
-        let attention_fragments = cooperative_attention.map_or([1; 3], |tile| {
-            [tile.subgroups, tile.row_fragments, tile.key_fragments]
-        });
+        let attention_fragments = cooperative_attention
+            .map_or([1; 3], |tile| [tile.subgroups, tile.row_fragments, tile.key_fragments]);
         let (row_blocks, col_vecs) = match matmul {
             MatmulKernel::Direct { row_blocks, col_vecs, .. } => (row_blocks, col_vecs),
             MatmulKernel::Staged | MatmulKernel::Classic => (1, 1),

@@ -48,6 +48,8 @@ pub struct CooperativeAttention {
     pub row_fragments: u32,
     /// Fragments of the keys of a tile.
     pub key_fragments: u32,
+    /// The same in the backward passes, which stage twice as much.
+    pub backward_key_fragments: u32,
 }
 
 impl CooperativeTile {
@@ -160,6 +162,7 @@ impl Tuning {
                     subgroups: 4,
                     row_fragments: 1,
                     key_fragments: 4,
+                    backward_key_fragments: 2,
                 }),
                 attention: AttentionTile {
                     lanes: 16,

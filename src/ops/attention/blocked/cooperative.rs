@@ -1,8 +1,8 @@
-//! The tile of `cooperative.wgsl.j2`: rows that stay in fragments of their subgroup, keys and values staged for all of them.
+//! The tile of `cooperative.wgsl.j2`, forward and backward: rows that stay in fragments of their subgroup, columns staged for all of them.
 
 use super::super::Dims;
 use super::super::rules::Rule;
-use crate::kernel::{Caps, CooperativeAttention, Shader};
+use crate::kernel::{Caps, Shader};
 use crate::tensor::DType;
 
 /// Elements behind each staged line, against bank conflicts; lines begin at multiples of 16 bytes.
@@ -10,7 +10,7 @@ const LINE_PADDING: u32 = 8;
 
 /// Fragments of all that a workgroup holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FragmentTile {
+pub(in crate::ops::attention) struct FragmentTile {
     /// Rows and columns of a fragment.
     side: u32,
     subgroups: u32,
@@ -23,35 +23,56 @@ pub(super) struct FragmentTile {
     operand: DType,
 }
 
+/// What a workgroup keeps beside fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ops::attention) enum Staging {
+    /// Keys and values by turns, scores, weights, and numbers of each row.
+    Forward,
+    /// Keys and values, or queries and their gradients; scores and products of values; weights and their gradients.
+    Backward,
+}
+
 impl FragmentTile {
-    /// The tile where the device has fragments for `dtype`, the tuning wants them, and the rule goes with them.
-    pub(super) fn fitted(rule: &Rule, dims: &Dims, dtype: DType, caps: &Caps) -> Option<Self> {
-        let CooperativeAttention { subgroups, row_fragments, key_fragments } = caps.tuning.cooperative_attention?;
+    /// The tile for `rows` of a key head, where the device has fragments for `dtype`, the tuning wants them, and the rule goes with them.
+    pub(in crate::ops::attention) fn fitted(
+        staging: Staging,
+        rows: usize,
+        rule: &Rule,
+        dims: &Dims,
+        dtype: DType,
+        caps: &Caps,
+    ) -> Option<Self> {
+        let tuned = caps.tuning.cooperative_attention?;
         let side = caps.fragment(dtype)?;
         let subgroup_size = caps.subgroup_size?;
         // Products with relative keys are read askew.
-        if rule.relative_keys().is_some() || dims.query_time * dims.group() < side as usize {
+        if rule.relative_keys().is_some() || rows < side as usize {
             return None;
         }
-        let row_fragments = row_fragments.min(subgroup_size / side);
+        let row_fragments = tuned.row_fragments.min(subgroup_size / side);
         if row_fragments == 0 || !subgroup_size.is_multiple_of(row_fragments * side) {
             return None;
         }
         let fragments = |size: usize| (size as u32).div_ceil(side);
         let mut tile = Self {
             side,
-            subgroups,
+            subgroups: tuned.subgroups,
             row_fragments,
-            key_fragments,
+            key_fragments: match staging {
+                Staging::Forward => tuned.key_fragments,
+                Staging::Backward => tuned.backward_key_fragments,
+            },
             head_fragments: fragments(dims.head_size),
             value_fragments: fragments(dims.value_size),
             lanes: subgroup_size / (row_fragments * side),
             operand: dtype,
         };
-        while tile.subgroups > 1 && tile.rows() / 2 >= (dims.query_time * dims.group()) as u32 {
+        while tile.subgroups > 1 && tile.rows() as usize / 2 >= rows {
             tile.subgroups /= 2;
         }
-        while tile.bytes() > caps.max_workgroup_bytes || tile.rows() * tile.lanes > caps.max_invocations {
+        while tile.bytes(staging) > caps.max_workgroup_bytes
+            || tile.rows() * tile.lanes > caps.max_invocations
+        {
             if tile.key_fragments > 1 && tile.columns() / 8 >= tile.lanes {
                 tile.key_fragments /= 2;
             } else if tile.subgroups > 1 {
@@ -63,25 +84,29 @@ impl FragmentTile {
         (tile.columns() / 4).is_multiple_of(tile.lanes).then_some(tile)
     }
 
-    pub(super) fn rows(self) -> u32 {
+    pub(in crate::ops::attention) fn rows(self) -> u32 {
         self.subgroups * self.row_fragments * self.side
     }
 
-    pub(super) fn columns(self) -> u32 {
+    pub(in crate::ops::attention) fn columns(self) -> u32 {
         self.key_fragments * self.side
     }
 
     /// The workgroup memory of the shader, at most.
-    fn bytes(self) -> u32 {
+    fn bytes(self, staging: Staging) -> u32 {
         let (rows, columns) = (self.rows(), self.columns());
-        let line = self.head_fragments.max(self.value_fragments) * self.side + LINE_PADDING;
-        let operands = line * rows.max(columns) + (columns + LINE_PADDING) * rows;
-        let floats = (columns + 4) * rows + rows * self.lanes + rows;
+        let line = |fragments: u32| (fragments * self.side + LINE_PADDING) * rows.max(columns);
+        let (head, value) = (line(self.head_fragments), line(self.value_fragments));
+        let (pairs, scores) = ((columns + LINE_PADDING) * rows, (columns + 4) * rows);
+        let (operands, floats) = match staging {
+            Staging::Forward => (head.max(value) + pairs, scores + rows * self.lanes + rows),
+            Staging::Backward => (head + value + 2 * pairs, 2 * scores),
+        };
         // Each variable may be rounded up to 16 bytes.
         operands * self.operand.size() as u32 + floats * size_of::<f32>() as u32 + 6 * 16
     }
 
-    pub(super) fn equip(self, shader: Shader) -> Shader {
+    pub(in crate::ops::attention) fn equip(self, shader: Shader) -> Shader {
         shader
             .on_cooperative_matrices()
             .subgroups_of(self.lanes * self.row_fragments * self.side)
@@ -96,7 +121,8 @@ impl FragmentTile {
             .constant("LINE_PADDING", LINE_PADDING)
     }
 
-    pub(super) fn name(self) -> String {
-        format!("cooperative {0}x{0}, {1} rows x {2} keys", self.side, self.rows(), self.columns())
+    /// The side of its fragments.
+    pub(in crate::ops::attention) fn side(self) -> u32 {
+        self.side
     }
 }

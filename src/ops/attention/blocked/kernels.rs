@@ -25,14 +25,12 @@
 use super::super::rules::Rule;
 use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
 use super::super::{Dims, EMPTY_ROW_LSE};
-use super::cooperative::FragmentTile;
-use super::walk::{self, Walk};
+use super::cooperative::{FragmentTile, Staging};
+use super::walk::{self, Tile, Walk};
 use super::{NAME, REQUIRED};
 use crate::Result;
 use crate::graph::Problem;
-use crate::kernel::{
-    AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl,
-};
+use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 
@@ -63,7 +61,14 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let dtype = problem.inputs[0].dtype;
     walk::check_times(NAME, &dims)?;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[REQUIRED..] };
-    let tile = match FragmentTile::fitted(rule, &dims, dtype, caps) {
+    let tile = match FragmentTile::fitted(
+        Staging::Forward,
+        dims.query_time * dims.group(),
+        rule,
+        &dims,
+        dtype,
+        caps,
+    ) {
         Some(tile) => Tile::Fragments(tile),
         None => Tile::Registers(fitted(rule, &dims, caps)),
     };
@@ -79,8 +84,7 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
     let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, scratch.len());
     let asked = ask(rule, &dims, &mut side, false)?;
-    let tiles =
-        Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
+    let tiles = Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
     let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
 
     let mut bindings = vec![
@@ -104,29 +108,6 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
         dispatches.push(merge(&dims, dtype, splits, target, wanted)?);
     }
     Ok(Lowered::Kernels { choice: choice(caps, &asked, tile, splits), dispatches, scratch })
-}
-
-/// What a workgroup holds.
-#[derive(Clone, Copy, Debug)]
-enum Tile {
-    Registers(AttentionTile),
-    Fragments(FragmentTile),
-}
-
-impl Tile {
-    fn rows(self) -> u32 {
-        match self {
-            Self::Registers(tile) => tile.rows * tile.row_groups,
-            Self::Fragments(tile) => tile.rows(),
-        }
-    }
-
-    fn columns(self) -> u32 {
-        match self {
-            Self::Registers(tile) => 4 * tile.key_vectors * tile.lanes,
-            Self::Fragments(tile) => tile.columns(),
-        }
-    }
 }
 
 fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {
@@ -158,16 +139,11 @@ fn partial_target(dims: &Dims, splits: usize, scratch: &mut Vec<u64>) -> Target 
 }
 
 fn choice(caps: &Caps, asked: &Asked, tile: Tile, splits: usize) -> Choice {
-    let (tier, tiles) = match tile {
-        Tile::Registers(_) => {
-            (Tier::RegisterTile, format!("blocked {} rows x {} keys", tile.rows(), tile.columns()))
-        }
-        Tile::Fragments(tile) => (Tier::CooperativeMatrix, tile.name()),
-    };
+    let tiles = format!("{} {} rows x {} keys", tile.name(), tile.rows(), tile.columns());
     let name = if splits > 1 { format!(", {splits} key splits and a merge") } else { String::new() };
     let rule = if asked.is_ruled() { ", along runs" } else { "" };
     Choice {
-        tier,
+        tier: tile.tier(),
         kernel: format!("{tiles}{rule}{name}").into(),
         reason: format!("{}: {}", caps.adapter.name(), reason(tile, splits > 1)).into(),
     }

@@ -18,7 +18,7 @@
 
 #[cfg(feature = "check")]
 pub(super) mod cases;
-mod cooperative;
+pub(super) mod cooperative;
 mod gradient;
 mod kernels;
 pub(super) mod reference;

@@ -4,7 +4,8 @@
 use super::super::rules::Rule;
 use super::super::rules::lower::{Asked, Runs, SectionParams, Side};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
-use crate::kernel::{AttentionTile, Operand, Params, Shader, Source, params, wgsl};
+use super::cooperative::FragmentTile;
+use crate::kernel::{AttentionTile, Operand, Params, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -30,6 +31,44 @@ params! {
         relative_count: u32,
         relative_first: i32,
         relative_last: i32,
+    }
+}
+
+/// What a workgroup holds at a time.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops::attention) enum Tile {
+    Registers(AttentionTile),
+    Fragments(FragmentTile),
+}
+
+impl Tile {
+    pub(in crate::ops::attention) fn rows(self) -> u32 {
+        match self {
+            Self::Registers(tile) => tile.rows * tile.row_groups,
+            Self::Fragments(tile) => tile.rows(),
+        }
+    }
+
+    pub(in crate::ops::attention) fn columns(self) -> u32 {
+        match self {
+            Self::Registers(tile) => 4 * tile.key_vectors * tile.lanes,
+            Self::Fragments(tile) => tile.columns(),
+        }
+    }
+
+    pub(in crate::ops::attention) fn tier(self) -> Tier {
+        match self {
+            Self::Registers(_) => Tier::RegisterTile,
+            Self::Fragments(_) => Tier::CooperativeMatrix,
+        }
+    }
+
+    /// How it multiplies, in reports.
+    pub(in crate::ops::attention) fn name(self) -> String {
+        match self {
+            Self::Registers(_) => "blocked".into(),
+            Self::Fragments(tile) => format!("cooperative {0}x{0}", tile.side()),
+        }
     }
 }
 

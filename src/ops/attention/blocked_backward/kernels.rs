@@ -16,7 +16,8 @@
 //!
 //! Heads and values of 256 take 8 rows: 16 compile for 26 seconds of processor time against 7.
 
-use super::super::blocked::walk::{self, Walk};
+use super::super::blocked::cooperative::{FragmentTile, Staging};
+use super::super::blocked::walk::{self, Tile, Walk};
 use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
 use super::super::rules::{Rule, Term};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
@@ -110,18 +111,16 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     let passes: Vec<Pass> = passes.into_iter().flat_map(|pass| pass.within(room)).collect();
 
     let mut prepared = Vec::new();
-    for pass in passes {
-        let tile = fitted(caps, pass.rows, &walk);
-        let known = prepared
-            .iter()
-            .find(|(other, ..): &&(Pass, AttentionTile, Option<Runs>)| other.rows == pass.rows);
+    for &pass in &passes {
+        let tile = tile_of(pass.rows, &passes, &walk, caps);
+        let known = prepared.iter().find(|(other, ..): &&(Pass, Tile, Option<Runs>)| other.rows == pass.rows);
         let runs = match known {
             Some((.., runs)) => *runs,
             None if asked.is_ruled() && pass.rows != Rows::Distances => {
                 let tiles = Tiles {
                     rows_are_keys: pass.rows == Rows::Keys,
-                    rows: tile.rows * tile.row_groups,
-                    columns: 4 * tile.key_vectors * tile.lanes,
+                    rows: tile.rows(),
+                    columns: tile.columns(),
                 };
                 Some(find_runs(rule, &asked, &dims, tiles, &mut side)?)
             }
@@ -139,8 +138,7 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     }
     let (bytes, mut dispatches) = side.finish();
     dispatches.extend(walks);
-    let tiles: Vec<(Rows, AttentionTile)> =
-        prepared.iter().map(|(pass, tile, _)| (pass.rows, *tile)).collect();
+    let tiles: Vec<(Rows, Tile)> = prepared.iter().map(|(pass, tile, _)| (pass.rows, *tile)).collect();
     Ok(Lowered::Kernels {
         choice: choice(caps, &asked, &tiles),
         dispatches,
@@ -159,7 +157,19 @@ fn check(dims: &Dims) -> Result<()> {
     Ok(())
 }
 
-/// The tile of the passes that own `rows`: all alike, as they share lists of runs.
+/// The tile of the passes that own `rows`: all alike, as they share lists of runs. What goes into slots and pairs is read from products in
+/// registers.
+fn tile_of(rows: Rows, passes: &[Pass], walk: &Walk<'_>, caps: &Caps) -> Tile {
+    let sums_only = |pass: &Pass| pass.rows != rows || (pass.slots.is_none() && pass.pairs.is_none());
+    let fragments = if rows != Rows::Distances && passes.iter().all(sums_only) {
+        let Walk { rule, dims, dtype, .. } = walk;
+        FragmentTile::fitted(Staging::Backward, rows.count(walk), rule, dims, *dtype, caps)
+    } else {
+        None
+    };
+    fragments.map_or_else(|| Tile::Registers(fitted(caps, rows, walk)), Tile::Fragments)
+}
+
 fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
     let tile = caps.tuning.attention;
     let packs = walk::lane_packs(walk.dims.head_size, tile) + walk::lane_packs(walk.dims.value_size, tile);
@@ -178,22 +188,24 @@ fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
     })
 }
 
-fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, AttentionTile)]) -> Choice {
+fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, Tile)]) -> Choice {
     let words: Vec<String> = tiles
         .iter()
         .map(|(rows, tile)| {
-            let (count, columns) = (tile.rows * tile.row_groups, 4 * tile.key_vectors * tile.lanes);
+            let (name, count, columns) = (tile.name(), tile.rows(), tile.columns());
             match rows {
-                Rows::Queries => format!("{count} rows x {columns} keys"),
-                Rows::Keys => format!("{count} keys x {columns} rows"),
-                Rows::Distances => format!("{count} distances x {columns} rows"),
+                Rows::Queries => format!("{name} {count} rows x {columns} keys"),
+                Rows::Keys => format!("{name} {count} keys x {columns} rows"),
+                Rows::Distances => format!("{name} {count} distances x {columns} rows"),
             }
         })
         .collect();
     let rule = if asked.is_ruled() { ", along runs" } else { "" };
+    // The passes that own queries and keys do nearly all of the work, on one tier.
+    let tier = tiles.first().map_or(Tier::RegisterTile, |(_, tile)| tile.tier());
     Choice {
-        tier: Tier::RegisterTile,
-        kernel: format!("blocked backward {}{rule}", words.join(", ")).into(),
+        tier,
+        kernel: format!("backward {}{rule}", words.join(", ")).into(),
         reason: format!("{}: {}", caps.adapter.name(), "sums stay with the owner of their row").into(),
     }
 }
@@ -291,16 +303,19 @@ fn walk_over(
     runs: Option<Runs>,
     statistics: u32,
     pass: Pass,
-    tile: AttentionTile,
+    tile: Tile,
 ) -> Result<Dispatch> {
     let Walk { rule, dims, dtype, .. } = *walk;
-    let row_tiles = pass.rows.count(walk).div_ceil((tile.rows * tile.row_groups) as usize);
+    let row_tiles = pass.rows.count(walk).div_ceil(tile.rows() as usize);
     // Relative keys sum over batch items.
     let batch = if pass.rows == Rows::Distances { 1 } else { dims.batch };
     let count = batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
     let count = to_u32(NAME, "workgroups", count)?;
     let mut own = vec![
-        wgsl!("attention/blocked_backward/backward.wgsl.j2"),
+        match tile {
+            Tile::Registers(_) => wgsl!("attention/blocked_backward/backward.wgsl.j2"),
+            Tile::Fragments(_) => wgsl!("attention/blocked_backward/cooperative.wgsl.j2"),
+        },
         wgsl!("attention/blocked_backward/gradients.wgsl"),
         d_out_source(dims.value_size, dtype),
     ];
@@ -311,7 +326,8 @@ fn walk_over(
     let (added, raw) = pass.rows.shares(rule);
     let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
     let by_distance = pass.rows == Rows::Distances;
-    let mut shader = walk::tiled(walk.shader(NAME, own, asked, side, runs), tile)
+    let shader = walk
+        .shader(NAME, own, asked, side, runs)
         .constant("ROWS_ARE_KEYS", pass.rows == Rows::Keys)
         .constant("ROWS_ARE_DISTANCES", by_distance)
         .constant("WANTS_SCORES", pass.scores.is_some() && !by_distance)
@@ -322,9 +338,13 @@ fn walk_over(
         .constant("SHARES_RAW", shares_raw)
         .constant("STATISTICS", statistics)
         .constant("PACKED", asked.is_packed())
-        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed())
-        .constant("KEY_LANE_PACKS", walk::lane_packs(dims.head_size, tile))
-        .constant("VALUE_LANE_PACKS", walk::lane_packs(dims.value_size, tile));
+        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed());
+    let mut shader = match tile {
+        Tile::Fragments(tile) => tile.equip(shader),
+        Tile::Registers(tile) => walk::tiled(shader, tile)
+            .constant("KEY_LANE_PACKS", walk::lane_packs(dims.head_size, tile))
+            .constant("VALUE_LANE_PACKS", walk::lane_packs(dims.value_size, tile)),
+    };
     if pass.slots.is_some() {
         shader = shader.generated([asked.slots(pass.rows == Rows::Keys).clone()]);
     }
