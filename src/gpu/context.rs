@@ -108,8 +108,8 @@ impl Context {
         Self::on_adapter(adapter)
     }
 
-    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use, after a
-    /// [self-test](Self::self_tested).
+    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use; after a
+    /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter.
     #[expect(unsafe_code, reason = "experimental features of wgpu are an unsafe choice")]
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted =
@@ -126,7 +126,9 @@ impl Context {
         .map_err(|error| Error::new(ErrorKind::Device, "context", "device").but_found(error))?;
         let context =
             Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties());
-        Ok(context.self_tested())
+        let Tuning { cooperative, cooperative_attention, .. } = context.caps().tuning;
+        let wants_cooperative = cooperative.is_some() || cooperative_attention.is_some();
+        Ok(if wants_cooperative { context.self_tested() } else { context })
     }
 
     /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and

@@ -109,7 +109,7 @@ impl Shader {
         }
     }
 
-    /// Fixes the type `name` to `dtype`, in vectors of `lanes` (1 or 4).
+    /// Fixes the type `name` to `dtype`, in vectors of `lanes` (1 or 4; or 2 of u32, which hold four f16).
     #[must_use]
     pub fn alias(mut self, name: &'static str, dtype: DType, lanes: u32) -> Self {
         let wgsl = match (dtype, lanes) {
@@ -117,6 +117,7 @@ impl Shader {
             (DType::F16, 4) => "vec4<f16>",
             (DType::I32, 4) => "vec4<i32>",
             (DType::U32, 4) => "vec4<u32>",
+            (DType::U32, 2) => "vec2<u32>",
             (dtype, _) => dtype.name(),
         };
         self.aliases.push((name, wgsl));

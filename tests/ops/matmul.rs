@@ -3,7 +3,7 @@ use foveate::ops::{Heads, Matmul, matmul};
 use foveate::{ErrorKind, TensorDesc};
 
 use crate::support::{
-    assert_error, conform_everywhere, conform_with, context, cooperative_caps, own_caps, refused,
+    assert_error, conform_everywhere, conform_with, context, cooperative, own_caps, refused,
 };
 
 #[test]
@@ -31,9 +31,9 @@ fn every_register_tile_conforms() {
 fn cooperative_tiles_conform() {
     for (blocks, fragments, inner) in [([1, 1], [1, 1], 16), ([2, 2], [2, 1], 32), ([1, 2], [2, 4], 16)] {
         let tile = CooperativeTile { blocks, fragments, inner, subgroup_size: 8 };
-        let Some(caps) = cooperative_caps(|tuning| tuning.cooperative = Some(tile)) else { return };
-        conform_with("matmul", context(), &caps);
-        conform_with("linear", context(), &caps);
+        let Some((context, caps)) = cooperative(|tuning| tuning.cooperative = Some(tile)) else { return };
+        conform_with("matmul", context, &caps);
+        conform_with("linear", context, &caps);
     }
 }
 

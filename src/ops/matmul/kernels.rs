@@ -121,15 +121,25 @@ pub(in crate::ops) fn product(
     let vectors = [
         geometry.a.in_vectors(if geometry.a.transposed { rows } else { inner }),
         geometry.b.in_vectors(if geometry.b.transposed { inner } else { columns }),
-        in_vectors,
     ];
     let mut shader = tiling.shader;
-    shader.sources.extend(operand_sources(geometry, [vectors[0], vectors[1]]));
-    for ((name, dtype), vectors) in
-        [("APack", dtype), ("BPack", dtype), ("CPack", part.result)].into_iter().zip(vectors)
-    {
-        shader = shader.alias(name, dtype, if vectors { 4 } else { 1 });
+    shader.sources.extend(operand_sources(geometry, vectors));
+    // Fragments take f16 as it is.
+    let in_pairs = dtype == DType::F16 && tiling.tier != Tier::CooperativeMatrix;
+    let packs = [
+        ("APack", wgsl!("matmul/operands/a_wide.wgsl"), wgsl!("matmul/operands/a_wide_pairs.wgsl")),
+        ("BPack", wgsl!("matmul/operands/b_wide.wgsl"), wgsl!("matmul/operands/b_wide_pairs.wgsl")),
+    ];
+    for ((name, plain, pairs), vectors) in packs.into_iter().zip(vectors) {
+        let (source, pack, lanes) = match (vectors, in_pairs) {
+            (true, true) => (Some(pairs), DType::U32, 2),
+            (true, false) => (Some(plain), dtype, 4),
+            (false, _) => (None, dtype, 1),
+        };
+        shader.sources.extend(source);
+        shader = shader.alias(name, pack, lanes);
     }
+    shader = shader.alias("CPack", part.result, if in_vectors { 4 } else { 1 });
     let shader = shader
         .constant("TILE_ROWS", tiling.rows)
         .constant("TILE_COLS", tiling.columns)

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::support::fixture::relative_error;
 use crate::support::{
-    assert_error, conform_everywhere, conform_everywhere_in_part, conform_with, context, cooperative_caps,
+    assert_error, conform_everywhere, conform_everywhere_in_part, conform_with, context, cooperative,
     refused, run,
 };
 
@@ -25,9 +25,17 @@ fn conforms_everywhere() {
 #[test]
 fn cooperative_tiles_conform() {
     for (subgroups, row_fragments, key_fragments) in [(1, 1, 1), (4, 1, 4), (2, 1, 8)] {
-        let tile = CooperativeAttention { subgroups, row_fragments, key_fragments };
-        let Some(caps) = cooperative_caps(|tuning| tuning.cooperative_attention = Some(tile)) else { return };
-        conform_with("attention/blocked", context(), &caps);
+        let tile = CooperativeAttention {
+            subgroups,
+            row_fragments,
+            key_fragments,
+            backward_key_fragments: key_fragments,
+        };
+        let Some((context, caps)) = cooperative(|tuning| tuning.cooperative_attention = Some(tile)) else {
+            return;
+        };
+        conform_with("attention/blocked", context, &caps);
+        conform_with("attention/blocked_backward", context, &caps);
     }
 }
 

@@ -3,7 +3,7 @@
 pub(crate) mod fixture;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::{AdapterRequest, Context, Cooperative, Program};
@@ -90,16 +90,18 @@ pub(crate) fn small_caps() -> Caps {
     caps
 }
 
-/// Kernels that multiply cooperative matrices, where this device has any, in the tiles that `tune` sets.
-pub(crate) fn cooperative_caps(tune: impl FnOnce(&mut Tuning)) -> Option<Caps> {
-    let mut caps = own_caps();
-    tune(&mut caps.tuning);
-    let verdict = context().cooperative();
+/// The device with its cooperative matrices, and kernels that multiply them in the tiles that `tune` sets; none where it has none.
+pub(crate) fn cooperative(tune: impl FnOnce(&mut Tuning)) -> Option<(&'static Context, Caps)> {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    let context = CONTEXT.get_or_init(|| context().self_tested());
+    let verdict = context.cooperative();
     if *verdict != Cooperative::Passed {
-        println!("{} multiplies no cooperative matrices: {verdict:?}", context().describe());
+        println!("{} multiplies no cooperative matrices: {verdict:?}", context.describe());
         return None;
     }
-    Some(caps)
+    let mut caps = context.caps().clone();
+    tune(&mut caps.tuning);
+    Some((context, caps))
 }
 
 /// Runs every conformance case of `op` on `context` with the kernels chosen by `caps`. Without f16, cases that store it must

@@ -99,7 +99,7 @@ impl AdapterReport {
 
 impl Opened {
     fn of(adapter: &wgpu::Adapter) -> Result<Self> {
-        let context = Context::on_adapter(adapter)?;
+        let context = Context::on_adapter(adapter)?.self_tested();
         let caps = context.caps();
         Ok(Self {
             device: DeviceReport::of(&context),
