@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::pipeline::Pipeline;
+use super::profile::Profile;
 use super::self_test;
 use crate::kernel::{AdapterKind, Caps, CooperativeShape, Shader, Tuning};
 use crate::tensor::DType;
@@ -198,6 +199,20 @@ impl Context {
         self.with(caps.clone(), cooperative.clone(), wgpu::ShaderRuntimeChecks::unchecked())
     }
 
+    /// The same device with the kernel shapes of `profile`. Shapes for cooperative matrices are used where [`Self::cooperative`] says
+    /// that the device multiplies them right, as ever.
+    ///
+    /// Fails with [`ErrorKind::Foreign`] when the profile is of another adapter, driver or version of this crate, of which it names one with
+    /// what was expected and found: callers may go on with `self` and say why. Fails with [`ErrorKind::Argument`] for tiles that no kernel
+    /// can have, and with [`ErrorKind::Unsupported`] or [`ErrorKind::Limit`] for those that need features or limits which the device was
+    /// made without.
+    pub fn tuned(&self, profile: &Profile) -> Result<Self> {
+        profile.check(self.info(), self.caps())?;
+        let Shared { caps, cooperative, checks, .. } = &*self.shared;
+        let caps = Caps { tuning: profile.tuning, ..caps.clone() };
+        Ok(self.with(caps, cooperative.clone(), *checks))
+    }
+
     /// The device.
     pub fn device(&self) -> &wgpu::Device {
         &self.shared.device
@@ -257,11 +272,7 @@ fn no_adapter(request: &AdapterRequest, adapters: &[wgpu::Adapter]) -> Error {
     }
 }
 
-fn caps(
-    limits: &wgpu::Limits,
-    features: wgpu::Features,
-    info: &wgpu::AdapterInfo,
-) -> Caps {
+fn caps(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Caps {
     let adapter = kind_of(info.device_type);
     let fixed = info.subgroup_min_size == info.subgroup_max_size && features.contains(SUBGROUPS);
     let subgroup_size = fixed.then_some(info.subgroup_min_size);

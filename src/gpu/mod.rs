@@ -3,6 +3,7 @@
 mod context;
 mod parameters;
 mod pipeline;
+mod profile;
 mod program;
 mod reflect;
 mod self_test;
@@ -10,6 +11,7 @@ mod session;
 
 pub use context::{AdapterRequest, Context, Cooperative, adapters};
 pub use parameters::Parameters;
+pub use profile::{Identity, Measured, Profile, Rate};
 pub use program::{Bindings, Program};
 pub use reflect::{Reflected, ReflectedBinding, reflect};
 pub use session::{Profiled, Session, Timing};

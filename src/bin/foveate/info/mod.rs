@@ -138,7 +138,13 @@ impl Features {
             // Contexts of our own are tested where there is anything to test.
             Cooperative::Absent | Cooperative::Untested(_) => "nothing to test".into(),
         };
-        Self { f16: caps.f16, timestamps: caps.timestamps, subgroups, cooperative_matrices, cooperative_self_test }
+        Self {
+            f16: caps.f16,
+            timestamps: caps.timestamps,
+            subgroups,
+            cooperative_matrices,
+            cooperative_self_test,
+        }
     }
 
     fn text(&self) -> String {
