@@ -5,6 +5,7 @@ mod invoke;
 mod models;
 mod rules;
 mod train;
+mod tune;
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -41,7 +42,7 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in ["info", "check", "bench", "run", "attend", "inspect", "train", "generate"] {
+    for command in ["info", "check", "bench", "run", "attend", "inspect", "train", "generate", "tune"] {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));

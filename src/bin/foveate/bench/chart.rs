@@ -113,7 +113,7 @@ fn span(lines: &[Line<'_>], coordinate: impl Fn(&(f64, f64)) -> f64) -> (f64, f6
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::{Quartiles, Times};
+    use crate::measure::{Quartiles, Times};
     use super::super::methods::Exact;
     use super::super::report::{Outcome, Row, Source};
     use super::super::row::Measurement;

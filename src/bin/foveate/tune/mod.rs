@@ -32,7 +32,8 @@ pub(crate) fn run(args: &TuneArgs) -> Result<()> {
     let end = Instant::now() + args::budget(COMMAND, args.budget)?;
     let context = adapter(&args.device)?;
     let destination = Destination::new(args.out.as_deref(), &context)?;
-    let mut search = Search { context: &context, caps: context.caps().clone(), quiet: args.json, end };
+    let mut search =
+        Search { context: &context, caps: context.caps().clone(), quiet: args.json, end, has_tried: false };
     let settings = search.run()?;
 
     let measured = settings.iter().flat_map(Choice::measured).collect();
@@ -66,6 +67,8 @@ struct Search<'a> {
     /// Whether only the end counts.
     quiet: bool,
     end: Instant,
+    /// Whether a shape has been tried: the first one is, whatever the time, for a profile that holds anything.
+    has_tried: bool,
 }
 
 impl Search<'_> {
@@ -88,14 +91,14 @@ impl Search<'_> {
     }
 
     /// The best shape of `setting`, as far as can be told until `end`.
-    fn choose(&self, setting: &Setting, end: Instant, bar: &ProgressBar) -> Result<Choice> {
+    fn choose(&mut self, setting: &Setting, end: Instant, bar: &ProgressBar) -> Result<Choice> {
         let mut choice = Choice::new(setting, &self.caps.tuning);
         let problems = (setting.problems)(&self.caps)?;
         if problems.is_empty() {
             choice.note = Some("the device makes no use of it".into());
             return Ok(choice);
         }
-        if Instant::now() >= self.end {
+        if self.has_tried && Instant::now() >= self.end {
             choice.note = Some(NO_TIME.into());
             return Ok(choice);
         }
@@ -109,7 +112,7 @@ impl Search<'_> {
         };
         let candidates = setting.candidates(&self.caps);
         for (at, tuning) in candidates.iter().enumerate() {
-            if Instant::now() + trials.cost() > end {
+            if self.has_tried && Instant::now() + trials.cost() > end {
                 choice.note =
                     Some(format!("{} of {} shapes {NO_TIME}", candidates.len() - at, candidates.len()));
                 break;
@@ -119,6 +122,7 @@ impl Search<'_> {
                 output::print_line(bar, &Line(setting.name, &trial))?;
             }
             choice.trials.push(trial);
+            self.has_tried = true;
             bar.inc(1);
         }
         choice.best = trials.best(&mut choice.trials)?;

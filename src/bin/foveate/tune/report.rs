@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use foveate::gpu::Rate;
 use serde::Serialize;
 
-use super::trial::{Choice, Fate, Trial};
+use super::trial::{Choice, Fate, Timed, Trial};
 use crate::device::DeviceReport;
 
 /// One run.
@@ -46,25 +46,28 @@ impl Report {
 
 impl Choice {
     fn rows(&self) -> Vec<Vec<String>> {
-        let best = self.best.as_ref().and_then(|best| Some((best.candidate.as_str(), best.problems()?)));
-        let Some((candidate, problems)) = best else {
-            let best = if self.trials.is_empty() { "-" } else { "default" };
-            return vec![vec![self.setting.into(), "-".into(), self.default.clone(), best.into()]];
-        };
-        problems
-            .iter()
-            .map(|timed| {
-                vec![
-                    self.setting.into(),
-                    timed.problem.clone(),
-                    self.default.clone(),
-                    candidate.to_owned(),
-                    format!("{:.2}", timed.ratio),
-                    shown(timed.rate),
-                    shown(timed.default_rate),
-                ]
-            })
-            .collect()
+        let measured = self.trials.iter().filter_map(Trial::problems).max_by_key(|problems| problems.len());
+        match (self.best.as_ref().and_then(|best| Some((&best.candidate, best.problems()?))), measured) {
+            (Some((best, problems)), _) => {
+                problems.iter().map(|timed| self.row(best, timed, timed.ratio, timed.rate)).collect()
+            }
+            (None, Some(problems)) => {
+                problems.iter().map(|timed| self.row("default", timed, 1.0, timed.default_rate)).collect()
+            }
+            (None, None) => vec![vec![self.setting.into(), "-".into(), self.default.clone(), "-".into()]],
+        }
+    }
+
+    fn row(&self, best: &str, timed: &Timed, ratio: f64, rate: Rate) -> Vec<String> {
+        vec![
+            self.setting.into(),
+            timed.problem.clone(),
+            self.default.clone(),
+            best.into(),
+            format!("{ratio:.2}"),
+            shown(rate),
+            shown(timed.default_rate),
+        ]
     }
 }
 

@@ -25,8 +25,22 @@ pub(super) struct Setting {
     pub(super) problems: fn(&Caps) -> Result<Vec<Problem>>,
 }
 
-/// Every setting. Later ones start from what earlier ones chose.
+/// Every setting, those whose kernels compile fast first. Later ones start from what earlier ones chose.
 pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "streaming_lanes",
+        weight: 1,
+        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.streaming_lanes = lanes),
+        label: |tuning| tuning.streaming_lanes.to_string(),
+        problems: problems::rows,
+    },
+    Setting {
+        name: "elementwise_lanes",
+        weight: 1,
+        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.elementwise_lanes = lanes),
+        label: |tuning| tuning.elementwise_lanes.to_string(),
+        problems: problems::elements,
+    },
     Setting {
         name: "matmul",
         weight: 2,
@@ -69,20 +83,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
         label: |tuning| named(tuning.cooperative_attention),
         problems: |caps| problems::attention(caps, |dtype| caps.fragment(dtype).is_some()),
-    },
-    Setting {
-        name: "streaming_lanes",
-        weight: 1,
-        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.streaming_lanes = lanes),
-        label: |tuning| tuning.streaming_lanes.to_string(),
-        problems: problems::rows,
-    },
-    Setting {
-        name: "elementwise_lanes",
-        weight: 1,
-        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.elementwise_lanes = lanes),
-        label: |tuning| tuning.elementwise_lanes.to_string(),
-        problems: problems::elements,
     },
 ];
 

@@ -22,9 +22,9 @@ const ROUNDS: u32 = 7;
 /// The same for the best of many, which owes some of its lead to chance.
 const CONFIRMING_ROUNDS: u32 = 15;
 
-/// Runs longer than this are given fewer rounds.
-const LONG_RUN: Duration = Duration::from_millis(200);
-const LONG_ROUNDS: u32 = 3;
+/// Long runs get as many rounds as fit in this time, and no fewer than a median takes.
+const ROUNDS_TIME: Duration = Duration::from_millis(500);
+const LEAST_ROUNDS: u32 = 3;
 
 /// A shape on one problem.
 #[derive(Clone, Debug, Serialize)]
@@ -103,6 +103,10 @@ impl Timed {
             ratio: default_ms / ms,
         }
     }
+
+    fn is_slower(&self) -> bool {
+        self.ratio * CLEARLY_BETTER < 1.0
+    }
 }
 
 impl Trial {
@@ -115,7 +119,7 @@ impl Trial {
     fn score(&self) -> Option<f64> {
         let problems = self.problems()?;
         let mean = problems.iter().map(|timed| timed.ratio.ln()).sum::<f64>() / problems.len() as f64;
-        let slower = problems.iter().any(|timed| timed.ratio * CLEARLY_BETTER < 1.0);
+        let slower = problems.iter().any(Timed::is_slower);
         Some(mean.exp()).filter(|score| *score >= CLEARLY_BETTER && !slower)
     }
 
@@ -180,7 +184,7 @@ impl<'a> Trials<'a> {
         self.cost
     }
 
-    /// Times `tuning` in turn with what is in force. Fails when the device is lost.
+    /// Times `tuning` in turn with what is in force, problem by problem until it is slower on one. Fails when the device is lost.
     pub(super) fn try_out(&mut self, tuning: Tuning) -> Result<Trial> {
         let start = Instant::now();
         let fate = self.timed(tuning, ROUNDS).or_else(skipped)?;
@@ -200,10 +204,18 @@ impl<'a> Trials<'a> {
             if let Some(reason) = disagreement(baseline.problem, &baseline.outputs, &outputs) {
                 return Ok(Fate::Wrong { reason });
             }
-            let long = session.run()?.wall > LONG_RUN;
-            let rounds = if long { LONG_ROUNDS.min(rounds) } else { rounds };
+            let run = session.run()?.wall.as_secs_f64();
+            // The cast saturates.
+            let fitting = (ROUNDS_TIME.as_secs_f64() / run.max(1e-9)) as u32;
+            let rounds = fitting.clamp(LEAST_ROUNDS, rounds);
             let times = measure::in_turn(Some(rounds), [&mut baseline.session, &mut session])?;
-            problems.push(Timed::of(baseline.problem, &times));
+            let timed = Timed::of(baseline.problem, &times);
+            let slower = timed.is_slower();
+            problems.push(timed);
+            if slower {
+                // No other problem could make up for it.
+                break;
+            }
         }
         Ok(Fate::Measured { problems })
     }
