@@ -1,4 +1,4 @@
-//! The only room that names wgpu: devices, shaders, pipelines, programs, reading back.
+//! The only room that names wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back.
 
 mod context;
 mod parameters;

@@ -6,7 +6,7 @@ mod report;
 mod settings;
 mod trial;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foveate::gpu::{Context, Identity, Profile};
 use foveate::{Caps, Error, ErrorKind, Result};
@@ -32,8 +32,14 @@ pub(crate) fn run(args: &TuneArgs) -> Result<()> {
     let end = Instant::now() + args::budget(COMMAND, args.budget)?;
     let context = adapter(&args.device)?;
     let destination = Destination::new(args.out.as_deref(), &context)?;
-    let mut search =
-        Search { context: &context, caps: context.caps().clone(), quiet: args.json, end, has_tried: false };
+    let mut search = Search {
+        context: &context,
+        caps: context.caps().clone(),
+        quiet: args.json,
+        end,
+        has_tried: false,
+        longest: Duration::ZERO,
+    };
     let settings = search.run()?;
 
     let measured = settings.iter().flat_map(Choice::measured).collect();
@@ -69,16 +75,23 @@ struct Search<'a> {
     end: Instant,
     /// Whether a shape has been tried: the first one is, whatever the time, for a profile that holds anything.
     has_tried: bool,
+    /// The longest that a default has taken to prepare: what the next one is estimated to take.
+    longest: Duration,
 }
 
 impl Search<'_> {
     fn run(&mut self) -> Result<Vec<Choice>> {
-        let count = SETTINGS.iter().map(|setting| setting.candidates(&self.caps).len()).sum();
-        let bar = output::progress(count);
+        let mut ahead = Vec::new();
+        for setting in SETTINGS {
+            if !(setting.problems)(&self.caps)?.is_empty() {
+                ahead.push(setting);
+            }
+        }
+        let bar = output::progress(ahead.iter().map(|setting| setting.candidates(&self.caps).len()).sum());
         let mut choices = Vec::with_capacity(SETTINGS.len());
-        for (at, setting) in SETTINGS.iter().enumerate() {
+        for (at, setting) in ahead.iter().enumerate() {
             bar.set_message(setting.name);
-            let weights: u32 = SETTINGS[at..].iter().map(|setting| setting.weight).sum();
+            let weights: u32 = ahead[at..].iter().map(|setting| setting.weight).sum();
             let left = self.end.saturating_duration_since(Instant::now());
             let choice = self.choose(setting, Instant::now() + left * setting.weight / weights, &bar)?;
             if let Some(best) = &choice.best {
@@ -94,11 +107,7 @@ impl Search<'_> {
     fn choose(&mut self, setting: &Setting, end: Instant, bar: &ProgressBar) -> Result<Choice> {
         let mut choice = Choice::new(setting, &self.caps.tuning);
         let problems = (setting.problems)(&self.caps)?;
-        if problems.is_empty() {
-            choice.note = Some("the device makes no use of it".into());
-            return Ok(choice);
-        }
-        if self.has_tried && Instant::now() >= self.end {
+        if self.has_tried && Instant::now() + self.longest >= self.end {
             choice.note = Some(NO_TIME.into());
             return Ok(choice);
         }
@@ -110,6 +119,7 @@ impl Search<'_> {
                 return Ok(choice);
             }
         };
+        self.longest = self.longest.max(trials.cost());
         let candidates = setting.candidates(&self.caps);
         for (at, tuning) in candidates.iter().enumerate() {
             if self.has_tried && Instant::now() + trials.cost() > end {

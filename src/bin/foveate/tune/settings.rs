@@ -43,7 +43,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "matmul",
-        weight: 2,
+        weight: 5,
         tunings: |caps| with(caps, matmul_kernels(caps), |tuning, kernel| tuning.matmul = kernel),
         label: |tuning| tuning.matmul.to_string(),
         problems: |caps| problems::matmul(caps, |dtype| caps.fragment(dtype).is_none()),
@@ -61,7 +61,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "attention.backward_key_vectors",
-        weight: 3,
+        weight: 2,
         tunings: |caps| {
             with(caps, vec![1, 2, 4], |tuning, vectors| tuning.attention.backward_key_vectors = vectors)
         },

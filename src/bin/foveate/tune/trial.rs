@@ -184,7 +184,8 @@ impl<'a> Trials<'a> {
         self.cost
     }
 
-    /// Times `tuning` in turn with what is in force, problem by problem until it is slower on one. Fails when the device is lost.
+    /// Times `tuning` in turn with what is in force, problem by problem until it is slower on one. Problems that it has no other kernel for
+    /// are left out. Fails when the device is lost.
     pub(super) fn try_out(&mut self, tuning: Tuning) -> Result<Trial> {
         let start = Instant::now();
         let fate = self.timed(tuning, ROUNDS).or_else(skipped)?;
@@ -198,7 +199,7 @@ impl<'a> Trials<'a> {
         for baseline in &mut self.baselines {
             let plan = Plan::new(&baseline.recorded.graph, &caps)?;
             if plan.shaders() == baseline.plan.shaders() {
-                return Ok(Fate::Skipped { reason: format!("same kernel for {}", baseline.problem.label) });
+                continue;
             }
             let (mut session, outputs) = first_run(self.context, &baseline.recorded, &plan)?;
             if let Some(reason) = disagreement(baseline.problem, &baseline.outputs, &outputs) {
@@ -216,6 +217,9 @@ impl<'a> Trials<'a> {
                 // No other problem could make up for it.
                 break;
             }
+        }
+        if problems.is_empty() {
+            return Ok(Fate::Skipped { reason: "the device makes the default's kernels of it".into() });
         }
         Ok(Fate::Measured { problems })
     }
