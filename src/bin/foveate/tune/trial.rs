@@ -294,3 +294,62 @@ fn disagreement(
         Some(format!("{}: element {at} is {:e} in place of {:e}", problem.label, own[at], default[at]))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use foveate::AdapterKind;
+
+    use super::super::problems;
+    use super::*;
+
+    fn problem() -> Problem {
+        problems::elements(&Caps::webgpu_default()).unwrap().remove(0)
+    }
+
+    fn trial(ratios: &[f64]) -> Trial {
+        let rate = Rate::GbPerSecond(1.0);
+        let timed = |&ratio: &f64| Timed {
+            problem: "a problem".into(),
+            default_ms: ratio,
+            default_rate: rate,
+            ms: 1.0,
+            rate,
+            ratio,
+        };
+        Trial {
+            candidate: "a shape".into(),
+            tuning: Tuning::for_adapter(AdapterKind::Cpu, None),
+            fate: Fate::Measured { problems: ratios.iter().map(timed).collect() },
+        }
+    }
+
+    #[test]
+    fn only_what_is_clearly_better_and_nowhere_slower_has_a_score() {
+        for (ratios, wins) in [
+            (&[1.03][..], true),
+            (&[1.02], false),
+            (&[1.2, 0.99], true),
+            (&[1.5, 0.96], false),
+            (&[1.04, 1.01], false),
+            (&[0.5], false),
+        ] {
+            assert_eq!(trial(ratios).score().is_some(), wins, "{ratios:?}");
+        }
+        assert!((trial(&[2.0, 8.0]).score().unwrap() - 4.0).abs() < 1e-12);
+        let wrong = Trial { fate: Fate::Wrong { reason: "off".into() }, ..trial(&[]) };
+        assert_eq!(wrong.score(), None);
+    }
+
+    #[test]
+    fn rounding_is_forgiven_and_nothing_else() {
+        let problem = problem();
+        let outputs = |values: [f32; 3]| {
+            BTreeMap::from([("0".to_owned(), HostTensor::f32([3], values.into()).unwrap())])
+        };
+        let default = outputs([1.0, -100.0, 0.0]);
+        assert_eq!(disagreement(&problem, &default, &outputs([1.0, -100.0, 1e-6])), None);
+        for wrong in [[1.0, -100.1, 0.0], [f32::NAN, -100.0, 0.0], [1.0, 100.0, 0.0]] {
+            assert!(disagreement(&problem, &default, &outputs(wrong)).is_some(), "{wrong:?}");
+        }
+    }
+}
