@@ -54,7 +54,14 @@ fn help_names_the_commands_and_the_methods() {
 #[test]
 fn info_shows_an_adapter_and_every_op() {
     let text = assert_passes(&run(&["info"]));
-    for part in ["features", "limits", "attention/blocked, f32", "matmul, f16", "reshape, f32"] {
+    for part in [
+        "features",
+        "limits",
+        "tuning     built-in table: matmul ",
+        "attention/blocked, f32",
+        "matmul, f16",
+        "reshape, f32",
+    ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     let report: Value = serde_json::from_str(&assert_passes(&run(&["info", "--json"]))).unwrap();

@@ -168,7 +168,7 @@ pub(crate) struct TuneArgs {
     /// Where the profile goes, in one move.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) out: Option<PathBuf>,
-    /// Seconds that the run may take: no shape but the first is begun that is estimated to take longer.
+    /// Seconds that the run may take: no shape but the first is begun that is estimated to take longer, and one that is begun is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) budget: f64,
     /// Print one JSON document in place of text: every shape that was tried, and what became of it.
