@@ -272,7 +272,11 @@ fn no_adapter(request: &AdapterRequest, adapters: &[wgpu::Adapter]) -> Error {
     }
 }
 
-fn caps(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Caps {
+fn caps(
+    limits: &wgpu::Limits,
+    features: wgpu::Features,
+    info: &wgpu::AdapterInfo,
+) -> Caps {
     let adapter = kind_of(info.device_type);
     let fixed = info.subgroup_min_size == info.subgroup_max_size && features.contains(SUBGROUPS);
     let subgroup_size = fixed.then_some(info.subgroup_min_size);

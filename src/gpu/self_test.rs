@@ -16,8 +16,7 @@ const COLUMNS: usize = 151;
 const INNER: usize = 77;
 
 /// The tile of the test, where the tuning has none.
-const TILE: CooperativeTile =
-    CooperativeTile { blocks: [2, 1], fragments: [1, 2], inner: 16, subgroup_size: 32 };
+const TILE: CooperativeTile = CooperativeTile { blocks: [2, 1], fragments: [1, 2], inner: 16, subgroup_size: 32 };
 
 /// Runs a product of each type that `context` has fragments for, and fails where one is not the reference's.
 pub(super) fn run(context: &Context) -> Result<()> {
@@ -49,12 +48,7 @@ fn product(context: &Context, dtype: DType) -> Result<()> {
     match (0..found.len()).find(|&at| found[at] != expected[at]) {
         None => Ok(()),
         Some(at) => Err(Error::new(ErrorKind::Device, "self-test", "matmul")
-            .expecting(format!(
-                "{} at row {}, column {} of a product in {dtype}",
-                expected[at],
-                at / COLUMNS,
-                at % COLUMNS
-            ))
+            .expecting(format!("{} at row {}, column {} of a product in {dtype}", expected[at], at / COLUMNS, at % COLUMNS))
             .but_found(found[at])),
     }
 }

@@ -22,8 +22,7 @@ pub(crate) fn every_choice_of_kernels() -> Vec<Caps> {
     choices.push(classic);
     // What adapters list: NVIDIA's, and Apple's.
     for (side, operands) in [(16, &[DType::F16][..]), (8, &[DType::F16, DType::F32])] {
-        let shape =
-            |&operand: &DType| CooperativeShape { m: side, n: side, k: side, operand, result: DType::F32 };
+        let shape = |&operand: &DType| CooperativeShape { m: side, n: side, k: side, operand, result: DType::F32 };
         choices.push(Caps { cooperative: operands.iter().map(shape).collect(), ..roomy.clone() });
     }
     choices

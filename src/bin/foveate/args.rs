@@ -153,8 +153,9 @@ const TUNE_NOTES: &str = "\
 Each shape is timed in turn with the one in force, and takes its place where it is at least 3 % faster over all problems, slower
 on none, and right: against the CPU reference on a small odd-sized problem. Later settings are measured with what earlier ones chose.
 
-Nothing reads the profile by itself: give it to the other commands with --profile, or in your app to Context::tuned. Without --out
-it goes to the user's cache folder (XDG_CACHE_HOME or ~/.cache, ~/Library/Caches, or LOCALAPPDATA), under `foveate`.
+Nothing reads the profile by itself: give it to the other commands with --profile, or in your app to Context::tuned; `foveate check
+--profile FILE` holds every kernel to the reference in its shapes. Without --out it goes to the user's cache folder (XDG_CACHE_HOME or
+~/.cache, ~/Library/Caches, or LOCALAPPDATA), under `foveate`.
 
 Exit codes: 0 when the profile is written; 1 when the device failed; 2 when a flag, a file or the machine does not fit what was asked
 for.";

@@ -8,8 +8,7 @@
 use super::{Geometry, NAME, Placement};
 use crate::Result;
 use crate::kernel::{
-    Caps, Choice, CooperativeTile, Dispatch, Lowered, MatmulKernel, Operand, Params, Shader, Source, Tier,
-    params, wgsl,
+    Caps, Choice, CooperativeTile, Dispatch, Lowered, MatmulKernel, Operand, Params, Shader, Source, Tier, params, wgsl,
 };
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;

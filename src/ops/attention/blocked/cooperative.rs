@@ -26,8 +26,7 @@ pub(super) struct FragmentTile {
 impl FragmentTile {
     /// The tile where the device has fragments for `dtype`, the tuning wants them, and the rule goes with them.
     pub(super) fn fitted(rule: &Rule, dims: &Dims, dtype: DType, caps: &Caps) -> Option<Self> {
-        let CooperativeAttention { subgroups, row_fragments, key_fragments } =
-            caps.tuning.cooperative_attention?;
+        let CooperativeAttention { subgroups, row_fragments, key_fragments } = caps.tuning.cooperative_attention?;
         let side = caps.fragment(dtype)?;
         let subgroup_size = caps.subgroup_size?;
         // Products with relative keys are read askew.

@@ -79,7 +79,8 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
     let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, scratch.len());
     let asked = ask(rule, &dims, &mut side, false)?;
-    let tiles = Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
+    let tiles =
+        Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
     let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
 
     let mut bindings = vec![
