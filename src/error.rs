@@ -37,7 +37,9 @@ pub enum ErrorKind {
     Io,
     /// Weights missing, unexpected, misshapen, or in a file that is damaged.
     Weights,
-    /// A configuration or vocabulary file that is damaged, or a field of it absent, unknown or nonsensical.
+    /// A tuning profile of another adapter, driver or version of this crate: callers may go on without it.
+    Foreign,
+    /// A configuration, vocabulary or tuning profile that is damaged, or a field of it absent, unknown or nonsensical.
     Config,
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::pipeline::Pipeline;
+use super::profile::Profile;
 use super::self_test;
 use crate::kernel::{AdapterKind, Caps, CooperativeShape, Shader, Tuning};
 use crate::tensor::DType;
@@ -126,9 +127,7 @@ impl Context {
         .map_err(|error| Error::new(ErrorKind::Device, "context", "device").but_found(error))?;
         let context =
             Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties());
-        let Tuning { cooperative, cooperative_attention, .. } = context.caps().tuning;
-        let wants_cooperative = cooperative.is_some() || cooperative_attention.is_some();
-        Ok(if wants_cooperative { context.self_tested() } else { context })
+        Ok(if context.caps().tuning.wants_cooperative() { context.self_tested() } else { context })
     }
 
     /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and
@@ -198,6 +197,20 @@ impl Context {
     pub unsafe fn without_runtime_checks(&self) -> Self {
         let Shared { caps, cooperative, .. } = &*self.shared;
         self.with(caps.clone(), cooperative.clone(), wgpu::ShaderRuntimeChecks::unchecked())
+    }
+
+    /// The same device with the kernel shapes of `profile`. Shapes for cooperative matrices are used where [`Self::cooperative`] says
+    /// that the device multiplies them right, as ever: call [`Self::self_tested`] first, or on the result.
+    ///
+    /// Fails with [`ErrorKind::Foreign`] when the profile is of another adapter, driver or version of this crate, of which it names one with
+    /// what was expected and found: callers may go on with `self` and say why. Fails with [`ErrorKind::Argument`] for tiles that no kernel
+    /// can have, and with [`ErrorKind::Unsupported`] or [`ErrorKind::Limit`] for those that need features or limits which the device was
+    /// made without.
+    pub fn tuned(&self, profile: &Profile) -> Result<Self> {
+        profile.check(self.info(), self.caps())?;
+        let Shared { caps, cooperative, checks, .. } = &*self.shared;
+        let caps = Caps { tuning: profile.tuning, ..caps.clone() };
+        Ok(self.with(caps, cooperative.clone(), *checks))
     }
 
     /// The device.

@@ -1,8 +1,9 @@
-//! The only room that names wgpu: devices, shaders, pipelines, programs, reading back.
+//! The only room that names wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back.
 
 mod context;
 mod parameters;
 mod pipeline;
+mod profile;
 mod program;
 mod reflect;
 mod self_test;
@@ -10,6 +11,7 @@ mod session;
 
 pub use context::{AdapterRequest, Context, Cooperative, adapters};
 pub use parameters::Parameters;
+pub use profile::{Identity, Measured, Profile, Rate};
 pub use program::{Bindings, Program};
 pub use reflect::{Reflected, ReflectedBinding, reflect};
 pub use session::{Profiled, Session, Timing};

@@ -166,49 +166,46 @@ impl Caps {
         }
     }
 
+    /// Refuses tiles that the device was made without the features or limits for, where that is known of all kernels alike. `op` is who
+    /// asks.
+    pub(crate) fn check_tuning(&self, op: &'static str, tuning: &Tuning) -> Result<()> {
+        let shared_reads = matches!(tuning.matmul, MatmulKernel::Direct { shared_reads: true, .. });
+        for (what, needs_eight) in
+            [("matmul.shared_reads", shared_reads), ("attention.one_subgroup", tuning.attention.one_subgroup)]
+        {
+            if needs_eight && self.subgroup_size != Some(8) {
+                return Err(Error::new(ErrorKind::Unsupported, op, what)
+                    .expecting("a device with subgroups of 8 (wgpu's SUBGROUP and SUBGROUP_BARRIER)")
+                    .but_found(format!("a {} without them", self.adapter.name())));
+            }
+        }
+        for (what, invocations) in [
+            ("streaming_lanes", tuning.streaming_lanes),
+            ("elementwise_lanes", tuning.elementwise_lanes),
+            ("attention.lanes", tuning.attention.lanes * tuning.attention.row_groups),
+        ] {
+            if invocations > self.max_invocations {
+                return Err(Error::new(ErrorKind::Limit, op, what)
+                    .expecting(format!("at most {} invocations a workgroup", self.max_invocations))
+                    .but_found(invocations));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses limits and tiles that no device and no kernel can have.
     pub(crate) fn check(&self) -> Result<()> {
-        let Tuning { matmul, cooperative, cooperative_attention, attention, .. } = self.tuning;
-        let Tuning { streaming_lanes, elementwise_lanes, .. } = self.tuning;
-        if let Some(tile) = cooperative {
-            tile.check()?;
-        }
-        let attention_fragments = cooperative_attention
-            .map_or([1; 3], |tile| [tile.subgroups, tile.row_fragments, tile.key_fragments]);
-        let (row_blocks, col_vecs) = match matmul {
-            MatmulKernel::Direct { row_blocks, col_vecs, .. } => (row_blocks, col_vecs),
-            MatmulKernel::Staged | MatmulKernel::Classic => (1, 1),
-        };
-        // No tile helps beyond this, and products of such numbers stay within u32.
-        const WIDEST: u32 = 1024;
-        for (what, value, most) in [
-            ("max_workgroups", self.max_workgroups, u32::MAX),
-            ("uniform_alignment", self.uniform_alignment, u32::MAX),
-            ("storage_alignment", self.storage_alignment, u32::MAX),
-            ("streaming_lanes", streaming_lanes, WIDEST),
-            ("elementwise_lanes", elementwise_lanes, WIDEST),
-            ("matmul.row_blocks", row_blocks, WIDEST),
-            ("matmul.col_vecs", col_vecs, WIDEST),
-            ("cooperative_attention.subgroups", attention_fragments[0], 32),
-            ("cooperative_attention.row_fragments", attention_fragments[1], 8),
-            ("cooperative_attention.key_fragments", attention_fragments[2], 16),
-            ("attention.lanes", attention.lanes, WIDEST),
-            ("attention.row_groups", attention.row_groups, WIDEST),
-            ("attention.rows", attention.rows, WIDEST),
-            ("attention.key_vectors", attention.key_vectors, WIDEST),
-            ("attention.backward_key_vectors", attention.backward_key_vectors, WIDEST),
+        for (what, value) in [
+            ("max_workgroups", self.max_workgroups),
+            ("uniform_alignment", self.uniform_alignment),
+            ("storage_alignment", self.storage_alignment),
         ] {
-            if !(1..=most).contains(&value) {
+            if value == 0 {
                 return Err(Error::new(ErrorKind::Argument, "caps", what)
-                    .expecting(format!("1 to {most}"))
+                    .expecting("at least 1")
                     .but_found(value));
             }
         }
-        if attention.one_subgroup && (attention.lanes, attention.row_groups) != (8, 1) {
-            return Err(Error::new(ErrorKind::Argument, "caps", "attention.one_subgroup")
-                .expecting("8 lanes in 1 row group")
-                .but_found(format!("{} in {}", attention.lanes, attention.row_groups)));
-        }
-        Ok(())
+        self.tuning.check("caps")
     }
 }

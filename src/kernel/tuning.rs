@@ -3,11 +3,18 @@
 //! A software rasterizer runs one invocation per SIMD lane: staging through workgroup memory and barriers only cost, a
 //! workgroup of one subgroup wins, and what counts is how many flops each load feeds. A GPU wants the opposite.
 
+use std::fmt;
+
 use super::AdapterKind;
 use crate::{Error, ErrorKind, Result};
 
 /// How matmul is tiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields, rename_all = "snake_case")
+)]
 pub enum MatmulKernel {
     /// Register tile straight from storage: each invocation owns `4 * row_blocks` rows by `4 * col_vecs` columns.
     Direct {
@@ -18,8 +25,14 @@ pub enum MatmulKernel {
         /// Whether the invocations of a subgroup of eight read `a` once and pass it round.
         shared_reads: bool,
     },
-    /// Tile staged through workgroup memory, accumulators in named registers.
-    Staged,
+    /// Tile staged through workgroup memory, accumulators in named registers: each of 16 x 16 invocations owns `4 * row_blocks` rows by
+    /// `4 * col_vecs` columns.
+    Staged {
+        /// Groups of four rows per invocation, 1 or 2.
+        row_blocks: u32,
+        /// Groups of four columns per invocation, 1 or 2.
+        col_vecs: u32,
+    },
     /// The textbook kernel (64x64x16 tile staged through workgroup memory, accumulators in an array): the yardstick that
     /// benchmarks measure the others by.
     Classic,
@@ -28,6 +41,7 @@ pub enum MatmulKernel {
 /// How products are tiled on cooperative matrices. A workgroup owns `blocks` of results, each of which is one subgroup's, of `fragments`
 /// fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct CooperativeTile {
     /// Rows and columns of blocks.
     pub blocks: [u32; 2],
@@ -41,6 +55,7 @@ pub struct CooperativeTile {
 
 /// How blocked attention is tiled on cooperative matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct CooperativeAttention {
     /// Subgroups of a workgroup, each with rows of its own.
     pub subgroups: u32,
@@ -52,35 +67,10 @@ pub struct CooperativeAttention {
     pub backward_key_fragments: u32,
 }
 
-impl CooperativeTile {
-    /// Refuses what no workgroup and no staging can be.
-    pub(super) fn check(&self) -> Result<()> {
-        let Self { blocks, fragments, inner, subgroup_size } = *self;
-        for (what, value, most) in [
-            ("cooperative.blocks", blocks[0], 32),
-            ("cooperative.blocks", blocks[1], 32),
-            ("cooperative.fragments", fragments[0], 8),
-            ("cooperative.fragments", fragments[1], 8),
-            ("cooperative.subgroup_size", subgroup_size, 128),
-        ] {
-            if !(1..=most).contains(&value) {
-                return Err(Error::new(ErrorKind::Argument, "caps", what)
-                    .expecting(format!("1 to {most}"))
-                    .but_found(value));
-            }
-        }
-        if ![16, 32, 64].contains(&inner) {
-            return Err(Error::new(ErrorKind::Argument, "caps", "cooperative.inner")
-                .expecting("16, 32 or 64")
-                .but_found(inner));
-        }
-        Ok(())
-    }
-}
-
 /// How blocked attention is tiled: a workgroup owns `rows * row_groups` query rows and walks over the keys
 /// `4 * key_vectors * lanes` at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct AttentionTile {
     /// Invocations along keys, and along channels of the output.
     pub lanes: u32,
@@ -101,6 +91,7 @@ pub struct AttentionTile {
 
 /// Kernel shapes in force. [`Tuning::for_adapter`] is the table; set fields to try others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Tuning {
     /// Shape of the matmul kernel.
     pub matmul: MatmulKernel,
@@ -116,6 +107,12 @@ pub struct Tuning {
     /// Invocations per workgroup of kernels whose invocations know nothing of each other.
     pub elementwise_lanes: u32,
 }
+
+/// Invocations of a workgroup: no device that we know of has more.
+const WIDEST: u32 = 1024;
+
+/// What shaders unroll into named registers, and no compiler has room for more. Products of such numbers stay within u32.
+const MOST_UNROLLED: u32 = 64;
 
 const CPU_ATTENTION: AttentionTile = AttentionTile {
     lanes: 8,
@@ -148,7 +145,7 @@ impl Tuning {
                 elementwise_lanes: 64,
             },
             (_, subgroup_size) => Self {
-                matmul: MatmulKernel::Staged,
+                matmul: MatmulKernel::Staged { row_blocks: 1, col_vecs: 1 },
                 cooperative: Some(CooperativeTile {
                     blocks: [4, 2],
                     fragments: [2, 4],
@@ -177,5 +174,158 @@ impl Tuning {
                 elementwise_lanes: 64,
             },
         }
+    }
+
+    /// Whether any kernel multiplies cooperative matrices, where a device has them.
+    pub const fn wants_cooperative(&self) -> bool {
+        self.cooperative.is_some() || self.cooperative_attention.is_some()
+    }
+
+    /// Refuses tiles that no kernel can have: [`ErrorKind::Argument`] of `op` about the field, with its range and what it holds. What
+    /// passes may still exceed a device's limits, which plans and programs refuse.
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        let refused = |field: &str| Error::new(ErrorKind::Argument, op, field);
+        for (field, value, most) in self.counts() {
+            if !(1..=most).contains(&value) {
+                return Err(refused(field).expecting(format!("1 to {most}")).but_found(value));
+            }
+        }
+        if let MatmulKernel::Direct { row_blocks, col_vecs, .. } = self.matmul
+            && row_blocks * col_vecs > MOST_UNROLLED
+        {
+            return Err(refused("matmul.row_blocks")
+                .expecting(format!("at most {MOST_UNROLLED} of them and matmul.col_vecs together"))
+                .but_found(format!("{row_blocks} x {col_vecs}")));
+        }
+        if let Some(CooperativeTile { inner, .. }) = self.cooperative
+            && ![16, 32, 64].contains(&inner)
+        {
+            return Err(refused("cooperative.inner").expecting("16, 32 or 64").but_found(inner));
+        }
+        let AttentionTile { lanes, row_groups, one_subgroup, .. } = self.attention;
+        if lanes * row_groups > WIDEST {
+            return Err(refused("attention.row_groups")
+                .expecting(format!("at most {WIDEST} invocations with attention.lanes"))
+                .but_found(format!("{lanes} x {row_groups}")));
+        }
+        if one_subgroup && (lanes, row_groups) != (8, 1) {
+            return Err(refused("attention.one_subgroup")
+                .expecting("8 lanes in 1 row group")
+                .but_found(format!("{lanes} in {row_groups}")));
+        }
+        Ok(())
+    }
+
+    /// Every field that counts something, and the most that it may be.
+    fn counts(&self) -> Vec<(&'static str, u32, u32)> {
+        let Self { matmul, cooperative, cooperative_attention, attention, .. } = *self;
+        let mut counts = vec![
+            ("streaming_lanes", self.streaming_lanes, WIDEST),
+            ("elementwise_lanes", self.elementwise_lanes, WIDEST),
+            ("attention.lanes", attention.lanes, WIDEST),
+            ("attention.row_groups", attention.row_groups, WIDEST),
+            ("attention.rows", attention.rows, MOST_UNROLLED),
+            ("attention.key_vectors", attention.key_vectors, MOST_UNROLLED),
+            ("attention.backward_key_vectors", attention.backward_key_vectors, MOST_UNROLLED),
+            ("attention.busy_workgroups", attention.busy_workgroups, 1 << 16),
+        ];
+        if let MatmulKernel::Direct { row_blocks, col_vecs, .. } = matmul {
+            counts.extend([
+                ("matmul.row_blocks", row_blocks, MOST_UNROLLED),
+                ("matmul.col_vecs", col_vecs, MOST_UNROLLED),
+            ]);
+        }
+        if let MatmulKernel::Staged { row_blocks, col_vecs } = matmul {
+            counts.extend([("matmul.row_blocks", row_blocks, 2), ("matmul.col_vecs", col_vecs, 2)]);
+        }
+        if let Some(CooperativeTile { blocks, fragments, subgroup_size, .. }) = cooperative {
+            counts.extend([
+                ("cooperative.blocks", blocks[0], 32),
+                ("cooperative.blocks", blocks[1], 32),
+                ("cooperative.fragments", fragments[0], 8),
+                ("cooperative.fragments", fragments[1], 8),
+                ("cooperative.subgroup_size", subgroup_size, 128),
+            ]);
+        }
+        if let Some(tile) = cooperative_attention {
+            counts.extend([
+                ("cooperative_attention.subgroups", tile.subgroups, 32),
+                ("cooperative_attention.row_fragments", tile.row_fragments, 8),
+                ("cooperative_attention.key_fragments", tile.key_fragments, 16),
+                ("cooperative_attention.backward_key_fragments", tile.backward_key_fragments, 16),
+            ]);
+        }
+        counts
+    }
+}
+
+impl fmt::Display for MatmulKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct { row_blocks, col_vecs, shared_reads } => {
+                let reads = if *shared_reads { ", reads shared" } else { "" };
+                write!(f, "direct {} x {}{reads}", 4 * row_blocks, 4 * col_vecs)
+            }
+            Self::Staged { row_blocks, col_vecs } => {
+                write!(f, "staged {} x {}", 4 * row_blocks, 4 * col_vecs)
+            }
+            Self::Classic => f.write_str("classic"),
+        }
+    }
+}
+
+impl fmt::Display for CooperativeTile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { blocks, fragments, inner, subgroup_size } = self;
+        write!(
+            f,
+            "{} x {} blocks of {} x {} fragments, {inner} at a time, subgroups of {subgroup_size}",
+            blocks[0], blocks[1], fragments[0], fragments[1]
+        )
+    }
+}
+
+impl fmt::Display for CooperativeAttention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subgroups, row_fragments, key_fragments, backward_key_fragments } = self;
+        write!(
+            f,
+            "{subgroups} subgroups of {row_fragments} x {key_fragments} fragments (backward {row_fragments} x {backward_key_fragments})"
+        )
+    }
+}
+
+impl fmt::Display for AttentionTile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lanes, row_groups, rows, key_vectors, backward_key_vectors, one_subgroup, .. } = self;
+        let subgroup = if *one_subgroup { ", one subgroup" } else { "" };
+        write!(
+            f,
+            "{} rows x {} keys (backward {}) on {lanes} x {row_groups} lanes{subgroup}",
+            rows * row_groups,
+            4 * key_vectors * lanes,
+            4 * backward_key_vectors * lanes
+        )
+    }
+}
+
+impl fmt::Display for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            matmul,
+            cooperative,
+            cooperative_attention,
+            attention,
+            streaming_lanes,
+            elementwise_lanes,
+        } = self;
+        write!(f, "matmul {matmul}; attention {attention}")?;
+        if let Some(tile) = cooperative {
+            write!(f, "; cooperative matmul {tile}")?;
+        }
+        if let Some(tile) = cooperative_attention {
+            write!(f, "; cooperative attention {tile}")?;
+        }
+        write!(f, "; streaming {streaming_lanes} lanes; elementwise {elementwise_lanes} lanes")
     }
 }

@@ -5,6 +5,7 @@ mod invoke;
 mod models;
 mod rules;
 mod train;
+mod tune;
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -41,7 +42,7 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in ["info", "check", "bench", "run", "attend", "inspect", "train", "generate"] {
+    for command in ["info", "check", "bench", "run", "attend", "inspect", "train", "generate", "tune"] {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));
@@ -53,7 +54,14 @@ fn help_names_the_commands_and_the_methods() {
 #[test]
 fn info_shows_an_adapter_and_every_op() {
     let text = assert_passes(&run(&["info"]));
-    for part in ["features", "limits", "attention/blocked, f32", "matmul, f16", "reshape, f32"] {
+    for part in [
+        "features",
+        "limits",
+        "tuning     built-in table: matmul ",
+        "attention/blocked, f32",
+        "matmul, f16",
+        "reshape, f32",
+    ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     let report: Value = serde_json::from_str(&assert_passes(&run(&["info", "--json"]))).unwrap();

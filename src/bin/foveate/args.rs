@@ -1,6 +1,7 @@
 //! The flags, and the sentences that explain them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use foveate::models::Task;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Verify and time attention methods on real activations.
     Bench(BenchArgs),
+    /// Measure which kernel shapes are fastest on an adapter, and write them as a profile.
+    Tune(TuneArgs),
     /// Run a trained model on texts: embeddings, hidden states, or what stands behind a mask.
     Run(RunArgs),
     /// Run attention under a rule in JSON on the tensors of a file, with gradients, and compare with another program.
@@ -50,6 +53,8 @@ pub(crate) enum TrainCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -62,6 +67,16 @@ pub(crate) struct DeviceArgs {
     /// text takes the first adapter whose name contains it.
     #[arg(long, value_name = "auto|gpu|cpu|NAME", default_value = "auto")]
     pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// Kernel shapes that `foveate tune` measured, in place of the built-in table's. A profile of another adapter, driver or version is
+    /// ignored with a warning.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +147,34 @@ pub(crate) struct BenchArgs {
     /// Draw time against length as SVG.
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
+}
+
+const TUNE_NOTES: &str = "\
+Each shape is timed in turn with the one in force, and takes its place where it is at least 3 % faster over all problems, slower
+on none, and right: against the CPU reference on a small odd-sized problem. Later settings are measured with what earlier ones chose.
+
+Nothing reads the profile by itself: give it to the other commands with --profile, or in your app to Context::tuned; `foveate check
+--profile FILE` holds every kernel to the reference in its shapes. Without --out it goes to the user's cache folder (XDG_CACHE_HOME or
+~/.cache, ~/Library/Caches, or LOCALAPPDATA), under `foveate`.
+
+Exit codes: 0 when the profile is written; 1 when the device failed; 2 when a flag, a file or the machine does not fit what was asked
+for.";
+
+#[derive(Debug, Args)]
+#[command(after_help = TUNE_NOTES)]
+pub(crate) struct TuneArgs {
+    /// The adapter: `auto` takes the best and says which, `gpu` the same without a word, any other text the first whose name contains it.
+    #[arg(long, value_name = "auto|gpu|NAME", default_value = "auto")]
+    pub(crate) device: String,
+    /// Where the profile goes, in one move.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) out: Option<PathBuf>,
+    /// Seconds that the run may take: no shape but the first is begun that is estimated to take longer, and one that is begun is finished.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) budget: f64,
+    /// Print one JSON document in place of text: every shape that was tried, and what became of it.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const RUN_NOTES: &str = "\
@@ -425,4 +468,14 @@ pub(crate) fn dtype(command: &'static str, name: &str) -> Result<DType> {
             .expecting("f32 or f16")
             .but_found(format!("`{name}`"))
     })
+}
+
+/// The value of `--budget` of `command`.
+pub(crate) fn budget(command: &'static str, seconds: f64) -> Result<Duration> {
+    let refused = || {
+        Error::new(ErrorKind::Argument, command, "--budget").expecting("seconds above 0").but_found(seconds)
+    };
+    let budget = Duration::try_from_secs_f64(seconds).map_err(|_| refused())?;
+    // A day is more than anyone waits for, and what is added to it does not overflow.
+    if budget.is_zero() || budget > Duration::from_secs(86_400) { Err(refused()) } else { Ok(budget) }
 }

@@ -9,8 +9,8 @@ use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::Verdict;
-use crate::args::CheckArgs;
-use crate::device::{self, DeviceReport};
+use crate::args::{CheckArgs, DeviceArgs};
+use crate::device::{Adapter, DeviceReport};
 use crate::output;
 
 #[derive(Debug, Serialize)]
@@ -41,12 +41,12 @@ enum CaseOutcome {
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
     let cases = selected(args.op.as_deref())?;
-    let context = adapter(&args.device.device)?;
+    let adapter = adapter(&args.device)?;
     let bar = output::progress(cases.len());
     let mut reports = Vec::with_capacity(cases.len());
     for case in &cases {
         bar.set_message(case.op());
-        let report = CaseReport::of(case, &context);
+        let report = CaseReport::of(case, &adapter.context);
         if !args.json {
             output::print_line(&bar, &report)?;
         }
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let report = Report::of(&context, reports);
+    let report = Report::of(&adapter, reports);
     output::print(&if args.json { output::json(&report)? } else { format!("{report}\n") })?;
     Ok(if report.failed == 0 { Verdict::Sound } else { Verdict::Unsound })
 }
@@ -72,9 +72,9 @@ fn selected(op: Option<&str>) -> Result<Vec<Case>> {
 }
 
 /// The adapter to check. The CPU reference is what adapters are compared with, so it cannot stand in for one.
-fn adapter(flag: &str) -> Result<Context> {
-    if flag != "cpu" {
-        return device::adapter(flag);
+fn adapter(args: &DeviceArgs) -> Result<Adapter> {
+    if args.device != "cpu" {
+        return Adapter::open(args);
     }
     Err(Error::new(ErrorKind::Argument, "check", "--device")
         .expecting("an adapter (auto, gpu or part of its name)")
@@ -106,12 +106,12 @@ impl fmt::Display for CaseReport {
 }
 
 impl Report {
-    fn of(context: &Context, cases: Vec<CaseReport>) -> Self {
+    fn of(adapter: &Adapter, cases: Vec<CaseReport>) -> Self {
         let count =
             |wanted: fn(&CaseOutcome) -> bool| cases.iter().filter(|case| wanted(&case.outcome)).count();
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            device: DeviceReport::of(context),
+            device: adapter.report(),
             passed: count(|outcome| matches!(outcome, CaseOutcome::Ok { .. })),
             failed: count(|outcome| matches!(outcome, CaseOutcome::Failed { .. })),
             unsupported: count(|outcome| matches!(outcome, CaseOutcome::Unsupported { .. })),

@@ -1,16 +1,26 @@
-//! What `--device` means.
+//! What `--device` and `--profile` mean.
 
 use foveate::gpu::{AdapterRequest, Context};
 use foveate::{Error, ErrorKind, Result, models};
 use serde::Serialize;
 
+use crate::args::DeviceArgs;
+use crate::tuning::{self, Source, TuningReport};
+
 /// What a command runs on.
 #[derive(Clone, Debug)]
 pub(crate) enum Device {
     /// An adapter, real or software, through wgpu.
-    Gpu(Context),
+    Gpu(Adapter),
     /// The CPU references.
     Cpu(Arithmetic),
+}
+
+/// An adapter, and where its kernel shapes come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Adapter {
+    pub(crate) context: Context,
+    pub(crate) source: Source,
 }
 
 /// What the CPU references compute in.
@@ -38,6 +48,8 @@ pub(crate) struct DeviceReport {
     pub(crate) kind: String,
     pub(crate) backend: String,
     pub(crate) driver: String,
+    /// None on the CPU reference, which has no kernels.
+    pub(crate) tuning: Option<TuningReport>,
 }
 
 /// The adapter that the value of `--device` asks for. With `auto`, one line on stderr says which was taken.
@@ -57,18 +69,21 @@ pub(crate) fn adapter(flag: &str) -> Result<Context> {
 }
 
 impl Device {
-    /// The device that the value of `--device` asks for. Only `auto` falls back, only to the CPU reference, and it says so
+    /// The device that `--device` asks for, with the kernel shapes of `--profile`. Only `auto` falls back, only to the CPU reference, and it says so
     /// on stderr with advice on how to get an adapter. A CPU reference computes in `arithmetic`.
-    pub(crate) fn open(flag: &str, arithmetic: Arithmetic) -> Result<Self> {
+    pub(crate) fn open(args: &DeviceArgs, arithmetic: Arithmetic) -> Result<Self> {
+        let flag = args.device.as_str();
         if flag == "cpu" {
+            tuning::ignore_without_adapter(&args.profile)?;
             return Ok(Self::Cpu(arithmetic));
         }
-        match adapter(flag) {
+        match Adapter::open(args) {
             Err(error) if flag == "auto" && error.kind() == ErrorKind::NoAdapter => {
                 eprintln!(
                     "device: the CPU reference, because there is no adapter; to get one, {}",
                     advice(&error)
                 );
+                tuning::ignore_without_adapter(&args.profile)?;
                 Ok(Self::Cpu(arithmetic))
             }
             opened => opened.map(Self::Gpu),
@@ -78,7 +93,7 @@ impl Device {
     /// The device as encoders take it.
     pub(crate) fn for_models(&self) -> models::Device {
         match self {
-            Self::Gpu(context) => models::Device::Gpu(context.clone()),
+            Self::Gpu(adapter) => models::Device::Gpu(adapter.context.clone()),
             Self::Cpu(_) => models::Device::Cpu,
         }
     }
@@ -86,32 +101,42 @@ impl Device {
     /// The device in one line.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Gpu(context) => context.describe(),
+            Self::Gpu(adapter) => adapter.context.describe(),
             Self::Cpu(arithmetic) => format!("CPU reference ({})", arithmetic.name()),
         }
     }
 
     pub(crate) fn report(&self) -> DeviceReport {
         match self {
-            Self::Gpu(context) => DeviceReport::of(context),
+            Self::Gpu(adapter) => adapter.report(),
             Self::Cpu(arithmetic) => DeviceReport {
                 name: "CPU reference".into(),
                 kind: format!("{} reference", arithmetic.name()),
                 backend: "none".into(),
                 driver: String::new(),
+                tuning: None,
             },
         }
     }
 }
 
-impl DeviceReport {
-    pub(crate) fn of(context: &Context) -> Self {
-        let info = context.info();
-        Self {
+impl Adapter {
+    /// The adapter that `--device` asks for, with the kernel shapes of `--profile`; a profile that is none is refused before any adapter is
+    /// looked for.
+    pub(crate) fn open(args: &DeviceArgs) -> Result<Self> {
+        let profile = tuning::load(&args.profile)?;
+        let (context, source) = tuning::apply(adapter(&args.device)?, &profile)?;
+        Ok(Self { context, source })
+    }
+
+    pub(crate) fn report(&self) -> DeviceReport {
+        let info = self.context.info();
+        DeviceReport {
             name: info.name.clone(),
-            kind: context.caps().adapter.name().into(),
+            kind: self.context.caps().adapter.name().into(),
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
+            tuning: Some(TuningReport { source: self.source.clone(), kernels: self.context.caps().tuning }),
         }
     }
 }

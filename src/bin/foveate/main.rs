@@ -1,5 +1,5 @@
 //! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), how fast they are
-//! (`bench`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
+//! (`bench`), which kernel shapes are fastest (`tune`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
 //! and language models from nothing (`train`, `generate`).
 //!
 //! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
@@ -12,9 +12,12 @@ mod device;
 mod generate;
 mod info;
 mod inspect;
+mod measure;
 mod output;
 mod run;
 mod train;
+mod tune;
+mod tuning;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,7 @@ fn execute(command: Command) -> Result<Verdict> {
         Command::Info(args) => info::run(&args).map(|()| Verdict::Sound),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Tune(args) => tune::run(&args).map(|()| Verdict::Sound),
         Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
         Command::Attend(args) => attend::run(&args),
         Command::Inspect(args) => inspect::run(&args).map(|()| Verdict::Sound),

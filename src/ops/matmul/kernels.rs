@@ -273,9 +273,11 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
             }
         }
         // The yardstick has no gated form.
-        MatmulKernel::Classic if gated => tiling(geometry, MatmulKernel::Staged, gated),
-        MatmulKernel::Staged => {
-            let (lanes, row_blocks, col_vecs) = (16, 1, 1);
+        MatmulKernel::Classic if gated => {
+            tiling(geometry, MatmulKernel::Staged { row_blocks: 1, col_vecs: 1 }, gated)
+        }
+        MatmulKernel::Staged { row_blocks, col_vecs } => {
+            let lanes = 16;
             let vecs = if gated { 2 * col_vecs } else { col_vecs };
             Tiling {
                 shader: Shader::new(
@@ -284,7 +286,8 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
                 )
                 .constant("WG_X", lanes)
                 .constant("WG_Y", lanes)
-                .constant("TILE_INNER", 16)
+                // What is staged fits the least workgroup memory.
+                .constant("TILE_INNER", if row_blocks + vecs <= 3 { 16 } else { 8 })
                 .constant("ROW_BLOCKS", row_blocks)
                 .constant("COL_VECS", vecs),
                 tier: Tier::RegisterTile,

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
             .expecting(format!("at least one of {}", names.join(", ")))
             .but_found("none of them"));
     }
-    let device = Device::open(&args.device.device, Arithmetic::F64)?;
+    let device = Device::open(&args.device, Arithmetic::F64)?;
     let results = problem.run(&device)?;
 
     let default = if problem.dtype() == DType::F16 { F16_TOLERANCE } else { F32_TOLERANCE };

@@ -8,7 +8,7 @@ use foveate::ops::attention::{RuleDocument, blocked_with_lse};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu, ops};
 
 use super::COMMAND;
-use crate::device::Device;
+use crate::device::{Adapter, Device};
 
 /// What every file holds.
 pub(super) const GIVEN: [&str; 3] = ["q", "k", "v"];
@@ -99,7 +99,7 @@ impl Problem {
     pub(super) fn run(&self, device: &Device) -> Result<Results> {
         let inputs: Vec<(&str, &HostTensor)> =
             self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let Device::Gpu(context) = device else {
+        let Device::Gpu(Adapter { context, .. }) = device else {
             let start = Instant::now();
             let tensors = cpu::run(&self.graph, &inputs)?;
             let timing = Timing { wall: start.elapsed(), gpu: None };

@@ -113,13 +113,13 @@ fn span(lines: &[Line<'_>], coordinate: impl Fn(&(f64, f64)) -> f64) -> (f64, f6
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::{Quartiles, Times};
     use super::super::methods::Exact;
     use super::super::report::{Outcome, Row, Source};
     use super::super::row::Measurement;
     use super::super::subject::Distance;
     use super::*;
     use crate::device::{Arithmetic, Device};
+    use crate::measure::{Quartiles, Times};
 
     fn row(length: usize, milliseconds: f64) -> Row {
         let wall_ms = Quartiles { median: milliseconds, first: milliseconds, third: milliseconds };

@@ -8,9 +8,9 @@ use foveate::{DType, Graph, HostTensor, Plan, Result, TensorDesc};
 use serde::Serialize;
 
 use crate::device::Device;
+use crate::measure;
 
 use super::activations::Activations;
-use super::measure;
 use super::methods::EXACT;
 use super::row::Workbench;
 use super::subject::only_output;
@@ -59,8 +59,8 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
 
     let mut attending = Session::new(&attention, &subject.inputs.named())?;
     attending.run()?;
-    let sessions = [factors.verified(&ours)?, factors.verified(&textbook)?, attending];
-    let [ours, textbook, attention] = measure::in_turn(repeats, sessions)?;
+    let mut sessions = [factors.verified(&ours)?, factors.verified(&textbook)?, attending];
+    let [ours, textbook, attention] = measure::in_turn(repeats, sessions.each_mut())?;
     let product = 2.0 * (SIZE as f64).powi(3);
     let (matmul_gflops, classic_matmul_gflops) = (ours.gflops(product), textbook.gflops(product));
     let attention_gflops = attention.gflops(subject.flops(&EXACT)?);

@@ -3,7 +3,6 @@
 mod activations;
 mod chart;
 mod headline;
-mod measure;
 mod methods;
 mod patterns;
 mod report;
@@ -19,7 +18,7 @@ use indicatif::ProgressBar;
 
 use crate::Verdict;
 use crate::args::{self, BenchArgs};
-use crate::device::{Arithmetic, Device};
+use crate::device::{Adapter, Arithmetic, Device};
 use crate::output::{self, Sink, Target};
 
 use activations::Activations;
@@ -36,12 +35,12 @@ const FIRST_CPU_LENGTH: usize = 128;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
-    let budget = budget(args.budget)?;
+    let budget = args::budget("bench", args.budget)?;
     let methods = methods::select(&args.methods)?;
     let dtype = args::dtype("bench", &args.dtype)?;
     let activations = Activations::load(args.activations.as_deref())?;
     let mut outputs = Outputs::open(args)?;
-    let device = Device::open(&args.device.device, Arithmetic::F64)?;
+    let device = Device::open(&args.device, Arithmetic::F64)?;
     check_dtype(dtype, &device)?;
 
     let bar = output::progress(0);
@@ -69,19 +68,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     Ok(if report.failed() { Verdict::Unsound } else { Verdict::Sound })
 }
 
-fn budget(seconds: f64) -> Result<Duration> {
-    let refused = || {
-        Error::new(ErrorKind::Argument, "bench", "--budget").expecting("seconds above 0").but_found(seconds)
-    };
-    let budget = Duration::try_from_secs_f64(seconds).map_err(|_| refused())?;
-    // A day is more than anyone waits for, and what is added to it does not overflow.
-    if budget.is_zero() || budget > Duration::from_secs(86_400) { Err(refused()) } else { Ok(budget) }
-}
-
 /// Refuses f16 on an adapter that cannot store it, before every row does.
 fn check_dtype(dtype: DType, device: &Device) -> Result<()> {
     match device {
-        Device::Gpu(context) if dtype == DType::F16 && !context.caps().f16 => {
+        Device::Gpu(Adapter { context, .. }) if dtype == DType::F16 && !context.caps().f16 => {
             Err(Error::new(ErrorKind::Unsupported, "bench", "--dtype f16")
                 .expecting("an adapter with f16 storage")
                 .but_found(device.describe()))
@@ -103,7 +93,7 @@ fn schedule(args: &BenchArgs, device: &Device, end: Instant) -> Schedule {
 
 fn headline(device: &Device, repeats: Option<u32>, bar: &ProgressBar) -> Result<HeadlineOutcome> {
     bar.set_message("matmul and attention rates");
-    let Device::Gpu(context) = device else {
+    let Device::Gpu(Adapter { context, .. }) = device else {
         return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
     };
     match headline::measure(device, context, repeats) {

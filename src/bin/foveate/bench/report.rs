@@ -5,9 +5,9 @@ use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::device::DeviceReport;
+use crate::measure::Quartiles;
 
 use super::headline::{ATTENTION, Headline};
-use super::measure::Quartiles;
 use super::row::Measurement;
 
 /// One run of the benchmark.
@@ -120,6 +120,9 @@ impl Report {
             "{source}: {time} tokens, repeated where more are needed; {heads} heads of {channels}, {}\n",
             self.dtype
         );
+        if let Some(tuning) = &self.device.tuning {
+            text += &format!("{tuning}\n");
+        }
         if let Some(headline) = &self.headline {
             text += &headline.text();
         }

@@ -7,10 +7,10 @@ use foveate::gpu::{Context, Program, Session};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result};
 use serde::Serialize;
 
-use crate::device::Device;
+use crate::device::{Adapter, Device};
+use crate::measure::{self, Times};
 
 use super::activations::{Activations, rows_of};
-use super::measure::{self, Times};
 use super::methods::Method;
 use super::subject::{Distance, Subject, graph, only_output, reference};
 use super::verify::{Checked, Expected, case, conforms, excerpt_case};
@@ -96,7 +96,7 @@ impl<'a> Workbench<'a> {
         let desc = self.activations.desc(time, self.dtype);
         let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
         let plan = match self.device {
-            Device::Gpu(context) => Some(Plan::new(&graph, context.caps())?),
+            Device::Gpu(Adapter { context, .. }) => Some(Plan::new(&graph, context.caps())?),
             Device::Cpu(_) => {
                 check_reference_bytes(method.name, reference_bytes(&graph)?)?;
                 None
@@ -113,7 +113,7 @@ impl<'a> Workbench<'a> {
     /// Verifies and times `prepared` on `subject`.
     pub(super) fn measure(&mut self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
         match (self.device, &prepared.plan) {
-            (Device::Gpu(context), Some(plan)) => {
+            (Device::Gpu(Adapter { context, .. }), Some(plan)) => {
                 self.measure_on_gpu(context, prepared.method, plan, subject)
             }
             _ => self.measure_on_cpu(prepared, subject),

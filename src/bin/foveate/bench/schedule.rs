@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::measure::planned_runs;
 use super::methods::Method;
 use super::patterns::Extent;
+use crate::measure::planned_runs;
 
 /// What a row took, for estimating the next one.
 #[derive(Clone, Copy, Debug)]

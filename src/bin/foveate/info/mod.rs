@@ -9,8 +9,9 @@ use foveate::{Caps, Result, wgpu};
 use serde::Serialize;
 
 use crate::args::InfoArgs;
-use crate::device::{DeviceReport, advice};
+use crate::device::{Adapter, DeviceReport, advice};
 use crate::output;
+use crate::tuning::{self, Loaded};
 use kernels::OpReport;
 
 #[derive(Debug, Serialize)]
@@ -59,7 +60,8 @@ struct Limits {
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
-    let adapters = adapters().iter().map(AdapterReport::of).collect();
+    let profile = tuning::load(&args.profile)?;
+    let adapters = adapters().iter().map(|adapter| AdapterReport::of(adapter, &profile)).collect();
     let report = Report { version: env!("CARGO_PKG_VERSION"), adapters };
     if args.json {
         return output::print(&output::json(&report)?);
@@ -79,8 +81,8 @@ fn without_adapters() -> String {
 }
 
 impl AdapterReport {
-    fn of(adapter: &wgpu::Adapter) -> Self {
-        Opened::of(adapter).map_or_else(
+    fn of(adapter: &wgpu::Adapter, profile: &Loaded) -> Self {
+        Opened::of(adapter, profile).map_or_else(
             |error| {
                 let wgpu::AdapterInfo { name, backend, .. } = adapter.get_info();
                 Self::Refused { name, backend: backend.to_string(), error: error.to_string() }
@@ -98,12 +100,14 @@ impl AdapterReport {
 }
 
 impl Opened {
-    fn of(adapter: &wgpu::Adapter) -> Result<Self> {
-        let context = Context::on_adapter(adapter)?.self_tested();
-        let caps = context.caps();
+    fn of(adapter: &wgpu::Adapter, profile: &Loaded) -> Result<Self> {
+        let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+        let (context, source) = tuning::apply(Context::on_adapter(adapter)?.self_tested(), profile)?;
+        let adapter = Adapter { context, source };
+        let caps = adapter.context.caps();
         Ok(Self {
-            device: DeviceReport::of(&context),
-            features: Features::of(&context, adapter.features().contains(wgpu::Features::SUBGROUP)),
+            device: adapter.report(),
+            features: Features::of(&adapter.context, subgroups),
             limits: Limits::of(caps),
             ops: kernels::reports(caps)?,
         })
@@ -114,6 +118,9 @@ impl Opened {
         let mut text = format!("{} ({}, {}, {})\n", device.name, device.kind, device.backend, device.driver);
         text += &format!("  features   {}\n", features.text());
         text += &format!("  limits     {}\n", limits.text());
+        if let Some(tuning) = &device.tuning {
+            text += &format!("  {tuning}\n");
+        }
         for op in ops {
             // Writing to a String cannot fail.
             let _ = write!(text, "{op}");

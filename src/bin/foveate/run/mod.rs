@@ -30,7 +30,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         let most = model.facts().max_tokens;
         eprintln!("truncated: {} of {} inputs, to {most} tokens", job.truncated(), job.inputs.len());
     }
-    let device = Device::open(&args.device.device, Arithmetic::F32)?;
+    let device = Device::open(&args.device, Arithmetic::F32)?;
     let start = Instant::now();
     let mut encoder = Encoder::new(&model, &model.load(dtype)?, &device.for_models())?;
     if let Some(tokens) = args.batch_tokens {

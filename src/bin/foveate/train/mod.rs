@@ -42,7 +42,7 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     let model = LanguageModel::new(config)?;
     let bytes = fs::read(&args.text).map_err(|error| refused(&args.text, "a readable file", &error))?;
     let text = ByteText::new(bytes, config.length, VALIDATION)?;
-    let device = Device::open(&args.device.device, Arithmetic::F32)?;
+    let device = Device::open(&args.device, Arithmetic::F32)?;
 
     let recording = settings.recording()?;
     let shape = [settings.batch, config.length];

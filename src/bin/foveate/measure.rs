@@ -15,31 +15,31 @@ const RUNS: std::ops::RangeInclusive<u32> = 3..=20;
 
 /// The middle half of repeated runs, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Quartiles {
-    pub(super) median: f64,
-    pub(super) first: f64,
-    pub(super) third: f64,
+pub(crate) struct Quartiles {
+    pub(crate) median: f64,
+    pub(crate) first: f64,
+    pub(crate) third: f64,
 }
 
 /// The times of repeated runs of one program.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// By the device's own timestamps, where it has them.
-    pub(super) gpu_ms: Option<Quartiles>,
+    pub(crate) gpu_ms: Option<Quartiles>,
     /// From recording until the device is done.
-    pub(super) wall_ms: Quartiles,
-    pub(super) runs: u32,
+    pub(crate) wall_ms: Quartiles,
+    pub(crate) runs: u32,
 }
 
 /// How many runs a program gets that takes `one`.
-pub(super) fn planned_runs(repeats: Option<u32>, one: Duration) -> u32 {
+pub(crate) fn planned_runs(repeats: Option<u32>, one: Duration) -> u32 {
     let fitting = ROW_TIME.as_secs_f64() / one.as_secs_f64().max(1e-9);
     // The cast saturates.
     repeats.unwrap_or((fitting as u32).clamp(*RUNS.start(), *RUNS.end()))
 }
 
 /// Times `run`, which has been run before: what is made on first use must not count.
-pub(super) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing>) -> Result<Times> {
+pub(crate) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing>) -> Result<Times> {
     let first = run()?;
     let runs = planned_runs(repeats, first.wall);
     let mut timings = vec![first];
@@ -51,9 +51,9 @@ pub(super) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing
 
 /// Times several sessions, which have been run before, in turn: what slows the machine down for a while slows all of them
 /// down, so that their ratios hold.
-pub(super) fn in_turn<const N: usize>(
+pub(crate) fn in_turn<const N: usize>(
     repeats: Option<u32>,
-    mut sessions: [Session; N],
+    mut sessions: [&mut Session; N],
 ) -> Result<[Times; N]> {
     let mut timings = [const { Vec::new() }; N];
     for _ in 0..repeats.unwrap_or(ROUNDS) {
@@ -65,7 +65,7 @@ pub(super) fn in_turn<const N: usize>(
 }
 
 /// Runs `work` on the host and takes its time.
-pub(super) fn on_host<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Timing)> {
+pub(crate) fn on_host<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Timing)> {
     let start = Instant::now();
     let result = work()?;
     Ok((result, Timing { wall: start.elapsed(), gpu: None }))
@@ -84,7 +84,7 @@ impl Quartiles {
     }
 
     /// The interquartile range as a fraction of the median.
-    pub(super) fn spread(&self) -> f64 {
+    pub(crate) fn spread(&self) -> f64 {
         (self.third - self.first) / self.median
     }
 }
@@ -98,12 +98,12 @@ impl Times {
     }
 
     /// The device's own times, or wall-clock times where it has none.
-    pub(super) fn best(&self) -> &Quartiles {
+    pub(crate) fn best(&self) -> &Quartiles {
         self.gpu_ms.as_ref().unwrap_or(&self.wall_ms)
     }
 
     /// The rate of a program of so many flops.
-    pub(super) fn gflops(&self, flops: f64) -> f64 {
+    pub(crate) fn gflops(&self, flops: f64) -> f64 {
         flops / (self.best().median * 1e6)
     }
 }
