@@ -1,14 +1,16 @@
 //! The only room that names wgpu: devices, shaders, pipelines, programs, reading back.
 
+mod cache;
 mod context;
 mod parameters;
 mod pipeline;
+mod pipelines;
 mod program;
 mod reflect;
 mod self_test;
 mod session;
 
-pub use context::{AdapterRequest, Context, Cooperative, adapters};
+pub use context::{AdapterRequest, Context, Cooperative, RuntimeChecks, adapters};
 pub use parameters::Parameters;
 pub use program::{Bindings, Program};
 pub use reflect::{Reflected, ReflectedBinding, reflect};
