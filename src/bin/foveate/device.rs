@@ -38,6 +38,9 @@ pub(crate) struct DeviceReport {
     pub(crate) kind: String,
     pub(crate) backend: String,
     pub(crate) driver: String,
+    /// Which shaders wgpu's runtime checks are in; there are none on the CPU reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime_checks: Option<&'static str>,
 }
 
 /// The adapter that the value of `--device` asks for. With `auto`, one line on stderr says which was taken.
@@ -99,6 +102,7 @@ impl Device {
                 kind: format!("{} reference", arithmetic.name()),
                 backend: "none".into(),
                 driver: String::new(),
+                runtime_checks: None,
             },
         }
     }
@@ -112,6 +116,7 @@ impl DeviceReport {
             kind: context.caps().adapter.name().into(),
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
+            runtime_checks: Some(context.runtime_checks().name()),
         }
     }
 }

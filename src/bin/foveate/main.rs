@@ -13,6 +13,7 @@ mod generate;
 mod info;
 mod inspect;
 mod output;
+mod pipelines;
 mod run;
 mod train;
 

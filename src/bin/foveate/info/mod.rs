@@ -114,6 +114,9 @@ impl Opened {
         let mut text = format!("{} ({}, {}, {})\n", device.name, device.kind, device.backend, device.driver);
         text += &format!("  features   {}\n", features.text());
         text += &format!("  limits     {}\n", limits.text());
+        if let Some(checks) = device.runtime_checks {
+            text += &format!("  checked    {checks}, unless a context is told otherwise\n");
+        }
         for op in ops {
             // Writing to a String cannot fail.
             let _ = write!(text, "{op}");
