@@ -107,6 +107,53 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::{AdapterRequest, ErrorScopes};
+    use crate::kernel::Source;
+
+    const WRITES: &str = "@group(0) @binding(0) var<uniform> params: u32;
+        @group(0) @binding(1) var<storage, read_write> result: array<u32>;
+        @compute @workgroup_size(1) fn main() { result[0] = params; }";
+
+    fn context() -> Context {
+        Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn threads_that_want_the_same_pipeline_make_it_once() {
+        let context = context();
+        let (pipelines, made) = (Pipelines::default(), AtomicUsize::new(0));
+        let shader = Shader::new("probe", [Source { path: "probe.wgsl", text: WRITES }]);
+        let make = || {
+            made.fetch_add(1, Ordering::Relaxed);
+            let checks = wgpu::ShaderRuntimeChecks::checked();
+            Pipeline::new(context.device(), &shader, context.caps(), checks, None)
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| pipelines.get_or_make((shader.clone(), false), make).unwrap());
+            }
+        });
+        assert_eq!(made.into_inner(), 1);
+    }
+
+    #[test]
+    fn errors_belong_to_the_thread_that_caused_them() {
+        let context = context();
+        let outer = ErrorScopes::open(context.device());
+        let error = std::thread::scope(|scope| {
+            let cause = || {
+                let scopes = ErrorScopes::open(context.device());
+                context.device().create_shader_module(wgpu::ShaderModuleDescriptor {
+                    label: None,
+                    source: wgpu::ShaderSource::Wgsl("fn".into()),
+                });
+                scopes.close("probe", "module")
+            };
+            scope.spawn(cause).join().unwrap().unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::Device);
+        outer.close("probe", "nothing").unwrap();
+    }
 
     #[test]
     fn whoever_fails_leaves_the_place_to_the_next() {
