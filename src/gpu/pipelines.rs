@@ -143,7 +143,7 @@ mod tests {
         let error = std::thread::scope(|scope| {
             let cause = || {
                 let scopes = ErrorScopes::open(context.device());
-                context.device().create_shader_module(wgpu::ShaderModuleDescriptor {
+                let _invalid = context.device().create_shader_module(wgpu::ShaderModuleDescriptor {
                     label: None,
                     source: wgpu::ShaderSource::Wgsl("fn".into()),
                 });
