@@ -110,9 +110,10 @@ mod tests {
     use crate::gpu::{AdapterRequest, ErrorScopes};
     use crate::kernel::Source;
 
-    const WRITES: &str = "@group(0) @binding(0) var<uniform> params: u32;
+    const WRITES: &str = "struct Params { value: u32 }
+        @group(0) @binding(0) var<uniform> params: Params;
         @group(0) @binding(1) var<storage, read_write> result: array<u32>;
-        @compute @workgroup_size(1) fn main() { result[0] = params; }";
+        @compute @workgroup_size(1) fn main() { result[0] = params.value; }";
 
     fn context() -> Context {
         Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"))
