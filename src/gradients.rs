@@ -114,7 +114,7 @@ impl<'g> Walk<'g> {
 
     /// Walks over one step: the op appends the gradients of its inputs, once those of its outputs are complete.
     fn step(&mut self, index: usize) -> Result<()> {
-        let Step { op, inputs, outputs } = self.graph.steps()[index].clone();
+        let Step { op, inputs, outputs, .. } = self.graph.steps()[index].clone();
         let wanted: Vec<bool> = inputs.iter().map(|&input| self.depends_on_wrt(input)).collect();
         if !wanted.contains(&true) {
             return Ok(());

@@ -1,9 +1,9 @@
 //! A device with its capabilities: our own, or an app's.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::pipeline::Pipeline;
+use super::pipelines::Pipelines;
 use super::profile::Profile;
 use super::self_test;
 use crate::kernel::{AdapterKind, Caps, CooperativeShape, Shader, Tuning};
@@ -45,8 +45,9 @@ struct Shared {
     info: wgpu::AdapterInfo,
     caps: Caps,
     cooperative: Cooperative,
-    checks: wgpu::ShaderRuntimeChecks,
-    pipelines: Mutex<HashMap<Shader, Arc<Pipeline>>>,
+    checks: RuntimeChecks,
+    cache: Option<wgpu::PipelineCache>,
+    pipelines: Pipelines,
 }
 
 /// Whether kernels multiply cooperative matrices on a device, and why not.
@@ -60,6 +61,41 @@ pub enum Cooperative {
     Passed,
     /// It does not, and why: none is used.
     Failed(Error),
+}
+
+/// Which shaders carry the checks that wgpu adds: that every index lies within its buffer and every loop comes to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeChecks {
+    /// All.
+    All,
+    /// All but this crate's own: see [`Context::trusting_own_kernels`].
+    ForeignShaders,
+    /// None: see [`Context::without_runtime_checks`].
+    None,
+}
+
+impl RuntimeChecks {
+    /// The checks in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all shaders",
+            Self::ForeignShaders => "all but own shaders",
+            Self::None => "no shaders",
+        }
+    }
+
+    /// What a shader is compiled with that is one of the crate's own, or is not.
+    fn of(self, is_proven: bool) -> wgpu::ShaderRuntimeChecks {
+        let checked = wgpu::ShaderRuntimeChecks::checked();
+        match (self, is_proven) {
+            (Self::All, _) | (Self::ForeignShaders, false) => checked,
+            // Guards of divisions stay: what they cost does not show, and nobody has to prove that no divisor is 0.
+            (Self::ForeignShaders, true) => {
+                wgpu::ShaderRuntimeChecks { bounds_checks: false, force_loop_bounding: false, ..checked }
+            }
+            (Self::None, _) => wgpu::ShaderRuntimeChecks::unchecked(),
+        }
+    }
 }
 
 /// Every adapter of this machine that wgpu can compute on (Vulkan, Metal, DX12), best kind first.
@@ -113,8 +149,11 @@ impl Context {
     /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter.
     #[expect(unsafe_code, reason = "experimental features of wgpu are an unsafe choice")]
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
-        let wanted =
-            wgpu::Features::SHADER_F16 | SUBGROUPS | COOPERATIVE_MATRIX | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted = wgpu::Features::SHADER_F16
+            | SUBGROUPS
+            | COOPERATIVE_MATRIX
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & wanted,
@@ -151,8 +190,9 @@ impl Context {
                 info,
                 caps,
                 cooperative,
-                checks: wgpu::ShaderRuntimeChecks::checked(),
-                pipelines: Mutex::default(),
+                checks: RuntimeChecks::All,
+                cache: None,
+                pipelines: Pipelines::default(),
             }),
         }
     }
@@ -171,7 +211,23 @@ impl Context {
     }
 
     /// The same device with other capabilities, and pipelines of its own.
-    fn with(&self, caps: Caps, cooperative: Cooperative, checks: wgpu::ShaderRuntimeChecks) -> Self {
+    fn with(&self, caps: Caps, cooperative: Cooperative, checks: RuntimeChecks) -> Self {
+        self.made_with(caps, cooperative, checks, self.shared.cache.clone())
+    }
+
+    /// The same device with pipelines of its own, which are made by way of `cache`.
+    pub(super) fn with_cache(&self, cache: wgpu::PipelineCache) -> Self {
+        let Shared { caps, cooperative, checks, .. } = &*self.shared;
+        self.made_with(caps.clone(), cooperative.clone(), *checks, Some(cache))
+    }
+
+    fn made_with(
+        &self,
+        caps: Caps,
+        cooperative: Cooperative,
+        checks: RuntimeChecks,
+        cache: Option<wgpu::PipelineCache>,
+    ) -> Self {
         let Shared { device, queue, info, .. } = &*self.shared;
         Self {
             shared: Arc::new(Shared {
@@ -181,22 +237,50 @@ impl Context {
                 caps,
                 cooperative,
                 checks,
-                pipelines: Mutex::default(),
+                cache,
+                pipelines: Pipelines::default(),
             }),
         }
     }
 
-    /// The same device, with shaders compiled without the bounds checks, loop guards and division guards that wgpu adds.
+    /// The same device, on which this crate's own kernels go without the bounds checks and loop guards that wgpu adds to shaders;
+    /// [`Self::with_runtime_checks`] is the way back.
+    ///
+    /// A kernel counts as the crate's own when all of this holds: its op is one of [`crate::ops`], which has checked the arguments against
+    /// its contract; no text of it comes from a user, as that of custom rules does; it multiplies no cooperative matrices; and the plan was
+    /// made with a row of the tuning table ([`crate::kernel::Tuning::for_adapter`]). Those kernels have passed the conformance cases
+    /// without checks, poisoned and with guards behind every buffer, and clamp or compare whatever they load before it becomes an index,
+    /// so that no contents of any buffer lead outside of one. All other shaders keep their checks.
+    #[must_use]
+    pub fn trusting_own_kernels(&self) -> Self {
+        self.with(self.caps().clone(), self.cooperative().clone(), RuntimeChecks::ForeignShaders)
+    }
+
+    /// The same device, with wgpu's checks in all shaders, as contexts have them unless told otherwise.
+    #[must_use]
+    pub fn with_runtime_checks(&self) -> Self {
+        self.with(self.caps().clone(), self.cooperative().clone(), RuntimeChecks::All)
+    }
+
+    /// The same device, with all shaders compiled without the bounds checks, loop guards and division guards that wgpu adds.
     ///
     /// # Safety
     ///
     /// No shader of a program made with the returned context may read or write outside its bindings or loop forever. The ops of
-    /// this crate keep to that for inputs that fit their contracts; for ops of your own you answer.
+    /// this crate keep to that for inputs that fit their contracts; for ops and rules of your own you answer.
     #[expect(unsafe_code, reason = "hands wgpu's contract for trusted shaders on to the caller")]
     #[must_use]
     pub unsafe fn without_runtime_checks(&self) -> Self {
-        let Shared { caps, cooperative, .. } = &*self.shared;
-        self.with(caps.clone(), cooperative.clone(), wgpu::ShaderRuntimeChecks::unchecked())
+        self.with(self.caps().clone(), self.cooperative().clone(), RuntimeChecks::None)
+    }
+
+    /// Which shaders are checked at run time.
+    pub fn runtime_checks(&self) -> RuntimeChecks {
+        self.shared.checks
+    }
+
+    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.shared.cache.as_ref()
     }
 
     /// The same device with the kernel shapes of `profile`. Shapes for cooperative matrices are used where [`Self::cooperative`] says
@@ -245,15 +329,11 @@ impl Context {
         format!("{name} ({}, {backend}, {})", self.caps().adapter.name(), driver.trim())
     }
 
-    /// The pipeline of `shader`, made on first use.
-    pub(super) fn pipeline(&self, shader: &Shader) -> Result<Arc<Pipeline>> {
-        // A poisoned lock only means that another thread panicked between two complete states of the map.
-        let lock = || self.shared.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(pipeline) = lock().get(shader) {
-            return Ok(pipeline.clone());
-        }
-        let pipeline = Arc::new(Pipeline::new(self.device(), shader, self.caps(), self.shared.checks)?);
-        Ok(lock().entry(shader.clone()).or_insert(pipeline).clone())
+    /// The pipeline of `shader`, made on first use; of one that a plan tells is the crate's own, or of another.
+    pub(super) fn pipeline(&self, shader: &Shader, is_proven: bool) -> Result<Arc<Pipeline>> {
+        let Shared { device, caps, checks, cache, pipelines, .. } = &*self.shared;
+        let make = || Pipeline::new(device, shader, caps, checks.of(is_proven), cache.as_ref());
+        pipelines.get_or_make((shader.clone(), is_proven), make)
     }
 }
 

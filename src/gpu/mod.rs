@@ -1,15 +1,17 @@
 //! The only room that names wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back.
 
+mod cache;
 mod context;
 mod parameters;
 mod pipeline;
+mod pipelines;
 mod profile;
 mod program;
 mod reflect;
 mod self_test;
 mod session;
 
-pub use context::{AdapterRequest, Context, Cooperative, adapters};
+pub use context::{AdapterRequest, Context, Cooperative, RuntimeChecks, adapters};
 pub use parameters::Parameters;
 pub use profile::{Identity, Measured, Profile, Rate};
 pub use program::{Bindings, Program};

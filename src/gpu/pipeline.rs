@@ -12,18 +12,21 @@ pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) reflected: Reflected,
+    /// Whether wgpu's checks are in the shader.
+    pub(super) is_checked: bool,
 }
 
 impl Pipeline {
     #[expect(
         unsafe_code,
-        reason = "without_runtime_checks, which is unsafe, is the only way to checks that are off"
+        reason = "the ways to checks that are off are without_runtime_checks, which is unsafe, and kernels that need none"
     )]
     pub(super) fn new(
         device: &wgpu::Device,
         shader: &Shader,
         caps: &Caps,
         checks: wgpu::ShaderRuntimeChecks,
+        cache: Option<&wgpu::PipelineCache>,
     ) -> Result<Self> {
         let reflected = reflect(shader)?;
         check_limits(shader, &reflected, caps)?;
@@ -32,7 +35,8 @@ impl Pipeline {
             label: Some(shader.label),
             source: wgpu::ShaderSource::Naga(Cow::Owned(reflected.module.clone())),
         };
-        // SAFETY: with all checks on, this is the safe call; they are off only where the context's maker vouched for it.
+        // SAFETY: with all checks on, this is the safe call. They are off where the context's maker vouched for all shaders, or for kernels
+        // of this crate's own, which stay within their bindings and come to an end (see Context::trusting_own_kernels).
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -65,10 +69,10 @@ impl Pipeline {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache,
         });
         scopes.close("pipeline", shader.label)?;
-        Ok(Self { pipeline, layout, reflected })
+        Ok(Self { pipeline, layout, reflected, is_checked: checks.bounds_checks })
     }
 }
 

@@ -74,8 +74,8 @@ impl Program {
         }
         let device = context.device();
         check_alive(device, "program")?;
-        let pipelines =
-            plan.shaders().iter().map(|shader| context.pipeline(shader)).collect::<Result<Vec<_>>>()?;
+        let make = |(at, shader)| context.pipeline(shader, plan.is_proven(at));
+        let pipelines = plan.shaders().iter().enumerate().map(make).collect::<Result<Vec<_>>>()?;
         for (shader, pipeline) in plan.shaders().iter().zip(&pipelines) {
             check_limits(shader, &pipeline.reflected, plan.caps())?;
         }
@@ -146,6 +146,12 @@ impl Program {
     /// Which kernel and tier each step runs with, and why.
     pub fn report(&self) -> &[StepReport] {
         self.plan.report()
+    }
+
+    /// Labels of the shaders that run without the checks that wgpu adds, in order of first use: none unless the context was told so.
+    pub fn unchecked_shaders(&self) -> Vec<&'static str> {
+        let shaders = self.plan.shaders().iter().zip(&self.pipelines);
+        shaders.filter(|(_, pipeline)| !pipeline.is_checked).map(|(shader, _)| shader.label).collect()
     }
 
     #[cfg(feature = "check")]

@@ -88,9 +88,9 @@ fn compare(
     let found = Program::new(context, &Plan::new(&graph, caps)?)?.run(inputs)?;
     let expected = cpu::run(&graph, inputs)?;
     let (found, expected) = (found["result"].to_f64(), expected["result"].to_f64());
-    // A number that is none is off, too.
-    let off = |at: &usize| !((found[*at] - expected[*at]).abs() <= tolerance);
-    match (0..found.len()).find(off) {
+    // A number that is none is not within.
+    let within = |at: &usize| (found[*at] - expected[*at]).abs() <= tolerance;
+    match (0..found.len()).find(|at| !within(at)) {
         None => Ok(()),
         Some(at) => Err(Error::new(ErrorKind::Device, "self-test", op)
             .expecting(format!("{} at element {at} in {}", expected[at], inputs[0].1.desc().dtype))

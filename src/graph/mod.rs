@@ -36,6 +36,8 @@ pub struct Step {
     pub(crate) op: Arc<dyn ErasedOp>,
     pub(crate) inputs: Vec<Value>,
     pub(crate) outputs: Vec<Value>,
+    /// Whether the op is one of this crate's.
+    pub(crate) is_own: bool,
 }
 
 impl Step {
@@ -178,17 +180,26 @@ impl Graph {
 
     /// Appends a step after checking it against the op's contract. Ops outside this crate are appended the same way.
     pub fn push(&mut self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.append(op, inputs, false)
+    }
+
+    /// [`Graph::push`] for the ops of this crate, whose kernels the planner knows by that.
+    pub(crate) fn push_own(&mut self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.append(op, inputs, true)
+    }
+
+    fn append(&mut self, op: impl Op, inputs: &[Value], is_own: bool) -> Result<Vec<Value>> {
         let descs = inputs.iter().map(|&value| self.desc(value).cloned()).collect::<Result<Vec<_>>>()?;
         let outputs = op.contract(&descs)?;
         let outputs: Vec<Value> = outputs.into_iter().map(|desc| self.append_value(desc)).collect();
-        self.steps.push(Step { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone() });
+        self.steps.push(Step { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone(), is_own });
         Ok(outputs)
     }
 
-    /// Appends a step of an op with exactly one output.
+    /// Appends a step of an op of this crate with exactly one output.
     pub(crate) fn push_single(&mut self, op: impl Op, inputs: &[Value]) -> Result<Value> {
         let name = op.name();
-        match self.push(op, inputs)?[..] {
+        match self.push_own(op, inputs)?[..] {
             [output] => Ok(output),
             ref outputs => Err(Error::new(ErrorKind::Argument, name, "outputs")
                 .expecting("one")

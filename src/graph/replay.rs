@@ -51,14 +51,14 @@ impl Graph {
         }
         let start = self.steps.len();
         for index in range {
-            let Step { op, inputs, outputs } = self.steps[index].clone();
+            let Step { op, inputs, outputs, is_own } = self.steps[index].clone();
             let inputs = inputs.iter().map(|input| *values.get(input).unwrap_or(input)).collect();
             let replayed: Vec<Value> =
                 outputs.iter().map(|output| self.append_value(self.values[output.index()].clone())).collect();
             for (&output, &replayed) in outputs.iter().zip(&replayed) {
                 values.entry(output).or_insert(replayed);
             }
-            self.steps.push(Step { op, inputs, outputs: replayed });
+            self.steps.push(Step { op, inputs, outputs: replayed, is_own });
         }
         Ok(Replay { steps: start..self.steps.len(), values })
     }

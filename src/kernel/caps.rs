@@ -112,6 +112,13 @@ impl Caps {
         self.cooperative.iter().filter_map(side).max()
     }
 
+    /// Whether kernels have the shapes of the tuning table, for this kind of adapter or another: those are what the conformance cases run.
+    pub(crate) fn is_tuned_by_table(&self) -> bool {
+        [AdapterKind::Cpu, AdapterKind::Discrete].into_iter().any(|kind| {
+            [self.subgroup_size, None].into_iter().any(|size| self.tuning == Tuning::for_adapter(kind, size))
+        })
+    }
+
     /// The first limit of `needed` that `self` does not reach: name, needed and offered.
     pub fn shortfall(&self, needed: &Self) -> Option<(&'static str, u64, u64)> {
         [

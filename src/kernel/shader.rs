@@ -66,6 +66,8 @@ pub struct Generated {
     pub label: String,
     /// WGSL.
     pub text: String,
+    /// Whether a user wrote it.
+    pub by_user: bool,
 }
 
 /// One variant of a kernel: its files and what the header fixes. Equal shaders make equal pipelines.
@@ -153,6 +155,12 @@ impl Shader {
     /// Whether the shader needs a device with f16.
     pub fn uses_f16(&self) -> bool {
         self.aliases.iter().any(|(_, wgsl)| wgsl.contains("f16"))
+    }
+
+    /// Whether nobody else wrote any of the text, and the kernel is one that the conformance cases run everywhere: cooperative matrices
+    /// are for some devices only.
+    pub(crate) fn is_of_this_crate(&self) -> bool {
+        !self.cooperative && self.generated.iter().all(|part| !part.by_user)
     }
 
     /// The WGSL text: header, then every file, then what is generated.

@@ -106,6 +106,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         inputs,
         outputs,
         shaders: shaders.shaders,
+        proven: shaders.proven,
         slots: sizes,
         constants: places.constants,
         commands,
@@ -373,6 +374,8 @@ impl<'p, 'g> Schedule<'p, 'g> {
         }
         for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
             check_shader(step, dispatch, self.caps)?;
+            let is_proven =
+                step.is_own && self.caps.is_tuned_by_table() && dispatch.shader.is_of_this_crate();
             let mut buffers = Vec::with_capacity(dispatch.bindings.len());
             for &(name, operand) in &dispatch.bindings {
                 let buffer = match operand {
@@ -393,7 +396,7 @@ impl<'p, 'g> Schedule<'p, 'g> {
             }
             self.commands.push(Command::Dispatch {
                 step: index,
-                shader: self.shaders.index_of(&dispatch.shader),
+                shader: self.shaders.index_of(&dispatch.shader, is_proven),
                 buffers,
                 params: dispatch.params.clone(),
                 params_offset: self.params_end,
@@ -463,20 +466,20 @@ fn port_bytes(ports: &[Port], caps: &Caps) -> Result<u64> {
     Ok(total)
 }
 
-/// The distinct shaders of a plan, in order of first use.
+/// The distinct shaders of a plan, in order of first use. One that is also dispatched in ways that nothing is proven about is there twice.
 #[derive(Default)]
 struct ShaderTable {
     shaders: Vec<Shader>,
-    indices: HashMap<Shader, usize>,
+    proven: Vec<bool>,
+    indices: HashMap<(Shader, bool), usize>,
 }
 
 impl ShaderTable {
-    fn index_of(&mut self, shader: &Shader) -> usize {
-        if let Some(&index) = self.indices.get(shader) {
-            return index;
-        }
-        self.shaders.push(shader.clone());
-        self.indices.insert(shader.clone(), self.shaders.len() - 1);
-        self.shaders.len() - 1
+    fn index_of(&mut self, shader: &Shader, is_proven: bool) -> usize {
+        *self.indices.entry((shader.clone(), is_proven)).or_insert_with(|| {
+            self.shaders.push(shader.clone());
+            self.proven.push(is_proven);
+            self.shaders.len() - 1
+        })
     }
 }

@@ -103,6 +103,8 @@ pub struct Plan {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     shaders: Vec<Shader>,
+    /// Of each shader, whether it is the crate's own and needs no checks at run time.
+    proven: Vec<bool>,
     slots: Vec<u64>,
     constants: Vec<Arc<HostTensor>>,
     commands: Vec<Command>,
@@ -142,6 +144,12 @@ impl Plan {
     /// The distinct shaders the schedule uses.
     pub fn shaders(&self) -> &[Shader] {
         &self.shaders
+    }
+
+    /// Whether a shader of [`Plan::shaders`] is the crate's own, of an op of the crate's own, in a shape that the conformance cases run:
+    /// then no contents of buffers lead it outside of them. Nobody but the planner can say so of a shader.
+    pub(crate) fn is_proven(&self, shader: usize) -> bool {
+        self.proven[shader]
     }
 
     /// Bytes of each buffer the program allocates for values.

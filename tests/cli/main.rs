@@ -3,6 +3,7 @@
 mod attend;
 mod invoke;
 mod models;
+mod pipelines;
 mod rules;
 mod train;
 mod tune;

@@ -80,6 +80,14 @@ pub(crate) struct ProfileArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// Keep what the driver compiles in this file: it is read, if it is there, and replaced at the end. Only Vulkan has such caches; a file
+    /// that is damaged, or another adapter's or driver's, is refused. The driver believes the file: keep it where nobody else can write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipeline_cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -101,6 +109,8 @@ out one by one. A row that fails shows FAILED and no timing, and the exit code i
 Columns:
   GPU ms, wall ms   medians; GPU by the device's own timestamps, wall from recording until the device is done
   IQR               first to third quartile, over the median
+  first ms          the first call, by the wall: planning, making pipelines and buffers, upload and the first run, in which some
+                    drivers compile; kernels that an earlier row has made are not made again
   GFLOP/s           only the work that the method leaves: 2 flops for every channel of every score and of every
                     weighted value
   memory, working   MiB that the plan binds and allocates, and the part that is neither input nor output; exact
@@ -116,6 +126,11 @@ Columns:
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    /// Leave the bounds checks and loop guards that wgpu adds to shaders out of foveate's own kernels.
+    #[arg(long)]
+    pub(crate) unchecked: bool,
     /// Seconds that the run may take, verification included: lengths double as long as the next one is estimated to fit.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) budget: f64,
@@ -234,6 +249,8 @@ pub(crate) struct RunArgs {
     pub(crate) dtype: String,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Cut what is longer than the model takes, in place of refusing it: texts before their closing special token, ids at
     /// their end.
     #[arg(long)]

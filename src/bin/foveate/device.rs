@@ -50,6 +50,9 @@ pub(crate) struct DeviceReport {
     pub(crate) driver: String,
     /// None on the CPU reference, which has no kernels.
     pub(crate) tuning: Option<TuningReport>,
+    /// Which shaders wgpu's runtime checks are in; there are none on the CPU reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime_checks: Option<&'static str>,
 }
 
 /// The adapter that the value of `--device` asks for. With `auto`, one line on stderr says which was taken.
@@ -115,6 +118,7 @@ impl Device {
                 backend: "none".into(),
                 driver: String::new(),
                 tuning: None,
+                runtime_checks: None,
             },
         }
     }
@@ -137,6 +141,7 @@ impl Adapter {
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
             tuning: Some(TuningReport { source: self.source.clone(), kernels: self.context.caps().tuning }),
+            runtime_checks: Some(self.context.runtime_checks().name()),
         }
     }
 }

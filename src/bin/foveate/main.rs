@@ -14,6 +14,7 @@ mod info;
 mod inspect;
 mod measure;
 mod output;
+mod pipelines;
 mod run;
 mod train;
 mod tune;

@@ -92,7 +92,7 @@ impl Linear {
 /// and `in` may be empty. A weight larger than one storage binding is multiplied in parts. Fails when shapes or types differ.
 pub fn linear(graph: &mut Graph, x: Value, weight: Value, spec: &Linear) -> Result<Value> {
     let inputs: Vec<Value> = [x, weight].into_iter().chain(spec.bias).chain(spec.residual).collect();
-    Ok(graph.push(spec.op(), &inputs)?[0])
+    Ok(graph.push_own(spec.op(), &inputs)?[0])
 }
 
 /// [`Linear`] without the values, which are the step's inputs: `x`, `weight`, then bias and residual where there are such.

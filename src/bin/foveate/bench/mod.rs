@@ -20,6 +20,7 @@ use crate::Verdict;
 use crate::args::{self, BenchArgs};
 use crate::device::{Adapter, Arithmetic, Device};
 use crate::output::{self, Sink, Target};
+use crate::pipelines::{self, CacheFile};
 
 use activations::Activations;
 use methods::Method;
@@ -41,6 +42,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let activations = Activations::load(args.activations.as_deref())?;
     let mut outputs = Outputs::open(args)?;
     let device = Device::open(&args.device, Arithmetic::F64)?;
+    let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
+    let device = pipelines::unchecked(device, args.unchecked)?;
     check_dtype(dtype, &device)?;
 
     let bar = output::progress(0);
@@ -65,6 +68,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     }
     bar.finish_and_clear();
     outputs.write(&report)?;
+    cache.map_or(Ok(()), |cache| cache.save())?;
     Ok(if report.failed() { Verdict::Unsound } else { Verdict::Sound })
 }
 

@@ -79,12 +79,13 @@ const MIB: f64 = (1 << 20) as f64;
 /// What a cell without a value shows.
 const ABSENT: &str = "-";
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "method",
     "length",
     "GPU ms",
     "wall ms",
     "IQR",
+    "first ms",
     "GFLOP/s",
     "memory",
     "working",
@@ -122,6 +123,9 @@ impl Report {
         );
         if let Some(tuning) = &self.device.tuning {
             text += &format!("{tuning}\n");
+        }
+        if let Some(checks) = self.device.runtime_checks {
+            text += &format!("checked at run time: {checks}\n");
         }
         if let Some(headline) = &self.headline {
             text += &headline.text();
@@ -241,12 +245,13 @@ const CSV_HEADER: [&str; 20] = [
 impl Measurement {
     /// The columns of the table after the length.
     fn cells(&self) -> Vec<String> {
-        let Self { times, gflops, memory, off_exact, times_unfused, .. } = self;
+        let Self { times, first_call_ms, gflops, memory, off_exact, times_unfused, .. } = self;
         let mib = |bytes: u64| format!("{:.2}", bytes as f64 / MIB);
         vec![
             times.gpu_ms.map_or(ABSENT.into(), |gpu| milliseconds(gpu.median)),
             milliseconds(times.wall_ms.median),
             format!("{:.0}%", 100.0 * times.best().spread()),
+            milliseconds(*first_call_ms),
             format!("{gflops:.1}"),
             memory.map_or(ABSENT.into(), |memory| mib(memory.total_bytes)),
             memory.map_or(ABSENT.into(), |memory| mib(memory.working_bytes)),

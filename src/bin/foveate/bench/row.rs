@@ -26,7 +26,8 @@ const MAX_REFERENCE_BYTES: u64 = 4 << 30;
 pub(super) struct Measurement {
     #[serde(flatten)]
     pub(super) times: Times,
-    /// Creating pipelines, buffers and bind groups, and the first run.
+    /// The first call by the wall: planning, making pipelines, buffers and bind groups, upload and the first run. Pipelines that an
+    /// earlier row made are found. On the CPU reference, its first run.
     pub(super) first_call_ms: f64,
     pub(super) gflops: f64,
     pub(super) memory: Option<Memory>,
@@ -62,6 +63,8 @@ pub(super) struct Prepared {
     method: &'static Method,
     graph: Graph,
     plan: Option<Plan>,
+    /// What making the plan took.
+    planning: Duration,
 }
 
 impl Prepared {
@@ -95,6 +98,7 @@ impl<'a> Workbench<'a> {
     pub(super) fn prepare(&self, method: &'static Method, time: usize) -> Result<Prepared> {
         let desc = self.activations.desc(time, self.dtype);
         let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
+        let start = Instant::now();
         let plan = match self.device {
             Device::Gpu(Adapter { context, .. }) => Some(Plan::new(&graph, context.caps())?),
             Device::Cpu(_) => {
@@ -102,7 +106,7 @@ impl<'a> Workbench<'a> {
                 None
             }
         };
-        Ok(Prepared { method, graph, plan })
+        Ok(Prepared { method, graph, plan, planning: start.elapsed() })
     }
 
     /// The inputs for `time` tokens, which some method has been prepared for.
@@ -114,7 +118,7 @@ impl<'a> Workbench<'a> {
     pub(super) fn measure(&mut self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
         match (self.device, &prepared.plan) {
             (Device::Gpu(Adapter { context, .. }), Some(plan)) => {
-                self.measure_on_gpu(context, prepared.method, plan, subject)
+                self.measure_on_gpu(context, prepared, plan, subject)
             }
             _ => self.measure_on_cpu(prepared, subject),
         }
@@ -123,7 +127,7 @@ impl<'a> Workbench<'a> {
     fn measure_on_gpu(
         &mut self,
         context: &Context,
-        method: &'static Method,
+        &Prepared { method, planning, .. }: &Prepared,
         plan: &Plan,
         subject: &Subject,
     ) -> Checked<Measurement> {
@@ -132,7 +136,7 @@ impl<'a> Workbench<'a> {
         let program = Program::new(context, plan)?;
         let mut session = Session::new(&program, &subject.inputs.named())?;
         session.run()?;
-        let first_call = start.elapsed();
+        let first_call = planning + start.elapsed();
         let output = only_output(session.read()?)?;
 
         let mut worst = self.verify_prefix(context, method)?;

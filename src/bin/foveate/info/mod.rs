@@ -121,6 +121,9 @@ impl Opened {
         if let Some(tuning) = &device.tuning {
             text += &format!("  {tuning}\n");
         }
+        if let Some(checks) = device.runtime_checks {
+            text += &format!("  checked    {checks}, unless a context is told otherwise\n");
+        }
         for op in ops {
             // Writing to a String cannot fail.
             let _ = write!(text, "{op}");

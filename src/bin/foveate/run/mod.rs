@@ -14,6 +14,7 @@ use foveate::{DType, Error, ErrorKind, HostTensor, Result};
 use crate::args::{self, RunArgs, TaskName};
 use crate::device::{Arithmetic, Device};
 use crate::output::{self, Sink, Target};
+use crate::pipelines::CacheFile;
 
 use files::Format;
 use inputs::{Encoding, Input};
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         eprintln!("truncated: {} of {} inputs, to {most} tokens", job.truncated(), job.inputs.len());
     }
     let device = Device::open(&args.device, Arithmetic::F32)?;
+    let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
     let mut encoder = Encoder::new(&model, &model.load(dtype)?, &device.for_models())?;
     if let Some(tokens) = args.batch_tokens {
@@ -39,7 +41,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let loading = start.elapsed();
     let results = job.compute(&mut encoder, outputs.numbers.is_some())?;
     eprintln!("{}", Throughput::of(encoder.usage(), loading));
-    outputs.write(&job, &results, &report(args, &job, &results, &encoder, (&device, dtype, loading)))
+    outputs.write(&job, &results, &report(args, &job, &results, &encoder, (&device, dtype, loading)))?;
+    cache.map_or(Ok(()), |cache| cache.save())
 }
 
 /// What there is to compute.

@@ -129,7 +129,7 @@ pub fn blocked_with_lse(
 ) -> Result<(Value, Value)> {
     let Prepared { rule, query, tensors, .. } = prepare(NAME, spec, graph, [query, key, value])?;
     let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
-    let outputs = graph.push(BlockedAttention { rule }, &inputs)?;
+    let outputs = graph.push_own(BlockedAttention { rule }, &inputs)?;
     Ok((outputs[0], outputs[1]))
 }
 

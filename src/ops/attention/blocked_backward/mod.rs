@@ -94,7 +94,7 @@ pub(super) fn differentiate(
     inputs.extend(tensors);
     let op = BlockedBackward { rule: rule.clone(), d_lse: d_lse.is_some() };
     let places = Outputs::of(rule);
-    let outputs = graph.push(op, &inputs)?;
+    let outputs = graph.push_own(op, &inputs)?;
     let output = |place: Option<usize>| place.map(|place| outputs[place]);
     Ok(Differentiated {
         qkv: [outputs[0], outputs[1], outputs[2]],

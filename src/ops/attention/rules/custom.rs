@@ -134,7 +134,7 @@ impl fmt::Debug for CustomScore {
 }
 
 fn part(name: &str, wgsl: &str) -> Generated {
-    Generated { label: format!("custom rule `{name}`"), text: wgsl.to_owned() }
+    Generated { label: format!("custom rule `{name}`"), text: wgsl.to_owned(), by_user: true }
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -78,7 +78,7 @@ pub fn cross_entropy_with_lse(
     targets: Value,
     spec: &CrossEntropy,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(CrossEntropyOp(*spec), &[logits, targets])?;
+    let outputs = graph.push_own(CrossEntropyOp(*spec), &[logits, targets])?;
     Ok((outputs[0], outputs[1]))
 }
 

@@ -25,7 +25,7 @@ pub fn kl_divergence_backward(
     target: Value,
     upstream: Value,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(KlDivergenceBackward, &[student, target, upstream])?;
+    let outputs = graph.push_own(KlDivergenceBackward, &[student, target, upstream])?;
     Ok((outputs[0], outputs[1]))
 }
 

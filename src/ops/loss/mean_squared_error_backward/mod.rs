@@ -24,7 +24,7 @@ pub fn mean_squared_error_backward(
     b: Value,
     upstream: Value,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push(MeanSquaredErrorBackward, &[a, b, upstream])?;
+    let outputs = graph.push_own(MeanSquaredErrorBackward, &[a, b, upstream])?;
     Ok((outputs[0], outputs[1]))
 }
 

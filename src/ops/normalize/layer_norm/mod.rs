@@ -51,7 +51,7 @@ pub fn layer_norm(
     bias: Option<Value>,
     spec: &LayerNorm,
 ) -> Result<Value> {
-    let outputs = graph.push(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
+    let outputs = graph.push_own(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
     Ok(outputs[0])
 }
 
@@ -64,7 +64,7 @@ pub fn layer_norm_with_sum(
     spec: &LayerNorm,
 ) -> Result<(Value, Value)> {
     check_residual(NAME, spec.residual)?;
-    let outputs = graph.push(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
+    let outputs = graph.push_own(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
     Ok((outputs[0], outputs[1]))
 }
 

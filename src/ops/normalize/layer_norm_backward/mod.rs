@@ -29,7 +29,7 @@ pub fn layer_norm_backward(
     eps: f32,
 ) -> Result<(Value, Value, Value)> {
     let op = LayerNormBackward(norm(eps, sum_upstream.is_some()));
-    let outputs = graph.push(op, &inputs(x, weight, upstream, sum_upstream))?;
+    let outputs = graph.push_own(op, &inputs(x, weight, upstream, sum_upstream))?;
     Ok((outputs[0], outputs[1], outputs[2]))
 }
 

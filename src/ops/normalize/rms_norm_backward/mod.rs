@@ -29,7 +29,7 @@ pub fn rms_norm_backward(
     eps: f32,
 ) -> Result<(Value, Value)> {
     let op = RmsNormBackward(norm(eps, sum_upstream.is_some()));
-    let outputs = graph.push(op, &inputs(x, weight, upstream, sum_upstream))?;
+    let outputs = graph.push_own(op, &inputs(x, weight, upstream, sum_upstream))?;
     Ok((outputs[0], outputs[1]))
 }
 

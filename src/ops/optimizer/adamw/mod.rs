@@ -71,7 +71,7 @@ pub fn adamw(
     settings: &AdamW,
 ) -> Result<(Value, Moments)> {
     let inputs = [parameter, gradient, moments.first, moments.second, control.schedule, control.factor];
-    let outputs = graph.push(*settings, &inputs)?;
+    let outputs = graph.push_own(*settings, &inputs)?;
     Ok((outputs[0], Moments { first: outputs[1], second: outputs[2] }))
 }
 

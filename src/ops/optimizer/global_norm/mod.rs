@@ -39,7 +39,7 @@ pub fn global_norm(
     settings: &GlobalNorm,
 ) -> Result<(Value, Value)> {
     let inputs: Vec<Value> = [scale].iter().chain(gradients).copied().collect();
-    let outputs = graph.push(*settings, &inputs)?;
+    let outputs = graph.push_own(*settings, &inputs)?;
     Ok((outputs[0], outputs[1]))
 }
 

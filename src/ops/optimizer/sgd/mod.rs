@@ -51,7 +51,7 @@ pub fn sgd(
     settings: &Sgd,
 ) -> Result<(Value, Value)> {
     let outputs =
-        graph.push(*settings, &[parameter, gradient, velocity, control.schedule, control.factor])?;
+        graph.push_own(*settings, &[parameter, gradient, velocity, control.schedule, control.factor])?;
     Ok((outputs[0], outputs[1]))
 }
 

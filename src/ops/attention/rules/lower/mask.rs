@@ -36,6 +36,7 @@ pub(super) fn compose(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<C
     let Asked { sees, meets } = asked;
     composed.generated.push(Generated {
         label: "(the mask)".into(),
+        by_user: false,
         text: format!(
             "{helpers}
 fn sees(batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>) -> vec4<bool> {{

@@ -58,7 +58,7 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                 let (d, sigma) = (real_of(alignment), format!("real(section({section}u) + head)"));
                 slots.query_line(&format!("added * {d} * {d} / ({sigma} * {sigma} * {sigma})"), "0u");
             }
-            Term::Distances { table, map, .. } => {
+            Term::Distances { table, map, slots: count } => {
                 let section = side.by_distance(table, map.slots)?;
                 let distances = "(params.query_time + params.key_time - 1u)";
                 let _ = writeln!(
@@ -67,7 +67,7 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                     places(map)
                 );
                 if backward {
-                    slots.query_line("added", &slot(map, side)?);
+                    slots.query_line("added", &slot(map, count, side)?);
                 }
             }
             Term::QueryTable { table, width, map } | Term::KeyTable { table, width, map } => {
@@ -78,12 +78,13 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                     content,
                     "    {{
         let row = (vec4(batch * params.{which}_time) + vec4<u32>({which})) * params.heads + head;
-        let slot = vec4<u32>(integers(vec4(section({numbers}u)) + {}));
+        let slot = min(vec4<u32>(integers(vec4(section({numbers}u)) + {})), vec4({}u));
         sum += reals(vec4(section({values}u)) + row * {width}u + slot);
     }}",
-                    places(map)
+                    places(map),
+                    width.saturating_sub(1)
                 );
-                let slot = slot(map, side)?;
+                let slot = slot(map, width, side)?;
                 if by_key { slots.key_line("content", &slot) } else { slots.query_line("content", &slot) }
             }
             Term::RelativeKeys { .. } => {}
@@ -123,6 +124,7 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
     }
     functions.push(Generated {
         label: "(the score rules)".into(),
+        by_user: false,
         text: format!(
             "fn content({PAIRS_APART}) -> vec4<f32> {{
     var sum = vec4(0.0);
@@ -191,11 +193,12 @@ fn places(map: Map) -> String {
     format!("vec4<u32>(clamp({first}, vec4(0), vec4(i32(params.query_time + params.key_time) - 2)))")
 }
 
-/// The slot of one pair.
-fn slot(map: Map, side: &mut Side<'_>) -> Result<String> {
+/// The slot of one pair, one of `count` whatever the map holds.
+fn slot(map: Map, count: usize, side: &mut Side<'_>) -> Result<String> {
     let section = side.copied(map.slots)?;
     let place = format!("u32({} - {})", scalar_distance(map.alignment), least(map.alignment));
-    Ok(format!("u32(integer(section({section}u) + {place}))"))
+    let last = count.saturating_sub(1);
+    Ok(format!("min(u32(integer(section({section}u) + {place})), {last}u)"))
 }
 
 /// What a pair adds to the sums of its query row and of its key row.
@@ -221,6 +224,7 @@ impl Slots {
         [("query", self.query, self.first_query), ("key", self.key, self.first_key)].map(
             |(rows, lines, count)| Generated {
                 label: format!("(sums of {rows} rows)"),
+                by_user: false,
                 text: format!(
                     "const SLOTS: u32 = {count}u;
 

@@ -1,0 +1,83 @@
+//! What `--pipeline-cache` and `--unchecked` mean.
+
+use std::io;
+use std::path::Path;
+
+use foveate::gpu::Context;
+use foveate::train::replace_file;
+use foveate::{Error, ErrorKind, Result};
+
+use crate::device::{Adapter, Device};
+
+const FLAG: &str = "--pipeline-cache";
+
+/// The file that keeps what a driver has compiled.
+#[derive(Debug)]
+pub(crate) struct CacheFile<'a> {
+    path: &'a Path,
+    context: Context,
+}
+
+impl<'a> CacheFile<'a> {
+    /// `device` with a cache, filled from the file at `path` where there is one, and the file to save it in; without a path, `device` as
+    /// it is.
+    ///
+    /// Fails when the file cannot be read, is damaged or another adapter's, or the device keeps no caches.
+    pub(crate) fn open(device: Device, path: Option<&'a Path>) -> Result<(Device, Option<Self>)> {
+        let Some(path) = path else { return Ok((device, None)) };
+        let Device::Gpu(Adapter { context, source }) = &device else {
+            return Err(Error::new(ErrorKind::Argument, "device", FLAG)
+                .expecting("an adapter, whose driver compiles")
+                .but_found(device.describe()));
+        };
+        let context = match std::fs::read(path) {
+            Ok(blob) => load(context, &blob, path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => context.with_pipeline_cache()?,
+            Err(error) => return Err(failed(path, "a file that can be read", &error)),
+        };
+        let adapter = Adapter { context: context.clone(), source: source.clone() };
+        Ok((Device::Gpu(adapter), Some(Self { path, context })))
+    }
+
+    /// Puts what the driver has compiled by now into the place of the file, in one move.
+    pub(crate) fn save(&self) -> Result<()> {
+        let blob = self.context.pipeline_cache_data().ok_or_else(|| {
+            Error::new(ErrorKind::DeviceLost, "device", FLAG).expecting("a cache to save").but_found("none")
+        })?;
+        replace_file(self.path, &blob)
+            .map_err(|error| failed(self.path, "a file that can be written", &error))
+    }
+}
+
+#[expect(unsafe_code, reason = "whoever names a file answers for who can write it")]
+fn load(context: &Context, blob: &[u8], path: &Path) -> Result<Context> {
+    // SAFETY: the library has looked at header and checksum of what `save` put there; that nobody forged it is the user's word, who names
+    // the file.
+    let loaded = unsafe { context.with_pipeline_cache_from(blob) };
+    loaded.map_err(|error| match error.kind() {
+        ErrorKind::Io => Error::new(ErrorKind::Io, "device", format!("{FLAG} {}", path.display()))
+            .expecting(error.expected())
+            .but_found(error.found())
+            .with_hint(format!("delete the file, or leave {FLAG} out")),
+        _ => error,
+    })
+}
+
+fn failed(path: &Path, expected: &str, error: &io::Error) -> Error {
+    Error::new(ErrorKind::Io, "device", format!("{FLAG} {}", path.display()))
+        .expecting(expected)
+        .but_found(error)
+}
+
+/// `device` with its own kernels unchecked, where `wanted`.
+pub(crate) fn unchecked(device: Device, wanted: bool) -> Result<Device> {
+    match device {
+        device if !wanted => Ok(device),
+        Device::Gpu(Adapter { context, source }) => {
+            Ok(Device::Gpu(Adapter { context: context.trusting_own_kernels(), source }))
+        }
+        Device::Cpu(_) => Err(Error::new(ErrorKind::Argument, "device", "--unchecked")
+            .expecting("an adapter, whose shaders are checked")
+            .but_found(device.describe())),
+    }
+}
