@@ -7,8 +7,7 @@ use proptest::prelude::*;
 
 use crate::support::fixture::relative_error;
 use crate::support::{
-    assert_error, conform_everywhere, conform_everywhere_in_part, conform_with, context, cooperative,
-    refused, run,
+    assert_error, conform_everywhere, conform_everywhere_in_part, conform_with, cooperative, refused, run,
 };
 
 #[test]
