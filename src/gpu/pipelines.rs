@@ -49,7 +49,7 @@ impl Context {
     /// is made ahead of time unless this is called.
     ///
     /// Shaders are parsed, validated and translated here on every device, and most drivers compile here, too. Software rasterizers do not:
-    /// they compile at the first dispatch, which no call but a run can bring forward.
+    /// they compile at the first dispatch, which no call but a run can bring forward. On lavapipe nine tenths of a first call are left.
     ///
     /// Fails with the error of the first shader, in the order of `plans`, that cannot be made, or when the device is lost or the system
     /// refuses a thread. What was made by then stays.
