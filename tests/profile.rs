@@ -203,5 +203,5 @@ fn shapes_that_the_device_was_made_without_are_refused_and_cooperative_ones_not_
     let tuned = least.tuned(&with(tuning)).unwrap();
     let caps = foveate::Caps { f16: true, ..tuned.caps().clone() };
     let plan = Plan::new(&product(), &caps).unwrap();
-    assert!(plan.shaders().iter().all(|shader| !shader.cooperative));
+    assert!(plan.shaders().iter().all(|shader| shader.cooperative.is_none()));
 }

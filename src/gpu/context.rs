@@ -53,7 +53,7 @@ struct Shared {
 /// Whether kernels multiply cooperative matrices on a device, and why not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cooperative {
-    /// The device was made without them, or its adapter lists none.
+    /// The device was made without them or without subgroups, or its adapter lists none.
     Absent,
     /// These are there, but nobody has called [`Context::self_tested`]: none is used.
     Untested(Vec<CooperativeShape>),
@@ -68,7 +68,7 @@ pub enum Cooperative {
 pub enum RuntimeChecks {
     /// All.
     All,
-    /// All but this crate's own: see [`Context::trusting_own_kernels`].
+    /// All but this crate's own in tiles of the tuning table, and without cooperative matrices: see [`Context::trusting_own_kernels`].
     ForeignShaders,
     /// None: see [`Context::without_runtime_checks`].
     None,
@@ -79,7 +79,7 @@ impl RuntimeChecks {
     pub const fn name(self) -> &'static str {
         match self {
             Self::All => "all shaders",
-            Self::ForeignShaders => "all but own shaders",
+            Self::ForeignShaders => "all but own shaders in proven tiles",
             Self::None => "no shaders",
         }
     }
@@ -147,13 +147,32 @@ impl Context {
 
     /// A device of our own on `adapter`, with its full limits and the optional features our kernels use; after a
     /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter.
-    #[expect(unsafe_code, reason = "experimental features of wgpu are an unsafe choice")]
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted = wgpu::Features::SHADER_F16
             | SUBGROUPS
-            | COOPERATIVE_MATRIX
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::PIPELINE_CACHE;
+        let context = Self::request(adapter, wanted | COOPERATIVE_MATRIX)?;
+        if !context.caps().tuning.wants_cooperative() {
+            return Ok(context);
+        }
+        let tested = context.self_tested();
+        match tested.cooperative() {
+            // The test has cost the device.
+            Cooperative::Failed(error) if error.kind() == ErrorKind::DeviceLost => {
+                let context = Self::request(adapter, wanted)?;
+                Ok(context.with(
+                    context.caps().clone(),
+                    Cooperative::Failed(error.clone()),
+                    RuntimeChecks::All,
+                ))
+            }
+            _ => Ok(tested),
+        }
+    }
+
+    #[expect(unsafe_code, reason = "experimental features of wgpu are an unsafe choice")]
+    fn request(adapter: &wgpu::Adapter, wanted: wgpu::Features) -> Result<Self> {
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & wanted,
@@ -164,9 +183,7 @@ impl Context {
             ..Default::default()
         }))
         .map_err(|error| Error::new(ErrorKind::Device, "context", "device").but_found(error))?;
-        let context =
-            Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties());
-        Ok(if context.caps().tuning.wants_cooperative() { context.self_tested() } else { context })
+        Ok(Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties()))
     }
 
     /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and
@@ -181,7 +198,9 @@ impl Context {
     ) -> Self {
         let caps = caps(&device.limits(), device.features(), &info);
         let listed: Vec<_> = cooperative.iter().filter_map(cooperative_shape).collect();
-        let is_there = device.features().contains(COOPERATIVE_MATRIX) && !listed.is_empty();
+        // Kernels go by the number of their subgroup.
+        let needed = COOPERATIVE_MATRIX | wgpu::Features::SUBGROUP;
+        let is_there = device.features().contains(needed) && !listed.is_empty();
         let cooperative = if is_there { Cooperative::Untested(listed) } else { Cooperative::Absent };
         Self {
             shared: Arc::new(Shared {
@@ -198,7 +217,8 @@ impl Context {
     }
 
     /// The same device, with cooperative matrices in use where the driver proves to multiply them right: this submits a few small
-    /// products and waits for them. A driver that fails loses the tier and nothing else; [`Self::cooperative`] has the verdict.
+    /// products and attention, and waits for them. A driver that fails loses the tier; [`Self::cooperative`] has the verdict. (One that
+    /// loses the device over it has lost it for its owner, too; [`Self::on_adapter`] then takes a new one.)
     #[must_use]
     pub fn self_tested(&self) -> Self {
         let Cooperative::Untested(shapes) = self.cooperative() else { return self.clone() };

@@ -59,7 +59,6 @@ impl Context {
         let mut seen = HashSet::new();
         for plan in plans {
             for (at, shader) in plan.shaders().iter().enumerate() {
-                self.caps().check_features("warm-up", shader)?;
                 let variant = (shader, plan.is_proven(at));
                 if seen.insert(variant) {
                     variants.push(variant);
@@ -74,7 +73,11 @@ impl Context {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(&(shader, is_proven)) = variants.get(at) else { return Ok(()) };
                 // wgpu's error scopes belong to the thread that opens them: each pipeline is made within this one's.
-                if let Err(error) = self.pipeline(shader, is_proven) {
+                let made = self
+                    .caps()
+                    .check_features("warm-up", shader)
+                    .and_then(|()| self.pipeline(shader, is_proven));
+                if let Err(error) = made {
                     next.store(variants.len(), Ordering::Relaxed);
                     return Err((at, error));
                 }

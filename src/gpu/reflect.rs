@@ -46,8 +46,8 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     let mut capabilities = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     capabilities.set(naga::valid::Capabilities::SHADER_FLOAT16, shader.uses_f16());
     let subgroups = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SUBGROUP_BARRIER;
-    capabilities.set(subgroups, shader.subgroup_size.is_some() || shader.cooperative);
-    capabilities.set(naga::valid::Capabilities::COOPERATIVE_MATRIX, shader.cooperative);
+    capabilities.set(subgroups, shader.subgroup_size.is_some() || shader.cooperative.is_some());
+    capabilities.set(naga::valid::Capabilities::COOPERATIVE_MATRIX, shader.cooperative.is_some());
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);

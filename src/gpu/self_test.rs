@@ -2,12 +2,12 @@
 //! reference.
 //!
 //! Factors of the product are small whole numbers, so that sums are exact in every order and nothing but equality passes. Attention rounds
-//! weights to f16, and may be a few units of that off.
+//! weights and results, and may be as much off.
 
 use super::{Context, Program};
 use crate::graph::{Graph, Value};
 use crate::kernel::{Caps, CooperativeAttention, CooperativeTile};
-use crate::ops::attention::{Blocked, Mask, blocked};
+use crate::ops::attention::{Attended, Blocked, Mask, blocked_backward, blocked_with_lse};
 use crate::ops::{Matmul, matmul};
 use crate::plan::Plan;
 use crate::tensor::{DType, HostTensor};
@@ -26,13 +26,11 @@ const TILE: CooperativeTile =
 const ATTENTION: CooperativeAttention =
     CooperativeAttention { subgroups: 2, row_fragments: 1, key_fragments: 2, backward_key_fragments: 2 };
 
-/// Queries and keys of attention: more than a tile of either, and no whole fragments.
-const TIME: usize = 45;
-/// Channels, likewise.
+/// Channels of attention, no whole fragments.
 const CHANNELS: usize = 20;
-/// How far attention may be off: values are at most 2, and as many weights as there are keys are off by 2^-11 of what they are, which is 1
-/// in sum; the rest is for the output's own rounding.
-const OFF: f64 = 4e-3;
+
+/// By how much the later keys are longer: scores grow by more than weights may, so that sums are scaled anew on the way.
+const GROWTH: f32 = 4.0;
 
 /// Runs a product and attention in each type that `context` has fragments for, and fails where they are not the reference's.
 pub(super) fn run(context: &Context) -> Result<()> {
@@ -50,17 +48,31 @@ fn product(context: &Context, dtype: DType) -> Result<()> {
     caps.tuning.cooperative.get_or_insert(TILE);
     let (a, b) = (whole_numbers(dtype, &[ROWS, INNER])?, whole_numbers(dtype, &[COLUMNS, INNER])?);
     compare(context, &caps, "matmul", 0.0, &[("a", &a), ("b", &b)], |graph, inputs| {
-        matmul(graph, inputs[0], inputs[1], &Matmul::new().transpose_b())
+        Ok(vec![matmul(graph, inputs[0], inputs[1], &Matmul::new().transpose_b())?])
     })
 }
 
+/// Forward and backward, over two tiles of queries and of keys, and a part of a third.
 fn attention(context: &Context, dtype: DType) -> Result<()> {
     let mut caps: Caps = context.caps().clone();
-    caps.tuning.cooperative_attention.get_or_insert(ATTENTION);
-    let rows = whole_numbers(dtype, &[1, TIME, 1, CHANNELS])?;
-    let inputs = [("query", &rows), ("key", &rows), ("value", &rows)];
-    compare(context, &caps, "attention/blocked", OFF, &inputs, |graph, inputs| {
-        blocked(graph, inputs[0], inputs[1], inputs[2], &Blocked::new().mask(Mask::causal()))
+    let tile = *caps.tuning.cooperative_attention.get_or_insert(ATTENTION);
+    let side = caps.fragment(dtype).unwrap_or(0);
+    let columns = tile.key_fragments.max(tile.backward_key_fragments);
+    let time = 2 * (side * columns.max(tile.subgroups * tile.row_fragments)) as usize + 13;
+    let shape = [1, time, 1, CHANNELS];
+    let rows = whole_numbers(dtype, &shape)?;
+    let longer = |(at, x): (usize, f64)| x as f32 * if at < time * CHANNELS / 2 { 1.0 } else { GROWTH };
+    let keys: Vec<f32> = rows.to_f64().into_iter().enumerate().map(longer).collect();
+    let keys = HostTensor::from_f32(dtype, shape, &keys)?;
+    // Weights, their gradients and results are rounded to the factors' type, by 2^-11 or 2^-24, and sums of them have either sign.
+    let tolerance = if dtype == DType::F16 { 2f64.powi(-7) } else { 2f64.powi(-16) };
+    let inputs = [("query", &rows), ("key", &keys), ("value", &rows)];
+    compare(context, &caps, "attention/blocked", tolerance, &inputs, |graph, inputs| {
+        let spec = Blocked::new().mask(Mask::causal());
+        let (out, lse) = blocked_with_lse(graph, inputs[0], inputs[1], inputs[2], &spec)?;
+        let attended = Attended { out, lse, d_out: inputs[2], d_lse: None };
+        let gradients = blocked_backward(graph, inputs[0], inputs[1], inputs[2], &attended, &spec)?;
+        Ok(std::iter::once(out).chain(gradients).collect())
     })
 }
 
@@ -71,29 +83,36 @@ fn whole_numbers(dtype: DType, shape: &[usize]) -> Result<HostTensor> {
     HostTensor::from_f32(dtype, shape, &whole)
 }
 
-/// Fails where an element of what `build` records is more than `tolerance` off the reference's.
+/// Fails where an element of what `build` records is further off the reference's than `tolerance` of the largest.
 fn compare(
     context: &Context,
     caps: &Caps,
     op: &'static str,
     tolerance: f64,
     inputs: &[(&str, &HostTensor)],
-    build: impl FnOnce(&mut Graph, &[Value]) -> Result<Value>,
+    build: impl FnOnce(&mut Graph, &[Value]) -> Result<Vec<Value>>,
 ) -> Result<()> {
     let mut graph = Graph::new();
     let values =
         inputs.iter().map(|(name, tensor)| graph.input(name, tensor.desc())).collect::<Result<Vec<_>>>()?;
-    let result = build(&mut graph, &values)?;
-    graph.output("result", result)?;
-    let found = Program::new(context, &Plan::new(&graph, caps)?)?.run(inputs)?;
-    let expected = cpu::run(&graph, inputs)?;
-    let (found, expected) = (found["result"].to_f64(), expected["result"].to_f64());
-    // A number that is none is not within.
-    let within = |at: &usize| (found[*at] - expected[*at]).abs() <= tolerance;
-    match (0..found.len()).find(|at| !within(at)) {
-        None => Ok(()),
-        Some(at) => Err(Error::new(ErrorKind::Device, "self-test", op)
-            .expecting(format!("{} at element {at} in {}", expected[at], inputs[0].1.desc().dtype))
-            .but_found(found[at])),
+    for (i, result) in build(&mut graph, &values)?.into_iter().enumerate() {
+        graph.output(&format!("result {i}"), result)?;
     }
+    let found = Program::new(context, &Plan::new(&graph, caps)?)?.run(inputs)?;
+    for (name, expected) in cpu::run(&graph, inputs)? {
+        let (found, expected) = (found[&name].to_f64(), expected.to_f64());
+        let largest = expected.iter().fold(0f64, |largest, x| largest.max(x.abs()));
+        // A number that is none is not within.
+        let within = |at: &usize| (found[*at] - expected[*at]).abs() <= tolerance * largest;
+        if let Some(at) = (0..found.len()).find(|at| !within(at)) {
+            return Err(Error::new(ErrorKind::Device, "self-test", op)
+                .expecting(format!(
+                    "{} at element {at} of {name} in {}",
+                    expected[at],
+                    inputs[0].1.desc().dtype
+                ))
+                .but_found(found[at]));
+        }
+    }
+    Ok(())
 }

@@ -105,11 +105,14 @@ impl Caps {
 
     /// The side of the largest square fragments that take factors of `operand` and add up in f32.
     pub fn fragment(&self, operand: DType) -> Option<u32> {
-        let side = |shape: &CooperativeShape| {
+        self.fragments(operand).max()
+    }
+
+    fn fragments(&self, operand: DType) -> impl Iterator<Item = u32> {
+        self.cooperative.iter().filter_map(move |shape| {
             let square = shape.m == shape.n && shape.n == shape.k && [8, 16].contains(&shape.m);
             (square && shape.operand == operand && shape.result == DType::F32).then_some(shape.m)
-        };
-        self.cooperative.iter().filter_map(side).max()
+        })
     }
 
     /// Whether kernels have the shapes of the tuning table, for this kind of adapter or another: those are what the conformance cases run.
@@ -155,9 +158,13 @@ impl Caps {
                 .expecting("a device with f16 (wgpu's SHADER_F16)")
                 .but_found(format!("a {} without it", self.adapter.name())));
         }
-        if shader.cooperative && self.cooperative.is_empty() {
+        if let Some((side, operand)) = shader.cooperative
+            && !self.fragments(operand).any(|listed| listed == side)
+        {
             return Err(refused()
-                .expecting("a device with cooperative matrices (wgpu's EXPERIMENTAL_COOPERATIVE_MATRIX)")
+                .expecting(format!(
+                    "a device with cooperative matrices of {side} x {side} in {operand} (wgpu's EXPERIMENTAL_COOPERATIVE_MATRIX)"
+                ))
                 .but_found(format!("a {} without them", self.adapter.name())));
         }
         match shader.subgroup_size {

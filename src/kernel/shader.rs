@@ -85,8 +85,8 @@ pub struct Shader {
     pub constants: Vec<(&'static str, Constant)>,
     /// The subgroup size it is written for, if it uses subgroup operations.
     pub subgroup_size: Option<u32>,
-    /// Whether it multiplies cooperative matrices.
-    pub cooperative: bool,
+    /// The cooperative matrices it multiplies, if any: the side of its square fragments, and the type of their factors. They add up in f32.
+    pub cooperative: Option<(u32, DType)>,
 }
 
 /// A shader's text, with a table from its lines to the files they came from.
@@ -107,7 +107,7 @@ impl Shader {
             aliases: Vec::new(),
             constants: Vec::new(),
             subgroup_size: None,
-            cooperative: false,
+            cooperative: None,
         }
     }
 
@@ -146,10 +146,10 @@ impl Shader {
         Self { subgroup_size: Some(size), ..self }
     }
 
-    /// States that the files multiply cooperative matrices.
+    /// States that the files multiply cooperative matrices: square fragments of `side`, of factors of `operand`, that add up in f32.
     #[must_use]
-    pub fn on_cooperative_matrices(self) -> Self {
-        Self { cooperative: true, ..self }
+    pub fn on_cooperative_matrices(self, side: u32, operand: DType) -> Self {
+        Self { cooperative: Some((side, operand)), ..self }
     }
 
     /// Whether the shader needs a device with f16.
@@ -160,7 +160,7 @@ impl Shader {
     /// Whether nobody else wrote any of the text, and the kernel is one that the conformance cases run everywhere: cooperative matrices
     /// are for some devices only.
     pub(crate) fn is_of_this_crate(&self) -> bool {
-        !self.cooperative && self.generated.iter().all(|part| !part.by_user)
+        self.cooperative.is_none() && self.generated.iter().all(|part| !part.by_user)
     }
 
     /// The WGSL text: header, then every file, then what is generated.
@@ -169,7 +169,7 @@ impl Shader {
         if self.uses_f16() {
             wgsl += "enable f16;\n";
         }
-        if self.cooperative {
+        if self.cooperative.is_some() {
             wgsl += "enable wgpu_cooperative_matrix;\n";
         }
         for (name, ty) in &self.aliases {

@@ -50,7 +50,7 @@ fn reports_say_what_is_checked_and_what_the_first_call_took() {
     assert!(text.contains("checked at run time: all shaders\n") && text.contains("| first ms"), "{text}");
     let json = assert_passes(&bench(&["--device", "gpu", "--unchecked", "--json", "-"]));
     let report: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(report["device"]["runtime_checks"], "all but own shaders");
+    assert_eq!(report["device"]["runtime_checks"], "all but own shaders in proven tiles");
     let row = &report["rows"][0];
     assert!(row["first_call_ms"].as_f64() >= row["wall_ms"]["median"].as_f64(), "{row}");
     assert!(assert_passes(&run(&["info"])).contains("checked    all shaders"));

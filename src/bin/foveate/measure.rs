@@ -92,7 +92,9 @@ impl Quartiles {
 impl Times {
     /// The times of at least one run.
     fn of(timings: &[Timing]) -> Self {
-        let gpu: Option<Vec<Duration>> = timings.iter().map(|timing| timing.gpu).collect();
+        // A clock that stands still meanwhile is too coarse.
+        let gpu: Option<Vec<Duration>> =
+            timings.iter().map(|timing| timing.gpu.filter(|gpu| !gpu.is_zero())).collect();
         let wall = timings.iter().map(|timing| timing.wall).collect();
         Self { gpu_ms: gpu.map(Quartiles::of), wall_ms: Quartiles::of(wall), runs: timings.len() as u32 }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use foveate::gpu::{Context, Profile};
@@ -61,11 +62,13 @@ pub(crate) fn load(args: &ProfileArgs) -> Result<Loaded> {
             .but_found(found)
             .with_hint("leave out --profile for the built-in table")
     };
-    let size = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
-    if size > MOST_BYTES {
-        return Err(unreadable(&format!("{size} bytes")));
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(|error| unreadable(&error))?;
+    // What is no plain file may have no end.
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(unreadable(&format!("more than {MOST_BYTES} bytes")));
     }
-    let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
     match Profile::from_json(&text) {
         Ok(profile) => Ok(Loaded::Profile(path.clone(), Box::new(profile))),
         Err(error) if error.kind() == ErrorKind::Foreign => Ok(Loaded::Foreign(path.clone(), error)),

@@ -17,6 +17,9 @@ use crate::tensor::DType;
 /// Elements behind each staged line of the cooperative kernel, against bank conflicts; lines begin at multiples of 16 bytes.
 const LINE_PADDING: u32 = 8;
 
+/// Invocations of a subgroup, on devices that do not say: a multiple of all sizes that these may have.
+const LARGEST_SUBGROUP: u32 = 64;
+
 /// Invocations of the direct kernel's workgroup: one subgroup of a software rasterizer.
 const DIRECT_LANES: u32 = 8;
 
@@ -186,6 +189,8 @@ impl Placement {
 fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> Option<Tiling> {
     let CooperativeTile { mut blocks, fragments, inner, subgroup_size } = caps.tuning.cooperative?;
     let side = caps.fragment(dtype)?;
+    // A workgroup is made of whole subgroups, whatever their size: those without a block have nothing to do.
+    let subgroup_size = subgroup_size.next_multiple_of(caps.subgroup_size.unwrap_or(LARGEST_SUBGROUP));
     let extents = [geometry.rows, geometry.columns, geometry.inner].map(|extent| extent as u64);
     if extents.iter().any(|&extent| extent < u64::from(side)) {
         return None;
@@ -218,9 +223,9 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
     Some(Tiling {
         shader: Shader::new(
             "matmul/cooperative",
-            [wgsl!("matmul/cooperative.wgsl.j2"), wgsl!("matmul/interface.wgsl")],
+            [wgsl!("matmul/cooperative.wgsl.j2"), wgsl!("matmul/interface.wgsl"), wgsl!("matmul/tails.wgsl")],
         )
-        .on_cooperative_matrices()
+        .on_cooperative_matrices(side, dtype)
         .alias("Operand", dtype, 1)
         .constant("FRAGMENT", side)
         .constant("FRAGMENTS_Y", fragments[0])
@@ -234,7 +239,7 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
         rows: tile[0],
         columns: tile[1],
         name: if side == 16 { "cooperative 16x16" } else { "cooperative 8x8" },
-        reason: "fragments of f16 that add up in f32",
+        reason: "fragments that add up in f32",
     })
 }
 
@@ -282,7 +287,11 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
             Tiling {
                 shader: Shader::new(
                     "matmul/staged",
-                    [wgsl!("matmul/staged.wgsl.j2"), wgsl!("matmul/interface.wgsl")],
+                    [
+                        wgsl!("matmul/staged.wgsl.j2"),
+                        wgsl!("matmul/interface.wgsl"),
+                        wgsl!("matmul/tails.wgsl"),
+                    ],
                 )
                 .constant("WG_X", lanes)
                 .constant("WG_Y", lanes)

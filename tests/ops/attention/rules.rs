@@ -144,6 +144,18 @@ fn scores_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn relative_keys_without_rows_are_refused_though_the_mask_shows_no_distance() {
+    let row = |time| TensorDesc::f32([1, time, 1, 8]);
+    let descs = [row(16), row(20), row(20), TensorDesc::f32([0, 1, 8])];
+    let error = refused(&descs, |graph, v| {
+        let never = Mask::window(0, 0) & Mask::window(0, 0).aligned(Alignment::TopLeft);
+        let spec = Blocked::new().mask(never).score(Score::relative_keys(v[3], None, None, 0));
+        blocked(graph, v[0], v[1], v[2], &spec)
+    });
+    assert_eq!((error.kind(), error.argument()), (ErrorKind::Shape, "relative_keys.keys"), "{error}");
+}
+
+#[test]
 fn layouts_and_lists_that_make_no_sense_are_refused() {
     let entry =
         |entries: &[[usize; 3]]| BlockLayout::from_entries(8, [1, 2, 3], entries).unwrap_err().to_string();

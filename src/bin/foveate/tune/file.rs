@@ -34,6 +34,12 @@ impl Destination {
         if !folder.unwrap_or(Path::new(".")).is_dir() {
             return Err(refused(&path, &"no such folder"));
         }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".writable");
+        let probe = path.with_file_name(name);
+        fs::write(&probe, [])
+            .and_then(|()| fs::remove_file(&probe))
+            .map_err(|error| refused(&path, &error))?;
         Ok(Self(path))
     }
 

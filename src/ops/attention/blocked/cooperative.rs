@@ -1,7 +1,7 @@
 //! The tile of `cooperative.wgsl.j2`, forward and backward: rows that stay in fragments of their subgroup, columns staged for all of them.
 
 use super::super::Dims;
-use super::super::rules::Rule;
+use super::super::rules::{Rule, Term};
 use crate::kernel::{Caps, Shader};
 use crate::tensor::DType;
 
@@ -45,8 +45,10 @@ impl FragmentTile {
         let tuned = caps.tuning.cooperative_attention?;
         let side = caps.fragment(dtype)?;
         let subgroup_size = caps.subgroup_size?;
-        // Products with relative keys are read askew.
-        if rule.relative_keys().is_some() || rows < side as usize {
+        // Products with relative keys are read askew. Weights are relative to the largest score before the ramp of a span, which may leave
+        // less of all of them than f16 holds.
+        let is_ramped = rule.terms.iter().any(|term| matches!(term, Term::Ramp { .. }));
+        if rule.relative_keys().is_some() || (is_ramped && dtype == DType::F16) || rows < side as usize {
             return None;
         }
         let row_fragments = tuned.row_fragments.min(subgroup_size / side);
@@ -70,9 +72,10 @@ impl FragmentTile {
         while tile.subgroups > 1 && tile.rows() as usize / 2 >= rows {
             tile.subgroups /= 2;
         }
-        while tile.bytes(staging) > caps.max_workgroup_bytes
-            || tile.rows() * tile.lanes > caps.max_invocations
-        {
+        while tile.subgroups > 1 && tile.rows() * tile.lanes > caps.max_invocations {
+            tile.subgroups /= 2;
+        }
+        while tile.bytes(staging) > caps.max_workgroup_bytes {
             if tile.key_fragments > 1 && tile.columns() / 8 >= tile.lanes {
                 tile.key_fragments /= 2;
             } else if tile.subgroups > 1 {
@@ -81,7 +84,8 @@ impl FragmentTile {
                 return None;
             }
         }
-        (tile.columns() / 4).is_multiple_of(tile.lanes).then_some(tile)
+        let fits = tile.rows() * tile.lanes <= caps.max_invocations;
+        (fits && (tile.columns() / 4).is_multiple_of(tile.lanes)).then_some(tile)
     }
 
     pub(in crate::ops::attention) fn rows(self) -> u32 {
@@ -99,7 +103,7 @@ impl FragmentTile {
         let (head, value) = (line(self.head_fragments), line(self.value_fragments));
         let (pairs, scores) = ((columns + LINE_PADDING) * rows, (columns + 4) * rows);
         let (operands, floats) = match staging {
-            Staging::Forward => (head.max(value) + pairs, scores + rows * self.lanes + rows),
+            Staging::Forward => (head.max(value) + pairs, scores + rows * self.lanes),
             Staging::Backward => (head + value + 2 * pairs, 2 * scores),
         };
         // Each variable may be rounded up to 16 bytes.
@@ -108,7 +112,7 @@ impl FragmentTile {
 
     pub(in crate::ops::attention) fn equip(self, shader: Shader) -> Shader {
         shader
-            .on_cooperative_matrices()
+            .on_cooperative_matrices(self.side, self.operand)
             .subgroups_of(self.lanes * self.row_fragments * self.side)
             .alias("Operand", self.operand, 1)
             .constant("FRAGMENT", self.side)

@@ -1,4 +1,5 @@
-//! Lowering: one dispatch of `forward.wgsl.j2`, or, when too few rows would leave the device idle, key splits and a merge.
+//! Lowering: one dispatch of `forward.wgsl.j2`, or of `cooperative.wgsl.j2` where the device has fragments for the tensors' type and the
+//! tuning wants them; or, when too few rows would leave the device idle, key splits and a merge.
 //! Dispatches before it fill the side buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
 //! masks that are no ranges, the lists that tiles are walked along.
 //!
@@ -193,6 +194,7 @@ fn forward_shader(
         } else {
             wgsl!("attention/blocked/out_scalar.wgsl")
         },
+        wgsl!("attention/blocked/hides_some.wgsl"),
         lse_source(lse),
     ];
     let askew = walk.rule.relative_keys().map(|_| wgsl!("attention/blocked/relative_products.wgsl"));

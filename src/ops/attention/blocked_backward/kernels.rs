@@ -1,6 +1,8 @@
 //! Lowering: what each row must know beforehand, then a pass that owns queries (`dq`) and one that owns keys (`dk` and `dv` at
-//! once), as far as anybody reads them. Both are `backward.wgsl.j2`, with rows and columns exchanged. A third, which owns distances,
-//! is for the gradient of relative keys. What the gradients of other tensors of a rule are made of is summed by the owner of its row.
+//! once), as far as anybody reads them. Both are `backward.wgsl.j2`, with rows and columns exchanged, or likewise `cooperative.wgsl.j2`
+//! where they do nothing but sum and the device has fragments for the tensors' type (weights and their gradients are rounded to that). A
+//! third, which owns distances, is for the gradient of relative keys. What the gradients of other tensors of a rule are made of is summed by
+//! the owner of its row.
 //!
 //! A device may let a shader have fewer buffers than a pass has results and rules have tensors: then each result has a pass of its own.
 //!

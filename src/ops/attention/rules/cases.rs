@@ -146,6 +146,10 @@ fn tensor_setups() -> Vec<Setup> {
         square(130).rule("blocks by head", blocks),
         Setup::new(60, 200).heads(4, 2).rule("blocks by head", blocks),
         square(130).rule("small blocks", shared),
+        Setup::new(60, 50).heads(4, 2).rule("small blocks", shared),
+        // Tiles of queries that three heads, or six, share begin anywhere.
+        Setup::new(60, 50).heads(3, 1).rule("small blocks", shared),
+        Setup::new(60, 50).heads(6, 1).rule("small blocks", shared),
         batch(2, square(130)).rule("dense by item", by_item),
         Setup::new(65, 130).heads(4, 2).rule("dense by head", by_head),
         batch(3, Setup::new(50, 90)).heads(4, 2).rule("dense by item and head", by_both),

@@ -67,7 +67,8 @@ impl Asked {
 struct Writer<'w, 'a> {
     dims: &'w Dims,
     side: &'w mut Side<'a>,
-    /// Whether some pass asks about four pairs of one distance; others ask about four columns from a multiple of four on, in one row.
+    /// Whether some pass asks about four pairs of one distance. Others ask about four columns in one row; where their number in a group is a
+    /// power of two, from a multiple of four on.
     askew: bool,
     composed: Composed,
     helpers: String,
@@ -275,7 +276,9 @@ impl Writer<'_, '_> {
             true => format!("{head} * {} * {words}", blocks("query_time")),
             false => "0u".into(),
         };
-        let in_one_block = size.is_multiple_of(4) && !self.askew && (!by_head || self.dims.group() == 1);
+        let group = self.dims.group();
+        let in_one_block =
+            size.is_multiple_of(4) && !self.askew && group.is_power_of_two() && (!by_head || group == 1);
         let sees = match in_one_block {
             true => {
                 let first = first("head.x");
