@@ -7,7 +7,7 @@
 use super::{Context, Program};
 use crate::graph::{Graph, Value};
 use crate::kernel::{Caps, CooperativeAttention, CooperativeTile};
-use crate::ops::attention::{Attended, Blocked, Mask, blocked_backward, blocked_with_lse};
+use crate::ops::attention::{Attended, Blocked, Mask, blocked, blocked_backward, blocked_with_lse};
 use crate::ops::{Matmul, matmul};
 use crate::plan::Plan;
 use crate::tensor::{DType, HostTensor};
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context) -> Result<()> {
 fn product(context: &Context, dtype: DType) -> Result<()> {
     let mut caps: Caps = context.caps().clone();
     caps.tuning.cooperative.get_or_insert(TILE);
-    let (a, b) = (whole_numbers(dtype, &[ROWS, INNER])?, whole_numbers(dtype, &[COLUMNS, INNER])?);
+    let (a, b) = (whole_numbers(dtype, &[ROWS, INNER], 0)?, whole_numbers(dtype, &[COLUMNS, INNER], 1)?);
     compare(context, &caps, "matmul", 0.0, &[("a", &a), ("b", &b)], |graph, inputs| {
         Ok(vec![matmul(graph, inputs[0], inputs[1], &Matmul::new().transpose_b())?])
     })
@@ -60,26 +60,35 @@ fn attention(context: &Context, dtype: DType) -> Result<()> {
     let columns = tile.key_fragments.max(tile.backward_key_fragments);
     let time = 2 * (side * columns.max(tile.subgroups * tile.row_fragments)) as usize + 13;
     let shape = [1, time, 1, CHANNELS];
-    let rows = whole_numbers(dtype, &shape)?;
+    let [query, key, value] = [
+        whole_numbers(dtype, &shape, 0)?,
+        whole_numbers(dtype, &shape, 1)?,
+        whole_numbers(dtype, &shape, 2)?,
+    ];
     let longer = |(at, x): (usize, f64)| x as f32 * if at < time * CHANNELS / 2 { 1.0 } else { GROWTH };
-    let keys: Vec<f32> = rows.to_f64().into_iter().enumerate().map(longer).collect();
-    let keys = HostTensor::from_f32(dtype, shape, &keys)?;
+    let keys: Vec<f32> = key.to_f64().into_iter().enumerate().map(longer).collect();
+    let longer = HostTensor::from_f32(dtype, shape, &keys)?;
     // Weights, their gradients and results are rounded to the factors' type, by 2^-11 or 2^-24, and sums of them have either sign.
     let tolerance = if dtype == DType::F16 { 2f64.powi(-7) } else { 2f64.powi(-16) };
-    let inputs = [("query", &rows), ("key", &keys), ("value", &rows)];
+    let spec = Blocked::new().mask(Mask::causal());
+    let inputs = [("query", &query), ("key", &longer), ("value", &value)];
     compare(context, &caps, "attention/blocked", tolerance, &inputs, |graph, inputs| {
-        let spec = Blocked::new().mask(Mask::causal());
+        Ok(vec![blocked(graph, inputs[0], inputs[1], inputs[2], &spec)?])
+    })?;
+    // Of weights that are nearly 1 or 0, gradients would be nothing but rounding.
+    let inputs = [("query", &query), ("key", &key), ("value", &value)];
+    compare(context, &caps, "attention/blocked_backward", tolerance, &inputs, |graph, inputs| {
         let (out, lse) = blocked_with_lse(graph, inputs[0], inputs[1], inputs[2], &spec)?;
-        let attended = Attended { out, lse, d_out: inputs[2], d_lse: None };
-        let gradients = blocked_backward(graph, inputs[0], inputs[1], inputs[2], &attended, &spec)?;
-        Ok(std::iter::once(out).chain(gradients).collect())
+        let attended = Attended { out, lse, d_out: inputs[0], d_lse: None };
+        Ok(blocked_backward(graph, inputs[0], inputs[1], inputs[2], &attended, &spec)?.into())
     })
 }
 
-/// -2 to 2, in no order that two lines would share.
-fn whole_numbers(dtype: DType, shape: &[usize]) -> Result<HostTensor> {
-    let whole: Vec<f32> =
-        (0..shape.iter().product()).map(|at: usize| (at * at / 3 % 5) as f32 - 2.0).collect();
+/// -2 to 2, in no order that two lines would share, nor two tensors of another `kind`.
+fn whole_numbers(dtype: DType, shape: &[usize], kind: usize) -> Result<HostTensor> {
+    let whole: Vec<f32> = (0..shape.iter().product())
+        .map(|at: usize| ((at * at + 7919 * kind * at) / 3 % 5) as f32 - 2.0)
+        .collect();
     HostTensor::from_f32(dtype, shape, &whole)
 }
 

@@ -126,6 +126,11 @@ fn tensor_setups() -> Vec<Setup> {
     let shared = |_: &mut Problem, setup: &Setup| {
         masked(Mask::blocks(layout(1, [setup.query_time, setup.key_time], 8, 4)?) & Mask::causal())
     };
+    let three_of_four = |_: &mut Problem, setup: &Setup| {
+        let [rows, columns] = [setup.query_time, setup.key_time].map(|time| time.div_ceil(4));
+        let meets = (0..rows * columns).map(|at| at / columns % 4 != 3).collect();
+        masked(Mask::blocks(BlockLayout::new(4, [1, rows, columns], meets)?))
+    };
     let by_item = |problem: &mut Problem, setup: &Setup| {
         masked(Mask::dense(dense(problem, [setup.batch, 1, setup.query_time, setup.key_time], 5)?))
     };
@@ -148,8 +153,8 @@ fn tensor_setups() -> Vec<Setup> {
         square(130).rule("small blocks", shared),
         Setup::new(60, 50).heads(4, 2).rule("small blocks", shared),
         // Tiles of queries that three heads, or six, share begin anywhere.
-        Setup::new(60, 50).heads(3, 1).rule("small blocks", shared),
-        Setup::new(60, 50).heads(6, 1).rule("small blocks", shared),
+        Setup::new(60, 50).heads(3, 1).rule("three of four small blocks", three_of_four),
+        Setup::new(60, 50).heads(6, 1).rule("three of four small blocks", three_of_four),
         batch(2, square(130)).rule("dense by item", by_item),
         Setup::new(65, 130).heads(4, 2).rule("dense by head", by_head),
         batch(3, Setup::new(50, 90)).heads(4, 2).rule("dense by item and head", by_both),
