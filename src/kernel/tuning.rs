@@ -85,7 +85,7 @@ pub struct AttentionTile {
     /// Whether a workgroup is one subgroup of eight, which waits for itself as such and passes reads round. For software
     /// rasterizers only: it relies on lanes that run in lockstep.
     pub one_subgroup: bool,
-    /// Workgroups that keep the device busy: below that, the keys of each row are split over several.
+    /// Workgroups that keep the device busy: below that, the keys of each row are split over several, and products take smaller tiles.
     pub busy_workgroups: u32,
 }
 
@@ -145,10 +145,10 @@ impl Tuning {
                 elementwise_lanes: 64,
             },
             (_, subgroup_size) => Self {
-                matmul: MatmulKernel::Staged { row_blocks: 1, col_vecs: 1 },
+                matmul: MatmulKernel::Staged { row_blocks: 2, col_vecs: 2 },
                 cooperative: Some(CooperativeTile {
-                    blocks: [4, 2],
-                    fragments: [2, 4],
+                    blocks: [2, 2],
+                    fragments: [4, 4],
                     inner: 32,
                     subgroup_size: match subgroup_size {
                         Some(size) => size,
@@ -157,7 +157,7 @@ impl Tuning {
                 }),
                 cooperative_attention: Some(CooperativeAttention {
                     subgroups: 4,
-                    row_fragments: 1,
+                    row_fragments: 2,
                     key_fragments: 4,
                     backward_key_fragments: 2,
                 }),

@@ -17,13 +17,18 @@ pub(crate) fn every_choice_of_kernels() -> Vec<Caps> {
                 ..roomy.clone()
             })
             .collect();
+    // However small the cases are, tiles stay as large as for those that keep a GPU busy.
+    let large = |caps: &mut Caps| caps.tuning.attention.busy_workgroups = 1;
+    choices.iter_mut().filter(|caps| caps.adapter == AdapterKind::Discrete).for_each(large);
     let mut classic = roomy.clone();
     classic.tuning.matmul = MatmulKernel::Classic;
     choices.push(classic);
     // What adapters list: NVIDIA's, and Apple's.
     for (side, operand) in [(16, DType::F16), (8, DType::F32)] {
         let shape = CooperativeShape { m: side, n: side, k: side, operand, result: DType::F32 };
-        choices.push(Caps { cooperative: vec![shape], subgroup_size: Some(32), ..roomy.clone() });
+        let mut caps = Caps { cooperative: vec![shape], subgroup_size: Some(32), ..roomy.clone() };
+        large(&mut caps);
+        choices.push(caps);
     }
     choices
 }

@@ -1,9 +1,9 @@
-use foveate::kernel::{CooperativeTile, MatmulKernel};
+use foveate::kernel::{CooperativeTile, MatmulKernel, Tuning};
 use foveate::ops::{Heads, Matmul, matmul};
 use foveate::{ErrorKind, TensorDesc};
 
 use crate::support::{
-    assert_error, conform_everywhere, conform_with, context, cooperative, own_caps, refused,
+    assert_error, conform_everywhere, conform_some, conform_with, context, cooperative, own_caps, refused,
 };
 
 #[test]
@@ -20,18 +20,30 @@ fn the_yardstick_kernel_conforms_too() {
 
 #[test]
 fn every_register_tile_conforms() {
-    for (row_blocks, col_vecs) in [(1, 1), (2, 2), (4, 2)] {
-        let mut caps = own_caps();
-        caps.tuning.matmul = MatmulKernel::Direct { row_blocks, col_vecs, shared_reads: false };
+    let direct = [(1, 1), (2, 2), (4, 2)].map(|(row_blocks, col_vecs)| MatmulKernel::Direct {
+        row_blocks,
+        col_vecs,
+        shared_reads: false,
+    });
+    let mut caps = own_caps();
+    // However few tiles there are, they stay as large.
+    caps.tuning.attention.busy_workgroups = 1;
+    for kernel in direct.into_iter().chain([MatmulKernel::Staged { row_blocks: 2, col_vecs: 2 }]) {
+        caps.tuning.matmul = kernel;
         conform_with("matmul", context(), &caps);
     }
+    conform_some("linear", context(), &caps, |_, label| label.contains("gate"));
 }
 
 #[test]
 fn cooperative_tiles_conform() {
     for (blocks, fragments, inner) in [([1, 1], [1, 1], 16), ([2, 2], [2, 1], 32), ([1, 2], [2, 4], 16)] {
         let tile = CooperativeTile { blocks, fragments, inner, subgroup_size: 8 };
-        let Some((context, caps)) = cooperative(|tuning| tuning.cooperative = Some(tile)) else { return };
+        let large = |tuning: &mut Tuning| {
+            tuning.cooperative = Some(tile);
+            tuning.attention.busy_workgroups = 1;
+        };
+        let Some((context, caps)) = cooperative(large) else { return };
         conform_with("matmul", context, &caps);
         conform_with("linear", context, &caps);
     }

@@ -20,6 +20,9 @@ use crate::tensor::DType;
 /// Elements behind each staged line of the cooperative kernel, against bank conflicts; lines begin at multiples of 16 bytes.
 const LINE_PADDING: u32 = 8;
 
+/// The same behind each line of finished sums.
+const LAID_PADDING: u32 = 4;
+
 /// Invocations of a subgroup, on devices that do not say: a multiple of all sizes that these may have.
 const LARGEST_SUBGROUP: u32 = 64;
 
@@ -116,30 +119,34 @@ pub(in crate::ops) fn product(
     caps: &Caps,
     part: Part,
 ) -> Result<Product> {
-    let Geometry { batch, heads, rows, columns, inner, .. } = *geometry;
+    let Geometry { heads, rows, columns, inner, .. } = *geometry;
     let gated = part.second.is_some();
     let tiling = cooperative(geometry, dtype, gated, caps)
-        .unwrap_or_else(|| tiling(geometry, caps.tuning.matmul, gated));
-    let tiles = rows.div_ceil(tiling.rows as usize) * columns.div_ceil(tiling.columns as usize);
+        .unwrap_or_else(|| tiling(geometry, caps.tuning.matmul, gated, caps));
     let to_u32 = |what, count| to_u32(op, what, count);
-    let count = to_u32("workgroups", batch.saturating_mul(heads).saturating_mul(tiles))?;
+    let count = to_u32("workgroups", geometry.tiles(tiling.rows, tiling.columns))?;
     let in_vectors = geometry.c.in_vectors(columns) && part.first_column.is_multiple_of(4);
     let vectors = [
         geometry.a.in_vectors(if geometry.a.transposed { rows } else { inner }),
         geometry.b.in_vectors(if geometry.b.transposed { inner } else { columns }),
     ];
     let mut shader = tiling.shader;
-    shader.sources.extend(operand_sources(geometry, vectors));
-    // Fragments take f16 as it is.
-    let in_pairs = dtype == DType::F16 && tiling.tier != Tier::CooperativeMatrix;
+    // Fragments take operands as they are stored.
+    let on_fragments = tiling.tier == Tier::CooperativeMatrix;
+    shader.sources.extend(if on_fragments {
+        piece_sources(vectors)
+    } else {
+        operand_sources(geometry, vectors)
+    });
     let packs = [
         ("APack", wgsl!("matmul/operands/a_wide.wgsl"), wgsl!("matmul/operands/a_wide_pairs.wgsl")),
         ("BPack", wgsl!("matmul/operands/b_wide.wgsl"), wgsl!("matmul/operands/b_wide_pairs.wgsl")),
     ];
     for ((name, plain, pairs), vectors) in packs.into_iter().zip(vectors) {
-        let (source, pack, lanes) = match (vectors, in_pairs) {
-            (true, true) => (Some(pairs), DType::U32, 2),
-            (true, false) => (Some(plain), dtype, 4),
+        let (source, pack, lanes) = match (vectors, dtype) {
+            (true, _) if on_fragments => (None, dtype, 4),
+            (true, DType::F16) => (Some(pairs), DType::U32, 2),
+            (true, _) => (Some(plain), dtype, 4),
             (false, _) => (None, dtype, 1),
         };
         shader.sources.extend(source);
@@ -181,6 +188,14 @@ pub(in crate::ops) fn product(
     })
 }
 
+impl Geometry {
+    /// How many tiles of `rows` and `columns` there are of the result.
+    fn tiles(&self, rows: u32, columns: u32) -> usize {
+        let tiles = self.rows.div_ceil(rows as usize) * self.columns.div_ceil(columns as usize);
+        self.batch.saturating_mul(self.heads).saturating_mul(tiles)
+    }
+}
+
 impl Placement {
     /// Whether every row starts at, and extends over, whole vectors of four.
     fn in_vectors(&self, extent: usize) -> bool {
@@ -190,13 +205,21 @@ impl Placement {
 
 /// The tile on cooperative matrices, where the device has them, the tuning wants them, and the product fills fragments.
 fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> Option<Tiling> {
-    let CooperativeTile { mut blocks, fragments, inner, subgroup_size } = caps.tuning.cooperative?;
+    let CooperativeTile { mut blocks, mut fragments, inner, subgroup_size } = caps.tuning.cooperative?;
     let side = caps.fragment(dtype)?;
     // A workgroup is made of whole subgroups, whatever their size: those without a block have nothing to do.
     let subgroup_size = subgroup_size.next_multiple_of(caps.subgroup_size.unwrap_or(LARGEST_SUBGROUP));
     let extents = [geometry.rows, geometry.columns, geometry.inner].map(|extent| extent as u64);
     if extents.iter().any(|&extent| extent < u64::from(side)) {
         return None;
+    }
+    // As with register tiles, smaller ones keep more workgroups busy.
+    while fragments[0].max(fragments[1]) > 2
+        && geometry.tiles(blocks[0] * fragments[0] * side, blocks[1] * fragments[1] * side)
+            < caps.tuning.attention.busy_workgroups as usize
+    {
+        let longer = usize::from(fragments[1] > fragments[0]);
+        fragments[longer] = fragments[longer].div_ceil(2);
     }
     // A block has as many fragments of each factor.
     let halves = if gated { 2 } else { 1 };
@@ -208,14 +231,20 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
             blocks[axis] /= 2;
         }
     }
-    let tile = loop {
+    let (tile, laid) = loop {
         let tile = [0, 1].map(|axis| blocks[axis] * fragments[axis] * side);
         let count = blocks[0] * blocks[1];
-        let staged = (inner + LINE_PADDING) * tile[0] + (halves * tile[1] + LINE_PADDING) * inner;
-        let finished = halves * count * side * side;
-        let bytes = staged * dtype.size() as u32 + finished * size_of::<f32>() as u32;
-        if bytes <= caps.max_workgroup_bytes && count * subgroup_size <= caps.max_invocations {
-            break tile;
+        let staged = (inner + LINE_PADDING) * (tile[0] + halves * tile[1]);
+        let left = caps.max_workgroup_bytes.saturating_sub(staged * dtype.size() as u32);
+        // As many fragments of a row at a time as there is room for: fewer waits, longer runs of stores.
+        let laid = (1..=fragments[1]).rev().find(|&laid| {
+            let area = halves * count * side * (laid * side + LAID_PADDING);
+            fragments[1].is_multiple_of(laid) && area * size_of::<f32>() as u32 <= left
+        });
+        if let Some(laid) = laid
+            && count * subgroup_size <= caps.max_invocations
+        {
+            break (tile, laid);
         }
         let widest = usize::from(blocks[1] > blocks[0]);
         if blocks[widest] == 1 {
@@ -226,7 +255,7 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
     Some(Tiling {
         shader: Shader::new(
             "matmul/cooperative",
-            [wgsl!("matmul/cooperative.wgsl.j2"), wgsl!("matmul/interface.wgsl"), wgsl!("matmul/tails.wgsl")],
+            [wgsl!("matmul/cooperative.wgsl.j2"), wgsl!("matmul/interface.wgsl")],
         )
         .on_cooperative_matrices(side, dtype)
         .alias("Operand", dtype, 1)
@@ -237,6 +266,11 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
         .constant("BLOCKS_X", blocks[1])
         .constant("THREADS", blocks[0] * blocks[1] * subgroup_size)
         .constant("LINE_PADDING", LINE_PADDING)
+        .constant("LAID", laid)
+        .constant("LAID_PADDING", LAID_PADDING)
+        .constant("A_TRANSPOSED", geometry.a.transposed)
+        .constant("B_TRANSPOSED", geometry.b.transposed)
+        .constant("WHOLE", geometry.inner.is_multiple_of(inner as usize))
         .constant("TILE_INNER", inner),
         tier: Tier::CooperativeMatrix,
         rows: tile[0],
@@ -246,7 +280,7 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
     })
 }
 
-fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
+fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool, caps: &Caps) -> Tiling {
     match kernel {
         MatmulKernel::Direct { row_blocks, col_vecs, shared_reads } => {
             // A gated tile takes twice the columns in the same registers.
@@ -282,11 +316,20 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
         }
         // The yardstick has no gated form.
         MatmulKernel::Classic if gated => {
-            tiling(geometry, MatmulKernel::Staged { row_blocks: 1, col_vecs: 1 }, gated)
+            tiling(geometry, MatmulKernel::Staged { row_blocks: 1, col_vecs: 1 }, gated, caps)
         }
-        MatmulKernel::Staged { row_blocks, col_vecs } => {
+        MatmulKernel::Staged { mut row_blocks, mut col_vecs } => {
             let lanes = 16;
+            // A register tile of 8 x 8 multiplies more for each read, but four of 4 x 4 keep four times as many workgroups busy.
+            while row_blocks * col_vecs > 1
+                && geometry.tiles(4 * lanes * row_blocks, 4 * lanes * col_vecs)
+                    < caps.tuning.attention.busy_workgroups as usize
+            {
+                if row_blocks >= col_vecs { row_blocks /= 2 } else { col_vecs /= 2 }
+            }
             let vecs = if gated { 2 * col_vecs } else { col_vecs };
+            let bytes = |inner: u32| (lanes * (row_blocks + vecs) + 2) * inner * 4 * size_of::<f32>() as u32;
+            let inner = if bytes(16) <= caps.max_workgroup_bytes { 16 } else { 8 };
             Tiling {
                 shader: Shader::new(
                     "matmul/staged",
@@ -298,8 +341,8 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
                 )
                 .constant("WG_X", lanes)
                 .constant("WG_Y", lanes)
-                // What is staged fits the least workgroup memory.
-                .constant("TILE_INNER", if row_blocks + vecs <= 3 { 16 } else { 8 })
+                .constant("WHOLE", geometry.inner.is_multiple_of(inner as usize))
+                .constant("TILE_INNER", inner)
                 .constant("ROW_BLOCKS", row_blocks)
                 .constant("COL_VECS", vecs),
                 tier: Tier::RegisterTile,
@@ -323,7 +366,23 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool) -> Tiling {
     }
 }
 
-/// The files that read `a` and `b` the way they are stored.
+/// The files that take `a` and `b` to workgroup memory as they are stored.
+fn piece_sources([a, b]: [bool; 2]) -> Vec<Source> {
+    vec![
+        if a {
+            wgsl!("matmul/operands/a_piece_vec4.wgsl")
+        } else {
+            wgsl!("matmul/operands/a_piece_scalar.wgsl")
+        },
+        if b {
+            wgsl!("matmul/operands/b_piece_vec4.wgsl")
+        } else {
+            wgsl!("matmul/operands/b_piece_scalar.wgsl")
+        },
+    ]
+}
+
+/// The files that read `a` and `b` the way they are stored, as f32.
 fn operand_sources(geometry: &Geometry, [a, b]: [bool; 2]) -> Vec<Source> {
     let a = match (geometry.a.transposed, a) {
         (false, false) => {

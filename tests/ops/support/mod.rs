@@ -111,7 +111,7 @@ pub(crate) fn conform_with(op: &str, context: &Context, caps: &Caps) {
 }
 
 /// [`conform_with`] the cases that `takes` chooses, given the place and the label of each.
-fn conform_some(op: &str, context: &Context, caps: &Caps, takes: impl Fn(usize, &str) -> bool) {
+pub(crate) fn conform_some(op: &str, context: &Context, caps: &Caps, takes: impl Fn(usize, &str) -> bool) {
     let entry = CATALOGUE.iter().find(|entry| entry.name == op).expect("the op is in the catalogue");
     let cases = (entry.cases)().into_iter().enumerate();
     let cases: Vec<Case> =

@@ -166,9 +166,11 @@ fn cooperative_tiles(caps: &Caps) -> Vec<Option<CooperativeTile>> {
     let tile = |(blocks, fragments, inner)| Some(CooperativeTile { blocks, fragments, inner, subgroup_size });
     let mut tiles = [
         ([2, 2], [2, 2], 32),
-        ([2, 2], [4, 4], 32),
-        ([4, 2], [2, 4], 16),
-        ([2, 4], [4, 2], 32),
+        ([2, 4], [4, 4], 32),
+        ([4, 2], [4, 4], 32),
+        ([2, 2], [4, 4], 16),
+        ([2, 2], [4, 4], 64),
+        ([4, 2], [2, 4], 32),
         ([2, 2], [2, 4], 64),
         ([4, 4], [2, 2], 32),
         ([1, 1], [2, 2], 16),
@@ -183,7 +185,8 @@ fn cooperative_attention_tiles() -> Vec<Option<CooperativeAttention>> {
     let tile = |[subgroups, row_fragments, key_fragments, backward_key_fragments]: [u32; 4]| {
         Some(CooperativeAttention { subgroups, row_fragments, key_fragments, backward_key_fragments })
     };
-    let shapes = [[8, 1, 4, 2], [2, 1, 4, 4], [4, 1, 8, 2], [4, 1, 2, 1], [4, 2, 4, 2], [4, 1, 4, 4]];
+    let shapes =
+        [[4, 1, 4, 2], [8, 1, 4, 2], [8, 2, 2, 2], [2, 2, 4, 4], [4, 2, 2, 1], [4, 1, 8, 4], [2, 1, 4, 4]];
     let mut tiles = shapes.map(tile).to_vec();
     tiles.insert(0, None);
     tiles
