@@ -8,6 +8,10 @@ use crate::tensor::DType;
 /// Elements behind each staged line, against bank conflicts; lines begin at multiples of 16 bytes.
 const LINE_PADDING: u32 = 8;
 
+/// Registers of four bytes that fragments which stay may take of an invocation, where it has 255 at most, as all that we know of do: what
+/// a tile needs besides came to 60 to 100 in NVIDIA's code of these kernels (head size 64 and 128, by Mesa's compiler).
+const MOST_REGISTERS: u32 = 160;
+
 /// Fragments of all that a workgroup holds.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops::attention) struct FragmentTile {
@@ -51,11 +55,23 @@ impl FragmentTile {
         if rule.relative_keys().is_some() || (is_ramped && dtype == DType::F16) || rows < side as usize {
             return None;
         }
-        let row_fragments = tuned.row_fragments.min(subgroup_size / side);
+        let fragments = |size: usize| (size as u32).div_ceil(side);
+        let (head_fragments, value_fragments) = (fragments(dims.head_size), fragments(dims.value_size));
+        let registers = |row_fragments: u32| {
+            let (operands, sums) = match staging {
+                Staging::Forward => (head_fragments, value_fragments),
+                Staging::Backward => (head_fragments + value_fragments, head_fragments + value_fragments),
+            };
+            let bytes = operands * dtype.size() as u32 + sums * size_of::<f32>() as u32;
+            row_fragments * side * side * bytes / (4 * subgroup_size)
+        };
+        let mut row_fragments = tuned.row_fragments.min(subgroup_size / side);
+        while row_fragments > 1 && registers(row_fragments) > MOST_REGISTERS {
+            row_fragments /= 2;
+        }
         if row_fragments == 0 || !subgroup_size.is_multiple_of(row_fragments * side) {
             return None;
         }
-        let fragments = |size: usize| (size as u32).div_ceil(side);
         let mut tile = Self {
             side,
             subgroups: tuned.subgroups,
@@ -64,8 +80,8 @@ impl FragmentTile {
                 Staging::Forward => tuned.key_fragments,
                 Staging::Backward => tuned.backward_key_fragments,
             },
-            head_fragments: fragments(dims.head_size),
-            value_fragments: fragments(dims.value_size),
+            head_fragments,
+            value_fragments,
             lanes: subgroup_size / (row_fragments * side),
             operand: dtype,
         };
@@ -99,15 +115,24 @@ impl FragmentTile {
     /// The workgroup memory of the shader, at most.
     fn bytes(self, staging: Staging) -> u32 {
         let (rows, columns) = (self.rows(), self.columns());
-        let line = |fragments: u32| (fragments * self.side + LINE_PADDING) * rows.max(columns);
+        let line = |fragments: u32| fragments * self.side + LINE_PADDING;
         let (head, value) = (line(self.head_fragments), line(self.value_fragments));
-        let (pairs, scores) = ((columns + LINE_PADDING) * rows, (columns + 4) * rows);
+        let pairs = (columns + LINE_PADDING) * rows;
+        let scores = (columns + self.score_padding()) * rows;
         let (operands, floats) = match staging {
-            Staging::Forward => (head.max(value) + pairs, scores + rows * self.lanes),
-            Staging::Backward => (head + value + 2 * pairs, 2 * scores),
+            Staging::Forward => {
+                let values = (columns + LINE_PADDING) * self.value_fragments * self.side;
+                (head * columns + values + pairs, scores + rows * self.lanes)
+            }
+            Staging::Backward => ((head + value) * rows.max(columns) + 2 * pairs, 2 * scores),
         };
         // Each variable may be rounded up to 16 bytes.
         operands * self.operand.size() as u32 + floats * size_of::<f32>() as u32 + 6 * 16
+    }
+
+    /// Floats behind each line of scores, so that vectors which lanes of neighbouring rows read at a time lie in different banks.
+    fn score_padding(self) -> u32 {
+        4 * self.lanes.min(4)
     }
 
     pub(in crate::ops::attention) fn equip(self, shader: Shader) -> Shader {
@@ -123,6 +148,7 @@ impl FragmentTile {
             .constant("VALUE_FRAGMENTS", self.value_fragments)
             .constant("LANES", self.lanes)
             .constant("LINE_PADDING", LINE_PADDING)
+            .constant("SCORE_PADDING", self.score_padding())
     }
 
     /// The side of its fragments.

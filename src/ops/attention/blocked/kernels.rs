@@ -200,7 +200,7 @@ fn forward_shader(
     let askew = walk.rule.relative_keys().map(|_| wgsl!("attention/blocked/relative_products.wgsl"));
     let out = if partial { DType::F32 } else { walk.dtype };
     let shader = walk
-        .shader("attention/blocked", own.into_iter().chain(askew), asked, side, runs)
+        .shader("attention/blocked", own.into_iter().chain(askew), asked, side, runs, tile)
         .alias("OutPack", out, walk::pack_lanes(value_size))
         .constant("SPLIT", partial)
         .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed());

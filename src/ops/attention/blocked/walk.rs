@@ -180,12 +180,13 @@ impl Walk<'_> {
         asked: &Asked,
         side: &Side<'_>,
         runs: Option<Runs>,
+        tile: Tile,
     ) -> Shader {
         let Self { rule, dims, dtype, .. } = self;
         let shared = [
             wgsl!("attention/blocked/interface.wgsl"),
-            key_source(dims.head_size, *dtype),
-            value_source(dims.value_size, *dtype),
+            key_source(dims.head_size, *dtype, tile),
+            value_source(dims.value_size, *dtype, tile),
         ];
         let sources: Vec<Source> = own.into_iter().chain(shared).chain(side.sources()).collect();
         let shader = Shader::new(label, sources)
@@ -248,18 +249,22 @@ pub(in crate::ops::attention) fn lane_packs(size: usize, tile: AttentionTile) ->
     (size.div_ceil(4) as u32).div_ceil(tile.lanes)
 }
 
-fn key_source(head_size: usize, dtype: DType) -> Source {
-    match (head_size % 4, dtype) {
-        (0, DType::F16) => wgsl!("attention/blocked/key_f16.wgsl"),
-        (0, _) => wgsl!("attention/blocked/key_vec4.wgsl"),
+fn key_source(head_size: usize, dtype: DType, tile: Tile) -> Source {
+    match (tile, head_size % 4, dtype) {
+        (Tile::Fragments(_), 0, _) => wgsl!("attention/blocked/key_operand_vec4.wgsl"),
+        (Tile::Fragments(_), ..) => wgsl!("attention/blocked/key_operand_scalar.wgsl"),
+        (_, 0, DType::F16) => wgsl!("attention/blocked/key_f16.wgsl"),
+        (_, 0, _) => wgsl!("attention/blocked/key_vec4.wgsl"),
         _ => wgsl!("attention/blocked/key_scalar.wgsl"),
     }
 }
 
-fn value_source(value_size: usize, dtype: DType) -> Source {
-    match (value_size % 4, dtype) {
-        (0, DType::F16) => wgsl!("attention/blocked/value_f16.wgsl"),
-        (0, _) => wgsl!("attention/blocked/value_vec4.wgsl"),
+fn value_source(value_size: usize, dtype: DType, tile: Tile) -> Source {
+    match (tile, value_size % 4, dtype) {
+        (Tile::Fragments(_), 0, _) => wgsl!("attention/blocked/value_operand_vec4.wgsl"),
+        (Tile::Fragments(_), ..) => wgsl!("attention/blocked/value_operand_scalar.wgsl"),
+        (_, 0, DType::F16) => wgsl!("attention/blocked/value_f16.wgsl"),
+        (_, 0, _) => wgsl!("attention/blocked/value_vec4.wgsl"),
         _ => wgsl!("attention/blocked/value_scalar.wgsl"),
     }
 }

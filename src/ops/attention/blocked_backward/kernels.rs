@@ -319,7 +319,7 @@ fn walk_over(
             Tile::Fragments(_) => wgsl!("attention/blocked_backward/cooperative.wgsl.j2"),
         },
         wgsl!("attention/blocked_backward/gradients.wgsl"),
-        d_out_source(dims.value_size, dtype),
+        d_out_source(dims.value_size, dtype, tile),
     ];
     own.extend(pass.sources(&dims));
     if pass.rows == Rows::Queries && rule.relative_keys().is_some() {
@@ -329,7 +329,7 @@ fn walk_over(
     let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
     let by_distance = pass.rows == Rows::Distances;
     let shader = walk
-        .shader(NAME, own, asked, side, runs)
+        .shader(NAME, own, asked, side, runs, tile)
         .constant("ROWS_ARE_KEYS", pass.rows == Rows::Keys)
         .constant("ROWS_ARE_DISTANCES", by_distance)
         .constant("WANTS_SCORES", pass.scores.is_some() && !by_distance)
@@ -366,10 +366,12 @@ fn walk_over(
     })
 }
 
-fn d_out_source(value_size: usize, dtype: DType) -> Source {
-    match (value_size % 4, dtype) {
-        (0, DType::F16) => wgsl!("attention/blocked_backward/d_out_f16.wgsl"),
-        (0, _) => wgsl!("attention/blocked_backward/d_out_vec4.wgsl"),
+fn d_out_source(value_size: usize, dtype: DType, tile: Tile) -> Source {
+    match (tile, value_size % 4, dtype) {
+        (Tile::Fragments(_), 0, _) => wgsl!("attention/blocked_backward/d_out_operand_vec4.wgsl"),
+        (Tile::Fragments(_), ..) => wgsl!("attention/blocked_backward/d_out_operand_scalar.wgsl"),
+        (_, 0, DType::F16) => wgsl!("attention/blocked_backward/d_out_f16.wgsl"),
+        (_, 0, _) => wgsl!("attention/blocked_backward/d_out_vec4.wgsl"),
         _ => wgsl!("attention/blocked_backward/d_out_scalar.wgsl"),
     }
 }
