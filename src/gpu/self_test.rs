@@ -6,7 +6,7 @@
 
 use super::{Context, Program};
 use crate::graph::{Graph, Value};
-use crate::kernel::{Caps, CooperativeAttention, CooperativeTile};
+use crate::kernel::{Caps, CooperativeAttention, CooperativeTile, Tuning};
 use crate::ops::attention::{Attended, Blocked, Mask, blocked, blocked_backward, blocked_with_lse};
 use crate::ops::{Matmul, matmul};
 use crate::plan::Plan;
@@ -43,19 +43,37 @@ pub(super) fn run(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// With the second factor stored along what is summed, and across it.
 fn product(context: &Context, dtype: DType) -> Result<()> {
-    let mut caps: Caps = context.caps().clone();
-    caps.tuning.cooperative.get_or_insert(TILE);
-    let (a, b) = (whole_numbers(dtype, &[ROWS, INNER], 0)?, whole_numbers(dtype, &[COLUMNS, INNER], 1)?);
-    compare(context, &caps, "matmul", 0.0, &[("a", &a), ("b", &b)], |graph, inputs| {
-        Ok(vec![matmul(graph, inputs[0], inputs[1], &Matmul::new().transpose_b())?])
-    })
+    let caps = with_whole_tiles(context, |tuning| {
+        tuning.cooperative.get_or_insert(TILE);
+    });
+    let a = whole_numbers(dtype, &[ROWS, INNER], 0)?;
+    for (spec, extents) in
+        [(Matmul::new().transpose_b(), [COLUMNS, INNER]), (Matmul::new(), [INNER, COLUMNS])]
+    {
+        let b = whole_numbers(dtype, &extents, 1)?;
+        compare(context, &caps, "matmul", 0.0, &[("a", &a), ("b", &b)], |graph, inputs| {
+            Ok(vec![matmul(graph, inputs[0], inputs[1], &spec)?])
+        })?;
+    }
+    Ok(())
+}
+
+/// Capabilities under which tiles are as large for the test's small problems as for those that keep the device busy.
+fn with_whole_tiles(context: &Context, tune: impl FnOnce(&mut Tuning)) -> Caps {
+    let mut caps = context.caps().clone();
+    caps.tuning.attention.busy_workgroups = 1;
+    tune(&mut caps.tuning);
+    caps
 }
 
 /// Forward and backward, over two tiles of queries and of keys, and a part of a third.
 fn attention(context: &Context, dtype: DType) -> Result<()> {
-    let mut caps: Caps = context.caps().clone();
-    let tile = *caps.tuning.cooperative_attention.get_or_insert(ATTENTION);
+    let caps = with_whole_tiles(context, |tuning| {
+        tuning.cooperative_attention.get_or_insert(ATTENTION);
+    });
+    let tile = caps.tuning.cooperative_attention.unwrap_or(ATTENTION);
     let side = caps.fragment(dtype).unwrap_or(0);
     let columns = tile.key_fragments.max(tile.backward_key_fragments);
     let time = 2 * (side * columns.max(tile.subgroups * tile.row_fragments)) as usize + 13;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::support::fixture::relative_error;
 use crate::support::{
-    assert_error, conform_everywhere, conform_everywhere_in_part, conform_with, cooperative, refused, run,
+    assert_error, conform_everywhere, conform_everywhere_in_part, conform_some, cooperative, refused, run,
 };
 
 #[test]
@@ -21,21 +21,35 @@ fn conforms_everywhere() {
     conform_everywhere("attention/blocked");
 }
 
-#[test]
-fn cooperative_tiles_conform() {
-    for (subgroups, row_fragments, key_fragments) in [(1, 1, 1), (4, 1, 4), (2, 1, 8)] {
+/// Tiles of cooperative matrices: one fragment of everything, several, and more keys than rows.
+fn on_cooperative_matrices(takes: impl Fn(usize, usize) -> bool) {
+    for (number, [subgroups, key_fragments]) in [[1, 1], [4, 4], [2, 8]].into_iter().enumerate() {
         let tile = CooperativeAttention {
             subgroups,
-            row_fragments,
+            row_fragments: 1,
             key_fragments,
             backward_key_fragments: key_fragments,
         };
         let Some((context, caps)) = cooperative(|tuning| tuning.cooperative_attention = Some(tile)) else {
             return;
         };
-        conform_with("attention/blocked", context, &caps);
-        conform_with("attention/blocked_backward", context, &caps);
+        for op in ["attention/blocked", "attention/blocked_backward"] {
+            // Others have no fragments.
+            conform_some(op, context, &caps, |place, label| label.starts_with("f16") && takes(place, number));
+        }
     }
+}
+
+/// A twelfth of the cases in each tile: software compiles each for seconds.
+#[test]
+fn cooperative_tiles_conform() {
+    on_cooperative_matrices(|place, tile| place % 12 == 4 * tile);
+}
+
+#[test]
+#[ignore = "compiles for half an hour"]
+fn cooperative_tiles_conform_everywhere() {
+    on_cooperative_matrices(|_, _| true);
 }
 
 /// How far f32 results may lie from a fixture, of the largest element: what the project set itself for f32.
