@@ -2,7 +2,7 @@
 # Runs a command on the software rasterizer of Debian sid, which multiplies cooperative matrices (8x8, f16) where that of stable
 # releases does not: `sh tests/with-new-mesa.sh cargo test --test ops cooperative_tiles_conform`. The first call unpacks a small Debian
 # into $NEW_MESA (default /opt/foveate-new-mesa, 700 MB, under a minute); that takes root on Debian or Ubuntu. Nothing of the system's
-# own is changed.
+# own is changed. Without a command it does that and no more.
 set -eu
 root=${NEW_MESA:-/opt/foveate-new-mesa}
 architecture=$(uname -m)
@@ -27,7 +27,8 @@ fi
 # Programs run under that Debian's own loader and C library, which are newer than what they were built against.
 loader=$(echo "$libraries"/ld-linux-*.so.*)
 export VK_DRIVER_FILES="$root/lavapipe.json" XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
-case $1 in
+case ${1-} in
+'') ;;
 cargo)
     target=$(echo "$architecture" | tr '[:lower:]' '[:upper:]')_UNKNOWN_LINUX_GNU
     export "CARGO_TARGET_${target}_RUNNER=$loader --library-path $libraries"

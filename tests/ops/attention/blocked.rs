@@ -23,10 +23,12 @@ fn conforms_everywhere() {
 
 /// Tiles of cooperative matrices: one fragment of everything, several, and more keys than rows.
 fn on_cooperative_matrices(takes: impl Fn(usize, usize) -> bool) {
-    for (number, [subgroups, key_fragments]) in [[1, 1], [4, 4], [2, 8]].into_iter().enumerate() {
+    for (number, [subgroups, row_fragments, key_fragments]) in
+        [[1, 1, 1], [4, 2, 4], [2, 1, 8]].into_iter().enumerate()
+    {
         let tile = CooperativeAttention {
             subgroups,
-            row_fragments: 1,
+            row_fragments,
             key_fragments,
             backward_key_fragments: key_fragments,
         };

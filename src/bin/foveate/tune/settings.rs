@@ -144,7 +144,7 @@ fn attention_tiles(caps: &Caps) -> Vec<AttentionTile> {
         AttentionTile { lanes, row_groups, rows, key_vectors, one_subgroup, ..own }
     };
     let shapes: &[[u32; 4]] = if caps.adapter == AdapterKind::Cpu {
-        &[[8, 1, 8, 2], [8, 1, 16, 1], [8, 1, 8, 4], [8, 1, 32, 1], [8, 1, 4, 2], [8, 1, 16, 2]]
+        &[[8, 1, 8, 2], [8, 1, 16, 1], [8, 1, 32, 1], [8, 1, 24, 2], [8, 1, 32, 2], [8, 1, 16, 2]]
     } else {
         &[
             [16, 8, 8, 1],

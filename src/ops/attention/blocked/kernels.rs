@@ -8,8 +8,10 @@
 //! and is in the table; 8 rows 12.9 / 32.4 (12 keys), 12 rows 15.9 / 41.8, 24 rows 19.9 / 51.9 (twice the compile time),
 //! 16 rows x 16 keys 11.9 / 30.2. With workgroup barriers in place of subgroup barriers 10.1 / 45.7, because Mesa 22.3 turns each
 //! into a coroutine switch. f16 read as `vec4<f16>` instead of in pairs 13.0 / 28.4, against 20.5 / 52.0. All that before query
-//! rows and weights were passed round the subgroup, each read by one lane: 1.6 times as fast on 22.3 and no slower on 26, where
-//! 8 to 32 rows and 8 to 16 keys then measure alike.
+//! rows and weights were passed round the subgroup, each read by one lane: 1.6 times as fast on 22.3 and no slower on 26. Since then 32
+//! rows x 64 keys get 1.24 / 1.12 of the table's rate for 2.4 times the compile time (2.4 s), 24 x 64 1.1 / 1.08 for 1.7, 32 x 32
+//! 1.12 / 1.06 for 1.6, 16 x 32 0.8 / 0.94, 16 x 96 0.94 on 26; `foveate tune` tries the larger ones. By samples of the code that Mesa 26 makes
+//! half of the time goes into gathers of keys and values, which only more rows share.
 //!
 //! 32 sequences of 64 tokens, 12 heads of 32, packed, take 1.04 times the processor time of a batch of 32 (Mesa 22.3). With all
 //! tiles of a head before the next head, as without segments, it was 1.15.
