@@ -14,14 +14,18 @@ if [ ! -e "$root/lavapipe.json" ]; then
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
     fi
     log=$(mktemp)
-    if ! debootstrap --variant=minbase --include=mesa-vulkan-drivers,libvulkan1 sid "$root" http://deb.debian.org/debian >"$log" 2>&1; then
+    # Beside its place until it is whole.
+    unpacked=$root.unpacking
+    rm -rf "$unpacked"
+    if ! debootstrap --variant=minbase --include=mesa-vulkan-drivers,libvulkan1 sid "$unpacked" http://deb.debian.org/debian >"$log" 2>&1; then
         tail -5 "$log" >&2
-        echo "tests/with-new-mesa.sh: $root could not be unpacked; $log has all of it" >&2
+        echo "tests/with-new-mesa.sh: $unpacked could not be filled; $log has all of it" >&2
         exit 3
     fi
     # The driver by its whole path: the system's loader knows nothing of this Debian.
     sed "s#\"library_path\": *\"[^\"]*\"#\"library_path\": \"$libraries/libvulkan_lvp.so\"#" \
-        "$root"/usr/share/vulkan/icd.d/lvp_icd*.json >"$root/lavapipe.json"
+        "$unpacked"/usr/share/vulkan/icd.d/lvp_icd*.json >"$unpacked/lavapipe.json"
+    mv -T "$unpacked" "$root"
 fi
 
 # Programs run under that Debian's own loader and C library, which are newer than what they were built against.

@@ -11,6 +11,10 @@ rounds=${1:-5}
 with=${WITH:-}
 python=$(python3 -c 'import sys; print(sys.executable)')
 own=$(cargo bench --no-run --bench ops --message-format json | sed -n 's/.*"executable":"\([^"]*\/ops-[^"]*\)".*/\1/p')
+if [ -z "$own" ]; then
+    echo "benches/peers/in_turn.sh: the benchmarks were not built" >&2
+    exit 1
+fi
 # The kernels are compiled by the driver: how the host is compiled makes no difference to calls of milliseconds.
 for features in "" autotune; do
     cargo build --quiet --manifest-path benches/peers/burn/Cargo.toml --features "$features"

@@ -224,16 +224,16 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
     if extents.iter().any(|&extent| extent < u64::from(side)) {
         return None;
     }
+    // A block has as many fragments of each factor.
+    let halves = if gated { 2 } else { 1 };
     // As with register tiles, smaller ones keep more workgroups busy.
     while fragments[0].max(fragments[1]) > 2
-        && geometry.tiles(blocks[0] * fragments[0] * side, blocks[1] * fragments[1] * side)
+        && geometry.tiles(blocks[0] * fragments[0] * side, blocks[1] * fragments[1].div_ceil(halves) * side)
             < caps.tuning.attention.busy_workgroups as usize
     {
         let longer = usize::from(fragments[1] > fragments[0]);
         fragments[longer] = fragments[longer].div_ceil(2);
     }
-    // A block has as many fragments of each factor.
-    let halves = if gated { 2 } else { 1 };
     let fragments = [fragments[0], fragments[1].div_ceil(halves)];
     // Blocks without a result cost as much as those with one; tiles that do not fit become smaller.
     let block = fragments.map(|count| u64::from(count * side));

@@ -101,11 +101,13 @@ impl FragmentTile {
         while tile.subgroups > 1 && tile.rows() * tile.lanes > caps.max_invocations {
             tile.subgroups /= 2;
         }
+        // The longer side goes first: what is staged is used most by tiles that are square.
         while tile.bytes(staging) > caps.max_workgroup_bytes {
-            if tile.key_fragments > 1 && tile.columns() / 8 >= tile.lanes {
-                tile.key_fragments /= 2;
-            } else if tile.subgroups > 1 {
+            let fewer_columns = tile.key_fragments > 1 && tile.columns() / 8 >= tile.lanes;
+            if tile.subgroups > 1 && (tile.rows() > tile.columns() || !fewer_columns) {
                 tile.subgroups /= 2;
+            } else if fewer_columns {
+                tile.key_fragments /= 2;
             } else {
                 return None;
             }
@@ -136,8 +138,9 @@ impl FragmentTile {
             }
             Staging::Backward => ((head + value) * rows.max(columns) + 2 * pairs, 2 * scores),
         };
-        // Each variable may be rounded up to 16 bytes.
-        operands * self.operand.size() as u32 + floats * size_of::<f32>() as u32 + 6 * 16
+        // Arrays are multiples of 16 bytes; one word besides is rounded up to that.
+        let word = if staging == Staging::Forward { 16 } else { 0 };
+        operands * self.operand.size() as u32 + floats * size_of::<f32>() as u32 + word
     }
 
     /// Floats behind each line of scores, so that vectors which lanes of neighbouring rows read at a time lie in different banks.
