@@ -25,5 +25,5 @@ fi
 found=fuzz/target/corpus/weights
 mkdir -p "$found"
 # No sanitizer: those need a nightly toolchain, and the readers hold no unsafe code but one map.
-cargo fuzz run --sanitizer none weights "$found" fuzz/corpus/weights -- \
+cargo fuzz run --sanitizer none --codegen-units 16 weights "$found" fuzz/corpus/weights -- \
     -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
