@@ -10,6 +10,7 @@ struct Params {
     b_batch: u32,
     b_head: u32,
     b_line: u32,
+    b_panel: u32, // from a tile's columns to the next one's, beyond their number
     c_batch: u32,
     c_head: u32,
     c_line: u32,
@@ -38,13 +39,14 @@ fn tile_of(id: u32) -> Tile {
     let z = id / (row_tiles * col_tiles);
     let in_batch = id - z * row_tiles * col_tiles;
     let row_tile = in_batch / col_tiles;
+    let col_tile = in_batch - row_tile * col_tiles;
     let outer = z / params.heads;
     let head = z - outer * params.heads;
     return Tile(
         row_tile * TILE_ROWS,
-        (in_batch - row_tile * col_tiles) * TILE_COLS,
+        col_tile * TILE_COLS,
         outer * params.a_batch + head * params.a_head,
-        outer * params.b_batch + head * params.b_head,
+        outer * params.b_batch + head * params.b_head + col_tile * params.b_panel,
         params.c_first + outer * params.c_batch + head * params.c_head,
     );
 }

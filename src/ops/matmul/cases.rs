@@ -18,6 +18,7 @@ fn with_heads(heads: Heads, [batch, head]: [usize; 2], [lines, width]: [usize; 2
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = plain_cases();
     cases.extend(head_cases());
+    cases.extend(long_line_cases());
     for (label, a_shape, b_shape) in [
         ("b repeats", [3, 17, 8].as_slice(), [8, 12].as_slice()),
         ("a repeats", &[17, 8], &[3, 8, 12]),
@@ -92,4 +93,24 @@ fn head_cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Lines of `b` longer than a page of memory, and rows enough to pack it for.
+fn long_line_cases() -> Vec<Case> {
+    use Heads::{Inner, Outer};
+    [
+        ("f32 lines of 1028", DType::F32, [230, 37].as_slice(), [37, 1028].as_slice(), Outer),
+        ("f32 lines of 1028, b repeats", DType::F32, &[2, 230, 9], &[9, 1028], Outer),
+        ("f32 lines of 1032, two heads inside", DType::F32, &[2, 2, 230, 5], &[2, 5, 2, 516], Inner),
+        ("f16 lines of 2052", DType::F16, &[230, 37], &[37, 2052], Outer),
+    ]
+    .into_iter()
+    .map(|(label, dtype, a_shape, b_shape, b_heads)| {
+        Case::new(NAME, label, move |problem| {
+            let a = problem.random("a", dtype, a_shape, 1.0)?;
+            let b = problem.random("b", dtype, b_shape, 1.0)?;
+            Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new().heads(Outer, b_heads, Outer))?])
+        })
+    })
+    .collect()
 }

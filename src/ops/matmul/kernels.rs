@@ -9,8 +9,11 @@
 //! in turn).
 //!
 //! What bounds the direct tile there, by samples of the code that Mesa 26 makes (1024^3): 47 % in multiply-adds, 35 % in gathers of `b`, 18 % in
-//! gathers of `a`. Lines of 4096 bytes share sets of the caches: 1000^3 and `b` transposed get 1.4 times the rate of 1024^3. Lost against
-//! that: every invocation reading `a` for itself (0.65 to 0.85), 64 rows (0.7 to 1.0), touching the next lines of `b` one step ahead (0.8 to 1.0).
+//! gathers of `a`. Each line of `b` is a page of its own: from a copy in which a tile's lines are neighbours the product runs 1.08 / 1.22 times
+//! as fast, copying included (the best of 45 runs each; 1.0 / 1.2 with 256 rows, 1.0 / 1.1 with 1500 columns). Lines of half a page lose by
+//! the copy (- / 0.93), shorter ones more. Lost against that: every invocation reading `a` for itself (0.65 to 0.85), 64 rows (0.7 to 1.0),
+//! touching the next lines of `b` one step ahead (0.8 to 1.0), the copy made by the kernel of transposes, whose divisions take longer than
+//! what they find (0.9).
 //!
 //! No GPU has timed its tiles. They were chosen by the code compiled for NVIDIA's Ampere (Mesa 26; instructions / cycles by the compiler's own
 //! count, each instruction once) and AMD's RDNA 3 (Mesa 25), neither of which spills. Cooperative, f16, 128x128, 32 k at a time: with operands
@@ -19,6 +22,7 @@
 //! were needed with `b` not turned while staged. RDNA 3 read 128 halves one by one then, and none now. Staged, f32, 128x128: 47,759 cycles with
 //! loads waited for, 31,749 with the next tile on its way; 1024 of the 1350 instructions of 16 k multiply. Unrolled by 8 in place of 4: no better.
 
+use super::packing::{Packing, packing};
 use super::{Geometry, NAME, Placement};
 use crate::Result;
 use crate::kernel::{
@@ -38,7 +42,7 @@ const LAID_PADDING: u32 = 4;
 const LARGEST_SUBGROUP: u32 = 64;
 
 /// Invocations of the direct kernel's workgroup: one subgroup of a software rasterizer.
-const DIRECT_LANES: u32 = 8;
+pub(super) const DIRECT_LANES: u32 = 8;
 
 params! {
     /// Distances in elements.
@@ -53,6 +57,7 @@ params! {
         b_batch: u32,
         b_head: u32,
         b_line: u32,
+        b_panel: u32,
         c_batch: u32,
         c_head: u32,
         c_line: u32,
@@ -63,7 +68,7 @@ params! {
 }
 
 /// A kernel with its tile.
-struct Tiling {
+pub(super) struct Tiling {
     shader: Shader,
     tier: Tier,
     rows: u32,
@@ -98,27 +103,31 @@ pub(in crate::ops) struct Part {
 }
 
 pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lowered> {
-    let Product { mut shader, params, workgroups, choice, in_vectors } = product(
-        NAME,
-        &geometry.merged(),
-        dtype,
-        caps,
-        Part { result: dtype, first_column: 0, second: None },
-    )?;
+    let geometry = geometry.merged();
+    let packing = packing(&geometry, dtype, caps)?;
+    let (geometry, b) = match &packing {
+        Some(packing) => (&packing.geometry, Operand::Scratch(0)),
+        None => (&geometry, Operand::Input(1)),
+    };
+    let Product { mut shader, params, workgroups, mut choice, in_vectors } =
+        product(NAME, geometry, dtype, caps, Part { result: dtype, first_column: 0, second: None })?;
     shader.sources.push(if in_vectors {
         wgsl!("matmul/operands/c_vec4.wgsl")
     } else {
         wgsl!("matmul/operands/c_scalar.wgsl")
     });
-    Ok(Lowered::Kernels {
-        choice,
-        dispatches: vec![Dispatch {
-            shader,
-            bindings: vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("c", Operand::Output(0))],
-            params,
-            workgroups,
-        }],
-        scratch: Vec::new(),
+    let product = Dispatch {
+        shader,
+        bindings: vec![("a", Operand::Input(0)), ("b", b), ("c", Operand::Output(0))],
+        params,
+        workgroups,
+    };
+    Ok(match packing {
+        None => Lowered::Kernels { choice, dispatches: vec![product], scratch: Vec::new() },
+        Some(Packing { dispatch, bytes, .. }) => {
+            choice.kernel = format!("{}, b packed", choice.kernel).into();
+            Lowered::Kernels { choice, dispatches: vec![dispatch, product], scratch: vec![bytes] }
+        }
     })
 }
 
@@ -179,6 +188,7 @@ pub(in crate::ops) fn product(
         b_batch: to_u32("b", geometry.b.batch)?,
         b_head: to_u32("b", geometry.b.head)?,
         b_line: to_u32("b", geometry.b.line)?,
+        b_panel: to_u32("b", geometry.b_panel)?,
         c_batch: to_u32("result", geometry.c.batch)?,
         c_head: to_u32("result", geometry.c.head)?,
         c_line: to_u32("result", geometry.c.line)?,
@@ -209,13 +219,13 @@ impl Geometry {
 
 impl Placement {
     /// Whether every row starts at, and extends over, whole vectors of four.
-    fn in_vectors(&self, extent: usize) -> bool {
+    pub(super) fn in_vectors(&self, extent: usize) -> bool {
         [self.batch, self.head, self.line, extent].iter().all(|n| n % 4 == 0)
     }
 }
 
 /// The tile on cooperative matrices, where the device has them, the tuning wants them, and the product fills fragments.
-fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> Option<Tiling> {
+pub(super) fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> Option<Tiling> {
     let CooperativeTile { mut blocks, mut fragments, inner, subgroup_size } = caps.tuning.cooperative?;
     let side = caps.fragment(dtype)?;
     // A workgroup is made of whole subgroups, whatever their size: those without a block have nothing to do.
@@ -291,6 +301,11 @@ fn cooperative(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> O
     })
 }
 
+/// Columns of the direct kernel's tile.
+pub(super) const fn direct_columns(col_vecs: u32) -> u32 {
+    4 * col_vecs * DIRECT_LANES
+}
+
 fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool, caps: &Caps) -> Tiling {
     match kernel {
         MatmulKernel::Direct { row_blocks, col_vecs, shared_reads } => {
@@ -316,7 +331,7 @@ fn tiling(geometry: &Geometry, kernel: MatmulKernel, gated: bool, caps: &Caps) -
                 shader,
                 tier: Tier::RegisterTile,
                 rows: 4 * row_blocks,
-                columns: 4 * col_vecs * DIRECT_LANES,
+                columns: direct_columns(col_vecs),
                 name: "direct",
                 reason: if shared_reads {
                     "registers straight from storage, reads of a passed round the subgroup of 8"

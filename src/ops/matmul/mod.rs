@@ -4,6 +4,7 @@
 mod cases;
 mod gradient;
 mod kernels;
+mod packing;
 mod reference;
 
 use super::contract::Contract;
@@ -79,7 +80,8 @@ impl Matmul {
 ///
 /// The leading axes of `a` and `b` are equal, or one of the two has none and repeats. With [`Heads::Inner`] a value is
 /// `[batch, rows, head, columns]`, and `[head]` takes the place of the second leading axis. Sums are f32 whatever the
-/// storage. Rows, columns and the inner axis may be empty; an empty inner axis gives zeros.
+/// storage. Rows, columns and the inner axis may be empty; an empty inner axis gives zeros. On CPU adapters a `b` whose lines
+/// fill pages may be copied to scratch, which is part of the plan's memory.
 ///
 /// Exact attention without a stored transpose: scores are `q k^T` with `heads(Inner, Inner, Outer)`, and the output is
 /// `p v` with `heads(Outer, Inner, Inner)`.
@@ -194,6 +196,8 @@ pub(in crate::ops) struct Geometry {
     inner: usize,
     a: Placement,
     b: Placement,
+    /// From a tile's columns of `b` to the next one's, beyond their number: 0 unless they were packed for the tile.
+    b_panel: usize,
     c: Placement,
     shape: Shape,
 }
@@ -230,6 +234,7 @@ impl Geometry {
             inner,
             a: Placement::new(spec.a, [heads, stored_a[0], stored_a[1]], spec.transpose_a, repeats_a),
             b: Placement::new(spec.b, [heads, stored_b[0], stored_b[1]], spec.transpose_b, repeats_b),
+            b_panel: 0,
             c: Placement::new(spec.result, [heads, rows, columns], false, false),
             shape: dims.into(),
         }
@@ -239,7 +244,7 @@ impl Geometry {
     pub(in crate::ops) fn dense([rows, columns, inner]: [usize; 3], line: usize) -> Self {
         let placed = |line, transposed| Placement { batch: 0, head: 0, line, transposed };
         let (a, b, c) = (placed(inner, false), placed(inner, true), placed(line, false));
-        Self { batch: 1, heads: 1, rows, columns, inner, a, b, c, shape: [rows, columns].into() }
+        Self { batch: 1, heads: 1, rows, columns, inner, a, b, b_panel: 0, c, shape: [rows, columns].into() }
     }
 
     /// The same product with the counting axes taken as rows, where one `b` serves them all: fuller tiles.
