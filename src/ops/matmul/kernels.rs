@@ -12,8 +12,8 @@
 //! gathers of `a`. Each line of `b` is a page of its own: from a copy in which a tile's lines are neighbours the product runs 1.08 / 1.22 times
 //! as fast, copying included (the best of 45 runs each; 1.0 / 1.2 with 256 rows, 1.0 / 1.1 with 1500 columns). Lines of half a page lose by
 //! the copy (- / 0.93), shorter ones more. Lost against that: every invocation reading `a` for itself (0.65 to 0.85), 64 rows (0.7 to 1.0),
-//! touching the next lines of `b` one step ahead (0.8 to 1.0), the copy made by the kernel of transposes, whose divisions take longer than
-//! what they find (0.9).
+//! touching the next lines of `b` one step ahead (0.8 to 1.0), the copy made by the kernel of transposes, which
+//! divides for every four elements (0.9).
 //!
 //! No GPU has timed its tiles. They were chosen by the code compiled for NVIDIA's Ampere (Mesa 26; instructions / cycles by the compiler's own
 //! count, each instruction once) and AMD's RDNA 3 (Mesa 25), neither of which spills. Cooperative, f16, 128x128, 32 k at a time: with operands
