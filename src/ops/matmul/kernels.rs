@@ -10,7 +10,7 @@
 //!
 //! What bounds the direct tile there, by samples of the code that Mesa 26 makes (1024^3): 47 % in multiply-adds, 35 % in gathers of `b`, 18 % in
 //! gathers of `a`. Each line of `b` is a page of its own: from a copy in which a tile's lines are neighbours the product runs 1.08 / 1.22 times
-//! as fast, copying included (the best of 45 runs each; 1.0 / 1.2 with 256 rows, 1.0 / 1.1 with 1500 columns). Lines of half a page lose by
+//! as fast, copying included (two builds in turn, the best of 45 runs each; 1.0 / 1.2 with 256 rows, 1.0 / 1.1 with 1500 columns). Lines of half a page lose by
 //! the copy (- / 0.93), shorter ones more. Lost against that: every invocation reading `a` for itself (0.65 to 0.85), 64 rows (0.7 to 1.0),
 //! touching the next lines of `b` one step ahead (0.8 to 1.0), the copy made by the kernel of transposes, which
 //! divides for every four elements (0.9).

@@ -60,6 +60,7 @@ pub(super) fn packing(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<
     let width = direct_columns(col_vecs) as usize;
     let tiles = columns.div_ceil(width);
     let matrix = tiles * inner * width;
+    let head = if repeats { 0 } else { matrix };
     let bytes = (batches * heads_of_b * matrix * dtype.size()) as u64;
     if bytes == 0 || bytes > caps.max_binding_bytes {
         return Ok(None);
@@ -86,12 +87,7 @@ pub(super) fn packing(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<
         .constant("LINES", LINES as u32);
     Ok(Some(Packing {
         geometry: Geometry {
-            b: Placement {
-                batch: if repeats { 0 } else { heads * matrix },
-                head: if repeats { 0 } else { matrix },
-                line: width,
-                transposed: false,
-            },
+            b: Placement { batch: heads * head, head, line: width, transposed: false },
             b_panel: inner * width - width,
             ..geometry.clone()
         },
