@@ -170,7 +170,7 @@ pub mod train;
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{Adjoint, Gradient, Graph, Op, Problem, Replay, Step, Value};
+pub use graph::{Adjoint, Gradient, Graph, Op, Replay, Step, StepDesc, Value};
 pub use kernel::{AdapterKind, Caps};
 pub use plan::Plan;
 pub use random::Random;

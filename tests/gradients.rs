@@ -325,7 +325,7 @@ impl Op for Opaque {
     fn reference<R: foveate::Real>(&self, inputs: &[&foveate::Array<R>]) -> Vec<foveate::Array<R>> {
         vec![inputs[0].clone()]
     }
-    fn lower(&self, _: &foveate::Problem, _: &Caps) -> Result<foveate::kernel::Lowered> {
+    fn lower(&self, _: &foveate::StepDesc, _: &Caps) -> Result<foveate::kernel::Lowered> {
         Ok(foveate::kernel::Lowered::View(0))
     }
 }

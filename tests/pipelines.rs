@@ -8,7 +8,9 @@ use foveate::gpu::{AdapterRequest, Context, Program, RuntimeChecks};
 use foveate::kernel::{AdapterKind, Choice, Dispatch, Lowered, Operand, Tier, Tuning};
 use foveate::ops::attention::{Blocked, Buckets, CustomMask, CustomScore, Mask, Score, blocked};
 use foveate::ops::{self, CATALOGUE, Matmul};
-use foveate::{Array, Caps, ErrorKind, Graph, HostTensor, Op, Plan, Problem, Real, Result, TensorDesc, wgpu};
+use foveate::{
+    Array, Caps, ErrorKind, Graph, HostTensor, Op, Plan, Real, Result, StepDesc, TensorDesc, wgpu,
+};
 
 fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -177,7 +179,7 @@ impl Op for Borrowed {
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
         vec![inputs[0].clone()]
     }
-    fn lower(&self, _: &Problem, _: &Caps) -> Result<Lowered> {
+    fn lower(&self, _: &StepDesc, _: &Caps) -> Result<Lowered> {
         Ok(Lowered::Kernels {
             choice: Choice { tier: Tier::Streaming, kernel: "borrowed".into(), reason: "none".into() },
             dispatches: vec![self.0.clone()],
@@ -214,7 +216,7 @@ fn a_shader_of_ours_in_an_op_of_somebody_elses_stays_checked() {
 fn a_tuning_that_is_not_of_the_table_stays_checked() {
     let trusting = context().trusting_own_kernels();
     let mut caps = trusting.caps().clone();
-    caps.tuning.elementwise_lanes /= 2;
+    caps.tuning.element_lanes /= 2;
     let plan = Plan::new(&small_graph(), &caps).unwrap();
     assert_eq!(Program::new(&trusting, &plan).unwrap().unchecked_shaders(), Vec::<&str>::new());
 }

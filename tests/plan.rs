@@ -244,7 +244,7 @@ fn limits_and_tiles_of_nothing_are_refused() {
     };
     refused(|caps| caps.max_workgroups = 0);
     refused(|caps| caps.uniform_alignment = 0);
-    refused(|caps| caps.tuning.streaming_lanes = 0);
+    refused(|caps| caps.tuning.row_lanes = 0);
     refused(|caps| caps.tuning.matmul = direct(0, 1));
     refused(|caps| caps.tuning.matmul = direct(1, 0));
     refused(|caps| caps.tuning.attention.lanes = 0);

@@ -88,11 +88,7 @@ fn damage_is_named() {
     );
     config("/tuning/attention/one_subgroup", json!("yes"), &["expected a boolean"]);
     config("/tuning/attention/columns", json!(4), &["unknown field `columns`"]);
-    config(
-        "/tuning/streaming_lanes",
-        json!(1025),
-        &["tuning.streaming_lanes: expected 1 to 1024, found 1025"],
-    );
+    config("/tuning/row_lanes", json!(1025), &["tuning.row_lanes: expected 1 to 1024, found 1025"]);
     config("/tuning/cooperative/inner", json!(24), &["expected 16, 32 or 64, found 24"]);
     config("/tuning/cooperative/blocks", json!([4]), &["invalid length 1"]);
     config("/tuning/matmul", json!("fastest"), &["unknown variant `fastest`"]);
@@ -148,7 +144,7 @@ fn a_device_takes_its_own_profile_and_no_other() {
     let own =
         Profile { identity: Identity::of(context.info()), tuning: context.caps().tuning, measured: vec![] };
     let mut changed = own.clone();
-    changed.tuning.streaming_lanes = 16;
+    changed.tuning.row_lanes = 16;
     let tuned = context.tuned(&changed).unwrap();
     assert_eq!((tuned.caps().tuning, tuned.info()), (changed.tuning, context.info()));
     assert_eq!(context.caps().tuning, own.tuning, "the context itself stays as it is");
@@ -189,8 +185,8 @@ fn shapes_that_the_device_was_made_without_are_refused_and_cooperative_ones_not_
     let passed_round = MatmulKernel::Direct { row_blocks: 4, col_vecs: 1, shared_reads: true };
     let error = least.tuned(&with(Tuning { matmul: passed_round, ..least.caps().tuning })).unwrap_err();
     assert_eq!((error.kind(), error.argument()), (ErrorKind::Unsupported, "matmul.shared_reads"));
-    let error = least.tuned(&with(Tuning { streaming_lanes: 512, ..least.caps().tuning })).unwrap_err();
-    assert_eq!((error.kind(), error.argument()), (ErrorKind::Limit, "streaming_lanes"));
+    let error = least.tuned(&with(Tuning { row_lanes: 512, ..least.caps().tuning })).unwrap_err();
+    assert_eq!((error.kind(), error.argument()), (ErrorKind::Limit, "row_lanes"));
 
     let cooperative = CooperativeTile { blocks: [1, 1], fragments: [1, 1], inner: 16, subgroup_size: 8 };
     let attention =

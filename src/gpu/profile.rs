@@ -26,7 +26,7 @@ const FORMAT: u64 = 1;
 /// use foveate::{AdapterKind, ErrorKind, wgpu};
 ///
 /// # let info = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
-/// let tuning = Tuning { streaming_lanes: 128, ..Tuning::for_adapter(AdapterKind::Discrete, None) };
+/// let tuning = Tuning { row_lanes: 128, ..Tuning::for_adapter(AdapterKind::Discrete, None) };
 /// let profile = Profile { identity: Identity::of(&info), tuning, measured: Vec::new() };
 /// assert_eq!(Profile::from_json(&profile.to_json()?)?, profile);
 /// assert_eq!(Profile::from_json("{}").unwrap_err().kind(), ErrorKind::Config);

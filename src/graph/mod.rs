@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) use block::{Block, Branch, ReversibleBlock};
 pub use gradient::{Adjoint, Gradient};
 pub(crate) use op::ErasedOp;
-pub use op::{Op, Problem};
+pub use op::{Op, StepDesc};
 pub use replay::Replay;
 
 use crate::tensor::{HostTensor, TensorDesc};
@@ -184,7 +184,7 @@ impl Graph {
     }
 
     /// [`Graph::push`] for the ops of this crate, whose kernels the planner knows by that.
-    pub(crate) fn push_own(&mut self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
+    pub(crate) fn push_builtin(&mut self, op: impl Op, inputs: &[Value]) -> Result<Vec<Value>> {
         self.append(op, inputs, true)
     }
 
@@ -197,9 +197,9 @@ impl Graph {
     }
 
     /// Appends a step of an op of this crate with exactly one output.
-    pub(crate) fn push_single(&mut self, op: impl Op, inputs: &[Value]) -> Result<Value> {
+    pub(crate) fn push_builtin_one(&mut self, op: impl Op, inputs: &[Value]) -> Result<Value> {
         let name = op.name();
-        match self.push_own(op, inputs)?[..] {
+        match self.push_builtin(op, inputs)?[..] {
             [output] => Ok(output),
             ref outputs => Err(Error::new(ErrorKind::Argument, name, "outputs")
                 .expecting("one")

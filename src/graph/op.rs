@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// The shapes and types of one step, as lowering sees them.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct StepDesc {
     /// What the step reads.
     pub inputs: Vec<TensorDesc>,
     /// What the step produces.
@@ -31,7 +31,7 @@ pub trait Op: Debug + Send + Sync + 'static {
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>>;
 
     /// The dispatches that compute the op on a device with `caps`.
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered>;
 
     /// Pairs of an output and an input: kernels find a copy of the input in the output's memory and change it there. They never bind
     /// the input itself. Where the output updates the parameter that the input is, nothing is copied.
@@ -58,7 +58,7 @@ pub trait Op: Debug + Send + Sync + 'static {
 /// [`Op`] behind a pointer: the generic method becomes one per arithmetic.
 pub(crate) trait ErasedOp: Debug + Send + Sync {
     fn name(&self) -> &'static str;
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered>;
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered>;
     fn in_place(&self) -> &'static [(usize, usize)];
     fn stops_gradients(&self) -> bool;
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>>;
@@ -71,8 +71,8 @@ impl<T: Op> ErasedOp for T {
         Op::name(self)
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        Op::lower(self, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        Op::lower(self, step, caps)
     }
 
     fn in_place(&self) -> &'static [(usize, usize)] {

@@ -194,8 +194,8 @@ impl Caps {
             }
         }
         for (what, invocations) in [
-            ("streaming_lanes", tuning.streaming_lanes),
-            ("elementwise_lanes", tuning.elementwise_lanes),
+            ("row_lanes", tuning.row_lanes),
+            ("element_lanes", tuning.element_lanes),
             ("attention.lanes", tuning.attention.lanes * tuning.attention.row_groups),
         ] {
             if invocations > self.max_invocations {

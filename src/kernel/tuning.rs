@@ -103,9 +103,9 @@ pub struct Tuning {
     /// Shape of the blocked attention kernel.
     pub attention: AttentionTile,
     /// Invocations per workgroup of kernels that give a row to each workgroup, and of small ones that gather.
-    pub streaming_lanes: u32,
+    pub row_lanes: u32,
     /// Invocations per workgroup of kernels whose invocations know nothing of each other.
-    pub elementwise_lanes: u32,
+    pub element_lanes: u32,
 }
 
 /// Invocations of a workgroup: no device that we know of has more.
@@ -133,16 +133,16 @@ impl Tuning {
                 cooperative: None,
                 cooperative_attention: None,
                 attention: AttentionTile { one_subgroup: true, ..CPU_ATTENTION },
-                streaming_lanes: 8,
-                elementwise_lanes: 64,
+                row_lanes: 8,
+                element_lanes: 64,
             },
             (AdapterKind::Cpu, _) => Self {
                 matmul: MatmulKernel::Direct { row_blocks: 4, col_vecs: 2, shared_reads: false },
                 cooperative: None,
                 cooperative_attention: None,
                 attention: CPU_ATTENTION,
-                streaming_lanes: 8,
-                elementwise_lanes: 64,
+                row_lanes: 8,
+                element_lanes: 64,
             },
             (_, subgroup_size) => Self {
                 matmul: MatmulKernel::Staged { row_blocks: 2, col_vecs: 2 },
@@ -170,8 +170,8 @@ impl Tuning {
                     one_subgroup: false,
                     busy_workgroups: 256,
                 },
-                streaming_lanes: 64,
-                elementwise_lanes: 64,
+                row_lanes: 64,
+                element_lanes: 64,
             },
         }
     }
@@ -220,8 +220,8 @@ impl Tuning {
     fn counts(&self) -> Vec<(&'static str, u32, u32)> {
         let Self { matmul, cooperative, cooperative_attention, attention, .. } = *self;
         let mut counts = vec![
-            ("streaming_lanes", self.streaming_lanes, WIDEST),
-            ("elementwise_lanes", self.elementwise_lanes, WIDEST),
+            ("row_lanes", self.row_lanes, WIDEST),
+            ("element_lanes", self.element_lanes, WIDEST),
             ("attention.lanes", attention.lanes, WIDEST),
             ("attention.row_groups", attention.row_groups, WIDEST),
             ("attention.rows", attention.rows, MOST_UNROLLED),
@@ -311,14 +311,7 @@ impl fmt::Display for AttentionTile {
 
 impl fmt::Display for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            matmul,
-            cooperative,
-            cooperative_attention,
-            attention,
-            streaming_lanes,
-            elementwise_lanes,
-        } = self;
+        let Self { matmul, cooperative, cooperative_attention, attention, row_lanes, element_lanes } = self;
         write!(f, "matmul {matmul}; attention {attention}")?;
         if let Some(tile) = cooperative {
             write!(f, "; cooperative matmul {tile}")?;
@@ -326,6 +319,6 @@ impl fmt::Display for Tuning {
         if let Some(tile) = cooperative_attention {
             write!(f, "; cooperative attention {tile}")?;
         }
-        write!(f, "; streaming {streaming_lanes} lanes; elementwise {elementwise_lanes} lanes")
+        write!(f, "; streaming {row_lanes} lanes; elementwise {element_lanes} lanes")
     }
 }

@@ -45,7 +45,7 @@ impl Rows {
         Shader::new(op, sources)
             .alias("Pack", self.dtype, self.lanes)
             .alias("Lanes", DType::F32, self.lanes)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes)
+            .constant("WORKGROUP", caps.tuning.row_lanes)
     }
 
     /// A variant of the kernel `op` made of `sources`, which call the reductions of a row in turn
@@ -68,8 +68,8 @@ pub(super) fn with_reductions(mut shader: Shader, caps: &Caps) -> Shader {
     } else {
         wgsl!("lib/rows_workgroup.wgsl")
     });
-    let shader = shader.constant("WORKGROUP", caps.tuning.streaming_lanes);
-    if one_subgroup { shader.subgroups_of(caps.tuning.streaming_lanes) } else { shader }
+    let shader = shader.constant("WORKGROUP", caps.tuning.row_lanes);
+    if one_subgroup { shader.subgroups_of(caps.tuning.row_lanes) } else { shader }
 }
 
 /// The file of `row_sums`, four sums at once, which goes with [`with_reductions`].
@@ -103,7 +103,7 @@ pub(super) fn add_chunks(
     result: Operand,
     caps: &Caps,
 ) -> Dispatch {
-    let workgroups = rows.width.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = rows.width.div_ceil(caps.tuning.row_lanes);
     Dispatch {
         shader: rows.plain_shader(op, &[wgsl!("lib/add_chunks.wgsl")], caps),
         bindings: vec![("partials", partials), ("result", result)],
@@ -115,12 +115,12 @@ pub(super) fn add_chunks(
 /// What the reductions of a row were chosen by.
 pub(super) fn reason(caps: &Caps) -> String {
     let how = if is_one_subgroup(caps) { ", each one subgroup" } else { "" };
-    format!("{}: workgroups of {}{how}", caps.adapter.name(), caps.tuning.streaming_lanes)
+    format!("{}: workgroups of {}{how}", caps.adapter.name(), caps.tuning.row_lanes)
 }
 
 /// Whether a workgroup is one subgroup. Only software rasterizers are known to fill subgroups from the first lane to the last.
 fn is_one_subgroup(caps: &Caps) -> bool {
-    caps.adapter == AdapterKind::Cpu && caps.subgroup_size == Some(caps.tuning.streaming_lanes)
+    caps.adapter == AdapterKind::Cpu && caps.subgroup_size == Some(caps.tuning.row_lanes)
 }
 
 /// Refuses anything but floats with at least one axis.

@@ -41,12 +41,12 @@ pub(super) fn sort(
 ) -> Sort {
     let passes = (u32::BITS - most.leading_zeros()).div_ceil(DIGIT_BITS).max(1);
     let chunks = chunks(count);
-    let workgroups = chunks.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = chunks.div_ceil(caps.tuning.row_lanes);
     let buffers = [first_scratch, first_scratch + 1].map(Operand::Scratch);
     let places = ("places", Operand::Scratch(first_scratch + 2));
     let shader = |source: Source, from: &[Source]| {
         let sources = [&[source, wgsl!("lib/sort/interface.wgsl")], from].concat();
-        Shader::new(op, sources).constant("WORKGROUP", caps.tuning.streaming_lanes)
+        Shader::new(op, sources).constant("WORKGROUP", caps.tuning.row_lanes)
     };
     let mut dispatches = Vec::new();
     let mut from = ("keys", keys, wgsl!("lib/sort/from_keys.wgsl"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::liveness::Interval;
 use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
-use crate::graph::{Graph, Problem, Step};
+use crate::graph::{Graph, Step, StepDesc};
 use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -127,42 +127,42 @@ fn read_values(graph: &Graph, steps: &[&Step]) -> Vec<bool> {
 fn lower_step(graph: &Graph, step: &Step, read: &[bool], caps: &Caps) -> Result<Lowered> {
     let descs =
         |values: &[crate::Value]| values.iter().map(|value| graph.values()[value.index()].clone()).collect();
-    let problem = Problem {
+    let desc = StepDesc {
         inputs: descs(&step.inputs),
         outputs: descs(&step.outputs),
         wanted: step.outputs.iter().map(|value| read[value.index()]).collect(),
     };
-    for desc in problem.inputs.iter().chain(&problem.outputs) {
+    for desc in desc.inputs.iter().chain(&desc.outputs) {
         if u32::try_from(desc.shape.span()).is_err() {
             return Err(Error::new(ErrorKind::Limit, step.op_name(), "elements")
                 .expecting(format!("at most {}, as indices are 32-bit on the device", u32::MAX))
                 .but_found(desc));
         }
     }
-    let lowered = step.op.lower(&problem, caps)?;
-    check_lowered(step, &problem, &lowered, caps.storage_alignment)?;
+    let lowered = step.op.lower(&desc, caps)?;
+    check_lowered(step, &desc, &lowered, caps.storage_alignment)?;
     Ok(lowered)
 }
 
 /// Holds ops, which may come from outside the crate, to their side: operands that exist, and views of as many bytes.
-fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alignment: u32) -> Result<()> {
+fn check_lowered(step: &Step, desc: &StepDesc, lowered: &Lowered, storage_alignment: u32) -> Result<()> {
     let refused = |argument: &str, expected: &str, found: String| {
         Err(Error::new(ErrorKind::Shader, step.op_name(), argument).expecting(expected).but_found(found))
     };
     for &(output, input) in step.op.in_place() {
         let bytes = |descs: &[TensorDesc], index: usize| descs.get(index).map(TensorDesc::bytes);
-        let (changed, read) = (bytes(&problem.outputs, output), bytes(&problem.inputs, input));
+        let (changed, read) = (bytes(&desc.outputs, output), bytes(&desc.inputs, input));
         if changed.is_none() || changed != read || matches!(lowered, Lowered::View(_)) {
             let expected = "kernels, and an output of as many bytes as an input";
             return refused("in place", expected, format!("output {output} and input {input}"));
         }
     }
     match lowered {
-        Lowered::View(input) => match (problem.inputs.get(*input), &problem.outputs[..]) {
+        Lowered::View(input) => match (desc.inputs.get(*input), &desc.outputs[..]) {
             (Some(x), [y]) if x.bytes() == y.bytes() => Ok(()),
             _ => refused("view", "one output of as many bytes as an input", format!("input {input}")),
         },
-        Lowered::Constant(data) => match &problem.outputs[..] {
+        Lowered::Constant(data) => match &desc.outputs[..] {
             [desc] if *desc == data.desc() => Ok(()),
             _ => refused("constant", "one output of its shape and type", data.desc().to_string()),
         },
@@ -174,14 +174,14 @@ fn check_lowered(step: &Step, problem: &Problem, lowered: &Lowered, storage_alig
                     {
                         false
                     }
-                    Operand::Input(i) => i < problem.inputs.len(),
+                    Operand::Input(i) => i < desc.inputs.len(),
                     Operand::InputPart { input, offset, bytes } => {
-                        let whole = problem.inputs.get(input).map_or(0, TensorDesc::buffer_bytes);
+                        let whole = desc.inputs.get(input).map_or(0, TensorDesc::buffer_bytes);
                         bytes.is_multiple_of(4)
                             && offset.is_multiple_of(storage_alignment.into())
                             && offset.checked_add(bytes).is_some_and(|end| end <= whole)
                     }
-                    Operand::Output(i) => i < problem.outputs.len(),
+                    Operand::Output(i) => i < desc.outputs.len(),
                     Operand::Scratch(i) => i < scratch.len(),
                 };
                 if !known {

@@ -27,8 +27,7 @@ fn device(report: &str) -> Value {
 fn tune_measures_within_a_budget_and_its_profile_is_used() {
     let path = scratch("tuned.json").display().to_string();
     let table = assert_passes(&run(&["tune", "--device", "gpu", "--budget", "5", "--out", &path]));
-    for part in
-        ["| setting", "| matmul", "| attention", "| streaming_lanes", "GB/s", &format!("written to {path}")]
+    for part in ["| setting", "| matmul", "| attention", "| row_lanes", "GB/s", &format!("written to {path}")]
     {
         assert!(table.contains(part), "`{part}` is not in:\n{table}");
     }
@@ -36,9 +35,7 @@ fn tune_measures_within_a_budget_and_its_profile_is_used() {
     let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let measured = written["measured"].as_array().unwrap();
     assert!(
-        measured
-            .iter()
-            .any(|measured| measured["setting"] == "streaming_lanes" && measured["of_default"] == 1.0)
+        measured.iter().any(|measured| measured["setting"] == "row_lanes" && measured["of_default"] == 1.0)
     );
 
     let report = assert_passes(&run(&[&CHECK[..], &["--device", "gpu", "--profile", &path]].concat()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, HostTensor, Real, TensorDesc};
 
@@ -23,7 +23,7 @@ struct Constant {
 
 /// A value that is `data` in every run.
 pub fn constant(graph: &mut Graph, data: HostTensor) -> Result<Value> {
-    graph.push_single(Constant { data: Arc::new(data) }, &[])
+    graph.push_builtin_one(Constant { data: Arc::new(data) }, &[])
 }
 
 impl Op for Constant {
@@ -42,7 +42,7 @@ impl Op for Constant {
         vec![self.data.to_array()]
     }
 
-    fn lower(&self, _: &Problem, _: &Caps) -> Result<Lowered> {
+    fn lower(&self, _: &StepDesc, _: &Caps) -> Result<Lowered> {
         Ok(Lowered::Constant(self.data.clone()))
     }
 

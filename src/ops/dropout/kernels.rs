@@ -2,7 +2,7 @@
 
 use super::{Dropout, NAME};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::elementwise::WIDTH_REASON;
@@ -21,20 +21,20 @@ params! {
     }
 }
 
-pub(super) fn lower(spec: &Dropout, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+pub(super) fn lower(spec: &Dropout, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
     if spec.rate == 0.0 {
         return Ok(Lowered::View(0));
     }
-    let x = &problem.inputs[0];
+    let x = &step.inputs[0];
     let vectors = x.elements().is_multiple_of(4);
     let (lanes, kept) =
         if vectors { (4, wgsl!("dropout/kept_vec4.wgsl")) } else { (1, wgsl!("dropout/kept_scalar.wgsl")) };
     let count = to_u32(NAME, "elements", x.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let shader = Shader::new(NAME, [wgsl!("dropout/dropout.wgsl"), kept, wgsl!("lib/philox.wgsl")])
         .alias("Pack", x.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     let [key_low, key_high] = spec.key();
     let params = DropoutParams {
         count,

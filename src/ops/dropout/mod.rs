@@ -13,7 +13,7 @@ mod reference;
 use super::contract::Contract;
 use super::upstream;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
@@ -56,7 +56,7 @@ impl Dropout {
 ///
 /// At a rate of 0 nothing runs. Fails when the rate is not at least 0 and below 1, `x` is not a float, or `step` not one u32.
 pub fn dropout(graph: &mut Graph, x: Value, spec: &Dropout, step: Value) -> Result<Value> {
-    graph.push_single(DropoutOp(*spec), &[x, step])
+    graph.push_builtin_one(DropoutOp(*spec), &[x, step])
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +88,8 @@ impl Op for DropoutOp {
         vec![reference::forward(&self.0, inputs[0], inputs[1].indices()[0] as u32)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.0, step, caps)
     }
 
     /// `dx = dy / (1 - rate)` where `x` was kept, else 0: the same dropout of `dy`.

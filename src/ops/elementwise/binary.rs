@@ -4,7 +4,7 @@
 use super::super::contract::{Contract, to_u32};
 use super::super::{reshape, sum};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, StepDesc, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::tensor::{Array, DType, MAX_RANK, Real, Shape, TensorDesc};
 
@@ -138,13 +138,8 @@ fn merged_axes(a: &Shape, b: &Shape, result: &Shape) -> Vec<Axis> {
 }
 
 /// One dispatch that writes `apply(a, b)` for every element of the broadcast shape; `apply` holds the files that define it.
-pub(super) fn lower(
-    label: &'static str,
-    apply: &[Source],
-    problem: &Problem,
-    caps: &Caps,
-) -> Result<Lowered> {
-    let (a, b, result) = (&problem.inputs[0], &problem.inputs[1], &problem.outputs[0]);
+pub(super) fn lower(label: &'static str, apply: &[Source], step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let (a, b, result) = (&step.inputs[0], &step.inputs[1], &step.outputs[0]);
     let mut axes = merged_axes(&a.shape, &b.shape, &result.shape);
     let vectors = axes.first().is_some_and(|inner| {
         inner.a == 1
@@ -161,7 +156,7 @@ pub(super) fn lower(
         }
     }
     let count = to_u32(label, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let mut params = BinaryParams {
         extents: [1; MAX_RANK],
         a_strides: [0; MAX_RANK],
@@ -178,7 +173,7 @@ pub(super) fn lower(
     let shader = Shader::new(label, [&[wgsl!("elementwise/binary.wgsl")], apply].concat())
         .alias("Pack", result.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,

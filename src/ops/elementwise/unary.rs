@@ -2,7 +2,7 @@
 
 use super::super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::tensor::TensorDesc;
 
@@ -28,18 +28,18 @@ pub(super) fn lower(
     label: &'static str,
     apply: &[Source],
     argument: f32,
-    problem: &Problem,
+    step: &StepDesc,
     caps: &Caps,
 ) -> Result<Lowered> {
-    let (input, output) = (&problem.inputs[0], &problem.outputs[0]);
+    let (input, output) = (&step.inputs[0], &step.outputs[0]);
     let lanes = if output.elements() % 4 == 0 { 4 } else { 1 };
     let count = to_u32(label, "elements", output.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let shader = Shader::new(label, [&[wgsl!("elementwise/unary.wgsl")], apply].concat())
         .alias("InPack", input.dtype, lanes)
         .alias("OutPack", output.dtype, lanes)
         .alias("Lanes", crate::DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,

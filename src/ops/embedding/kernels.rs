@@ -3,7 +3,7 @@
 
 use super::NAME;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::parts::row_parts;
@@ -32,12 +32,12 @@ struct Part {
     rows: u32,
 }
 
-pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let result = &problem.outputs[0];
-    let width = problem.inputs[0].shape.dims()[1];
+pub(super) fn lower(step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let result = &step.outputs[0];
+    let width = step.inputs[0].shape.dims()[1];
     let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(NAME, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let empty = EmbeddingParams {
         first_rows: [0; 4],
         rows: [0; 4],
@@ -45,7 +45,7 @@ pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
         count,
         workgroups,
     };
-    let parts = parts(problem, caps)?;
+    let parts = parts(step, caps)?;
     // A device with room for no part at all is refused by the planner, with the numbers.
     let room = (caps.max_storage_buffers.saturating_sub(1) as usize / 2).clamp(1, PART_NAMES.len());
     let dispatches = parts
@@ -57,7 +57,7 @@ pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
                 .alias("Pack", result.dtype, lanes)
                 .alias("Lanes", DType::F32, lanes)
                 .constant("ADDS", adds)
-                .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+                .constant("WORKGROUP", caps.tuning.element_lanes);
             dispatch(parts, shader, empty)
         })
         .collect();
@@ -74,9 +74,9 @@ pub(super) fn lower(problem: &Problem, caps: &Caps) -> Result<Lowered> {
 }
 
 /// Every table in parts, in the order in which they are added.
-fn parts(problem: &Problem, caps: &Caps) -> Result<Vec<Part>> {
+fn parts(step: &StepDesc, caps: &Caps) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
-    for (pair, descs) in problem.inputs.chunks_exact(2).enumerate() {
+    for (pair, descs) in step.inputs.chunks_exact(2).enumerate() {
         let (table, ids) = (&descs[0], Operand::Input(2 * pair + 1));
         // Ids are compared as u32, where negative ones must lie beyond every table.
         let most_rows = if descs[1].dtype == DType::I32 { 1 << 31 } else { u32::MAX };

@@ -9,7 +9,7 @@ mod reference;
 use super::contract::Contract;
 use super::embedding_backward::embedding_backward;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -34,7 +34,7 @@ pub(super) struct Embedding;
 /// Fails when there is no pair, or shapes or types do not fit.
 pub fn embedding(graph: &mut Graph, pairs: &[(Value, Value)]) -> Result<Value> {
     let inputs: Vec<Value> = pairs.iter().flat_map(|&(table, ids)| [table, ids]).collect();
-    graph.push_single(Embedding, &inputs)
+    graph.push_builtin_one(Embedding, &inputs)
 }
 
 impl Op for Embedding {
@@ -67,8 +67,8 @@ impl Op for Embedding {
         vec![reference::forward(inputs)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -4,7 +4,7 @@
 
 use super::NAME;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::rows::{Rows, chunk_length};
@@ -53,8 +53,8 @@ struct Lookup<'c> {
     caps: &'c Caps,
 }
 
-pub(super) fn lower(rows: usize, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let (ids, upstream) = (&problem.inputs[0], Rows::of(NAME, &problem.inputs[1])?);
+pub(super) fn lower(rows: usize, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let (ids, upstream) = (&step.inputs[0], Rows::of(NAME, &step.inputs[1])?);
     let tokens = to_u32(NAME, "tokens", ids.elements())?;
     // Ids are compared as u32, where negative ones must lie beyond every table.
     let most_rows = if ids.dtype == DType::I32 { 1 << 31 } else { u32::MAX };
@@ -63,7 +63,7 @@ pub(super) fn lower(rows: usize, problem: &Problem, caps: &Caps) -> Result<Lower
     let mut dispatches = sorted.dispatches;
     let lookup = Lookup { rows, upstream, chunk: chunk_length(tokens), sorted: sorted.sorted, caps };
     let whole_chunks = tokens / lookup.chunk;
-    dispatches.extend([lookup.starts(tokens), lookup.chunks(whole_chunks)?, lookup.rows(problem)?]);
+    dispatches.extend([lookup.starts(tokens), lookup.chunks(whole_chunks)?, lookup.rows(step)?]);
     let sums = u64::from(whole_chunks) * u64::from(upstream.width * upstream.lanes) * 4;
     Ok(Lowered::Kernels {
         choice: Choice {
@@ -82,14 +82,14 @@ impl Lookup<'_> {
     }
 
     fn workgroups(&self, invocations: u32) -> u32 {
-        invocations.div_ceil(self.caps.tuning.streaming_lanes)
+        invocations.div_ceil(self.caps.tuning.row_lanes)
     }
 
     fn starts(&self, tokens: u32) -> Dispatch {
         let workgroups = self.workgroups(self.rows.saturating_add(1));
         let shader = Shader::new(NAME, [wgsl!("embedding_backward/starts.wgsl")]);
         Dispatch {
-            shader: shader.constant("WORKGROUP", self.caps.tuning.streaming_lanes),
+            shader: shader.constant("WORKGROUP", self.caps.tuning.row_lanes),
             bindings: vec![("sorted", self.sorted), ("starts", STARTS)],
             params: StartParams { tokens, rows: self.rows, workgroups }.into(),
             workgroups: workgroups.into(),
@@ -107,8 +107,8 @@ impl Lookup<'_> {
         })
     }
 
-    fn rows(&self, problem: &Problem) -> Result<Dispatch> {
-        let elements = to_u32(NAME, "elements", problem.outputs[0].elements())?;
+    fn rows(&self, step: &StepDesc) -> Result<Dispatch> {
+        let elements = to_u32(NAME, "elements", step.outputs[0].elements())?;
         let workgroups = self.workgroups(elements / self.upstream.lanes);
         Ok(Dispatch {
             shader: self.shader(wgsl!("embedding_backward/rows.wgsl")).constant("CHUNK", self.chunk),

@@ -10,7 +10,7 @@ mod reference;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -31,7 +31,7 @@ struct EmbeddingBackward {
 /// than a storage binding of the device is refused when it is planned. Fails when shapes or types do not fit, or there are no
 /// rows.
 pub fn embedding_backward(graph: &mut Graph, ids: Value, upstream: Value, rows: usize) -> Result<Value> {
-    graph.push_single(EmbeddingBackward { rows }, &[ids, upstream])
+    graph.push_builtin_one(EmbeddingBackward { rows }, &[ids, upstream])
 }
 
 impl Op for EmbeddingBackward {
@@ -63,7 +63,7 @@ impl Op for EmbeddingBackward {
         vec![reference::backward(inputs[0], inputs[1], self.rows)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self.rows, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self.rows, step, caps)
     }
 }

@@ -5,7 +5,7 @@ mod cases;
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
@@ -33,7 +33,7 @@ struct Fill {
 ///
 /// Fails when the element type is not a float, the rank is too high, or `value` is not finite or beyond the element type's range.
 pub fn fill(graph: &mut Graph, desc: TensorDesc, value: f32) -> Result<Value> {
-    graph.push_single(Fill { desc, value }, &[])
+    graph.push_builtin_one(Fill { desc, value }, &[])
 }
 
 fn lanes(result: &TensorDesc) -> u32 {
@@ -43,11 +43,11 @@ fn lanes(result: &TensorDesc) -> u32 {
 fn dispatch(op: &'static str, result: &TensorDesc, value: f32, to: Operand, caps: &Caps) -> Result<Dispatch> {
     let lanes = lanes(result);
     let count = to_u32(op, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let shader = Shader::new(NAME, [wgsl!("fill/fill.wgsl")])
         .alias("Pack", result.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     Ok(Dispatch {
         shader,
         bindings: vec![("result", to)],
@@ -92,8 +92,8 @@ impl Op for Fill {
         vec![Array::real(self.desc.shape.clone(), elements)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let result = &problem.outputs[0];
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let result = &step.outputs[0];
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,

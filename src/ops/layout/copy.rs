@@ -3,7 +3,7 @@
 
 use super::super::contract::to_u32;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::tensor::{DType, MAX_RANK};
 
@@ -84,20 +84,15 @@ impl Block {
 }
 
 /// A view where nothing moves, else one dispatch for each block; block `i` is read from input `i`.
-pub(super) fn lower(
-    label: &'static str,
-    blocks: &[Block],
-    problem: &Problem,
-    caps: &Caps,
-) -> Result<Lowered> {
+pub(super) fn lower(label: &'static str, blocks: &[Block], step: &StepDesc, caps: &Caps) -> Result<Lowered> {
     if let [block] = blocks
-        && problem.inputs[0].elements() == problem.outputs[0].elements()
+        && step.inputs[0].elements() == step.outputs[0].elements()
         && block.is_at_rest()
     {
         return Ok(Lowered::View(0));
     }
     let vectors = blocks.iter().all(|block| block.is_of_vectors(&block.merged_axes()));
-    let dtype = problem.outputs[0].dtype;
+    let dtype = step.outputs[0].dtype;
     let dispatches = blocks.iter().enumerate().map(|(i, block)| dispatch(label, i, block, dtype, caps));
     Ok(Lowered::Kernels {
         choice: Choice {
@@ -120,7 +115,7 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     let lanes = if block.is_of_vectors(&axes) { 4 } else { 1 };
     let packs = |what, elements: usize| to_u32(label, what, elements / lanes);
     let count = packs("elements", block.extents.iter().product())?;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let mut params = CopyParams {
         extents: [1; MAX_RANK],
         x_strides: [0; MAX_RANK],
@@ -143,7 +138,7 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     let stored = if dtype == DType::F16 { DType::F16 } else { DType::U32 };
     let shader = Shader::new(label, [wgsl!("layout/copy.wgsl")])
         .alias("Pack", stored, lanes as u32)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     Ok(Dispatch {
         shader,
         bindings: vec![("x", Operand::Input(input)), ("result", Operand::Output(0))],

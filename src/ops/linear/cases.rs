@@ -71,7 +71,7 @@ impl Setup {
         }
         if self.sums {
             let inputs: Vec<Value> = [x, weight].into_iter().chain(spec.bias).chain(spec.residual).collect();
-            return problem.graph.push_own(spec.op(), &inputs);
+            return problem.graph.push_builtin(spec.op(), &inputs);
         }
         Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
     }

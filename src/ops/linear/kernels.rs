@@ -3,7 +3,7 @@
 
 use super::{Gate, LinearOp, NAME};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::elementwise::Activation;
@@ -20,15 +20,15 @@ params! {
     }
 }
 
-pub(super) fn lower(op: &LinearOp, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let weight = &problem.inputs[1];
+pub(super) fn lower(op: &LinearOp, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let weight = &step.inputs[1];
     // Parts that start at a multiple of four columns keep results in vectors.
     let parts = row_parts(NAME, ("weight", 1), weight, 4, caps)?;
-    let keeps = op.activates() && problem.wanted[1];
+    let keeps = op.activates() && step.wanted[1];
     let Some(gate) = op.gate.filter(|_| parts.len() > 1) else {
         let layer = Layer {
             op,
-            problem,
+            step,
             result: Operand::Output(0),
             dtype: weight.dtype,
             residual: op.residual_index(),
@@ -40,10 +40,10 @@ pub(super) fn lower(op: &LinearOp, problem: &Problem, caps: &Caps) -> Result<Low
     let factors = LinearOp { activation: Activation::Identity, gate: None, residual: false, ..*op };
     let (result, dtype) =
         if keeps { (Operand::Output(1), weight.dtype) } else { (Operand::Scratch(0), DType::F32) };
-    let layer = Layer { op: &factors, problem, result, dtype, residual: None, keeps: false };
+    let layer = Layer { op: &factors, step, result, dtype, residual: None, keeps: false };
     let (mut dispatches, choice) = layer.dispatches(&parts, caps)?;
-    dispatches.push(gating(op, gate, problem, (result, dtype), caps)?);
-    let floats = 2 * problem.outputs[0].elements() * size_of::<f32>();
+    dispatches.push(gating(op, gate, step, (result, dtype), caps)?);
+    let floats = 2 * step.outputs[0].elements() * size_of::<f32>();
     let scratch = if keeps { Vec::new() } else { vec![floats as u64] };
     Ok(Lowered::Kernels { choice, dispatches, scratch })
 }
@@ -51,7 +51,7 @@ pub(super) fn lower(op: &LinearOp, problem: &Problem, caps: &Caps) -> Result<Low
 /// A layer without parts, and where its result goes.
 struct Layer<'p> {
     op: &'p LinearOp,
-    problem: &'p Problem,
+    step: &'p StepDesc,
     result: Operand,
     dtype: DType,
     residual: Option<usize>,
@@ -73,8 +73,8 @@ impl Layer<'_> {
     }
 
     fn dispatch(&self, part: &RowPart, caps: &Caps) -> Result<(Dispatch, Choice)> {
-        let Self { op, problem, .. } = *self;
-        let (x, weight) = (&problem.inputs[0], &problem.inputs[1]);
+        let Self { op, step, .. } = *self;
+        let (x, weight) = (&step.inputs[0], &step.inputs[1]);
         let [out, inner] = [weight.shape.dims()[0], weight.shape.dims()[1]];
         let rows = x.shape.dims()[..x.shape.rank() - 1].iter().product();
         let (columns, line, second) = match op.gate {
@@ -124,14 +124,14 @@ impl Layer<'_> {
 fn gating(
     op: &LinearOp,
     gate: Gate,
-    problem: &Problem,
+    step: &StepDesc,
     (factors, dtype): (Operand, DType),
     caps: &Caps,
 ) -> Result<Dispatch> {
-    let result = &problem.outputs[0];
+    let result = &step.outputs[0];
     let count = to_u32(NAME, "elements", result.elements())?;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
-    let width = to_u32(NAME, "out", problem.inputs[1].shape.dims()[0] / 2)?;
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
+    let width = to_u32(NAME, "out", step.inputs[1].shape.dims()[0] / 2)?;
     let mut sources = vec![wgsl!("linear/gate.wgsl"), gate_source(gate), residual_source(op.residual)];
     sources.extend(op.activation.apply());
     let shader = Shader::new("linear, gate", sources)
@@ -139,7 +139,7 @@ fn gating(
         .alias("CPack", result.dtype, 1)
         .alias("CLanes", DType::F32, 1)
         .alias("Lanes", DType::F32, 1)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     let mut bindings = vec![("factors", factors), ("c", Operand::Output(0))];
     bindings.extend(op.residual_index().map(|residual| ("residual", Operand::Input(residual))));
     Ok(Dispatch {

@@ -12,7 +12,7 @@ mod reference;
 use super::contract::Contract;
 use super::elementwise::Activation;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, MAX_RANK, Real, TensorDesc};
 
@@ -92,7 +92,7 @@ impl Linear {
 /// and `in` may be empty. A weight larger than one storage binding is multiplied in parts. Fails when shapes or types differ.
 pub fn linear(graph: &mut Graph, x: Value, weight: Value, spec: &Linear) -> Result<Value> {
     let inputs: Vec<Value> = [x, weight].into_iter().chain(spec.bias).chain(spec.residual).collect();
-    Ok(graph.push_own(spec.op(), &inputs)?[0])
+    Ok(graph.push_builtin(spec.op(), &inputs)?[0])
 }
 
 /// [`Linear`] without the values, which are the step's inputs: `x`, `weight`, then bias and residual where there are such.
@@ -175,8 +175,8 @@ impl Op for LinearOp {
         if self.activates() { vec![y, sums] } else { vec![y] }
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -7,7 +7,7 @@ mod reference;
 use super::contract::Contract;
 use super::{log_softmax_backward, rows, softmax, upstream};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -23,7 +23,7 @@ pub(super) struct LogSoftmax;
 /// afterwards brings. Statistics are f32 whatever the storage. A result beyond the storage's range is not defined.
 /// Fails when `x` is a scalar or not a float.
 pub fn log_softmax(graph: &mut Graph, x: Value) -> Result<Value> {
-    graph.push_single(LogSoftmax, &[x])
+    graph.push_builtin_one(LogSoftmax, &[x])
 }
 
 impl Op for LogSoftmax {
@@ -42,8 +42,8 @@ impl Op for LogSoftmax {
         vec![reference::forward(inputs[0])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        softmax::lower(NAME, wgsl!("log_softmax/log_softmax.wgsl"), problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        softmax::lower(NAME, wgsl!("log_softmax/log_softmax.wgsl"), step, caps)
     }
     /// `dx_i = dy_i - exp(y_i) sum_j dy_j`
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -6,7 +6,7 @@ mod reference;
 
 use super::softmax_backward;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -23,7 +23,7 @@ struct LogSoftmaxBackward;
 ///
 /// Both share shape and float type; sums are f32 whatever the storage. Fails when they differ, or are scalars or not floats.
 pub fn log_softmax_backward(graph: &mut Graph, y: Value, upstream: Value) -> Result<Value> {
-    graph.push_single(LogSoftmaxBackward, &[y, upstream])
+    graph.push_builtin_one(LogSoftmaxBackward, &[y, upstream])
 }
 
 impl Op for LogSoftmaxBackward {
@@ -39,7 +39,7 @@ impl Op for LogSoftmaxBackward {
         vec![reference::backward(inputs[0], inputs[1])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        softmax_backward::lower(NAME, wgsl!("log_softmax_backward/log_softmax_backward.wgsl"), problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        softmax_backward::lower(NAME, wgsl!("log_softmax_backward/log_softmax_backward.wgsl"), step, caps)
     }
 }

@@ -3,7 +3,7 @@
 use super::check_upstream;
 use super::total::{Divisor, total};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, StepDesc, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::{Contract, to_u32};
 use crate::ops::rows::{reason, with_reductions};
@@ -65,11 +65,11 @@ pub(super) fn lower(
     op: &'static str,
     term: Source,
     divisor: usize,
-    problem: &Problem,
+    step: &StepDesc,
     caps: &Caps,
 ) -> Result<Lowered> {
-    let (shader, count) = shader(op, vec![wgsl!("loss/pair.wgsl"), term], &problem.inputs[0])?;
-    let chunk = PACKS * caps.tuning.streaming_lanes;
+    let (shader, count) = shader(op, vec![wgsl!("loss/pair.wgsl"), term], &step.inputs[0])?;
+    let chunk = PACKS * caps.tuning.row_lanes;
     let workgroups = count.div_ceil(chunk);
     let partials = Operand::Scratch(0);
     let terms = Dispatch {
@@ -95,18 +95,18 @@ pub(super) fn lower_backward(
     op: &'static str,
     slopes: Source,
     divisor: usize,
-    problem: &Problem,
+    step: &StepDesc,
     caps: &Caps,
 ) -> Result<Lowered> {
     let mut bindings =
         vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("upstream", Operand::Input(2))];
-    bindings.extend(problem.wanted[0].then_some(("d_a", Operand::Output(0))));
-    bindings.extend(problem.wanted[1].then_some(("d_b", Operand::Output(1))));
-    let d_a = if problem.wanted[0] { wgsl!("loss/d_a_buffer.wgsl") } else { wgsl!("loss/d_a_none.wgsl") };
-    let d_b = if problem.wanted[1] { wgsl!("loss/d_b_buffer.wgsl") } else { wgsl!("loss/d_b_none.wgsl") };
+    bindings.extend(step.wanted[0].then_some(("d_a", Operand::Output(0))));
+    bindings.extend(step.wanted[1].then_some(("d_b", Operand::Output(1))));
+    let d_a = if step.wanted[0] { wgsl!("loss/d_a_buffer.wgsl") } else { wgsl!("loss/d_a_none.wgsl") };
+    let d_b = if step.wanted[1] { wgsl!("loss/d_b_buffer.wgsl") } else { wgsl!("loss/d_b_none.wgsl") };
     let sources = vec![wgsl!("loss/pair_backward.wgsl"), slopes, d_a, d_b];
-    let (shader, count) = shader(op, sources, &problem.inputs[0])?;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let (shader, count) = shader(op, sources, &step.inputs[0])?;
+    let workgroups = count.div_ceil(caps.tuning.row_lanes);
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,
@@ -114,7 +114,7 @@ pub(super) fn lower_backward(
             reason: "as many gradients as are wanted".into(),
         },
         dispatches: vec![Dispatch {
-            shader: shader.constant("WORKGROUP", caps.tuning.streaming_lanes),
+            shader: shader.constant("WORKGROUP", caps.tuning.row_lanes),
             bindings,
             params: SlopeParams { count, workgroups, divisor: divisor.max(1) as f32 }.into(),
             workgroups: workgroups.into(),

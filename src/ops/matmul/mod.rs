@@ -9,7 +9,7 @@ mod reference;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, MAX_RANK, Real, Shape, TensorDesc};
 
@@ -86,7 +86,7 @@ impl Matmul {
 /// Exact attention without a stored transpose: scores are `q k^T` with `heads(Inner, Inner, Outer)`, and the output is
 /// `p v` with `heads(Outer, Inner, Inner)`.
 pub fn matmul(graph: &mut Graph, a: Value, b: Value, spec: &Matmul) -> Result<Value> {
-    graph.push_single(*spec, &[a, b])
+    graph.push_builtin_one(*spec, &[a, b])
 }
 
 /// The axis names of an operand of `rank` axes.
@@ -145,9 +145,9 @@ impl Op for Matmul {
         vec![reference::forward(inputs[0], inputs[1], &geometry)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let geometry = Geometry::new(self, &problem.inputs[0].shape, &problem.inputs[1].shape);
-        kernels::lower(&geometry, problem.inputs[0].dtype, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let geometry = Geometry::new(self, &step.inputs[0].shape, &step.inputs[1].shape);
+        kernels::lower(&geometry, step.inputs[0].dtype, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -3,7 +3,7 @@
 
 use super::Norm;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Source, Tier, params, wgsl};
 use crate::ops::rows::{Rows, reason};
 
@@ -21,11 +21,11 @@ params! {
 }
 
 /// The kernel of `norm`; `centre` says what deviations are taken from.
-pub(super) fn lower(norm: &Norm, centre: Source, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let rows = Rows::of(norm.op, &problem.inputs[0])?;
-    let packs = rows.width.div_ceil(caps.tuning.streaming_lanes).max(1);
+pub(super) fn lower(norm: &Norm, centre: Source, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let rows = Rows::of(norm.op, &step.inputs[0])?;
+    let packs = rows.width.div_ceil(caps.tuning.row_lanes).max(1);
     let held = packs <= MOST_HELD;
-    let keeps_sum = problem.wanted.get(1) == Some(&true);
+    let keeps_sum = step.wanted.get(1) == Some(&true);
     let sources = sources(norm, centre, held, keeps_sum);
     let shader = rows.shader(norm.op, &sources, caps);
     let how = if held { "held in registers" } else { "read three times" };

@@ -68,10 +68,10 @@ fn lower(
 ) -> Result<Lowered> {
     let lanes = if parameter.elements().is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(op, "elements", parameter.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let shader = Shader::new(op, sources)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+        .constant("WORKGROUP", caps.tuning.element_lanes);
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,

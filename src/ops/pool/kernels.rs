@@ -2,7 +2,7 @@
 
 use super::{Kind, NAME, Pool};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
@@ -36,12 +36,12 @@ impl Positions {
     }
 }
 
-pub(super) fn lower(spec: &Pool, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let (x, result) = (&problem.inputs[0], &problem.outputs[0]);
+pub(super) fn lower(spec: &Pool, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let (x, result) = (&step.inputs[0], &step.outputs[0]);
     let [time, width] = [1, 2].map(|axis| x.shape.dims()[axis]);
     let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(NAME, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.row_lanes);
     let positions = Positions::of(spec);
     let kind = match spec.kind {
         Kind::Mean => wgsl!("pool/mean.wgsl"),
@@ -51,7 +51,7 @@ pub(super) fn lower(spec: &Pool, problem: &Problem, caps: &Caps) -> Result<Lower
     let shader = Shader::new(NAME, [wgsl!("pool/pool.wgsl"), positions.source, kind])
         .alias("Pack", x.dtype, lanes)
         .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes);
+        .constant("WORKGROUP", caps.tuning.row_lanes);
     let mut bindings = vec![("x", Operand::Input(0)), ("result", Operand::Output(0))];
     bindings.extend(positions.name.map(|name| (name, Operand::Input(1))));
     let segments = spec.segments.map_or(1, |(_, count)| count);

@@ -9,7 +9,7 @@ use super::contract::Contract;
 use super::pool_backward::pool_backward;
 use super::upstream;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
@@ -85,7 +85,7 @@ impl Pool {
 /// Fails when shapes or types do not fit, or lengths and segments are given together.
 pub fn pool(graph: &mut Graph, x: Value, spec: &Pool) -> Result<Value> {
     let inputs: Vec<Value> = [x].into_iter().chain(spec.places()).collect();
-    graph.push_single(PoolOp(*spec), &inputs)
+    graph.push_builtin_one(PoolOp(*spec), &inputs)
 }
 
 /// The descriptor of what `x` is pooled to, after checking x and `places`, the lengths or ids.
@@ -144,8 +144,8 @@ impl Op for PoolOp {
         vec![reference::forward(inputs, &self.0)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.0, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

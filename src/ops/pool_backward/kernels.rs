@@ -3,7 +3,7 @@
 
 use super::{Kind, NAME, PoolBackward};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::pool::Positions;
@@ -42,7 +42,7 @@ struct Extents {
     rows: u32,
 }
 
-pub(super) fn lower(op: &PoolBackward, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+pub(super) fn lower(op: &PoolBackward, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
     let dims = op.x.shape.dims();
     let lanes: u32 = if dims[2].is_multiple_of(4) { 4 } else { 1 };
     let segments = op.spec.segments.map_or(1, |(_, count)| count);
@@ -56,11 +56,11 @@ pub(super) fn lower(op: &PoolBackward, problem: &Problem, caps: &Caps) -> Result
     };
     let positions = Positions::of(&op.spec);
     let is_max = op.spec.kind == Kind::Max;
-    let count = to_u32(NAME, "elements", problem.outputs[0].elements())? / lanes;
+    let count = to_u32(NAME, "elements", step.outputs[0].elements())? / lanes;
     let mut dispatches = Vec::new();
     // Nothing is looked for on behalf of no positions.
     if is_max && count > 0 {
-        dispatches.push(extents.choose(&positions, problem.inputs.len() - 1, caps));
+        dispatches.push(extents.choose(&positions, step.inputs.len() - 1, caps));
     } else if op.spec.segments.is_some() && count > 0 {
         dispatches.push(extents.runs(&positions, caps));
     }
@@ -83,7 +83,7 @@ impl Extents {
             .alias("Pack", self.dtype, self.lanes)
             .alias("Lanes", DType::F32, self.lanes)
             .alias("Places", DType::U32, self.lanes)
-            .constant("WORKGROUP", caps.tuning.streaming_lanes)
+            .constant("WORKGROUP", caps.tuning.row_lanes)
     }
 
     fn params(&self, count: u32, workgroups: u32) -> PoolParams {
@@ -94,7 +94,7 @@ impl Extents {
     /// Finds where each of the largest is, in x, which is input number `x`.
     fn choose(&self, positions: &Positions, x: usize, caps: &Caps) -> Dispatch {
         let count = self.rows * self.width;
-        let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+        let workgroups = count.div_ceil(caps.tuning.row_lanes);
         let mut bindings = vec![("x", Operand::Input(x)), ("chosen", KEPT)];
         bindings.extend(positions.name.map(|name| (name, Operand::Input(1))));
         Dispatch {
@@ -107,12 +107,12 @@ impl Extents {
 
     /// Finds the positions of each row.
     fn runs(&self, positions: &Positions, caps: &Caps) -> Dispatch {
-        let workgroups = self.rows.div_ceil(caps.tuning.streaming_lanes);
+        let workgroups = self.rows.div_ceil(caps.tuning.row_lanes);
         let shader = Shader::new(NAME, [wgsl!("pool_backward/runs.wgsl"), positions.source]);
         let mut bindings: Vec<_> = positions.name.map(|name| (name, Operand::Input(1))).into_iter().collect();
         bindings.push(("runs", KEPT));
         Dispatch {
-            shader: shader.constant("WORKGROUP", caps.tuning.streaming_lanes),
+            shader: shader.constant("WORKGROUP", caps.tuning.row_lanes),
             bindings,
             params: RunParams { time: self.time, segments: self.segments, count: self.rows, workgroups }
                 .into(),
@@ -149,7 +149,7 @@ impl Extents {
             sources.push(wgsl!("pool_backward/segment_one.wgsl"));
         }
         bindings.extend(kept.map(|name| (name, KEPT)));
-        let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+        let workgroups = count.div_ceil(caps.tuning.row_lanes);
         Dispatch {
             shader: self.shader(sources, caps),
             bindings,

@@ -9,7 +9,7 @@ mod reference;
 use super::contract::Contract;
 use super::pool::{Kind, Pool, output};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -27,7 +27,7 @@ pub fn pool_backward(graph: &mut Graph, x: Value, upstream: Value, spec: &Pool) 
     let op = PoolBackward { spec: *spec, x: graph.desc(x)?.clone() };
     let inputs: Vec<Value> =
         [upstream].into_iter().chain(spec.places()).chain(op.reads_x().then_some(x)).collect();
-    graph.push_single(op, &inputs)
+    graph.push_builtin_one(op, &inputs)
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Op for PoolBackward {
         vec![reference::backward(inputs, &self.spec, &self.x.shape)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self, step, caps)
     }
 }

@@ -4,7 +4,7 @@
 mod cases;
 
 use super::upstream;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -21,7 +21,7 @@ struct Reshape {
 
 /// `x` under `shape`, row-major. Fails when the element counts differ or the rank is too high.
 pub fn reshape(graph: &mut Graph, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-    graph.push_single(Reshape { shape: shape.into() }, &[x])
+    graph.push_builtin_one(Reshape { shape: shape.into() }, &[x])
 }
 
 impl Op for Reshape {
@@ -45,7 +45,7 @@ impl Op for Reshape {
         vec![inputs[0].clone().reshaped(self.shape.clone())]
     }
 
-    fn lower(&self, _: &Problem, _: &Caps) -> Result<Lowered> {
+    fn lower(&self, _: &StepDesc, _: &Caps) -> Result<Lowered> {
         Ok(Lowered::View(0))
     }
 

@@ -2,7 +2,7 @@
 //! memory of its own. [`log_softmax`](super::super::log_softmax()) differs in the last formula only.
 
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Source, Tier, wgsl};
 use crate::ops::rows::{Rows, reason};
 
@@ -10,10 +10,10 @@ use crate::ops::rows::{Rows, reason};
 pub(in crate::ops) fn lower(
     op: &'static str,
     outcome: Source,
-    problem: &Problem,
+    step: &StepDesc,
     caps: &Caps,
 ) -> Result<Lowered> {
-    let rows = Rows::of(op, &problem.inputs[0])?;
+    let rows = Rows::of(op, &step.inputs[0])?;
     let sources = [wgsl!("lib/softmax_rows.wgsl"), outcome, wgsl!("lib/weight.wgsl")];
     Ok(Lowered::Kernels {
         choice: Choice {

@@ -8,7 +8,7 @@ mod reference;
 use super::contract::Contract;
 use super::{rows, softmax_backward, upstream};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -25,7 +25,7 @@ pub(super) struct Softmax;
 /// Softmax of `x: [.., width]` along its last axis. Statistics are f32 whatever the storage.
 /// Fails when `x` is a scalar or not a float.
 pub fn softmax(graph: &mut Graph, x: Value) -> Result<Value> {
-    graph.push_single(Softmax, &[x])
+    graph.push_builtin_one(Softmax, &[x])
 }
 
 impl Op for Softmax {
@@ -44,8 +44,8 @@ impl Op for Softmax {
         vec![reference::forward(inputs[0])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        lower(NAME, wgsl!("softmax/softmax.wgsl"), problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        lower(NAME, wgsl!("softmax/softmax.wgsl"), step, caps)
     }
     /// `dx_i = y_i (dy_i - sum_j y_j dy_j)`
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

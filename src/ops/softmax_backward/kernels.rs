@@ -2,7 +2,7 @@
 //! [`log_softmax_backward`](super::super::log_softmax_backward()) differs in the two formulas only.
 
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Source, Tier, wgsl};
 use crate::ops::rows::{Rows, reason};
 
@@ -10,10 +10,10 @@ use crate::ops::rows::{Rows, reason};
 pub(in crate::ops) fn lower(
     op: &'static str,
     formulas: Source,
-    problem: &Problem,
+    step: &StepDesc,
     caps: &Caps,
 ) -> Result<Lowered> {
-    let rows = Rows::of(op, &problem.inputs[0])?;
+    let rows = Rows::of(op, &step.inputs[0])?;
     let sources = [wgsl!("lib/softmax_backward_rows.wgsl"), formulas];
     Ok(Lowered::Kernels {
         choice: Choice {

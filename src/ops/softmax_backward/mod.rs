@@ -7,7 +7,7 @@ mod reference;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -25,7 +25,7 @@ struct SoftmaxBackward;
 ///
 /// Both share shape and float type; sums are f32 whatever the storage. Fails when they differ, or are scalars or not floats.
 pub fn softmax_backward(graph: &mut Graph, y: Value, upstream: Value) -> Result<Value> {
-    graph.push_single(SoftmaxBackward, &[y, upstream])
+    graph.push_builtin_one(SoftmaxBackward, &[y, upstream])
 }
 
 /// Two floats of one type and shape with at least one axis.
@@ -57,7 +57,7 @@ impl Op for SoftmaxBackward {
         vec![reference::backward(inputs[0], inputs[1])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        lower(NAME, wgsl!("softmax_backward/softmax_backward.wgsl"), problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        lower(NAME, wgsl!("softmax_backward/softmax_backward.wgsl"), step, caps)
     }
 }

@@ -5,7 +5,7 @@ mod cases;
 
 use super::contract::Contract;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -20,7 +20,7 @@ struct StopGradient;
 /// `x`, of which [`Graph::gradients`] knows nothing further: what it was made of is not differentiated through here. For memory that a
 /// segment takes over from the one before (Transformer-XL, arXiv 1901.02860, section 3.2), and for targets that a model sets itself.
 pub fn stop_gradient(graph: &mut Graph, x: Value) -> Result<Value> {
-    graph.push_single(StopGradient, &[x])
+    graph.push_builtin_one(StopGradient, &[x])
 }
 
 impl Op for StopGradient {
@@ -37,7 +37,7 @@ impl Op for StopGradient {
         vec![inputs[0].clone()]
     }
 
-    fn lower(&self, _: &Problem, _: &Caps) -> Result<Lowered> {
+    fn lower(&self, _: &StepDesc, _: &Caps) -> Result<Lowered> {
         Ok(Lowered::View(0))
     }
 

@@ -6,7 +6,7 @@
 
 use super::NAME;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::rows::{self, Rows};
@@ -66,8 +66,8 @@ fn merged_axes(dims: &[usize], summed: impl Fn(usize) -> bool) -> Vec<Axis> {
     axes
 }
 
-pub(super) fn lower(summed: &[usize], problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let (x, result) = (&problem.inputs[0], &problem.outputs[0]);
+pub(super) fn lower(summed: &[usize], step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let (x, result) = (&step.inputs[0], &step.outputs[0]);
     let axes = merged_axes(x.shape.dims(), |axis| summed.contains(&axis));
     if axes.iter().all(|axis| !axis.summed) {
         return Ok(Lowered::View(0));
@@ -81,7 +81,7 @@ pub(super) fn lower(summed: &[usize], problem: &Problem, caps: &Caps) -> Result<
         return Ok(Lowered::Kernels { choice, dispatches: vec![dispatch], scratch: Vec::new() });
     }
     // The chunks' sums lie where a stage of the same kind reads them side by side.
-    let results = problem.outputs[0].elements();
+    let results = step.outputs[0].elements();
     let partials = if stage.by_rows { [results, chunks] } else { [chunks, results] };
     let axes = merged_axes(&partials, |axis| (axis == 1) == stage.by_rows);
     let total = Stage::new(&axes, DType::F32);
@@ -152,7 +152,7 @@ impl Stage {
         let chunks = to_u32(NAME, "chunks", self.terms.div_ceil(chunk.max(1)).max(1))?;
         let results = to_u32(NAME, "results", self.results)?;
         let sums = to_u32(NAME, "results", self.results * chunks as usize)?;
-        let workgroups = if self.by_rows { sums } else { sums.div_ceil(caps.tuning.elementwise_lanes) };
+        let workgroups = if self.by_rows { sums } else { sums.div_ceil(caps.tuning.element_lanes) };
         let ([kept_extents, kept_strides], kept_inner) = self.walk(false)?;
         let ([summed_extents, summed_strides], summed_inner) = self.walk(true)?;
         let params = SumParams {
@@ -204,7 +204,7 @@ impl Stage {
             .alias("Pack", self.dtype, self.lanes as u32)
             .alias("Out", result, self.lanes as u32)
             .alias("Lanes", DType::F32, self.lanes as u32)
-            .constant("WORKGROUP", caps.tuning.elementwise_lanes)
+            .constant("WORKGROUP", caps.tuning.element_lanes)
             .constant("ONE_KEPT", one_kept)
             .constant("ONE_SUMMED", one_summed))
     }

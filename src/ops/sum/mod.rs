@@ -9,7 +9,7 @@ use super::contract::Contract;
 use super::layout::broadcast;
 use super::upstream;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -29,7 +29,7 @@ struct Sum {
 /// A sum of no elements is 0; where only axes of extent 1, or none, are summed over, nothing runs. Fails when `x` is not a float, or
 /// `axes` names one twice or one that `x` lacks.
 pub fn sum(graph: &mut Graph, x: Value, axes: &[usize]) -> Result<Value> {
-    graph.push_single(Sum { axes: axes.to_vec() }, &[x])
+    graph.push_builtin_one(Sum { axes: axes.to_vec() }, &[x])
 }
 
 impl Op for Sum {
@@ -60,8 +60,8 @@ impl Op for Sum {
         vec![reference::forward(inputs[0], &self.axes)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.axes, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.axes, step, caps)
     }
 
     /// `dx = dy`, repeated along the axes summed over.

@@ -28,17 +28,17 @@ pub(super) struct Setting {
 /// Every setting, those whose kernels compile fast first. Later ones start from what earlier ones chose.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
-        name: "streaming_lanes",
+        name: "row_lanes",
         weight: 1,
-        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.streaming_lanes = lanes),
-        label: |tuning| tuning.streaming_lanes.to_string(),
+        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.row_lanes = lanes),
+        label: |tuning| tuning.row_lanes.to_string(),
         problems: problems::rows,
     },
     Setting {
-        name: "elementwise_lanes",
+        name: "element_lanes",
         weight: 1,
-        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.elementwise_lanes = lanes),
-        label: |tuning| tuning.elementwise_lanes.to_string(),
+        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.element_lanes = lanes),
+        label: |tuning| tuning.element_lanes.to_string(),
         problems: problems::elements,
     },
     Setting {

@@ -32,7 +32,7 @@ use super::cooperative::{FragmentTile, Staging};
 use super::walk::{self, Tile, Walk};
 use super::{NAME, REQUIRED};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
@@ -59,11 +59,11 @@ struct Target {
     lse: Option<Operand>,
 }
 
-pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let dims = Dims::of(&problem.inputs[0], &problem.inputs[1], &problem.inputs[2]);
-    let dtype = problem.inputs[0].dtype;
+pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let dims = Dims::of(&step.inputs[0], &step.inputs[1], &step.inputs[2]);
+    let dtype = step.inputs[0].dtype;
     walk::check_times(NAME, &dims)?;
-    let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[REQUIRED..] };
+    let walk = Walk { op: NAME, rule, dims, dtype, tensors: &step.inputs[REQUIRED..] };
     let tile = match FragmentTile::fitted(
         Staging::Forward,
         dims.query_time * dims.group(),
@@ -82,10 +82,10 @@ pub(super) fn lower(rule: &Rule, problem: &Problem, caps: &Caps) -> Result<Lower
     let count = to_u32(NAME, "workgroups", unsplit.saturating_mul(splits))?;
 
     let mut scratch = Vec::new();
-    let wanted = final_target(problem, &mut scratch);
+    let wanted = final_target(step, &mut scratch);
     let partial = splits > 1;
     let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
-    let mut side = Side::new(NAME, &dims, &problem.inputs, REQUIRED, scratch.len());
+    let mut side = Side::new(NAME, &dims, &step.inputs, REQUIRED, scratch.len());
     let asked = ask(rule, &dims, &mut side, false)?;
     let tiles = Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
     let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
@@ -123,14 +123,14 @@ fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {
 }
 
 /// The outputs; scratch in place of `out` where only the log-sum-exp is wanted.
-fn final_target(problem: &Problem, scratch: &mut Vec<u64>) -> Target {
-    let out = if problem.wanted[0] {
+fn final_target(step: &StepDesc, scratch: &mut Vec<u64>) -> Target {
+    let out = if step.wanted[0] {
         Operand::Output(0)
     } else {
-        scratch.push(problem.outputs[0].buffer_bytes());
+        scratch.push(step.outputs[0].buffer_bytes());
         Operand::Scratch(scratch.len() - 1)
     };
-    Target { out, lse: problem.wanted[1].then_some(Operand::Output(1)) }
+    Target { out, lse: step.wanted[1].then_some(Operand::Output(1)) }
 }
 
 /// Outputs and log-sum-exps of each split of the keys.

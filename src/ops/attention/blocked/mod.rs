@@ -27,7 +27,7 @@ pub(super) mod walk;
 use super::rules::{Prepared, Rule, prepare};
 use super::{Dims, Mask, Score};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::{Heads, Matmul, add, matmul, scale};
 use crate::tensor::{Array, Real, TensorDesc};
@@ -129,7 +129,7 @@ pub fn blocked_with_lse(
 ) -> Result<(Value, Value)> {
     let Prepared { rule, query, tensors, .. } = prepare(NAME, spec, graph, [query, key, value])?;
     let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
-    let outputs = graph.push_own(BlockedAttention { rule }, &inputs)?;
+    let outputs = graph.push_builtin(BlockedAttention { rule }, &inputs)?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -178,8 +178,8 @@ impl Op for BlockedAttention {
         reference::forward(inputs, &self.rule)
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.rule, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.rule, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

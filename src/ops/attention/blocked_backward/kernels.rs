@@ -24,7 +24,7 @@ use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
 use super::super::rules::{Rule, Term};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
 use super::{BlockedBackward, D_LSE, NAME, Outputs};
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{
     AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl,
 };
@@ -68,22 +68,22 @@ struct Pass {
     pairs: Option<usize>,
 }
 
-pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let dims = Dims::of(&problem.inputs[0], &problem.inputs[1], &problem.inputs[2]);
+pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let dims = Dims::of(&step.inputs[0], &step.inputs[1], &step.inputs[2]);
     check(&dims)?;
     let rule = &op.rule;
     let required = op.required();
-    let dtype = problem.inputs[0].dtype;
-    let walk = Walk { op: NAME, rule, dims, dtype, tensors: &problem.inputs[required..] };
-    let mut side = Side::new(NAME, &dims, &problem.inputs, required, 0);
+    let dtype = step.inputs[0].dtype;
+    let walk = Walk { op: NAME, rule, dims, dtype, tensors: &step.inputs[required..] };
+    let mut side = Side::new(NAME, &dims, &step.inputs, required, 0);
     let asked = ask(rule, &dims, &mut side, true)?;
     // Where there are no queries, the pass that owns keys still binds the buffer.
     let statistics = side.own((dims.batch * dims.query_time * dims.heads).max(1) * 2)?;
-    let find = find_statistics(op, &dims, dtype, caps.tuning.streaming_lanes, &side, statistics)?;
+    let find = find_statistics(op, &dims, dtype, caps.tuning.row_lanes, &side, statistics)?;
     side.push(find);
 
     let places = Outputs::of(rule);
-    let wanted = |place: Option<usize>| place.filter(|&place| problem.wanted[place]);
+    let wanted = |place: Option<usize>| place.filter(|&place| step.wanted[place]);
     let passes = [
         Pass {
             rows: Rows::Queries,
@@ -134,7 +134,7 @@ pub(super) fn lower(op: &BlockedBackward, problem: &Problem, caps: &Caps) -> Res
     for &(pass, tile, runs) in &prepared {
         if let Some(pairs) = pass.pairs {
             // Pairs that no run holds are not visited.
-            walks.push(zeros(NAME, &problem.outputs[pairs], Operand::Output(pairs), caps)?);
+            walks.push(zeros(NAME, &step.outputs[pairs], Operand::Output(pairs), caps)?);
         }
         walks.push(walk_over(&walk, &asked, &side, runs, statistics, pass, tile)?);
     }

@@ -19,7 +19,7 @@ mod reference;
 
 use super::rules::{Prepared, Rule, prepare};
 use super::{Blocked, Dims};
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -94,7 +94,7 @@ pub(super) fn differentiate(
     inputs.extend(tensors);
     let op = BlockedBackward { rule: rule.clone(), d_lse: d_lse.is_some() };
     let places = Outputs::of(rule);
-    let outputs = graph.push_own(op, &inputs)?;
+    let outputs = graph.push_builtin(op, &inputs)?;
     let output = |place: Option<usize>| place.map(|place| outputs[place]);
     Ok(Differentiated {
         qkv: [outputs[0], outputs[1], outputs[2]],
@@ -181,7 +181,7 @@ impl Op for BlockedBackward {
         reference::backward(inputs, self)
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self, step, caps)
     }
 }

@@ -7,7 +7,7 @@ use super::super::contract::Contract;
 use super::super::upstream;
 use super::{Activation, binary};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -30,7 +30,7 @@ pub fn activation_backward(
     upstream: Value,
     activation: Activation,
 ) -> Result<Value> {
-    graph.push_single(ActivationBackward { activation }, &[x, upstream])
+    graph.push_builtin_one(ActivationBackward { activation }, &[x, upstream])
 }
 
 /// The gradient of the input of an op that is `activation`.
@@ -68,9 +68,9 @@ impl Op for ActivationBackward {
         vec![Array::real(x.shape().clone(), dx)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let apply = [wgsl!("elementwise/activation_backward/apply.wgsl")];
         let sources: Vec<Source> = apply.into_iter().chain(self.activation.slope().iter().copied()).collect();
-        binary::lower(NAME, &sources, problem, caps)
+        binary::lower(NAME, &sources, step, caps)
     }
 }

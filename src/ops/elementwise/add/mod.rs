@@ -5,7 +5,7 @@ mod cases;
 
 use super::binary;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -22,7 +22,7 @@ struct Add;
 /// `a` and `b` share one float type. Axes are matched from the last one; an axis that is missing or of extent 1
 /// repeats. Fails when the types differ or the shapes do not broadcast.
 pub fn add(graph: &mut Graph, a: Value, b: Value) -> Result<Value> {
-    graph.push_single(Add, &[a, b])
+    graph.push_builtin_one(Add, &[a, b])
 }
 
 impl Op for Add {
@@ -38,8 +38,8 @@ impl Op for Add {
         vec![binary::reference(inputs[0], inputs[1], |a, b| a + b)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        binary::lower(NAME, &[wgsl!("elementwise/add/apply.wgsl")], problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        binary::lower(NAME, &[wgsl!("elementwise/add/apply.wgsl")], step, caps)
     }
 
     /// `da = dy`, `db = dy`, each summed over the axes along which its operand repeats.

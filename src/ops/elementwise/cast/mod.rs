@@ -5,7 +5,7 @@ mod cases;
 
 use super::super::upstream;
 use super::unary;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ struct Cast {
 
 /// `x`, a float value of any shape, stored as `to` (f32 or f16). f32 beyond f16's range (65,504) has no defined f16 result.
 pub fn cast(graph: &mut Graph, x: Value, to: DType) -> Result<Value> {
-    graph.push_single(Cast { to }, &[x])
+    graph.push_builtin_one(Cast { to }, &[x])
 }
 
 impl Op for Cast {
@@ -41,8 +41,8 @@ impl Op for Cast {
         vec![inputs[0].clone()]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, &[wgsl!("elementwise/cast/apply.wgsl")], 0.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        unary::lower(NAME, &[wgsl!("elementwise/cast/apply.wgsl")], 0.0, step, caps)
     }
 
     /// `dx = dy`, in the type of `x`.

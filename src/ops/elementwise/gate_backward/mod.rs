@@ -8,7 +8,7 @@ use super::super::Gate;
 use super::super::contract::{Contract, to_u32};
 use super::Activation;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
@@ -45,7 +45,7 @@ pub fn gate_backward(
     gate: Gate,
     activation: Activation,
 ) -> Result<Value> {
-    graph.push_single(GateBackward { activation, gate }, &[z, upstream])
+    graph.push_builtin_one(GateBackward { activation, gate }, &[z, upstream])
 }
 
 impl GateBackward {
@@ -100,13 +100,13 @@ impl Op for GateBackward {
         vec![Array::real(z.shape().clone(), dz)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let upstream = &problem.inputs[1];
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let upstream = &step.inputs[1];
         let width = upstream.shape.dims().last().copied().unwrap_or(1);
         let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
         let width = to_u32(NAME, "width", width)? / lanes;
         let count = to_u32(NAME, "elements", upstream.elements())? / lanes;
-        let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+        let workgroups = count.div_ceil(caps.tuning.element_lanes);
         let (activated, other) = self.starts(width);
         // Function and slope may share files.
         let mut sources: Vec<Source> = vec![wgsl!("elementwise/gate_backward/gate_backward.wgsl")];
@@ -118,7 +118,7 @@ impl Op for GateBackward {
         let shader = Shader::new(NAME, sources)
             .alias("Pack", upstream.dtype, lanes)
             .alias("Lanes", DType::F32, lanes)
-            .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+            .constant("WORKGROUP", caps.tuning.element_lanes);
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,

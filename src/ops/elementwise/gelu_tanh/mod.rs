@@ -6,7 +6,7 @@ mod cases;
 
 use super::{Activation, activation_backward, unary};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -52,7 +52,7 @@ struct GeluTanh;
 
 /// The tanh form of gelu of every element of a float value of any shape. It is within 5e-4 of [`gelu`](super::gelu()).
 pub fn gelu_tanh(graph: &mut Graph, x: Value) -> Result<Value> {
-    graph.push_single(GeluTanh, &[x])
+    graph.push_builtin_one(GeluTanh, &[x])
 }
 
 impl Op for GeluTanh {
@@ -68,8 +68,8 @@ impl Op for GeluTanh {
         vec![inputs[0].map(at)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, &APPLY, 0.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        unary::lower(NAME, &APPLY, 0.0, step, caps)
     }
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
         activation_backward::backward(graph, adjoint, Activation::GeluTanh)

@@ -6,7 +6,7 @@ mod cases;
 
 use super::{Activation, activation_backward, unary};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -37,7 +37,7 @@ struct Relu;
 
 /// `max(x, 0)` for every element of a float value of any shape.
 pub fn relu(graph: &mut Graph, x: Value) -> Result<Value> {
-    graph.push_single(Relu, &[x])
+    graph.push_builtin_one(Relu, &[x])
 }
 
 impl Op for Relu {
@@ -53,8 +53,8 @@ impl Op for Relu {
         vec![inputs[0].map(at)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, &APPLY, 0.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        unary::lower(NAME, &APPLY, 0.0, step, caps)
     }
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
         activation_backward::backward(graph, adjoint, Activation::Relu)

@@ -5,7 +5,7 @@ mod cases;
 
 use super::super::upstream;
 use super::unary;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ struct Scale {
 
 /// `factor * x` for every element of a float value of any shape. Fails when `factor` is not finite.
 pub fn scale(graph: &mut Graph, x: Value, factor: f32) -> Result<Value> {
-    graph.push_single(Scale { factor }, &[x])
+    graph.push_builtin_one(Scale { factor }, &[x])
 }
 
 impl Op for Scale {
@@ -44,8 +44,8 @@ impl Op for Scale {
         vec![inputs[0].map(|x| factor * x)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, &[wgsl!("elementwise/scale/apply.wgsl")], self.factor, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        unary::lower(NAME, &[wgsl!("elementwise/scale/apply.wgsl")], self.factor, step, caps)
     }
 
     /// `dx = factor * dy`

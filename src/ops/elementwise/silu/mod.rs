@@ -5,7 +5,7 @@ mod cases;
 
 use super::{Activation, activation_backward, unary};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -40,7 +40,7 @@ struct Silu;
 
 /// `x / (1 + exp(-x))` for every element of a float value of any shape.
 pub fn silu(graph: &mut Graph, x: Value) -> Result<Value> {
-    graph.push_single(Silu, &[x])
+    graph.push_builtin_one(Silu, &[x])
 }
 
 impl Op for Silu {
@@ -56,8 +56,8 @@ impl Op for Silu {
         vec![inputs[0].map(at)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        unary::lower(NAME, &APPLY, 0.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        unary::lower(NAME, &APPLY, 0.0, step, caps)
     }
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
         activation_backward::backward(graph, adjoint, Activation::Silu)

@@ -8,7 +8,7 @@ use super::super::elementwise::sum_to;
 use super::super::upstream;
 use super::copy::{self, Block, Place};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -27,7 +27,7 @@ struct Broadcast {
 /// Axes are matched from the last one; an axis of `x` that is missing or of extent 1 repeats. Where none repeats, nothing runs.
 /// Fails when another axis differs, or `shape` has fewer axes than `x` or more than a value may have.
 pub fn broadcast(graph: &mut Graph, x: Value, shape: impl Into<Shape>) -> Result<Value> {
-    graph.push_single(Broadcast { shape: shape.into() }, &[x])
+    graph.push_builtin_one(Broadcast { shape: shape.into() }, &[x])
 }
 
 /// How far apart neighbours along each axis of a result of `rank` axes lie in `x`; 0 where `x` repeats.
@@ -69,14 +69,14 @@ impl Op for Broadcast {
         vec![inputs[0].gathered(self.shape.clone(), &places)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let (x, result) = (&problem.inputs[0].shape, &problem.outputs[0].shape);
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&step.inputs[0].shape, &step.outputs[0].shape);
         let block = Block {
             extents: result.dims().to_vec(),
             x: Place { start: 0, strides: strides(x, result.rank()) },
             result: Place { start: 0, strides: result.strides() },
         };
-        copy::lower(NAME, &[block], problem, caps)
+        copy::lower(NAME, &[block], step, caps)
     }
 
     /// `dx = sum dy` over the axes that repeat.

@@ -7,7 +7,7 @@ use super::super::contract::Contract;
 use super::copy::{self, Block, Place};
 use super::{check_axis, slice};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -26,7 +26,7 @@ struct Concat {
 /// Extents along `axis` may differ and may be 0. Fails when there is no value, when element types or other axes differ, or when
 /// there is no such axis.
 pub fn concat(graph: &mut Graph, values: &[Value], axis: usize) -> Result<Value> {
-    graph.push_single(Concat { axis }, values)
+    graph.push_builtin_one(Concat { axis }, values)
 }
 
 impl Op for Concat {
@@ -68,11 +68,11 @@ impl Op for Concat {
         vec![if indices.is_empty() { Array::real(shape, reals) } else { Array::index(shape, indices) }]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let result = problem.outputs[0].shape.strides();
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let result = step.outputs[0].shape.strides();
         let mut start = 0;
-        let mut blocks = Vec::with_capacity(problem.inputs.len());
-        for value in &problem.inputs {
+        let mut blocks = Vec::with_capacity(step.inputs.len());
+        for value in &step.inputs {
             blocks.push(Block {
                 extents: value.shape.dims().to_vec(),
                 x: Place { start: 0, strides: value.shape.strides() },
@@ -80,7 +80,7 @@ impl Op for Concat {
             });
             start += value.shape.dims()[self.axis] * result[self.axis];
         }
-        copy::lower(NAME, &blocks, problem, caps)
+        copy::lower(NAME, &blocks, step, caps)
     }
 
     /// `dx_i` is the part of `dy` where `x_i` lies.

@@ -7,7 +7,7 @@ use super::super::contract::{Contract, to_u32};
 use super::super::upstream;
 use super::{check_axis, slice};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -38,7 +38,7 @@ struct Pad {
 ///
 /// The opposite of [`slice()`]. Where `x` fills the axis, nothing runs. Fails when `x` is not a float, there is no such axis, or `x` leaves the result.
 pub fn pad(graph: &mut Graph, x: Value, axis: usize, start: usize, extent: usize) -> Result<Value> {
-    graph.push_single(Pad { axis, start, extent }, &[x])
+    graph.push_builtin_one(Pad { axis, start, extent }, &[x])
 }
 
 impl Pad {
@@ -86,8 +86,8 @@ impl Op for Pad {
         vec![Array::real(shape, elements)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let (x, result) = (&problem.inputs[0], &problem.outputs[0]);
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&step.inputs[0], &step.outputs[0]);
         if x.shape == result.shape {
             return Ok(Lowered::View(0));
         }
@@ -96,10 +96,10 @@ impl Op for Pad {
         let lanes = if lengths.iter().all(|length| length.is_multiple_of(4)) { 4 } else { 1 };
         let packs = |what, elements: usize| to_u32(NAME, what, elements / lanes);
         let count = packs("elements", result.elements())?;
-        let workgroups = count.div_ceil(caps.tuning.elementwise_lanes);
+        let workgroups = count.div_ceil(caps.tuning.element_lanes);
         let shader = Shader::new(NAME, [wgsl!("layout/pad/pad.wgsl")])
             .alias("Pack", result.dtype, lanes as u32)
-            .constant("WORKGROUP", caps.tuning.elementwise_lanes);
+            .constant("WORKGROUP", caps.tuning.element_lanes);
         Ok(Lowered::Kernels {
             choice: Choice {
                 tier: Tier::Streaming,

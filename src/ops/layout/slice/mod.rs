@@ -9,7 +9,7 @@ use super::super::contract::Contract;
 use super::check_axis;
 use super::copy::{self, Block, Place};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -28,7 +28,7 @@ struct Slice {
 ///
 /// The range may be empty; where it is all of the axis, nothing runs. Fails when there is no such axis, or the range leaves it.
 pub fn slice(graph: &mut Graph, x: Value, axis: usize, range: Range<usize>) -> Result<Value> {
-    graph.push_single(Slice { axis, range }, &[x])
+    graph.push_builtin_one(Slice { axis, range }, &[x])
 }
 
 /// `x` cut along `axis` into pieces of the given `sizes`, in order: a [`slice()`] for each.
@@ -92,14 +92,14 @@ impl Op for Slice {
         vec![x.gathered(shape, &places)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let (x, result) = (&problem.inputs[0].shape, &problem.outputs[0].shape);
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&step.inputs[0].shape, &step.outputs[0].shape);
         let block = Block {
             extents: result.dims().to_vec(),
             x: Place { start: self.range.start * x.strides()[self.axis], strides: x.strides() },
             result: Place { start: 0, strides: result.strides() },
         };
-        copy::lower(NAME, &[block], problem, caps)
+        copy::lower(NAME, &[block], step, caps)
     }
 
     /// `dx = dy` where `x` was read, and 0 elsewhere.

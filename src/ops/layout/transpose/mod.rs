@@ -7,7 +7,7 @@ use super::super::contract::Contract;
 use super::super::upstream;
 use super::copy::{self, Block, Place};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
@@ -25,7 +25,7 @@ struct Transpose {
 ///
 /// Where only axes of extent 1 change places, nothing runs. Fails when `axes` does not name every axis of `x` once.
 pub fn transpose(graph: &mut Graph, x: Value, axes: &[usize]) -> Result<Value> {
-    graph.push_single(Transpose { axes: axes.to_vec() }, &[x])
+    graph.push_builtin_one(Transpose { axes: axes.to_vec() }, &[x])
 }
 
 impl Transpose {
@@ -66,14 +66,14 @@ impl Op for Transpose {
         vec![inputs[0].gathered(shape, &places)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let (x, result) = (&problem.inputs[0].shape, &problem.outputs[0].shape);
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (x, result) = (&step.inputs[0].shape, &step.outputs[0].shape);
         let block = Block {
             extents: result.dims().to_vec(),
             x: Place { start: 0, strides: self.permuted(&x.strides()) },
             result: Place { start: 0, strides: result.strides() },
         };
-        copy::lower(NAME, &[block], problem, caps)
+        copy::lower(NAME, &[block], step, caps)
     }
 
     /// `dx` is `dy` with every axis back at its place.

@@ -2,7 +2,7 @@
 
 use super::{CrossEntropy, NAME};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Tier, params, wgsl};
 use crate::ops::loss::total::{Divisor, total};
 use crate::ops::rows::{Rows, reason};
@@ -17,10 +17,10 @@ params! {
     }
 }
 
-pub(super) fn lower(spec: &CrossEntropy, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let rows = Rows::of(NAME, &problem.inputs[0])?;
-    let mut dispatches = vec![row_losses(spec, &rows, problem.wanted[1], caps)];
-    if problem.wanted[0] {
+pub(super) fn lower(spec: &CrossEntropy, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let rows = Rows::of(NAME, &step.inputs[0])?;
+    let mut dispatches = vec![row_losses(spec, &rows, step.wanted[1], caps)];
+    if step.wanted[0] {
         let classes = rows.width * rows.lanes;
         let counted = Divisor::Targets { targets: Operand::Input(1), rows: rows.rows, classes };
         dispatches.push(total(NAME, (Operand::Scratch(0), rows.rows), counted, Operand::Output(0), caps));

@@ -10,7 +10,7 @@ mod kernels;
 mod reference;
 
 use super::cross_entropy_backward::cross_entropy_backward;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
 use crate::ops::fill;
@@ -78,7 +78,7 @@ pub fn cross_entropy_with_lse(
     targets: Value,
     spec: &CrossEntropy,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push_own(CrossEntropyOp(*spec), &[logits, targets])?;
+    let outputs = graph.push_builtin(CrossEntropyOp(*spec), &[logits, targets])?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -126,8 +126,8 @@ impl Op for CrossEntropyOp {
         vec![loss, lse]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.0, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

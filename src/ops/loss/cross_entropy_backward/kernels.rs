@@ -2,7 +2,7 @@
 
 use super::NAME;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Tier, params, wgsl};
 use crate::ops::loss::cross_entropy::CrossEntropy;
 use crate::ops::loss::total::{Divisor, total};
@@ -18,15 +18,15 @@ params! {
     }
 }
 
-pub(super) fn lower(spec: &CrossEntropy, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let rows = Rows::of(NAME, &problem.inputs[0])?;
+pub(super) fn lower(spec: &CrossEntropy, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let rows = Rows::of(NAME, &step.inputs[0])?;
     let classes = rows.width * rows.lanes;
     let one_hot = if rows.lanes == 4 {
         wgsl!("loss/cross_entropy_backward/one_hot_vec4.wgsl")
     } else {
         wgsl!("loss/cross_entropy_backward/one_hot_scalar.wgsl")
     };
-    let has_lse_upstream = problem.inputs.len() > 4;
+    let has_lse_upstream = step.inputs.len() > 4;
     let of_lse = if has_lse_upstream {
         wgsl!("loss/cross_entropy_backward/lse_upstream_buffer.wgsl")
     } else {

@@ -9,7 +9,7 @@ mod reference;
 
 use super::cross_entropy::{CrossEntropy, check_rows};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
 use crate::tensor::{Array, DType, Real, TensorDesc};
@@ -35,7 +35,7 @@ pub fn cross_entropy_backward(
     spec: &CrossEntropy,
 ) -> Result<Value> {
     let inputs: Vec<Value> = [logits, targets, lse, upstream].into_iter().chain(lse_upstream).collect();
-    graph.push_single(CrossEntropyBackward(*spec), &inputs)
+    graph.push_builtin_one(CrossEntropyBackward(*spec), &inputs)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl Op for CrossEntropyBackward {
         vec![reference::backward(inputs, self.0.smoothing().into())]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.0, step, caps)
     }
 }

@@ -8,7 +8,7 @@ mod cases;
 use super::kl_divergence_backward::kl_divergence_backward;
 use super::pair;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::ops::contract::Contract;
 use crate::tensor::{Array, Real, TensorDesc};
@@ -24,7 +24,7 @@ const NAME: &str = "loss/kl_divergence";
 /// It is PyTorch's `kl_div(student, target, log_target=True, reduction="batchmean")` with every row an item of the batch. Sums
 /// are f32 whatever the storage. Fails when shapes or types differ, are not floats, or scalars.
 pub fn kl_divergence(graph: &mut Graph, student: Value, target: Value) -> Result<Value> {
-    graph.push_single(KlDivergence, &[student, target])
+    graph.push_builtin_one(KlDivergence, &[student, target])
 }
 
 /// Refuses anything but two values of one shape with at least one axis.
@@ -61,9 +61,9 @@ impl Op for KlDivergence {
         vec![Array::real([1], vec![sum / R::of(rows(inputs[0].dims()) as f64)])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let rows = rows(problem.inputs[0].shape.dims());
-        pair::lower(NAME, wgsl!("loss/kl_divergence/term.wgsl"), rows, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let rows = rows(step.inputs[0].shape.dims());
+        pair::lower(NAME, wgsl!("loss/kl_divergence/term.wgsl"), rows, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

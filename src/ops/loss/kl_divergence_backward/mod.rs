@@ -7,7 +7,7 @@ mod cases;
 use super::kl_divergence::{check, rows};
 use super::pair;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -25,7 +25,7 @@ pub fn kl_divergence_backward(
     target: Value,
     upstream: Value,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push_own(KlDivergenceBackward, &[student, target, upstream])?;
+    let outputs = graph.push_builtin(KlDivergenceBackward, &[student, target, upstream])?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -51,9 +51,9 @@ impl Op for KlDivergenceBackward {
         vec![d_student, Array::real(target.shape().clone(), d_target)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let rows = rows(problem.inputs[0].shape.dims());
-        pair::lower_backward(NAME, wgsl!("loss/kl_divergence_backward/slopes.wgsl"), rows, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let rows = rows(step.inputs[0].shape.dims());
+        pair::lower_backward(NAME, wgsl!("loss/kl_divergence_backward/slopes.wgsl"), rows, step, caps)
     }
 }
 

@@ -6,7 +6,7 @@ mod cases;
 use super::mean_squared_error_backward::mean_squared_error_backward;
 use super::pair;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::ops::contract::Contract;
 use crate::tensor::{Array, Real, TensorDesc};
@@ -19,7 +19,7 @@ const NAME: &str = "loss/mean_squared_error";
 /// The mean of `(a - b)^2`, f32 of shape `[1]`, for values of one shape and type, f32 or f16; 0 where they have no elements.
 /// Sums are f32 whatever the storage. Fails when shapes or types differ or are not floats.
 pub fn mean_squared_error(graph: &mut Graph, a: Value, b: Value) -> Result<Value> {
-    graph.push_single(MeanSquaredError, &[a, b])
+    graph.push_builtin_one(MeanSquaredError, &[a, b])
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +41,9 @@ impl Op for MeanSquaredError {
         vec![Array::real([1], vec![sum / R::of(a.len().max(1) as f64)])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let elements = problem.inputs[0].elements();
-        pair::lower(NAME, wgsl!("loss/mean_squared_error/term.wgsl"), elements, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let elements = step.inputs[0].elements();
+        pair::lower(NAME, wgsl!("loss/mean_squared_error/term.wgsl"), elements, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

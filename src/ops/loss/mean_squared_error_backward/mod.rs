@@ -5,7 +5,7 @@ mod cases;
 
 use super::pair;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::ops::contract::Contract;
 use crate::tensor::{Array, Real, TensorDesc};
@@ -24,7 +24,7 @@ pub fn mean_squared_error_backward(
     b: Value,
     upstream: Value,
 ) -> Result<(Value, Value)> {
-    let outputs = graph.push_own(MeanSquaredErrorBackward, &[a, b, upstream])?;
+    let outputs = graph.push_builtin(MeanSquaredErrorBackward, &[a, b, upstream])?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -50,13 +50,13 @@ impl Op for MeanSquaredErrorBackward {
         vec![d_a, d_b]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        let elements = problem.inputs[0].elements();
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let elements = step.inputs[0].elements();
         pair::lower_backward(
             NAME,
             wgsl!("loss/mean_squared_error_backward/slopes.wgsl"),
             elements,
-            problem,
+            step,
             caps,
         )
     }

@@ -4,7 +4,7 @@
 
 use super::NormBackward;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::rows::{Rows, add_chunks, chunk_length, reason, sums};
@@ -50,11 +50,11 @@ const BIAS_SUMS: Operand = Operand::Scratch(2);
 pub(in crate::ops::normalize) fn lower(
     norm: &NormBackward,
     (centre, level): (Source, Source),
-    problem: &Problem,
+    step: &StepDesc,
     caps: &Caps,
 ) -> Result<Lowered> {
-    let rows = Rows::of(norm.op, &problem.inputs[0])?;
-    let wants = |output: usize| problem.wanted.get(output) == Some(&true);
+    let rows = Rows::of(norm.op, &step.inputs[0])?;
+    let wants = |output: usize| step.wanted.get(output) == Some(&true);
     let wanted = Wanted { dx: wants(0), weight: wants(1), bias: wants(2) };
     let chunk_rows = chunk_length(rows.rows);
     let chunks = rows.rows.div_ceil(chunk_rows);
@@ -94,7 +94,7 @@ fn row_gradients(
     wanted: Wanted,
     caps: &Caps,
 ) -> Dispatch {
-    let packs = rows.width.div_ceil(caps.tuning.streaming_lanes).max(1);
+    let packs = rows.width.div_ceil(caps.tuning.row_lanes).max(1);
     let held = packs <= MOST_HELD;
     let walk = if held {
         wgsl!("normalize/backward_held.wgsl.j2")
@@ -154,7 +154,7 @@ fn columns(
         sources.push(wgsl!("normalize/bias_sums_none.wgsl"));
     }
     let count = to_u32(norm.op, "chunks", chunks as usize * rows.width as usize)?;
-    let workgroups = count.div_ceil(caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(caps.tuning.row_lanes);
     Ok(Dispatch {
         shader: rows.plain_shader(norm.op, &sources, caps),
         bindings,

@@ -10,7 +10,7 @@ use super::super::rows;
 use super::check_eps;
 use super::l2_normalize_backward::l2_normalize_backward;
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -30,7 +30,7 @@ pub(super) struct L2Normalize {
 /// Sums are f32 whatever the storage, and no square overflows. Fails when `x` is a scalar or not a float, or `eps` is not a
 /// finite, positive, normal number.
 pub fn l2_normalize(graph: &mut Graph, x: Value, eps: f32) -> Result<Value> {
-    graph.push_single(L2Normalize { eps }, &[x])
+    graph.push_builtin_one(L2Normalize { eps }, &[x])
 }
 
 impl Op for L2Normalize {
@@ -50,8 +50,8 @@ impl Op for L2Normalize {
         vec![reference::forward(inputs[0], R::of(self.eps.into()))]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self.eps, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self.eps, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -2,7 +2,7 @@
 
 use super::NAME;
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Tier, params, wgsl};
 use crate::ops::rows::{Rows, reason, sums};
 
@@ -15,8 +15,8 @@ params! {
     }
 }
 
-pub(super) fn lower(eps: f32, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-    let rows = Rows::of(NAME, &problem.inputs[0])?;
+pub(super) fn lower(eps: f32, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let rows = Rows::of(NAME, &step.inputs[0])?;
     let sources = [wgsl!("normalize/l2_normalize_backward/l2_normalize_backward.wgsl"), sums(caps)];
     Ok(Lowered::Kernels {
         choice: Choice {

@@ -8,7 +8,7 @@ mod reference;
 
 use super::check_eps;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
 use crate::ops::rows;
@@ -25,7 +25,7 @@ const NAME: &str = "normalize/l2_normalize_backward";
 /// A row as long as eps counts as a longer one. Sums are f32 whatever the storage, and no square overflows; a result beyond the
 /// storage's range is not defined. Fails when shapes or types do not fit, or `eps` is not a finite, positive, normal number.
 pub fn l2_normalize_backward(graph: &mut Graph, x: Value, upstream: Value, eps: f32) -> Result<Value> {
-    graph.push_single(L2NormalizeBackward { eps }, &[x, upstream])
+    graph.push_builtin_one(L2NormalizeBackward { eps }, &[x, upstream])
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ impl Op for L2NormalizeBackward {
         vec![reference::backward(inputs[0], inputs[1], R::of(self.eps.into()))]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self.eps, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self.eps, step, caps)
     }
 }

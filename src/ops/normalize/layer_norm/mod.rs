@@ -7,7 +7,7 @@ mod cases;
 use super::layer_norm_backward::layer_norm_backward;
 use super::{Norm, check_residual, inputs, kernels};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -51,7 +51,7 @@ pub fn layer_norm(
     bias: Option<Value>,
     spec: &LayerNorm,
 ) -> Result<Value> {
-    let outputs = graph.push_own(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
+    let outputs = graph.push_builtin(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
     Ok(outputs[0])
 }
 
@@ -64,7 +64,7 @@ pub fn layer_norm_with_sum(
     spec: &LayerNorm,
 ) -> Result<(Value, Value)> {
     check_residual(NAME, spec.residual)?;
-    let outputs = graph.push_own(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
+    let outputs = graph.push_builtin(spec.op(bias.is_some()), &inputs(x, weight, bias, spec.residual))?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -90,8 +90,8 @@ impl Op for LayerNormOp {
         })
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, wgsl!("normalize/layer_norm/centre.wgsl"), problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.0, wgsl!("normalize/layer_norm/centre.wgsl"), step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

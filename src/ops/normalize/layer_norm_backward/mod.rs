@@ -5,7 +5,7 @@ mod cases;
 
 use super::backward::{NormBackward, inputs, lower};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -29,7 +29,7 @@ pub fn layer_norm_backward(
     eps: f32,
 ) -> Result<(Value, Value, Value)> {
     let op = LayerNormBackward(norm(eps, sum_upstream.is_some()));
-    let outputs = graph.push_own(op, &inputs(x, weight, upstream, sum_upstream))?;
+    let outputs = graph.push_builtin(op, &inputs(x, weight, upstream, sum_upstream))?;
     Ok((outputs[0], outputs[1], outputs[2]))
 }
 
@@ -53,10 +53,10 @@ impl Op for LayerNormBackward {
         self.0.reference(inputs)
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let of_op =
             (wgsl!("normalize/layer_norm/centre.wgsl"), wgsl!("normalize/layer_norm_backward/level.wgsl"));
-        lower(&self.0, of_op, problem, caps)
+        lower(&self.0, of_op, step, caps)
     }
 }
 

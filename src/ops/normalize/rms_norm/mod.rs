@@ -7,7 +7,7 @@ mod cases;
 use super::rms_norm_backward::rms_norm_backward;
 use super::{Norm, check_residual, inputs, kernels};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, Problem, Value};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -46,7 +46,7 @@ impl RmsNorm {
 /// Statistics are f32 whatever the storage; squares must not leave f32. Fails when shapes or types do not fit, or `eps` is not
 /// a finite, positive, normal number.
 pub fn rms_norm(graph: &mut Graph, x: Value, weight: Value, spec: &RmsNorm) -> Result<Value> {
-    Ok(graph.push_own(spec.op(), &inputs(x, weight, None, spec.residual))?[0])
+    Ok(graph.push_builtin(spec.op(), &inputs(x, weight, None, spec.residual))?[0])
 }
 
 /// [`rms_norm`], and the sum `x + residual` that it normalised, rounded to x's type. Fails without a residual, too.
@@ -57,7 +57,7 @@ pub fn rms_norm_with_sum(
     spec: &RmsNorm,
 ) -> Result<(Value, Value)> {
     check_residual(NAME, spec.residual)?;
-    let outputs = graph.push_own(spec.op(), &inputs(x, weight, None, spec.residual))?;
+    let outputs = graph.push_builtin(spec.op(), &inputs(x, weight, None, spec.residual))?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -81,8 +81,8 @@ impl Op for RmsNormOp {
         })
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, wgsl!("normalize/rms_norm/centre.wgsl"), problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(&self.0, wgsl!("normalize/rms_norm/centre.wgsl"), step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

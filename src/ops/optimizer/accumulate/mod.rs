@@ -5,7 +5,7 @@ mod cases;
 
 use super::check;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Operand, params, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -26,7 +26,7 @@ struct Accumulate;
 
 /// `total` with `gradient` added, both f32 and of one shape. Hand it to [`Graph::update`], and `total` is changed in place.
 pub fn accumulate(graph: &mut Graph, total: Value, gradient: Value) -> Result<Value> {
-    graph.push_single(Accumulate, &[total, gradient])
+    graph.push_builtin_one(Accumulate, &[total, gradient])
 }
 
 impl Op for Accumulate {
@@ -48,10 +48,10 @@ impl Op for Accumulate {
         &[(0, 0)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let bindings = vec![("total", Operand::Output(0)), ("gradient", Operand::Input(1))];
         let params = |count, workgroups| AccumulateParams { count, workgroups }.into();
         let sources = [wgsl!("optimizer/accumulate/accumulate.wgsl")];
-        super::lower(NAME, &sources, bindings, &problem.inputs[0], params, caps)
+        super::lower(NAME, &sources, bindings, &step.inputs[0], params, caps)
     }
 }

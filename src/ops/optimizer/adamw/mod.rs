@@ -11,7 +11,7 @@ mod cases;
 
 use super::{Control, check, check_setting};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Operand, params, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -71,7 +71,7 @@ pub fn adamw(
     settings: &AdamW,
 ) -> Result<(Value, Moments)> {
     let inputs = [parameter, gradient, moments.first, moments.second, control.schedule, control.factor];
-    let outputs = graph.push_own(*settings, &inputs)?;
+    let outputs = graph.push_builtin(*settings, &inputs)?;
     Ok((outputs[0], Moments { first: outputs[1], second: outputs[2] }))
 }
 
@@ -111,7 +111,7 @@ impl Op for AdamW {
         &[(0, 0), (1, 2), (2, 3)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let bindings = vec![
             ("parameter", Operand::Output(0)),
             ("gradient", Operand::Input(1)),
@@ -124,6 +124,6 @@ impl Op for AdamW {
         let params =
             |count, workgroups| AdamWParams { count, workgroups, beta1, beta2, eps, weight_decay }.into();
         let sources = [wgsl!("optimizer/adamw/adamw.wgsl")];
-        super::lower(NAME, &sources, bindings, &problem.inputs[0], params, caps)
+        super::lower(NAME, &sources, bindings, &step.inputs[0], params, caps)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{EPSILON, GlobalNorm, NAME};
 use crate::Result;
-use crate::graph::Problem;
+use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::{DType, TensorDesc};
@@ -28,12 +28,12 @@ params! {
     }
 }
 
-pub(super) fn lower(op: &GlobalNorm, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+pub(super) fn lower(op: &GlobalNorm, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
     let mut partials = 0;
-    let mut dispatches = Vec::with_capacity(problem.inputs.len());
-    for (i, gradient) in problem.inputs.iter().enumerate().skip(1) {
+    let mut dispatches = Vec::with_capacity(step.inputs.len());
+    for (i, gradient) in step.inputs.iter().enumerate().skip(1) {
         let dispatch = squares(i, gradient, partials, caps)?;
-        partials += dispatch.workgroups * u64::from(caps.tuning.streaming_lanes);
+        partials += dispatch.workgroups * u64::from(caps.tuning.row_lanes);
         dispatches.push(dispatch);
     }
     let params = FactorParams {
@@ -44,7 +44,7 @@ pub(super) fn lower(op: &GlobalNorm, problem: &Problem, caps: &Caps) -> Result<L
     dispatches.push(Dispatch {
         shader: Shader::new("optimizer/global_norm/factor", [wgsl!("optimizer/global_norm/factor.wgsl")])
             .constant("CLIPS", op.max_norm.is_some())
-            .constant("WORKGROUP", caps.tuning.streaming_lanes),
+            .constant("WORKGROUP", caps.tuning.row_lanes),
         bindings: vec![
             ("partials", Operand::Scratch(0)),
             ("scale", Operand::Input(0)),
@@ -70,7 +70,7 @@ pub(super) fn lower(op: &GlobalNorm, problem: &Problem, caps: &Caps) -> Result<L
 fn squares(input: usize, gradient: &TensorDesc, first_partial: u64, caps: &Caps) -> Result<Dispatch> {
     let lanes = if gradient.elements().is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(NAME, "elements", gradient.elements())? / lanes;
-    let workgroups = count.div_ceil(SHARE * caps.tuning.streaming_lanes);
+    let workgroups = count.div_ceil(SHARE * caps.tuning.row_lanes);
     let first_partial = to_u32(NAME, "partial sums", first_partial as usize)?;
     let widths = if lanes == 4 { wgsl!("lib/lanes_vec4.wgsl") } else { wgsl!("lib/lanes_scalar.wgsl") };
     Ok(Dispatch {
@@ -80,7 +80,7 @@ fn squares(input: usize, gradient: &TensorDesc, first_partial: u64, caps: &Caps)
         )
         .alias("Lanes", DType::F32, lanes)
         .constant("SHARE", SHARE)
-        .constant("WORKGROUP", caps.tuning.streaming_lanes),
+        .constant("WORKGROUP", caps.tuning.row_lanes),
         bindings: vec![("gradient", Operand::Input(input)), ("partials", Operand::Scratch(0))],
         params: SquaresParams { count, workgroups, first_partial }.into(),
         workgroups: workgroups.into(),

@@ -7,7 +7,7 @@ mod kernels;
 
 use super::check_setting;
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
 use crate::tensor::{Array, DType, Real, TensorDesc};
@@ -39,7 +39,7 @@ pub fn global_norm(
     settings: &GlobalNorm,
 ) -> Result<(Value, Value)> {
     let inputs: Vec<Value> = [scale].iter().chain(gradients).copied().collect();
-    let outputs = graph.push_own(*settings, &inputs)?;
+    let outputs = graph.push_builtin(*settings, &inputs)?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -81,7 +81,7 @@ impl Op for GlobalNorm {
         vec![Array::real([1], vec![norm]), Array::real([1], vec![factor])]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self, problem, caps)
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        kernels::lower(self, step, caps)
     }
 }

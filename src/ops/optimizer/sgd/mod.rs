@@ -9,7 +9,7 @@ mod cases;
 
 use super::{Control, check, check_setting};
 use crate::Result;
-use crate::graph::{Graph, Op, Problem, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Operand, params, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -51,7 +51,7 @@ pub fn sgd(
     settings: &Sgd,
 ) -> Result<(Value, Value)> {
     let outputs =
-        graph.push_own(*settings, &[parameter, gradient, velocity, control.schedule, control.factor])?;
+        graph.push_builtin(*settings, &[parameter, gradient, velocity, control.schedule, control.factor])?;
     Ok((outputs[0], outputs[1]))
 }
 
@@ -84,7 +84,7 @@ impl Op for Sgd {
         &[(0, 0), (1, 2)]
     }
 
-    fn lower(&self, problem: &Problem, caps: &Caps) -> Result<Lowered> {
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let bindings = vec![
             ("parameter", Operand::Output(0)),
             ("gradient", Operand::Input(1)),
@@ -100,6 +100,6 @@ impl Op for Sgd {
             wgsl!("optimizer/sgd/direction_velocity.wgsl")
         };
         let sources = [wgsl!("optimizer/sgd/sgd.wgsl"), direction];
-        super::lower(NAME, &sources, bindings, &problem.inputs[0], params, caps)
+        super::lower(NAME, &sources, bindings, &step.inputs[0], params, caps)
     }
 }
