@@ -12,13 +12,13 @@
 mod budget;
 mod case;
 mod conform;
+mod custom_rule;
 mod gradient;
-mod twins;
 
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
+pub use custom_rule::{Extents, compare_custom_rule};
 pub use gradient::{Slopes, gradient_case, slopes};
-pub use twins::{Extents, compare_twins};
 
 pub use crate::random::Random;

@@ -1,6 +1,6 @@
 // Blocked softmax attention, forward and backward: parameters, the arithmetic of one score, and where rows lie.
 struct Params {
-    sections: array<vec4<u32>, 4>,  // where in the side buffer what lies
+    sections: array<vec4<u32>, 4>,  // where in the auxiliary buffer what lies
     batch: u32,
     query_time: u32,
     key_time: u32,
@@ -14,7 +14,7 @@ struct Params {
     splits: u32,
     count: u32,            // workgroups with work
     row_tiles: u32,
-    run_capacity: u32,     // words that each list of runs has room for
+    list_capacity: u32,    // words that each block list has room for
     relative_shift: i32,   // row of the relative keys for key 0, seen from query 0
     relative_count: u32,
     relative_first: i32,   // rows of the relative keys that the mask may show, from the first to the last

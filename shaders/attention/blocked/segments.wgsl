@@ -43,6 +43,6 @@ fn main(
             end = middle + 1u;
         }
     }
-    side[params.start + 2u * token] = first - item;
-    side[params.start + 2u * token + 1u] = end - item;
+    aux_buffer[params.start + 2u * token] = first - item;
+    aux_buffer[params.start + 2u * token + 1u] = end - item;
 }

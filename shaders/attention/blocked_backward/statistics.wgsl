@@ -11,7 +11,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> out: array<Pack>;                       // [batch, query_time, head, VALUE_SIZE]
 @group(0) @binding(2) var<storage, read> lse: array<f32>;                        // [batch, head, query_time]
 @group(0) @binding(3) var<storage, read> d_out: array<Pack>;                     // as out
-// Results lie in the side buffer: [batch, kv_head, query_time, member, 2]
+// Results lie in the auxiliary buffer: [batch, kv_head, query_time, member, 2]
 
 const LOG2_E: f32 = 1.4426950408889634;
 
@@ -40,6 +40,6 @@ fn main(
     let at = (batch * heads + head) * params.query_time + query;
     // A row that sees nothing has weights of 0, which a log-sum-exp far above every score gives.
     let l = lse[at];
-    side[params.start + 2u * id] = bitcast<u32>(select(l * LOG2_E, -EMPTY_ROW_LSE, l < 0.5 * EMPTY_ROW_LSE));
-    side[params.start + 2u * id + 1u] = bitcast<u32>(d - load_d_lse(at));
+    aux_buffer[params.start + 2u * id] = bitcast<u32>(select(l * LOG2_E, -EMPTY_ROW_LSE, l < 0.5 * EMPTY_ROW_LSE));
+    aux_buffer[params.start + 2u * id + 1u] = bitcast<u32>(d - load_d_lse(at));
 }

@@ -1,4 +1,4 @@
-// Copies a tensor into the side buffer, an element a word.
+// Copies a tensor into the auxiliary buffer, an element a word.
 struct Params {
     start: u32,
     count: u32,
@@ -15,6 +15,6 @@ fn main(
 ) {
     let id = (group.x + group.y * groups.x) * LANES + lane;
     if id < params.count {
-        side[params.start + id] = word_of(tensor[id]);
+        aux_buffer[params.start + id] = word_of(tensor[id]);
     }
 }

@@ -12,9 +12,9 @@ fn dense_meets(bits: u32, rect: Rect) -> vec2<bool> {
         for (var word = u32(rect.first_key) / 32u; word <= u32(rect.last_key) / 32u; word++) {
             let first = u32(max(rect.first_key - i32(word * 32u), 0));
             let last = min(u32(rect.last_key) - word * 32u, 31u);
-            let asked = (0xffffffffu << first) & (0xffffffffu >> (31u - last));
-            let held = u32(integer(bits + row * words + word)) & asked;
-            met = vec2(met.x || held != 0u, met.y && held == asked);
+            let wanted = (0xffffffffu << first) & (0xffffffffu >> (31u - last));
+            let held = u32(integer(bits + row * words + word)) & wanted;
+            met = vec2(met.x || held != 0u, met.y && held == wanted);
         }
     }
     return met;

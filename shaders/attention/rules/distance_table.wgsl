@@ -1,4 +1,4 @@
-// What a table of slots gives each head at each distance: side[head, distance] = table[slots[distance], head].
+// What a table of slots gives each head at each distance: aux_buffer[head, distance] = table[slots[distance], head].
 struct Params {
     start: u32,
     heads: u32,
@@ -23,5 +23,5 @@ fn main(
     let slot = u32(slots[id % params.distances]);
     // Slots are the crate's own, but whoever replays a step may put others into their place.
     let at = min(slot * params.heads + id / params.distances, arrayLength(&table) - 1u);
-    side[params.start + id] = bitcast<u32>(table[at]);
+    aux_buffer[params.start + id] = bitcast<u32>(table[at]);
 }

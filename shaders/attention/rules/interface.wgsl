@@ -1,4 +1,4 @@
-// Parameters of the dispatch that finds runs: those of the kernels that rules read, and its own.
+// Parameters of the dispatch that makes block lists: those of the attention kernels that rules read, and its own.
 struct Params {
     sections: array<vec4<u32>, 4>,
     query_time: u32,
@@ -6,7 +6,7 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     row_tiles: u32,
-    run_capacity: u32,
+    list_capacity: u32,
     tile_columns: u32,
     count: u32,  // lists
 }

@@ -29,5 +29,5 @@ fn main(
         before += u32(position >= 0 && position < own);
         has = has || position == own;
     }
-    side[params.start + id] = before * 2u + u32(has);
+    aux_buffer[params.start + id] = before * 2u + u32(has);
 }

@@ -25,5 +25,5 @@ fn main(
     for (var bit = 0u; bit < min(32u, params.columns - first); bit++) {
         word |= u32(pairs[row + first + bit] != 0) << bit;
     }
-    side[params.start + id] = word;
+    aux_buffer[params.start + id] = word;
 }

@@ -1,4 +1,4 @@
-// Where pairs of queries and keys lie. Rules are asked about four pairs at a time (`sees`), and about all pairs of a stretch of
+// Where pairs of queries and keys lie. Masks are evaluated for four pairs at a time (`sees`), and for all pairs of a stretch of
 // queries and a stretch of keys (`meets`): x, whether any of them may be seen; y, whether all of them are. Where a rule cannot tell,
 // it says that some may be and not all are.
 

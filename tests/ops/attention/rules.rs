@@ -1,6 +1,6 @@
 //! Rules: what is refused, rules of users, lists that are full, and masks of any shape against the reference.
 
-use foveate::check::{Extents, Random, compare_twins};
+use foveate::check::{Extents, Random, compare_custom_rule};
 use foveate::ops::attention::{
     Alignment, BigBird, BlockLayout, Blocked, Buckets, CustomMask, CustomScore, LogSparse, Mask, Score,
     alibi_slopes, blocked, global_tokens,
@@ -270,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn combined_rules_show_what_their_twins_show(
+    fn combined_rules_show_what_their_references_show(
         mask in any_rule(),
         times in [1usize..150, 1usize..150],
         seed: u64,
@@ -330,22 +330,22 @@ fn a_list_that_is_full_still_shows_everything() {
 const EXTENTS: Extents = Extents { batch: 1, query_time: 40, key_time: 50, heads: 2, kv_heads: 1 };
 
 fn compare(mask: CustomMask) -> Result<()> {
-    compare_twins(context(), EXTENTS, move |_| Ok(Blocked::new().mask(Mask::custom(mask.clone()))))
+    compare_custom_rule(context(), EXTENTS, move |_| Ok(Blocked::new().mask(Mask::custom(mask.clone()))))
 }
 
 #[test]
-fn a_mask_of_users_is_held_to_its_twin() {
+fn a_mask_of_users_is_held_to_its_reference() {
     let even = "fn even(batch: u32, head: u32, query: i32, key: i32) -> bool {\n    return (query + key) % 2 == 0;\n}";
     compare(CustomMask::new("even", even, |pair| (pair.query + pair.key) % 2 == 0).unwrap()).unwrap();
 
     let error = compare(CustomMask::new("even", even, |pair| pair.key % 2 == 0).unwrap()).unwrap_err();
-    assert_eq!((error.kind(), error.argument()), (ErrorKind::Argument, "twin"));
+    assert_eq!((error.kind(), error.argument()), (ErrorKind::Argument, "reference"));
     assert!(error.to_string().contains("times the budget"), "{error}");
 
     // A tile that says all of it is seen, where every other pair is not.
     let lying = "fn even_tile(batch: u32, head: u32, a: i32, b: i32, c: i32, d: i32) -> vec2<bool> { return vec2(true, true); }";
     let lying = CustomMask::new("even", format!("{even}\n{lying}"), |pair| (pair.query + pair.key) % 2 == 0);
-    assert_eq!(compare(lying.unwrap().with_tiles()).unwrap_err().argument(), "twin");
+    assert_eq!(compare(lying.unwrap().with_tiles()).unwrap_err().argument(), "reference");
 }
 
 #[test]
@@ -375,7 +375,8 @@ fn what_does_not_compile_is_told_by_the_users_line() {
 fn a_score_of_users_without_a_slope_has_no_gradient() {
     let wgsl = "fn root(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32 { return sqrt(abs(score)); }";
     let rule = move || CustomScore::new("root", wgsl, |_, score| score.abs().sqrt()).unwrap();
-    compare_twins(context(), EXTENTS, move |_| Ok(Blocked::new().score(Score::custom(rule())))).unwrap();
+    compare_custom_rule(context(), EXTENTS, move |_| Ok(Blocked::new().score(Score::custom(rule()))))
+        .unwrap();
 
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::f32([1, 8, 2, 16])).unwrap();

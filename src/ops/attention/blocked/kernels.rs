@@ -1,7 +1,7 @@
 //! Lowering: one dispatch of `forward.wgsl.j2`, or of `cooperative.wgsl.j2` where the device has fragments for the tensors' type and the
 //! tuning wants them; or, when too few rows would leave the device idle, key splits and a merge.
-//! Dispatches before it fill the side buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
-//! masks that are no ranges, the lists that tiles are walked along.
+//! Dispatches before it fill the auxiliary buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
+//! masks that are no ranges, the block lists.
 //!
 //! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Measured for 1024
 //! tokens x 4 heads x 64 in f32 on lavapipe with two cores, GFLOP/s on Mesa 22.3 / 26: 16 rows x 8 keys a lane gets 17.7 / 50.1
@@ -16,17 +16,17 @@
 //! 32 sequences of 64 tokens, 12 heads of 32, packed, take 1.04 times the processor time of a batch of 32 (Mesa 22.3). With all
 //! tiles of a head before the next head, as without segments, it was 1.15.
 //!
-//! Rules by distance are asked with query - key as a number of the tile plus constants, so that each distance of a tile is computed and
+//! Rules by distance are given query - key as a number of the tile plus constants, so that each distance of a tile is computed and
 //! read once: T5's buckets took 1.33 times the rule by hand when each pair was looked up, and take as long as it now (Mesa 22.3).
 //!
 //! Relative keys: the products with a tile's distances are formed as those with its keys are, into a ring of two tiles in workgroup memory,
 //! and read askew. That is 1.6 to 2.9 times causal attention's time for half as many products again (1024 tokens x 4 heads of 64, Mesa
 //! 22.3); each pair's product by itself took 3.2. Ring and weights of a GPU's tile take more than WebGPU's 16 KiB, where its rows are
-//! halved. Their columns are walked along in runs, not gathered, as what lies scattered shares no distances; for other rules runs of whole
+//! halved. Their block lists hold ranges and gather nothing, as what lies scattered shares no distances; for other rules ranges of whole
 //! tiles alone are no match for gathering: strided by 64, 4096 tokens, took 2501 ms against 229.
 
 use super::super::rules::Rule;
-use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
+use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
 use super::super::{Dims, EMPTY_ROW_LSE};
 use super::cooperative::{FragmentTile, Staging};
 use super::walk::{self, Tile, Walk};
@@ -85,10 +85,13 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
     let wanted = final_target(step, &mut scratch);
     let partial = splits > 1;
     let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
-    let mut side = Side::new(NAME, &dims, &step.inputs, REQUIRED, scratch.len());
-    let asked = ask(rule, &dims, &mut side, false)?;
+    let mut aux = AuxBuffer::new(NAME, &dims, &step.inputs, REQUIRED, scratch.len());
+    let compiled = CompiledRule::compile(rule, &dims, &mut aux, false)?;
     let tiles = Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
-    let runs = asked.is_ruled().then(|| find_runs(rule, &asked, &dims, tiles, &mut side)).transpose()?;
+    let lists = compiled
+        .uses_block_lists()
+        .then(|| make_block_lists(rule, &compiled, &dims, tiles, &mut aux))
+        .transpose()?;
 
     let mut bindings = vec![
         ("query", Operand::Input(0)),
@@ -97,20 +100,20 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
         ("out", target.out),
     ];
     bindings.extend(target.lse.map(|lse| ("lse", lse)));
-    bindings.extend(walk.bindings(&side));
+    bindings.extend(walk.bindings(&aux));
     let attend = Dispatch {
-        shader: forward_shader(&walk, &asked, &side, runs, tile, partial, target.lse.is_some()),
+        shader: forward_shader(&walk, &compiled, &aux, lists, tile, partial, target.lse.is_some()),
         bindings,
         workgroups: count.into(),
-        params: walk.parameters(&side, runs, splits, count)?,
+        params: walk.parameters(&aux, lists, splits, count)?,
     };
-    let (bytes, mut dispatches) = side.finish();
+    let (bytes, mut dispatches) = aux.finish();
     scratch.extend(bytes);
     dispatches.push(attend);
     if partial {
         dispatches.push(merge(&dims, dtype, splits, target, wanted)?);
     }
-    Ok(Lowered::Kernels { choice: choice(caps, &asked, tile, splits), dispatches, scratch })
+    Ok(Lowered::Kernels { choice: choice(caps, &compiled, tile, splits), dispatches, scratch })
 }
 
 fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {
@@ -141,10 +144,10 @@ fn partial_target(dims: &Dims, splits: usize, scratch: &mut Vec<u64>) -> Target 
     Target { out: Operand::Scratch(first), lse: Some(Operand::Scratch(first + 1)) }
 }
 
-fn choice(caps: &Caps, asked: &Asked, tile: Tile, splits: usize) -> Choice {
+fn choice(caps: &Caps, compiled: &CompiledRule, tile: Tile, splits: usize) -> Choice {
     let tiles = format!("{} {} rows x {} keys", tile.name(), tile.rows(), tile.columns());
     let name = if splits > 1 { format!(", {splits} key splits and a merge") } else { String::new() };
-    let rule = if asked.is_ruled() { ", along runs" } else { "" };
+    let rule = if compiled.uses_block_lists() { ", along block lists" } else { "" };
     Choice {
         tier: tile.tier(),
         kernel: format!("{tiles}{rule}{name}").into(),
@@ -178,9 +181,9 @@ fn splits(rule: &Rule, dims: &Dims, workgroups: usize, busy: usize) -> usize {
 
 fn forward_shader(
     walk: &Walk<'_>,
-    asked: &Asked,
-    side: &Side<'_>,
-    runs: Option<Runs>,
+    compiled: &CompiledRule,
+    aux: &AuxBuffer<'_>,
+    lists: Option<BlockLists>,
     tile: Tile,
     partial: bool,
     lse: bool,
@@ -202,10 +205,10 @@ fn forward_shader(
     let askew = walk.rule.relative_keys().map(|_| wgsl!("attention/blocked/relative_products.wgsl"));
     let out = if partial { DType::F32 } else { walk.dtype };
     let shader = walk
-        .shader("attention/blocked", own.into_iter().chain(askew), asked, side, runs, tile)
+        .shader("attention/blocked", own.into_iter().chain(askew), compiled, aux, lists, tile)
         .alias("OutPack", out, walk::pack_lanes(value_size))
         .constant("SPLIT", partial)
-        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed());
+        .constant("HEADS_FIRST", compiled.uses_block_lists() || compiled.is_packed());
     match tile {
         Tile::Fragments(tile) => tile.equip(shader),
         Tile::Registers(tile) => {

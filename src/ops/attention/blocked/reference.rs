@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::rules::twin::Data;
+use super::super::rules::reference::Data;
 use super::super::rules::{Pair, Rule};
 use super::super::{Dims, EMPTY_ROW_LSE};
 use super::REQUIRED;

@@ -2,7 +2,7 @@
 //! which of them meet.
 
 use super::super::rules::Rule;
-use super::super::rules::lower::{Asked, Runs, SectionParams, Side};
+use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, SectionParams};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
 use super::cooperative::FragmentTile;
 use crate::kernel::{AttentionTile, Operand, Params, Shader, Source, Tier, params, wgsl};
@@ -26,7 +26,7 @@ params! {
         splits: u32,
         count: u32,
         row_tiles: u32,
-        run_capacity: u32,
+        list_capacity: u32,
         relative_shift: i32,
         relative_count: u32,
         relative_first: i32,
@@ -128,11 +128,11 @@ pub(in crate::ops::attention) fn pair_bytes(tile: AttentionTile) -> u32 {
 pub(in crate::ops::attention) const RING_TILES: u32 = 2;
 
 impl Walk<'_> {
-    /// Parameters of a kernel of `count` workgroups, which finds its numbers in `side`.
+    /// Parameters of a kernel of `count` workgroups, whose auxiliary buffer is `aux`.
     pub(in crate::ops::attention) fn parameters(
         &self,
-        side: &Side<'_>,
-        runs: Option<Runs>,
+        aux: &AuxBuffer<'_>,
+        lists: Option<BlockLists>,
         splits: usize,
         count: u32,
     ) -> Result<Params> {
@@ -149,7 +149,7 @@ impl Walk<'_> {
         let shown =
             rule.shown_relative_keys(dims).map_or((0, -1), |(first, last)| (clamped(first), clamped(last)));
         Ok(WalkParams {
-            sections: side.section_params(),
+            sections: aux.section_params(),
             batch: to_u32("batch", dims.batch)?,
             query_time: to_u32("query", dims.query_time)?,
             key_time: to_u32("key", dims.key_time)?,
@@ -162,8 +162,8 @@ impl Walk<'_> {
             shift: band.alignment.shift(dims) as i32,
             splits: splits as u32,
             count,
-            row_tiles: runs.map_or(0, |runs| runs.row_tiles),
-            run_capacity: runs.map_or(0, |runs| runs.capacity),
+            row_tiles: lists.map_or(0, |lists| lists.row_tiles),
+            list_capacity: lists.map_or(0, |lists| lists.capacity),
             relative_shift: relative.map_or(0, |(shift, _)| shift),
             relative_count: to_u32("relative_keys", relative.map_or(0, |(_, count)| count))?,
             relative_first: shown.0,
@@ -177,9 +177,9 @@ impl Walk<'_> {
         &self,
         label: &'static str,
         own: impl IntoIterator<Item = Source>,
-        asked: &Asked,
-        side: &Side<'_>,
-        runs: Option<Runs>,
+        compiled: &CompiledRule,
+        aux: &AuxBuffer<'_>,
+        lists: Option<BlockLists>,
         tile: Tile,
     ) -> Shader {
         let Self { rule, dims, dtype, .. } = self;
@@ -188,7 +188,7 @@ impl Walk<'_> {
             key_source(dims.head_size, *dtype, tile),
             value_source(dims.value_size, *dtype, tile),
         ];
-        let sources: Vec<Source> = own.into_iter().chain(shared).chain(side.sources()).collect();
+        let sources: Vec<Source> = own.into_iter().chain(shared).chain(aux.sources()).collect();
         let shader = Shader::new(label, sources)
             .alias("KeyPack", *dtype, pack_lanes(dims.head_size))
             .alias("ValuePack", *dtype, pack_lanes(dims.value_size))
@@ -196,9 +196,9 @@ impl Walk<'_> {
             .constant("VALUE_SIZE", dims.value_size as u32)
             .constant("GROUP", dims.group() as u32)
             .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE);
-        let shader = asked.equip(shader, rule, dims, *dtype);
+        let shader = compiled.equip(shader, rule, dims, *dtype);
         let shader = self.with_bias(shader);
-        runs.map_or(shader.clone(), |runs| runs.equip(shader))
+        lists.map_or(shader.clone(), |lists| lists.equip(shader))
     }
 
     /// Says along which axes the bias is repeated.
@@ -215,10 +215,10 @@ impl Walk<'_> {
     }
 
     /// What every kernel of the rule binds beside query, key and value.
-    pub(in crate::ops::attention) fn bindings(&self, side: &Side<'_>) -> Vec<(&'static str, Operand)> {
-        let bias = self.rule.bias().map(|tensor| ("bias", side.input(tensor)));
-        let relative = self.rule.relative_keys().map(|(tensor, ..)| ("relative_keys", side.input(tensor)));
-        side.binding().into_iter().chain(bias).chain(relative).collect()
+    pub(in crate::ops::attention) fn bindings(&self, aux: &AuxBuffer<'_>) -> Vec<(&'static str, Operand)> {
+        let bias = self.rule.bias().map(|tensor| ("bias", aux.input(tensor)));
+        let relative = self.rule.relative_keys().map(|(tensor, ..)| ("relative_keys", aux.input(tensor)));
+        aux.binding().into_iter().chain(bias).chain(relative).collect()
     }
 }
 

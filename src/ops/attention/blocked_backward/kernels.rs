@@ -20,7 +20,7 @@
 
 use super::super::blocked::cooperative::{FragmentTile, Staging};
 use super::super::blocked::walk::{self, Tile, Walk};
-use super::super::rules::lower::{Asked, Runs, Side, Tiles, ask, find_runs};
+use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
 use super::super::rules::{Rule, Term};
 use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
 use super::{BlockedBackward, D_LSE, NAME, Outputs};
@@ -75,12 +75,12 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     let required = op.required();
     let dtype = step.inputs[0].dtype;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &step.inputs[required..] };
-    let mut side = Side::new(NAME, &dims, &step.inputs, required, 0);
-    let asked = ask(rule, &dims, &mut side, true)?;
+    let mut aux = AuxBuffer::new(NAME, &dims, &step.inputs, required, 0);
+    let compiled = CompiledRule::compile(rule, &dims, &mut aux, true)?;
     // Where there are no queries, the pass that owns keys still binds the buffer.
-    let statistics = side.own((dims.batch * dims.query_time * dims.heads).max(1) * 2)?;
-    let find = find_statistics(op, &dims, dtype, caps.tuning.row_lanes, &side, statistics)?;
-    side.push(find);
+    let statistics = aux.own((dims.batch * dims.query_time * dims.heads).max(1) * 2)?;
+    let find = find_statistics(op, &dims, dtype, caps.tuning.row_lanes, &aux, statistics)?;
+    aux.push(find);
 
     let places = Outputs::of(rule);
     let wanted = |place: Option<usize>| place.filter(|&place| step.wanted[place]);
@@ -108,41 +108,42 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
         },
     ];
     // Query, key, value and the upstream gradient, and what the rule reads.
-    let shared = 4 + walk.bindings(&side).len();
+    let shared = 4 + walk.bindings(&aux).len();
     let room = (caps.max_storage_buffers as usize).saturating_sub(shared).max(1);
     let passes: Vec<Pass> = passes.into_iter().flat_map(|pass| pass.within(room)).collect();
 
     let mut prepared = Vec::new();
     for &pass in &passes {
         let tile = tile_of(pass.rows, &passes, &walk, caps);
-        let known = prepared.iter().find(|(other, ..): &&(Pass, Tile, Option<Runs>)| other.rows == pass.rows);
-        let runs = match known {
-            Some((.., runs)) => *runs,
-            None if asked.is_ruled() && pass.rows != Rows::Distances => {
+        let known =
+            prepared.iter().find(|(other, ..): &&(Pass, Tile, Option<BlockLists>)| other.rows == pass.rows);
+        let lists = match known {
+            Some((.., lists)) => *lists,
+            None if compiled.uses_block_lists() && pass.rows != Rows::Distances => {
                 let tiles = Tiles {
                     rows_are_keys: pass.rows == Rows::Keys,
                     rows: tile.rows(),
                     columns: tile.columns(),
                 };
-                Some(find_runs(rule, &asked, &dims, tiles, &mut side)?)
+                Some(make_block_lists(rule, &compiled, &dims, tiles, &mut aux)?)
             }
             None => None,
         };
-        prepared.push((pass, tile, runs));
+        prepared.push((pass, tile, lists));
     }
     let mut walks = Vec::new();
-    for &(pass, tile, runs) in &prepared {
+    for &(pass, tile, lists) in &prepared {
         if let Some(pairs) = pass.pairs {
             // Pairs that no run holds are not visited.
             walks.push(zeros(NAME, &step.outputs[pairs], Operand::Output(pairs), caps)?);
         }
-        walks.push(walk_over(&walk, &asked, &side, runs, statistics, pass, tile)?);
+        walks.push(walk_over(&walk, &compiled, &aux, lists, statistics, pass, tile)?);
     }
-    let (bytes, mut dispatches) = side.finish();
+    let (bytes, mut dispatches) = aux.finish();
     dispatches.extend(walks);
     let tiles: Vec<(Rows, Tile)> = prepared.iter().map(|(pass, tile, _)| (pass.rows, *tile)).collect();
     Ok(Lowered::Kernels {
-        choice: choice(caps, &asked, &tiles),
+        choice: choice(caps, &compiled, &tiles),
         dispatches,
         scratch: bytes.into_iter().collect(),
     })
@@ -159,7 +160,7 @@ fn check(dims: &Dims) -> Result<()> {
     Ok(())
 }
 
-/// The tile of the passes that own `rows`: all alike, as they share lists of runs. What goes into slots and pairs is read from products in
+/// The tile of the passes that own `rows`: all alike, as they share block lists. What goes into slots and pairs is read from products in
 /// registers.
 fn tile_of(rows: Rows, passes: &[Pass], walk: &Walk<'_>, caps: &Caps) -> Tile {
     let sums_only = |pass: &Pass| pass.rows != rows || (pass.slots.is_none() && pass.pairs.is_none());
@@ -190,7 +191,7 @@ fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
     })
 }
 
-fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, Tile)]) -> Choice {
+fn choice(caps: &Caps, compiled: &CompiledRule, tiles: &[(Rows, Tile)]) -> Choice {
     let words: Vec<String> = tiles
         .iter()
         .map(|(rows, tile)| {
@@ -202,7 +203,7 @@ fn choice(caps: &Caps, asked: &Asked, tiles: &[(Rows, Tile)]) -> Choice {
             }
         })
         .collect();
-    let rule = if asked.is_ruled() { ", along runs" } else { "" };
+    let rule = if compiled.uses_block_lists() { ", along block lists" } else { "" };
     // The passes that own queries and keys do nearly all of the work, on one tier.
     let tier = tiles.first().map_or(Tier::RegisterTile, |(_, tile)| tile.tier());
     Choice {
@@ -300,9 +301,9 @@ impl Pass {
 /// One pass over the tiles that meet.
 fn walk_over(
     walk: &Walk<'_>,
-    asked: &Asked,
-    side: &Side<'_>,
-    runs: Option<Runs>,
+    compiled: &CompiledRule,
+    aux: &AuxBuffer<'_>,
+    lists: Option<BlockLists>,
     statistics: u32,
     pass: Pass,
     tile: Tile,
@@ -329,7 +330,7 @@ fn walk_over(
     let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
     let by_distance = pass.rows == Rows::Distances;
     let shader = walk
-        .shader(NAME, own, asked, side, runs, tile)
+        .shader(NAME, own, compiled, aux, lists, tile)
         .constant("ROWS_ARE_KEYS", pass.rows == Rows::Keys)
         .constant("ROWS_ARE_DISTANCES", by_distance)
         .constant("WANTS_SCORES", pass.scores.is_some() && !by_distance)
@@ -339,8 +340,8 @@ fn walk_over(
         .constant("SHARES_ADDED", shares_added)
         .constant("SHARES_RAW", shares_raw)
         .constant("STATISTICS", statistics)
-        .constant("PACKED", asked.is_packed())
-        .constant("HEADS_FIRST", asked.is_ruled() || asked.is_packed());
+        .constant("PACKED", compiled.is_packed())
+        .constant("HEADS_FIRST", compiled.uses_block_lists() || compiled.is_packed());
     let mut shader = match tile {
         Tile::Fragments(tile) => tile.equip(shader),
         Tile::Registers(tile) => walk::tiled(shader, tile)
@@ -348,7 +349,7 @@ fn walk_over(
             .constant("VALUE_LANE_PACKS", walk::lane_packs(dims.value_size, tile)),
     };
     if pass.slots.is_some() {
-        shader = shader.generated([asked.slots(pass.rows == Rows::Keys).clone()]);
+        shader = shader.generated([compiled.slots(pass.rows == Rows::Keys).clone()]);
     }
     let mut bindings = vec![
         ("query", Operand::Input(0)),
@@ -356,12 +357,12 @@ fn walk_over(
         ("value", Operand::Input(2)),
         ("d_out", Operand::Input(5)),
     ];
-    bindings.extend(walk.bindings(side));
+    bindings.extend(walk.bindings(aux));
     bindings.extend(pass.results());
     Ok(Dispatch {
         shader,
         bindings,
-        params: walk.parameters(side, runs, 1, count)?,
+        params: walk.parameters(aux, lists, 1, count)?,
         workgroups: count.into(),
     })
 }
@@ -382,20 +383,20 @@ fn find_statistics(
     dims: &Dims,
     dtype: DType,
     workers: u32,
-    side: &Side<'_>,
+    aux: &AuxBuffer<'_>,
     statistics: u32,
 ) -> Result<Dispatch> {
     let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
     let mut bindings =
         vec![("out", Operand::Input(3)), ("lse", Operand::Input(4)), ("d_out", Operand::Input(5))];
     bindings.extend(op.d_lse.then_some(("d_lse", Operand::Input(D_LSE))));
-    bindings.extend(side.binding());
+    bindings.extend(aux.binding());
     let lanes = walk::pack_lanes(dims.value_size);
     let shader = Shader::new(
         "attention/blocked_backward/statistics",
         [
             wgsl!("attention/blocked_backward/statistics.wgsl"),
-            wgsl!("attention/rules/side_write.wgsl"),
+            wgsl!("attention/rules/aux_buffer_write.wgsl"),
             if lanes == 4 {
                 wgsl!("attention/blocked_backward/product_vec4.wgsl")
             } else {
@@ -415,7 +416,7 @@ fn find_statistics(
     .constant("ROW_PACKS", dims.value_size as u32 / lanes)
     .constant("WORKERS", workers);
     let params = StatisticsParams {
-        start: side.start(statistics),
+        start: aux.start(statistics),
         query_time: to_u32(NAME, "query", dims.query_time)?,
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
         rows,

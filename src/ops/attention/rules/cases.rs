@@ -1,4 +1,4 @@
-//! Problems for every rule, which forward and backward are both held to: lists of several runs, rules by head and by item, tensors of
+//! Problems for every rule, which forward and backward are both held to: block lists of several entries, rules by head and by item, tensors of
 //! every shape, rules of users, and combinations.
 
 use super::{Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogSparse, Mask, Score};
@@ -337,8 +337,8 @@ fn custom_setups() -> Vec<Setup> {
 }
 
 fn bent() -> Result<CustomScore> {
-    let twin = CustomScore::new("bent", BENT, |pair, score| {
+    let reference = CustomScore::new("bent", BENT, |pair, score| {
         (1.0 + (-score).exp()).ln() * (pair.head + 1) as f64 + 0.01 * (pair.query as f64 - pair.key as f64)
     })?;
-    Ok(twin.with_slope(|pair, score| -((pair.head + 1) as f64) / (1.0 + score.exp())))
+    Ok(reference.with_slope(|pair, score| -((pair.head + 1) as f64) / (1.0 + score.exp())))
 }

@@ -2,7 +2,7 @@
 
 use super::layout::refused;
 use super::mask::{Band, Blocks, Dilated, Node};
-use super::{Alignment, Buckets, CustomMask, LogSparse, Pair, Rule, Term, twin};
+use super::{Alignment, Buckets, CustomMask, LogSparse, Pair, Rule, Term, reference};
 use crate::ops::attention::Dims;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -187,7 +187,7 @@ impl Rule {
             .rev()
             .flat_map(|query| (0..telling.key_time).rev().map(move |key| (query, key)))
             .flat_map(|(query, key)| (0..heads).map(move |head| Pair { batch: 0, head, query, key }));
-        let data = twin::Data::<f64>::none(&telling);
+        let data = reference::Data::<f64>::none(&telling);
         let shows = pairs.by_ref().take(MOST_PAIRS).any(|pair| data.sees(&self.mask.0, pair));
         if shows || pairs.next().is_some() {
             return Ok(());

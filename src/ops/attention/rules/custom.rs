@@ -1,4 +1,4 @@
-//! Rules that users write: WGSL for devices, and a twin in Rust for the CPU reference.
+//! Rules that users write: WGSL for devices, and a reference in Rust for CPUs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub struct Pair {
     pub key: usize,
 }
 
-type SeesTwin = dyn Fn(Pair) -> bool + Send + Sync;
-type ScoreTwin = dyn Fn(Pair, f64) -> f64 + Send + Sync;
+type MaskReference = dyn Fn(Pair) -> bool + Send + Sync;
+type ScoreReference = dyn Fn(Pair, f64) -> f64 + Send + Sync;
 
 /// A mask rule of your own: a WGSL function
 ///
@@ -29,13 +29,13 @@ type ScoreTwin = dyn Fn(Pair, f64) -> f64 + Send + Sync;
 /// fn name(batch: u32, head: u32, query: i32, key: i32) -> bool
 /// ```
 ///
-/// and its twin. Combine it with rules that say where it shows anything at all (`Mask::custom(rule) & Mask::window(64, 64)`): by itself
-/// it is asked about every pair. `check::compare_twins` tells whether WGSL and twin agree.
+/// and its reference, the same function in Rust. Combine it with rules that say where it shows anything at all (`Mask::custom(rule) & Mask::window(64, 64)`): by itself
+/// it is asked about every pair. `check::compare_custom_rule` tells whether WGSL and reference agree.
 #[derive(Clone)]
 pub struct CustomMask {
     pub(super) name: String,
     pub(super) wgsl: String,
-    pub(super) twin: Arc<SeesTwin>,
+    pub(super) reference: Arc<MaskReference>,
     pub(super) has_tiles: bool,
 }
 
@@ -46,10 +46,15 @@ impl CustomMask {
     pub fn new(
         name: &str,
         wgsl: impl Into<String>,
-        twin: impl Fn(Pair) -> bool + Send + Sync + 'static,
+        reference: impl Fn(Pair) -> bool + Send + Sync + 'static,
     ) -> Result<Self> {
         check_name(name)?;
-        Ok(Self { name: name.to_owned(), wgsl: wgsl.into(), twin: Arc::new(twin), has_tiles: false })
+        Ok(Self {
+            name: name.to_owned(),
+            wgsl: wgsl.into(),
+            reference: Arc::new(reference),
+            has_tiles: false,
+        })
     }
 
     /// States that the WGSL has a second function, which tells of a tile of pairs whether any of them is seen (or may be, for all it
@@ -67,7 +72,7 @@ impl CustomMask {
 
     /// Whether both are clones of one rule.
     pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.twin, &other.twin) && self.has_tiles == other.has_tiles
+        Arc::ptr_eq(&self.reference, &other.reference) && self.has_tiles == other.has_tiles
     }
 
     pub(super) fn part(&self) -> Generated {
@@ -87,13 +92,13 @@ impl fmt::Debug for CustomMask {
 /// fn name(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32
 /// ```
 ///
-/// from the score so far to the score in its place, and its twin.
+/// from the score so far to the score in its place, and its reference, the same function in Rust.
 #[derive(Clone)]
 pub struct CustomScore {
     pub(super) name: String,
     pub(super) wgsl: String,
-    pub(super) twin: Arc<ScoreTwin>,
-    pub(super) slope: Option<Arc<ScoreTwin>>,
+    pub(super) reference: Arc<ScoreReference>,
+    pub(super) slope: Option<Arc<ScoreReference>>,
 }
 
 impl CustomScore {
@@ -101,17 +106,17 @@ impl CustomScore {
     pub fn new(
         name: &str,
         wgsl: impl Into<String>,
-        twin: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static,
+        reference: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
         check_name(name)?;
-        Ok(Self { name: name.to_owned(), wgsl: wgsl.into(), twin: Arc::new(twin), slope: None })
+        Ok(Self { name: name.to_owned(), wgsl: wgsl.into(), reference: Arc::new(reference), slope: None })
     }
 
-    /// States that the WGSL has a second function, `name_slope`, of the same arguments: the derivative by the score so far. `twin` is its
-    /// twin.
+    /// States that the WGSL has a second function, `name_slope`, of the same arguments: the derivative by the score so far. `reference` is the
+    /// same in Rust.
     #[must_use]
-    pub fn with_slope(self, twin: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static) -> Self {
-        Self { slope: Some(Arc::new(twin)), ..self }
+    pub fn with_slope(self, reference: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static) -> Self {
+        Self { slope: Some(Arc::new(reference)), ..self }
     }
 
     pub(in crate::ops::attention) fn name(&self) -> &str {

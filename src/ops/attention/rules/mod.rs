@@ -1,11 +1,11 @@
 //! Rules: what a query may see, and what becomes of a score, as code.
 //!
 //! A rule has three forms, each in a file of its own. Users combine [`Mask`] and [`Score`]. [`prepare`] turns them into a [`Rule`], whose
-//! tensors are inputs of an attention step. The reference asks [`twin`] about pairs; kernels get the WGSL that [`lower`] composes from
-//! the files under `shaders/attention/rules`, and lists of the stretches of keys that each tile of queries meets, which a dispatch
-//! before them makes.
+//! tensors are inputs of an attention step. The CPU reference evaluates them by [`reference`]; kernels get the WGSL that [`lower`] composes from
+//! the files under `shaders/attention/rules`, and, where the mask is no range, block lists: the keys that
+//! each tile of queries may see, which a dispatch before them makes.
 //!
-//! To add a mask rule: a variant of `Node` with its constructor (`mask.rs`), what is wrong with it (`check.rs`), its twin (`twin.rs`),
+//! To add a mask rule: a variant of `Node` with its constructor (`mask.rs`), what is wrong with it (`check.rs`), its CPU reference (`reference.rs`),
 //! and its WGSL file with the call to it (`lower/mask.rs`). To add a score rule: the same with `ScoreRule`, `Term` and
 //! `lower/score.rs`.
 
@@ -19,8 +19,8 @@ mod layout;
 pub(in crate::ops::attention) mod lower;
 mod mask;
 mod prepare;
+pub(in crate::ops::attention) mod reference;
 mod score;
-pub(in crate::ops::attention) mod twin;
 
 pub use custom::{CustomMask, CustomScore, Pair};
 #[cfg(feature = "serde")]

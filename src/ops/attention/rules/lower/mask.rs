@@ -1,6 +1,6 @@
 //! The mask as WGSL: `sees` for four pairs, `meets` for all pairs of a rectangle.
 
-use super::side::Side;
+use super::aux_buffer::AuxBuffer;
 use crate::Result;
 use crate::kernel::{Generated, Source, wgsl};
 use crate::ops::attention::rules::mask::{Band, Blocks, Dilated, Node};
@@ -19,21 +19,21 @@ pub(super) struct Composed {
     pub(super) packed: bool,
 }
 
-pub(super) fn compose(rule: &Rule, dims: &Dims, side: &mut Side<'_>) -> Result<Composed> {
+pub(super) fn compose(rule: &Rule, dims: &Dims, aux: &mut AuxBuffer<'_>) -> Result<Composed> {
     let askew = rule.relative_keys().is_some();
-    let mut writer = Writer { dims, side, askew, composed: Composed::default(), helpers: String::new() };
-    let mut asked = writer.write(&rule.mask.0)?;
+    let mut writer = Writer { dims, aux, askew, composed: Composed::default(), helpers: String::new() };
+    let mut expressions = writer.write(&rule.mask.0)?;
     for term in &rule.terms {
         if let Term::Ramp { span, ramp, alignment } = *term {
             let ramp = writer.ramp(span, ramp, alignment)?;
-            asked = Asked::new(
-                format!("{} & {}", asked.sees, ramp.sees),
-                format!("{} & {}", asked.meets, ramp.meets),
+            expressions = NodeExpressions::new(
+                format!("{} & {}", expressions.sees, ramp.sees),
+                format!("{} & {}", expressions.meets, ramp.meets),
             );
         }
     }
     let Writer { mut composed, helpers, .. } = writer;
-    let Asked { sees, meets } = asked;
+    let NodeExpressions { sees, meets } = expressions;
     composed.generated.push(Generated {
         label: "(the mask)".into(),
         by_user: false,
@@ -52,13 +52,13 @@ fn meets(batch: u32, head: u32, at: Rect) -> vec2<bool> {{
     Ok(composed)
 }
 
-/// One rule, as an expression of four pairs and one of a rectangle.
-struct Asked {
+/// The WGSL of one mask node: an expression for four pairs, and one for all pairs of a rectangle.
+struct NodeExpressions {
     sees: String,
     meets: String,
 }
 
-impl Asked {
+impl NodeExpressions {
     fn new(sees: String, meets: String) -> Self {
         Self { sees, meets }
     }
@@ -66,8 +66,8 @@ impl Asked {
 
 struct Writer<'w, 'a> {
     dims: &'w Dims,
-    side: &'w mut Side<'a>,
-    /// Whether some pass asks about four pairs of one distance. Others ask about four columns in one row; where their number in a group is a
+    aux: &'w mut AuxBuffer<'a>,
+    /// Whether some pass evaluates four pairs of one distance. Others evaluate four columns of one row; where their number in a group is a
     /// power of two, from a multiple of four on.
     askew: bool,
     composed: Composed,
@@ -103,12 +103,12 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn write(&mut self, node: &Node<usize>) -> Result<Asked> {
+    fn write(&mut self, node: &Node<usize>) -> Result<NodeExpressions> {
         Ok(match node {
             &Node::Band(Band { left, right, alignment }) => {
                 self.uses(wgsl!("attention/rules/band.wgsl"));
                 let bounds = format!("{}, {}", bound(left), bound(right));
-                Asked::new(
+                NodeExpressions::new(
                     format!("band_sees({}, {bounds})", distance(alignment)),
                     format!("band_meets({}, {bounds})", distances(alignment)),
                 )
@@ -118,7 +118,7 @@ impl Writer<'_, '_> {
                 self.uses(wgsl!("attention/rules/same_block.wgsl"));
                 let shift = shift(alignment);
                 let size = size.min(UNLIMITED);
-                Asked::new(
+                NodeExpressions::new(
                     format!("same_block_sees(query + vec4({shift}), key, {size})"),
                     format!("same_block_meets(at, {shift}, {size})"),
                 )
@@ -126,12 +126,15 @@ impl Writer<'_, '_> {
             &Node::Columns { period, from } => {
                 self.uses(wgsl!("attention/rules/columns.wgsl"));
                 let numbers = format!("{}, {}", period.min(UNLIMITED), from.min(UNLIMITED));
-                Asked::new(format!("columns_sees(key, {numbers})"), format!("columns_meets(at, {numbers})"))
+                NodeExpressions::new(
+                    format!("columns_sees(key, {numbers})"),
+                    format!("columns_meets(at, {numbers})"),
+                )
             }
             &Node::LogSparse { spec, alignment } => {
                 self.uses(wgsl!("attention/rules/log_sparse.wgsl"));
                 let numbers = format!("{}, {}", spec.local.min(UNLIMITED), bound(spec.restart));
-                Asked::new(
+                NodeExpressions::new(
                     format!("log_sparse_sees({}, {numbers})", distance(alignment)),
                     format!("log_sparse_meets({}, {numbers})", distances(alignment)),
                 )
@@ -139,15 +142,15 @@ impl Writer<'_, '_> {
             &Node::Prefix(count) => self.prefix(&count.min(UNLIMITED).to_string()),
             &Node::Lengths(tensor) => {
                 self.composed.by_batch = true;
-                let section = self.side.copied(tensor)?;
+                let section = self.aux.copied(tensor)?;
                 self.prefix(&format!("integer(section({section}u) + batch)"))
             }
             &Node::Segments(tensor) => {
                 self.uses(wgsl!("attention/rules/segments.wgsl"));
                 self.composed.by_batch = true;
                 self.composed.packed = true;
-                let section = self.side.ends(tensor)?;
-                Asked::new(
+                let section = self.aux.ends(tensor)?;
+                NodeExpressions::new(
                     format!("segments_sees(section({section}u), batch, query, key)"),
                     format!("segments_meets(section({section}u), batch, at)"),
                 )
@@ -157,9 +160,9 @@ impl Writer<'_, '_> {
             Node::Blocks(blocks) => self.blocks(blocks)?,
             &Node::Dense(tensor) => {
                 self.uses(wgsl!("attention/rules/dense.wgsl"));
-                let section = self.side.bits(tensor)?;
+                let section = self.aux.bits(tensor)?;
                 let (batches, heads) =
-                    (self.side.desc(tensor).shape.dims()[0], self.side.desc(tensor).shape.dims()[1]);
+                    (self.aux.desc(tensor).shape.dims()[0], self.aux.desc(tensor).shape.dims()[1]);
                 self.composed.by_batch |= batches > 1;
                 self.composed.by_head |= heads > 1;
                 let row = |head: &str| {
@@ -168,7 +171,7 @@ impl Writer<'_, '_> {
                     let head = if heads > 1 { head } else { "0u" };
                     format!("({batch} + {head}) * params.query_time * ((params.key_time + 31u) / 32u)")
                 };
-                Asked::new(
+                NodeExpressions::new(
                     format!("dense_sees(vec4(section({section}u)) + {}, query, key)", vector_rows(&row)),
                     format!("dense_meets(section({section}u) + {}, at)", row("head")),
                 )
@@ -188,45 +191,48 @@ impl Writer<'_, '_> {
                     ),
                     false => "vec2(true, false)".into(),
                 };
-                Asked::new(format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", ")), meets)
+                NodeExpressions::new(
+                    format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", ")),
+                    meets,
+                )
             }
             // Made a layout by prepare.
-            Node::BigBird(_) => Asked::new("vec4(false)".into(), "vec2(false)".into()),
+            Node::BigBird(_) => NodeExpressions::new("vec4(false)".into(), "vec2(false)".into()),
             Node::All(parts) => self.combined(parts, '&')?,
             Node::Any(parts) => self.combined(parts, '|')?,
             Node::Not(part) => {
-                let Asked { sees, meets } = self.write(part)?;
-                Asked::new(format!("!{sees}"), format!("opposite({meets})"))
+                let NodeExpressions { sees, meets } = self.write(part)?;
+                NodeExpressions::new(format!("!{sees}"), format!("opposite({meets})"))
             }
         })
     }
 
     /// Side by side in one pair of parentheses: parsers allow only so many within each other.
-    fn combined(&mut self, parts: &[Node<usize>], operator: char) -> Result<Asked> {
+    fn combined(&mut self, parts: &[Node<usize>], operator: char) -> Result<NodeExpressions> {
         let parts = parts.iter().map(|part| self.write(part)).collect::<Result<Vec<_>>>()?;
-        let join = |of: fn(&Asked) -> &str| {
+        let join = |of: fn(&NodeExpressions) -> &str| {
             format!("({})", parts.iter().map(of).collect::<Vec<_>>().join(&format!(" {operator} ")))
         };
-        Ok(Asked::new(join(|part| &part.sees), join(|part| &part.meets)))
+        Ok(NodeExpressions::new(join(|part| &part.sees), join(|part| &part.meets)))
     }
 
-    fn prefix(&mut self, count: &str) -> Asked {
+    fn prefix(&mut self, count: &str) -> NodeExpressions {
         self.uses(wgsl!("attention/rules/prefix.wgsl"));
-        Asked::new(format!("prefix_sees(key, {count})"), format!("prefix_meets(at, {count})"))
+        NodeExpressions::new(format!("prefix_sees(key, {count})"), format!("prefix_meets(at, {count})"))
     }
 
-    fn globals(&mut self, tensor: usize, time: usize, which: &str) -> Result<Asked> {
+    fn globals(&mut self, tensor: usize, time: usize, which: &str) -> Result<NodeExpressions> {
         self.uses(wgsl!("attention/rules/globals.wgsl"));
         self.composed.by_batch = true;
-        let section = self.side.listed(tensor, time)?;
+        let section = self.aux.listed(tensor, time)?;
         let list = format!("section({section}u), params.{which}_time, batch");
-        Ok(Asked::new(
+        Ok(NodeExpressions::new(
             format!("globals_sees({list}, {which})"),
             format!("globals_meets({list}, at.first_{which}, at.last_{which})"),
         ))
     }
 
-    fn dilated(&mut self, dilated: &Dilated) -> Asked {
+    fn dilated(&mut self, dilated: &Dilated) -> NodeExpressions {
         self.uses(wgsl!("attention/rules/dilated.wgsl"));
         let Dilated { left, right, dilation, alignment } = dilated;
         let step = |step: &u32| step.min(&UNLIMITED).to_string();
@@ -241,7 +247,7 @@ impl Writer<'_, '_> {
             (format!("vec4({})", lanes.join(", ")), format!("{name}(head)"))
         };
         let bounds = format!("{}, {}", bound(*left), bound(*right));
-        Asked::new(
+        NodeExpressions::new(
             format!("dilated_sees({}, {steps}, {bounds})", distance(*alignment)),
             format!("dilated_meets({}, {own}, {bounds})", distances(*alignment)),
         )
@@ -260,10 +266,10 @@ impl Writer<'_, '_> {
         name
     }
 
-    fn blocks(&mut self, Blocks { layout, data }: &Blocks<usize>) -> Result<Asked> {
+    fn blocks(&mut self, Blocks { layout, data }: &Blocks<usize>) -> Result<NodeExpressions> {
         self.uses(wgsl!("attention/rules/blocks.wgsl"));
         let section = match data {
-            Some(tensor) => self.side.copied(*tensor)?,
+            Some(tensor) => self.aux.copied(*tensor)?,
             None => 0,
         };
         let by_head = layout.shape()[0] > 1;
@@ -289,18 +295,18 @@ impl Writer<'_, '_> {
                 format!("blocks_sees(vec4(section({section}u)) + {first}, {words}, {size}u, query, key)")
             }
         };
-        Ok(Asked::new(
+        Ok(NodeExpressions::new(
             sees,
             format!("blocks_meets(section({section}u) + {}, {words}, {size}u, at)", first("head")),
         ))
     }
 
     /// What an adaptive span hides.
-    fn ramp(&mut self, span: usize, ramp: f32, alignment: Alignment) -> Result<Asked> {
+    fn ramp(&mut self, span: usize, ramp: f32, alignment: Alignment) -> Result<NodeExpressions> {
         self.uses(wgsl!("attention/rules/span.wgsl"));
         self.composed.by_head = true;
-        let section = self.side.copied(span)?;
-        Ok(Asked::new(
+        let section = self.aux.copied(span)?;
+        Ok(NodeExpressions::new(
             format!("span_sees({}, reals(vec4(section({section}u)) + head), {ramp:e})", distance(alignment)),
             format!("span_meets({}, real(section({section}u) + head), {ramp:e})", distances(alignment)),
         ))

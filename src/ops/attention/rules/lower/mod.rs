@@ -1,21 +1,22 @@
-//! A rule for kernels: the numbers it reads, in the side buffer; the WGSL functions that ask it; the runs of each tile of rows.
+//! A rule for kernels: mask and score modifiers compiled to WGSL functions, what these read packed into an auxiliary buffer, and block
+//! lists where the mask is no range of keys.
 
+mod aux_buffer;
+mod block_lists;
 mod mask;
-mod runs;
 mod score;
-mod side;
 
-pub(in crate::ops::attention) use runs::{Runs, Tiles, find_runs};
-pub(in crate::ops::attention) use side::{SectionParams, Side};
+pub(in crate::ops::attention) use aux_buffer::{AuxBuffer, SectionParams};
+pub(in crate::ops::attention) use block_lists::{BlockLists, Tiles, make_block_lists};
 
 use super::{Rule, Term};
 use crate::Result;
 use crate::kernel::{Generated, Shader, Source, wgsl};
 use crate::ops::attention::Dims;
 
-/// A rule in WGSL, with the numbers it reads in the side buffer.
+/// A rule in WGSL, which reads its tensors from the auxiliary buffer.
 #[derive(Clone, Debug)]
-pub(in crate::ops::attention) struct Asked {
+pub(in crate::ops::attention) struct CompiledRule {
     /// Files whose functions the generated text calls.
     sources: Vec<Source>,
     /// `sees`, `meets` and what they need, where the mask is no range.
@@ -42,50 +43,51 @@ struct Traits {
     by_head: bool,
 }
 
-/// Composes the WGSL of `rule`, and has `side` hold what it reads.
-pub(in crate::ops::attention) fn ask(
-    rule: &Rule,
-    dims: &Dims,
-    side: &mut Side<'_>,
-    backward: bool,
-) -> Result<Asked> {
-    let ranges = rule.ranges();
-    let has = |is: fn(&Term) -> bool| rule.terms.iter().any(is);
-    let mut traits = Traits {
-        content: has(|term| matches!(term, Term::QueryTable { .. } | Term::KeyTable { .. })),
-        added: has(|term| {
-            matches!(
-                term,
-                Term::Bias { .. } | Term::Alibi { .. } | Term::Gaussian { .. } | Term::Distances { .. }
-            )
-        }),
-        custom: has(|term| matches!(term, Term::Custom(_))),
-        ramp: has(|term| matches!(term, Term::Ramp { .. })),
-        ..Traits::default()
-    };
-    let scores = score::compose(rule, side, backward)?;
-    let mut sources = scores.sources.clone();
-    let (mut lengths, mut ends, mut mask) = (None, None, None);
-    match ranges {
-        Some(ranges) => {
-            lengths = ranges.lengths.map(|tensor| side.copied(tensor)).transpose()?;
-            ends = ranges.segments.map(|tensor| side.ends(tensor)).transpose()?;
+impl CompiledRule {
+    /// Composes the WGSL of `rule`, and packs what it reads into `aux`.
+    pub(in crate::ops::attention) fn compile(
+        rule: &Rule,
+        dims: &Dims,
+        aux: &mut AuxBuffer<'_>,
+        backward: bool,
+    ) -> Result<Self> {
+        let ranges = rule.ranges();
+        let has = |is: fn(&Term) -> bool| rule.terms.iter().any(is);
+        let mut traits = Traits {
+            content: has(|term| matches!(term, Term::QueryTable { .. } | Term::KeyTable { .. })),
+            added: has(|term| {
+                matches!(
+                    term,
+                    Term::Bias { .. } | Term::Alibi { .. } | Term::Gaussian { .. } | Term::Distances { .. }
+                )
+            }),
+            custom: has(|term| matches!(term, Term::Custom(_))),
+            ramp: has(|term| matches!(term, Term::Ramp { .. })),
+            ..Traits::default()
+        };
+        let scores = score::compose(rule, aux, backward)?;
+        let mut sources = scores.sources.clone();
+        let (mut lengths, mut ends, mut mask) = (None, None, None);
+        match ranges {
+            Some(ranges) => {
+                lengths = ranges.lengths.map(|tensor| aux.copied(tensor)).transpose()?;
+                ends = ranges.segments.map(|tensor| aux.ends(tensor)).transpose()?;
+            }
+            None => {
+                let composed = mask::compose(rule, dims, aux)?;
+                (traits.by_batch, traits.by_head, traits.packed) =
+                    (composed.by_batch, composed.by_head, composed.packed);
+                // An adaptive span is both a mask and a factor.
+                sources
+                    .extend(composed.sources.into_iter().filter(|source| !scores.sources.contains(source)));
+                mask = Some(composed.generated);
+            }
         }
-        None => {
-            let composed = mask::compose(rule, dims, side)?;
-            (traits.by_batch, traits.by_head, traits.packed) =
-                (composed.by_batch, composed.by_head, composed.packed);
-            // An adaptive span is both a mask and a factor.
-            sources.extend(composed.sources.into_iter().filter(|source| !scores.sources.contains(source)));
-            mask = Some(composed.generated);
-        }
+        Ok(Self { sources, mask, scores: scores.functions, slots: scores.slots, lengths, ends, traits })
     }
-    Ok(Asked { sources, mask, scores: scores.functions, slots: scores.slots, lengths, ends, traits })
-}
 
-impl Asked {
-    /// Whether the mask is asked pair by pair, along runs.
-    pub(in crate::ops::attention) fn is_ruled(&self) -> bool {
+    /// Whether the visible keys are not one contiguous range, so that tiles walk along block lists.
+    pub(in crate::ops::attention) fn uses_block_lists(&self) -> bool {
         self.mask.is_some()
     }
 
@@ -116,7 +118,7 @@ impl Asked {
             None => wgsl!("attention/blocked/segments_none.wgsl"),
         });
         shader.sources.extend(&self.sources);
-        if self.is_ruled() || !rule.terms.is_empty() {
+        if self.uses_block_lists() || !rule.terms.is_empty() {
             shader.sources.push(wgsl!("attention/rules/positions.wgsl"));
         }
         if rule.relative_keys().is_some() {
@@ -142,7 +144,7 @@ impl Asked {
             .constant("ADDED", self.traits.added)
             .constant("CUSTOM", self.traits.custom)
             .constant("RAMP", self.traits.ramp)
-            .constant("RULED", self.is_ruled())
+            .constant("LISTED", self.uses_block_lists())
             .constant("RELATIVE", rule.relative_keys().is_some())
             .constant("QUERY_VECTORS", rule.query_vectors() as u32)
     }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::aux_buffer::AuxBuffer;
 use super::mask::shift;
-use super::side::Side;
 use crate::Result;
 use crate::kernel::{Generated, Source, wgsl};
 use crate::ops::attention::rules::{Alignment, Map, Rule, Term};
@@ -17,14 +17,14 @@ pub(super) struct Composed {
     pub(super) slots: [Generated; 2],
 }
 
-/// Four pairs, as every function of rules is asked about them.
+/// Four pairs, as every function of a rule takes them.
 const PAIRS: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>";
 
 /// The same for rules that go by distance: how far apart, which behind the ends of queries and keys goes on.
 const PAIRS_APART: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: vec4<i32>, apart: vec4<i32>";
 
 /// Composes the functions; those that gradients add up with, only for passes that are `backward`.
-pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Result<Composed> {
+pub(super) fn compose(rule: &Rule, aux: &mut AuxBuffer<'_>, backward: bool) -> Result<Composed> {
     let mut sources: Vec<Source> = Vec::new();
     let mut functions = Vec::new();
     let (mut content, mut added) = (String::new(), String::new());
@@ -43,12 +43,12 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                 }
             }
             Term::Alibi { slopes, alignment } => {
-                let section = side.copied(slopes)?;
+                let section = aux.copied(slopes)?;
                 let _ = writeln!(added, "    sum -= {} * abs({});", by_head(section), reals_of(alignment));
                 slots.query_line(&format!("-added * abs({})", real_of(alignment)), "0u");
             }
             Term::Gaussian { sigma, alignment } => {
-                let section = side.copied(sigma)?;
+                let section = aux.copied(sigma)?;
                 let _ = writeln!(
                     added,
                     "    {{ let z = {} / {}; sum -= 0.5 * z * z; }}",
@@ -59,7 +59,7 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                 slots.query_line(&format!("added * {d} * {d} / ({sigma} * {sigma} * {sigma})"), "0u");
             }
             Term::Distances { table, map, slots: count } => {
-                let section = side.by_distance(table, map.slots)?;
+                let section = aux.by_distance(table, map.slots)?;
                 let distances = "(params.query_time + params.key_time - 1u)";
                 let _ = writeln!(
                     added,
@@ -67,13 +67,13 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                     places(map)
                 );
                 if backward {
-                    slots.query_line("added", &slot(map, count, side)?);
+                    slots.query_line("added", &slot(map, count, aux)?);
                 }
             }
             Term::QueryTable { table, width, map } | Term::KeyTable { table, width, map } => {
                 let by_key = matches!(term, Term::KeyTable { .. });
                 let which = if by_key { "key" } else { "query" };
-                let (values, numbers) = (side.copied(table)?, side.copied(map.slots)?);
+                let (values, numbers) = (aux.copied(table)?, aux.copied(map.slots)?);
                 let _ = writeln!(
                     content,
                     "    {{
@@ -84,13 +84,13 @@ pub(super) fn compose(rule: &Rule, side: &mut Side<'_>, backward: bool) -> Resul
                     places(map),
                     width.saturating_sub(1)
                 );
-                let slot = slot(map, width, side)?;
+                let slot = slot(map, width, aux)?;
                 if by_key { slots.key_line("content", &slot) } else { slots.query_line("content", &slot) }
             }
             Term::RelativeKeys { .. } => {}
             Term::Ramp { span, ramp: length, alignment } => {
                 sources.push(wgsl!("attention/rules/span.wgsl"));
-                let section = side.copied(span)?;
+                let section = aux.copied(span)?;
                 ramp = format!("span_ramp({}, {}, {length:e})", distance(alignment), by_head(section));
                 let own = format!(
                     "span_ramp(vec4({}), vec4(real(section({section}u) + head)), {length:e}).x",
@@ -194,8 +194,8 @@ fn places(map: Map) -> String {
 }
 
 /// The slot of one pair, one of `count` whatever the map holds.
-fn slot(map: Map, count: usize, side: &mut Side<'_>) -> Result<String> {
-    let section = side.copied(map.slots)?;
+fn slot(map: Map, count: usize, aux: &mut AuxBuffer<'_>) -> Result<String> {
+    let section = aux.copied(map.slots)?;
     let place = format!("u32({} - {})", scalar_distance(map.alignment), least(map.alignment));
     let last = count.saturating_sub(1);
     Ok(format!("min(u32(integer(section({section}u) + {place})), {last}u)"))

@@ -1,24 +1,25 @@
-// Finds what each tile of rows may meet, in order: runs of whole tiles of columns, those that every row meets told apart from those that
-// must be looked at pair by pair; and what is left over at the ends of stretches and between gaps, gathered into tiles of GRAIN columns
-// from here and there. One invocation per tile of rows; rows and columns are queries and keys, or the other way round.
+// Makes the block list of each tile of rows: the columns that some of its rows may see, in order. An entry is a range of whole tiles of
+// columns, marked where every row sees all of it, so that no pair needs to be looked at; or a tile gathered from blocks of GRAIN columns
+// that were left over at the ends of stretches. One invocation per tile of rows; rows and columns are queries and keys, or keys and
+// queries.
 //
-// Columns are asked about in stretches of 512, of 64 where the answer is mixed, and of GRAIN: the work grows with what is met, and
-// with the columns only by their 512th part.
+// The mask is evaluated for stretches of 512 columns, of 64 where those are visible in part, and of GRAIN: the work grows with what is
+// visible, and with the columns only by their 512th part.
 const WIDEST: i32 = 512;
 
-// Where the next entry goes, in words of the list; how many there are. A run is `begin`, `2 end + whole`. A gathered tile is -1, `end`,
-// and the first columns of GRAINS grains.
+// Where the next entry goes, in words of the list; how many there are. A range is `begin`, `2 end + whole`. A gathered tile is -1,
+// `end`, and the first columns of its GRAINS blocks.
 var<private> list: u32;
 var<private> used: u32;
 var<private> count: u32;
-var<private> last: vec3<i32>;  // the run to be put next: begin, end, whether all of it is met
-var<private> gathered: u32;    // grains of the tile that is being gathered
-var<private> gathering: u32;   // where its grains go
+var<private> last: vec3<i32>;  // the range to be put next: begin, end, whether all of it is met
+var<private> gathered: u32;    // blocks of the tile that is being gathered
+var<private> gathering: u32;   // where their first columns go
 
 fn put_word(at: u32, word: u32) {
     // What there is no room for makes the list void.
-    if at < params.run_capacity {
-        side[list + 1u + at] = word;
+    if at < params.list_capacity {
+        aux_buffer[list + 1u + at] = word;
     }
 }
 
@@ -62,7 +63,7 @@ fn meets_columns(batch: u32, kv_head: u32, rows: vec2<i32>, first: i32, end: i32
         at = Rect(first, end - 1, rows.x, rows.y);
     }
     var met = meets(batch, kv_head * GROUP, at);
-    if RUNS_BY_HEAD {
+    if LISTS_BY_HEAD {
         for (var member = 1u; member < GROUP; member++) {
             let own = meets(batch, kv_head * GROUP + member, at);
             met = vec2(met.x || own.x, met.y && own.y);
@@ -81,7 +82,7 @@ fn put_stretch(batch: u32, kv_head: u32, rows: vec2<i32>, stretch: vec2<i32>, co
         first = end;
     }
     if first < stretch.y {
-        // The run must stand before the tile that is gathered behind it.
+        // The range must stand before the tile that is gathered behind it.
         put_last();
         last = vec3(0);
         while first < stretch.y {
@@ -104,7 +105,7 @@ fn main(
     let tile = id % params.row_tiles;
     var kv_head = 0u;
     var batch = 0u;
-    if RUNS_BY_HEAD {
+    if LISTS_BY_HEAD {
         kv_head = id / params.row_tiles % params.kv_heads;
         batch = id / params.row_tiles / params.kv_heads;
     } else {
@@ -120,7 +121,7 @@ fn main(
         rows = vec2<i32>(vec2(first_row, min(first_row + TILE_ROWS, params.query_time * GROUP) - 1u) / GROUP);
         columns = i32(params.key_time);
     }
-    list = section(RUNS) + id * (1u + params.run_capacity);
+    list = section(BLOCK_LISTS) + id * (1u + params.list_capacity);
 
     var stretch = vec2(0);
     var at = 0;
@@ -149,11 +150,11 @@ fn main(
     }
     put_stretch(batch, kv_head, rows, stretch, columns);
     put_last();
-    if used > params.run_capacity {
+    if used > params.list_capacity {
         // Everything is looked at, pair by pair.
-        side[list + 1u] = 0u;
-        side[list + 2u] = u32(columns * 2);
+        aux_buffer[list + 1u] = 0u;
+        aux_buffer[list + 2u] = u32(columns * 2);
         count = 1u;
     }
-    side[list] = count;
+    aux_buffer[list] = count;
 }

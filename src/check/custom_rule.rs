@@ -1,4 +1,4 @@
-//! Whether what a user wrote in WGSL is what its twin says.
+//! Whether the WGSL of a custom rule computes what its Rust reference computes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::tensor::DType;
 use crate::{Error, ErrorKind, Result};
 
-/// Extents of the problem that [`compare_twins`] tries a rule on.
+/// Extents of the problem that [`compare_custom_rule`] tries a rule on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extents {
     /// Batch items.
@@ -26,12 +26,12 @@ pub struct Extents {
     pub kv_heads: usize,
 }
 
-/// Runs attention with the rule that `make` gives, on random queries, keys and values, on the device and through the twins of its custom
+/// Runs attention with the rule that `make` gives, on random queries, keys and values, on the device and by the references of its custom
 /// rules, with gradients where it has them. `make` may add tensors of its own to the problem.
 ///
-/// Fails with the first element that differs by more than rounding explains: WGSL and twin of a custom rule are not the same function,
+/// Fails with the first element that differs by more than rounding explains: WGSL and reference of a custom rule are not the same function,
 /// or its tiles promise what its pairs do not keep. Also fails as a program does when the WGSL does not compile.
-pub fn compare_twins(
+pub fn compare_custom_rule(
     context: &Context,
     extents: Extents,
     make: impl Fn(&mut Problem) -> Result<Blocked> + Send + Sync + 'static,
@@ -46,7 +46,8 @@ pub fn compare_twins(
         Ok(vec![out, lse])
     };
     // What exponentials may lose above and below the fraction bar, for scores of any rule that differ by as much as weights can tell.
-    let case = Arc::new(Case::new("attention/blocked", "twins", build).builtin_ulps(2.0 * exp_ulps(100.0)));
+    let case =
+        Arc::new(Case::new("attention/blocked", "custom rule", build).builtin_ulps(2.0 * exp_ulps(100.0)));
     agree(&case, context)?;
     match gradient_case(&case)? {
         Some(gradients) => agree(&gradients, context),
@@ -60,7 +61,7 @@ fn agree(case: &Case, context: &Context) -> Result<()> {
     match conform(case, context, context.caps()) {
         Outcome::Passed(_) => Ok(()),
         Outcome::Unsupported(error) => Err(error),
-        Outcome::Failed(reason) => Err(Error::new(ErrorKind::Argument, "attention rule", "twin")
+        Outcome::Failed(reason) => Err(Error::new(ErrorKind::Argument, "attention rule", "reference")
             .expecting("the function that the WGSL is")
             .but_found(format!("another one: {reason}"))),
     }

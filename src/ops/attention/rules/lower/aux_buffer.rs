@@ -1,4 +1,5 @@
-//! The side buffer: what a step knows beside its tensors, in one buffer, because shaders may have no more than eight.
+//! The auxiliary buffer: lengths, tables, position lists, block lists and statistics of rows, packed into one buffer because a shader may
+//! bind no more than eight.
 
 use crate::kernel::{Dispatch, Operand, Params, Shader, Source, params, wgsl};
 use crate::ops::attention::Dims;
@@ -57,7 +58,7 @@ params! {
     }
 }
 
-/// What a section holds, and of which tensor of the rule.
+/// What a section of the buffer holds, and of which tensor of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contents {
     /// The tensor itself.
@@ -74,9 +75,9 @@ enum Contents {
     Own(usize),
 }
 
-/// The side buffer of a step while it is laid out.
+/// The auxiliary buffer of a step while it is laid out.
 #[derive(Debug)]
-pub(in crate::ops::attention) struct Side<'a> {
+pub(in crate::ops::attention) struct AuxBuffer<'a> {
     op: &'static str,
     dims: Dims,
     /// Inputs of the step before the tensors of its rule.
@@ -90,7 +91,7 @@ pub(in crate::ops::attention) struct Side<'a> {
     fills: Vec<Dispatch>,
 }
 
-impl<'a> Side<'a> {
+impl<'a> AuxBuffer<'a> {
     pub(in crate::ops::attention) fn new(
         op: &'static str,
         dims: &Dims,
@@ -131,16 +132,16 @@ impl<'a> Side<'a> {
         Operand::Input(self.required + tensor)
     }
 
-    /// What to bind as `side`, if it holds anything.
+    /// What to bind as `aux_buffer`, if it holds anything.
     pub(in crate::ops::attention) fn binding(&self) -> Option<(&'static str, Operand)> {
-        (!self.contents.is_empty()).then_some(("side", Operand::Scratch(self.scratch)))
+        (!self.contents.is_empty()).then_some(("aux_buffer", Operand::Scratch(self.scratch)))
     }
 
     /// The files that declare it.
     pub(in crate::ops::attention) fn sources(&self) -> Vec<Source> {
         match self.contents.is_empty() {
             true => Vec::new(),
-            false => vec![wgsl!("attention/rules/side.wgsl"), wgsl!("attention/rules/sections.wgsl")],
+            false => vec![wgsl!("attention/rules/aux_buffer.wgsl"), wgsl!("attention/rules/sections.wgsl")],
         }
     }
 
@@ -198,15 +199,15 @@ impl<'a> Side<'a> {
         count: usize,
     ) -> Result<()> {
         let count = to_u32(self.op, "rule", count)?;
-        shader.sources.push(wgsl!("attention/rules/side_write.wgsl"));
+        shader.sources.push(wgsl!("attention/rules/aux_buffer_write.wgsl"));
         let mut bindings = bindings.to_vec();
-        bindings.push(("side", Operand::Scratch(self.scratch)));
+        bindings.push(("aux_buffer", Operand::Scratch(self.scratch)));
         let shader = shader.constant("LANES", LANES);
         self.fills.push(Dispatch { shader, bindings, params, workgroups: count.div_ceil(LANES).into() });
         Ok(())
     }
 
-    /// Adds a dispatch that fills a section made with [`Side::own`].
+    /// Adds a dispatch that fills a section made with [`AuxBuffer::own`].
     pub(in crate::ops::attention) fn push(&mut self, dispatch: Dispatch) {
         self.fills.push(dispatch);
     }

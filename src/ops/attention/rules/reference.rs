@@ -1,4 +1,4 @@
-//! The rules as the CPU reference asks about them, pair by pair.
+//! The rules on the CPU, pair by pair.
 
 use super::mask::{Band, Blocks, Dilated, Node};
 use super::{Alignment, Pair, Rule, Term};
@@ -81,7 +81,7 @@ impl<'a, R: Real> Data<'a, R> {
                 layout.meets(head, query / size, key / size)
             }
             &Node::Dense(tensor) => self.integers(tensor)[self.broadcast(tensor, pair)] != 0,
-            Node::Custom(rule) => (rule.twin)(pair),
+            Node::Custom(rule) => (rule.reference)(pair),
             // Made a layout by prepare.
             Node::BigBird(_) => false,
             Node::All(parts) => parts.iter().all(|part| self.sees(part, pair)),
@@ -172,7 +172,7 @@ impl<'a, R: Real> Data<'a, R> {
             let slope = R::of(custom.slope.as_ref().map_or(0.0, |slope| slope(pair, score)));
             scored.slope = scored.slope * slope;
             scored.added_slope = scored.added_slope * slope;
-            scored.score = R::of((custom.twin)(pair, score));
+            scored.score = R::of((custom.reference)(pair, score));
         }
         scored
     }

@@ -1,2 +1,0 @@
-// side.wgsl for the dispatches that fill it.
-@group(0) @binding(6) var<storage, read_write> side: array<u32>;
