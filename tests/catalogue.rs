@@ -33,10 +33,15 @@ fn names_are_unique_and_sorted() {
 fn every_row_has_a_folder_shaders_cases_tests_and_a_bench() {
     for entry in CATALOGUE {
         let name = entry.name;
-        assert!(root().join("src/ops").join(name).join("mod.rs").is_file(), "{name} has no folder");
+        let module = root().join("src/ops").join(name);
+        assert!(
+            module.join("mod.rs").is_file() || module.with_extension("rs").is_file(),
+            "{name} has no module"
+        );
         assert!(root().join("tests/ops").join(format!("{name}.rs")).is_file(), "{name} has no tests");
         assert!(!(entry.cases)().is_empty(), "{name} has no cases");
-        let has_shaders = root().join("shaders").join(name).is_dir();
+        let has_shaders = root().join("shaders").join(name).is_dir()
+            || root().join("shaders").join(format!("{name}.wgsl")).is_file();
         let wants_shaders = !VIEWS.contains(&name) && !FAMILY_KERNELS.contains(&name);
         assert_eq!(has_shaders, wants_shaders, "{name}: shaders");
         let has_bench = root().join("benches/ops").join(format!("{name}.rs")).is_file();
@@ -59,7 +64,9 @@ fn every_case_has_a_label_of_its_own() {
 fn every_folder_of_an_op_is_in_the_table() {
     let with_shaders = files_under(&root().join("shaders"));
     for path in with_shaders.iter().filter(|path| !path.starts_with("lib/")) {
-        let owned = CATALOGUE.iter().any(|entry| path.starts_with(&format!("{}/", entry.name)));
+        let owned = CATALOGUE.iter().any(|entry| {
+            path.starts_with(&format!("{}/", entry.name)) || *path == format!("{}.wgsl", entry.name)
+        });
         let shared = CATALOGUE.iter().any(|entry| {
             let family = entry.name.split('/').next().unwrap_or_default();
             // What ops of a family share lies where their own folders lie, in a folder of `src/ops` too.

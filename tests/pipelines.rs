@@ -203,6 +203,7 @@ fn a_shader_of_ours_in_an_op_of_somebody_elses_stays_checked() {
         bindings: vec![("x", Operand::Input(0)), ("result", Operand::Output(0))],
         params: params.clone(),
         workgroups: 1,
+        turns: 0,
     });
     let z = graph.push(borrowed, &[y]).unwrap()[0];
     graph.output("z", z).unwrap();

@@ -127,7 +127,7 @@ impl Reflected {
     pub fn check_params(&self, label: &'static str, host: &Params) -> Result<()> {
         let shown = |name: &str, offset: usize, size: usize| format!("{name} at {offset}, {size} bytes");
         let ours: Vec<String> =
-            host.fields.iter().map(|&Field { name, offset, size }| shown(name, offset, size)).collect();
+            host.fields.iter().map(|&Field { name, offset, size, .. }| shown(name, offset, size)).collect();
         let theirs: Vec<String> = self
             .params
             .iter()

@@ -122,6 +122,12 @@ impl Caps {
         })
     }
 
+    /// Whether kernels with a workgroup for each row have one subgroup for it. Only software rasterizers are known to fill subgroups from
+    /// the first lane to the last.
+    pub(crate) fn rows_are_subgroups(&self) -> bool {
+        self.adapter == AdapterKind::Cpu && self.subgroup_size == Some(self.tuning.row_lanes)
+    }
+
     /// The first limit of `needed` that `self` does not reach: name, needed and offered.
     pub fn shortfall(&self, needed: &Self) -> Option<(&'static str, u64, u64)> {
         [

@@ -39,6 +39,9 @@ pub struct Dispatch {
     /// How many workgroups have work. They are folded over two axes, so the shader derives its number as
     /// `id.x + id.y * num_workgroups.x` and returns when that is not below the count it finds in `params`.
     pub workgroups: u64,
+    /// The most turns that all loops of one invocation take together, as far as loops grow with the problem: drivers may limit them
+    /// ([`super::Caps`]). 0 where no loop does.
+    pub turns: u64,
 }
 
 /// The way a kernel uses the hardware. The maths is the same in each.

@@ -2,16 +2,18 @@
 //!
 //! Nothing here names a GPU object, so ops lower, plans are made and shaders are checked without an adapter.
 
+mod builder;
 mod caps;
 mod dispatch;
 mod params;
 mod shader;
 mod tuning;
 
+pub(crate) use builder::Kernel;
 pub use caps::{AdapterKind, Caps, CooperativeShape};
 pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};
-pub(crate) use params::params;
 pub use params::{Field, Params};
+pub(crate) use params::{Member, params};
 pub(crate) use shader::wgsl;
 pub use shader::{Constant, Generated, Rendered, Shader, Source};
 pub use tuning::{AttentionTile, CooperativeAttention, CooperativeTile, MatmulKernel, Tuning};

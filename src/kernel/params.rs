@@ -1,4 +1,5 @@
-//! Uniform parameters: one Rust struct beside the WGSL struct of the same fields, compared by reflection.
+//! Uniform parameters: a Rust struct, and the WGSL struct of the same members. Kernels made by the builder have the second one generated;
+//! others write it themselves, and reflection compares the two.
 //!
 //! They are fixed when a program is made, so one uniform buffer serves every device; immediates would bring nothing and need a
 //! second path for devices and browsers without them.
@@ -8,6 +9,8 @@
 pub struct Field {
     /// The member's name, the same in Rust and WGSL.
     pub name: &'static str,
+    /// Its type in WGSL.
+    pub wgsl: &'static str,
     /// Bytes from the start of the struct.
     pub offset: usize,
     /// Bytes of the member.
@@ -15,31 +18,70 @@ pub struct Field {
 }
 
 /// The bytes of a parameter struct with the layout they were written in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Params {
     /// The members, in order.
-    pub fields: &'static [Field],
+    pub fields: Vec<Field>,
     /// The struct's bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Declares a `#[repr(C)]` parameter struct and its conversion into [`Params`].
-/// Members are `u32`, `i32`, `f32`, `[u32; 4]` for a WGSL `vec4<u32>`, or `[u32; 8]` for a WGSL `array<vec4<u32>, 2>`.
+impl Params {
+    /// Appends a member.
+    pub(crate) fn push(&mut self, name: &'static str, value: u32) {
+        let offset = self.bytes.len();
+        self.bytes.extend(value.to_ne_bytes());
+        self.fields.push(Field { name, wgsl: u32::WGSL, offset, size: size_of::<u32>() });
+    }
+}
+
+/// What a member of a parameter struct may be. Those that are vectors or arrays in WGSL start at multiples of 16 bytes: they come first.
+pub(crate) trait Member {
+    /// The type in WGSL.
+    const WGSL: &'static str;
+}
+
+impl Member for u32 {
+    const WGSL: &'static str = "u32";
+}
+
+impl Member for i32 {
+    const WGSL: &'static str = "i32";
+}
+
+impl Member for f32 {
+    const WGSL: &'static str = "f32";
+}
+
+impl Member for [u32; 4] {
+    const WGSL: &'static str = "vec4<u32>";
+}
+
+impl Member for [u32; 8] {
+    const WGSL: &'static str = "array<vec4<u32>, 2>";
+}
+
+impl Member for [u32; 16] {
+    const WGSL: &'static str = "array<vec4<u32>, 4>";
+}
+
+/// Declares a `#[repr(C)]` parameter struct and its conversion into [`Params`]. Types of members are those that are a [`Member`].
 macro_rules! params {
-    ($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    ($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($field: $type),* }
+        struct $name { $($(#[$field_doc])* $field: $type),* }
 
         impl From<$name> for $crate::kernel::Params {
             fn from(params: $name) -> Self {
-                const FIELDS: &[$crate::kernel::Field] = &[$($crate::kernel::Field {
+                let fields = vec![$($crate::kernel::Field {
                     name: stringify!($field),
+                    wgsl: <$type as $crate::kernel::Member>::WGSL,
                     offset: std::mem::offset_of!($name, $field),
                     size: size_of::<$type>(),
                 }),*];
-                Self { fields: FIELDS, bytes: bytemuck::bytes_of(&params).to_vec() }
+                Self { fields, bytes: bytemuck::bytes_of(&params).to_vec() }
             }
         }
     };

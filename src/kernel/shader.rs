@@ -154,7 +154,9 @@ impl Shader {
 
     /// Whether the shader needs a device with f16.
     pub fn uses_f16(&self) -> bool {
+        let accessors = self.generated.iter().filter(|part| !part.by_user);
         self.aliases.iter().any(|(_, wgsl)| wgsl.contains("f16"))
+            || accessors.into_iter().any(|part| part.text.contains("f16"))
     }
 
     /// Whether nobody else wrote any of the text, and the kernel is one that the conformance cases run everywhere: cooperative matrices

@@ -2,7 +2,7 @@
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::{AdapterKind, Caps, Dispatch, Operand, Params, Shader, Source, params, wgsl};
+use crate::kernel::{Caps, Dispatch, Operand, Params, Shader, Source, params, wgsl};
 use crate::tensor::{DType, TensorDesc};
 
 params! {
@@ -62,23 +62,14 @@ impl Rows {
 
 /// `shader` with the reductions over a workgroup's lanes, whose number it fixes.
 pub(super) fn with_reductions(mut shader: Shader, caps: &Caps) -> Shader {
-    let one_subgroup = is_one_subgroup(caps);
+    let one_subgroup = caps.rows_are_subgroups();
     shader.sources.push(if one_subgroup {
-        wgsl!("lib/rows_subgroup.wgsl")
+        wgsl!("lib/reductions_subgroup.wgsl")
     } else {
-        wgsl!("lib/rows_workgroup.wgsl")
+        wgsl!("lib/reductions_workgroup.wgsl")
     });
     let shader = shader.constant("WORKGROUP", caps.tuning.row_lanes);
     if one_subgroup { shader.subgroups_of(caps.tuning.row_lanes) } else { shader }
-}
-
-/// The file of `row_sums`, four sums at once, which goes with [`with_reductions`].
-pub(super) fn sums(caps: &Caps) -> Source {
-    if is_one_subgroup(caps) {
-        wgsl!("lib/row_sums_subgroup.wgsl")
-    } else {
-        wgsl!("lib/row_sums_workgroup.wgsl")
-    }
 }
 
 /// How many of `count` values one chunk of a long sum holds: about as many as there are chunks, so that neither adding up the
@@ -109,18 +100,14 @@ pub(super) fn add_chunks(
         bindings: vec![("partials", partials), ("result", result)],
         params: AddParams { width: rows.width, chunks, workgroups }.into(),
         workgroups: workgroups.into(),
+        turns: 0,
     }
 }
 
 /// What the reductions of a row were chosen by.
 pub(super) fn reason(caps: &Caps) -> String {
-    let how = if is_one_subgroup(caps) { ", each one subgroup" } else { "" };
+    let how = if caps.rows_are_subgroups() { ", each one subgroup" } else { "" };
     format!("{}: workgroups of {}{how}", caps.adapter.name(), caps.tuning.row_lanes)
-}
-
-/// Whether a workgroup is one subgroup. Only software rasterizers are known to fill subgroups from the first lane to the last.
-fn is_one_subgroup(caps: &Caps) -> bool {
-    caps.adapter == AdapterKind::Cpu && caps.subgroup_size == Some(caps.tuning.row_lanes)
 }
 
 /// Refuses anything but floats with at least one axis.

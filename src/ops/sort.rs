@@ -60,18 +60,21 @@ pub(super) fn sort(
             bindings: vec![(name, items), places],
             params: params.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         });
         dispatches.push(Dispatch {
             shader: shader(wgsl!("lib/sort/scan.wgsl"), &[]),
             bindings: vec![places],
             params: params.into(),
             workgroups: workgroups.min(1).into(),
+            turns: 0,
         });
         dispatches.push(Dispatch {
             shader: chunk_shader(wgsl!("lib/sort/scatter.wgsl")),
             bindings: vec![(name, items), places, ("sorted", to)],
             params: params.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         });
         from = ("items", to, wgsl!("lib/sort/from_items.wgsl"));
     }

@@ -401,6 +401,7 @@ impl<'p, 'g> Schedule<'p, 'g> {
                 params: dispatch.params.clone(),
                 params_offset: self.params_end,
                 workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, self.caps.max_workgroups)?,
+                turns: dispatch.turns,
             });
             // WGSL rounds a struct up to the alignment of its members, which is at most 16.
             let aligned = self.caps.uniform_alignment.max(16);

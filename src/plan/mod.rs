@@ -60,6 +60,8 @@ pub enum Command {
         params_offset: u64,
         /// The grid.
         workgroups: [u32; 3],
+        /// As in [`Dispatch::turns`](crate::kernel::Dispatch::turns).
+        turns: u64,
     },
     /// Copies a value to where a step changes it in place, or to the buffer it is handed out in.
     Copy {

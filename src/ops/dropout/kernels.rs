@@ -60,6 +60,7 @@ pub(super) fn lower(spec: &Dropout, step: &StepDesc, caps: &Caps) -> Result<Lowe
             ],
             params: params.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -189,6 +189,7 @@ pub(super) fn lower(label: &'static str, apply: &[Source], step: &StepDesc, caps
             ],
             params: params.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

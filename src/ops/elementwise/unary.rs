@@ -51,6 +51,7 @@ pub(super) fn lower(
             bindings: vec![("x", Operand::Input(0)), ("result", Operand::Output(0))],
             params: UnaryParams { count, workgroups, argument }.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -105,5 +105,5 @@ fn dispatch(parts: &[Part], shader: Shader, empty: EmbeddingParams) -> Dispatch 
         params.rows[i] = part.rows;
         bindings.extend([(table, part.table), (ids, part.ids)]);
     }
-    Dispatch { shader, bindings, params: params.into(), workgroups: empty.workgroups.into() }
+    Dispatch { shader, bindings, params: params.into(), workgroups: empty.workgroups.into(), turns: 0 }
 }

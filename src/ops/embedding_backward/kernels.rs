@@ -93,6 +93,7 @@ impl Lookup<'_> {
             bindings: vec![("sorted", self.sorted), ("starts", STARTS)],
             params: StartParams { tokens, rows: self.rows, workgroups }.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }
     }
 
@@ -104,6 +105,7 @@ impl Lookup<'_> {
             bindings: vec![("sorted", self.sorted), ("upstream", Operand::Input(1)), ("sums", SUMS)],
             params: ChunkParams { chunks, rows: self.rows, width, workgroups }.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         })
     }
 
@@ -121,6 +123,7 @@ impl Lookup<'_> {
             ],
             params: RowParams { rows: self.rows, width: self.upstream.width, workgroups }.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         })
     }
 }

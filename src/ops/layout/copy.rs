@@ -144,6 +144,7 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
         bindings: vec![("x", Operand::Input(input)), ("result", Operand::Output(0))],
         params: params.into(),
         workgroups: workgroups.into(),
+        turns: 0,
     })
 }
 

@@ -96,7 +96,7 @@ impl Layer<'_> {
         bindings.extend(op.bias_index().map(|bias| ("bias", Operand::Input(bias))));
         bindings.extend(self.residual.map(|residual| ("residual", Operand::Input(residual))));
         bindings.extend(self.keeps.then_some(("sums", Operand::Output(1))));
-        Ok((Dispatch { shader, bindings, params, workgroups }, choice))
+        Ok((Dispatch { shader, bindings, params, workgroups, turns: 0 }, choice))
     }
 
     /// The files behind the product: what is added, what is applied, how it is stored.
@@ -147,6 +147,7 @@ fn gating(
         bindings,
         params: GateParams { width, count, workgroups }.into(),
         workgroups: workgroups.into(),
+        turns: 0,
     })
 }
 

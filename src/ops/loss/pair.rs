@@ -77,6 +77,7 @@ pub(super) fn lower(
         bindings: vec![("a", Operand::Input(0)), ("b", Operand::Input(1)), ("partials", partials)],
         params: PairParams { count, workgroups }.into(),
         workgroups: workgroups.into(),
+        turns: 0,
     };
     let divisor = Divisor::Fixed(divisor.max(1) as f32);
     Ok(Lowered::Kernels {
@@ -118,6 +119,7 @@ pub(super) fn lower_backward(
             bindings,
             params: SlopeParams { count, workgroups, divisor: divisor.max(1) as f32 }.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -47,5 +47,6 @@ pub(super) fn total(
         bindings,
         params: params.into(),
         workgroups: 1,
+        turns: 0,
     }
 }

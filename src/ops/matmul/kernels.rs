@@ -121,6 +121,7 @@ pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lo
         bindings: vec![("a", Operand::Input(0)), ("b", b), ("c", Operand::Output(0))],
         params,
         workgroups,
+        turns: 0,
     };
     Ok(match packing {
         None => Lowered::Kernels { choice, dispatches: vec![product], scratch: Vec::new() },

@@ -97,6 +97,7 @@ pub(super) fn packing(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<
             bindings: vec![("b", Operand::Input(1)), ("packed", Operand::Scratch(0))],
             params: params.into(),
             workgroups: count.into(),
+            turns: 0,
         },
     }))
 }

@@ -46,6 +46,7 @@ pub(super) fn lower(norm: &Norm, centre: Source, step: &StepDesc, caps: &Caps) -
             }
             .into(),
             workgroups: rows.rows.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -83,6 +83,7 @@ fn lower(
             bindings,
             params: params(count, workgroups),
             workgroups: workgroups.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -73,6 +73,7 @@ pub(super) fn lower(spec: &Pool, step: &StepDesc, caps: &Caps) -> Result<Lowered
             }
             .into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -102,6 +102,7 @@ impl Extents {
             bindings,
             params: self.params(count, workgroups).into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }
     }
 
@@ -117,6 +118,7 @@ impl Extents {
             params: RunParams { time: self.time, segments: self.segments, count: self.rows, workgroups }
                 .into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }
     }
 
@@ -155,6 +157,7 @@ impl Extents {
             bindings,
             params: self.params(count, workgroups).into(),
             workgroups: workgroups.into(),
+            turns: 0,
         }
     }
 }

@@ -26,6 +26,7 @@ pub(in crate::ops) fn lower(
             bindings: vec![("x", Operand::Input(0)), ("result", Operand::Output(0))],
             params: rows.params(),
             workgroups: rows.rows.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -30,6 +30,7 @@ pub(in crate::ops) fn lower(
             ],
             params: rows.params(),
             workgroups: rows.rows.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

@@ -173,6 +173,7 @@ impl Stage {
             bindings: vec![("x", x), ("result", result)],
             params: params.into(),
             workgroups: workgroups.into(),
+            turns: 0,
         })
     }
 

@@ -105,6 +105,7 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
         shader: forward_shader(&walk, &compiled, &aux, lists, tile, partial, target.lse.is_some()),
         bindings,
         workgroups: count.into(),
+        turns: 0,
         params: walk.parameters(&aux, lists, splits, count)?,
     };
     let (bytes, mut dispatches) = aux.finish();
@@ -249,5 +250,6 @@ fn merge(dims: &Dims, dtype: DType, splits: usize, partial: Target, wanted: Targ
         bindings,
         params: params.into(),
         workgroups: channels.div_ceil(MERGE_LANES.into()),
+        turns: 0,
     })
 }

@@ -364,6 +364,7 @@ fn walk_over(
         bindings,
         params: walk.parameters(aux, lists, 1, count)?,
         workgroups: count.into(),
+        turns: 0,
     })
 }
 
@@ -421,5 +422,11 @@ fn find_statistics(
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
         rows,
     };
-    Ok(Dispatch { shader, bindings, params: params.into(), workgroups: rows.div_ceil(workers).into() })
+    Ok(Dispatch {
+        shader,
+        bindings,
+        params: params.into(),
+        workgroups: rows.div_ceil(workers).into(),
+        turns: 0,
+    })
 }

@@ -134,6 +134,7 @@ impl Op for GateBackward {
                 ],
                 params: GateParams { width, activated, other, count, workgroups }.into(),
                 workgroups: workgroups.into(),
+                turns: 0,
             }],
             scratch: Vec::new(),
         })

@@ -118,6 +118,7 @@ impl Op for Pad {
                 }
                 .into(),
                 workgroups: workgroups.into(),
+                turns: 0,
             }],
             scratch: Vec::new(),
         })

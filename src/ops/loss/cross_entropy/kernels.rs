@@ -65,5 +65,6 @@ fn row_losses(spec: &CrossEntropy, rows: &Rows, keeps_lse: bool, caps: &Caps) ->
         }
         .into(),
         workgroups: rows.rows.into(),
+        turns: 0,
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn lower(spec: &CrossEntropy, step: &StepDesc, caps: &Caps) -> Result
         params: BackwardParams { rows: rows.rows, width: rows.width, classes, smoothing: spec.smoothing() }
             .into(),
         workgroups: rows.rows.into(),
+        turns: 0,
     };
     Ok(Lowered::Kernels {
         choice: Choice {

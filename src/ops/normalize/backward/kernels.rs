@@ -7,7 +7,7 @@ use crate::Result;
 use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
-use crate::ops::rows::{Rows, add_chunks, chunk_length, reason, sums};
+use crate::ops::rows::{Rows, add_chunks, chunk_length, reason};
 
 /// Packs that one lane holds at most, of x and of the gradients.
 const MOST_HELD: u32 = 8;
@@ -101,7 +101,7 @@ fn row_gradients(
     } else {
         wgsl!("normalize/backward_streamed.wgsl")
     };
-    let mut sources = vec![walk, wgsl!("normalize/backward_interface.wgsl"), of_op[0], of_op[1], sums(caps)];
+    let mut sources = vec![walk, wgsl!("normalize/backward_interface.wgsl"), of_op[0], of_op[1]];
     let mut bindings =
         vec![("x", Operand::Input(0)), ("scale", Operand::Input(1)), ("upstream", Operand::Input(2))];
     if wanted.dx {
@@ -129,6 +129,7 @@ fn row_gradients(
         bindings,
         params: NormParams { rows: rows.rows, width: rows.width, elements, eps: norm.eps }.into(),
         workgroups: rows.rows.into(),
+        turns: 0,
     }
 }
 
@@ -160,5 +161,6 @@ fn columns(
         bindings,
         params: ColumnParams { rows: rows.rows, width: rows.width, chunk_rows, count, workgroups }.into(),
         workgroups: workgroups.into(),
+        turns: 0,
     })
 }

@@ -28,6 +28,7 @@ pub(super) fn lower(eps: f32, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
             bindings: vec![("x", Operand::Input(0)), ("result", Operand::Output(0))],
             params: L2Params { rows: rows.rows, width: rows.width, eps }.into(),
             workgroups: rows.rows.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

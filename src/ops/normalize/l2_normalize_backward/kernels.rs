@@ -4,7 +4,7 @@ use super::NAME;
 use crate::Result;
 use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Tier, params, wgsl};
-use crate::ops::rows::{Rows, reason, sums};
+use crate::ops::rows::{Rows, reason};
 
 params! {
     /// `width` is in packs.
@@ -17,7 +17,7 @@ params! {
 
 pub(super) fn lower(eps: f32, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
     let rows = Rows::of(NAME, &step.inputs[0])?;
-    let sources = [wgsl!("normalize/l2_normalize_backward/l2_normalize_backward.wgsl"), sums(caps)];
+    let sources = [wgsl!("normalize/l2_normalize_backward/l2_normalize_backward.wgsl")];
     Ok(Lowered::Kernels {
         choice: Choice {
             tier: Tier::Streaming,
@@ -33,6 +33,7 @@ pub(super) fn lower(eps: f32, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
             ],
             params: L2Params { rows: rows.rows, width: rows.width, eps }.into(),
             workgroups: rows.rows.into(),
+            turns: 0,
         }],
         scratch: Vec::new(),
     })

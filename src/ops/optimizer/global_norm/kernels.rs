@@ -53,6 +53,7 @@ pub(super) fn lower(op: &GlobalNorm, step: &StepDesc, caps: &Caps) -> Result<Low
         ],
         params: params.into(),
         workgroups: 1,
+        turns: 0,
     });
     Ok(Lowered::Kernels {
         choice: Choice {
@@ -84,5 +85,6 @@ fn squares(input: usize, gradient: &TensorDesc, first_partial: u64, caps: &Caps)
         bindings: vec![("gradient", Operand::Input(input)), ("partials", Operand::Scratch(0))],
         params: SquaresParams { count, workgroups, first_partial }.into(),
         workgroups: workgroups.into(),
+        turns: 0,
     })
 }

@@ -203,7 +203,13 @@ impl<'a> AuxBuffer<'a> {
         let mut bindings = bindings.to_vec();
         bindings.push(("aux_buffer", Operand::Scratch(self.scratch)));
         let shader = shader.constant("LANES", LANES);
-        self.fills.push(Dispatch { shader, bindings, params, workgroups: count.div_ceil(LANES).into() });
+        self.fills.push(Dispatch {
+            shader,
+            bindings,
+            params,
+            workgroups: count.div_ceil(LANES).into(),
+            turns: 0,
+        });
         Ok(())
     }
 

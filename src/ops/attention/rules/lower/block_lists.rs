@@ -131,6 +131,7 @@ pub(in crate::ops::attention) fn make_block_lists(
         bindings: aux.binding().into_iter().collect(),
         params: params.into(),
         workgroups: count.div_ceil(LANES).into(),
+        turns: 0,
     });
     Ok(block_lists)
 }

@@ -1,24 +1,15 @@
 //! A value whose elements are all one number: what gradients start from.
 
-#[cfg(feature = "check")]
-mod cases;
-
 use super::contract::{Contract, to_u32};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
+use crate::kernel::{Caps, Dispatch, Kernel, Lowered, Operand, params, wgsl};
 use crate::tensor::{Array, DType, Real, TensorDesc};
-
-#[cfg(feature = "check")]
-pub(crate) use cases::cases;
 
 const NAME: &str = "fill";
 
 params! {
-    /// `count` is in packs.
     struct FillParams {
-        count: u32,
-        workgroups: u32,
         value: f32,
     }
 }
@@ -43,17 +34,11 @@ fn lanes(result: &TensorDesc) -> u32 {
 fn dispatch(op: &'static str, result: &TensorDesc, value: f32, to: Operand, caps: &Caps) -> Result<Dispatch> {
     let lanes = lanes(result);
     let count = to_u32(op, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.element_lanes);
-    let shader = Shader::new(NAME, [wgsl!("fill/fill.wgsl")])
-        .alias("Pack", result.dtype, lanes)
-        .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.element_lanes);
-    Ok(Dispatch {
-        shader,
-        bindings: vec![("result", to)],
-        params: FillParams { count, workgroups, value }.into(),
-        workgroups: workgroups.into(),
-    })
+    Ok(Kernel::new(NAME, [wgsl!("fill.wgsl")])
+        .lanes(lanes)
+        .write("result", to, result.dtype)
+        .params(FillParams { value })
+        .per_element(count, caps))
 }
 
 /// Zeros all of `to`, for other ops' kernels that write parts of it.
@@ -94,18 +79,34 @@ impl Op for Fill {
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let result = &step.outputs[0];
-        Ok(Lowered::Kernels {
-            choice: Choice {
-                tier: Tier::Streaming,
-                kernel: format!("{NAME} x{}", lanes(result)).into(),
-                reason: "as many elements at a time as divide their number".into(),
-            },
-            dispatches: vec![dispatch(NAME, result, self.value, Operand::Output(0), caps)?],
-            scratch: Vec::new(),
-        })
+        let dispatch = dispatch(NAME, result, self.value, Operand::Output(0), caps)?;
+        Ok(Lowered::elementwise(dispatch, lanes(result)))
     }
 
     fn backward(&self, _: &mut Graph, _: &Adjoint) -> Result<Vec<Gradient>> {
         Ok(Vec::new())
     }
+}
+
+/// Vector and scalar widths, empty values, numbers that f16 rounds.
+#[cfg(feature = "check")]
+pub(crate) fn cases() -> Vec<crate::check::Case> {
+    use crate::check::Case;
+
+    let shapes: [&'static [usize]; 8] = [&[], &[0, 3], &[1], &[63], &[64], &[5, 13], &[97], &[1000, 3]];
+    let mut cases = Vec::new();
+    for (dtype, largest) in [(DType::F32, f32::MAX), (DType::F16, 65_504.0)] {
+        for shape in shapes {
+            let label = format!("{dtype} {}", crate::Shape::from(shape));
+            cases.push(Case::new(NAME, label, move |problem| {
+                Ok(vec![fill(&mut problem.graph, TensorDesc::new(dtype, shape), -1.1)?])
+            }));
+        }
+        for value in [0.0, 1.0, largest, -largest] {
+            cases.push(Case::new(NAME, format!("{dtype} of {value:e}"), move |problem| {
+                Ok(vec![fill(&mut problem.graph, TensorDesc::new(dtype, [2, 3]), value)?])
+            }));
+        }
+    }
+    cases
 }

@@ -1,0 +1,3 @@
+fn element(i: u32) {
+    store_result(i, Lanes(params.value));
+}

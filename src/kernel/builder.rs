@@ -1,0 +1,341 @@
+//! Builds dispatches of kernels whose text is their method alone: the storage variables, the functions that load and store them, the
+//! parameter struct and the entry point are generated.
+//!
+//! ```text
+//! Kernel::new("dropout", [wgsl!("dropout.wgsl")])
+//!     .lanes(4)                                      alias Lanes = vec4<f32>;
+//!     .read("x", Operand::Input(0), DType::F16)      fn load_x(i: u32) -> Lanes
+//!     .write("result", Operand::Output(0), dtype)    fn store_result(i: u32, value: Lanes)
+//!     .params(DropoutParams { scale })               params.scale
+//!     .per_element(count, caps)                      calls fn element(i: u32), i < count
+//! ```
+//!
+//! A pack is what one load brings: `lanes` neighbouring elements, 1 or 4. Floats are computed with in f32 whatever they are stored as.
+//! `foveate shader` prints what is generated.
+
+#![allow(dead_code, reason = "ops move to the builder family by family")]
+
+use std::fmt::Write;
+
+use super::{
+    Caps, Choice, Constant, Dispatch, Field, Generated, Lowered, Operand, Params, Shader, Source, Tier, wgsl,
+};
+use crate::tensor::DType;
+
+/// A kernel while it is put together.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    shader: Shader,
+    bindings: Vec<(&'static str, Operand)>,
+    accessors: String,
+    params: Params,
+    lanes: u32,
+    turns: u64,
+}
+
+impl Kernel {
+    /// A kernel called `label` in reports, made of `sources`, which define `element` or `row` (see [`Kernel::per_element`] and
+    /// [`Kernel::per_row`]) and what it calls.
+    pub(crate) fn new(label: &'static str, sources: impl Into<Vec<Source>>) -> Self {
+        Self {
+            shader: Shader::new(label, sources),
+            bindings: Vec::new(),
+            accessors: String::new(),
+            params: Params::default(),
+            lanes: 1,
+            turns: 0,
+        }
+    }
+
+    /// Elements of a pack from here on, 1 or 4: the type `Lanes` is `f32` or `vec4<f32>`.
+    pub(crate) fn lanes(mut self, lanes: u32) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// A storage variable that is read: `load_NAME(i)` gives pack `i`, floats as `Lanes`.
+    pub(crate) fn read(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        let lanes = self.lanes;
+        self.declare(name, operand, dtype, lanes, false).loads(name, dtype, lanes)
+    }
+
+    /// [`Kernel::read`], an element at a time whatever a pack is: lengths, ids, numbers of a row.
+    pub(crate) fn read_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        self.declare(name, operand, dtype, 1, false).loads(name, dtype, 1)
+    }
+
+    /// A storage variable that is written: `store_NAME(i, value)` puts pack `i`.
+    pub(crate) fn write(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        let lanes = self.lanes;
+        self.declare(name, operand, dtype, lanes, true).stores(name, dtype, lanes)
+    }
+
+    /// [`Kernel::write`], an element at a time whatever a pack is.
+    pub(crate) fn write_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        self.declare(name, operand, dtype, 1, true).stores(name, dtype, 1)
+    }
+
+    /// A storage variable that is read and written: both functions.
+    pub(crate) fn update(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        let lanes = self.lanes;
+        self.declare(name, operand, dtype, lanes, true).loads(name, dtype, lanes).stores(name, dtype, lanes)
+    }
+
+    /// A storage variable that is read if there is one: without, `load_NAME(i)` gives 0.
+    pub(crate) fn read_if(self, name: &'static str, operand: Option<Operand>, dtype: DType) -> Self {
+        match operand {
+            Some(operand) => self.read(name, operand, dtype),
+            None => {
+                let (value, _) = value_type(dtype, self.lanes);
+                self.define(format!("fn load_{name}(i: u32) -> {value} {{\n    return {value}();\n}}\n"))
+            }
+        }
+    }
+
+    /// A storage variable that is written if somebody wants it: without, `store_NAME(i, value)` does nothing.
+    pub(crate) fn write_if(self, name: &'static str, operand: Option<Operand>, dtype: DType) -> Self {
+        match operand {
+            Some(operand) => self.write(name, operand, dtype),
+            None => {
+                let (value, _) = value_type(dtype, self.lanes);
+                self.define(format!("fn store_{name}(i: u32, value: {value}) {{\n}}\n"))
+            }
+        }
+    }
+
+    /// The op's own numbers, as members of `params`.
+    pub(crate) fn params(mut self, params: impl Into<Params>) -> Self {
+        self.params = params.into();
+        self
+    }
+
+    /// A constant that the files leave open.
+    pub(crate) fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
+        self.shader = self.shader.constant(name, value);
+        self
+    }
+
+    /// Functions that no file holds.
+    pub(crate) fn generated(mut self, parts: impl IntoIterator<Item = Generated>) -> Self {
+        self.shader = self.shader.generated(parts);
+        self
+    }
+
+    /// One more file.
+    pub(crate) fn source(mut self, source: Source) -> Self {
+        self.shader.sources.push(source);
+        self
+    }
+
+    /// Most turns of all loops of an invocation together: what [`Dispatch::turns`] is. Loops of a few dozen turns need not be counted.
+    pub(crate) fn turns(mut self, turns: u64) -> Self {
+        self.turns = turns;
+        self
+    }
+
+    /// Runs `fn element(i: u32)` for every `i` below `count`, one invocation each, which know nothing of each other.
+    pub(crate) fn per_element(self, count: u32, caps: &Caps) -> Dispatch {
+        let workgroup = caps.tuning.element_lanes;
+        let workgroups = count.div_ceil(workgroup);
+        let mut kernel = self.source(wgsl!("lib/per_element.wgsl")).constant("WORKGROUP", workgroup);
+        kernel.params.push("count", count);
+        kernel.params.push("workgroups", workgroups);
+        kernel.finish(workgroups.into())
+    }
+
+    /// Runs `fn row(row: u32, lane: u32)` for every row below `rows`, by a workgroup each, whose `WORKGROUP` lanes share it. The functions of
+    /// `lib/reductions_*.wgsl` add up over the lanes.
+    pub(crate) fn per_row(self, rows: u32, caps: &Caps) -> Dispatch {
+        let workgroup = caps.tuning.row_lanes;
+        let one_subgroup = caps.rows_are_subgroups();
+        let reductions = match one_subgroup {
+            true => wgsl!("lib/reductions_subgroup.wgsl"),
+            false => wgsl!("lib/reductions_workgroup.wgsl"),
+        };
+        let mut kernel =
+            self.source(wgsl!("lib/per_row.wgsl")).source(reductions).constant("WORKGROUP", workgroup);
+        if one_subgroup {
+            kernel.shader = kernel.shader.subgroups_of(workgroup);
+        }
+        kernel.params.push("rows", rows);
+        kernel.finish(rows.into())
+    }
+
+    fn finish(self, workgroups: u64) -> Dispatch {
+        let Self { accessors, params, lanes, .. } = &self;
+        let text = format!("{}{}{accessors}", params_struct(params), lanes_functions(*lanes));
+        let part = Generated { label: "(generated accessors)".into(), text, by_user: false };
+        Dispatch {
+            shader: self.shader.alias("Lanes", DType::F32, self.lanes).generated([part]),
+            bindings: self.bindings,
+            params: self.params,
+            workgroups,
+            turns: self.turns,
+        }
+    }
+
+    fn declare(
+        mut self,
+        name: &'static str,
+        operand: Operand,
+        dtype: DType,
+        lanes: u32,
+        written: bool,
+    ) -> Self {
+        // The parameters come first.
+        let binding = 1 + self.bindings.len();
+        let access = if written { "read_write" } else { "read" };
+        let (_, stored) = value_type(dtype, lanes);
+        self.bindings.push((name, operand));
+        self.define(format!(
+            "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{stored}>;\n"
+        ))
+    }
+
+    fn loads(self, name: &'static str, dtype: DType, lanes: u32) -> Self {
+        let (value, stored) = value_type(dtype, lanes);
+        let loaded = converted(&value, &stored, &format!("{name}[i]"));
+        self.define(format!("fn load_{name}(i: u32) -> {value} {{\n    return {loaded};\n}}\n"))
+    }
+
+    fn stores(self, name: &'static str, dtype: DType, lanes: u32) -> Self {
+        let (value, stored) = value_type(dtype, lanes);
+        let kept = converted(&stored, &value, "value");
+        self.define(format!("fn store_{name}(i: u32, value: {value}) {{\n    {name}[i] = {kept};\n}}\n"))
+    }
+
+    fn define(mut self, text: String) -> Self {
+        self.accessors += &text;
+        self
+    }
+}
+
+impl Lowered {
+    /// Dispatches that memory bandwidth decides the speed of. `kernel` and `reason` are for reports: what runs, and what it was
+    /// chosen by.
+    pub(crate) fn streaming(
+        kernel: impl Into<std::borrow::Cow<'static, str>>,
+        reason: impl Into<std::borrow::Cow<'static, str>>,
+        dispatches: Vec<Dispatch>,
+        scratch: Vec<u64>,
+    ) -> Self {
+        let choice = Choice { tier: Tier::Streaming, kernel: kernel.into(), reason: reason.into() };
+        Self::Kernels { choice, dispatches, scratch }
+    }
+
+    /// One dispatch of an invocation a pack of `lanes` elements.
+    pub(crate) fn elementwise(dispatch: Dispatch, lanes: u32) -> Self {
+        let reason = match lanes {
+            4 => "four elements at a time",
+            _ => "one element at a time: rows are not whole vectors",
+        };
+        Self::streaming(format!("{} x{lanes}", dispatch.shader.label), reason, vec![dispatch], Vec::new())
+    }
+}
+
+/// The WGSL types of a pack as kernels compute with it, and as it is stored.
+fn value_type(dtype: DType, lanes: u32) -> (String, String) {
+    let packed =
+        |element: &str| if lanes == 1 { element.to_owned() } else { format!("vec{lanes}<{element}>") };
+    let computed = if dtype.is_float() { DType::F32 } else { dtype };
+    (packed(computed.name()), packed(dtype.name()))
+}
+
+/// `expression` of type `from` as a `to`.
+fn converted(to: &str, from: &str, expression: &str) -> String {
+    if to == from { expression.to_owned() } else { format!("{to}({expression})") }
+}
+
+/// The struct and the variable of the parameters.
+fn params_struct(params: &Params) -> String {
+    let mut text = "struct Params {\n".to_owned();
+    for Field { name, wgsl, .. } in &params.fields {
+        let _ = writeln!(text, "    {name}: {wgsl},");
+    }
+    text + "}\n@group(0) @binding(0) var<uniform> params: Params;\n"
+}
+
+/// The largest and the sum of a pack, and one of its elements.
+fn lanes_functions(lanes: u32) -> String {
+    let (largest, sum, lane) = match lanes {
+        4 => ("max(max(x.x, x.y), max(x.z, x.w))", "(x.x + x.y) + (x.z + x.w)", "x[i]"),
+        _ => ("x", "x", "x"),
+    };
+    format!(
+        "fn lanes_max(x: Lanes) -> f32 {{\n    return {largest};\n}}\n\
+         fn lanes_sum(x: Lanes) -> f32 {{\n    return {sum};\n}}\n\
+         fn lane_of(x: Lanes, i: u32) -> f32 {{\n    return {lane};\n}}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::reflect;
+
+    const BODY: Source = Source {
+        path: "probe.wgsl",
+        text: "fn element(i: u32) {\n    store_y(i, load_x(i) + load_bias(i) * params.factor + f32(load_ids(0u)));\n}\n",
+    };
+
+    crate::kernel::params! {
+        struct Factor {
+            factor: f32,
+        }
+    }
+
+    fn probe(lanes: u32, dtype: DType, bias: bool) -> Dispatch {
+        Kernel::new("probe", [BODY])
+            .lanes(lanes)
+            .read("x", Operand::Input(0), dtype)
+            .read_if("bias", bias.then_some(Operand::Input(1)), dtype)
+            .read_elements("ids", Operand::Input(2), DType::I32)
+            .write("y", Operand::Output(0), dtype)
+            .params(Factor { factor: 2.0 })
+            .per_element(100, &Caps::webgpu_default())
+    }
+
+    #[test]
+    fn every_type_and_width_is_valid_and_bound_in_order() {
+        for lanes in [1, 4] {
+            for dtype in [DType::F32, DType::F16] {
+                for bias in [false, true] {
+                    let dispatch = probe(lanes, dtype, bias);
+                    let reflected = reflect(&dispatch.shader).unwrap_or_else(|error| panic!("{error}"));
+                    reflected
+                        .check_params("probe", &dispatch.params)
+                        .unwrap_or_else(|error| panic!("{error}"));
+                    let declared: Vec<&str> =
+                        reflected.storage.iter().map(|binding| binding.name.as_str()).collect();
+                    let bound: Vec<&str> = dispatch.bindings.iter().map(|(name, _)| *name).collect();
+                    assert_eq!(declared, bound);
+                    assert_eq!(bound.contains(&"bias"), bias);
+                    assert_eq!(dispatch.shader.uses_f16(), dtype == DType::F16);
+                    assert_eq!(dispatch.workgroups, 2);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accessors_convert_between_storage_and_f32() {
+        let text = |dispatch: Dispatch| dispatch.shader.render().unwrap().wgsl;
+        let halves = text(probe(4, DType::F16, true));
+        for line in [
+            "@group(0) @binding(1) var<storage, read> x: array<vec4<f16>>;",
+            "    return vec4<f32>(x[i]);",
+            "fn load_ids(i: u32) -> i32 {",
+            "    y[i] = vec4<f16>(value);",
+        ] {
+            assert!(halves.contains(line), "{line} is not in\n{halves}");
+        }
+        let floats = text(probe(1, DType::F32, false));
+        for line in [
+            "    return x[i];",
+            "fn load_bias(i: u32) -> f32 {\n    return f32();\n}",
+            "    factor: f32,\n    count: u32,",
+        ] {
+            assert!(floats.contains(line), "{line} is not in\n{floats}");
+        }
+    }
+}
