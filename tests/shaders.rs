@@ -7,6 +7,7 @@ mod plans;
 
 use std::collections::HashSet;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use foveate::gpu::{Reflected, reflect};
 use foveate::kernel::{Caps, Params, Shader};
@@ -16,8 +17,16 @@ use naga::valid::ModuleInfo;
 
 use crate::plans::every_plan;
 
-/// Every distinct shader with parameters it is run with, and the variables a dispatch binds.
-fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
+/// A distinct shader, parameters it is run with, and the variables a dispatch binds.
+type Variant = (Shader, Params, Vec<&'static str>);
+
+/// All of them. Planning every case takes longer than most of what is tested of the shaders, so the tests share them.
+fn variants() -> &'static [Variant] {
+    static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(planned);
+    &VARIANTS
+}
+
+fn planned() -> Vec<Variant> {
     let mut seen = HashSet::new();
     let mut variants = Vec::new();
     every_plan(|plan| {
@@ -38,11 +47,11 @@ fn variants() -> Vec<(Shader, Params, Vec<&'static str>)> {
 fn every_variant_fits_the_least_webgpu_device_and_its_host_description() {
     let least = Caps::webgpu_default();
     for (shader, params, bound) in variants() {
-        let reflected = reflect(&shader).unwrap_or_else(|error| panic!("{error}\n{}", listing(&shader)));
-        reflected.check_params(shader.label, &params).unwrap_or_else(|error| panic!("{error}"));
+        let reflected = reflect(shader).unwrap_or_else(|error| panic!("{error}\n{}", listing(shader)));
+        reflected.check_params(shader.label, params).unwrap_or_else(|error| panic!("{error}"));
         let declared: Vec<&str> = reflected.storage.iter().map(|binding| binding.name.as_str()).collect();
         assert_eq!(
-            declared, bound,
+            &declared, bound,
             "{}: a dispatch binds every variable in the order of its declaration",
             shader.label
         );
@@ -56,10 +65,32 @@ fn every_variant_fits_the_least_webgpu_device_and_its_host_description() {
     }
 }
 
+/// A line of a plain file is that file's text; one of a template begins with the text that a line of the template begins with.
+#[test]
+fn every_line_of_every_variant_has_its_place() {
+    for (shader, ..) in variants() {
+        let rendered = shader.render().unwrap_or_else(|error| panic!("{error}"));
+        for (line, place) in rendered.wgsl.lines().zip(rendered.places()) {
+            let Some(source) = shader.sources.iter().find(|source| source.path == place.path) else {
+                continue;
+            };
+            let own = source.text.lines().nth(place.line - 1);
+            let own = own.unwrap_or_else(|| panic!("{}: {place} is behind the end: {line}", shader.label));
+            let tag = ["{{", "{%", "{#"].into_iter().filter_map(|tag| own.find(tag)).min();
+            let fits = if source.path.ends_with(".j2") && !line.trim().is_empty() {
+                !own.trim().is_empty() && line.trim().starts_with(own[..tag.unwrap_or(own.len())].trim())
+            } else {
+                line.trim() == own.trim() || line.trim().is_empty()
+            };
+            assert!(fits, "{}: {place} is `{own}`, not `{line}`", shader.label);
+        }
+    }
+}
+
 #[test]
 fn every_variant_translates_to_spirv_msl_and_hlsl() {
     for (shader, ..) in variants() {
-        let Reflected { module, info, .. } = reflect(&shader).unwrap_or_else(|error| panic!("{error}"));
+        let Reflected { module, info, .. } = reflect(shader).unwrap_or_else(|error| panic!("{error}"));
         assert!(!spirv(&module, &info).is_empty(), "{}: SPIR-V", shader.label);
         let msl = msl(&module, &info);
         assert!(msl.contains("kernel void"), "{}: MSL\n{msl}", shader.label);
@@ -110,7 +141,7 @@ fn every_variant_passes_tint_where_it_is_installed() {
     std::fs::create_dir_all(&folder).expect("the temporary folder can be made");
     let mut failures = Vec::new();
     // It does not know naga's cooperative matrices.
-    let known = variants().into_iter().filter(|(shader, ..)| shader.cooperative.is_none());
+    let known = variants().iter().filter(|(shader, ..)| shader.cooperative.is_none());
     for (i, (shader, ..)) in known.enumerate() {
         let wgsl = shader.render().unwrap_or_else(|error| panic!("{error}")).wgsl;
         // naga refuses the directive that the standard demands, and has a barrier that the standard lacks; one for the whole

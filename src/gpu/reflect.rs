@@ -39,7 +39,7 @@ pub struct Reflected {
 pub fn reflect(shader: &Shader) -> Result<Reflected> {
     let rendered = shader.render()?;
     let module = naga::front::wgsl::parse_str(&rendered.wgsl).map_err(|error| {
-        let place = error.location(&rendered.wgsl).map(|location| location.line_number as usize);
+        let place = error.location(&rendered.wgsl).map(|location| location.offset as usize);
         shader_error(shader, &rendered, place, &error)
     })?;
     // `unpack2x16float` is core WGSL; naga counts it as a capability.
@@ -55,7 +55,7 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
         // Of a faulty function and the fault in it, the fault.
         let narrowest =
             error.spans().min_by_key(|(span, _)| span.to_range().map_or(usize::MAX, |range| range.len()));
-        let place = narrowest.map(|(span, _)| span.location(&rendered.wgsl).line_number as usize);
+        let place = narrowest.and_then(|(span, _)| Some(span.to_range()?.start));
         shader_error(shader, &rendered, place, &error.into_inner())
     })?;
     describe(shader, module, info)
@@ -64,13 +64,10 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
 fn shader_error(
     shader: &Shader,
     rendered: &Rendered,
-    line: Option<usize>,
+    at: Option<usize>,
     error: &dyn std::error::Error,
 ) -> Error {
-    let place = line.map_or(String::new(), |line| {
-        let (path, line) = rendered.locate(line);
-        format!("{path}:{line}: ")
-    });
+    let place = at.map_or(String::new(), |at| format!("{}: ", rendered.locate(at)));
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -7,6 +7,7 @@ mod caps;
 mod dispatch;
 mod params;
 mod shader;
+mod template;
 mod tuning;
 
 pub(crate) use builder::Kernel;
@@ -15,5 +16,5 @@ pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};
 pub use params::{Field, Params};
 pub(crate) use params::{Member, params};
 pub(crate) use shader::wgsl;
-pub use shader::{Constant, Generated, Rendered, Shader, Source};
+pub use shader::{Constant, Generated, Place, Rendered, Shader, Source};
 pub use tuning::{AttentionTile, CooperativeAttention, CooperativeTile, MatmulKernel, Tuning};

@@ -3,12 +3,15 @@
 //! WGSL's module scope is order-independent, so a kernel is its entry file plus the files that define the functions it
 //! calls, and a variant is another header (`alias Elem = f16;`, `const TILE_K: u32 = 32u;`) or another file with the same
 //! function. A file whose name ends in `.j2` is a minijinja template: it unrolls register tiles into named variables,
-//! which drivers keep in registers where they spill arrays.
+//! which drivers keep in registers where they spill arrays. Templates see the constants of the header, and may import and include other
+//! templates of the same shader by their paths; one whose name ends in `.macros.j2` is there for that alone.
 
+use std::fmt;
 use std::fmt::Write;
 
+use super::template::{self, Origins, Templates};
+use crate::Result;
 use crate::tensor::DType;
-use crate::{Error, ErrorKind, Result};
 
 /// One file under `shaders/`, embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,12 +92,38 @@ pub struct Shader {
     pub cooperative: Option<(u32, DType)>,
 }
 
-/// A shader's text, with a table from its lines to the files they came from.
+/// A shader's text, and which line of which file each of its lines came from.
 #[derive(Clone, Debug)]
 pub struct Rendered {
     /// The WGSL module.
     pub wgsl: String,
-    segments: Vec<(usize, String)>,
+    shader: Shader,
+    parts: Vec<Part>,
+}
+
+/// What one file, or the header, contributed to a shader's text.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Its first byte in the module.
+    start: usize,
+    path: String,
+    /// The number of the source, if it is a template.
+    template: Option<usize>,
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Path under `shaders/`, the label of generated text, or `(generated header)`.
+    pub path: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path, self.line)
+    }
 }
 
 impl Shader {
@@ -184,64 +213,82 @@ impl Shader {
                 Constant::Bool(value) => writeln!(wgsl, "const {name}: bool = {value};"),
             };
         }
-        let mut segments = vec![(1, "(generated header)".to_owned())];
-        for source in &self.sources {
-            segments.push((wgsl.lines().count() + 1, source.path.to_owned()));
-            if source.path.ends_with(".j2") {
-                wgsl += &self.expand(source)?;
-            } else {
-                wgsl += source.text;
-            }
+        let mut parts = vec![Part { start: 0, path: "(generated header)".to_owned(), template: None }];
+        let mut append = |path: &str, template: Option<usize>, text: &str| {
+            parts.push(Part { start: wgsl.len(), path: path.to_owned(), template });
+            wgsl += text;
             if !wgsl.ends_with('\n') {
                 wgsl.push('\n');
+            }
+        };
+        let templates = Templates::new(self)?;
+        for (number, source) in self.sources.iter().enumerate() {
+            if !template::is_template(source) {
+                append(source.path, None, source.text);
+            } else if !template::is_import(source) {
+                append(source.path, Some(number), &templates.render(source)?);
             }
         }
         for part in &self.generated {
-            segments.push((wgsl.lines().count() + 1, part.label.clone()));
-            wgsl += &part.text;
-            if !wgsl.ends_with('\n') {
-                wgsl.push('\n');
-            }
+            append(&part.label, None, &part.text);
         }
-        Ok(Rendered { wgsl, segments })
-    }
-
-    fn expand(&self, source: &Source) -> Result<String> {
-        let failed = |error: minijinja::Error| {
-            Error::new(ErrorKind::Shader, self.label, source.path).but_found(format!("{error:#}"))
-        };
-        let mut environment = minijinja::Environment::new();
-        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(failed)?);
-        let variables: std::collections::BTreeMap<&str, minijinja::Value> = self
-            .constants
-            .iter()
-            .map(|(name, value)| {
-                let value = match value {
-                    Constant::U32(value) => minijinja::Value::from(*value),
-                    Constant::F32(bits) => minijinja::Value::from(f32::from_bits(*bits)),
-                    Constant::Bool(value) => minijinja::Value::from(*value),
-                };
-                (*name, value)
-            })
-            .collect();
-        environment.render_str(source.text, variables).map_err(failed)
+        Ok(Rendered { wgsl, shader: self.clone(), parts })
     }
 }
 
 impl Rendered {
-    /// The file and line of a line of the joined text (both from 1). Lines of a template are those of its output.
-    pub fn locate(&self, line: usize) -> (&str, usize) {
-        let index = self.segments.partition_point(|&(first, _)| first <= line).saturating_sub(1);
-        let (first, path) = &self.segments[index];
-        (path, line.saturating_sub(*first) + 1)
+    /// The file and line that byte `at` of the text came from. Of what a template wrote, it is the line of the template, or of the macro.
+    /// (Where a template computes with text that a macro wrote, other than by `int`, nobody can tell, and it is the line of the output.)
+    pub fn locate(&self, at: usize) -> Place {
+        let part = self.part_of(at);
+        self.place(part, self.origins(part).as_ref(), at)
+    }
+
+    /// Where each line came from; of one that several files had a hand in, its first character.
+    pub fn places(&self) -> Vec<Place> {
+        let mut traced: Option<(usize, Option<Origins>)> = None;
+        let mut start = 0;
+        let place_of = |line: &str| {
+            let at = start + (line.len() - line.trim_start().len()) % line.len();
+            start += line.len();
+            let part = self.part_of(at);
+            if traced.as_ref().is_none_or(|(of, _)| *of != part) {
+                traced = Some((part, self.origins(part)));
+            }
+            self.place(part, traced.as_ref().and_then(|(_, origins)| origins.as_ref()), at)
+        };
+        self.wgsl.split_inclusive('\n').map(place_of).collect()
+    }
+
+    fn part_of(&self, at: usize) -> usize {
+        self.parts.partition_point(|part| part.start <= at).saturating_sub(1)
+    }
+
+    /// The text of a part as it was rendered.
+    fn text_of(&self, part: usize) -> &str {
+        let end = self.parts.get(part + 1).map_or(self.wgsl.len(), |next| next.start);
+        &self.wgsl[self.parts[part].start..end]
+    }
+
+    fn origins(&self, part: usize) -> Option<Origins> {
+        Origins::trace(&self.shader, self.parts[part].template?, self.text_of(part))
+    }
+
+    fn place(&self, part: usize, origins: Option<&Origins>, at: usize) -> Place {
+        let Part { start, path, .. } = &self.parts[part];
+        if let Some((source, line)) = origins.and_then(|origins| origins.of(at - start)) {
+            return Place { path: self.shader.sources[source].path.to_owned(), line };
+        }
+        let before = &self.wgsl.as_bytes()[*start..at.min(self.wgsl.len())];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Place { path: path.clone(), line }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     const PLAIN: Source = Source { path: "plain.wgsl", text: "fn a() {}\nfn b() {}\n" };
     const TEMPLATE: Source = Source {
@@ -261,9 +308,13 @@ mod tests {
             "enable f16;\nalias Elem = vec4<f16>;\nconst ROWS: u32 = 2u;\nconst CAUSAL: bool = true;\n\
              fn a() {}\nfn b() {}\nvar<private> acc_0: Elem;\nvar<private> acc_1: Elem;\n"
         );
-        assert_eq!(rendered.locate(1), ("(generated header)", 1));
-        assert_eq!(rendered.locate(6), ("plain.wgsl", 2));
-        assert_eq!(rendered.locate(8), ("unrolled.wgsl.j2", 2));
+        let places: Vec<String> = rendered.places().iter().map(Place::to_string).collect();
+        assert_eq!(places[..4], [1, 2, 3, 4].map(|line| format!("(generated header):{line}")));
+        assert_eq!(places[4..], ["plain.wgsl:1", "plain.wgsl:2", "unrolled.wgsl.j2:2", "unrolled.wgsl.j2:2"]);
+        for (place, line) in places.iter().zip(rendered.wgsl.lines()) {
+            let at = line.as_ptr() as usize - rendered.wgsl.as_ptr() as usize;
+            assert_eq!(&rendered.locate(at).to_string(), place);
+        }
     }
 
     #[test]
