@@ -151,13 +151,12 @@ impl<'g> Walk<'g> {
         }
         // What a reversible block behind the segment made anew need not be kept for it. What the segment makes itself is replayed.
         let made: HashSet<Value> = self.made_by(steps.clone());
-        let mut substitutions: Vec<(Value, Value)> = self
-            .remade
-            .iter()
-            .filter(|(original, _)| !made.contains(original))
-            .map(|(&original, &remade)| (original, remade))
-            .collect();
+        let read = self.graph.steps()[steps.clone()].iter().flat_map(|step| &step.inputs);
+        let remade = |original: &Value| Some((*original, *self.remade.get(original)?));
+        let mut substitutions: Vec<(Value, Value)> =
+            read.filter(|value| !made.contains(value)).filter_map(remade).collect();
         substitutions.sort_by_key(|(original, _)| original.index());
+        substitutions.dedup();
         let replay = self.replay(steps, &substitutions)?;
         self.replayed(&replay)?;
         for (original, remade) in substitutions {

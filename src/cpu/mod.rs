@@ -1,6 +1,6 @@
 //! Runs a graph through each op's reference, on the processor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::graph::{Graph, Step, Value};
@@ -83,10 +83,11 @@ pub fn update_f32(
 ) -> Result<BTreeMap<String, HostTensor>> {
     let mut results = walk_in_storage_precision(graph, parameters, inputs)?;
     let updates = results.split_off(graph.outputs().len());
+    let names: HashMap<Value, &String> =
+        graph.parameters().iter().map(|(name, value)| (*value, name)).collect();
     for ((parameter, value), array) in graph.updates().iter().zip(updates) {
         let dtype = graph.values()[value.index()].dtype;
-        let named = graph.parameters().iter().find(|(_, known)| known == parameter);
-        parameters.arrays.extend(named.map(|(name, _)| (name.clone(), (dtype, array))));
+        parameters.arrays.extend(names.get(parameter).map(|&name| (name.clone(), (dtype, array))));
     }
     Ok(named_outputs(graph, results))
 }

@@ -1,5 +1,6 @@
 //! A plan with everything it needs on one device: pipelines, buffers, uniforms, bind groups.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
@@ -177,27 +178,29 @@ impl Program {
     ) -> Result<Bindings> {
         check_alive(self.context.device(), "bind")?;
         let ports = || self.plan.inputs().iter().chain(self.plan.outputs()).chain(self.plan.parameters());
-        for (i, (name, _)) in buffers.iter().enumerate() {
-            if ports().all(|port| port.name != *name) {
+        let known: HashSet<&str> = ports().map(|port| port.name.as_str()).collect();
+        let mut by_name = HashMap::new();
+        for (name, buffer) in buffers {
+            if !known.contains(name) {
                 let names: Vec<&str> = ports().map(|port| port.name.as_str()).collect();
                 return Err(binding_error(name).expecting(names.join(", ")).but_found("an unknown name"));
             }
-            if buffers[..i].iter().any(|(earlier, _)| earlier == name) {
+            if by_name.insert(*name, buffer).is_some() {
                 return Err(binding_error(name).expecting("one buffer").but_found("a second one"));
             }
         }
-        let named = |port: &Port| {
-            buffers.iter().find(|(name, _)| *name == port.name).map(|(_, buffer)| buffer.clone())
-        };
+        let named = |port: &Port| by_name.get(port.name.as_str()).map(|&buffer| buffer.clone());
+        let usages = self.usages();
         let stored = |port: &Port| match named(port) {
             None => Ok(parameters.get(port)?.map(wgpu::Buffer::as_entire_buffer_binding)),
             given => Ok(given),
         };
         let bind_all = |ports: &[Port], location: fn(usize) -> Location| {
-            let bind = |(i, port)| self.bind_port(port, location(i), named(port));
+            let bind = |(i, port)| self.bind_port(port, usages.get(&location(i)), named(port));
             ports.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()
         };
-        let bind_parameter = |(i, port)| self.bind_port(port, Location::Parameter(i), stored(port)?);
+        let bind_parameter =
+            |(i, port)| self.bind_port(port, usages.get(&Location::Parameter(i)), stored(port)?);
         let bound = BoundPorts {
             parameters: self
                 .plan
@@ -226,10 +229,25 @@ impl Program {
         Ok(Bindings { program: self.identity.clone(), groups: groups?, bound })
     }
 
+    /// How the plan's copies use each buffer.
+    fn usages(&self) -> HashMap<Location, wgpu::BufferUsages> {
+        let mut usages = HashMap::new();
+        for command in self.plan.commands() {
+            if let Command::Copy { from, to, .. } = *command {
+                for (location, usage) in
+                    [(from, wgpu::BufferUsages::COPY_SRC), (to, wgpu::BufferUsages::COPY_DST)]
+                {
+                    *usages.entry(location).or_insert(wgpu::BufferUsages::empty()) |= usage;
+                }
+            }
+        }
+        usages
+    }
+
     fn bind_port(
         &self,
         port: &Port,
-        location: Location,
+        copied: Option<&wgpu::BufferUsages>,
         binding: Option<wgpu::BufferBinding<'_>>,
     ) -> Result<Option<Bound>> {
         if port.desc.elements() == 0 {
@@ -251,14 +269,7 @@ impl Program {
                 .expecting(format!("an offset divisible by {alignment}"))
                 .but_found(binding.offset));
         }
-        let mut usage = wgpu::BufferUsages::STORAGE;
-        for command in self.plan.commands() {
-            match command {
-                Command::Copy { from, .. } if *from == location => usage |= wgpu::BufferUsages::COPY_SRC,
-                Command::Copy { to, .. } if *to == location => usage |= wgpu::BufferUsages::COPY_DST,
-                _ => {}
-            }
-        }
+        let usage = wgpu::BufferUsages::STORAGE | copied.copied().unwrap_or(wgpu::BufferUsages::empty());
         if !buffer.usage().contains(usage) {
             return Err(refused()
                 .expecting(format!("a buffer with usage {usage:?}"))
@@ -268,25 +279,18 @@ impl Program {
     }
 
     fn check_aliasing(&self, bound: &BoundPorts) -> Result<()> {
-        let named = |ports: &[Port], bound: &[Option<Bound>]| -> Vec<(String, wgpu::Buffer)> {
-            ports
-                .iter()
-                .zip(bound)
-                .filter_map(|(port, bound)| {
-                    bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone()))
-                })
-                .collect()
-        };
+        let named = |ports, bound| named_buffers(ports, bound).collect::<Vec<_>>();
         let mut written = named(self.plan.outputs(), &bound.outputs);
         let mut read = named(self.plan.inputs(), &bound.inputs);
-        for ((port, bound), updated) in
-            self.plan.parameters().iter().zip(&bound.parameters).zip(self.plan.updated())
-        {
+        let parameters = self.plan.parameters().iter().zip(&bound.parameters).zip(self.plan.updated());
+        for ((port, bound), updated) in parameters {
             let to = if *updated { &mut written } else { &mut read };
-            to.extend(bound.as_ref().map(|bound| (port.name.clone(), bound.buffer.clone())));
+            to.extend(bound.as_ref().map(|bound| (port.name.as_str(), &bound.buffer)));
         }
-        for (i, (name, buffer)) in written.iter().enumerate() {
-            if let Some((other, _)) = written[..i].iter().chain(&read).find(|(_, other)| other == buffer) {
+        let mut owners: HashMap<&wgpu::Buffer, &str> =
+            read.iter().rev().map(|&(name, buffer)| (buffer, name)).collect();
+        for (name, buffer) in written {
+            if let Some(other) = owners.insert(buffer, name) {
                 return Err(binding_error(name)
                     .expecting("a buffer that is bound nowhere else, as it is written")
                     .but_found(format!("the buffer of `{other}`")));
@@ -445,6 +449,16 @@ impl Program {
             }
         }
     }
+}
+
+/// Names of ports with the buffers they are bound to.
+fn named_buffers<'b>(
+    ports: &'b [Port],
+    bound: &'b [Option<Bound>],
+) -> impl Iterator<Item = (&'b str, &'b wgpu::Buffer)> {
+    let pair =
+        |(port, bound): (&'b Port, &'b Option<Bound>)| Some((port.name.as_str(), &bound.as_ref()?.buffer));
+    ports.iter().zip(bound).filter_map(pair)
 }
 
 fn binding_error(name: &str) -> Error {

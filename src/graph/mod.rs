@@ -5,6 +5,7 @@ mod gradient;
 mod op;
 mod replay;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -84,6 +85,19 @@ pub struct Graph {
     outputs: Vec<(String, Value)>,
     updates: Vec<(Value, Value)>,
     blocks: Vec<Block>,
+    lookup: Lookup,
+}
+
+/// Where names and given values stand in the lists of a graph.
+#[derive(Debug, Default)]
+struct Lookup {
+    /// The parameter of each name; none where the name is an input's or output's.
+    names: HashMap<String, Option<Value>>,
+    /// Of each parameter its place among the parameters.
+    parameters: HashMap<Value, usize>,
+    inputs: HashSet<Value>,
+    /// Parameters that are updated.
+    updated: HashSet<Value>,
 }
 
 impl Default for Graph {
@@ -106,6 +120,7 @@ impl Graph {
             outputs: Vec::new(),
             updates: Vec::new(),
             blocks: Vec::new(),
+            lookup: Lookup::default(),
         }
     }
 
@@ -114,6 +129,8 @@ impl Graph {
         desc.check_rank("graph", name)?;
         self.check_name(name)?;
         let value = self.append_value(desc);
+        self.lookup.names.insert(name.to_owned(), None);
+        self.lookup.inputs.insert(value);
         self.inputs.push((name.to_owned(), value));
         Ok(value)
     }
@@ -123,7 +140,7 @@ impl Graph {
     /// Layers that share a weight ask for it by the same name and get the same value. Fails when the name is an input's or
     /// output's, or the parameter was asked for with another shape or type.
     pub fn parameter(&mut self, name: &str, desc: TensorDesc) -> Result<Value> {
-        if let Some(&(_, value)) = self.parameters.iter().find(|(known, _)| known == name) {
+        if let Some(&Some(value)) = self.lookup.names.get(name) {
             let known = self.desc(value)?;
             if *known == desc {
                 return Ok(value);
@@ -135,6 +152,8 @@ impl Graph {
         desc.check_rank("graph", name)?;
         self.check_name(name)?;
         let value = self.append_value(desc);
+        self.lookup.names.insert(name.to_owned(), Some(value));
+        self.lookup.parameters.insert(value, self.parameters.len());
         self.parameters.push((name.to_owned(), value));
         Ok(value)
     }
@@ -144,6 +163,7 @@ impl Graph {
     pub fn output(&mut self, name: &str, value: Value) -> Result<()> {
         self.check_name(name)?;
         self.desc(value)?;
+        self.lookup.names.insert(name.to_owned(), None);
         self.outputs.push((name.to_owned(), value));
         Ok(())
     }
@@ -155,25 +175,27 @@ impl Graph {
     pub fn update(&mut self, parameter: Value, value: Value) -> Result<()> {
         let (wanted, found) = (self.desc(parameter)?, self.desc(value)?);
         let refused = |kind, argument: &str| Error::new(kind, "graph", argument);
-        let Some((name, _)) = self.parameters.iter().find(|(_, known)| *known == parameter) else {
+        let Some(&place) = self.lookup.parameters.get(&parameter) else {
             return Err(refused(ErrorKind::Argument, "update")
                 .expecting("a parameter")
                 .but_found(format!("another value, {wanted}")));
         };
+        let name = &self.parameters[place].0;
         if wanted != found {
             let argument = format!("update of `{name}`");
             return Err(refused(ErrorKind::Shape, &argument).expecting(wanted).but_found(found));
         }
-        if self.updates.iter().any(|(known, _)| *known == parameter) {
+        if self.lookup.updated.contains(&parameter) {
             return Err(refused(ErrorKind::Argument, "update")
                 .expecting("each parameter once")
                 .but_found(format!("`{name}` again")));
         }
-        if self.parameters.iter().chain(&self.inputs).any(|(_, given)| *given == value) {
+        if self.lookup.parameters.contains_key(&value) || self.lookup.inputs.contains(&value) {
             return Err(refused(ErrorKind::Argument, "update")
                 .expecting("the result of a step")
                 .but_found("a parameter or an input"));
         }
+        self.lookup.updated.insert(parameter);
         self.updates.push((parameter, value));
         Ok(())
     }
@@ -298,7 +320,7 @@ impl Graph {
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
-        if self.parameters.iter().chain(&self.inputs).chain(&self.outputs).all(|(taken, _)| taken != name) {
+        if !self.lookup.names.contains_key(name) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Argument, "graph", "name")
@@ -312,27 +334,24 @@ pub(crate) fn match_inputs<'a>(
     declared: &[(&str, &TensorDesc)],
     given: &[(&str, &'a HostTensor)],
 ) -> Result<Vec<&'a HostTensor>> {
-    let names = || declared.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    if let Some((name, _)) = given.iter().find(|(name, _)| declared.iter().all(|(known, _)| known != name)) {
-        return Err(Error::new(ErrorKind::Binding, "run", format!("input `{name}`"))
-            .expecting(format!("one of: {}", names()))
-            .but_found("an unknown name"));
+    let refused = |kind, name: &str| Error::new(kind, "run", format!("input `{name}`"));
+    let places: HashMap<&str, usize> =
+        declared.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+    let mut tensors: Vec<Vec<&'a HostTensor>> = vec![Vec::new(); declared.len()];
+    for (name, tensor) in given {
+        let Some(&place) = places.get(name) else {
+            let names: Vec<&str> = declared.iter().map(|(name, _)| *name).collect();
+            return Err(refused(ErrorKind::Binding, name)
+                .expecting(format!("one of: {}", names.join(", ")))
+                .but_found("an unknown name"));
+        };
+        tensors[place].push(tensor);
     }
-    declared
-        .iter()
-        .map(|(name, desc)| {
-            let mut matches = given.iter().filter(|(given, _)| given == name);
-            let refused = |kind, found: String| {
-                Error::new(kind, "run", format!("input `{name}`")).expecting(desc).but_found(found)
-            };
-            let (_, tensor) = matches.next().ok_or_else(|| refused(ErrorKind::Binding, "nothing".into()))?;
-            if matches.next().is_some() {
-                return Err(refused(ErrorKind::Binding, "it twice".into()));
-            }
-            if tensor.desc() != **desc {
-                return Err(refused(ErrorKind::Shape, tensor.desc().to_string()));
-            }
-            Ok(*tensor)
-        })
-        .collect()
+    let one = |((name, desc), tensors): (&(&str, &TensorDesc), Vec<&'a HostTensor>)| match tensors[..] {
+        [tensor] if tensor.desc() == **desc => Ok(tensor),
+        [tensor] => Err(refused(ErrorKind::Shape, name).expecting(desc).but_found(tensor.desc())),
+        [] => Err(refused(ErrorKind::Binding, name).expecting(desc).but_found("nothing")),
+        _ => Err(refused(ErrorKind::Binding, name).expecting(desc).but_found("it twice")),
+    };
+    declared.iter().zip(tensors).map(one).collect()
 }

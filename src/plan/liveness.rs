@@ -7,9 +7,3 @@ pub(super) struct Interval {
     pub(super) first: usize,
     pub(super) last: usize,
 }
-
-impl Interval {
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.first <= other.last && other.first <= self.last
-    }
-}

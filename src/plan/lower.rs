@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::liveness::Interval;
+use super::updates::{self, ParameterUses};
 use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
 use crate::graph::{Graph, Step, StepDesc};
 use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
@@ -29,15 +30,17 @@ struct Places<'g> {
     intervals: Vec<Interval>,
     /// The data that steps hold, each once: steps that are replayed hold the same.
     constants: Vec<Arc<HostTensor>>,
+    /// Which of `constants` lies where in the host's memory.
+    constant_at: HashMap<*const HostTensor, usize>,
 }
 
 impl Places<'_> {
     fn place_constant(&mut self, data: &Arc<HostTensor>) -> Location {
-        let known = self.constants.iter().position(|known| Arc::ptr_eq(known, data));
-        Location::Constant(known.unwrap_or_else(|| {
+        let known = self.constant_at.entry(Arc::as_ptr(data)).or_insert_with(|| {
             self.constants.push(data.clone());
             self.constants.len() - 1
-        }))
+        });
+        Location::Constant(*known)
     }
 
     fn desc(&self, value: crate::Value) -> &TensorDesc {
@@ -72,7 +75,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
         steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
     let mut places = place_ports(graph, &steps, &lowered);
-    check_updates(&places)?;
+    updates::check(graph, &places.root)?;
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
     let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
     let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
@@ -101,7 +104,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     };
     Ok(Plan {
         caps: caps.clone(),
-        updated: graph.parameters().iter().map(|(_, value)| is_updated(graph, *value)).collect(),
+        updated: updates::updated_parameters(graph),
         parameters,
         inputs,
         outputs,
@@ -202,6 +205,7 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
         home: vec![Home::Unused; count],
         intervals: Vec::new(),
         constants: Vec::new(),
+        constant_at: HashMap::new(),
     };
     for (step, lowered) in steps.iter().zip(lowered) {
         match lowered {
@@ -225,10 +229,11 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
             Home::Fixed(location)
         };
     }
+    let uses = ParameterUses::of(graph, &places.root, steps);
     for (at, step) in steps.iter().enumerate() {
         for &(output, input) in step.op.in_place() {
             let (output, input) = (step.outputs[output], step.inputs[input]);
-            if may_overwrite(&places, steps, at, output, input) {
+            if uses.may_overwrite(step, at, [output, input]) {
                 places.home[output.index()] = places.home_of(input);
             }
         }
@@ -240,46 +245,6 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
         }
     }
     places
-}
-
-/// Whether step `at` may change `input` in place to make `output`: as the parameter's own update, after which nothing reads the old
-/// contents.
-fn may_overwrite(
-    places: &Places<'_>,
-    steps: &[&Step],
-    at: usize,
-    output: crate::Value,
-    input: crate::Value,
-) -> bool {
-    let root = |value: crate::Value| places.root[value.index()];
-    let updates = |&(parameter, value): &(crate::Value, crate::Value)| {
-        value == output && parameter.index() == root(input) && places.desc(value).elements() > 0
-    };
-    let read_later = || {
-        let later = steps[at + 1..].iter().flat_map(|step| step.inputs.iter().copied());
-        later.chain(places.graph.results()).any(|value| root(value) == root(input))
-    };
-    let read_besides = steps[at].inputs.iter().filter(|&&value| root(value) == root(input)).count() > 1;
-    places.graph.updates().iter().any(updates) && !read_besides && !read_later()
-}
-
-/// Refuses updates to what a parameter or an input holds, as it is or under another shape: copies one behind the other would read what the first
-/// of them wrote.
-fn check_updates(places: &Places<'_>) -> Result<()> {
-    let graph = places.graph;
-    let given = graph.parameters().iter().chain(graph.inputs());
-    for (name, value) in given {
-        if graph.updates().iter().any(|(_, update)| places.root[update.index()] == value.index()) {
-            return Err(Error::new(ErrorKind::Argument, "plan", "update")
-                .expecting("the result of a step")
-                .but_found(format!("a view of `{name}`")));
-        }
-    }
-    Ok(())
-}
-
-fn is_updated(graph: &Graph, parameter: crate::Value) -> bool {
-    graph.updates().iter().any(|(updated, _)| *updated == parameter)
 }
 
 /// Gives every remaining value of a needed step that is read or written an interval, and every step its scratch.
@@ -421,9 +386,10 @@ impl<'p, 'g> Schedule<'p, 'g> {
     fn append_result_copies(&mut self) {
         let graph = self.placement.places.graph;
         let outputs = graph.outputs().iter().enumerate().map(|(i, (_, value))| (*value, Location::Output(i)));
+        let parameters: HashMap<crate::Value, usize> =
+            graph.parameters().iter().enumerate().map(|(i, (_, value))| (*value, i)).collect();
         let updates = graph.updates().iter().filter_map(|(parameter, value)| {
-            let index = graph.parameters().iter().position(|(_, known)| known == parameter)?;
-            Some((*value, Location::Parameter(index)))
+            Some((*value, Location::Parameter(*parameters.get(parameter)?)))
         });
         for (value, to) in outputs.chain(updates) {
             let (from, bytes) = self.placement.value(value);

@@ -1,7 +1,7 @@
 //! What is wrong with a rule.
 
 use super::layout::refused;
-use super::mask::{Band, Blocks, Dilated, Node};
+use super::mask::{Band, Blocks, Dilated, MOST_RULES, Node};
 use super::{Alignment, Buckets, CustomMask, LogSparse, Pair, Rule, Term, reference};
 use crate::ops::attention::Dims;
 use crate::tensor::{DType, TensorDesc};
@@ -9,9 +9,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// Pairs that are asked for one that a rule without tensors shows. Rules that people mean show one among the first.
 const MOST_PAIRS: usize = 1 << 22;
-
-/// Rules and combinations of a mask.
-const MOST_PARTS: usize = 128;
 
 /// A length at which rules show something wherever they show something at all, beside what their numbers reach.
 const SHORTEST_TELLING: usize = 64;
@@ -61,16 +58,15 @@ impl Rule {
         self.check_shows_something(op, dims)
     }
 
-    /// Refuses masks of more parts than shaders hold.
+    /// Refuses masks of more rules than shaders hold.
     fn check_size(&self, op: &'static str) -> Result<()> {
-        let mut parts = 0;
-        self.mask.0.visit(&mut |_| parts += 1);
-        if parts <= MOST_PARTS {
+        let rules = self.mask.0.rules();
+        if rules <= MOST_RULES {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Limit, op, "mask")
-            .expecting(format!("at most {MOST_PARTS} rules"))
-            .but_found(parts))
+            .expecting(format!("at most {MOST_RULES} rules"))
+            .but_found(rules))
     }
 
     fn check_terms(&self, op: &'static str, dims: &Dims, tensors: &[TensorDesc]) -> Result<()> {
@@ -218,7 +214,8 @@ fn check_mask(node: &Node<usize>, op: &'static str, dims: &Dims, tensors: &[Tens
         _ => Ok(()),
     };
     match node {
-        Node::Band(_) | Node::Prefix(_) | Node::Custom(_) => Ok(()),
+        // Of the last, `check_size` has refused every one.
+        Node::Band(_) | Node::Prefix(_) | Node::Custom(_) | Node::TooMany(_) => Ok(()),
         Node::Dilated(Dilated { dilation, .. }) => {
             if dilation.len() != 1 && dilation.len() != heads {
                 return Err(Error::new(ErrorKind::Shape, op, "dilation")

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::{BigBird, BlockLayout, CustomMask, LogSparse};
 use crate::graph::Value;
 
+/// Rules of a mask, combinations included.
+pub(super) const MOST_RULES: usize = 128;
+
 /// Which key stands opposite a query when there are more of the one than of the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Alignment {
@@ -31,6 +34,9 @@ pub enum Alignment {
 /// tile is met in part. Only [`Mask::dense`] has a matrix of queries by keys, a
 /// bit a pair.
 ///
+/// A mask has at most 128 rules, each `&`, `|` and `!` counted as one. Of a larger one only the number of rules is kept, and ops refuse it
+/// with [`ErrorKind::Limit`](crate::ErrorKind::Limit).
+///
 /// Positions are those of [`Alignment::BottomRight`] unless [`Mask::aligned`] says otherwise. `T` is what stands for a tensor that a
 /// rule reads: a value of a graph, or a name.
 #[derive(Clone, Debug)]
@@ -41,9 +47,18 @@ pub struct Mask<T = Value>(pub(super) Node<T>);
 pub(super) enum Node<T> {
     Band(Band),
     Dilated(Dilated),
-    SameBlock { size: u32, alignment: Alignment },
-    Columns { period: u32, from: u32 },
-    LogSparse { spec: LogSparse, alignment: Alignment },
+    SameBlock {
+        size: u32,
+        alignment: Alignment,
+    },
+    Columns {
+        period: u32,
+        from: u32,
+    },
+    LogSparse {
+        spec: LogSparse,
+        alignment: Alignment,
+    },
     Prefix(u32),
     Lengths(T),
     Segments(T),
@@ -56,6 +71,8 @@ pub(super) enum Node<T> {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
+    /// How many rules there were, more than [`MOST_RULES`]. Nothing else of them is kept, so that no walk over a mask goes deep.
+    TooMany(usize),
 }
 
 /// Keys within a distance of the one opposite the query, both bounds inclusive; all when absent.
@@ -262,6 +279,27 @@ impl<T> Node<T> {
             Self::All(parts) => Node::All(parts.iter().map(|part| part.map(map)).collect()),
             Self::Any(parts) => Node::Any(parts.iter().map(|part| part.map(map)).collect()),
             Self::Not(part) => Node::Not(Box::new(part.map(map))),
+            &Self::TooMany(rules) => Node::TooMany(rules),
+        }
+    }
+
+    /// How many rules there are, combinations included.
+    pub(super) fn rules(&self) -> usize {
+        match self {
+            Self::TooMany(rules) => *rules,
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().fold(1, |rules, part| rules.saturating_add(part.rules()))
+            }
+            Self::Not(part) => part.rules().saturating_add(1),
+            _ => 1,
+        }
+    }
+
+    /// A new combination, unless it has too many rules.
+    fn limited(self) -> Self {
+        match self.rules() {
+            ..=MOST_RULES => self,
+            rules => Self::TooMany(rules),
         }
     }
 }
@@ -271,7 +309,7 @@ impl<T> BitAnd for Mask<T> {
     type Output = Self;
 
     fn bitand(self, other: Self) -> Self {
-        Self(match (self.0, other.0) {
+        let both = match (self.0, other.0) {
             (Node::All(mut parts), Node::All(others)) => {
                 parts.extend(others);
                 Node::All(parts)
@@ -281,7 +319,8 @@ impl<T> BitAnd for Mask<T> {
                 Node::All(parts)
             }
             (one, other) => Node::All(vec![one, other]),
-        })
+        };
+        Self(both.limited())
     }
 }
 
@@ -290,7 +329,7 @@ impl<T> BitOr for Mask<T> {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(match (self.0, other.0) {
+        let either = match (self.0, other.0) {
             (Node::Any(mut parts), Node::Any(others)) => {
                 parts.extend(others);
                 Node::Any(parts)
@@ -300,7 +339,8 @@ impl<T> BitOr for Mask<T> {
                 Node::Any(parts)
             }
             (one, other) => Node::Any(vec![one, other]),
-        })
+        };
+        Self(either.limited())
     }
 }
 
@@ -311,7 +351,7 @@ impl<T> Not for Mask<T> {
     fn not(self) -> Self {
         Self(match self.0 {
             Node::Not(part) => *part,
-            part => Node::Not(Box::new(part)),
+            part => Node::Not(Box::new(part)).limited(),
         })
     }
 }
@@ -362,6 +402,7 @@ impl<T> fmt::Display for Node<T> {
             Self::All(parts) => joined(f, parts, " and "),
             Self::Any(parts) => joined(f, parts, " or "),
             Self::Not(part) => write!(f, "not {part}"),
+            Self::TooMany(rules) => write!(f, "{rules} rules, too many to keep"),
         }
     }
 }

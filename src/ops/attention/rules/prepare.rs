@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::mask::{Blocks, Node};
-use super::score::ScoreRule;
+use super::score::{MOST_SCORES, ScoreRule};
 use super::{Alignment, Map, Mask, Rule, Score, Term};
 use crate::graph::{Graph, Value};
 use crate::ops::attention::{Blocked, Dims};
@@ -47,6 +47,11 @@ pub(in crate::ops::attention) fn prepare(
 }
 
 fn check_numbers(op: &'static str, spec: &Blocked) -> Result<()> {
+    if spec.scores.len() > MOST_SCORES {
+        return Err(Error::new(ErrorKind::Limit, op, "scores")
+            .expecting(format!("at most {MOST_SCORES} rules"))
+            .but_found(spec.scores.len()));
+    }
     let refused = |argument, expected: &str, found: f32| {
         Err(Error::new(ErrorKind::Argument, op, argument).expecting(expected).but_found(found))
     };

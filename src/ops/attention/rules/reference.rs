@@ -82,8 +82,8 @@ impl<'a, R: Real> Data<'a, R> {
             }
             &Node::Dense(tensor) => self.integers(tensor)[self.broadcast(tensor, pair)] != 0,
             Node::Custom(rule) => (rule.reference)(pair),
-            // Made a layout by prepare.
-            Node::BigBird(_) => false,
+            // Made a layout by prepare, and refused by the contract.
+            Node::BigBird(_) | Node::TooMany(_) => false,
             Node::All(parts) => parts.iter().all(|part| self.sees(part, pair)),
             Node::Any(parts) => parts.iter().any(|part| self.sees(part, pair)),
             Node::Not(part) => !self.sees(part, pair),

@@ -3,7 +3,10 @@
 use super::{Alignment, CustomScore};
 use crate::graph::Value;
 
-/// A rule that changes scores. Whatever their order in the settings, the score of query `i` and key `j` is, from the inside out,
+/// Score rules of one attention step.
+pub(super) const MOST_SCORES: usize = 128;
+
+/// A rule that changes scores, of which a step takes up to 128. Whatever their order in the settings, the score of query `i` and key `j` is, from the inside out,
 ///
 /// 1. `scale * (q_i . k_j + content terms)`: [`Score::relative_keys`], [`Score::disentangled`]
 /// 2. softcap

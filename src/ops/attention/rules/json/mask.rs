@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::mask::{Band, Dilated, Node};
 use super::super::{Alignment, BigBird, BlockLayout, LogSparse};
-use super::{Mask, OP, Read, Role, config, layout};
+use super::{MOST_RULES, Mask, OP, Read, Role, config, layout};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
@@ -123,6 +123,7 @@ impl MaskDocument {
             Node::All(parts) => Self::All(all(parts)?),
             Node::Any(parts) => Self::Any(all(parts)?),
             Node::Not(part) => Self::Not(Box::new(Self::of(part)?)),
+            &Node::TooMany(rules) => return Err(too_many(rules)),
         })
     }
 
@@ -274,6 +275,11 @@ impl MaskDocument {
         };
         parts.iter().enumerate().map(|(i, part)| (format!("{place}.{word}[{i}]"), part)).collect()
     }
+}
+
+/// The refusal of a mask of more rules than documents hold.
+pub(super) fn too_many(rules: usize) -> Error {
+    config("mask").expecting(format!("at most {MOST_RULES} rules in all")).but_found(rules)
 }
 
 /// The refusal of a rule that is code.

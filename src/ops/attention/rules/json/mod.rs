@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Mask;
+use super::score::MOST_SCORES;
 use crate::ops::attention::Blocked;
 use crate::tensor::{HostData, HostTensor};
 use crate::{Error, ErrorKind, Result};
@@ -222,9 +223,12 @@ impl RuleDocument {
         }
         let rules = self.mask.count();
         if rules > MOST_RULES {
-            return Err(config("mask")
-                .expecting(format!("at most {MOST_RULES} rules in all"))
-                .but_found(rules));
+            return Err(mask::too_many(rules));
+        }
+        if self.scores.len() > MOST_SCORES {
+            return Err(config("scores")
+                .expecting(format!("at most {MOST_SCORES} rules"))
+                .but_found(self.scores.len()));
         }
         self.mask.check("mask")?;
         for (i, score) in self.scores.iter().enumerate() {

@@ -244,7 +244,7 @@ impl Footprint {
                 Self::wide((layout.changes(rows, by_key) / 2 + 1) * aux.group(), tile_of_rows)
             }
             Node::Dense(_) | Node::Custom(_) => Self::wide(UNKNOWN_STRETCHES, tile_of_rows),
-            Node::BigBird(_) => Self::wide(0, tile_of_rows),
+            Node::BigBird(_) | Node::TooMany(_) => Self::wide(0, tile_of_rows),
             Node::All(parts) => Self::all(&Self::of_parts(parts, aux, tile_of_rows), tile_of_rows),
             Node::Any(parts) => Self::any(&Self::of_parts(parts, aux, tile_of_rows)),
             Node::Not(part) => Self::wide(Self::of_node(part, aux, tile_of_rows).stretches + 1, tile_of_rows),

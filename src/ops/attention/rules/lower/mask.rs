@@ -196,8 +196,10 @@ impl Writer<'_, '_> {
                     meets,
                 )
             }
-            // Made a layout by prepare.
-            Node::BigBird(_) => NodeExpressions::new("vec4(false)".into(), "vec2(false)".into()),
+            // Made a layout by prepare, and refused by the contract.
+            Node::BigBird(_) | Node::TooMany(_) => {
+                NodeExpressions::new("vec4(false)".into(), "vec2(false)".into())
+            }
             Node::All(parts) => self.combined(parts, '&')?,
             Node::Any(parts) => self.combined(parts, '|')?,
             Node::Not(part) => {
