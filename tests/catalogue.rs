@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use foveate::check::Work;
 use foveate::ops::CATALOGUE;
+use foveate::{Caps, Plan};
 
 use crate::plans::every_plan;
 
@@ -30,7 +32,7 @@ fn names_are_unique_and_sorted() {
 }
 
 #[test]
-fn every_row_has_a_folder_shaders_cases_tests_and_a_bench() {
+fn every_row_has_a_module_shaders_cases_tests_and_benches() {
     for entry in CATALOGUE {
         let name = entry.name;
         let module = root().join("src/ops").join(name);
@@ -44,9 +46,43 @@ fn every_row_has_a_folder_shaders_cases_tests_and_a_bench() {
             || root().join("shaders").join(format!("{name}.wgsl")).is_file();
         let wants_shaders = !VIEWS.contains(&name) && !FAMILY_KERNELS.contains(&name);
         assert_eq!(has_shaders, wants_shaders, "{name}: shaders");
-        let has_bench = root().join("benches/ops").join(format!("{name}.rs")).is_file();
-        assert_eq!(has_bench, !VIEWS.contains(&name), "{name}: bench");
+        assert!(!entry.summary.is_empty(), "{name} says nothing of itself");
+        assert_eq!(!(entry.benches)().is_empty(), !VIEWS.contains(&name), "{name}: benches");
         assert!((entry.cases)().iter().all(|case| case.op() == name), "{name} lists another op's case");
+    }
+}
+
+#[test]
+fn views_are_the_ops_that_run_nothing() {
+    let caps = Caps { f16: true, ..Caps::webgpu_default() };
+    for entry in CATALOGUE {
+        let runs = (entry.cases)().iter().any(|case| {
+            let graph = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}")).graph;
+            let plan = Plan::new(&graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            plan.report().iter().any(|step| step.op == entry.name && step.choice.is_some())
+        });
+        assert_eq!(runs, !VIEWS.contains(&entry.name), "{}", entry.name);
+    }
+}
+
+#[test]
+fn every_bench_has_a_label_of_its_own_and_can_be_planned() {
+    let with_f16 = Caps { f16: true, ..Caps::webgpu_default() };
+    for entry in CATALOGUE {
+        let mut labels = BTreeSet::new();
+        for bench in (entry.benches)() {
+            assert_eq!(bench.op(), entry.name, "{bench} is listed by another op");
+            assert!(labels.insert(bench.label().to_owned()), "{bench} is there twice");
+            let (Work::Bytes(work) | Work::Flops(work)) = bench.work();
+            assert!(work > 0, "{bench} does nothing");
+            let graph = bench.problem().unwrap_or_else(|error| panic!("{bench}: {error}")).graph;
+            for caps in [&with_f16, &Caps::webgpu_default()] {
+                match Plan::new(&graph, &bench.caps_on(caps)) {
+                    Ok(plan) => assert!(bench.runs_on(caps) && !plan.shaders().is_empty(), "{bench}"),
+                    Err(error) => assert!(!bench.runs_on(caps), "{bench}: {error}"),
+                }
+            }
+        }
     }
 }
 

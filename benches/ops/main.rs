@@ -1,80 +1,95 @@
-//! Benchmarks of the ops: one module per row of the catalogue, under the same name. `cargo bench`, or
-//! `cargo bench -- matmul` for one. `benches/README.md` says how to read them.
+//! Benchmarks of the ops: the rows of every entry of the catalogue. `cargo bench`, or `cargo bench -- matmul` for those with that in
+//! their name. `benches/README.md` says how to read them.
 
-mod attention;
-mod dropout;
-mod elementwise;
-mod embedding;
-mod embedding_backward;
-mod fill;
-mod layout;
-mod linear;
-mod log_softmax;
-mod log_softmax_backward;
-mod loss;
-mod matmul;
-mod normalize;
-mod optimizer;
-mod pool;
-mod pool_backward;
-mod softmax;
-mod softmax_backward;
-mod sum;
-mod support;
+mod host;
+mod rate;
 
-use criterion::{criterion_group, criterion_main};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-criterion_group!(
-    benches,
-    linear::bench,
-    matmul::bench,
-    attention::blocked::bench,
-    attention::blocked_backward::bench,
-    softmax::bench,
-    log_softmax::bench,
-    softmax_backward::bench,
-    log_softmax_backward::bench,
-    dropout::bench,
-    elementwise::activation_backward::bench,
-    loss::cross_entropy::bench,
-    loss::cross_entropy_backward::bench,
-    loss::kl_divergence::bench,
-    loss::kl_divergence_backward::bench,
-    loss::mean_squared_error::bench,
-    loss::mean_squared_error_backward::bench,
-    elementwise::add::bench,
-    elementwise::cast::bench,
-    elementwise::gate_backward::bench,
-    elementwise::gelu::bench,
-    elementwise::gelu_tanh::bench,
-    elementwise::multiply::bench,
-    elementwise::relu::bench,
-    elementwise::scale::bench,
-    elementwise::sigmoid::bench,
-    elementwise::silu::bench,
-    elementwise::subtract::bench,
-    elementwise::tanh::bench,
-    normalize::l2_normalize::bench,
-    normalize::l2_normalize_backward::bench,
-    normalize::layer_norm::bench,
-    normalize::layer_norm_backward::bench,
-    normalize::rms_norm::bench,
-    normalize::rms_norm_backward::bench,
-    optimizer::accumulate::bench,
-    optimizer::adamw::bench,
-    optimizer::global_norm::bench,
-    optimizer::sgd::bench,
-    pool::bench,
-    pool_backward::bench,
-    embedding::bench,
-    embedding_backward::bench,
-    fill::bench,
-    sum::bench,
-    layout::broadcast::bench,
-    layout::concat::bench,
-    layout::pad::bench,
-    layout::slice::bench,
-    layout::transpose::bench,
-    support::host,
-);
-criterion_main!(benches);
+use criterion::{BenchmarkGroup, Criterion, Throughput};
+use foveate::Plan;
+use foveate::check::{Bench, Work};
+use foveate::gpu::{AdapterRequest, Context, Program, Session};
+use foveate::ops::CATALOGUE;
+
+use crate::rate::DeviceTime;
+
+fn main() {
+    let mut criterion = Criterion::default().with_measurement(DeviceTime).configure_from_args();
+    for entry in CATALOGUE {
+        let benches = (entry.benches)();
+        if benches.is_empty() {
+            continue;
+        }
+        let mut group = group(&mut criterion, entry.name);
+        for bench in benches {
+            time(&mut group, &bench);
+        }
+        group.finish();
+    }
+    host::bench(&mut criterion);
+    criterion.final_summary();
+}
+
+/// A group whose rows take a few seconds each, as kernels of milliseconds do not need more.
+fn group<'c>(criterion: &'c mut Criterion<DeviceTime>, name: &str) -> BenchmarkGroup<'c, DeviceTime> {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    group
+}
+
+/// The best adapter.
+fn context() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        let context = Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
+        println!("{}", context.describe());
+        context
+    })
+}
+
+/// The same device without the checks that wgpu adds to shaders.
+fn unchecked() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        // SAFETY: only ops of the crate run here, on inputs that fit their contracts.
+        #[expect(unsafe_code, reason = "the rows say that they are unchecked")]
+        unsafe {
+            context().without_runtime_checks()
+        }
+    })
+}
+
+/// Times one row by the device's own clock where it has one.
+fn time(group: &mut BenchmarkGroup<'_, DeviceTime>, bench: &Bench) {
+    if !bench.runs_on(context().caps()) {
+        println!("{bench}: this device has no f16");
+        return;
+    }
+    group.throughput(match bench.work() {
+        Work::Bytes(bytes) => Throughput::BytesDecimal(bytes),
+        Work::Flops(flops) => Throughput::Elements(flops),
+    });
+    // Made for the rows that the command line's filter takes, and once.
+    let mut session = None;
+    group.bench_function(bench.label(), |bencher| {
+        let session = session
+            .get_or_insert_with(|| self::session(bench).unwrap_or_else(|error| panic!("{bench}: {error}")));
+        bencher.iter_custom(|runs| {
+            (0..runs)
+                .map(|_| {
+                    let timing = session.run().expect("the device runs");
+                    timing.gpu.unwrap_or(timing.wall)
+                })
+                .sum()
+        });
+    });
+}
+
+fn session(bench: &Bench) -> foveate::Result<Session> {
+    let context = if bench.is_unchecked() { unchecked() } else { context() };
+    let problem = bench.problem()?;
+    let plan = Plan::new(&problem.graph, &bench.caps_on(context.caps()))?;
+    Session::new(&Program::new(context, &plan)?, &problem.inputs())
+}

@@ -9,12 +9,14 @@
 //! - nothing behind the end of any buffer is touched;
 //! - a second run gives the same bits.
 
+mod bench;
 mod budget;
 mod case;
 mod conform;
 mod custom_rule;
 mod gradient;
 
+pub use bench::{Bench, Work};
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};

@@ -110,3 +110,13 @@ pub(crate) fn cases() -> Vec<crate::check::Case> {
     }
     cases
 }
+
+/// One write of every element.
+#[cfg(feature = "check")]
+pub(crate) fn benches() -> Vec<crate::check::Bench> {
+    use crate::check::{Bench, Work};
+
+    vec![Bench::new(NAME, "1M f32", Work::Bytes(4 << 20), |problem| {
+        Ok(vec![fill(&mut problem.graph, TensorDesc::f32([1 << 20]), 1.0)?])
+    })]
+}

@@ -64,137 +64,133 @@ pub use stop_gradient::stop_gradient;
 pub use sum::sum;
 
 #[cfg(feature = "check")]
-use crate::check::Case;
+use crate::check::{Bench, Case};
 
 /// One row of the table of ops.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The op's name; also its folder under `src/ops`, `shaders`, and its module in the tests and benches.
+    /// The op's name; also its folder under `src/ops`, `shaders`, and its module in the tests.
     pub name: &'static str,
     /// What it computes, in one line.
     pub summary: &'static str,
     /// Its conformance cases.
     #[cfg(feature = "check")]
     pub cases: fn() -> Vec<Case>,
+    /// The rows that are timed; none for an op that runs nothing on a device.
+    #[cfg(feature = "check")]
+    pub benches: fn() -> Vec<Bench>,
 }
 
+/// The row of the op in module `$op`, whose `cases` and `benches` are in that module. A `view` runs nothing on a device, and has no benches.
 macro_rules! entry {
-    ($name:literal, $summary:literal, $cases:path) => {
+    (view $name:literal, $summary:literal, $($op:ident)::+) => {
+        entry!(@row $name, $summary, $($op)::+::cases, Vec::new)
+    };
+    ($name:literal, $summary:literal, $($op:ident)::+) => {
+        entry!(@row $name, $summary, $($op)::+::cases, $($op)::+::benches)
+    };
+    (@row $name:literal, $summary:literal, $cases:path, $benches:path) => {
         Entry {
             name: $name,
             summary: $summary,
             #[cfg(feature = "check")]
             cases: $cases,
+            #[cfg(feature = "check")]
+            benches: $benches,
         }
     };
 }
 
 /// Every op.
 pub const CATALOGUE: &[Entry] = &[
-    entry!(
-        "attention/blocked",
-        "exact softmax attention, memory linear in length",
-        attention::blocked::cases
-    ),
-    entry!(
-        "attention/blocked_backward",
-        "gradients of attention/blocked",
-        attention::blocked_backward::cases
-    ),
-    entry!("constant", "data of the graph's own", constant::cases),
-    entry!("dropout", "elements at random, the others 0", dropout::cases),
+    entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked),
+    entry!("attention/blocked_backward", "gradients of attention/blocked", attention::blocked_backward),
+    entry!(view "constant", "data of the graph's own", constant),
+    entry!("dropout", "elements at random, the others 0", dropout),
     entry!(
         "elementwise/activation_backward",
         "upstream f'(x), of any activation",
-        elementwise::activation_backward::cases
+        elementwise::activation_backward
     ),
-    entry!("elementwise/add", "a + b, broadcast", elementwise::add::cases),
-    entry!("elementwise/cast", "conversion between float types", elementwise::cast::cases),
+    entry!("elementwise/add", "a + b, broadcast", elementwise::add),
+    entry!("elementwise/cast", "conversion between float types", elementwise::cast),
     entry!(
         "elementwise/gate_backward",
         "the gradient of a gated linear unit's two factors",
-        elementwise::gate_backward::cases
+        elementwise::gate_backward
     ),
-    entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu::cases),
-    entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh::cases),
-    entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply::cases),
-    entry!("elementwise/relu", "max(x, 0)", elementwise::relu::cases),
-    entry!("elementwise/scale", "factor * x", elementwise::scale::cases),
-    entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid::cases),
-    entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu::cases),
-    entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract::cases),
-    entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh::cases),
-    entry!("embedding", "rows of tables by id, summed", embedding::cases),
-    entry!("embedding_backward", "sums of upstream rows by id", embedding_backward::cases),
-    entry!("fill", "one number everywhere", fill::cases),
-    entry!("layout/broadcast", "a value repeated along axes", layout::broadcast::cases),
-    entry!("layout/concat", "values one after the other along an axis", layout::concat::cases),
-    entry!("layout/pad", "zeros around a value along an axis", layout::pad::cases),
-    entry!("layout/slice", "a range of one axis", layout::slice::cases),
-    entry!("layout/transpose", "axes in another order", layout::transpose::cases),
-    entry!("linear", "x W^T with bias, activation or gate, and residual", linear::cases),
-    entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax::cases),
+    entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu),
+    entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh),
+    entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply),
+    entry!("elementwise/relu", "max(x, 0)", elementwise::relu),
+    entry!("elementwise/scale", "factor * x", elementwise::scale),
+    entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid),
+    entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu),
+    entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract),
+    entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh),
+    entry!("embedding", "rows of tables by id, summed", embedding),
+    entry!("embedding_backward", "sums of upstream rows by id", embedding_backward),
+    entry!("fill", "one number everywhere", fill),
+    entry!("layout/broadcast", "a value repeated along axes", layout::broadcast),
+    entry!("layout/concat", "values one after the other along an axis", layout::concat),
+    entry!("layout/pad", "zeros around a value along an axis", layout::pad),
+    entry!("layout/slice", "a range of one axis", layout::slice),
+    entry!("layout/transpose", "axes in another order", layout::transpose),
+    entry!("linear", "x W^T with bias, activation or gate, and residual", linear),
+    entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax),
     entry!(
         "log_softmax_backward",
         "the gradient of log_softmax's argument, from its result",
-        log_softmax_backward::cases
+        log_softmax_backward
     ),
-    entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy::cases),
-    entry!(
-        "loss/cross_entropy_backward",
-        "the gradient of loss/cross_entropy",
-        loss::cross_entropy_backward::cases
-    ),
-    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence::cases),
+    entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy),
+    entry!("loss/cross_entropy_backward", "the gradient of loss/cross_entropy", loss::cross_entropy_backward),
+    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence),
     entry!(
         "loss/kl_divergence_backward",
         "the gradients of loss/kl_divergence",
-        loss::kl_divergence_backward::cases
+        loss::kl_divergence_backward
     ),
-    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::mean_squared_error::cases),
+    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::mean_squared_error),
     entry!(
         "loss/mean_squared_error_backward",
         "the gradients of loss/mean_squared_error",
-        loss::mean_squared_error_backward::cases
+        loss::mean_squared_error_backward
     ),
-    entry!("matmul", "batched matrix product, either operand transposed", matmul::cases),
-    entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize::cases),
+    entry!("matmul", "batched matrix product, either operand transposed", matmul),
+    entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize),
     entry!(
         "normalize/l2_normalize_backward",
         "the gradient of normalize/l2_normalize",
-        normalize::l2_normalize_backward::cases
+        normalize::l2_normalize_backward
     ),
-    entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm::cases),
+    entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm),
     entry!(
         "normalize/layer_norm_backward",
         "the gradients of normalize/layer_norm",
-        normalize::layer_norm_backward::cases
+        normalize::layer_norm_backward
     ),
-    entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm::cases),
+    entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm),
     entry!(
         "normalize/rms_norm_backward",
         "the gradients of normalize/rms_norm",
-        normalize::rms_norm_backward::cases
+        normalize::rms_norm_backward
     ),
-    entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate::cases),
-    entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw::cases),
+    entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate),
+    entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw),
     entry!(
         "optimizer/global_norm",
         "the norm of all gradients, and the factor that bounds it",
-        optimizer::global_norm::cases
+        optimizer::global_norm
     ),
-    entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd::cases),
-    entry!("pool", "mean, maximum or first along time, whole or by segment", pool::cases),
-    entry!("pool_backward", "the gradient of pool", pool_backward::cases),
-    entry!("reshape", "the same elements under another shape", reshape::cases),
-    entry!("softmax", "softmax along the last axis", softmax::cases),
-    entry!(
-        "softmax_backward",
-        "the gradient of softmax's argument, from its result",
-        softmax_backward::cases
-    ),
-    entry!("stop_gradient", "the same values, through which no gradient passes", stop_gradient::cases),
-    entry!("sum", "sums over any axes, which stay with extent 1", sum::cases),
+    entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd),
+    entry!("pool", "mean, maximum or first along time, whole or by segment", pool),
+    entry!("pool_backward", "the gradient of pool", pool_backward),
+    entry!(view "reshape", "the same elements under another shape", reshape),
+    entry!("softmax", "softmax along the last axis", softmax),
+    entry!("softmax_backward", "the gradient of softmax's argument, from its result", softmax_backward),
+    entry!(view "stop_gradient", "the same values, through which no gradient passes", stop_gradient),
+    entry!("sum", "sums over any axes, which stay with extent 1", sum),
 ];
 
 /// Every conformance case of every op, in the order of the table.

@@ -3,7 +3,7 @@
 
 use super::{Dropout, NAME, dropout};
 use crate::Result;
-use crate::check::{Case, Problem};
+use crate::check::{Bench, Case, Problem, Work};
 use crate::graph::Value;
 use crate::tensor::{DType, HostTensor, Shape};
 
@@ -42,4 +42,14 @@ pub(crate) fn cases() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// One read and one write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32", Work::Bytes(8 << 20), |problem| {
+        let x = problem.random("x", DType::F32, [1 << 20], 1.0)?;
+        let step = problem.input("step", HostTensor::u32([1], vec![0])?)?;
+        let spec = Dropout { rate: 0.1, seed: 1, stream: 0 };
+        Ok(vec![dropout(&mut problem.graph, x, &spec, step)?])
+    })]
 }

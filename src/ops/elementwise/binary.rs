@@ -228,6 +228,22 @@ pub(super) fn cases_of(
     cases
 }
 
+/// Benchmark rows of an op on two operands: one read of every operand's element and one write.
+#[cfg(feature = "check")]
+pub(super) fn benches_of(
+    name: &'static str,
+    op: fn(&mut crate::Graph, crate::Value, crate::Value) -> Result<crate::Value>,
+) -> Vec<crate::check::Bench> {
+    let bench = |(label, bytes, b_shape): (&str, u64, &'static [usize])| {
+        crate::check::Bench::new(name, label, crate::check::Work::Bytes(bytes), move |problem| {
+            let a = problem.random("a", DType::F32, [1024, 1024], 1.0)?;
+            let b = problem.random("b", DType::F32, b_shape, 1.0)?;
+            Ok(vec![op(&mut problem.graph, a, b)?])
+        })
+    };
+    [("1M f32", 12 << 20, &[1024, 1024][..]), ("1M f32, a row repeated", 8 << 20, &[1024])].map(bench).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use super::{NAME, embedding};
 use crate::Result;
-use crate::check::{Case, Problem};
+use crate::check::{Bench, Case, Problem, Work};
 use crate::graph::Value;
 use crate::tensor::{DType, HostTensor};
 
@@ -87,4 +87,29 @@ fn of_several_tables(dtype: DType) -> Vec<Case> {
             })
         })
         .collect()
+}
+
+/// One read of every row that is looked up, of every id, and one write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    const TOKENS: usize = 2048;
+    const WIDTH: usize = 384;
+    let bench = |label, tables: &'static [(&'static str, usize)]| {
+        let count = tables.len();
+        let bytes = TOKENS * (WIDTH * 4 * (count + 1) + 4 * count);
+        Bench::new(NAME, label, Work::Bytes(bytes as u64), move |problem| {
+            let mut pairs = Vec::new();
+            for &(name, rows) in tables {
+                let table = problem.random(name, DType::F32, [rows, WIDTH], 1.0)?;
+                // Ids that jump about in the table.
+                let ids = (0..TOKENS).map(|token| (token * 7919 % rows) as u32).collect();
+                let ids = problem.input(&format!("{name} ids"), HostTensor::u32([TOKENS], ids)?)?;
+                pairs.push((table, ids));
+            }
+            Ok(vec![embedding(&mut problem.graph, &pairs)?])
+        })
+    };
+    vec![
+        bench("2048 of 30522 x 384 f32", &[("word", 30_522)]),
+        bench("2048 of 30522 and of 512 x 384 f32", &[("word", 30_522), ("position", 512)]),
+    ]
 }

@@ -2,7 +2,7 @@
 //! tokens share and rows that none has.
 
 use super::{NAME, embedding_backward};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -49,4 +49,22 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One read of every upstream row, and one write of every element of the table.
+pub(crate) fn benches() -> Vec<Bench> {
+    const TOKENS: usize = 4096;
+    const WIDTH: usize = 384;
+    let bench = |rows: usize| {
+        let label = format!("{TOKENS} into {rows} x {WIDTH} f32");
+        let bytes = (TOKENS + rows) * WIDTH * 4;
+        Bench::new(NAME, label, Work::Bytes(bytes as u64), move |problem| {
+            // Ids that jump about; of two rows all tokens take the first.
+            let id = |token: usize| if rows == 2 { 0 } else { (token * 7919 % rows) as u32 };
+            let ids = problem.input("ids", HostTensor::u32([TOKENS], (0..TOKENS).map(id).collect())?)?;
+            let upstream = problem.random("upstream", DType::F32, [TOKENS, WIDTH], 1.0)?;
+            Ok(vec![embedding_backward(&mut problem.graph, ids, upstream, rows)?])
+        })
+    };
+    [30_522, 512, 2].map(bench).into()
 }

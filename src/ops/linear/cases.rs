@@ -2,7 +2,7 @@
 
 use super::{Gate, Linear, NAME, linear};
 use crate::Result;
-use crate::check::{Case, Problem, exp_ulps};
+use crate::check::{Bench, Case, Problem, Work, exp_ulps};
 use crate::graph::Value;
 use crate::ops::Activation;
 use crate::tensor::DType;
@@ -119,4 +119,41 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.push(Setup { gate: Some(Gate::Second), bias: false, ..small });
     let f16 = setups.iter().step_by(3).map(|setup| Setup { dtype: DType::F16, ..setup.clone() });
     setups.iter().map(|setup| setup.clone().case()).chain(f16.map(Setup::case)).collect()
+}
+
+/// The layers of MiniLM on 2048 tokens.
+pub(crate) fn benches() -> Vec<Bench> {
+    const TOKENS: usize = 2048;
+    type Finish = fn(&mut Problem, usize, Linear) -> Result<Linear>;
+    let plain: Finish = |_, _, spec| Ok(spec);
+    let gelu: Finish = |_, _, spec| Ok(spec.activation(Activation::Gelu));
+    let residual: Finish =
+        |problem, out, spec| Ok(spec.residual(problem.random("residual", DType::F32, [TOKENS, out], 1.0)?));
+    let bench = |(label, out, inner, finish): (&str, usize, usize, Finish)| {
+        let flops = 2 * (TOKENS * out * inner) as u64;
+        Bench::new(NAME, label, Work::Flops(flops), move |problem| {
+            let x = problem.random("x", DType::F32, [TOKENS, inner], 1.0)?;
+            let weight = problem.random("weight", DType::F32, [out, inner], 1.0)?;
+            let bias = problem.random("bias", DType::F32, [out], 1.0)?;
+            let spec = finish(problem, out, Linear::new().bias(bias))?;
+            Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
+        })
+    };
+    let mut benches: Vec<Bench> = [
+        ("384 to 384", 384, 384, plain),
+        ("384 to 1536", 1536, 384, plain),
+        ("1536 to 384", 384, 1536, plain),
+        ("384 to 1536, gelu", 1536, 384, gelu),
+        ("1536 to 384, residual", 384, 1536, residual),
+    ]
+    .map(bench)
+    .into();
+    let flops = 2 * (TOKENS * 3072 * 384) as u64;
+    benches.push(Bench::new(NAME, "384 to 1536, SwiGLU", Work::Flops(flops), |problem| {
+        let x = problem.random("x", DType::F32, [TOKENS, 384], 1.0)?;
+        let weight = problem.random("weight", DType::F32, [3072, 384], 1.0)?;
+        let spec = Linear::new().activation(Activation::Silu).gated(Gate::First);
+        Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
+    }));
+    benches
 }

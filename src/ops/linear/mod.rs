@@ -17,7 +17,7 @@ use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, MAX_RANK, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "linear";
 

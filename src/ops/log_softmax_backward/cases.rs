@@ -1,7 +1,7 @@
 //! Conformance cases: widths around the vector and workgroup sizes, behind a log_softmax of scores far apart.
 
 use super::{NAME, log_softmax_backward};
-use crate::check::{Case, exp_ulps};
+use crate::check::{Bench, Case, Work, exp_ulps};
 use crate::ops::log_softmax;
 use crate::tensor::{DType, HostTensor};
 
@@ -64,4 +64,17 @@ mod tests {
         let y = LogSoftmax.reference(&[&x]).remove(0);
         assert_gradient(&backward(&y, &upstream), &x, |x| dot(&LogSoftmax.reference(&[x])[0], &upstream));
     }
+}
+
+/// One read of every element of both operands and one write, the least there is.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |[rows, width]: [usize; 2]| {
+        let bytes = Work::Bytes((rows * width * 12) as u64);
+        Bench::new(NAME, format!("{rows} x {width} f32"), bytes, move |problem| {
+            let y = problem.random("y", DType::F32, [rows, width], 1.0)?;
+            let upstream = problem.random("upstream", DType::F32, [rows, width], 1.0)?;
+            Ok(vec![log_softmax_backward(&mut problem.graph, y, upstream)?])
+        })
+    };
+    [[4096, 1024], [64, 65_536]].map(bench).into()
 }

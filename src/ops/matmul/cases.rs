@@ -1,7 +1,8 @@
 //! Conformance cases: every storage of the operands, extents around tile edges, repeated operands, empty axes.
 
 use super::{Heads, Matmul, NAME, matmul};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
+use crate::kernel::{Caps, MatmulKernel};
 use crate::tensor::DType;
 
 fn stored(transposed: bool, lines: usize, width: usize) -> [usize; 2] {
@@ -120,4 +121,26 @@ fn long_line_cases() -> Vec<Case> {
         })
     })
     .collect()
+}
+
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |label, dtype, rows: usize, spec: Matmul| {
+        let flops = 2 * (rows * 1024 * 1024) as u64;
+        Bench::new(NAME, label, Work::Flops(flops), move |problem| {
+            let a = problem.random("a", dtype, [rows, 1024], 1.0)?;
+            let b = problem.random("b", dtype, [1024, 1024], 1.0)?;
+            Ok(vec![matmul(&mut problem.graph, a, b, &spec)?])
+        })
+    };
+    let square = |label| bench(label, DType::F32, 1024, Matmul::new());
+    let classic = |caps: &mut Caps| caps.tuning.matmul = MatmulKernel::Classic;
+    vec![
+        square("1024 f32"),
+        square("1024 f32, unchecked").unchecked(),
+        square("1024 f32, classic tile, unchecked").caps(classic).unchecked(),
+        square("1024 f32, classic tile").caps(classic),
+        bench("1024 f32, b transposed", DType::F32, 1024, Matmul::new().transpose_b()),
+        bench("1024 f16", DType::F16, 1024, Matmul::new()).f16(),
+        bench("1 x 1024 x 1024 f32", DType::F32, 1, Matmul::new()),
+    ]
 }

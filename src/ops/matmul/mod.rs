@@ -14,7 +14,7 @@ use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, MAX_RANK, Real, Shape, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 pub(in crate::ops) use kernels::{Part, Product, product};
 
 const NAME: &str = "matmul";

@@ -3,7 +3,7 @@
 
 use super::{Kind, NAME, Pool, pool};
 use crate::Result;
-use crate::check::{Case, DIVISION_ULPS, Problem};
+use crate::check::{Bench, Case, DIVISION_ULPS, Problem, Work};
 use crate::graph::Value;
 use crate::tensor::{DType, HostTensor};
 
@@ -94,4 +94,16 @@ fn with_segments(name: &'static str, dtype: DType, kind: Kind, append: Append) -
         }
     }
     cases
+}
+
+/// One read of every element; what is written is little beside it.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |[batch, time]: [usize; 2]| {
+        let bytes = Work::Bytes((batch * time * 384 * 4) as u64);
+        Bench::new(NAME, format!("mean of {batch} x {time} x 384 f32"), bytes, move |problem| {
+            let x = problem.random("x", DType::F32, [batch, time, 384], 1.0)?;
+            Ok(vec![pool(&mut problem.graph, x, &Pool::mean())?])
+        })
+    };
+    [[16, 128], [1, 2048]].map(bench).into()
 }

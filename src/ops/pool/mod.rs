@@ -14,7 +14,7 @@ use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 #[cfg(feature = "check")]
 pub(super) use cases::cases_of;

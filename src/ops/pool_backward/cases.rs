@@ -2,7 +2,7 @@
 
 use super::{NAME, pool_backward};
 use crate::Result;
-use crate::check::{Case, Problem};
+use crate::check::{Bench, Case, Problem, Work};
 use crate::graph::Value;
 use crate::ops::pool::{Pool, cases_of, pool};
 use crate::tensor::{DType, HostTensor};
@@ -25,4 +25,17 @@ fn append(problem: &mut Problem, x: Value, spec: &Pool) -> Result<Vec<Value>> {
     let desc = problem.desc(pooled)?.clone();
     let upstream = problem.random("upstream", desc.dtype, desc.shape, 2.0)?;
     Ok(vec![pool_backward(&mut problem.graph, x, upstream, spec)?])
+}
+
+/// One write of every element; what is read is little beside it.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |[batch, time]: [usize; 2]| {
+        let bytes = Work::Bytes((batch * time * 384 * 4) as u64);
+        Bench::new(NAME, format!("mean of {batch} x {time} x 384 f32"), bytes, move |problem| {
+            let x = problem.random("x", DType::F32, [batch, time, 384], 1.0)?;
+            let upstream = problem.random("upstream", DType::F32, [batch, 384], 1.0)?;
+            Ok(vec![pool_backward(&mut problem.graph, x, upstream, &Pool::mean())?])
+        })
+    };
+    [[16, 128], [1, 2048]].map(bench).into()
 }

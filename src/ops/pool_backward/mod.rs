@@ -14,7 +14,7 @@ use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "pool_backward";
 

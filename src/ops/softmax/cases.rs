@@ -1,7 +1,7 @@
 //! Conformance cases: widths around the vector and workgroup sizes, equal scores, scores far apart.
 
 use super::{NAME, softmax};
-use crate::check::{Case, exp_ulps};
+use crate::check::{Bench, Case, Work, exp_ulps};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -46,4 +46,16 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(extremes.builtin_ulps(ulps));
     }
     cases
+}
+
+/// One read and one write of every element, the least there is.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |[rows, width]: [usize; 2]| {
+        let bytes = Work::Bytes((rows * width * 8) as u64);
+        Bench::new(NAME, format!("{rows} x {width} f32"), bytes, move |problem| {
+            let x = problem.random("x", DType::F32, [rows, width], 1.0)?;
+            Ok(vec![softmax(&mut problem.graph, x)?])
+        })
+    };
+    [[4096, 1024], [64, 65_536]].map(bench).into()
 }

@@ -1,7 +1,7 @@
 //! Conformance cases: columns, rows and mixtures of both, around the vector, workgroup and chunk sizes, empty sums and results.
 
 use super::{NAME, sum};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -59,4 +59,20 @@ pub(crate) fn cases() -> Vec<Case> {
         ));
     }
     cases
+}
+
+/// One read of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |label, shape: [usize; 2], axes: &'static [usize]| {
+        Bench::new(NAME, label, Work::Bytes(16 << 20), move |problem| {
+            let x = problem.random("x", DType::F32, shape, 1.0)?;
+            Ok(vec![sum(&mut problem.graph, x, axes)?])
+        })
+    };
+    vec![
+        bench("4096 x 1024 f32 over rows", [4096, 1024], &[0]),
+        bench("4096 x 1024 f32 over columns", [4096, 1024], &[1]),
+        bench("4096 x 1024 f32 over both", [4096, 1024], &[0, 1]),
+        bench("1M x 4 f32 over rows", [1 << 20, 4], &[0]),
+    ]
 }

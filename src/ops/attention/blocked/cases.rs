@@ -2,9 +2,9 @@
 //! item, packed sequences, softcap, decoding, empty rows, extreme scores.
 
 use super::super::rules::cases::{self as rules, MakeRule};
-use super::{Blocked, NAME, blocked_with_lse};
+use super::{Blocked, NAME, blocked, blocked_with_lse};
 use crate::Result;
-use crate::check::{Case, Problem, exp_ulps};
+use crate::check::{Bench, Case, Problem, Work, exp_ulps};
 use crate::graph::Value;
 use crate::ops::attention::{Alignment, Mask};
 use crate::tensor::{DType, HostTensor};
@@ -316,4 +316,43 @@ fn packed_setups() -> Vec<Setup> {
     setups.push(Setup::packed(&[700, 324]).heads(1, 1).mask(Mask::causal()));
     setups.push(Setup::packed_items(1030, &[&[1, 1029], &[1000]]).heads(2, 1).sizes(8, 12));
     setups
+}
+
+/// Every row counts the work of full attention, `4 * heads * queries * keys * head_size`: what a mask saves shows as a higher rate.
+/// Packed sequences count as one by one.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |label, dtype, queries: usize, keys: usize, mask: Mask| {
+        let flops = 4 * (4 * queries * keys * 64) as u64;
+        Bench::new(NAME, label, Work::Flops(flops), move |problem| {
+            let query = problem.random("query", dtype, [1, queries, 4, 64], 1.0)?;
+            let key = problem.random("key", dtype, [1, keys, 4, 64], 1.0)?;
+            let value = problem.random("value", dtype, [1, keys, 4, 64], 1.0)?;
+            Ok(vec![blocked(&mut problem.graph, query, key, value, &Blocked::new().mask(mask.clone()))?])
+        })
+    };
+    vec![
+        bench("1024 f32", DType::F32, 1024, 1024, Mask::full()),
+        bench("1024 f32, unchecked", DType::F32, 1024, 1024, Mask::full()).unchecked(),
+        bench("1024 f32, causal", DType::F32, 1024, 1024, Mask::causal()),
+        bench("4096 f32", DType::F32, 4096, 4096, Mask::full()),
+        bench("4096 f32, window of 256", DType::F32, 4096, 4096, Mask::window(128, 127)),
+        bench("one query of 65,536 keys, f32", DType::F32, 1, 65_536, Mask::causal()),
+        bench("1024 f16", DType::F16, 1024, 1024, Mask::full()).f16(),
+        bench_of_sequences("32 sequences of 64, 12 heads of 32, f32", 32, 64),
+        bench_of_sequences("the same, packed", 1, 2048),
+    ]
+}
+
+/// `batch` items of `time` tokens, which where there is one item are packed sequences of 64.
+fn bench_of_sequences(label: &str, batch: usize, time: usize) -> Bench {
+    Bench::new(NAME, label, Work::Flops(4 * 32 * 64 * 64 * 12 * 32), move |problem| {
+        let mut rows = |name| problem.random(name, DType::F32, [batch, time, 12, 32], 1.0);
+        let (query, key, value) = (rows("query")?, rows("key")?, rows("value")?);
+        let mut spec = Blocked::new();
+        if batch == 1 {
+            let ids = (0..time).map(|token| (token / 64) as i32).collect();
+            spec = spec.segments(problem.input("ids", HostTensor::i32([1, time], ids)?)?);
+        }
+        Ok(vec![blocked(&mut problem.graph, query, key, value, &spec)?])
+    })
 }

@@ -33,7 +33,7 @@ use crate::ops::{Heads, Matmul, add, matmul, scale};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "attention/blocked";
 

@@ -2,11 +2,11 @@
 
 use super::super::blocked::cases::{Setup, setups};
 use super::super::rules::{Prepared, prepare};
-use super::{Attended, NAME, differentiate};
+use super::{Attended, NAME, blocked_backward, differentiate};
 use crate::Result;
-use crate::check::{Case, Problem};
+use crate::check::{Bench, Case, Problem, Work};
 use crate::graph::Value;
-use crate::ops::attention::{Mask, blocked_with_lse};
+use crate::ops::attention::{Blocked, Mask, blocked, blocked_with_lse};
 use crate::tensor::DType;
 
 /// One backward problem: the forward pass that it belongs to, whether the log-sum-exp has an upstream gradient, and which of dq,
@@ -76,4 +76,43 @@ pub(crate) fn cases() -> Vec<Case> {
         problems.push(Backward { forward: forward.sizes(5, 7), d_lse: true, wanted });
     }
     problems.into_iter().map(Backward::case).collect()
+}
+
+/// Each backward pass beside its forward pass. Rows count the work of full attention, five products backward where forward has two: `4`
+/// and `10 * heads * queries * keys * head_size`. Seven products are really made, as scores are computed twice.
+pub(crate) fn benches() -> Vec<Bench> {
+    let mut benches = Vec::new();
+    for (name, mask) in [("1024 x 4 heads of 64, f32", Mask::full()), ("the same, causal", Mask::causal())] {
+        let spec = Blocked::new().mask(mask);
+        let product = 2 * 4 * 1024 * 1024 * 64;
+        let shape = [1, 1024, 4, 64];
+        let forward = spec.clone();
+        benches.push(Bench::new(
+            NAME,
+            format!("{name}, forward"),
+            Work::Flops(2 * product),
+            move |problem| {
+                let mut rows = |name| problem.random(name, DType::F32, shape, 1.0);
+                let (query, key, value) = (rows("query")?, rows("key")?, rows("value")?);
+                Ok(vec![blocked(&mut problem.graph, query, key, value, &forward)?])
+            },
+        ));
+        for (part, wanted, products) in [
+            ("backward", 0..3, 5),
+            ("backward, queries only", 0..1, 3),
+            ("backward, keys and values only", 1..3, 4),
+        ] {
+            let (label, spec) = (format!("{name}, {part}"), spec.clone());
+            benches.push(Bench::new(NAME, label, Work::Flops(products * product), move |problem| {
+                let mut rows = |name| problem.random(name, DType::F32, shape, 1.0);
+                let (query, key, value) = (rows("query")?, rows("key")?, rows("value")?);
+                let (out, d_out) = (rows("out")?, rows("d_out")?);
+                let lse = problem.random("lse", DType::F32, [1, 4, 1024], 1.0)?;
+                let attended = Attended { out, lse, d_out, d_lse: None };
+                let gradients = blocked_backward(&mut problem.graph, query, key, value, &attended, &spec)?;
+                Ok(gradients[wanted.clone()].to_vec())
+            }));
+        }
+    }
+    benches
 }

@@ -1,7 +1,7 @@
 //! Conformance cases of every activation: shapes, around 0, the far ends, where formulas change.
 
 use super::{NAME, activation_backward};
-use crate::check::{Case, DIVISION_ULPS, exp_ulps};
+use crate::check::{Bench, Case, DIVISION_ULPS, Work, exp_ulps};
 use crate::ops::elementwise::Activation;
 use crate::tensor::{DType, HostTensor};
 
@@ -62,4 +62,16 @@ fn cases_of(activation: Activation) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One read of every element of both operands and one write.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |activation| {
+        Bench::new(NAME, format!("1M f32, {activation:?}"), Work::Bytes(12 << 20), move |problem| {
+            let x = problem.random("x", DType::F32, [1 << 20], 1.0)?;
+            let upstream = problem.random("upstream", DType::F32, [1 << 20], 1.0)?;
+            Ok(vec![activation_backward(&mut problem.graph, x, upstream, activation)?])
+        })
+    };
+    [Activation::Gelu, Activation::Silu].map(bench).into()
 }

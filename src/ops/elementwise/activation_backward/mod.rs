@@ -12,7 +12,7 @@ use crate::kernel::{Caps, Lowered, Source, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::{cases, slope_ulps};
+pub(crate) use cases::{benches, cases, slope_ulps};
 
 const NAME: &str = "elementwise/activation_backward";
 

@@ -1,7 +1,7 @@
 //! Conformance cases: every activation, both gates, vector and scalar widths, empty axes, factors far out.
 
 use super::{NAME, gate_backward};
-use crate::check::{Case, DIVISION_ULPS, exp_ulps};
+use crate::check::{Bench, Case, DIVISION_ULPS, Work, exp_ulps};
 use crate::ops::Gate;
 use crate::ops::elementwise::Activation;
 use crate::ops::elementwise::activation_backward::slope_ulps;
@@ -43,4 +43,13 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One read of every element of both operands and one write of every factor's.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32 a factor, Silu", Work::Bytes(20 << 20), |problem| {
+        let z = problem.random("z", DType::F32, [1024, 2048], 1.0)?;
+        let upstream = problem.random("upstream", DType::F32, [1024, 1024], 1.0)?;
+        Ok(vec![gate_backward(&mut problem.graph, z, upstream, Gate::First, Activation::Silu)?])
+    })]
 }

@@ -13,7 +13,7 @@ use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Ti
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "elementwise/gate_backward";
 

@@ -1,9 +1,13 @@
 //! Conformance cases.
 
 use super::{NAME, subtract};
-use crate::check::Case;
-use crate::ops::elementwise::binary::cases_of;
+use crate::check::{Bench, Case};
+use crate::ops::elementwise::binary::{benches_of, cases_of};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases_of(NAME, subtract)
+}
+
+pub(crate) fn benches() -> Vec<Bench> {
+    benches_of(NAME, subtract)
 }

@@ -1,8 +1,9 @@
 //! Conformance cases: axes that are missing, of extent 1, or empty, inside and outside of vectors.
 
 use super::{NAME, broadcast};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::ops::layout::DTYPES;
+use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
     let problems: [(&'static [usize], &'static [usize]); 16] = [
@@ -34,4 +35,15 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |(label, shape): (&str, [usize; 2])| {
+        Bench::new(NAME, label, Work::Bytes(4 << 20), move |problem| {
+            let x = problem.random("x", DType::F32, shape, 1.0)?;
+            Ok(vec![broadcast(&mut problem.graph, x, [1024, 1024])?])
+        })
+    };
+    [("1M f32, a row", [1, 1024]), ("1M f32, a column", [1024, 1])].map(bench).into()
 }

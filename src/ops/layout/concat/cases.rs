@@ -2,8 +2,9 @@
 
 use super::{NAME, concat};
 use crate::Result;
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::ops::layout::DTYPES;
+use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
     // A shape, the axis, and every part's extent along it.
@@ -43,4 +44,13 @@ pub(crate) fn cases() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// One read and one write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32, by columns", Work::Bytes(8 << 20), |problem| {
+        let a = problem.random("a", DType::F32, [1024, 512], 1.0)?;
+        let b = problem.random("b", DType::F32, [1024, 512], 1.0)?;
+        Ok(vec![concat(&mut problem.graph, &[a, b], 1)?])
+    })]
 }

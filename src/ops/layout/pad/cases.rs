@@ -1,7 +1,7 @@
 //! Conformance cases: every axis, zeros before, behind and on both sides, whole vectors and not, empty values.
 
 use super::{NAME, pad};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -35,4 +35,12 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One read of every element and one write of every element of the result.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32, a third of the columns", Work::Bytes(16 << 20), |problem| {
+        let x = problem.random("x", DType::F32, [1024, 1024], 1.0)?;
+        Ok(vec![pad(&mut problem.graph, x, 1, 1024, 3072)?])
+    })]
 }

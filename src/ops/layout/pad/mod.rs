@@ -12,7 +12,7 @@ use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, para
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "layout/pad";
 

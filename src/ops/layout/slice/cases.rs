@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::{NAME, slice, split};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::ops::layout::DTYPES;
+use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
     let problems: [(&'static [usize], usize, Range<usize>); 14] = [
@@ -38,4 +39,12 @@ pub(crate) fn cases() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// One read and one write of every element of the result.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32, a third of the columns", Work::Bytes(8 << 20), |problem| {
+        let x = problem.random("x", DType::F32, [1024, 3072], 1.0)?;
+        Ok(vec![slice(&mut problem.graph, x, 1, 1024..2048)?])
+    })]
 }

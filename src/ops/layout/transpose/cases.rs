@@ -1,8 +1,9 @@
 //! Conformance cases: swaps that keep rows whole and swaps that do not, views, every rank.
 
 use super::{NAME, transpose};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::ops::layout::DTYPES;
+use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
     let problems: [(&'static [usize], &'static [usize]); 16] = [
@@ -34,4 +35,18 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One read and one write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |label, shape: &'static [usize], order: &'static [usize]| {
+        Bench::new(NAME, label, Work::Bytes(8 << 20), move |problem| {
+            let x = problem.random("x", DType::F32, shape, 1.0)?;
+            Ok(vec![transpose(&mut problem.graph, x, order)?])
+        })
+    };
+    vec![
+        bench("1M f32, heads outwards", &[4, 256, 16, 64], &[0, 2, 1, 3]),
+        bench("1M f32, a matrix", &[1024, 1024], &[1, 0]),
+    ]
 }

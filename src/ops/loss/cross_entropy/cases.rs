@@ -3,7 +3,7 @@
 
 use super::{CrossEntropy, NAME, cross_entropy, cross_entropy_with_lse};
 use crate::Result;
-use crate::check::{Case, DIVISION_ULPS, Problem, exp_ulps};
+use crate::check::{Bench, Case, DIVISION_ULPS, Problem, Work, exp_ulps};
 use crate::graph::Value;
 use crate::tensor::{DType, HostTensor, Shape};
 
@@ -123,4 +123,18 @@ pub(crate) fn cases() -> Vec<Case> {
         );
     }
     cases
+}
+
+/// One read of every logit.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |[rows, classes]: [usize; 2]| {
+        let bytes = Work::Bytes((rows * classes * 4) as u64);
+        Bench::new(NAME, format!("{rows} x {classes} f32"), bytes, move |problem| {
+            let logits = problem.random("logits", DType::F32, [rows, classes], 1.0)?;
+            let targets = (0..rows).map(|row| (row / 64) as i32).collect();
+            let targets = problem.input("targets", HostTensor::i32([rows], targets)?)?;
+            Ok(vec![cross_entropy(&mut problem.graph, logits, targets, &CrossEntropy::new())?])
+        })
+    };
+    [[4096, 1000], [256, 30_522]].map(bench).into()
 }

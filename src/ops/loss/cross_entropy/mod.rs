@@ -18,7 +18,7 @@ use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 #[cfg(feature = "check")]
 pub(super) use cases::setups;

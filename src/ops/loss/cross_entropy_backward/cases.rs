@@ -1,7 +1,7 @@
 //! Conformance cases: those of the forward pass, whose log-sum-exp they take.
 
-use super::{NAME, cross_entropy_backward};
-use crate::check::Case;
+use super::{CrossEntropy, NAME, cross_entropy_backward};
+use crate::check::{Bench, Case, Work};
 use crate::ops::loss::cross_entropy::{cross_entropy_with_lse, setups};
 use crate::tensor::{DType, HostTensor};
 
@@ -26,4 +26,21 @@ pub(crate) fn cases() -> Vec<Case> {
             case.builtin_ulps(ulps)
         })
         .collect()
+}
+
+/// One read of every logit and one write of its gradient.
+pub(crate) fn benches() -> Vec<Bench> {
+    let bench = |[rows, classes]: [usize; 2]| {
+        let bytes = Work::Bytes((rows * classes * 8) as u64);
+        Bench::new(NAME, format!("{rows} x {classes} f32"), bytes, move |problem| {
+            let logits = problem.random("logits", DType::F32, [rows, classes], 1.0)?;
+            let targets = (0..rows).map(|row| (row / 64) as i32).collect();
+            let targets = problem.input("targets", HostTensor::i32([rows], targets)?)?;
+            let lse = problem.random("lse", DType::F32, [rows], 1.0)?;
+            let upstream = problem.random("upstream", DType::F32, [1], 1.0)?;
+            let spec = CrossEntropy::new();
+            Ok(vec![cross_entropy_backward(&mut problem.graph, logits, targets, lse, upstream, None, &spec)?])
+        })
+    };
+    [[4096, 1000], [256, 30_522]].map(bench).into()
 }

@@ -12,7 +12,7 @@ use crate::ops::contract::Contract;
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "loss/mean_squared_error";
 

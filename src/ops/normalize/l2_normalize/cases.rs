@@ -1,7 +1,7 @@
 //! Conformance cases: widths around the vector and workgroup sizes, squares beyond f32 on both sides, rows shorter than eps.
 
 use super::{NAME, l2_normalize};
-use crate::check::{Case, DIVISION_ULPS, SQRT_ULPS};
+use crate::check::{Bench, Case, DIVISION_ULPS, SQRT_ULPS, Work};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -60,4 +60,12 @@ pub(crate) fn cases() -> Vec<Case> {
     // Each element is divided twice, once under the root, which is half the weight.
     let ulps = 3.0 * DIVISION_ULPS + SQRT_ULPS;
     cases.into_iter().map(|case| case.builtin_ulps(ulps)).collect()
+}
+
+/// One read and one write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "2048 x 384 f32", Work::Bytes(2048 * 384 * 8), |problem| {
+        let x = problem.random("x", DType::F32, [2048, 384], 1.0)?;
+        Ok(vec![l2_normalize(&mut problem.graph, x, 1e-12)?])
+    })]
 }

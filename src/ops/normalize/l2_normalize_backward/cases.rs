@@ -1,7 +1,7 @@
 //! Conformance cases: widths around the vector and workgroup sizes, squares beyond f32 on both sides, rows shorter than eps.
 
 use super::{NAME, l2_normalize_backward};
-use crate::check::{Case, DIVISION_ULPS, SQRT_ULPS};
+use crate::check::{Bench, Case, DIVISION_ULPS, SQRT_ULPS, Work};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -59,4 +59,13 @@ pub(crate) fn cases() -> Vec<Case> {
     // Of y twice, of the result once, and each of the two divided twice; the root is half the weight.
     let ulps = 6.0 * DIVISION_ULPS + 3.0 * SQRT_ULPS;
     cases.into_iter().map(|case| case.builtin_ulps(ulps)).collect()
+}
+
+/// One read of every element of both and one write of the gradient.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "2048 x 384 f32", Work::Bytes(2048 * 384 * 12), |problem| {
+        let x = problem.random("x", DType::F32, [2048, 384], 1.0)?;
+        let upstream = problem.random("upstream", DType::F32, [2048, 384], 1.0)?;
+        Ok(vec![l2_normalize_backward(&mut problem.graph, x, upstream, 1e-12)?])
+    })]
 }

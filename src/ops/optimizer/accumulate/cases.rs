@@ -1,7 +1,7 @@
 //! Conformance cases: packs and single elements.
 
 use super::{NAME, accumulate};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::tensor::DType;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -15,4 +15,13 @@ pub(crate) fn cases() -> Vec<Case> {
             })
         })
         .collect()
+}
+
+/// Two reads and one write of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32", Work::Bytes(12 << 20), |problem| {
+        let total = problem.random("total", DType::F32, [1 << 20], 1.0)?;
+        let gradient = problem.random("gradient", DType::F32, [1 << 20], 1.0)?;
+        Ok(vec![accumulate(&mut problem.graph, total, gradient)?])
+    })]
 }

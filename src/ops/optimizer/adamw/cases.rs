@@ -1,7 +1,7 @@
 //! Conformance cases: packs and single elements, the first step and a late one, a step that is skipped.
 
 use super::{AdamW, Control, Moments, NAME, adamw};
-use crate::check::{Case, DIVISION_ULPS, SQRT_ULPS};
+use crate::check::{Bench, Case, DIVISION_ULPS, SQRT_ULPS, Work};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -32,4 +32,16 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Four reads and three writes of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32", Work::Bytes(28 << 20), |problem| {
+        let mut random = |name, count: usize| problem.random(name, DType::F32, [count], 1.0);
+        let (parameter, gradient) = (random("parameter", 1 << 20)?, random("gradient", 1 << 20)?);
+        let moments = Moments { first: random("first", 1 << 20)?, second: random("second", 1 << 20)? };
+        let control = Control { schedule: random("schedule", 3)?, factor: random("factor", 1)? };
+        let spec = AdamW::default();
+        Ok(vec![adamw(&mut problem.graph, parameter, gradient, moments, control, &spec)?.0])
+    })]
 }

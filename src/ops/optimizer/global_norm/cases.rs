@@ -1,7 +1,7 @@
 //! Conformance cases: one gradient and several, clipped and not, sums longer than a workgroup's share, nothing at all.
 
 use super::{GlobalNorm, NAME, global_norm};
-use crate::check::{Case, DIVISION_ULPS, SQRT_ULPS};
+use crate::check::{Bench, Case, DIVISION_ULPS, SQRT_ULPS, Work};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -32,4 +32,13 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// One read of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32", Work::Bytes(4 << 20), |problem| {
+        let scale = problem.random("scale", DType::F32, [1], 1.0)?;
+        let gradient = problem.random("gradient", DType::F32, [1 << 20], 1.0)?;
+        Ok(vec![global_norm(&mut problem.graph, &[gradient], scale, &GlobalNorm::default())?.0])
+    })]
 }

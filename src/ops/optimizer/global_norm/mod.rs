@@ -13,7 +13,7 @@ use crate::ops::contract::Contract;
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
-pub(crate) use cases::cases;
+pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "optimizer/global_norm";
 

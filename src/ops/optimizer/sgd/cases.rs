@@ -1,7 +1,7 @@
 //! Conformance cases: packs and single elements, every setting, a step that is skipped.
 
 use super::{Control, NAME, Sgd, sgd};
-use crate::check::Case;
+use crate::check::{Bench, Case, Work};
 use crate::tensor::{DType, HostTensor};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -29,4 +29,16 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Three reads and two writes of every element.
+pub(crate) fn benches() -> Vec<Bench> {
+    vec![Bench::new(NAME, "1M f32", Work::Bytes(20 << 20), |problem| {
+        let mut random = |name, count: usize| problem.random(name, DType::F32, [count], 1.0);
+        let (parameter, gradient) = (random("parameter", 1 << 20)?, random("gradient", 1 << 20)?);
+        let velocity = random("velocity", 1 << 20)?;
+        let control = Control { schedule: random("schedule", 3)?, factor: random("factor", 1)? };
+        let spec = Sgd { momentum: 0.9, ..Sgd::default() };
+        Ok(vec![sgd(&mut problem.graph, parameter, gradient, velocity, control, &spec)?.0])
+    })]
 }

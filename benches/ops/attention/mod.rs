@@ -1,4 +1,0 @@
-//! Attention variants.
-
-pub(crate) mod blocked;
-pub(crate) mod blocked_backward;

@@ -1,5 +1,0 @@
-pub(crate) mod broadcast;
-pub(crate) mod concat;
-pub(crate) mod pad;
-pub(crate) mod slice;
-pub(crate) mod transpose;
