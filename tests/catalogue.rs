@@ -120,7 +120,9 @@ fn every_shader_file_is_part_of_some_kernel() {
         let sources = plan.shaders().iter().flat_map(|shader| &shader.sources);
         used.extend(sources.map(|source| source.path.to_owned()));
     });
-    assert_eq!(files_under(&root().join("shaders")), used);
+    let files = files_under(&root().join("shaders"));
+    let differing: Vec<&String> = files.symmetric_difference(&used).collect();
+    assert!(differing.is_empty(), "shader files that are not used, or are no files: {differing:?}");
 }
 
 fn files_under(folder: &Path) -> BTreeSet<String> {
