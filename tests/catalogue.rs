@@ -24,6 +24,14 @@ const VIEWS: &[&str] = &["constant", "reshape", "stop_gradient"];
 /// Ops that are their family's kernel with other parameters, and so have no shader of their own.
 const FAMILY_KERNELS: &[&str] = &["layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];
 
+/// Ops that share another's module and kernels.
+const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[("log_softmax", "softmax")];
+
+/// The folder or file that an op's module and its shaders lie in.
+fn home(name: &'static str) -> &'static str {
+    IN_MODULES_OF_OTHERS.iter().find(|(op, _)| *op == name).map_or(name, |(_, module)| module)
+}
+
 #[test]
 fn names_are_unique_and_sorted() {
     let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
@@ -35,15 +43,16 @@ fn names_are_unique_and_sorted() {
 fn every_row_has_a_module_shaders_cases_tests_and_benches() {
     for entry in CATALOGUE {
         let name = entry.name;
-        let module = root().join("src/ops").join(name);
+        let home = home(name);
+        let module = root().join("src/ops").join(home);
         assert!(
             module.join("mod.rs").is_file() || module.with_extension("rs").is_file(),
             "{name} has no module"
         );
         assert!(root().join("tests/ops").join(format!("{name}.rs")).is_file(), "{name} has no tests");
         assert!(!(entry.cases)().is_empty(), "{name} has no cases");
-        let has_shaders = root().join("shaders").join(name).is_dir()
-            || root().join("shaders").join(format!("{name}.wgsl")).is_file();
+        let has_shaders = root().join("shaders").join(home).is_dir()
+            || root().join("shaders").join(format!("{home}.wgsl")).is_file();
         let wants_shaders = !VIEWS.contains(&name) && !FAMILY_KERNELS.contains(&name);
         assert_eq!(has_shaders, wants_shaders, "{name}: shaders");
         assert!(!entry.summary.is_empty(), "{name} says nothing of itself");
@@ -101,7 +110,8 @@ fn every_folder_of_an_op_is_in_the_table() {
     let with_shaders = files_under(&root().join("shaders"));
     for path in with_shaders.iter().filter(|path| !path.starts_with("lib/")) {
         let owned = CATALOGUE.iter().any(|entry| {
-            path.starts_with(&format!("{}/", entry.name)) || *path == format!("{}.wgsl", entry.name)
+            let home = home(entry.name);
+            path.starts_with(&format!("{home}/")) || *path == format!("{home}.wgsl")
         });
         let shared = CATALOGUE.iter().any(|entry| {
             let family = entry.name.split('/').next().unwrap_or_default();

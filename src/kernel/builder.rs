@@ -31,7 +31,18 @@ pub(crate) struct Kernel {
     params: Params,
     lanes: u32,
     turns: u64,
+    /// Packs of a row, and how often its lanes go through them.
+    walks: Option<(u32, u32)>,
 }
+
+/// Turns from which on the loops of a lane are long, and more lanes share the row: a quarter of what the drivers that count them allow.
+const LONG: u64 = 1 << 14;
+
+/// Workgroup memory that the reductions take for each lane.
+const REDUCTION_BYTES: u32 = 24;
+
+/// Loops over the lanes of a workgroup, one for each reduction, that a kernel has at most.
+const MOST_REDUCTIONS: u64 = 4;
 
 impl Kernel {
     /// A kernel called `label` in reports, made of `sources`, which define `element` or `row` (see [`Kernel::per_element`] and
@@ -44,6 +55,7 @@ impl Kernel {
             params: Params::default(),
             lanes: 1,
             turns: 0,
+            walks: None,
         }
     }
 
@@ -133,6 +145,13 @@ impl Kernel {
         self
     }
 
+    /// States, for [`Kernel::per_row`], that a row has `packs` packs and its lanes go through them `passes` times in all, each taking every
+    /// `WORKGROUP`-th. Rows so long that a lane's loops would be long get more lanes; [`Dispatch::turns`] follows.
+    pub(crate) fn walks(mut self, packs: u32, passes: u32) -> Self {
+        self.walks = Some((packs, passes));
+        self
+    }
+
     /// Runs `fn element(i: u32)` for every `i` below `count`, one invocation each, which know nothing of each other.
     pub(crate) fn per_element(self, count: u32, caps: &Caps) -> Dispatch {
         let workgroup = caps.tuning.element_lanes;
@@ -145,9 +164,12 @@ impl Kernel {
 
     /// Runs `fn row(row: u32, lane: u32)` for every row below `rows`, by a workgroup each, whose `WORKGROUP` lanes share it. The functions of
     /// `lib/reductions_*.wgsl` add up over the lanes.
-    pub(crate) fn per_row(self, rows: u32, caps: &Caps) -> Dispatch {
-        let workgroup = caps.tuning.row_lanes;
-        let one_subgroup = caps.rows_are_subgroups();
+    pub(crate) fn per_row(mut self, rows: u32, caps: &Caps) -> Dispatch {
+        let workgroup = self.walks.map_or(caps.tuning.row_lanes, |walks| row_lanes(walks, caps));
+        let one_subgroup = caps.rows_are_subgroups() && workgroup == caps.tuning.row_lanes;
+        if let Some(walks) = self.walks {
+            self.turns += walk_turns(walks, workgroup);
+        }
         let reductions = match one_subgroup {
             true => wgsl!("lib/reductions_subgroup.wgsl"),
             false => wgsl!("lib/reductions_workgroup.wgsl"),
@@ -210,6 +232,21 @@ impl Kernel {
     }
 }
 
+/// Turns of a lane that goes through every `workgroup`-th pack of a row, and through the partial values of reductions.
+fn walk_turns((packs, passes): (u32, u32), workgroup: u32) -> u64 {
+    u64::from(packs.div_ceil(workgroup)) * u64::from(passes) + MOST_REDUCTIONS * u64::from(workgroup)
+}
+
+/// The lanes of a row: as many as the tuning table says, doubled while its loops are long and the device allows it.
+fn row_lanes((packs, passes): (u32, u32), caps: &Caps) -> u32 {
+    let most = caps.max_invocations.min(caps.max_workgroup_bytes / REDUCTION_BYTES);
+    let mut lanes = caps.tuning.row_lanes;
+    while u64::from(packs.div_ceil(lanes)) * u64::from(passes) > LONG && 2 * lanes <= most {
+        lanes *= 2;
+    }
+    lanes
+}
+
 impl Lowered {
     /// Dispatches that memory bandwidth decides the speed of. `kernel` and `reason` are for reports: what runs, and what it was
     /// chosen by.
@@ -221,6 +258,21 @@ impl Lowered {
     ) -> Self {
         let choice = Choice { tier: Tier::Streaming, kernel: kernel.into(), reason: reason.into() };
         Self::Kernels { choice, dispatches, scratch }
+    }
+
+    /// Dispatches of which the first has a workgroup for each row ([`Kernel::per_row`]).
+    pub(crate) fn rows(kernel: String, dispatches: Vec<Dispatch>, scratch: Vec<u64>, caps: &Caps) -> Self {
+        let of_rows = dispatches.first().map(|dispatch| &dispatch.shader);
+        let lanes = of_rows
+            .and_then(|shader| shader.constants.iter().find(|(name, _)| *name == "WORKGROUP"))
+            .map_or(caps.tuning.row_lanes, |(_, value)| match value {
+                Constant::U32(lanes) => *lanes,
+                _ => caps.tuning.row_lanes,
+            });
+        let is_subgroup = of_rows.is_some_and(|shader| shader.subgroup_size.is_some());
+        let how = if is_subgroup { ", each one subgroup" } else { "" };
+        let reason = format!("{}: workgroups of {lanes}{how}", caps.adapter.name());
+        Self::streaming(kernel, reason, dispatches, scratch)
     }
 
     /// One dispatch of an invocation a pack of `lanes` elements.
@@ -315,6 +367,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn long_rows_get_more_lanes_as_far_as_the_device_allows() {
+        const ROW: Source = Source { path: "row.wgsl", text: "fn row(row: u32, lane: u32) {}\n" };
+        let of = |packs: u32, caps: &Caps| {
+            let dispatch = Kernel::new("probe", [ROW]).walks(packs, 3).per_row(2, caps);
+            let text = dispatch.shader.render().unwrap().wgsl;
+            let lanes = text.split("const WORKGROUP: u32 = ").nth(1).and_then(|rest| rest.split('u').next());
+            (lanes.unwrap().parse::<u32>().unwrap(), dispatch.turns)
+        };
+        let mut caps = Caps { max_invocations: 1024, max_workgroup_bytes: 32_768, ..Caps::webgpu_default() };
+        caps.tuning.row_lanes = 8;
+        assert_eq!(of(1000, &caps), (8, 3 * 125 + 4 * 8));
+        assert_eq!(of(600_001, &caps), (128, 3 * 4688 + 4 * 128));
+        assert_eq!(of(100_000_000, &caps), (1024, 3 * 97_657 + 4 * 1024));
+        caps.max_workgroup_bytes = 16_384;
+        assert_eq!(of(100_000_000, &caps).0, 512);
+        caps.max_invocations = 256;
+        assert_eq!(of(100_000_000, &caps).0, 256);
     }
 
     #[test]

@@ -99,6 +99,21 @@ impl Contract {
         Err(Error::new(ErrorKind::Dtype, self.op, argument).expecting(dtype).but_found(desc.dtype))
     }
 
+    /// Refuses another element type or shape than those of `of`, the argument `name`.
+    pub(crate) fn same(
+        &self,
+        argument: &'static str,
+        desc: &TensorDesc,
+        name: &'static str,
+        of: &TensorDesc,
+    ) -> Result<()> {
+        self.dtype(argument, desc, of.dtype)?;
+        if desc.shape == of.shape {
+            return Ok(());
+        }
+        Err(self.shape_error(argument).expecting(format!("{} as of {name}", of.shape)).but_found(&desc.shape))
+    }
+
     pub(crate) fn shape_error(&self, argument: impl Display) -> Error {
         Error::new(ErrorKind::Shape, self.op, argument)
     }

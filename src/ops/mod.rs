@@ -14,8 +14,6 @@ mod embedding_backward;
 mod fill;
 pub mod layout;
 mod linear;
-mod log_softmax;
-mod log_softmax_backward;
 pub mod loss;
 mod matmul;
 pub mod normalize;
@@ -27,7 +25,6 @@ mod pool_backward;
 mod reshape;
 mod rows;
 mod softmax;
-mod softmax_backward;
 mod sort;
 mod stop_gradient;
 mod sum;
@@ -44,8 +41,6 @@ pub use embedding_backward::embedding_backward;
 pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Gate, Linear, linear};
-pub use log_softmax::log_softmax;
-pub use log_softmax_backward::log_softmax_backward;
 pub use loss::{
     CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
     kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
@@ -58,8 +53,7 @@ pub use normalize::{
 pub use pool::{Pool, pool};
 pub use pool_backward::pool_backward;
 pub use reshape::reshape;
-pub use softmax::softmax;
-pub use softmax_backward::softmax_backward;
+pub use softmax::{log_softmax, softmax};
 pub use stop_gradient::stop_gradient;
 pub use sum::sum;
 
@@ -137,12 +131,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("layout/slice", "a range of one axis", layout::slice),
     entry!("layout/transpose", "axes in another order", layout::transpose),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear),
-    entry!("log_softmax", "logarithm of softmax along the last axis", log_softmax),
-    entry!(
-        "log_softmax_backward",
-        "the gradient of log_softmax's argument, from its result",
-        log_softmax_backward
-    ),
+    entry!("log_softmax", "logarithm of softmax along the last axis", softmax::logarithm),
     entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy),
     entry!("loss/cross_entropy_backward", "the gradient of loss/cross_entropy", loss::cross_entropy_backward),
     entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence),
@@ -187,8 +176,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool),
     entry!("pool_backward", "the gradient of pool", pool_backward),
     entry!(view "reshape", "the same elements under another shape", reshape),
-    entry!("softmax", "softmax along the last axis", softmax),
-    entry!("softmax_backward", "the gradient of softmax's argument, from its result", softmax_backward),
+    entry!("softmax", "softmax along the last axis", softmax::plain),
     entry!(view "stop_gradient", "the same values, through which no gradient passes", stop_gradient),
     entry!("sum", "sums over any axes, which stay with extent 1", sum),
 ];

@@ -1,17 +1,11 @@
 //! What kernels share that give each row, along the last axis, a workgroup of its own.
 
+use std::slice::Chunks;
+
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::{Caps, Dispatch, Operand, Params, Shader, Source, params, wgsl};
-use crate::tensor::{DType, TensorDesc};
-
-params! {
-    /// `width` is in packs.
-    struct RowParams {
-        rows: u32,
-        width: u32,
-    }
-}
+use crate::kernel::{Caps, Dispatch, Operand, Shader, Source, params, wgsl};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 
 /// Rows as a kernel sees them.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +28,6 @@ impl Rows {
             width: to_u32(op, "width", width)? / lanes,
             lanes,
         })
-    }
-
-    pub(super) fn params(&self) -> Params {
-        RowParams { rows: self.rows, width: self.width }.into()
     }
 
     /// A kernel without reductions.
@@ -110,11 +100,16 @@ pub(super) fn reason(caps: &Caps) -> String {
     format!("{}: workgroups of {}{how}", caps.adapter.name(), caps.tuning.row_lanes)
 }
 
+/// The rows of `x`, along its last axis.
+pub(super) fn slices<R: Real>(x: &Array<R>) -> Chunks<'_, R> {
+    x.reals().chunks(x.dims().last().copied().unwrap_or(1).max(1))
+}
+
 /// Refuses anything but floats with at least one axis.
-pub(super) fn check(contract: &Contract, x: &TensorDesc) -> Result<()> {
-    contract.float("x", x)?;
+pub(super) fn check(contract: &Contract, argument: &'static str, x: &TensorDesc) -> Result<()> {
+    contract.float(argument, x)?;
     if x.shape.rank() == 0 {
-        return Err(contract.shape_error("x").expecting("at least one axis").but_found("a scalar"));
+        return Err(contract.shape_error(argument).expecting("at least one axis").but_found("a scalar"));
     }
     Ok(())
 }

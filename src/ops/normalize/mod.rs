@@ -45,7 +45,7 @@ impl Norm {
         check_eps(self.op, self.eps)?;
         let mut contract = Contract::new(self.op).may_be_empty(&["rows", "width"]);
         let x = &inputs[0];
-        rows::check(&contract, x)?;
+        rows::check(&contract, "x", x)?;
         let width = x.shape.dims()[x.shape.rank() - 1];
         contract.bind("x", &TensorDesc::new(x.dtype, [width]), &["width"])?;
         for (argument, desc) in ["weight", "bias"].into_iter().zip(&inputs[1..2 + usize::from(self.bias)]) {

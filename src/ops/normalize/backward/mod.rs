@@ -45,7 +45,7 @@ impl NormBackward {
         check_eps(self.op, self.eps)?;
         let mut contract = Contract::new(self.op).may_be_empty(&["rows", "width"]);
         let (x, weight) = (&inputs[0], &inputs[1]);
-        rows::check(&contract, x)?;
+        rows::check(&contract, "x", x)?;
         let width = x.shape.dims()[x.shape.rank() - 1];
         contract.bind("x", &TensorDesc::new(x.dtype, [width]), &["width"])?;
         contract.dtype("weight", weight, x.dtype)?;

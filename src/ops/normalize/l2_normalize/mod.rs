@@ -42,7 +42,7 @@ impl Op for L2Normalize {
         check_eps(NAME, self.eps)?;
         let contract = Contract::new(NAME);
         contract.count(inputs, &["x"])?;
-        rows::check(&contract, &inputs[0])?;
+        rows::check(&contract, "x", &inputs[0])?;
         Ok(inputs.to_vec())
     }
 

@@ -43,7 +43,7 @@ impl Op for L2NormalizeBackward {
         let contract = Contract::new(NAME);
         contract.count(inputs, &["x", "upstream"])?;
         let (x, upstream) = (&inputs[0], &inputs[1]);
-        rows::check(&contract, x)?;
+        rows::check(&contract, "x", x)?;
         contract.dtype("upstream", upstream, x.dtype)?;
         if upstream.shape == x.shape {
             return Ok(vec![x.clone()]);

@@ -1,0 +1,108 @@
+//! The gradient of softmax or its logarithm, from its result.
+
+use super::{Form, RowParams};
+use crate::Result;
+use crate::graph::{Graph, Op, StepDesc, Value};
+use crate::kernel::{Caps, Kernel, Lowered, Operand, wgsl};
+use crate::ops::contract::Contract;
+use crate::ops::rows::{self, Rows};
+use crate::tensor::{Array, Real, TensorDesc};
+
+/// Appends the gradient of `x: [.., width]` from its result `y` and the gradient `upstream` of that, both of its shape and type. Sums are
+/// f32 whatever the storage.
+pub(super) fn append(graph: &mut Graph, form: Form, y: Value, upstream: Value) -> Result<Value> {
+    graph.push_builtin_one(SoftmaxBackward(form), &[y, upstream])
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SoftmaxBackward(Form);
+
+impl Op for SoftmaxBackward {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Form::Plain => "softmax_backward",
+            Form::Logarithm => "log_softmax_backward",
+        }
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(self.name());
+        contract.count(inputs, &["y", "upstream"])?;
+        let (y, upstream) = (&inputs[0], &inputs[1]);
+        rows::check(&contract, "y", y)?;
+        contract.same("upstream", upstream, "y", y)?;
+        Ok(vec![y.clone()])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let (y, upstream) = (inputs[0], inputs[1]);
+        let mut dx = Vec::with_capacity(y.reals().len());
+        for (y, dy) in rows::slices(y).zip(rows::slices(upstream)) {
+            let pairs = || y.iter().copied().zip(dy.iter().copied());
+            match self.0 {
+                Form::Plain => {
+                    let sum: R = pairs().map(|(y, dy)| y * dy).sum();
+                    dx.extend(pairs().map(|(y, dy)| y * (dy - sum)));
+                }
+                Form::Logarithm => {
+                    let sum: R = dy.iter().copied().sum();
+                    dx.extend(pairs().map(|(y, dy)| dy - y.exp() * sum));
+                }
+            }
+        }
+        vec![Array::real(y.shape().clone(), dx)]
+    }
+
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (y, name) = (&step.inputs[0], self.name());
+        let rows = Rows::of(name, y)?;
+        let dispatch = Kernel::new(name, [wgsl!("softmax/backward.wgsl")])
+            .lanes(rows.lanes)
+            .constant("LOGARITHM", self.0 == Form::Logarithm)
+            .read("y", Operand::Input(0), y.dtype)
+            .read("upstream", Operand::Input(1), y.dtype)
+            .write("dx", Operand::Output(0), y.dtype)
+            .params(RowParams { width: rows.width })
+            .walks(rows.width, 2)
+            .per_row(rows.rows, caps);
+        let kernel = format!("{name} x{}, a workgroup a row", rows.lanes);
+        Ok(Lowered::rows(kernel, vec![dispatch], Vec::new(), caps))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::ops::differences::{assert_gradient, dot, random};
+    use crate::ops::softmax::Softmax;
+
+    #[test]
+    fn the_reference_is_what_central_differences_tend_to() {
+        for form in [Form::Plain, Form::Logarithm] {
+            let (x, upstream) = (random([3, 5], 1), random([3, 5], 2));
+            let y = Softmax(form).reference(&[&x]).remove(0);
+            let dx = SoftmaxBackward(form).reference(&[&y, &upstream]).remove(0);
+            assert_gradient(&dx, &x, |x| dot(&Softmax(form).reference(&[x])[0], &upstream));
+        }
+    }
+
+    #[test]
+    fn shapes_and_element_types_must_agree() {
+        for form in [Form::Plain, Form::Logarithm] {
+            let refused = |y, upstream| SoftmaxBackward(form).contract(&[y, upstream]).unwrap_err();
+            let f32 = |dims: &[usize]| TensorDesc::f32(dims);
+            for (error, kind, argument) in [
+                (refused(f32(&[2, 3]), f32(&[2, 1])), ErrorKind::Shape, "upstream"),
+                (refused(f32(&[2]), TensorDesc::f16([2])), ErrorKind::Dtype, "upstream"),
+                (refused(f32(&[]), f32(&[])), ErrorKind::Shape, "y"),
+                (refused(TensorDesc::i32([2]), TensorDesc::i32([2])), ErrorKind::Dtype, "y"),
+            ] {
+                assert_eq!(
+                    (error.op(), error.kind(), error.argument()),
+                    (SoftmaxBackward(form).name(), kind, argument)
+                );
+            }
+        }
+    }
+}
