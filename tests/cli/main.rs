@@ -5,6 +5,7 @@ mod invoke;
 mod models;
 mod pipelines;
 mod rules;
+mod shader;
 mod train;
 mod tune;
 
@@ -43,7 +44,9 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in ["info", "check", "bench", "run", "attend", "inspect", "train", "generate", "tune"] {
+    for command in
+        ["info", "check", "shader", "bench", "run", "attend", "inspect", "train", "generate", "tune"]
+    {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));
@@ -245,6 +248,7 @@ fn bad_flags_are_refused_with_a_sentence() {
         refused(&["bench", "--budget", budget], &["bench: --budget: expected seconds above 0", "found"]);
     }
     refused(&["check", "--op", "magic"], &["check: --op: expected attention/blocked, ", "found `magic`"]);
+    refused(&["check", "--op", "sotfmax"], &["found `sotfmax` (the nearest is `softmax`)"]);
     refused(&["check", "--device", "cpu"], &["check: --device: expected an adapter", "found cpu"]);
     for command in ["check", "bench"] {
         let name = "no adapter is called this";

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Run every op's conformance cases on an adapter against the CPU reference.
     Check(CheckArgs),
+    /// Show the WGSL that runs for a case of an op, with the file and line each part came from.
+    Shader(ShaderArgs),
     /// Verify and time attention methods on real activations.
     Bench(BenchArgs),
     /// Measure which kernel shapes are fastest on an adapter, and write them as a profile.
@@ -96,6 +98,34 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) op: Option<String>,
     /// Print one JSON document instead of a line per case.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const SHADER_NOTES: &str = "\
+Comments say which dispatch a module is for, what it binds, the numbers of its parameters, and for every part which line of which file
+under `shaders/` it came from. A template's lines are its own, not those of what it wrote: a loop goes back to its first one.
+
+Kernels are chosen for the device: --device webgpu-default shows those of the least that every WebGPU device grants, and needs no adapter.
+The CPU reference runs no shaders.
+
+Exit codes: 0 when all is well; 1 when the device failed; 2 when a flag, a file or the machine does not fit what was asked for.";
+
+#[derive(Debug, Args)]
+#[command(after_help = SHADER_NOTES)]
+pub(crate) struct ShaderArgs {
+    /// The op, by its name in `foveate info`.
+    #[arg(value_name = "OP")]
+    pub(crate) op: String,
+    /// Which of the op's conformance cases; without, they are listed with their numbers.
+    #[arg(long, value_name = "N")]
+    pub(crate) case: Option<usize>,
+    /// Only the case's dispatch of this number, where it takes several.
+    #[arg(long, value_name = "N", requires = "case")]
+    pub(crate) dispatch: Option<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Print one JSON document in place of WGSL.
     #[arg(long)]
     pub(crate) json: bool,
 }

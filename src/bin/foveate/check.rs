@@ -4,14 +4,14 @@ use std::fmt;
 
 use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::Context;
-use foveate::ops::{CATALOGUE, all_cases};
+use foveate::ops::all_cases;
 use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::Verdict;
 use crate::args::{CheckArgs, DeviceArgs};
 use crate::device::{Adapter, DeviceReport};
-use crate::output;
+use crate::{catalogue, output};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -62,12 +62,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
 /// All cases, or those of one op.
 fn selected(op: Option<&str>) -> Result<Vec<Case>> {
     let Some(op) = op else { return Ok(all_cases()) };
-    let entry = CATALOGUE.iter().find(|entry| entry.name == op).ok_or_else(|| {
-        let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
-        Error::new(ErrorKind::Argument, "check", "--op")
-            .expecting(names.join(", "))
-            .but_found(format!("`{op}`"))
-    })?;
+    let entry = catalogue::entry("check", "--op", op)?;
     Ok((entry.cases)())
 }
 

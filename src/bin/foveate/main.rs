@@ -1,4 +1,4 @@
-//! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), how fast they are
+//! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), which WGSL they are (`shader`), how fast they are
 //! (`bench`), which kernel shapes are fastest (`tune`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
 //! and language models from nothing (`train`, `generate`).
 //!
@@ -7,6 +7,7 @@
 mod args;
 mod attend;
 mod bench;
+mod catalogue;
 mod check;
 mod device;
 mod generate;
@@ -16,6 +17,7 @@ mod measure;
 mod output;
 mod pipelines;
 mod run;
+mod shader;
 mod train;
 mod tune;
 mod tuning;
@@ -51,6 +53,7 @@ fn execute(command: Command) -> Result<Verdict> {
     match command {
         Command::Info(args) => info::run(&args).map(|()| Verdict::Sound),
         Command::Check(args) => check::run(&args),
+        Command::Shader(args) => shader::run(&args).map(|()| Verdict::Sound),
         Command::Bench(args) => bench::run(&args),
         Command::Tune(args) => tune::run(&args).map(|()| Verdict::Sound),
         Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
