@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::loop_limit::{self, Known};
 use super::pipeline::Pipeline;
 use super::pipelines::Pipelines;
 use super::profile::Profile;
@@ -146,13 +147,14 @@ impl Context {
     }
 
     /// A device of our own on `adapter`, with its full limits and the optional features our kernels use; after a
-    /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter.
+    /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter, or it is a software
+    /// rasterizer of which nobody knows whether its loops come to their end ([`Caps::max_loop_turns`]).
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted = wgpu::Features::SHADER_F16
             | SUBGROUPS
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::PIPELINE_CACHE;
-        let context = Self::request(adapter, wanted | COOPERATIVE_MATRIX)?;
+        let context = loop_limit::tried(Self::request(adapter, wanted | COOPERATIVE_MATRIX)?);
         if !context.caps().tuning.wants_cooperative() {
             return Ok(context);
         }
@@ -189,7 +191,7 @@ impl Context {
     /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and
     /// [`wgpu::Adapter::cooperative_matrix_properties`]), because a device cannot be asked for them; an empty list is always
     /// right. Limits and features are read from the device: what the app did not request is not used. Cooperative matrices are used
-    /// after [`Self::self_tested`].
+    /// after [`Self::self_tested`]. Nothing is submitted: of loops ([`Caps::max_loop_turns`]) the driver's version tells.
     pub fn from_device(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
@@ -217,17 +219,24 @@ impl Context {
     }
 
     /// The same device, with cooperative matrices in use where the driver proves to multiply them right: this submits a few small
-    /// products and attention, and waits for them. A driver that fails loses the tier; [`Self::cooperative`] has the verdict. (One that
+    /// products and attention, and waits for them; of a software rasterizer that nobody knows, it counts the turns of a long loop, too. A
+    /// driver that fails loses the tier; [`Self::cooperative`] has the verdict. (One that
     /// loses the device over it has lost it for its owner, too; [`Self::on_adapter`] then takes a new one.)
     #[must_use]
     pub fn self_tested(&self) -> Self {
-        let Cooperative::Untested(shapes) = self.cooperative() else { return self.clone() };
-        let trusting = Caps { cooperative: shapes.clone(), ..self.caps().clone() };
-        let trusting = self.with(trusting, Cooperative::Passed, self.shared.checks);
+        let tried = loop_limit::tried(self.clone());
+        let Cooperative::Untested(shapes) = tried.cooperative() else { return tried };
+        let trusting = Caps { cooperative: shapes.clone(), ..tried.caps().clone() };
+        let trusting = tried.with(trusting, Cooperative::Passed, tried.shared.checks);
         match self_test::run(&trusting) {
             Ok(()) => trusting,
-            Err(error) => self.with(self.caps().clone(), Cooperative::Failed(error), self.shared.checks),
+            Err(error) => tried.with(tried.caps().clone(), Cooperative::Failed(error), tried.shared.checks),
         }
+    }
+
+    /// The same device with other capabilities.
+    pub(super) fn with_caps(&self, caps: Caps) -> Self {
+        self.with(caps, self.cooperative().clone(), self.shared.checks)
     }
 
     /// The same device with other capabilities, and pipelines of its own.
@@ -389,6 +398,7 @@ fn caps(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInf
         max_buffer_bytes: limits.max_buffer_size,
         storage_alignment: limits.min_storage_buffer_offset_alignment,
         uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+        max_loop_turns: Known::of(info).limit(),
         cooperative: Vec::new(),
         tuning: Tuning::for_adapter(adapter, subgroup_size),
     }

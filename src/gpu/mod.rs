@@ -2,6 +2,7 @@
 
 mod cache;
 mod context;
+mod loop_limit;
 mod parameters;
 mod pipeline;
 mod pipelines;

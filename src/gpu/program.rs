@@ -73,6 +73,11 @@ impl Program {
         for shader in plan.shaders() {
             context.caps().check_features("program", shader)?;
         }
+        for command in plan.commands() {
+            if let Command::Dispatch { step, turns, .. } = command {
+                context.caps().check_turns(plan.report()[*step].op, *turns)?;
+            }
+        }
         let device = context.device();
         check_alive(device, "program")?;
         let make = |(at, shader)| context.pipeline(shader, plan.is_proven(at));

@@ -32,6 +32,9 @@ impl AdapterKind {
     }
 }
 
+/// Turns that dispatches do not count: of loops over the lanes of a workgroup, and of each loop the turn that finds its end.
+const UNCOUNTED_TURNS: u64 = 1024;
+
 /// One cooperative-matrix shape of an adapter: `result[m, n] += a[m, k] * b[k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CooperativeShape {
@@ -76,6 +79,17 @@ pub struct Caps {
     pub storage_alignment: u32,
     /// Alignment of a uniform binding's offset.
     pub uniform_alignment: u32,
+    /// The most turns that all loops of one invocation may take together, where the driver ends them then, without a message: 65,535 on
+    /// Mesa's llvmpipe before 26. None where no such limit is known, as of every GPU. A plan refuses a dispatch that needs more
+    /// ([`super::Dispatch::turns`]).
+    ///
+    /// Limits of *time* are no part of this, as they depend on what else a device does. Windows resets a GPU that has not answered for 2
+    /// seconds (`TdrDelay`; the device is lost). macOS ends command buffers that keep a screen waiting
+    /// (`kIOGPUCommandBufferCallbackErrorImpactingInteractivity`), from a few hundred milliseconds on; wgpu 30 may then wait forever or go
+    /// on as if all were done (gfx-rs/wgpu#9531, #9545). Browsers run under both, and may impose less (gpuweb/gpuweb#6252). What helps is
+    /// less in one submission: smaller batches, or a graph cut into several programs with a submit between them. No dispatch is cut into
+    /// parts here.
+    pub max_loop_turns: Option<u64>,
     /// Cooperative-matrix shapes.
     pub cooperative: Vec<CooperativeShape>,
     /// Which kernel shapes are used.
@@ -98,6 +112,7 @@ impl Caps {
             max_buffer_bytes: 256 << 20,
             storage_alignment: 256,
             uniform_alignment: 256,
+            max_loop_turns: None,
             cooperative: Vec::new(),
             tuning: Tuning::for_adapter(AdapterKind::Other, None),
         }
@@ -154,6 +169,18 @@ impl Caps {
             .find(|(_, planned, least)| planned < least)
             .map(|(what, planned, least)| (what, planned.into(), least.into()))
         })
+    }
+
+    /// Refuses a dispatch of `op` whose loops the driver would end before they are done.
+    pub(crate) fn check_turns(&self, op: &'static str, turns: u64) -> Result<()> {
+        let most = self.max_loop_turns.map(|limit| limit.saturating_sub(UNCOUNTED_TURNS));
+        match most {
+            Some(most) if turns > most => Err(Error::new(ErrorKind::Limit, op, "loop turns of an invocation")
+                .expecting(format!("at most {most}"))
+                .but_found(turns)
+                .with_hint("this driver ends longer loops without a message; Mesa's software rasterizer no longer does from 26 on")),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a shader that needs a feature the device lacks. `op` is who asks.

@@ -40,7 +40,8 @@ pub struct Dispatch {
     /// `id.x + id.y * num_workgroups.x` and returns when that is not below the count it finds in `params`.
     pub workgroups: u64,
     /// The most turns that all loops of one invocation take together, as far as loops grow with the problem: drivers may limit them
-    /// ([`super::Caps`]). 0 where no loop does.
+    /// ([`super::Caps::max_loop_turns`]). 0 where no loop does. A loop in another one takes one turn more than its body runs, to find its
+    /// end, each time: `n` turns of an outer loop with `m` of an inner one are `n * (m + 2)`.
     pub turns: u64,
 }
 

@@ -339,6 +339,7 @@ impl<'p, 'g> Schedule<'p, 'g> {
         }
         for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
             check_shader(step, dispatch, self.caps)?;
+            self.caps.check_turns(step.op_name(), dispatch.turns)?;
             let is_proven =
                 step.is_own && self.caps.is_tuned_by_table() && dispatch.shader.is_of_this_crate();
             let mut buffers = Vec::with_capacity(dispatch.bindings.len());

@@ -57,6 +57,8 @@ struct Limits {
     buffer_bytes: u64,
     storage_alignment: u32,
     uniform_alignment: u32,
+    /// Null where none is known.
+    loop_turns: Option<u64>,
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
@@ -185,14 +187,19 @@ impl Limits {
             buffer_bytes: caps.max_buffer_bytes,
             storage_alignment: caps.storage_alignment,
             uniform_alignment: caps.uniform_alignment,
+            loop_turns: caps.max_loop_turns,
         }
     }
 
     fn text(&self) -> String {
         let mib = |bytes: u64| bytes >> 20;
+        let loops = self.loop_turns.map_or("loops of any length".into(), |turns| {
+            format!("{turns} turns of all loops of an invocation")
+        });
         format!(
             "{} storage buffers a shader, {} KiB workgroup memory, {} invocations a workgroup, {} workgroups an axis,\n\
-             \u{20}            {} MiB a binding, {} MiB a buffer, offsets in steps of {} (storage) and {} (uniform) bytes",
+             \u{20}            {} MiB a binding, {} MiB a buffer, offsets in steps of {} (storage) and {} (uniform) bytes,\n\
+             \u{20}            {loops}",
             self.storage_buffers,
             self.workgroup_bytes >> 10,
             self.invocations_per_workgroup,
