@@ -1,25 +1,3 @@
-// result[i] = apply(x[i], argument). A pack is one element or a vector of four; `Lanes` is the same in f32.
-
-struct Params {
-    count: u32,
-    workgroups: u32,
-    argument: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<InPack>;
-@group(0) @binding(2) var<storage, read_write> result: array<OutPack>;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let group = id.x + id.y * grid.x;
-    let i = group * WORKGROUP + lane;
-    // The grid may hold groups without work, whose elements would not even fit 32 bits.
-    if group < params.workgroups && i < params.count {
-        result[i] = OutPack(apply(Lanes(x[i]), params.argument));
-    }
+fn element(i: u32) {
+    store_result(i, apply(load_x(i), vec2(params.first, params.second)));
 }

@@ -1,3 +1,3 @@
 fn gate(first: Lanes, second: Lanes) -> Lanes {
-    return apply(first, 0.0) * second;
+    return activate(first) * second;
 }

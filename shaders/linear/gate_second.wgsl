@@ -1,3 +1,3 @@
 fn gate(first: Lanes, second: Lanes) -> Lanes {
-    return first * apply(second, 0.0);
+    return first * activate(second);
 }

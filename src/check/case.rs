@@ -36,6 +36,21 @@ impl Problem {
         self.input(name, HostTensor::from_f32(dtype, shape, &values)?)
     }
 
+    /// An input of random elements, uniform in a range, rounded to `dtype`.
+    pub fn random_within(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        range: std::ops::Range<f32>,
+    ) -> Result<Value> {
+        let (shape, middle) = (shape.into(), 0.5 * (range.start + range.end));
+        let amplitude = range.end - middle;
+        let values: Vec<f32> =
+            (0..shape.elements()).map(|_| middle + amplitude * self.random.next_f32()).collect();
+        self.input(name, HostTensor::from_f32(dtype, shape, &values)?)
+    }
+
     /// An input of given elements.
     pub fn input(&mut self, name: &str, tensor: HostTensor) -> Result<Value> {
         let value = self.graph.input(name, tensor.desc())?;

@@ -121,6 +121,12 @@ impl Kernel {
         self
     }
 
+    /// A type that the files leave open: a pack of `dtype`.
+    pub(crate) fn alias(mut self, name: &'static str, dtype: DType) -> Self {
+        self.shader = self.shader.alias(name, dtype, self.lanes);
+        self
+    }
+
     /// A constant that the files leave open.
     pub(crate) fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
         self.shader = self.shader.constant(name, value);

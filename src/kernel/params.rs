@@ -67,11 +67,11 @@ impl Member for [u32; 16] {
 
 /// Declares a `#[repr(C)]` parameter struct and its conversion into [`Params`]. Types of members are those that are a [`Member`].
 macro_rules! params {
-    ($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
+    ($(#[$doc:meta])* $visible:vis struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        struct $name { $($(#[$field_doc])* $field: $type),* }
+        $visible struct $name { $($(#[$field_doc])* $field: $type),* }
 
         impl From<$name> for $crate::kernel::Params {
             fn from(params: $name) -> Self {

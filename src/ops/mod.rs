@@ -33,14 +33,16 @@ mod upstream;
 pub use constant::constant;
 pub use dropout::{Dropout, dropout};
 pub use elementwise::{
-    Activation, activation_backward, add, cast, gate_backward, gelu, gelu_tanh, multiply, relu, scale,
-    sigmoid, silu, subtract, tanh,
+    Activation, Gate, abs, add, cast, clamp, cos, divide, elu, equal, exp, floor, gated, gelu, gelu_tanh,
+    greater, greater_equal, hard_swish, leaky_relu, less, less_equal, log, maximum, minimum, mish, multiply,
+    not_equal, power, quick_gelu, reciprocal, relu, relu6, round, rsqrt, scale, select, sigmoid, sign, silu,
+    sin, softplus, sqrt, square, subtract, tanh,
 };
 pub use embedding::embedding;
 pub use embedding_backward::embedding_backward;
 pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
-pub use linear::{Gate, Linear, linear};
+pub use linear::{Linear, linear};
 pub use loss::{
     CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
     kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
@@ -78,13 +80,13 @@ pub struct Entry {
 /// The row of the op in module `$op`, whose `cases` and `benches` are in that module. A `view` runs nothing on a device, and has no benches.
 macro_rules! entry {
     (view $name:literal, $summary:literal, $($op:ident)::+) => {
-        entry!(@row $name, $summary, $($op)::+::cases, Vec::new)
+        $crate::ops::entry!(@row $name, $summary, $($op)::+::cases, Vec::new)
     };
     ($name:literal, $summary:literal, $($op:ident)::+) => {
-        entry!(@row $name, $summary, $($op)::+::cases, $($op)::+::benches)
+        $crate::ops::entry!(@row $name, $summary, $($op)::+::cases, $($op)::+::benches)
     };
     (@row $name:literal, $summary:literal, $cases:path, $benches:path) => {
-        Entry {
+        $crate::ops::Entry {
             name: $name,
             summary: $summary,
             #[cfg(feature = "check")]
@@ -95,33 +97,24 @@ macro_rules! entry {
     };
 }
 
+use entry;
+
 /// Every op.
-pub const CATALOGUE: &[Entry] = &[
+pub const CATALOGUE: &[Entry] = &joined::<{ count(FAMILIES) }>(FAMILIES);
+
+const FAMILIES: &[&[Entry]] = &[
+    elementwise::ENTRIES[0],
+    elementwise::ENTRIES[1],
+    elementwise::ENTRIES[2],
+    elementwise::ENTRIES[3],
+    OTHERS,
+];
+
+const OTHERS: &[Entry] = &[
     entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked),
     entry!("attention/blocked_backward", "gradients of attention/blocked", attention::blocked_backward),
     entry!(view "constant", "data of the graph's own", constant),
     entry!("dropout", "elements at random, the others 0", dropout),
-    entry!(
-        "elementwise/activation_backward",
-        "upstream f'(x), of any activation",
-        elementwise::activation_backward
-    ),
-    entry!("elementwise/add", "a + b, broadcast", elementwise::add),
-    entry!("elementwise/cast", "conversion between float types", elementwise::cast),
-    entry!(
-        "elementwise/gate_backward",
-        "the gradient of a gated linear unit's two factors",
-        elementwise::gate_backward
-    ),
-    entry!("elementwise/gelu", "Gaussian error linear unit, exact", elementwise::gelu),
-    entry!("elementwise/gelu_tanh", "Gaussian error linear unit, tanh form", elementwise::gelu_tanh),
-    entry!("elementwise/multiply", "a * b, broadcast", elementwise::multiply),
-    entry!("elementwise/relu", "max(x, 0)", elementwise::relu),
-    entry!("elementwise/scale", "factor * x", elementwise::scale),
-    entry!("elementwise/sigmoid", "1 / (1 + exp(-x))", elementwise::sigmoid),
-    entry!("elementwise/silu", "sigmoid linear unit, also called swish", elementwise::silu),
-    entry!("elementwise/subtract", "a - b, broadcast", elementwise::subtract),
-    entry!("elementwise/tanh", "hyperbolic tangent", elementwise::tanh),
     entry!("embedding", "rows of tables by id, summed", embedding),
     entry!("embedding_backward", "sums of upstream rows by id", embedding_backward),
     entry!("fill", "one number everywhere", fill),
@@ -180,6 +173,31 @@ pub const CATALOGUE: &[Entry] = &[
     entry!(view "stop_gradient", "the same values, through which no gradient passes", stop_gradient),
     entry!("sum", "sums over any axes, which stay with extent 1", sum),
 ];
+
+const fn count(families: &[&[Entry]]) -> usize {
+    let (mut total, mut i) = (0, 0);
+    while i < families.len() {
+        total += families[i].len();
+        i += 1;
+    }
+    total
+}
+
+/// The rows of all families, one behind the other.
+const fn joined<const N: usize>(families: &[&[Entry]]) -> [Entry; N] {
+    let mut all = [families[0][0]; N];
+    let (mut place, mut family) = (0, 0);
+    while family < families.len() {
+        let mut row = 0;
+        while row < families[family].len() {
+            all[place] = families[family][row];
+            place += 1;
+            row += 1;
+        }
+        family += 1;
+    }
+    all
+}
 
 /// Every conformance case of every op, in the order of the table.
 #[cfg(feature = "check")]

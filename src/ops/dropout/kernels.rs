@@ -5,7 +5,6 @@ use crate::Result;
 use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
-use crate::ops::elementwise::WIDTH_REASON;
 use crate::tensor::DType;
 
 params! {
@@ -49,7 +48,12 @@ pub(super) fn lower(spec: &Dropout, step: &StepDesc, caps: &Caps) -> Result<Lowe
         choice: Choice {
             tier: Tier::Streaming,
             kernel: format!("{NAME} x{lanes}").into(),
-            reason: WIDTH_REASON[usize::from(vectors)].into(),
+            reason: if vectors {
+                "four elements at a time"
+            } else {
+                "one element at a time: rows are not whole vectors"
+            }
+            .into(),
         },
         dispatches: vec![Dispatch {
             shader,

@@ -1,226 +1,441 @@
-//! Contract and kernel shared by ops of two arguments, with broadcasting: axes are matched from the last one, and an
-//! axis that is missing or of extent 1 repeats.
+//! The table of elementwise functions of two numbers, with broadcasting, and of comparisons.
+//!
+//! **To add a function**: add a row. The op, its row of the catalogue, its cases and its benches follow.
 
-use super::super::contract::{Contract, to_u32};
-use super::super::{reshape, sum};
+use super::super::contract::Contract;
+use super::broadcast::{self, sum_to};
+use super::{cast, scale};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, StepDesc, Value};
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
-use crate::tensor::{Array, DType, MAX_RANK, Real, Shape, TensorDesc};
+use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
+use crate::kernel::{Caps, Generated, Kernel, Lowered, Operand, wgsl};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 
-/// Why a kernel handles one element at a time, or four.
-pub(in crate::ops) const WIDTH_REASON: [&str; 2] =
-    ["one element at a time: rows are not whole vectors", "four elements at a time"];
-
-params! {
-    /// Extents and strides in packs, innermost axis first; a stride of 0 repeats.
-    struct BinaryParams {
-        extents: [u32; 8],
-        a_strides: [u32; 8],
-        b_strides: [u32; 8],
-        count: u32,
-        workgroups: u32,
-        rank: u32,
-    }
+/// What a function's gradients are made of.
+struct Adjoints {
+    a: Value,
+    b: Value,
+    /// The function's result.
+    result: Value,
+    upstream: Value,
 }
 
-/// Two floats of one type whose shapes broadcast.
-pub(super) fn contract(op: &'static str, inputs: &[TensorDesc]) -> Result<TensorDesc> {
-    let contract = Contract::new(op);
-    contract.count(inputs, &["a", "b"])?;
-    let (a, b) = (&inputs[0], &inputs[1]);
-    contract.float("a", a)?;
-    contract.dtype("b", b, a.dtype)?;
-    let rank = a.shape.rank().max(b.shape.rank());
-    let mut dims = Vec::with_capacity(rank);
-    for axis in 0..rank {
-        let (from_a, from_b) = (extent(&a.shape, rank, axis), extent(&b.shape, rank, axis));
-        dims.push(match (from_a, from_b) {
-            (1, extent) | (extent, 1) => extent,
-            (x, y) if x == y => x,
-            (x, y) => {
-                return Err(contract
-                    .shape_error("b")
-                    .expecting(format!("a shape that broadcasts with {}: axis {axis} = 1 or {x}", a.shape))
-                    .but_found(format!("{y} in {}", b.shape)));
+macro_rules! functions {
+    ($(
+        #[doc = $summary:literal]
+        $(#[doc = $doc:literal])*
+        $name:ident $variant:ident {
+            at: |$a:ident, $b:ident| $at:expr,
+            wgsl: $wgsl:literal,
+            da: |$ga:ident, $va:ident| $da:expr,
+            db: |$gb:ident, $vb:ident| $db:expr,
+            ulps: $ulps:expr,
+            divisors: $divisors:expr $(,)?
+        }
+    )+) => {
+        #[derive(Clone, Copy, Debug)]
+        pub(in crate::ops) enum Function {
+            $($variant),+
+        }
+
+        $(
+            #[doc = $summary]
+            $(#[doc = $doc])*
+            ///
+            /// `a` and `b` share one float type and broadcast: axes are matched from the last one, and an axis that is missing or of extent
+            /// 1 repeats. Fails when the types differ or the shapes do not broadcast.
+            pub fn $name(graph: &mut Graph, a: Value, b: Value) -> Result<Value> {
+                graph.push_builtin_one(Binary { function: Function::$variant }, &[a, b])
             }
-        });
+        )+
+
+        impl Function {
+            fn op_name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!("elementwise/", stringify!($name)),)+
+                }
+            }
+
+            /// The specification, for one element.
+            fn at<R: Real>(self, a: R, b: R) -> R {
+                match self {
+                    $(Self::$variant => { let ($a, $b) = (a, b); $at })+
+                }
+            }
+
+            /// WGSL of `a` and `b`, both `Lanes`.
+            fn wgsl(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $wgsl,)+
+                }
+            }
+
+            /// The gradient of the first or the second operand, broadcast.
+            fn gradient(self, graph: &mut Graph, operand: usize, values: &Adjoints) -> Result<Value> {
+                match (self, operand) {
+                    $(
+                        (Self::$variant, 0) => { let ($ga, $va) = (graph, values); $da }
+                        (Self::$variant, _) => { let ($gb, $vb) = (graph, values); $db }
+                    )+
+                }
+            }
+
+            /// What WGSL lets the function lose, in units of the last place, and whether `b` must keep away from 0.
+            #[cfg(feature = "check")]
+            fn trials(self) -> (f64, bool) {
+                match self {
+                    $(Self::$variant => ($ulps, $divisors),)+
+                }
+            }
+        }
+
+        /// The functions' rows of the catalogue.
+        pub(in crate::ops) const ENTRIES: &[crate::ops::Entry] = &[$(crate::ops::Entry {
+            name: concat!("elementwise/", stringify!($name)),
+            summary: $summary.trim_ascii(),
+            #[cfg(feature = "check")]
+            cases: || cases(Function::$variant),
+            #[cfg(feature = "check")]
+            benches: || benches(concat!("elementwise/", stringify!($name)), $name),
+        }),+];
+    };
+}
+
+functions! {
+    /// `a + b`.
+    add Add {
+        at: |a, b| a + b,
+        wgsl: "a + b",
+        da: |_graph, values| Ok(values.upstream),
+        db: |_graph, values| Ok(values.upstream),
+        ulps: 0.0,
+        divisors: false,
     }
-    Ok(TensorDesc::new(a.dtype, dims))
+    /// `a / b`, where no `b` is 0.
+    divide Divide {
+        at: |a, b| a / b,
+        wgsl: "a / b",
+        da: |graph, values| divide(graph, values.upstream, values.b),
+        db: |graph, values| {
+            let of_result = divide(graph, values.result, values.b)?;
+            let product = multiply(graph, values.upstream, of_result)?;
+            scale(graph, product, -1.0)
+        },
+        ulps: crate::check::DIVISION_ULPS,
+        divisors: true,
+    }
+    /// The larger of `a` and `b`. Where they are equal each has half of the gradient.
+    maximum Maximum {
+        at: |a, b| a.max(b),
+        wgsl: "max(a, b)",
+        da: |graph, values| share(graph, values.a, values.b, values.upstream),
+        db: |graph, values| share(graph, values.b, values.a, values.upstream),
+        ulps: 0.0,
+        divisors: false,
+    }
+    /// The smaller of `a` and `b`. Where they are equal each has half of the gradient.
+    minimum Minimum {
+        at: |a, b| a.min(b),
+        wgsl: "min(a, b)",
+        da: |graph, values| share(graph, values.b, values.a, values.upstream),
+        db: |graph, values| share(graph, values.a, values.b, values.upstream),
+        ulps: 0.0,
+        divisors: false,
+    }
+    /// `a * b`.
+    multiply Multiply {
+        at: |a, b| a * b,
+        wgsl: "a * b",
+        da: |graph, values| multiply(graph, values.upstream, values.b),
+        db: |graph, values| multiply(graph, values.upstream, values.a),
+        ulps: 0.0,
+        divisors: false,
+    }
+    /// `a - b`.
+    subtract Subtract {
+        at: |a, b| a - b,
+        wgsl: "a - b",
+        da: |_graph, values| Ok(values.upstream),
+        db: |graph, values| scale(graph, values.upstream, -1.0),
+        ulps: 0.0,
+        divisors: false,
+    }
 }
 
-/// The extent of `shape` along `axis` of a result of `rank` axes; 1 where the shape has no such axis.
-fn extent(shape: &Shape, rank: usize, axis: usize) -> usize {
-    let missing = rank - shape.rank();
-    if axis < missing { 1 } else { shape.dims()[axis - missing] }
+/// `upstream` where `a` is larger than `b`, half of it where they are equal, else 0.
+fn share(graph: &mut Graph, a: Value, b: Value, upstream: Value) -> Result<Value> {
+    let dtype = graph.desc(upstream)?.dtype;
+    let (above, not_below) = (greater(graph, a, b)?, greater_equal(graph, a, b)?);
+    let (above, not_below) = (cast(graph, above, dtype)?, cast(graph, not_below, dtype)?);
+    let twice = add(graph, above, not_below)?;
+    let weight = scale(graph, twice, 0.5)?;
+    multiply(graph, weight, upstream)
 }
 
-/// How far apart neighbours along each axis of the result lie in `shape`; 0 where the shape repeats.
-fn broadcast_strides(shape: &Shape, rank: usize) -> Vec<usize> {
-    let strides = shape.strides();
-    (0..rank)
-        .map(|axis| if extent(shape, rank, axis) == 1 { 0 } else { strides[axis + shape.rank() - rank] })
-        .collect()
+#[derive(Clone, Copy, Debug)]
+struct Binary {
+    function: Function,
 }
 
-/// `value` summed over the axes along which `like` repeats to its shape, in the shape of `like`.
-pub(in crate::ops) fn sum_to(graph: &mut Graph, value: Value, like: Value) -> Result<Value> {
-    let (whole, shape) = (graph.desc(value)?.shape.clone(), graph.desc(like)?.shape.clone());
-    let rank = whole.rank();
-    let repeats = |axis: &usize| extent(&shape, rank, *axis) == 1 && whole.dims()[*axis] != 1;
-    let axes: Vec<usize> = (0..rank).filter(repeats).collect();
-    let summed = if axes.is_empty() { value } else { sum(graph, value, &axes)? };
-    if whole.rank() == shape.rank() { Ok(summed) } else { reshape(graph, summed, shape) }
-}
+impl Op for Binary {
+    fn name(&self) -> &'static str {
+        self.function.op_name()
+    }
 
-/// The gradients of two operands: of each what `of_operand` makes of its number and the upstream gradient, in its shape.
-pub(super) fn backward(
-    graph: &mut Graph,
-    adjoint: &Adjoint,
-    of_operand: impl Fn(&mut Graph, usize, Value) -> Result<Value>,
-) -> Result<Vec<Gradient>> {
-    let mut gradients = vec![Gradient::None; 2];
-    for (i, &operand) in adjoint.inputs().iter().enumerate() {
-        if let Some(upstream) = adjoint.upstream(0).filter(|_| adjoint.wants(i)) {
-            let broadcast = of_operand(graph, i, upstream)?;
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(self.name());
+        contract.count(inputs, &["a", "b"])?;
+        let (a, b) = (&inputs[0], &inputs[1]);
+        contract.float("a", a)?;
+        contract.dtype("b", b, a.dtype)?;
+        Ok(vec![TensorDesc::new(a.dtype, broadcast::shape(&contract, &[("a", a), ("b", b)])?)])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let (a, b) = (inputs[0], inputs[1]);
+        let shape = reference_shape(a, b);
+        let places = broadcast::places(&[a.shape(), b.shape()], &shape);
+        let pairs = places[0].iter().zip(&places[1]);
+        let reals = pairs.map(|(&i, &j)| self.function.at(a.reals()[i], b.reals()[j])).collect();
+        vec![Array::real(shape, reals)]
+    }
+
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (a, b, result) = (&step.inputs[0], &step.inputs[1], &step.outputs[0]);
+        let (lanes, count, params) = broadcast::walk(self.name(), &[a, b], result)?;
+        let text =
+            format!("fn apply(a: Lanes, b: Lanes) -> Lanes {{\n    return {};\n}}\n", self.function.wgsl());
+        let sources = [wgsl!("elementwise/binary.wgsl"), wgsl!("elementwise/broadcast.wgsl")];
+        let kernel = Kernel::new(self.name(), sources)
+            .lanes(lanes)
+            .read("a", Operand::Input(0), a.dtype)
+            .read("b", Operand::Input(1), a.dtype)
+            .write("result", Operand::Output(0), a.dtype)
+            .params(params)
+            .generated([Generated { label: self.name().into(), text, by_user: false }]);
+        Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
+    }
+
+    /// What the table says, summed over the axes along which the operand repeats.
+    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        let mut gradients = vec![Gradient::None; 2];
+        let (&[a, b], &[result], Some(upstream)) = (adjoint.inputs(), adjoint.outputs(), adjoint.upstream(0))
+        else {
+            return Ok(gradients);
+        };
+        let values = Adjoints { a, b, result, upstream };
+        for (i, operand) in [a, b].into_iter().enumerate().filter(|(i, _)| adjoint.wants(*i)) {
+            let broadcast = self.function.gradient(graph, i, &values)?;
             gradients[i] = Gradient::Whole(sum_to(graph, broadcast, operand)?);
         }
+        Ok(gradients)
     }
-    Ok(gradients)
 }
 
-/// `f` over the broadcast elements.
-pub(super) fn reference<R: Real>(a: &Array<R>, b: &Array<R>, f: impl Fn(R, R) -> R) -> Array<R> {
-    let rank = a.shape().rank().max(b.shape().rank());
-    let dims: Vec<usize> = (0..rank)
-        .map(|axis| match (extent(a.shape(), rank, axis), extent(b.shape(), rank, axis)) {
-            (1, extent) | (extent, _) => extent,
-        })
-        .collect();
-    let shape = Shape::from(dims);
-    let strides = shape.strides();
-    let offset = |element: usize, operand_strides: &[usize]| -> usize {
-        (0..rank).map(|axis| element / strides[axis] % shape.dims()[axis] * operand_strides[axis]).sum()
-    };
-    let (a_strides, b_strides) = (broadcast_strides(a.shape(), rank), broadcast_strides(b.shape(), rank));
-    let elements = (0..shape.elements())
-        .map(|i| f(a.reals()[offset(i, &a_strides)], b.reals()[offset(i, &b_strides)]))
-        .collect();
-    Array::real(shape, elements)
+/// The shape that two operands, which have passed the contract, have in common.
+fn reference_shape<R: Real>(a: &Array<R>, b: &Array<R>) -> crate::Shape {
+    let descs = [a, b].map(|array| TensorDesc::f32(array.dims()));
+    let named: Vec<_> = descs.iter().map(|desc| ("operand", desc)).collect();
+    broadcast::shape(&Contract::new("reference"), &named).unwrap_or_else(|_| a.shape().clone())
 }
 
-/// One axis of the result, with neighbouring axes merged where both operands allow it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Axis {
-    extent: usize,
-    a: usize,
-    b: usize,
-}
-
-/// The result's axes, innermost first, as few as describe both operands.
-fn merged_axes(a: &Shape, b: &Shape, result: &Shape) -> Vec<Axis> {
-    let rank = result.rank();
-    let (a_strides, b_strides) = (broadcast_strides(a, rank), broadcast_strides(b, rank));
-    let mut axes: Vec<Axis> = Vec::new();
-    for axis in (0..rank).rev() {
-        let next = Axis { extent: result.dims()[axis], a: a_strides[axis], b: b_strides[axis] };
-        if next.extent == 1 {
-            continue;
+macro_rules! comparisons {
+    ($(
+        #[doc = $summary:literal]
+        $name:ident $variant:ident $operator:tt
+    )+) => {
+        #[derive(Clone, Copy, Debug)]
+        enum Comparison {
+            $($variant),+
         }
-        match axes.last_mut() {
-            Some(inner) if next.a == inner.a * inner.extent && next.b == inner.b * inner.extent => {
-                inner.extent *= next.extent;
+
+        $(
+            #[doc = $summary]
+            ///
+            /// `a` and `b` share one type, float or integer, and broadcast: axes are matched from the last one, and an axis that is missing
+            /// or of extent 1 repeats. The result is u32, for [`select()`] and, through [`cast()`], for sums. No gradient passes. Fails when
+            /// the types differ or the shapes do not broadcast.
+            pub fn $name(graph: &mut Graph, a: Value, b: Value) -> Result<Value> {
+                graph.push_builtin_one(Compare { comparison: Comparison::$variant }, &[a, b])
             }
-            _ => axes.push(next),
-        }
-    }
-    axes
-}
+        )+
 
-/// One dispatch that writes `apply(a, b)` for every element of the broadcast shape; `apply` holds the files that define it.
-pub(super) fn lower(label: &'static str, apply: &[Source], step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-    let (a, b, result) = (&step.inputs[0], &step.inputs[1], &step.outputs[0]);
-    let mut axes = merged_axes(&a.shape, &b.shape, &result.shape);
-    let vectors = axes.first().is_some_and(|inner| {
-        inner.a == 1
-            && inner.b == 1
-            && axes.iter().skip(1).all(|axis| axis.a % 4 == 0 && axis.b % 4 == 0)
-            && inner.extent % 4 == 0
-    });
-    let lanes: u32 = if vectors { 4 } else { 1 };
-    if vectors {
-        axes[0].extent /= 4;
-        for axis in &mut axes[1..] {
-            axis.a /= 4;
-            axis.b /= 4;
+        impl Comparison {
+            fn op_name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!("elementwise/", stringify!($name)),)+
+                }
+            }
+
+            fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
+                match self {
+                    $(Self::$variant => a $operator b,)+
+                }
+            }
+
+            fn operator(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($operator),)+
+                }
+            }
         }
-    }
-    let count = to_u32(label, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.element_lanes);
-    let mut params = BinaryParams {
-        extents: [1; MAX_RANK],
-        a_strides: [0; MAX_RANK],
-        b_strides: [0; MAX_RANK],
-        count,
-        workgroups,
-        rank: axes.len() as u32,
+
+        /// The comparisons' rows of the catalogue.
+        pub(in crate::ops) const COMPARISONS: &[crate::ops::Entry] = &[$(crate::ops::Entry {
+            name: concat!("elementwise/", stringify!($name)),
+            summary: $summary.trim_ascii(),
+            #[cfg(feature = "check")]
+            cases: || comparison_cases($name, Comparison::$variant),
+            #[cfg(feature = "check")]
+            benches: || benches(concat!("elementwise/", stringify!($name)), $name),
+        }),+];
     };
-    for (i, axis) in axes.iter().enumerate() {
-        params.extents[i] = to_u32(label, "extent", axis.extent)?;
-        params.a_strides[i] = to_u32(label, "stride", axis.a)?;
-        params.b_strides[i] = to_u32(label, "stride", axis.b)?;
-    }
-    let shader = Shader::new(label, [&[wgsl!("elementwise/binary.wgsl")], apply].concat())
-        .alias("Pack", result.dtype, lanes)
-        .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.element_lanes);
-    Ok(Lowered::Kernels {
-        choice: Choice {
-            tier: Tier::Streaming,
-            kernel: format!("{label} x{lanes}").into(),
-            reason: WIDTH_REASON[usize::from(vectors)].into(),
-        },
-        dispatches: vec![Dispatch {
-            shader,
-            bindings: vec![
-                ("a", Operand::Input(0)),
-                ("b", Operand::Input(1)),
-                ("result", Operand::Output(0)),
-            ],
-            params: params.into(),
-            workgroups: workgroups.into(),
-            turns: 0,
-        }],
-        scratch: Vec::new(),
-    })
 }
 
-/// Cases for any op of two arguments: equal shapes, every kind of broadcasting, vector and scalar widths, empty values.
+comparisons! {
+    /// 1 where `a == b`, else 0.
+    equal Equal ==
+    /// 1 where `a > b`, else 0.
+    greater Greater >
+    /// 1 where `a >= b`, else 0.
+    greater_equal GreaterEqual >=
+    /// 1 where `a < b`, else 0.
+    less Less <
+    /// 1 where `a <= b`, else 0.
+    less_equal LessEqual <=
+    /// 1 where `a != b`, else 0.
+    not_equal NotEqual !=
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Compare {
+    comparison: Comparison,
+}
+
+impl Op for Compare {
+    fn name(&self) -> &'static str {
+        self.comparison.op_name()
+    }
+
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        let contract = Contract::new(self.name());
+        contract.count(inputs, &["a", "b"])?;
+        let (a, b) = (&inputs[0], &inputs[1]);
+        contract.dtype("b", b, a.dtype)?;
+        Ok(vec![TensorDesc::u32(broadcast::shape(&contract, &[("a", a), ("b", b)])?)])
+    }
+
+    fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
+        let (a, b) = (inputs[0], inputs[1]);
+        let shape = reference_shape(a, b);
+        let places = broadcast::places(&[a.shape(), b.shape()], &shape);
+        let holds = |(&i, &j): (&usize, &usize)| match a.reals().is_empty() {
+            true => self.comparison.holds(a.indices()[i], b.indices()[j]),
+            false => self.comparison.holds(a.reals()[i], b.reals()[j]),
+        };
+        let indices = places[0].iter().zip(&places[1]).map(|pair| i64::from(holds(pair))).collect();
+        vec![Array::index(shape, indices)]
+    }
+
+    fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+        let (a, b, result) = (&step.inputs[0], &step.inputs[1], &step.outputs[0]);
+        let (lanes, count, params) = broadcast::walk(self.name(), &[a, b], result)?;
+        let (value, outcome) = match (a.dtype.is_float(), lanes) {
+            (true, _) => ("Lanes".to_owned(), if lanes == 4 { "vec4<bool>" } else { "bool" }),
+            (false, 4) => (format!("vec4<{}>", a.dtype), "vec4<bool>"),
+            (false, _) => (a.dtype.to_string(), "bool"),
+        };
+        let text = format!(
+            "fn compare(a: {value}, b: {value}) -> {outcome} {{\n    return a {} b;\n}}\n",
+            self.comparison.operator()
+        );
+        let sources = [wgsl!("elementwise/compare.wgsl"), wgsl!("elementwise/broadcast.wgsl")];
+        let kernel = Kernel::new(self.name(), sources)
+            .lanes(lanes)
+            .alias("Result", DType::U32)
+            .read("a", Operand::Input(0), a.dtype)
+            .read("b", Operand::Input(1), a.dtype)
+            .write("result", Operand::Output(0), DType::U32)
+            .params(params)
+            .generated([Generated { label: self.name().into(), text, by_user: false }]);
+        Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
+    }
+
+    fn backward(&self, _: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        Ok(vec![Gradient::None; adjoint.inputs().len()])
+    }
+}
+
+/// Equal shapes, every kind of broadcasting, vector and scalar widths, empty values.
 #[cfg(feature = "check")]
-pub(super) fn cases_of(
-    name: &'static str,
-    op: fn(&mut crate::Graph, crate::Value, crate::Value) -> Result<crate::Value>,
-) -> Vec<crate::check::Case> {
-    let shapes: [(&'static [usize], &'static [usize]); 11] = [
-        (&[1], &[1]),
-        (&[], &[3]),
-        (&[2, 63], &[2, 63]),
-        (&[64, 65], &[64, 65]),
-        (&[4, 1000], &[1000]),
-        (&[3, 97], &[3, 1]),
-        (&[2, 1, 4, 8], &[2, 5, 1, 8]),
-        (&[7, 1, 3], &[1, 5, 3]),
-        (&[2, 1, 2, 1, 2, 1, 2, 1], &[1, 3, 1, 3, 1, 3, 1, 3]),
-        (&[0, 4], &[1, 4]),
-        (&[300, 301], &[300, 301]),
-    ];
+pub(super) const SHAPES: [(&[usize], &[usize]); 11] = [
+    (&[1], &[1]),
+    (&[], &[3]),
+    (&[2, 63], &[2, 63]),
+    (&[64, 65], &[64, 65]),
+    (&[4, 1000], &[1000]),
+    (&[3, 97], &[3, 1]),
+    (&[2, 1, 4, 8], &[2, 5, 1, 8]),
+    (&[7, 1, 3], &[1, 5, 3]),
+    (&[2, 1, 2, 1, 2, 1, 2, 1], &[1, 3, 1, 3, 1, 3, 1, 3]),
+    (&[0, 4], &[1, 4]),
+    (&[300, 301], &[300, 301]),
+];
+
+#[cfg(feature = "check")]
+fn cases(function: Function) -> Vec<crate::check::Case> {
+    use crate::check::Case;
+    use crate::tensor::{HostTensor, Shape};
+
+    let (ulps, divisors) = function.trials();
+    let name = function.op_name();
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::F16] {
-        for (a_shape, b_shape) in shapes {
+        for (a_shape, b_shape) in SHAPES {
             let label = format!("{dtype} {} and {}", Shape::from(a_shape), Shape::from(b_shape));
-            cases.push(crate::check::Case::new(name, label, move |problem| {
+            cases.push(Case::new(name, label, move |problem| {
                 let a = problem.random("a", dtype, a_shape, 2.0)?;
-                let b = problem.random("b", dtype, b_shape, 2.0)?;
+                let range = if divisors { 0.25..2.0 } else { -2.0..2.0 };
+                let b = problem.random_within("b", dtype, b_shape, range)?;
+                problem.graph.push_builtin(Binary { function }, &[a, b])
+            }));
+        }
+        let label = format!("{dtype} equal and opposite numbers");
+        let numbers = Case::new(name, label, move |problem| {
+            let a = HostTensor::from_f32(dtype, [8], &[1.0, -1.0, 2.0, -3.0, 0.5, -0.5, 4.0, 1e3])?;
+            let b = HostTensor::from_f32(dtype, [8], &[1.0, 1.0, 2.0, -3.0, -0.5, -0.5, -4.0, 1e3])?;
+            let (a, b) = (problem.input("a", a)?, problem.input("b", b)?);
+            problem.graph.push_builtin(Binary { function }, &[a, b])
+        });
+        cases.push(numbers.kinked());
+    }
+    // The gradient of a divisor is divided twice.
+    cases.into_iter().map(|case| case.builtin_ulps(1.5 * ulps)).collect()
+}
+
+#[cfg(feature = "check")]
+fn comparison_cases(
+    op: fn(&mut Graph, Value, Value) -> Result<Value>,
+    comparison: Comparison,
+) -> Vec<crate::check::Case> {
+    use crate::check::{Case, Random};
+    use crate::tensor::{HostTensor, Shape};
+
+    let mut cases = Vec::new();
+    for dtype in [DType::F32, DType::F16, DType::I32, DType::U32] {
+        for (a_shape, b_shape) in SHAPES.into_iter().skip(2).step_by(2).chain([SHAPES[9]]) {
+            let label = format!("{dtype} {} and {}", Shape::from(a_shape), Shape::from(b_shape));
+            cases.push(Case::new(comparison.op_name(), label, move |problem| {
+                let mut random = Random::new(5);
+                // Few numbers, so that many are equal.
+                let mut some = |shape: &[usize]| {
+                    let lowest = if dtype == DType::U32 { 0.0 } else { -2.0 };
+                    let elements: Vec<f32> = (0..shape.iter().product::<usize>())
+                        .map(|_| lowest + random.next_below(4) as f32)
+                        .collect();
+                    HostTensor::from_f32(dtype, shape, &elements)
+                };
+                let (a, b) = (some(a_shape)?, some(b_shape)?);
+                let (a, b) = (problem.input("a", a)?, problem.input("b", b)?);
                 Ok(vec![op(&mut problem.graph, a, b)?])
             }));
         }
@@ -228,39 +443,20 @@ pub(super) fn cases_of(
     cases
 }
 
-/// Benchmark rows of an op on two operands: one read of every operand's element and one write.
+/// Bytes are one read of every operand's element and one write.
 #[cfg(feature = "check")]
-pub(super) fn benches_of(
+fn benches(
     name: &'static str,
-    op: fn(&mut crate::Graph, crate::Value, crate::Value) -> Result<crate::Value>,
+    op: fn(&mut Graph, Value, Value) -> Result<Value>,
 ) -> Vec<crate::check::Bench> {
+    use crate::check::{Bench, Work};
+
     let bench = |(label, bytes, b_shape): (&str, u64, &'static [usize])| {
-        crate::check::Bench::new(name, label, crate::check::Work::Bytes(bytes), move |problem| {
+        Bench::new(name, label, Work::Bytes(bytes), move |problem| {
             let a = problem.random("a", DType::F32, [1024, 1024], 1.0)?;
             let b = problem.random("b", DType::F32, b_shape, 1.0)?;
             Ok(vec![op(&mut problem.graph, a, b)?])
         })
     };
     [("1M f32", 12 << 20, &[1024, 1024][..]), ("1M f32, a row repeated", 8 << 20, &[1024])].map(bench).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn axes_merge_where_both_operands_walk_them_as_one() {
-        let shape = |dims: &[usize]| Shape::from(dims);
-        let merged = |a: &[usize], b: &[usize], r: &[usize]| merged_axes(&shape(a), &shape(b), &shape(r));
-        assert_eq!(merged(&[2, 3, 4], &[2, 3, 4], &[2, 3, 4]), [Axis { extent: 24, a: 1, b: 1 }]);
-        assert_eq!(
-            merged(&[2, 3, 4], &[4], &[2, 3, 4]),
-            [Axis { extent: 4, a: 1, b: 1 }, Axis { extent: 6, a: 4, b: 0 }]
-        );
-        assert_eq!(
-            merged(&[2, 1, 4], &[3, 1], &[2, 3, 4]),
-            [Axis { extent: 4, a: 1, b: 0 }, Axis { extent: 3, a: 0, b: 1 }, Axis { extent: 2, a: 4, b: 0 }]
-        );
-        assert_eq!(merged(&[1], &[1, 1], &[1, 1]), []);
-    }
 }

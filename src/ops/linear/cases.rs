@@ -1,10 +1,10 @@
 //! Conformance cases: extents around tile edges, every activation and gate, every choice of arguments.
 
-use super::{Gate, Linear, NAME, linear};
+use super::{Linear, NAME, linear};
 use crate::Result;
 use crate::check::{Bench, Case, Problem, Work, exp_ulps};
 use crate::graph::Value;
-use crate::ops::Activation;
+use crate::ops::{Activation, Gate};
 use crate::tensor::DType;
 
 #[derive(Clone, Debug)]
@@ -110,7 +110,15 @@ pub(crate) fn cases() -> Vec<Case> {
         setups.push(Setup { gate, out: 35, ..kept.clone() });
     }
     let odd = Setup::new(&[6], 7, 35);
-    for activation in Activation::ALL {
+    for activation in [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Silu,
+        Activation::Tanh,
+        Activation::Elu { alpha: 1.5 },
+    ] {
         setups.push(Setup { activation, ..small.clone() });
     }
     setups.push(Setup { bias: false, ..odd.clone() });

@@ -3,8 +3,8 @@
 use super::{LinearOp, NAME};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Value};
-use crate::ops::elementwise::Activation;
-use crate::ops::{Matmul, activation_backward, gate_backward, matmul, reshape, sum};
+use crate::ops::elementwise::{Activation, activation_gradient, gate_gradient};
+use crate::ops::{Matmul, matmul, reshape, sum};
 
 pub(super) fn backward(op: &LinearOp, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
     let mut gradients = vec![Gradient::None; adjoint.inputs().len()];
@@ -42,7 +42,7 @@ pub(super) fn backward(op: &LinearOp, graph: &mut Graph, adjoint: &Adjoint) -> R
 fn before_activation(op: &LinearOp, graph: &mut Graph, adjoint: &Adjoint, dy: Value) -> Result<Value> {
     match (op.gate, op.activation) {
         (None, Activation::Identity) => Ok(dy),
-        (None, activation) => activation_backward(graph, adjoint.outputs()[1], dy, activation),
-        (Some(gate), activation) => gate_backward(graph, adjoint.outputs()[1], dy, gate, activation),
+        (None, activation) => activation_gradient(graph, adjoint.outputs()[1], dy, activation),
+        (Some(gate), activation) => gate_gradient(graph, adjoint.outputs()[1], dy, gate, activation),
     }
 }

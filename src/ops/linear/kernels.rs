@@ -1,12 +1,12 @@
 //! Lowering: the tiles of matmul with another store, one dispatch for each part of the weight that a binding holds. A gated
 //! layer whose weight does not fit one binding stores its factors first.
 
-use super::{Gate, LinearOp, NAME};
+use super::{LinearOp, NAME};
 use crate::Result;
 use crate::graph::StepDesc;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, params, wgsl};
 use crate::ops::contract::to_u32;
-use crate::ops::elementwise::Activation;
+use crate::ops::elementwise::{Activation, Gate};
 use crate::ops::matmul::{Geometry, Part, Product, product};
 use crate::ops::parts::{RowPart, row_parts};
 use crate::tensor::DType;
@@ -87,6 +87,7 @@ impl Layer<'_> {
             product(NAME, &geometry, x.dtype, caps, placed)?;
         shader.label = NAME;
         shader.sources.extend(self.sources(in_vectors));
+        let shader = shader.generated(op.activation.activate());
         let shader = shader.alias("Elem", x.dtype, 1).alias("Lanes", DType::F32, 4).alias(
             "CLanes",
             DType::F32,
@@ -111,7 +112,7 @@ impl Layer<'_> {
                 (true, true) => wgsl!("linear/sums_vec4.wgsl"),
             },
         ];
-        sources.extend(self.op.activation.apply());
+        sources.push(wgsl!("elementwise/math.wgsl"));
         match self.op.gate {
             None => sources.push(wgsl!("linear/finish_plain.wgsl")),
             Some(gate) => sources.extend([wgsl!("linear/finish_gated.wgsl"), gate_source(gate)]),
@@ -133,8 +134,9 @@ fn gating(
     let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let width = to_u32(NAME, "out", step.inputs[1].shape.dims()[0] / 2)?;
     let mut sources = vec![wgsl!("linear/gate.wgsl"), gate_source(gate), residual_source(op.residual)];
-    sources.extend(op.activation.apply());
+    sources.push(wgsl!("elementwise/math.wgsl"));
     let shader = Shader::new("linear, gate", sources)
+        .generated(op.activation.activate())
         .alias("Factor", dtype, 1)
         .alias("CPack", result.dtype, 1)
         .alias("CLanes", DType::F32, 1)

@@ -10,7 +10,7 @@ mod kernels;
 mod reference;
 
 use super::contract::Contract;
-use super::elementwise::Activation;
+use super::elementwise::{Activation, Gate};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
@@ -26,15 +26,6 @@ const LEADING: [&str; MAX_RANK - 1] =
     ["leading 0", "leading 1", "leading 2", "leading 3", "leading 4", "leading 5", "leading 6"];
 const MAY_BE_EMPTY: [&str; MAX_RANK] =
     ["leading 0", "leading 1", "leading 2", "leading 3", "leading 4", "leading 5", "leading 6", "in"];
-
-/// Which factor of a gated linear unit is activated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Gate {
-    /// The first half of the weight's rows, as in fused LLaMA and ModernBERT weights.
-    First,
-    /// The second half, as in `torch.nn.functional.glu`.
-    Second,
-}
 
 /// What follows the product of a [`linear`] layer.
 #[derive(Clone, Copy, Debug, Default)]

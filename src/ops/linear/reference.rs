@@ -1,6 +1,7 @@
 //! The CPU reference: `y = f(x W^T + bias) + residual`, of a gated layer `f(gate) * value + residual`.
 
-use super::{Gate, LinearOp};
+use super::LinearOp;
+use crate::ops::elementwise::Gate;
 use crate::tensor::{Array, Real, Strided};
 
 /// The result, and the sums of product and bias it is made of.

@@ -15,7 +15,6 @@ pub use global_norm::{GlobalNorm, global_norm};
 pub use sgd::{Sgd, sgd};
 
 use super::contract::{Contract, to_u32};
-use super::elementwise::WIDTH_REASON;
 use crate::graph::Value;
 use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Params, Shader, Source, Tier};
 use crate::tensor::{DType, TensorDesc};
@@ -76,7 +75,12 @@ fn lower(
         choice: Choice {
             tier: Tier::Streaming,
             kernel: format!("{op} x{lanes}").into(),
-            reason: WIDTH_REASON[usize::from(lanes == 4)].into(),
+            reason: if lanes == 4 {
+                "four elements at a time"
+            } else {
+                "one element at a time: rows are not whole vectors"
+            }
+            .into(),
         },
         dispatches: vec![Dispatch {
             shader,

@@ -193,6 +193,11 @@ pub(crate) fn assert_error(error: &Error, kind: ErrorKind, sentence: &str) {
     assert_eq!((error.kind(), error.to_string().as_str()), (kind, sentence));
 }
 
+/// Asserts kind, op and argument of an error.
+pub(crate) fn assert_refused(error: &Error, kind: ErrorKind, op: &str, argument: &str) {
+    assert_eq!((error.kind(), error.op(), error.argument()), (kind, op, argument), "{error}");
+}
+
 /// A plan for this device.
 pub(crate) fn plan(graph: &Graph) -> Plan {
     Plan::new(graph, context().caps()).expect("the graph can be planned")

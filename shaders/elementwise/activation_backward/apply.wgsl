@@ -1,3 +1,0 @@
-fn apply(x: Lanes, upstream: Lanes) -> Lanes {
-    return upstream * slope(x);
-}

@@ -1,3 +1,0 @@
-fn apply(x: Lanes, unused: f32) -> Lanes {
-    return gelu(x);
-}

@@ -1,3 +1,0 @@
-fn slope(x: Lanes) -> Lanes {
-    return Lanes(1.0);
-}

@@ -1,3 +1,0 @@
-fn apply(a: Lanes, b: Lanes) -> Lanes {
-    return a * b;
-}

@@ -1,3 +1,0 @@
-fn apply(x: Lanes, factor: f32) -> Lanes {
-    return x * factor;
-}

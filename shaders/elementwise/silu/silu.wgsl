@@ -1,4 +1,0 @@
-// With sigmoid.wgsl.
-fn silu(x: Lanes) -> Lanes {
-    return x * sigmoid(x);
-}
