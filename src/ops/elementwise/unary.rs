@@ -216,7 +216,8 @@ pub(super) fn cases(function: Activation) -> Vec<crate::check::Case> {
             let is_defined = |&&x: &&f32| {
                 let (y, slope): (f64, f64) = (function.at(x.into()), function.slope_at(x.into()));
                 // Half of it, as gradients are multiplied with something. What is smaller than normal numbers devices may flush.
-                let holds = |y: f64| y.abs() <= 0.5 * largest && (y == 0.0 || y.abs() >= f32::MIN_POSITIVE.into());
+                let holds =
+                    |y: f64| y.abs() <= 0.5 * largest && (y == 0.0 || y.abs() >= f32::MIN_POSITIVE.into());
                 f64::from(x.abs()) <= largest && x.abs() <= trials.reach && holds(y) && holds(slope)
             };
             let numbers: Vec<f32> = numbers.iter().filter(is_defined).copied().collect();
