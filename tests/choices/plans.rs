@@ -1,5 +1,8 @@
 //! Every case planned with every choice of kernels.
 
+use std::sync::Arc;
+
+use foveate::check::{Case, gradient_case};
 use foveate::{Caps, ErrorKind, Plan, ops};
 
 use crate::choices::every_choice_of_kernels;
@@ -7,7 +10,7 @@ use crate::choices::every_choice_of_kernels;
 /// Hands every plan of every case to `visit`; also those of a device whose bindings are too small for some weights and tables.
 pub(crate) fn every_plan(mut visit: impl FnMut(&Plan)) {
     for caps in every_choice_of_kernels() {
-        for case in ops::all_cases() {
+        for case in with_gradients() {
             let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
             visit(&Plan::new(&problem.graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}")));
             let cramped = Caps { max_binding_bytes: 2048, storage_alignment: 4, ..caps.clone() };
@@ -17,4 +20,14 @@ pub(crate) fn every_plan(mut visit: impl FnMut(&Plan)) {
             }
         }
     }
+}
+
+/// Every case of every op, and the gradients of each.
+fn with_gradients() -> Vec<Arc<Case>> {
+    let with_gradient = |case: Case| {
+        let case = Arc::new(case);
+        let gradient = gradient_case(&case).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+        [case].into_iter().chain(gradient.map(Arc::new))
+    };
+    ops::all_cases().into_iter().flat_map(with_gradient).collect()
 }

@@ -85,8 +85,11 @@ pub(in crate::ops) fn cases() -> Vec<crate::check::Case> {
 pub(in crate::ops) fn benches() -> Vec<crate::check::Bench> {
     use crate::check::{Bench, Work};
 
-    vec![Bench::new(NAME, "1M f32 to f16", Work::Bytes(6 << 20), |problem| {
-        let x = problem.random("x", DType::F32, [1 << 20], 1.0)?;
-        Ok(vec![cast(&mut problem.graph, x, DType::F16)?])
-    })]
+    vec![
+        Bench::new(NAME, "1M f32 to f16", Work::Bytes(6 << 20), |problem| {
+            let x = problem.random("x", DType::F32, [1 << 20], 1.0)?;
+            Ok(vec![cast(&mut problem.graph, x, DType::F16)?])
+        })
+        .f16(),
+    ]
 }
