@@ -25,7 +25,13 @@ const VIEWS: &[&str] = &["constant", "reshape", "stop_gradient"];
 const FAMILY_KERNELS: &[&str] = &["layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];
 
 /// Ops that share another's module and kernels.
-const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[("log_softmax", "softmax")];
+const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[
+    ("log_softmax", "softmax"),
+    ("loss/kl_divergence", "loss/pair"),
+    ("loss/mean_squared_error", "loss/pair"),
+    ("normalize/layer_norm", "normalize/norm"),
+    ("normalize/rms_norm", "normalize/norm"),
+];
 
 /// The folder or file that an op's module and its shaders lie in.
 fn home(name: &'static str) -> &'static str {

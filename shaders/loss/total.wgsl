@@ -1,26 +1,19 @@
-// result[0] = sum of values / divisor, by one workgroup, each lane of which adds every WORKGROUP-th value.
-
-struct Params {
-    count: u32,
-    divisor: f32,
-    // Targets that count lie below `classes`.
-    targets: u32,
-    classes: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> values: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(local_invocation_index) lane: u32) {
+// result[0] = sum of values / divisor, by one workgroup, each lane of which adds every WORKGROUP-th value. The divisor is a number, or how
+// many targets count; 1 for none of them, whose losses are 0.
+fn row(row: u32, lane: u32) {
     var lane_sum = 0.0;
-    for (var i = lane; i < params.count; i += WORKGROUP) {
-        lane_sum += values[i];
+    for (var i = lane; i < params.values; i += WORKGROUP) {
+        lane_sum += load_values(i);
     }
     let sum = row_sum(0u, lane_sum, lane);
-    let divided_by = divisor(lane);
+
+    var counted = 0u;
+    for (var i = lane; i < params.targets; i += WORKGROUP) {
+        // Negative classes are large ones here, which do not count.
+        counted += u32(load_targets(i) < params.classes);
+    }
+    let divisor = select(params.divisor, max(row_sum(1u, f32(counted), lane), 1.0), COUNTS_TARGETS);
     if lane == 0u {
-        result[0] = sum / divided_by;
+        store_result(0u, sum / divisor);
     }
 }

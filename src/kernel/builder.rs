@@ -313,16 +313,22 @@ fn params_struct(params: &Params) -> String {
     text + "}\n@group(0) @binding(0) var<uniform> params: Params;\n"
 }
 
-/// The largest and the sum of a pack, and one of its elements.
+/// The largest and the sum of a pack, one of its elements, and a pack of 1 at an element and 0 elsewhere.
 fn lanes_functions(lanes: u32) -> String {
-    let (largest, sum, lane) = match lanes {
-        4 => ("max(max(x.x, x.y), max(x.z, x.w))", "(x.x + x.y) + (x.z + x.w)", "x[i]"),
-        _ => ("x", "x", "x"),
+    let (largest, sum, lane, one_hot) = match lanes {
+        4 => (
+            "max(max(x.x, x.y), max(x.z, x.w))",
+            "(x.x + x.y) + (x.z + x.w)",
+            "x[i]",
+            "vec4<f32>(vec4(0u, 1u, 2u, 3u) == vec4(i))",
+        ),
+        _ => ("x", "x", "x", "f32(i == 0u)"),
     };
     format!(
         "fn lanes_max(x: Lanes) -> f32 {{\n    return {largest};\n}}\n\
          fn lanes_sum(x: Lanes) -> f32 {{\n    return {sum};\n}}\n\
-         fn lane_of(x: Lanes, i: u32) -> f32 {{\n    return {lane};\n}}\n"
+         fn lane_of(x: Lanes, i: u32) -> f32 {{\n    return {lane};\n}}\n\
+         fn lanes_one_hot(i: u32) -> Lanes {{\n    return {one_hot};\n}}\n"
     )
 }
 

@@ -43,14 +43,10 @@ pub use embedding_backward::embedding_backward;
 pub use fill::fill;
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Linear, linear};
-pub use loss::{
-    CrossEntropy, cross_entropy, cross_entropy_backward, cross_entropy_with_lse, kl_divergence,
-    kl_divergence_backward, mean_squared_error, mean_squared_error_backward,
-};
+pub use loss::{CrossEntropy, cross_entropy, cross_entropy_with_lse, kl_divergence, mean_squared_error};
 pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
-    LayerNorm, RmsNorm, l2_normalize, l2_normalize_backward, layer_norm, layer_norm_backward,
-    layer_norm_with_sum, rms_norm, rms_norm_backward, rms_norm_with_sum,
+    LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
 };
 pub use pool::{Pool, pool};
 pub use pool_backward::pool_backward;
@@ -126,38 +122,12 @@ const OTHERS: &[Entry] = &[
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear),
     entry!("log_softmax", "logarithm of softmax along the last axis", softmax::logarithm),
     entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy),
-    entry!("loss/cross_entropy_backward", "the gradient of loss/cross_entropy", loss::cross_entropy_backward),
-    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::kl_divergence),
-    entry!(
-        "loss/kl_divergence_backward",
-        "the gradients of loss/kl_divergence",
-        loss::kl_divergence_backward
-    ),
-    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::mean_squared_error),
-    entry!(
-        "loss/mean_squared_error_backward",
-        "the gradients of loss/mean_squared_error",
-        loss::mean_squared_error_backward
-    ),
+    entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::pair::kl_divergence),
+    entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::pair::mean_squared_error),
     entry!("matmul", "batched matrix product, either operand transposed", matmul),
     entry!("normalize/l2_normalize", "rows of length 1", normalize::l2_normalize),
-    entry!(
-        "normalize/l2_normalize_backward",
-        "the gradient of normalize/l2_normalize",
-        normalize::l2_normalize_backward
-    ),
-    entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::layer_norm),
-    entry!(
-        "normalize/layer_norm_backward",
-        "the gradients of normalize/layer_norm",
-        normalize::layer_norm_backward
-    ),
-    entry!("normalize/rms_norm", "rows of mean square 1", normalize::rms_norm),
-    entry!(
-        "normalize/rms_norm_backward",
-        "the gradients of normalize/rms_norm",
-        normalize::rms_norm_backward
-    ),
+    entry!("normalize/layer_norm", "rows of mean 0 and variance 1", normalize::norm::layer_norm),
+    entry!("normalize/rms_norm", "rows of mean square 1", normalize::norm::rms_norm),
     entry!("optimizer/accumulate", "total + gradient, in place", optimizer::accumulate),
     entry!("optimizer/adamw", "a step of AdamW, in place", optimizer::adamw),
     entry!(

@@ -4,7 +4,7 @@ use std::slice::Chunks;
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::{Caps, Dispatch, Operand, Shader, Source, params, wgsl};
+use crate::kernel::{Caps, Shader, Source, wgsl};
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
 /// Rows as a kernel sees them.
@@ -66,32 +66,6 @@ pub(super) fn with_reductions(mut shader: Shader, caps: &Caps) -> Shader {
 /// chunks nor adding their sums takes long.
 pub(super) fn chunk_length(count: u32) -> u32 {
     count.isqrt().next_power_of_two().max(16)
-}
-
-params! {
-    struct AddParams {
-        width: u32,
-        chunks: u32,
-        workgroups: u32,
-    }
-}
-
-/// One dispatch that adds the `chunks` rows of `partials`, f32, in their order: the columns of `x`, whose rows this is of.
-pub(super) fn add_chunks(
-    op: &'static str,
-    rows: &Rows,
-    (partials, chunks): (Operand, u32),
-    result: Operand,
-    caps: &Caps,
-) -> Dispatch {
-    let workgroups = rows.width.div_ceil(caps.tuning.row_lanes);
-    Dispatch {
-        shader: rows.plain_shader(op, &[wgsl!("lib/add_chunks.wgsl")], caps),
-        bindings: vec![("partials", partials), ("result", result)],
-        params: AddParams { width: rows.width, chunks, workgroups }.into(),
-        workgroups: workgroups.into(),
-        turns: 0,
-    }
 }
 
 /// What the reductions of a row were chosen by.

@@ -1,4 +1,4 @@
-//! Losses: ops whose result is one number, f32 of shape `[1]`, and the ops that differentiate them.
+//! Losses: ops whose result is one number, f32 of shape `[1]`.
 //!
 //! | op | result |
 //! |---|---|
@@ -9,20 +9,11 @@
 //! Sums are cut into parts of fixed size, whose results a second dispatch adds in fixed order.
 
 pub(crate) mod cross_entropy;
-pub(crate) mod cross_entropy_backward;
-pub(crate) mod kl_divergence;
-pub(crate) mod kl_divergence_backward;
-pub(crate) mod mean_squared_error;
-pub(crate) mod mean_squared_error_backward;
-mod pair;
+pub(crate) mod pair;
 mod total;
 
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_with_lse};
-pub use cross_entropy_backward::cross_entropy_backward;
-pub use kl_divergence::kl_divergence;
-pub use kl_divergence_backward::kl_divergence_backward;
-pub use mean_squared_error::mean_squared_error;
-pub use mean_squared_error_backward::mean_squared_error_backward;
+pub use pair::{kl_divergence, mean_squared_error};
 
 use super::contract::Contract;
 use crate::Result;

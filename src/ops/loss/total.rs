@@ -1,11 +1,11 @@
 //! The dispatch that ends a loss: the sum of its parts over what they are a mean of.
 
-use crate::kernel::{Caps, Dispatch, Operand, Shader, params, wgsl};
-use crate::ops::rows::with_reductions;
+use crate::kernel::{Caps, Dispatch, Kernel, Operand, params, wgsl};
+use crate::tensor::DType;
 
 params! {
     struct TotalParams {
-        count: u32,
+        values: u32,
         divisor: f32,
         targets: u32,
         classes: u32,
@@ -29,24 +29,18 @@ pub(super) fn total(
     result: Operand,
     caps: &Caps,
 ) -> Dispatch {
-    let mut bindings = vec![("values", values), ("result", result)];
-    let mut params = TotalParams { count, divisor: 1.0, targets: 0, classes: 0 };
-    let source = match divisor {
-        Divisor::Fixed(divisor) => {
-            params.divisor = divisor;
-            wgsl!("loss/divisor_fixed.wgsl")
-        }
+    let (counted, params) = match divisor {
+        Divisor::Fixed(divisor) => (None, TotalParams { values: count, divisor, targets: 0, classes: 0 }),
         Divisor::Targets { targets, rows, classes } => {
-            bindings.push(("targets", targets));
-            (params.targets, params.classes) = (rows, classes);
-            wgsl!("loss/divisor_targets.wgsl")
+            (Some(targets), TotalParams { values: count, divisor: 1.0, targets: rows, classes })
         }
     };
-    Dispatch {
-        shader: with_reductions(Shader::new(label, [wgsl!("loss/total.wgsl"), source]), caps),
-        bindings,
-        params: params.into(),
-        workgroups: 1,
-        turns: 0,
-    }
+    Kernel::new(label, [wgsl!("loss/total.wgsl")])
+        .constant("COUNTS_TARGETS", counted.is_some())
+        .read("values", values, DType::F32)
+        .read_if("targets", counted, DType::U32)
+        .write("result", result, DType::F32)
+        .params(params)
+        .walks(params.values.max(params.targets), 2)
+        .per_row(1, caps)
 }

@@ -1,6 +1,8 @@
-use foveate::ops::{LayerNorm, layer_norm, layer_norm_with_sum};
+use foveate::check::Random;
+use foveate::ops::{LayerNorm, layer_norm, layer_norm_with_sum, mean_squared_error};
 use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, cpu};
 
+use crate::support::fixture::relative_error;
 use crate::support::{assert_error, conform_everywhere, refused, run};
 
 #[test]
@@ -48,6 +50,35 @@ fn the_reference_equals_a_row_done_by_hand() {
     let inputs = [("x", &tensors[0]), ("weight", &tensors[1]), ("bias", &tensors[2])];
     let y = cpu::run(&graph_of(1, 4, 1.0), &inputs).unwrap()["y"].to_f32();
     assert_eq!(y, [-4.0 / 3.0, 1.0, 2.0 / 3.0, 0.0]);
+}
+
+#[test]
+fn the_f32_reference_loses_nothing_to_a_mean_that_is_large() {
+    for width in [64, 384, 768, 1024, 4096, 65_536] {
+        let mut graph = Graph::new();
+        let [x, target] = ["x", "target"].map(|name| graph.input(name, TensorDesc::f32([3, width])).unwrap());
+        let weight = graph.input("weight", TensorDesc::f32([width])).unwrap();
+        let y = layer_norm(&mut graph, x, weight, None, &LayerNorm::new(1e-5)).unwrap();
+        let loss = mean_squared_error(&mut graph, y, target).unwrap();
+        let gradients = graph.gradients(loss, &[x, weight]).unwrap();
+        for (name, value) in [("y", y), ("dx", gradients[0]), ("d_weight", gradients[1])] {
+            graph.output(name, value).unwrap();
+        }
+        let mut random = Random::new(3);
+        let mut around = |mean: f32, shape: &[usize]| {
+            let elements = (0..shape.iter().product()).map(|_| mean + random.next_f32()).collect();
+            HostTensor::f32(shape, elements).unwrap()
+        };
+        let (x, target) = (around(1e4, &[3, width]), around(0.0, &[3, width]));
+        let weight = around(1.0, &[width]);
+        let inputs = [("x", &x), ("target", &target), ("weight", &weight)];
+        let exact = cpu::run(&graph, &inputs).unwrap();
+        let found = cpu::run_f32(&graph, &cpu::Parameters::default(), &inputs).unwrap();
+        for (name, exact) in exact {
+            let error = relative_error(&found[&name], &exact);
+            assert!(error < 16.0 * f64::from(f32::EPSILON), "{name}, {width} wide: {error:e}");
+        }
+    }
 }
 
 #[test]

@@ -1,25 +1,25 @@
-//! Conformance cases, shared with the backward pass: widths around the vector and workgroup sizes, targets that do not count,
-//! none that counts, smoothing, logits far apart.
+//! Benchmarks, and conformance cases: widths around the vector and workgroup sizes, rows and numbers of them beyond what a lane's loops
+//! may be, targets that do not count, none that counts, smoothing, logits far apart.
 
-use super::{CrossEntropy, NAME, cross_entropy, cross_entropy_with_lse};
+use super::{CrossEntropy, NAME, backward, cross_entropy, cross_entropy_with_lse};
 use crate::Result;
 use crate::check::{Bench, Case, DIVISION_ULPS, Problem, Work, exp_ulps};
 use crate::graph::Value;
 use crate::tensor::{DType, HostTensor, Shape};
 
 #[derive(Clone, Debug)]
-pub(in crate::ops::loss) struct Setup {
+struct Setup {
     dtype: DType,
     shape: &'static [usize],
     amplitude: f32,
     /// Every so many targets do not count; all but the others where it is 1.
     ignored: usize,
     signed: bool,
-    pub(in crate::ops::loss) smoothing: f32,
+    smoothing: f32,
 }
 
 impl Setup {
-    pub(in crate::ops::loss) fn label(&self) -> String {
+    fn label(&self) -> String {
         let Self { dtype, shape, amplitude, ignored, smoothing, signed } = self;
         let kind = if *signed { "i32" } else { "u32" };
         format!(
@@ -28,12 +28,12 @@ impl Setup {
         )
     }
 
-    pub(in crate::ops::loss) fn spec(&self) -> CrossEntropy {
+    fn spec(&self) -> CrossEntropy {
         CrossEntropy::new().label_smoothing(self.smoothing)
     }
 
     /// Logits and targets.
-    pub(in crate::ops::loss) fn inputs(&self, problem: &mut Problem) -> Result<(Value, Value)> {
+    fn inputs(&self, problem: &mut Problem) -> Result<(Value, Value)> {
         let logits = problem.random("logits", self.dtype, self.shape, self.amplitude)?;
         let (leading, classes) = (&self.shape[..self.shape.len() - 1], self.shape[self.shape.len() - 1]);
         let strays = [-100, -1, i32::MIN, i32::MAX, classes as i32];
@@ -52,7 +52,7 @@ impl Setup {
 
     /// What exponential, logarithm (off by 2^-21, 4 units) and division may lose. Logits here differ by at most 20 where they
     /// weigh anything.
-    pub(in crate::ops::loss) fn ulps(&self) -> f64 {
+    fn ulps(&self) -> f64 {
         exp_ulps(20.0) + 4.0 + 2.0 * DIVISION_ULPS
     }
 }
@@ -60,8 +60,8 @@ impl Setup {
 const NO_ROWS: Setup =
     Setup { dtype: DType::F32, shape: &[0, 3], amplitude: 10.0, ignored: 7, signed: true, smoothing: 0.0 };
 
-pub(in crate::ops::loss) fn setups() -> Vec<Setup> {
-    let shapes: [&'static [usize]; 10] = [
+fn setups() -> Vec<Setup> {
+    let shapes: [&'static [usize]; 12] = [
         &[1],
         &[97],
         &[5, 2],
@@ -72,6 +72,8 @@ pub(in crate::ops::loss) fn setups() -> Vec<Setup> {
         &[10, 1000],
         &[3, 4097],
         &[20_000, 1],
+        &[600_001],
+        &[270_000, 1],
     ];
     let mut setups = vec![NO_ROWS];
     for dtype in [DType::F32, DType::F16] {
@@ -122,19 +124,51 @@ pub(crate) fn cases() -> Vec<Case> {
             .builtin_ulps(exp_ulps(1.0) + 4.0 + DIVISION_ULPS),
         );
     }
-    cases
+    cases.into_iter().chain(gradients()).collect()
 }
 
-/// One read of every logit.
-pub(crate) fn benches() -> Vec<Bench> {
-    let bench = |[rows, classes]: [usize; 2]| {
-        let bytes = Work::Bytes((rows * classes * 4) as u64);
-        Bench::new(NAME, format!("{rows} x {classes} f32"), bytes, move |problem| {
-            let logits = problem.random("logits", DType::F32, [rows, classes], 1.0)?;
-            let targets = (0..rows).map(|row| (row / 64) as i32).collect();
-            let targets = problem.input("targets", HostTensor::i32([rows], targets)?)?;
-            Ok(vec![cross_entropy(&mut problem.graph, logits, targets, &CrossEntropy::new())?])
+/// The backward pass alone, with upstream gradients of either result.
+fn gradients() -> impl Iterator<Item = Case> {
+    let setups = setups().into_iter().filter(|setup| setup.shape[0] == 33);
+    setups.enumerate().map(|(i, setup)| {
+        let (ulps, with_lse) = (setup.ulps(), i % 3 == 0);
+        let what = if with_lse { ", with a gradient of lse" } else { "" };
+        Case::new(NAME, format!("gradients: {}{what}", setup.label()), move |problem| {
+            let (logits, targets) = setup.inputs(problem)?;
+            let upstream = problem.input("upstream", HostTensor::f32([1], vec![-1.5])?)?;
+            let (_, lse) = cross_entropy_with_lse(&mut problem.graph, logits, targets, &setup.spec())?;
+            let d_lse = problem.desc(lse)?.shape.clone();
+            let d_lse =
+                with_lse.then(|| problem.random("lse upstream", DType::F32, d_lse, 0.1)).transpose()?;
+            let inputs = [logits, targets, lse, upstream];
+            Ok(vec![backward::append(&mut problem.graph, &setup.spec(), inputs, d_lse)?])
         })
+        .builtin_ulps(ulps)
+    })
+}
+
+/// One read of every logit; backward, one write of its gradient, too.
+pub(crate) fn benches() -> Vec<Bench> {
+    let inputs = |problem: &mut Problem, [rows, classes]: [usize; 2]| -> Result<(Value, Value)> {
+        let logits = problem.random("logits", DType::F32, [rows, classes], 1.0)?;
+        let targets = (0..rows).map(|row| (row / 64) as i32).collect();
+        Ok((logits, problem.input("targets", HostTensor::i32([rows], targets)?)?))
     };
-    [[4096, 1000], [256, 30_522]].map(bench).into()
+    let mut benches = Vec::new();
+    for shape in [[4096, 1000], [256, 30_522]] {
+        let (label, elements) = (format!("{} x {} f32", shape[0], shape[1]), (shape[0] * shape[1]) as u64);
+        benches.push(Bench::new(NAME, label.clone(), Work::Bytes(elements * 4), move |problem| {
+            let (logits, targets) = inputs(problem, shape)?;
+            Ok(vec![cross_entropy(&mut problem.graph, logits, targets, &CrossEntropy::new())?])
+        }));
+        let label = format!("backward {label}");
+        benches.push(Bench::new(NAME, label, Work::Bytes(elements * 8), move |problem| {
+            let (logits, targets) = inputs(problem, shape)?;
+            let lse = problem.random("lse", DType::F32, [shape[0]], 1.0)?;
+            let upstream = problem.random("upstream", DType::F32, [1], 1.0)?;
+            let inputs = [logits, targets, lse, upstream];
+            Ok(vec![backward::append(&mut problem.graph, &CrossEntropy::new(), inputs, None)?])
+        }));
+    }
+    benches
 }

@@ -1,17 +1,16 @@
 //! Rows of length 1, `y = x / max(sqrt(sum x^2), eps)` along the last axis, as `torch.nn.functional.normalize`.
 
+mod backward;
 #[cfg(feature = "check")]
 mod cases;
-mod kernels;
-mod reference;
 
-use super::super::contract::Contract;
-use super::super::rows;
 use super::check_eps;
-use super::l2_normalize_backward::l2_normalize_backward;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Lowered};
+use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
+use crate::ops::contract::Contract;
+use crate::ops::rows::{self, Rows};
+use crate::ops::upstream;
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
@@ -19,9 +18,17 @@ pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "normalize/l2_normalize";
 
+params! {
+    /// `width` is in packs.
+    struct L2Params {
+        width: u32,
+        eps: f32,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
-pub(super) struct L2Normalize {
-    pub(super) eps: f32,
+struct L2Normalize {
+    eps: f32,
 }
 
 /// `x: [.., width]`, f32 or f16, with every row along the last axis divided by its Euclidean norm, or by `eps` where that is
@@ -31,6 +38,11 @@ pub(super) struct L2Normalize {
 /// finite, positive, normal number.
 pub fn l2_normalize(graph: &mut Graph, x: Value, eps: f32) -> Result<Value> {
     graph.push_builtin_one(L2Normalize { eps }, &[x])
+}
+
+/// The Euclidean norm of a row, step by step, because a sum of squares leaves f32 long before the norm does.
+fn norm<R: Real>(row: &[R]) -> R {
+    row.iter().copied().fold(R::zero(), R::hypot)
 }
 
 impl Op for L2Normalize {
@@ -47,19 +59,34 @@ impl Op for L2Normalize {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        vec![reference::forward(inputs[0], R::of(self.eps.into()))]
+        let (x, eps) = (inputs[0], R::of(self.eps.into()));
+        let mut y = Vec::with_capacity(x.reals().len());
+        for row in rows::slices(x) {
+            let divisor = norm(row).max(eps);
+            y.extend(row.iter().map(|&x| x / divisor));
+        }
+        vec![Array::real(x.shape().clone(), y)]
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(self.eps, step, caps)
+        let x = &step.inputs[0];
+        let rows = Rows::of(NAME, x)?;
+        let sources =
+            [wgsl!("normalize/l2_normalize/forward.wgsl"), wgsl!("normalize/l2_normalize/norm.wgsl")];
+        let dispatch = Kernel::new(NAME, sources)
+            .lanes(rows.lanes)
+            .read("x", Operand::Input(0), x.dtype)
+            .write("result", Operand::Output(0), x.dtype)
+            .params(L2Params { width: rows.width, eps: self.eps })
+            .walks(rows.width, 3)
+            .per_row(rows.rows, caps);
+        let kernel = format!("{NAME} x{}, a workgroup a row", rows.lanes);
+        Ok(Lowered::rows(kernel, vec![dispatch], Vec::new(), caps))
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
-        match (adjoint.inputs(), adjoint.upstream(0)) {
-            (&[x], Some(upstream)) => {
-                Ok(vec![Gradient::Whole(l2_normalize_backward(graph, x, upstream, self.eps)?)])
-            }
-            _ => Ok(vec![Gradient::None]),
-        }
+        upstream::to_input(adjoint, |upstream| {
+            backward::append(graph, adjoint.inputs()[0], upstream, self.eps)
+        })
     }
 }

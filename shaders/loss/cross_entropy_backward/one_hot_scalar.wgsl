@@ -1,3 +1,0 @@
-fn one_hot(i: u32) -> Lanes {
-    return 1.0;
-}

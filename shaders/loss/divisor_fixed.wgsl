@@ -1,3 +1,0 @@
-fn divisor(lane: u32) -> f32 {
-    return params.divisor;
-}

@@ -1,3 +1,0 @@
-fn term(a: Lanes, b: Lanes) -> Lanes {
-    return (a - b) * (a - b);
-}

@@ -1,3 +1,0 @@
-fn biased(y: Lanes, i: u32) -> Lanes {
-    return y;
-}

@@ -1,0 +1,15 @@
+// What deviations are taken from: some element of the row, and then their own mean. That loses nothing where the mean is large beside
+// them, and leaves exactly 0 of a constant row. Without a centre, elements count from 0.
+fn origin(first: u32) -> f32 {
+    if CENTRED {
+        return lanes_max(element(first));
+    }
+    return 0.0;
+}
+
+fn mean(lane_sum: f32, lane: u32) -> f32 {
+    if CENTRED {
+        return row_sum(0u, lane_sum, lane) / f32(params.elements);
+    }
+    return 0.0;
+}

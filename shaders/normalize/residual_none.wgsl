@@ -1,3 +1,0 @@
-fn element(i: u32) -> Lanes {
-    return Lanes(x[i]);
-}

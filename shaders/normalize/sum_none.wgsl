@@ -1,1 +1,0 @@
-fn keep_sum(i: u32, value: Lanes) {}
