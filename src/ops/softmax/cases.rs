@@ -73,7 +73,8 @@ fn cases_of(form: Form) -> Vec<Case> {
         Form::Logarithm => exp_ulps(20.0) + 4.0,
     };
     let mut cases: Vec<Case> = cases.into_iter().map(|case| case.builtin_ulps(ulps)).collect();
-    cases.extend([DType::F32, DType::F16].map(|dtype| of_given_result(form, dtype)));
+    cases.extend([DType::F32, DType::F16].map(|dtype| of_given_result(form, dtype, &[3, 4, 97])));
+    cases.push(of_given_result(form, DType::F32, &[600_001]));
     cases
 }
 
@@ -85,10 +86,11 @@ fn of_random(form: Form, dtype: DType, shape: &'static [usize]) -> Case {
 }
 
 /// The backward pass alone, of a y that need not be a result: allowed nothing for what the forward pass loses.
-fn of_given_result(form: Form, dtype: DType) -> Case {
-    let case = Case::new(form.name(), format!("gradients: {dtype} of a given result"), move |problem| {
-        let y = problem.random("y", dtype, [3, 4, 97], 1.0)?;
-        let upstream = problem.random("upstream", dtype, [3, 4, 97], 2.0)?;
+fn of_given_result(form: Form, dtype: DType, shape: &'static [usize]) -> Case {
+    let label = format!("gradients: {dtype} {} of a given result", Shape::from(shape));
+    let case = Case::new(form.name(), label, move |problem| {
+        let y = problem.random("y", dtype, shape, 1.0)?;
+        let upstream = problem.random("upstream", dtype, shape, 2.0)?;
         Ok(vec![backward::append(&mut problem.graph, form, y, upstream)?])
     });
     match form {

@@ -93,6 +93,11 @@ fn gradients() -> Vec<Case> {
             }));
         }
     }
+    cases.push(Case::new(NAME, "gradients: f32 [600001]", |problem| {
+        let x = problem.random("x", DType::F32, [600_001], 3.0)?;
+        let upstream = problem.random("upstream", DType::F32, [600_001], 3.0)?;
+        Ok(vec![backward::append(&mut problem.graph, x, upstream, 1e-12)?])
+    }));
     // Of y twice, of the result once, and each of the two divided twice; the root is half the weight.
     let ulps = 6.0 * DIVISION_ULPS + 3.0 * SQRT_ULPS;
     cases.into_iter().map(|case| case.builtin_ulps(ulps)).collect()

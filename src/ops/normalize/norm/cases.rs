@@ -147,27 +147,32 @@ fn setups(kind: Kind) -> Vec<Setup> {
 
 /// Backward passes that are asked for some of their outputs: bit `i` of `wanted` stands for output `i`.
 fn gradients_in_part(kind: Kind) -> Vec<Case> {
-    // The reciprocal root, thrice where it is squared beside itself, and the division of each of the means.
-    let ulps = 3.0 * INVERSE_SQRT_ULPS + 4.0 * DIVISION_ULPS;
     let all: u32 = if kind.is_centred() { 0b111 } else { 0b11 };
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::F16] {
         let wide_and_odd: [&'static [usize]; 3] = [&[35, 64], &[35, 97], &[2, 4097]];
         for shape in wide_and_odd {
-            let wanted = (1..=all).map(|wanted| (wanted, false)).chain([(0b10, true), (all, true)]);
-            cases.extend(wanted.map(|(wanted, with_sum)| {
-                let of_sum = if with_sum { ", with a sum's" } else { "" };
-                let label = format!("gradients: {dtype} {}, {wanted:#b}{of_sum}", Shape::from(shape));
-                Case::new(kind.name(), label, move |problem| {
-                    let outputs = append_backward(problem, kind, dtype, shape, with_sum)?;
-                    let wanted = (0..).zip(outputs).filter(|(i, _)| wanted >> i & 1 == 1);
-                    Ok(wanted.map(|(_, output)| output).collect())
-                })
-                .builtin_ulps(ulps)
-            }));
+            for (wanted, with_sum) in
+                (1..=all).map(|wanted| (wanted, false)).chain([(0b10, true), (all, true)])
+            {
+                cases.push(gradients_of(kind, dtype, shape, (wanted, with_sum)));
+            }
         }
     }
-    cases
+    cases.push(gradients_of(kind, DType::F32, &[600_001], (all, false)));
+    // The reciprocal root, thrice where it is squared beside itself, and the division of each of the means.
+    let ulps = 3.0 * INVERSE_SQRT_ULPS + 4.0 * DIVISION_ULPS;
+    cases.into_iter().map(|case| case.builtin_ulps(ulps)).collect()
+}
+
+fn gradients_of(kind: Kind, dtype: DType, shape: &'static [usize], (wanted, with_sum): (u32, bool)) -> Case {
+    let of_sum = if with_sum { ", with a sum's" } else { "" };
+    let label = format!("gradients: {dtype} {}, {wanted:#b}{of_sum}", Shape::from(shape));
+    Case::new(kind.name(), label, move |problem| {
+        let outputs = append_backward(problem, kind, dtype, shape, with_sum)?;
+        let wanted = (0..).zip(outputs).filter(|(i, _)| wanted >> i & 1 == 1);
+        Ok(wanted.map(|(_, output)| output).collect())
+    })
 }
 
 /// The backward pass of random inputs.
