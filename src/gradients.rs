@@ -39,6 +39,25 @@ impl Graph {
         walk.all(steps)?;
         wrt.iter().map(|&value| walk.result(value)).collect()
     }
+
+    /// The gradients with respect to the values `wrt` where gradients of a loss with respect to other values are known: `seeds` are
+    /// pairs of a value and its gradient, of the same shape and type. None for a value on which none of them depends.
+    ///
+    /// Fails where an op on the way has no backward pass.
+    #[cfg(feature = "check")]
+    pub(crate) fn gradients_from(
+        &mut self,
+        seeds: &[(Value, Value)],
+        wrt: &[Value],
+    ) -> Result<Vec<Option<Value>>> {
+        let steps = self.steps().len();
+        let mut walk = Walk::new(self, wrt);
+        for &(value, gradient) in seeds {
+            walk.add(value, Gradient::Whole(gradient))?;
+        }
+        walk.all(steps)?;
+        wrt.iter().map(|&value| walk.total(value)).collect()
+    }
 }
 
 /// The state of one walk over a graph, last step first.

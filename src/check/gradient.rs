@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::case::{Case, Problem};
 use crate::graph::Value;
 use crate::random::Random;
-use crate::tensor::{Array, DType};
-use crate::{Error, ErrorKind, Result, cpu, ops};
+use crate::tensor::{Array, TensorDesc};
+use crate::{Error, ErrorKind, Result, cpu};
 
 /// How the gradient of a case compares with central differences.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,11 @@ const LARGEST_INPUT: f64 = 100.0;
 /// Elements from which on a graph is too large to be run many times.
 const MOST_ELEMENTS: usize = 1 << 16;
 
-/// The case's op in mid-graph: a random gradient comes from above, and the outcome is the gradient of every float input. None for an op
-/// without gradients, and where no output depends on a float input.
+/// The gradients of a forward case: random upstream gradients of its outputs are further inputs, and the outcome is the gradient of
+/// every float input that has one.
+///
+/// None where no float output depends on a float input, and for an op that has no gradients. An output that is only there for the
+/// backward pass, and refuses an upstream gradient, gets none.
 pub fn gradient_case(case: &Arc<Case>) -> Result<Option<Case>> {
     if differentiated(case)?.is_none() {
         return Ok(None);
@@ -38,24 +41,39 @@ pub fn gradient_case(case: &Arc<Case>) -> Result<Option<Case>> {
                 .expecting("gradients")
                 .but_found("none")
         })?;
-        let gradients = differentiated.gradients;
         *problem = differentiated.problem;
-        Ok(gradients)
+        Ok(differentiated.gradients.into_iter().filter_map(|(_, gradient)| gradient).collect())
     };
     // Backward passes evaluate the built-in functions of the forward pass again.
-    Ok(Some(Case::new(case.op(), case.label(), build).builtin_ulps(2.0 * case.allowed_ulps())))
+    let label = format!("gradients: {}", case.label());
+    Ok(Some(Case::new(case.op(), label, build).builtin_ulps(2.0 * case.allowed_ulps())))
 }
 
-/// A case with a loss on top, and the gradients of its inputs.
+/// A case with the gradients of its inputs.
 struct Differentiated {
     problem: Problem,
-    loss: Value,
-    wrt: Vec<Value>,
-    gradients: Vec<Value>,
+    /// Outputs of the case, each with its upstream gradient, an input.
+    seeds: Vec<(Value, Value)>,
+    /// Float inputs of the case, each with its gradient, if it has one.
+    gradients: Vec<(Value, Option<Value>)>,
 }
 
-/// `sum(output * upstream)` over all float outputs, with random upstreams, differentiated.
+/// The case with upstream gradients for every output that takes one.
 fn differentiated(case: &Case) -> Result<Option<Differentiated>> {
+    let outputs = case.build(&mut Problem::default())?.len();
+    let all = seeded(case, &vec![true; outputs])?;
+    if all.is_some() || outputs < 2 {
+        return Ok(all);
+    }
+    let takes = (0..outputs).map(|output| {
+        let alone: Vec<bool> = (0..outputs).map(|other| other == output).collect();
+        Ok(seeded(case, &alone)?.is_some())
+    });
+    seeded(case, &takes.collect::<Result<Vec<bool>>>()?)
+}
+
+/// The case with upstream gradients for the outputs marked in `takes`.
+fn seeded(case: &Case, takes: &[bool]) -> Result<Option<Differentiated>> {
     let mut problem = Problem::default();
     let outputs = case.build(&mut problem)?;
     let is_float = |problem: &Problem, value: Value| problem.desc(value).map(|desc| desc.dtype.is_float());
@@ -65,81 +83,91 @@ fn differentiated(case: &Case) -> Result<Option<Differentiated>> {
             wrt.push(value);
         }
     }
-    let mut loss = None;
+    let mut seeds = Vec::new();
     for (i, output) in outputs.into_iter().enumerate() {
-        let desc = problem.desc(output)?.clone();
-        if !desc.dtype.is_float() || desc.elements() == 0 {
-            continue;
-        }
-        let upstream = problem.random(&format!("upstream {i}"), desc.dtype, desc.shape.clone(), 1.0)?;
-        let graph = &mut problem.graph;
-        let mut weighted = ops::multiply(graph, output, upstream)?;
-        if desc.dtype == DType::F16 {
-            weighted = ops::cast(graph, weighted, DType::F32)?;
-        }
-        let flat = ops::reshape(graph, weighted, [desc.elements()])?;
-        let part = ops::sum(graph, flat, &[0])?;
-        loss = Some(match loss {
-            None => part,
-            Some(loss) => ops::add(graph, loss, part)?,
-        });
-    }
-    let Some(loss) = loss else { return Ok(None) };
-    let mut depending = Vec::with_capacity(wrt.len());
-    for value in wrt {
-        if problem.graph.depends(loss, value) {
-            depending.push(value);
+        if takes[i] && is_float(&problem, output)? {
+            let TensorDesc { dtype, shape } = problem.desc(output)?.clone();
+            seeds.push((output, problem.random(&format!("upstream {i}"), dtype, shape, 1.0)?));
         }
     }
-    if depending.is_empty() {
-        return Ok(None);
-    }
-    match problem.graph.gradients(loss, &depending) {
-        Ok(gradients) => Ok(Some(Differentiated { problem, loss, wrt: depending, gradients })),
+    match problem.graph.gradients_from(&seeds, &wrt) {
+        Ok(found) => {
+            let any = found.iter().any(Option::is_some);
+            let gradients = wrt.into_iter().zip(found).collect();
+            Ok(any.then_some(Differentiated { problem, seeds, gradients }))
+        }
         Err(error) if error.kind() == ErrorKind::NotDifferentiable => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Holds the references' gradients of `case` to central differences in f64, along random directions through each input.
+/// Holds the references' gradients of `case` to central differences of `sum(output * upstream)` in f64, along random directions
+/// through each input.
 pub fn slopes(case: &Case) -> Result<Slopes> {
-    let Some(Differentiated { problem, loss, wrt, gradients }) = differentiated(case)? else {
+    let Some(Differentiated { problem, seeds, gradients }) = differentiated(case)? else {
         return Ok(Slopes::None);
     };
-    let too_large = problem.graph.values().iter().any(|desc| desc.elements() > MOST_ELEMENTS);
+    let graph = &problem.graph;
+    let too_large = graph.values().iter().any(|desc| desc.elements() > MOST_ELEMENTS);
     let start: Vec<Array<f64>> = problem.inputs().iter().map(|(_, tensor)| tensor.to_array()).collect();
     let far = start.iter().flat_map(|array| array.reals()).any(|x| x.abs() > LARGEST_INPUT);
     if case.is_kinked() || too_large || far {
         return Ok(Slopes::None);
     }
-    let place_of = |value| problem.graph.inputs().iter().position(|(_, input)| input == value);
-    let places: Vec<usize> = wrt.iter().filter_map(place_of).collect();
-    let computed = cpu::run_arrays(&problem.graph, &gradients, &start)?;
-    let (mut worst, mut random) = (0.0f64, Random::new(1));
+    let (outputs, upstreams): (Vec<Value>, Vec<Value>) = seeds.into_iter().unzip();
+    let upstreams = cpu::run_arrays(graph, &upstreams, &start)?;
     let loss_at = |inputs: &[Array<f64>]| -> Result<f64> {
-        Ok(cpu::run_arrays(&problem.graph, &[loss], inputs)?[0].reals()[0])
+        let outputs = cpu::run_arrays(graph, &outputs, inputs)?;
+        let products = outputs.iter().zip(&upstreams).flat_map(|(output, upstream)| {
+            output.reals().iter().zip(upstream.reals()).map(|(output, upstream)| output * upstream)
+        });
+        Ok(products.sum())
     };
-    let size = loss_at(&start)?.abs();
-    for (i, &place) in places.iter().enumerate() {
-        let direction: Vec<f64> = (0..start[place].reals().len()).map(|_| random.next_f32().into()).collect();
-        let along = |step: f64| -> Result<f64> {
-            let mut moved = start.clone();
-            let reals = start[place].reals().iter().zip(&direction).map(|(x, d)| x + step * d).collect();
-            moved[place] = Array::real(start[place].shape().clone(), reals);
-            loss_at(&moved)
+    let place_of = |value| graph.inputs().iter().position(|(_, input)| *input == value);
+    let mut worst = None;
+    for (value, gradient) in gradients {
+        let Some(place) = place_of(value).filter(|&place| !start[place].reals().is_empty()) else { continue };
+        let gradient = match gradient {
+            Some(gradient) => cpu::run_arrays(graph, &[gradient], &start)?.remove(0),
+            // An op says that this input has no influence, which the slope shows.
+            None => {
+                Arc::new(Array::real(start[place].shape().clone(), vec![0.0; start[place].reals().len()]))
+            }
         };
-        let difference = |step: f64| -> Result<f64> { Ok((along(step)? - along(-step)?) / (2.0 * step)) };
-        // Richardson's extrapolation: what is left of the step falls with its fourth power.
-        let step = 1e-4;
-        let expected = (4.0 * difference(step / 2.0)? - difference(step)?) / 3.0;
-        let products = || computed[i].reals().iter().zip(&direction).map(|(g, d)| g * d);
-        let found: f64 = products().sum();
-        let allowed = 1e-6 * (products().map(f64::abs).sum::<f64>() + 1e-3 * size + 1e-6);
-        let of_allowed = (found - expected).abs() / allowed;
-        if of_allowed.is_nan() || of_allowed > 1.0 {
-            return Ok(Slopes::Differ(format!("input {place}: gradient {found:e}, but slope {expected:e}")));
+        match slope(place, &gradient, &start, &loss_at)? {
+            Slopes::Agree(of_allowed) => worst = Some(of_allowed.max(worst.unwrap_or(0.0))),
+            other => return Ok(other),
         }
-        worst = worst.max(of_allowed);
     }
-    Ok(Slopes::Agree(worst))
+    Ok(worst.map_or(Slopes::None, Slopes::Agree))
+}
+
+/// Holds the gradient of the input at `place` to the slope of the loss along a random direction.
+fn slope(
+    place: usize,
+    gradient: &Array<f64>,
+    start: &[Array<f64>],
+    loss_at: &dyn Fn(&[Array<f64>]) -> Result<f64>,
+) -> Result<Slopes> {
+    let mut random = Random::new(1 + place as u64);
+    let direction: Vec<f64> = gradient.reals().iter().map(|_| random.next_f32().into()).collect();
+    let along = |step: f64| -> Result<f64> {
+        let mut moved = start.to_vec();
+        let reals = start[place].reals().iter().zip(&direction).map(|(x, d)| x + step * d).collect();
+        moved[place] = Array::real(start[place].shape().clone(), reals);
+        loss_at(&moved)
+    };
+    let difference = |step: f64| -> Result<f64> { Ok((along(step)? - along(-step)?) / (2.0 * step)) };
+    // Richardson's extrapolation: what is left of the step falls with its fourth power.
+    let step = 1e-4;
+    let expected = (4.0 * difference(step / 2.0)? - difference(step)?) / 3.0;
+    let products = || gradient.reals().iter().zip(&direction).map(|(g, d)| g * d);
+    let found: f64 = products().sum();
+    let size = loss_at(start)?.abs();
+    let allowed = 1e-6 * (products().map(f64::abs).sum::<f64>() + 1e-3 * size + 1e-6);
+    let of_allowed = (found - expected).abs() / allowed;
+    if of_allowed.is_nan() || of_allowed > 1.0 {
+        return Ok(Slopes::Differ(format!("input {place}: gradient {found:e}, but slope {expected:e}")));
+    }
+    Ok(Slopes::Agree(of_allowed))
 }

@@ -293,14 +293,6 @@ impl Graph {
         needed
     }
 
-    /// Whether `value` is among what `result` is computed from.
-    #[cfg(feature = "check")]
-    pub(crate) fn depends(&self, result: Value, value: Value) -> bool {
-        let needed = self.needed_for(&[result]);
-        let read = |step: &Step| step.inputs.contains(&value);
-        result == value || self.steps.iter().zip(needed).any(|(step, needed)| needed && read(step))
-    }
-
     /// Descriptors of all values, by [`Value::index`].
     pub(crate) fn values(&self) -> &[TensorDesc] {
         &self.values
