@@ -7,8 +7,9 @@ mod plans;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use foveate::check::Work;
+use foveate::check::{Case, Work, gradient_case, has_slopes};
 use foveate::ops::CATALOGUE;
 use foveate::{Caps, Plan};
 
@@ -38,6 +39,20 @@ fn home(name: &'static str) -> &'static str {
     IN_MODULES_OF_OTHERS.iter().find(|(op, _)| *op == name).map_or(name, |(_, module)| module)
 }
 
+/// Ops without gradients: backward passes, which nothing here differentiates twice, what an optimiser does, what has no inputs and what is
+/// there to end gradients.
+const WITHOUT_GRADIENTS: &[&str] = &[
+    "attention/blocked_backward",
+    "embedding_backward",
+    "fill",
+    "optimizer/accumulate",
+    "optimizer/adamw",
+    "optimizer/global_norm",
+    "optimizer/sgd",
+    "pool_backward",
+    "stop_gradient",
+];
+
 #[test]
 fn names_are_unique() {
     let names: BTreeSet<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
@@ -45,18 +60,16 @@ fn names_are_unique() {
 }
 
 #[test]
-fn every_row_has_a_module_shaders_cases_tests_and_benches() {
+fn every_row_has_a_module_shaders_cases_and_benches() {
     for entry in CATALOGUE {
         let name = entry.name;
         // Rows of tables, which share their module and their kernels.
         let home = if name.starts_with("elementwise/") { "elementwise" } else { home(name) };
-        let tests = if home == "elementwise" { home } else { name };
         let module = root().join("src/ops").join(home);
         assert!(
             module.join("mod.rs").is_file() || module.with_extension("rs").is_file(),
             "{name} has no module"
         );
-        assert!(root().join("tests/ops").join(format!("{tests}.rs")).is_file(), "{name} has no tests");
         assert!(!(entry.cases)().is_empty(), "{name} has no cases");
         let has_shaders = root().join("shaders").join(home).is_dir()
             || root().join("shaders").join(format!("{home}.wgsl")).is_file();
@@ -78,6 +91,21 @@ fn views_are_the_ops_that_run_nothing() {
             plan.report().iter().any(|step| step.op == entry.name && step.choice.is_some())
         });
         assert_eq!(runs, !VIEWS.contains(&entry.name), "{}", entry.name);
+    }
+}
+
+#[test]
+fn gradients_are_tested_on_devices_and_by_slopes_where_an_op_has_them() {
+    for entry in CATALOGUE {
+        let cases: Vec<Arc<Case>> = (entry.cases)().into_iter().map(Arc::new).collect();
+        let (on_devices, by_slopes) = cases.iter().fold((0, 0), |(on_devices, by_slopes), case| {
+            let gradients = gradient_case(case).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            let slopes = has_slopes(case).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+            (on_devices + usize::from(gradients.is_some()), by_slopes + usize::from(slopes))
+        });
+        println!("{}: {on_devices} and {by_slopes} of {} cases", entry.name, cases.len());
+        assert_eq!(by_slopes > 0, !WITHOUT_GRADIENTS.contains(&entry.name), "{}: by slopes", entry.name);
+        assert!(on_devices >= by_slopes, "{}: on devices", entry.name);
     }
 }
 

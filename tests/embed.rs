@@ -93,7 +93,7 @@ fn attention_graph(dtype: DType, time: usize) -> Graph {
     graph
 }
 
-/// What such a device computes is tested with every conformance case, in `tests/ops`.
+/// What such a device computes is tested with every conformance case, in `tests/conformance`.
 #[test]
 fn a_device_with_default_limits_has_default_caps() {
     let app = App::new();

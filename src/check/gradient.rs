@@ -101,19 +101,33 @@ fn seeded(case: &Case, takes: &[bool]) -> Result<Option<Differentiated>> {
     }
 }
 
+/// Whether [`slopes`] has anything to compare.
+pub fn has_slopes(case: &Case) -> Result<bool> {
+    Ok(comparable(case)?.is_some())
+}
+
+/// The gradients of a case, and its inputs in f64, where differences around the inputs tell slopes.
+fn comparable(case: &Case) -> Result<Option<(Differentiated, Vec<Array<f64>>)>> {
+    let Some(differentiated) = differentiated(case)?.filter(|_| !case.is_kinked()) else { return Ok(None) };
+    let Differentiated { problem, gradients, .. } = &differentiated;
+    let values = problem.graph.values();
+    let too_large = values.iter().any(|desc| desc.elements() > MOST_ELEMENTS);
+    let empty = gradients.iter().all(|(input, _)| values[input.index()].elements() == 0);
+    if too_large || empty {
+        return Ok(None);
+    }
+    let start: Vec<Array<f64>> = problem.inputs().iter().map(|(_, tensor)| tensor.to_array()).collect();
+    let far = start.iter().flat_map(|array| array.reals()).any(|x| x.abs() > LARGEST_INPUT);
+    Ok((!far).then_some((differentiated, start)))
+}
+
 /// Holds the references' gradients of `case` to central differences of `sum(output * upstream)` in f64, along random directions
 /// through each input.
 pub fn slopes(case: &Case) -> Result<Slopes> {
-    let Some(Differentiated { problem, seeds, gradients }) = differentiated(case)? else {
+    let Some((Differentiated { problem, seeds, gradients }, start)) = comparable(case)? else {
         return Ok(Slopes::None);
     };
     let graph = &problem.graph;
-    let too_large = graph.values().iter().any(|desc| desc.elements() > MOST_ELEMENTS);
-    let start: Vec<Array<f64>> = problem.inputs().iter().map(|(_, tensor)| tensor.to_array()).collect();
-    let far = start.iter().flat_map(|array| array.reals()).any(|x| x.abs() > LARGEST_INPUT);
-    if case.is_kinked() || too_large || far {
-        return Ok(Slopes::None);
-    }
     let (outputs, upstreams): (Vec<Value>, Vec<Value>) = seeds.into_iter().unzip();
     let upstreams = cpu::run_arrays(graph, &upstreams, &start)?;
     let loss_at = |inputs: &[Array<f64>]| -> Result<f64> {
@@ -124,22 +138,22 @@ pub fn slopes(case: &Case) -> Result<Slopes> {
         Ok(products.sum())
     };
     let place_of = |value| graph.inputs().iter().position(|(_, input)| *input == value);
-    let mut worst = None;
+    let mut worst = 0.0f64;
     for (value, gradient) in gradients {
         let Some(place) = place_of(value).filter(|&place| !start[place].reals().is_empty()) else { continue };
         let gradient = match gradient {
             Some(gradient) => cpu::run_arrays(graph, &[gradient], &start)?.remove(0),
-            // An op says that this input has no influence, which the slope shows.
+            // The ops say that this input has no influence, which its slope shows.
             None => {
                 Arc::new(Array::real(start[place].shape().clone(), vec![0.0; start[place].reals().len()]))
             }
         };
         match slope(place, &gradient, &start, &loss_at)? {
-            Slopes::Agree(of_allowed) => worst = Some(of_allowed.max(worst.unwrap_or(0.0))),
+            Slopes::Agree(of_allowed) => worst = worst.max(of_allowed),
             other => return Ok(other),
         }
     }
-    Ok(worst.map_or(Slopes::None, Slopes::Agree))
+    Ok(Slopes::Agree(worst))
 }
 
 /// Holds the gradient of the input at `place` to the slope of the loss along a random direction.

@@ -21,6 +21,6 @@ pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_
 pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
 pub use custom_rule::{Extents, compare_custom_rule};
-pub use gradient::{Slopes, gradient_case, slopes};
+pub use gradient::{Slopes, gradient_case, has_slopes, slopes};
 
 pub use crate::random::Random;

@@ -1,11 +1,6 @@
 use foveate::{Graph, HostTensor, Plan, ops};
 
-use crate::support::{conform_everywhere, own_caps};
-
-#[test]
-fn conforms() {
-    conform_everywhere("constant");
-}
+use crate::support::own_caps;
 
 #[test]
 fn takes_no_place_among_the_working_memory() {

@@ -1,24 +1,8 @@
 use foveate::gpu::{Parameters, Program, Session};
-use foveate::kernel::{MatmulKernel, Tuning};
 use foveate::ops::{Activation, Gate, Linear, linear};
-use foveate::{AdapterKind, Caps, DType, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
+use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
 
-use crate::support::{assert_error, conform_everywhere, conform_with, context, own_caps, refused};
-
-#[test]
-fn conforms() {
-    conform_everywhere("linear");
-}
-
-#[test]
-fn the_tiles_of_other_adapters_conform_too() {
-    for tuning in [
-        Tuning::for_adapter(AdapterKind::Cpu, None),
-        Tuning { matmul: MatmulKernel::Classic, ..own_caps().tuning },
-    ] {
-        conform_with("linear", context(), &Caps { tuning, ..own_caps() });
-    }
-}
+use crate::support::{assert_error, context, own_caps, refused};
 
 /// A layer of 100 to `out` columns with everything behind the product.
 fn layer(dtype: DType, out: usize, spec: Linear) -> (Graph, Vec<(&'static str, HostTensor)>) {

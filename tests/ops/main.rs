@@ -1,13 +1,15 @@
-//! Tests of the ops: one module per row of the catalogue, under the same name.
+//! What is particular to an op, in a module of its name: errors, known values, choices of kernels. What holds for every op is in
+//! `tests/conformance`.
 
 mod attention;
 mod constant;
+#[path = "../devices/mod.rs"]
+mod devices;
 mod dropout;
 mod elementwise;
 mod embedding;
 mod embedding_backward;
 mod fill;
-mod gradients;
 mod layout;
 mod linear;
 mod log_softmax;

@@ -1,58 +1,12 @@
 use foveate::check::{Case, Expectation, Random, exp_ulps};
-use foveate::kernel::{AdapterKind, Caps, CooperativeAttention, Tuning};
+use foveate::kernel::{AdapterKind, Caps, Tuning};
 use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::ops::{self, Heads, Matmul};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 use proptest::prelude::*;
 
 use crate::support::fixture::relative_error;
-use crate::support::{
-    assert_error, conform_everywhere, conform_everywhere_in_part, conform_some, cooperative, refused, run,
-};
-
-#[test]
-fn conforms() {
-    conform_everywhere_in_part("attention/blocked");
-}
-
-#[test]
-#[ignore = "compiles for a quarter of an hour"]
-fn conforms_everywhere() {
-    conform_everywhere("attention/blocked");
-}
-
-/// Tiles of cooperative matrices: one fragment of everything, several, and more keys than rows in an odd number of fragments.
-fn on_cooperative_matrices(takes: impl Fn(usize, usize) -> bool) {
-    for (number, [subgroups, row_fragments, key_fragments]) in
-        [[1, 1, 1], [4, 2, 4], [2, 1, 3]].into_iter().enumerate()
-    {
-        let tile = CooperativeAttention {
-            subgroups,
-            row_fragments,
-            key_fragments,
-            backward_key_fragments: key_fragments,
-        };
-        let Some((context, caps)) = cooperative(|tuning| tuning.cooperative_attention = Some(tile)) else {
-            return;
-        };
-        for op in ["attention/blocked", "attention/blocked_backward"] {
-            // Others have no fragments.
-            conform_some(op, context, &caps, |place, label| label.starts_with("f16") && takes(place, number));
-        }
-    }
-}
-
-/// A twenty-fourth of the cases in each tile: software compiles each for seconds.
-#[test]
-fn cooperative_tiles_conform() {
-    on_cooperative_matrices(|place, tile| place % 24 == 8 * tile);
-}
-
-#[test]
-#[ignore = "compiles for half an hour"]
-fn cooperative_tiles_conform_everywhere() {
-    on_cooperative_matrices(|_, _| true);
-}
+use crate::support::{assert_error, refused, run};
 
 /// How far f32 results may lie from a fixture, of the largest element: what the project set itself for f32.
 pub(super) const F32_OF_LARGEST: f64 = 2e-5;

@@ -1,12 +1,7 @@
 use foveate::ops::optimizer::{Control, Sgd, sgd};
 use foveate::{ErrorKind, TensorDesc};
 
-use crate::support::{assert_error, conform_everywhere, refused};
-
-#[test]
-fn conforms() {
-    conform_everywhere("optimizer/sgd");
-}
+use crate::support::{assert_error, refused};
 
 #[test]
 fn a_momentum_that_never_fades_is_refused() {
