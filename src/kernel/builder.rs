@@ -59,6 +59,12 @@ impl Kernel {
         }
     }
 
+    /// Another label.
+    pub(crate) fn label(mut self, label: &'static str) -> Self {
+        self.shader.label = label;
+        self
+    }
+
     /// Elements of a pack from here on, 1 or 4: the type `Lanes` is `f32` or `vec4<f32>`.
     pub(crate) fn lanes(mut self, lanes: u32) -> Self {
         self.lanes = lanes;
@@ -133,6 +139,18 @@ impl Kernel {
         self
     }
 
+    /// [`Shader::subgroups_of`].
+    pub(crate) fn subgroups_of(mut self, size: u32) -> Self {
+        self.shader = self.shader.subgroups_of(size);
+        self
+    }
+
+    /// [`Shader::on_cooperative_matrices`].
+    pub(crate) fn on_cooperative_matrices(mut self, side: u32, operand: DType) -> Self {
+        self.shader = self.shader.on_cooperative_matrices(side, operand);
+        self
+    }
+
     /// Functions that no file holds.
     pub(crate) fn generated(mut self, parts: impl IntoIterator<Item = Generated>) -> Self {
         self.shader = self.shader.generated(parts);
@@ -189,6 +207,17 @@ impl Kernel {
         kernel.finish(rows.into())
     }
 
+    /// Runs `fn workgroup_main(id: u32, lane: u32)` for every `id` below `workgroups`, by a workgroup of `lanes` invocations each.
+    pub(crate) fn per_workgroup(self, workgroups: u32, lanes: u32) -> Dispatch {
+        self.source(wgsl!("lib/per_workgroup.wgsl")).constant("WORKGROUP", lanes).with_own_main(workgroups)
+    }
+
+    /// Runs the `main` that one of the files holds. It returns where its workgroup's number is not below `params.workgroups`.
+    pub(crate) fn with_own_main(mut self, workgroups: u32) -> Dispatch {
+        self.params.push("workgroups", workgroups);
+        self.finish(workgroups.into())
+    }
+
     fn finish(self, workgroups: u64) -> Dispatch {
         let Self { accessors, params, lanes, .. } = &self;
         let text = format!("{}{}{accessors}", params_struct(params), lanes_functions(*lanes));
@@ -202,7 +231,7 @@ impl Kernel {
         }
     }
 
-    fn declare(
+    pub(super) fn declare(
         mut self,
         name: &'static str,
         operand: Operand,
@@ -232,7 +261,7 @@ impl Kernel {
         self.define(format!("fn store_{name}(i: u32, value: {value}) {{\n    {name}[i] = {kept};\n}}\n"))
     }
 
-    fn define(mut self, text: String) -> Self {
+    pub(super) fn define(mut self, text: String) -> Self {
         self.accessors += &text;
         self
     }

@@ -5,6 +5,7 @@
 mod builder;
 mod caps;
 mod dispatch;
+mod matrix;
 mod params;
 mod shader;
 mod template;
@@ -13,6 +14,7 @@ mod tuning;
 pub(crate) use builder::Kernel;
 pub use caps::{AdapterKind, Caps, CooperativeShape};
 pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};
+pub(crate) use matrix::Matrix;
 pub use params::{Field, Params};
 pub(crate) use params::{Member, params};
 pub(crate) use shader::wgsl;

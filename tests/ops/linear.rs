@@ -92,6 +92,19 @@ fn a_row_wider_than_a_binding_is_refused() {
 }
 
 #[test]
+fn an_inner_axis_longer_than_the_loops_of_a_driver_is_refused() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([2, 600_000])).expect("a fresh graph");
+    let weight = graph.input("weight", TensorDesc::f32([3, 600_000])).expect("another name");
+    let y = linear(&mut graph, x, weight, &Linear::new()).expect("the shapes fit");
+    graph.output("y", y).expect("the name is free");
+    let limited = |max_loop_turns| Caps { max_loop_turns, ..own_caps() };
+    let error = Plan::new(&graph, &limited(Some(65_535))).unwrap_err();
+    assert_eq!((error.kind(), error.op()), (ErrorKind::Limit, "linear"));
+    assert!(Plan::new(&graph, &limited(None)).is_ok());
+}
+
+#[test]
 fn arguments_that_do_not_fit_are_refused() {
     let f32 = |dims: &[usize]| TensorDesc::f32(dims);
     let plain = |descs: &[TensorDesc]| refused(descs, |graph, v| linear(graph, v[0], v[1], &Linear::new()));

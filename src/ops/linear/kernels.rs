@@ -4,7 +4,7 @@
 use super::{LinearOp, NAME};
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, params, wgsl};
+use crate::kernel::{Caps, Choice, Dispatch, Kernel, Lowered, Matrix, Operand, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::elementwise::{Activation, Gate};
 use crate::ops::matmul::{Geometry, Part, Product, product};
@@ -12,11 +12,9 @@ use crate::ops::parts::{RowPart, row_parts};
 use crate::tensor::DType;
 
 params! {
-    /// `width` in elements.
     struct GateParams {
+        /// Packs of a row of the result.
         width: u32,
-        count: u32,
-        workgroups: u32,
     }
 }
 
@@ -81,47 +79,32 @@ impl Layer<'_> {
             None => (part.rows, out, None),
             Some(_) => (out / 2, out / 2, Some(out / 2 * inner)),
         };
-        let geometry = Geometry::dense([rows, columns, inner], line);
-        let placed = Part { result: self.dtype, first_column: part.first_row, second };
-        let Product { mut shader, params, workgroups, choice, in_vectors } =
-            product(NAME, &geometry, x.dtype, caps, placed)?;
-        shader.label = NAME;
-        shader.sources.extend(self.sources(in_vectors));
-        let shader = shader.generated(op.activation.activate());
-        let shader = shader.alias("Elem", x.dtype, 1).alias("Lanes", DType::F32, 4).alias(
-            "CLanes",
-            DType::F32,
-            if in_vectors { 4 } else { 1 },
-        );
-        let mut bindings = vec![("a", Operand::Input(0)), ("b", part.operand), ("c", self.result)];
-        bindings.extend(op.bias_index().map(|bias| ("bias", Operand::Input(bias))));
-        bindings.extend(self.residual.map(|residual| ("residual", Operand::Input(residual))));
-        bindings.extend(self.keeps.then_some(("sums", Operand::Output(1))));
-        Ok((Dispatch { shader, bindings, params, workgroups, turns: 0 }, choice))
-    }
-
-    /// The files behind the product: what is added, what is applied, how it is stored.
-    fn sources(&self, in_vectors: bool) -> Vec<Source> {
-        let mut sources = vec![
-            if in_vectors { wgsl!("linear/store_vec4.wgsl") } else { wgsl!("linear/store_scalar.wgsl") },
-            if self.op.bias { wgsl!("linear/bias_buffer.wgsl") } else { wgsl!("linear/bias_none.wgsl") },
-            residual_source(self.residual.is_some()),
-            match (self.keeps, in_vectors) {
-                (false, _) => wgsl!("linear/sums_none.wgsl"),
-                (true, false) => wgsl!("linear/sums_scalar.wgsl"),
-                (true, true) => wgsl!("linear/sums_vec4.wgsl"),
-            },
-        ];
-        sources.push(wgsl!("elementwise/math.wgsl"));
-        match self.op.gate {
-            None => sources.push(wgsl!("linear/finish_plain.wgsl")),
-            Some(gate) => sources.extend([wgsl!("linear/finish_gated.wgsl"), gate_source(gate)]),
-        }
-        sources
+        let geometry = Geometry::dense([rows, columns, inner], part.first_row, line);
+        let placed = Part { b: part.operand, result: self.dtype, second };
+        let (Product { kernel, c, entry }, choice) = product(NAME, &geometry, x.dtype, placed, caps)?;
+        let one_row = Matrix { dtype: x.dtype, line: None, rows: None, ..c };
+        // A row of sums has both factors of a gated layer.
+        let sums_line = if op.gate.is_some() { "2u * params.c_line" } else { "params.c_line" };
+        let kernel = kernel
+            .label(NAME)
+            .lanes(4)
+            .write_rows("c", self.result, c)
+            .read_rows_if("bias", op.bias_index().map(Operand::Input), one_row)
+            .read_rows_if("residual", self.residual.map(Operand::Input), c)
+            .write_rows_if(
+                "sums",
+                self.keeps.then_some(Operand::Output(1)),
+                Matrix { line: Some(sums_line), ..c },
+            );
+        let kernel = match op.gate {
+            None => activating(kernel, op.activation).source(wgsl!("linear/plain.wgsl")),
+            Some(gate) => gated(kernel, op.activation, gate).source(wgsl!("linear/gated.wgsl")),
+        };
+        Ok((entry.dispatch(kernel), choice))
     }
 }
 
-/// The gate of factors that are stored, one element an invocation.
+/// The gate of factors that are stored.
 fn gating(
     op: &LinearOp,
     gate: Gate,
@@ -130,36 +113,26 @@ fn gating(
     caps: &Caps,
 ) -> Result<Dispatch> {
     let result = &step.outputs[0];
-    let count = to_u32(NAME, "elements", result.elements())?;
-    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let width = to_u32(NAME, "out", step.inputs[1].shape.dims()[0] / 2)?;
-    let mut sources = vec![wgsl!("linear/gate.wgsl"), gate_source(gate), residual_source(op.residual)];
-    sources.push(wgsl!("elementwise/math.wgsl"));
-    let shader = Shader::new("linear, gate", sources)
-        .generated(op.activation.activate())
-        .alias("Factor", dtype, 1)
-        .alias("CPack", result.dtype, 1)
-        .alias("CLanes", DType::F32, 1)
-        .alias("Lanes", DType::F32, 1)
-        .constant("WORKGROUP", caps.tuning.element_lanes);
-    let mut bindings = vec![("factors", factors), ("c", Operand::Output(0))];
-    bindings.extend(op.residual_index().map(|residual| ("residual", Operand::Input(residual))));
-    Ok(Dispatch {
-        shader,
-        bindings,
-        params: GateParams { width, count, workgroups }.into(),
-        workgroups: workgroups.into(),
-        turns: 0,
-    })
+    let lanes = if width.is_multiple_of(4) { 4 } else { 1 };
+    let count = to_u32(NAME, "elements", result.elements())? / lanes;
+    let kernel = Kernel::new("linear, gate", [wgsl!("linear/gate_stored.wgsl")])
+        .lanes(lanes)
+        .read("factors", factors, dtype)
+        .read_if("residual", op.residual_index().map(Operand::Input), result.dtype)
+        .write("c", Operand::Output(0), result.dtype)
+        .params(GateParams { width: width / lanes });
+    Ok(gated(kernel, op.activation, gate).per_element(count, caps))
 }
 
-fn gate_source(gate: Gate) -> Source {
-    match gate {
-        Gate::First => wgsl!("linear/gate_first.wgsl"),
-        Gate::Second => wgsl!("linear/gate_second.wgsl"),
-    }
+/// `kernel` with the function `gate`.
+fn gated(kernel: Kernel, activation: Activation, gate: Gate) -> Kernel {
+    activating(kernel, activation)
+        .source(wgsl!("linear/gate.wgsl"))
+        .constant("ACTIVATES_FIRST", gate == Gate::First)
 }
 
-fn residual_source(residual: bool) -> Source {
-    if residual { wgsl!("linear/residual_buffer.wgsl") } else { wgsl!("linear/residual_none.wgsl") }
+/// `kernel` with the function `activate`.
+fn activating(kernel: Kernel, activation: Activation) -> Kernel {
+    kernel.source(wgsl!("elementwise/math.wgsl")).generated(activation.activate())
 }

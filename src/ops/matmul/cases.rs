@@ -1,9 +1,11 @@
 //! Conformance cases: every storage of the operands, extents around tile edges, repeated operands, empty axes.
 
 use super::{Heads, Matmul, NAME, matmul};
-use crate::check::{Bench, Case, Work};
+use crate::Result;
+use crate::check::{Bench, Case, Problem, Work};
+use crate::graph::Value;
 use crate::kernel::{Caps, MatmulKernel};
-use crate::tensor::DType;
+use crate::tensor::{DType, HostTensor};
 
 fn stored(transposed: bool, lines: usize, width: usize) -> [usize; 2] {
     if transposed { [width, lines] } else { [lines, width] }
@@ -32,6 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new())?])
         }));
     }
+    cases.extend(long_inner_cases());
     cases
 }
 
@@ -118,6 +121,35 @@ fn long_line_cases() -> Vec<Case> {
             let a = problem.random("a", dtype, a_shape, 1.0)?;
             let b = problem.random("b", dtype, b_shape, 1.0)?;
             Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new().heads(Outer, b_heads, Outer))?])
+        })
+    })
+    .collect()
+}
+
+/// Inner axes over which loops take more turns than some drivers let them: 65,535 on Mesa 22.3's llvmpipe, of eight elements each. All sums
+/// are exact, so that nothing may differ whatever order they are added in.
+fn long_inner_cases() -> Vec<Case> {
+    [
+        (DType::F32, false, [3, 5, 600_001], [3, 2]),
+        (DType::F32, true, [4, 8, 1_100_000], [3, 2]),
+        (DType::F16, false, [16, 16, 600_000], [701, 2]),
+        (DType::F16, false, [17, 24, 600_008], [701, 2]),
+        (DType::F16, true, [24, 16, 600_016], [701, 2]),
+    ]
+    .into_iter()
+    .map(|(dtype, turned, [rows, columns, inner], every)| {
+        let label = format!("{dtype} {rows} x {columns} over {inner}, both turned: {turned}");
+        let ones =
+            move |problem: &mut Problem, name: &str, shape: [usize; 2], every: usize| -> Result<Value> {
+                let elements: Vec<f32> =
+                    (0..shape[0] * shape[1]).map(|i| f32::from(i % every == 0)).collect();
+                problem.input(name, HostTensor::from_f32(dtype, shape, &elements)?)
+            };
+        Case::new(NAME, label, move |problem| {
+            let a = ones(problem, "a", stored(turned, rows, inner), every[0])?;
+            let b = ones(problem, "b", stored(turned, inner, columns), every[1])?;
+            let spec = Matmul { transpose_a: turned, transpose_b: turned, ..Matmul::new() };
+            Ok(vec![matmul(&mut problem.graph, a, b, &spec)?])
         })
     })
     .collect()

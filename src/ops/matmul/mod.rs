@@ -6,6 +6,7 @@ mod gradient;
 mod kernels;
 mod packing;
 mod reference;
+mod tiles;
 
 use super::contract::Contract;
 use crate::Result;
@@ -158,6 +159,8 @@ impl Op for Matmul {
 /// Where the elements of one operand lie, in elements: neighbours along its contiguous axis are 1 apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Placement {
+    /// The first element.
+    first: usize,
     batch: usize,
     head: usize,
     line: usize,
@@ -169,20 +172,28 @@ impl Placement {
     /// `lines` and `width` are the extents of the stored matrix; `repeats` when the operand has no leading axes.
     fn new(heads: Heads, [head_count, lines, width]: [usize; 3], transposed: bool, repeats: bool) -> Self {
         match heads {
-            _ if repeats => Self { batch: 0, head: 0, line: width, transposed },
-            Heads::Outer => {
-                Self { batch: head_count * lines * width, head: lines * width, line: width, transposed }
-            }
-            Heads::Inner => {
-                Self { batch: lines * head_count * width, head: width, line: head_count * width, transposed }
-            }
+            _ if repeats => Self { first: 0, batch: 0, head: 0, line: width, transposed },
+            Heads::Outer => Self {
+                first: 0,
+                batch: head_count * lines * width,
+                head: lines * width,
+                line: width,
+                transposed,
+            },
+            Heads::Inner => Self {
+                first: 0,
+                batch: lines * head_count * width,
+                head: width,
+                line: head_count * width,
+                transposed,
+            },
         }
     }
 
     /// Offset of an element by its place in the product: `(row, inner)` of `a`, `(inner, column)` of `b`.
     fn offset(&self, batch: usize, head: usize, first: usize, second: usize) -> usize {
         let (line, along) = if self.transposed { (second, first) } else { (first, second) };
-        batch * self.batch + head * self.head + line * self.line + along
+        self.first + batch * self.batch + head * self.head + line * self.line + along
     }
 }
 
@@ -240,10 +251,11 @@ impl Geometry {
         }
     }
 
-    /// One product of `a: [rows, inner]` and `b: [columns, inner]`, transposed; rows of the result lie `line` elements apart.
-    pub(in crate::ops) fn dense([rows, columns, inner]: [usize; 3], line: usize) -> Self {
-        let placed = |line, transposed| Placement { batch: 0, head: 0, line, transposed };
-        let (a, b, c) = (placed(inner, false), placed(inner, true), placed(line, false));
+    /// One product of `a: [rows, inner]` and `b: [columns, inner]`, transposed, which gives the columns from `first` on of a result whose
+    /// rows lie `line` elements apart.
+    pub(in crate::ops) fn dense([rows, columns, inner]: [usize; 3], first: usize, line: usize) -> Self {
+        let placed = |first, line, transposed| Placement { first, batch: 0, head: 0, line, transposed };
+        let (a, b, c) = (placed(0, inner, false), placed(0, inner, true), placed(first, line, false));
         Self { batch: 1, heads: 1, rows, columns, inner, a, b, b_panel: 0, c, shape: [rows, columns].into() }
     }
 

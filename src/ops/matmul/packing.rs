@@ -1,15 +1,18 @@
 //! A copy of `b` for CPU adapters, in which a tile's columns lie behind one another: the product then reads its part of `b` from end to
 //! end, where it read a few elements of every page (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
 
-use super::kernels::{DIRECT_LANES, cooperative, direct_columns};
+use super::tiles::{Kind, Tile};
 use super::{Geometry, NAME, Placement};
 use crate::Result;
-use crate::kernel::{Caps, Dispatch, MatmulKernel, Operand, Shader, params, wgsl};
+use crate::kernel::{Caps, Dispatch, Kernel, Operand, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 
 /// Lines that a workgroup copies.
 const LINES: usize = 32;
+
+/// Invocations of a workgroup: one subgroup of a software rasterizer.
+const LANES: u32 = 8;
 
 /// Tiles of rows that read the copy, below which it costs more than it saves.
 const LEAST_READERS: usize = 8;
@@ -18,18 +21,20 @@ const LEAST_READERS: usize = 8;
 const LEAST_LINE: usize = 4096;
 
 params! {
-    /// See the shader for units.
+    /// Columns and distances in packs of four elements.
     struct PackingParams {
         cols: u32,
+        /// Columns of a tile.
         width: u32,
         b_batch: u32,
         b_head: u32,
         b_line: u32,
         inner: u32,
+        /// Tiles of a matrix.
         tiles: u32,
         heads: u32,
+        /// Workgroups of a tile.
         chunks: u32,
-        count: u32,
     }
 }
 
@@ -42,22 +47,26 @@ pub(super) struct Packing {
     pub(super) dispatch: Dispatch,
 }
 
-/// The copy, where it pays: the figures are in the module doc of the kernels.
-pub(super) fn packing(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Option<Packing>> {
-    let MatmulKernel::Direct { row_blocks, col_vecs, .. } = caps.tuning.matmul else { return Ok(None) };
+/// The copy for `tile`, where it pays: the figures are in the module doc of the tiles.
+pub(super) fn packing(
+    geometry: &Geometry,
+    tile: &Tile,
+    dtype: DType,
+    caps: &Caps,
+) -> Result<Option<Packing>> {
     let Geometry { batch, heads, rows, columns, inner, b, .. } = *geometry;
-    let readers = rows.div_ceil(4 * row_blocks as usize);
-    if b.transposed
+    let readers = rows.div_ceil(tile.rows as usize);
+    if tile.kind != Kind::Direct
+        || b.transposed
         || !b.in_vectors(columns)
         || readers < LEAST_READERS
         || b.line * dtype.size() < LEAST_LINE
-        || cooperative(geometry, dtype, false, caps).is_some()
     {
         return Ok(None);
     }
     let repeats = (b.batch, b.head) == (0, 0);
     let [batches, heads_of_b] = if repeats { [1, 1] } else { [batch, heads] };
-    let width = direct_columns(col_vecs) as usize;
+    let width = tile.columns as usize;
     let tiles = columns.div_ceil(width);
     let matrix = tiles * inner * width;
     let head = if repeats { 0 } else { matrix };
@@ -67,7 +76,7 @@ pub(super) fn packing(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<
     }
     let chunks = inner.div_ceil(LINES);
     let to_u32 = |what, count| to_u32(NAME, what, count);
-    let count = to_u32("workgroups", batches * heads_of_b * tiles * chunks)?;
+    let workgroups = to_u32("workgroups", batches * heads_of_b * tiles * chunks)?;
     let params = PackingParams {
         cols: to_u32("columns", columns / 4)?,
         width: to_u32("columns", width / 4)?,
@@ -78,26 +87,22 @@ pub(super) fn packing(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<
         tiles: to_u32("tiles", tiles)?,
         heads: to_u32("heads", heads_of_b)?,
         chunks: to_u32("workgroups", chunks)?,
-        count,
     };
     // Bit by bit, four elements at a time.
-    let shader = Shader::new("matmul, packing", [wgsl!("matmul/packing.wgsl")])
-        .alias("Pack", DType::U32, dtype.size() as u32)
-        .constant("WG_X", DIRECT_LANES)
-        .constant("LINES", LINES as u32);
+    let dispatch = Kernel::new("matmul, packing", [wgsl!("matmul/packing.wgsl")])
+        .lanes(dtype.size() as u32)
+        .read("b", Operand::Input(1), DType::U32)
+        .write("packed", Operand::Scratch(0), DType::U32)
+        .params(params)
+        .constant("LINES", LINES as u32)
+        .per_workgroup(workgroups, LANES);
     Ok(Some(Packing {
         geometry: Geometry {
-            b: Placement { batch: heads * head, head, line: width, transposed: false },
+            b: Placement { first: 0, batch: heads * head, head, line: width, transposed: false },
             b_panel: inner * width - width,
             ..geometry.clone()
         },
         bytes,
-        dispatch: Dispatch {
-            shader,
-            bindings: vec![("b", Operand::Input(1)), ("packed", Operand::Scratch(0))],
-            params: params.into(),
-            workgroups: count.into(),
-            turns: 0,
-        },
+        dispatch,
     }))
 }

@@ -1,3 +1,0 @@
-fn gate(first: Lanes, second: Lanes) -> Lanes {
-    return activate(first) * second;
-}

@@ -1,3 +1,0 @@
-fn residual_at(at: u32) -> CLanes {
-    return CLanes();
-}

@@ -1,8 +1,0 @@
-// What is activated, kept for the gradients: a row of the result from element `first` on, four columns at a time.
-@group(0) @binding(6) var<storage, read_write> sums: array<CPack>;
-
-fn store_sums(first: u32, row: u32, col: u32, value: vec4<f32>) {
-    if row < params.rows && col < params.cols {
-        sums[(first + col) / 4u] = CPack(value);
-    }
-}
