@@ -117,7 +117,7 @@
 //! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
 //! | `gradients` | [`Graph::gradients`]: walks the steps backwards; replays segments and reversible layers |
 //! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
-//! | [`gpu`] | the only room that names wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back |
+//! | [`gpu`] | the only room that names a GPU object: devices, tuning profiles, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
 //! | [`nn`] | layers: weights and the ops they are used with (feature `models`), and reversible layers |

@@ -6,7 +6,7 @@ use foveate::gpu::{AdapterRequest, Context, Program};
 use foveate::kernel::Caps;
 use foveate::nn::Reversible;
 use foveate::ops;
-use foveate::ops::attention::{Alignment, Blocked, Mask, RuleDocument, Score, blocked};
+use foveate::ops::attention::{Alignment, Blocked, CustomMask, Mask, RuleDocument, Score, blocked};
 use foveate::ops::optimizer::{Control, Sgd, sgd};
 use foveate::{Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 
@@ -15,11 +15,15 @@ const DEEP: usize = 100_000;
 /// Less than a fifth of what threads have by default.
 const STACK_BYTES: usize = 384 << 10;
 
-/// For machines that do much else. What is quadratic takes hours.
-const LONGEST: Duration = Duration::from_secs(60);
+/// For machines that do much else: none takes three seconds of one that does not.
+const LONGEST: Duration = Duration::from_secs(120);
 
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(test).unwrap();
+    on_a_stack_of(STACK_BYTES, test);
+}
+
+fn on_a_stack_of(bytes: usize, test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(bytes).spawn(test).unwrap();
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
@@ -141,7 +145,49 @@ fn a_document_nested_deep_is_refused() {
     });
 }
 
-/// The mean of a value, as a loss.
+#[test]
+fn custom_rules_of_long_expressions_are_refused() {
+    let made = |body: String| {
+        let wgsl = format!("fn mine(batch: u32, head: u32, query: i32, key: i32) -> bool {{ {body} }}");
+        CustomMask::new("mine", wgsl, |_| true).map(drop)
+    };
+    let sum = |terms| format!("let x = query{}; return x < 1;", "+1".repeat(terms));
+    let conjunction = |terms| format!("return query<key{};", "&&key<1".repeat(terms));
+    let branches =
+        |count| format!("if query < 1 {{ return true; }} {} return false;", "else if key<1{}".repeat(count));
+    let brackets = |count| format!("return {}query < key{};", "(".repeat(count), ")".repeat(count));
+    let negated = |count| format!("return {}(query < key);", "!".repeat(count));
+    let blocks = |count| format!("{} {} return true;", "{".repeat(count), "}".repeat(count));
+    let calls = |count| format!("return {}query{} < 1;", "abs(".repeat(count), ")".repeat(count));
+    let members = |count| format!("let x = vec2(query); let y = x{}; return y.x < 1;", ".xy".repeat(count));
+    // Into what is allowed, naga recurses.
+    on_a_stack_of(1 << 20, move || {
+        // The most there may be.
+        for body in [sum(255), conjunction(84), branches(128), members(255)] {
+            made(body.clone()).unwrap_or_else(|error| panic!("{error}: {body}"));
+        }
+        for count in [1_000, DEEP] {
+            for body in [sum(count), conjunction(count), branches(count), brackets(count), negated(count)] {
+                assert_refused(
+                    &made(body).unwrap_err(),
+                    ErrorKind::Shader,
+                    "attention rule",
+                    "custom rule `mine`",
+                );
+            }
+            for body in [blocks(count), calls(count), members(count)] {
+                assert_refused(
+                    &made(body).unwrap_err(),
+                    ErrorKind::Shader,
+                    "attention rule",
+                    "custom rule `mine`",
+                );
+            }
+        }
+    });
+}
+
+/// The sum of a value, as a loss.
 fn loss(graph: &mut Graph, x: Value) -> Value {
     let sum = ops::sum(graph, x, &[0]).unwrap();
     ops::reshape(graph, sum, [1]).unwrap()

@@ -165,14 +165,14 @@ fn tenth_of_blocks(_: &mut Graph, time: usize) -> Result<Blocked> {
 
 fn mask(name: &str, wgsl: &str, sees: fn(i64, i64) -> bool) -> Result<Blocked> {
     let reference = move |pair: Pair| sees(pair.query as i64, pair.key as i64);
-    Ok(Blocked::new().mask(Mask::custom(CustomMask::new(name, wgsl, reference)?.with_tiles())))
+    Ok(Blocked::new().mask(Mask::custom(CustomMask::new(name, wgsl, reference)?.with_tiles()?)))
 }
 
 /// What is added, by head and distance.
 fn score(name: &str, wgsl: &str, added: fn(usize, i64) -> f64) -> Result<Blocked> {
     let reference =
         move |pair: Pair, score: f64| score + added(pair.head, pair.query as i64 - pair.key as i64);
-    Ok(Blocked::new().score(Score::custom(CustomScore::new(name, wgsl, reference)?.with_slope(|_, _| 1.0))))
+    Ok(Blocked::new().score(Score::custom(CustomScore::new(name, wgsl, reference)?.with_slope(|_, _| 1.0)?)))
 }
 
 const WINDOW: &str = "

@@ -10,6 +10,7 @@ mod params;
 mod shader;
 mod template;
 mod tuning;
+mod user_wgsl;
 
 pub(crate) use builder::Kernel;
 pub use caps::{AdapterKind, Caps, CooperativeShape};
@@ -20,3 +21,4 @@ pub(crate) use params::{Member, params};
 pub(crate) use shader::wgsl;
 pub use shader::{Constant, Generated, Place, Rendered, Shader, Source};
 pub use tuning::{AttentionTile, CooperativeAttention, CooperativeTile, MatmulKernel, Tuning};
+pub(crate) use user_wgsl::{Signature, WgslType, check_user_wgsl};

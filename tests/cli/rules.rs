@@ -112,9 +112,11 @@ fn rules_that_are_code_have_no_json() {
         );
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Unsupported, sentence));
     };
-    let mask = CustomMask::new("own", "", |_| true).unwrap();
+    let wgsl = "fn own(batch: u32, head: u32, query: i32, key: i32) -> bool { return true; }";
+    let mask = CustomMask::new("own", wgsl, |_| true).unwrap();
     refused(Blocked::new().mask(Mask::causal() & !Mask::custom(mask)), "own");
-    let score = CustomScore::new("other", "", |_, score| score).unwrap();
+    let wgsl = "fn other(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32 { return score; }";
+    let score = CustomScore::new("other", wgsl, |_, score| score).unwrap();
     refused(Blocked::new().score(Score::custom(score)), "other");
     let error = RuleDocument::of(&Blocked::new().scale(f32::NAN)).unwrap_err();
     assert_eq!(error.to_string(), "rule: scale: expected a finite number, found NaN");

@@ -322,7 +322,7 @@ fn a_list_that_is_full_still_shows_everything() {
          }",
         |pair| pair.key / 8 % 3 == 0,
     );
-    let mask = Mask::custom(rule.unwrap().with_tiles()) & Mask::prefix(7000);
+    let mask = Mask::custom(rule.unwrap().with_tiles().unwrap()) & Mask::prefix(7000);
     let [device, reference] = both([40, 7000], 3, mask).unwrap();
     assert!(relative_error(&device, &reference) < F32_OF_LARGEST);
 }
@@ -345,27 +345,40 @@ fn a_mask_of_users_is_held_to_its_reference() {
     // A tile that says all of it is seen, where every other pair is not.
     let lying = "fn even_tile(batch: u32, head: u32, a: i32, b: i32, c: i32, d: i32) -> vec2<bool> { return vec2(true, true); }";
     let lying = CustomMask::new("even", format!("{even}\n{lying}"), |pair| (pair.query + pair.key) % 2 == 0);
-    assert_eq!(compare(lying.unwrap().with_tiles()).unwrap_err().argument(), "reference");
+    assert_eq!(compare(lying.unwrap().with_tiles().unwrap()).unwrap_err().argument(), "reference");
 }
 
 #[test]
-fn what_does_not_compile_is_told_by_the_users_line() {
-    let check = |wgsl: &str, line: usize, word: &str| {
-        let error = compare(CustomMask::new("mine", wgsl, |_| true).unwrap()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Shader, "{error}");
-        assert!(error.found().starts_with(&format!("custom rule `mine`:{line}: ")), "{error}");
-        assert!(error.found().contains(word), "{error}");
+fn what_does_not_compile_is_told_by_the_users_line_when_the_rule_is_made() {
+    let told = |error: Error, found: &str| {
+        let place = (error.kind(), error.op(), error.argument());
+        assert_eq!(place, (ErrorKind::Shader, "attention rule", "custom rule `mine`"), "{error}");
+        assert!(error.found().starts_with(found), "{error}");
     };
+    let mask = |wgsl: &str, found: &str| told(CustomMask::new("mine", wgsl, |_| true).unwrap_err(), found);
     let signature = "fn mine(batch: u32, head: u32, query: i32, key: i32) -> bool {";
-    check(&format!("{signature}\n    let far = query - key;\n    return far < unknown;\n}}"), 3, "unknown");
-    check(&format!("{signature}\n    return query - key;\n}}"), 2, "");
-    check(&format!("\n\n{signature}\n    return query < key\n}}"), 5, "");
+    mask(&format!("{signature}\n    let far = query - key;\n    return far < unknown;\n}}"), "line 3: ");
+    mask(&format!("{signature}\n    return query - key;\n}}"), "line 2: ");
+    mask(&format!("\n\n{signature}\n    return query < key\n}}"), "line 5: ");
     // The function is there, but takes something else.
-    let error =
-        compare(CustomMask::new("mine", "fn mine(query: i32) -> bool { return true; }", |_| true).unwrap());
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Shader);
-    let error = compare(CustomMask::new("mine", "fn other() {}", |_| true).unwrap()).unwrap_err();
-    assert!(error.to_string().contains("mine"), "{error}");
+    mask("fn mine(query: i32) -> bool { return true; }", "line 1: fn mine(query: i32) -> bool");
+    mask("fn other() {}", "line 1: `other`");
+
+    let rule = CustomMask::new("mine", format!("{signature} return true; }}"), |_| true).unwrap();
+    let error = rule.with_tiles().unwrap_err();
+    let expected = "fn mine_tile(batch: u32, head: u32, first_query: i32, last_query: i32, first_key: i32, last_key: i32) -> vec2<bool>";
+    assert_eq!(error.expected(), expected);
+    told(error, "no function of that name");
+
+    let score = "fn mine(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32 { return score; }";
+    told(CustomScore::new("mine", signature, |_, score| score).unwrap_err(), "line 1: ");
+    told(
+        CustomScore::new("mine", score.replace("f32) -> f32", "i32) -> i32"), |_, x| x).unwrap_err(),
+        "line 1: fn mine(",
+    );
+    let rule = CustomScore::new("mine", score, |_, score| score).unwrap();
+    told(rule.with_slope(|_, _| 1.0).unwrap_err(), "no function of that name");
+
     for name in ["", "9th", "a b", "naïve"] {
         assert_eq!(CustomMask::new(name, "", |_| true).unwrap_err().kind(), ErrorKind::Argument);
     }

@@ -315,7 +315,7 @@ fn custom_setups() -> Vec<Setup> {
     };
     let tiles = |_: &mut Problem, _: &Setup| {
         masked(Mask::custom(
-            CustomMask::new("near", NEAR, |pair| pair.query.abs_diff(pair.key) <= 12)?.with_tiles(),
+            CustomMask::new("near", NEAR, |pair| pair.query.abs_diff(pair.key) <= 12)?.with_tiles()?,
         ))
     };
     let scores = |problem: &mut Problem, setup: &Setup| {
@@ -340,5 +340,5 @@ fn bent() -> Result<CustomScore> {
     let reference = CustomScore::new("bent", BENT, |pair, score| {
         (1.0 + (-score).exp()).ln() * (pair.head + 1) as f64 + 0.01 * (pair.query as f64 - pair.key as f64)
     })?;
-    Ok(reference.with_slope(|pair, score| -((pair.head + 1) as f64) / (1.0 + score.exp())))
+    reference.with_slope(|pair, score| -((pair.head + 1) as f64) / (1.0 + score.exp()))
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::layout::refused;
+use super::layout::{OP, refused};
 use crate::Result;
-use crate::kernel::Generated;
+use crate::kernel::{Generated, Signature, WgslType, check_user_wgsl};
 
 /// A pair of query and key, as rules are asked about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,39 @@ pub struct Pair {
     /// The key's position.
     pub key: usize,
 }
+
+const SEES: Signature = Signature {
+    arguments: &[
+        ("batch", WgslType::U32),
+        ("head", WgslType::U32),
+        ("query", WgslType::I32),
+        ("key", WgslType::I32),
+    ],
+    result: WgslType::Bool,
+};
+
+const MEETS: Signature = Signature {
+    arguments: &[
+        ("batch", WgslType::U32),
+        ("head", WgslType::U32),
+        ("first_query", WgslType::I32),
+        ("last_query", WgslType::I32),
+        ("first_key", WgslType::I32),
+        ("last_key", WgslType::I32),
+    ],
+    result: WgslType::TwoBools,
+};
+
+const SCORES: Signature = Signature {
+    arguments: &[
+        ("batch", WgslType::U32),
+        ("head", WgslType::U32),
+        ("query", WgslType::I32),
+        ("key", WgslType::I32),
+        ("score", WgslType::F32),
+    ],
+    result: WgslType::F32,
+};
 
 type MaskReference = dyn Fn(Pair) -> bool + Send + Sync;
 type ScoreReference = dyn Fn(Pair, f64) -> f64 + Send + Sync;
@@ -40,21 +73,21 @@ pub struct CustomMask {
 }
 
 impl CustomMask {
-    /// The rule whose WGSL function is called `name`. `wgsl` may hold further functions and constants, under names that begin with it.
+    /// The rule whose WGSL function is called `name`. `wgsl` may hold further functions, constants and types under names that begin with
+    /// `name`, and nothing else: no directives, variables or entry points. It compiles by itself and has up to 16,384 characters, 256
+    /// operators in each statement and 128 times `else`.
     ///
-    /// Fails when `name` is no identifier. Whether `wgsl` compiles is known when a program is made, whose error names the line.
+    /// Fails with [`ErrorKind::Argument`](crate::ErrorKind::Argument) when `name` is no identifier, and with
+    /// [`ErrorKind::Shader`](crate::ErrorKind::Shader), naming the line of `wgsl`, when that does not compile or the function is missing
+    /// or has another signature. A name that the crate's own shaders have, too, is known only when a program is made.
     pub fn new(
         name: &str,
         wgsl: impl Into<String>,
         reference: impl Fn(Pair) -> bool + Send + Sync + 'static,
     ) -> Result<Self> {
-        check_name(name)?;
-        Ok(Self {
-            name: name.to_owned(),
-            wgsl: wgsl.into(),
-            reference: Arc::new(reference),
-            has_tiles: false,
-        })
+        let wgsl = wgsl.into();
+        check(name, &wgsl, [(name.to_owned(), SEES)])?;
+        Ok(Self { name: name.to_owned(), wgsl, reference: Arc::new(reference), has_tiles: false })
     }
 
     /// States that the WGSL has a second function, which tells of a tile of pairs whether any of them is seen (or may be, for all it
@@ -65,9 +98,11 @@ impl CustomMask {
     /// ```
     ///
     /// A tile of queries that meets keys in more than 64 stretches asks about every pair all the same.
-    #[must_use]
-    pub fn with_tiles(self) -> Self {
-        Self { has_tiles: true, ..self }
+    ///
+    /// Fails as [`CustomMask::new`] does when the WGSL has no such function.
+    pub fn with_tiles(self) -> Result<Self> {
+        check(&self.name, &self.wgsl, [(format!("{}_tile", self.name), MEETS)])?;
+        Ok(Self { has_tiles: true, ..self })
     }
 
     /// Whether both are clones of one rule.
@@ -108,15 +143,18 @@ impl CustomScore {
         wgsl: impl Into<String>,
         reference: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
-        check_name(name)?;
-        Ok(Self { name: name.to_owned(), wgsl: wgsl.into(), reference: Arc::new(reference), slope: None })
+        let wgsl = wgsl.into();
+        check(name, &wgsl, [(name.to_owned(), SCORES)])?;
+        Ok(Self { name: name.to_owned(), wgsl, reference: Arc::new(reference), slope: None })
     }
 
     /// States that the WGSL has a second function, `name_slope`, of the same arguments: the derivative by the score so far. `reference` is the
     /// same in Rust.
-    #[must_use]
-    pub fn with_slope(self, reference: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static) -> Self {
-        Self { slope: Some(Arc::new(reference)), ..self }
+    ///
+    /// Fails as [`CustomScore::new`] does when the WGSL has no such function.
+    pub fn with_slope(self, reference: impl Fn(Pair, f64) -> f64 + Send + Sync + 'static) -> Result<Self> {
+        check(&self.name, &self.wgsl, [(format!("{}_slope", self.name), SCORES)])?;
+        Ok(Self { slope: Some(Arc::new(reference)), ..self })
     }
 
     pub(in crate::ops::attention) fn name(&self) -> &str {
@@ -142,13 +180,14 @@ fn part(name: &str, wgsl: &str) -> Generated {
     Generated { label: format!("custom rule `{name}`"), text: wgsl.to_owned(), by_user: true }
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Refuses a name that is no identifier, and a text that is not what a rule needs.
+fn check(name: &str, wgsl: &str, functions: [(String, Signature); 1]) -> Result<()> {
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic());
-    if starts && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-        return Ok(());
+    if !starts || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        return Err(refused("name of a custom rule")
+            .expecting("a letter, then letters, digits and underscores")
+            .but_found(format!("`{name}`")));
     }
-    Err(refused("name of a custom rule")
-        .expecting("a letter, then letters, digits and underscores")
-        .but_found(format!("`{name}`")))
+    check_user_wgsl(OP, &format!("custom rule `{name}`"), name, wgsl, &functions)
 }

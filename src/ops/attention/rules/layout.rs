@@ -254,7 +254,7 @@ fn pairs_of(shape: [usize; 3]) -> Result<usize> {
 /// Pairs of blocks that a layout may have: a byte each on the host, a bit on the device.
 const MOST_PAIRS: usize = 1 << 28;
 
-const OP: &str = "attention rule";
+pub(super) const OP: &str = "attention rule";
 
 pub(super) fn refused(argument: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Argument, OP, argument)
