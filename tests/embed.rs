@@ -206,6 +206,25 @@ fn bindings_of_another_program_or_device_are_refused() {
     other.assert_quiet();
 }
 
+/// What the doc of [`Program::encode`] says: wgpu tells nobody of which device an encoder is until it is finished.
+#[test]
+fn an_encoder_of_another_device_is_told_to_that_device_when_it_is_finished() {
+    let adapter = adapter();
+    let (app, other) = (App::on(&adapter), App::on(&adapter));
+    let program = scaling(&app.context, 64, 2.0);
+    let (x, y) = (app.storage(256), app.storage(256));
+    let bindings =
+        program.bind(&[("x", x.as_entire_buffer_binding()), ("y", y.as_entire_buffer_binding())]).unwrap();
+    let scope = other.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let mut encoder = other.device.create_command_encoder(&Default::default());
+    program.encode(&mut encoder, &bindings).unwrap();
+    let _ = encoder.finish();
+    let error = pollster::block_on(scope.pop()).expect("the encoder is of another device");
+    assert!(matches!(error, wgpu::Error::Validation { .. }), "{error}");
+    app.assert_quiet();
+    other.assert_quiet();
+}
+
 #[test]
 fn inputs_of_a_run_that_do_not_fit_are_refused() {
     let app = App::new();

@@ -363,7 +363,9 @@ impl Program {
 
     /// Records the program into `encoder`: no creation, no submit, no wait. The caller submits.
     ///
-    /// Fails when `bindings` were made by another program.
+    /// Fails when `bindings` were made by another program. `encoder` must be of the program's device, which wgpu does not tell of an
+    /// encoder: with one of another device this succeeds, and `encoder.finish()` raises a validation error on that other device, which
+    /// is a panic unless the app has an error scope or a handler there. One of another `wgpu::Instance` makes wgpu itself panic.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, bindings: &Bindings) -> Result<()> {
         self.encode_timed(encoder, bindings, None)
     }
