@@ -15,6 +15,7 @@ mod case;
 mod conform;
 mod custom_rule;
 mod gradient;
+mod plans;
 
 pub use bench::{Bench, Work};
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
@@ -22,5 +23,6 @@ pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
 pub use custom_rule::{Extents, compare_custom_rule};
 pub use gradient::{Slopes, gradient_case, has_slopes, slopes};
+pub use plans::{Tensors, compare_plans};
 
 pub use crate::random::Random;

@@ -120,6 +120,18 @@ pub(crate) fn run_arrays(
     walk_from(graph, results, given, |step, read| step.op.reference_f64(read), |_, array| array)
 }
 
+/// [`run_exact`] with parameters and updates: the outputs, then what parameters are updated to. What each step makes passes through
+/// `store` before anything reads it.
+#[cfg(feature = "check")]
+pub(crate) fn run_stored(
+    graph: &Graph,
+    parameters: &Parameters<f64>,
+    inputs: &[(&str, &HostTensor)],
+    store: impl Fn(DType, Array<f64>) -> Array<f64>,
+) -> Result<Vec<Arc<Array<f64>>>> {
+    walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), store)
+}
+
 /// Runs `graph` in f32 and rounds every step's results to their storage type: what a careful f32 implementation loses.
 #[cfg(feature = "check")]
 pub(crate) fn run_in_storage_precision(

@@ -65,7 +65,17 @@ impl Places<'_> {
     }
 }
 
-pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
+/// Which memory values may have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Slots, one value after the other; and that of the parameter that a value updates.
+    Most,
+    /// None but that of views.
+    #[cfg(feature = "check")]
+    Least,
+}
+
+pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan> {
     caps.check()?;
     let needed = graph.needed_steps();
     let steps: Vec<&Step> =
@@ -74,10 +84,14 @@ pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan> {
     let lowered =
         steps.iter().map(|step| lower_step(graph, step, &read, caps)).collect::<Result<Vec<_>>>()?;
 
-    let mut places = place_ports(graph, &steps, &lowered);
+    let mut places = place_ports(graph, &steps, &lowered, sharing);
     updates::check(graph, &places.root)?;
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
-    let slots::Assignment { slot_of, sizes } = slots::assign(&places.intervals);
+    let slots::Assignment { slot_of, sizes } = match sharing {
+        Sharing::Most => slots::assign(&places.intervals),
+        #[cfg(feature = "check")]
+        Sharing::Least => slots::one_each(&places.intervals),
+    };
     let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
         schedule.append(index, step, lowered, &scratch[index])?;
@@ -197,7 +211,7 @@ fn check_lowered(step: &Step, desc: &StepDesc, lowered: &Lowered, storage_alignm
 }
 
 /// Gives the values that the caller binds their places. A value without elements needs no buffer of the caller's.
-fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Places<'g> {
+fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered], sharing: Sharing) -> Places<'g> {
     let count = graph.values().len();
     let mut places = Places {
         graph,
@@ -233,7 +247,7 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered]) -> Pl
     for (at, step) in steps.iter().enumerate() {
         for &(output, input) in step.op.in_place() {
             let (output, input) = (step.outputs[output], step.inputs[input]);
-            if uses.may_overwrite(step, at, [output, input]) {
+            if sharing == Sharing::Most && uses.may_overwrite(step, at, [output, input]) {
                 places.home[output.index()] = places.home_of(input);
             }
         }

@@ -121,7 +121,13 @@ impl Plan {
     /// Fails when a value exceeds a limit of `caps` or a kernel needs a feature it lacks. What a workgroup takes is known once its
     /// shader is parsed, and checked when a program is made of the plan.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
-        lower::plan(graph, caps)
+        lower::plan(graph, caps, lower::Sharing::Most)
+    }
+
+    /// A plan in which no two values share memory, but views: what plans that share are compared with.
+    #[cfg(feature = "check")]
+    pub(crate) fn unshared(graph: &Graph, caps: &Caps) -> Result<Self> {
+        lower::plan(graph, caps, lower::Sharing::Least)
     }
 
     /// The capabilities the plan was made for.

@@ -33,6 +33,15 @@ pub(super) fn assign(intervals: &[Interval]) -> Assignment {
     Assignment { slot_of, sizes }
 }
 
+/// A slot of its own for each interval.
+#[cfg(feature = "check")]
+pub(super) fn one_each(intervals: &[Interval]) -> Assignment {
+    Assignment {
+        slot_of: (0..intervals.len()).collect(),
+        sizes: intervals.iter().map(|interval| interval.bytes).collect(),
+    }
+}
+
 /// First and last step.
 type Steps = (usize, usize);
 
