@@ -4,7 +4,7 @@
 //! The header, numbers least significant byte first: 8 bytes `FOVEATEP`; u32 the format, 1; u64 FNV-1a of all that follows; u32 the length
 //! of the adapter's description, and that in UTF-8; u64 the length of wgpu's data, and those.
 
-use super::{Context, ErrorScopes};
+use super::{Context, ErrorScopes, shown};
 use crate::{Error, ErrorKind, Result};
 
 const MAGIC: &[u8; 8] = b"FOVEATEP";
@@ -66,6 +66,14 @@ impl Context {
     }
 }
 
+/// The driver's data in `blob`, which [`Context::pipeline_cache_data`] gave in some process: all that
+/// [`Context::with_pipeline_cache_from`] checks before a driver sees any, without a device.
+///
+/// Fails with [`ErrorKind::Io`] when `blob` is damaged, cut short, of another format, or of another adapter or driver than `info` tells of.
+pub fn pipeline_cache_payload<'b>(blob: &'b [u8], info: &wgpu::AdapterInfo) -> Result<&'b [u8]> {
+    open(blob, &identity(info))
+}
+
 fn refused() -> Error {
     Error::new(ErrorKind::Io, "pipeline cache", "data").with_hint(ADVICE)
 }
@@ -108,7 +116,7 @@ fn open<'b>(blob: &'b [u8], identity: &str) -> Result<&'b [u8]> {
     if of != identity.as_bytes() {
         return Err(refused()
             .expecting(format!("a cache of {identity}"))
-            .but_found(format!("one of {}", String::from_utf8_lossy(of))));
+            .but_found(format!("one of {}", shown(&String::from_utf8_lossy(of)))));
     }
     let length = u64::from_le_bytes(take(&mut rest).ok_or_else(cut_short)?);
     if rest.len() as u64 != length {

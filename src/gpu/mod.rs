@@ -12,6 +12,7 @@ mod reflect;
 mod self_test;
 mod session;
 
+pub use cache::pipeline_cache_payload;
 pub use context::{AdapterRequest, Context, Cooperative, RuntimeChecks, adapters};
 pub use parameters::Parameters;
 pub use profile::{Identity, Measured, Profile, Rate};
@@ -57,6 +58,13 @@ impl<'d> ErrorScopes<'d> {
         let text = error.to_string();
         Err(Error::new(kind, op, argument).but_found(text.split_whitespace().collect::<Vec<_>>().join(" ")))
     }
+}
+
+/// Text of a file in an error message: bounded, and on one line.
+fn shown(text: &str) -> String {
+    const MOST: usize = 120;
+    let shown: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() { shown + ".." } else { shown }
 }
 
 /// Whether the device is gone. wgpu reports that to the device's owner alone; whoever shares the device only finds that what

@@ -4,6 +4,7 @@
 //! text from wherever it keeps it and asks for [`Context::tuned`](super::Context::tuned): nothing is looked up behind its back. What is
 //! fast on one driver may be slow on the next, so a profile is good for the very adapter, driver and version of this crate.
 
+use super::shown;
 use crate::kernel::{Caps, Tuning};
 use crate::{Error, ErrorKind, Result};
 
@@ -144,7 +145,9 @@ impl Profile {
 }
 
 fn foreign(what: &str, own: &str, found: &str) -> Error {
-    Error::new(ErrorKind::Foreign, OP, what).expecting(format!("`{own}`")).but_found(format!("`{found}`"))
+    Error::new(ErrorKind::Foreign, OP, what)
+        .expecting(format!("`{own}`"))
+        .but_found(format!("`{}`", shown(found)))
 }
 
 /// A profile as it stands in JSON, not yet checked.

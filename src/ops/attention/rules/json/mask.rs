@@ -11,7 +11,7 @@ use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
 /// The pairs of a layout that is written out entry by entry: a shape in a document must not claim all memory there is.
-const MOST_PAIRS: usize = 1 << 26;
+pub(super) const MOST_PAIRS: usize = 1 << 26;
 
 /// A mask as JSON has it. The doc of [`RuleDocument`](super::RuleDocument) explains the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -234,6 +234,18 @@ impl MaskDocument {
     /// How many rules there are, this one included.
     pub(super) fn count(&self) -> usize {
         1 + self.parts("").into_iter().map(|(_, part)| part.count()).sum::<usize>()
+    }
+
+    /// Pairs of blocks of all layouts that are written out.
+    pub(super) fn written_pairs(&self) -> usize {
+        match self {
+            Self::BlockEntries { shape, .. } => {
+                shape.iter().fold(1, |product, &extent| product.saturating_mul(extent))
+            }
+            _ => {
+                self.parts("").into_iter().fold(0, |sum, (_, part)| sum.saturating_add(part.written_pairs()))
+            }
+        }
     }
 
     /// Refuses what no tensor could put right.

@@ -15,7 +15,7 @@ use crate::ops::attention::Blocked;
 use crate::tensor::{HostData, HostTensor};
 use crate::{Error, ErrorKind, Result};
 
-use mask::MaskDocument;
+use mask::{MOST_PAIRS, MaskDocument};
 use score::ScoreDocument;
 
 /// What errors call a rule that was read from no file.
@@ -231,6 +231,12 @@ impl RuleDocument {
                 .but_found(self.scores.len()));
         }
         self.mask.check("mask")?;
+        let pairs = self.mask.written_pairs();
+        if pairs > MOST_PAIRS {
+            return Err(config("mask")
+                .expecting(format!("at most {MOST_PAIRS} pairs of blocks in all `block_entries`"))
+                .but_found(pairs));
+        }
         for (i, score) in self.scores.iter().enumerate() {
             score.check(&format!("scores[{i}]"))?;
         }
