@@ -2,10 +2,12 @@
 //! parameters laid out as the host writes them, and writable as SPIR-V, MSL and HLSL. No adapter is needed.
 
 mod choices;
+#[path = "shaders/loops.rs"]
+mod loops;
 #[path = "choices/plans.rs"]
 mod plans;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -17,8 +19,8 @@ use naga::valid::ModuleInfo;
 
 use crate::plans::every_plan;
 
-/// A distinct shader, parameters it is run with, and the variables a dispatch binds.
-type Variant = (Shader, Params, Vec<&'static str>);
+/// A distinct shader, parameters it is run with, the variables a dispatch binds, and the most loop turns that one states.
+type Variant = (Shader, Params, Vec<&'static str>, u64);
 
 /// All of them. Planning every case takes longer than most of what is tested of the shaders, so the tests share them.
 fn variants() -> &'static [Variant] {
@@ -27,16 +29,18 @@ fn variants() -> &'static [Variant] {
 }
 
 fn planned() -> Vec<Variant> {
-    let mut seen = HashSet::new();
-    let mut variants = Vec::new();
+    let mut places = HashMap::new();
+    let mut variants: Vec<Variant> = Vec::new();
     every_plan(|plan| {
         for command in plan.commands() {
-            if let Scheduled::Dispatch { shader, params, buffers, .. } = command {
+            if let Scheduled::Dispatch { shader, params, buffers, turns, .. } = command {
                 let shader = &plan.shaders()[*shader];
-                if seen.insert(shader.clone()) {
+                let place = *places.entry(shader.clone()).or_insert_with(|| {
                     let names = buffers.iter().map(|buffer| buffer.name).collect();
-                    variants.push((shader.clone(), params.clone(), names));
-                }
+                    variants.push((shader.clone(), params.clone(), names, 0));
+                    variants.len() - 1
+                });
+                variants[place].3 = variants[place].3.max(*turns);
             }
         }
     });
@@ -46,7 +50,7 @@ fn planned() -> Vec<Variant> {
 #[test]
 fn every_variant_fits_the_least_webgpu_device_and_its_host_description() {
     let least = Caps::webgpu_default();
-    for (shader, params, bound) in variants() {
+    for (shader, params, bound, _) in variants() {
         let reflected = reflect(shader).unwrap_or_else(|error| panic!("{error}\n{}", listing(shader)));
         reflected.check_params(shader.label, params).unwrap_or_else(|error| panic!("{error}"));
         let declared: Vec<&str> = reflected.storage.iter().map(|binding| binding.name.as_str()).collect();
@@ -85,6 +89,21 @@ fn every_line_of_every_variant_has_its_place() {
             assert!(fits, "{}: {place} is `{own}`, not `{line}`", shader.label);
         }
     }
+}
+
+/// Kernels with loops that grow whose dispatches do not state turns yet.
+const UNCOUNTED: &[&str] = &[];
+
+/// What a plan needs to refuse loops that a driver would end: see `Caps::max_loop_turns`.
+#[test]
+fn dispatches_of_loops_that_grow_state_their_turns() {
+    let open = variants().iter().filter(|(shader, _, _, turns)| {
+        let Reflected { module, .. } = reflect(shader).unwrap_or_else(|error| panic!("{error}"));
+        *turns == 0 && loops::has_open_loop(&module)
+    });
+    let silent: BTreeSet<&str> = open.map(|(shader, ..)| shader.label).collect();
+    let new: Vec<_> = silent.iter().filter(|label| !UNCOUNTED.contains(label)).collect();
+    assert!(new.is_empty(), "dispatches of these kernels state no loop turns: {new:?}");
 }
 
 #[test]
