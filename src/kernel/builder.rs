@@ -99,6 +99,25 @@ impl Kernel {
         self.declare(name, operand, dtype, lanes, true).loads(name, dtype, lanes).stores(name, dtype, lanes)
     }
 
+    /// A storage variable that is read as it is stored: `load_NAME(i)` gives pack `i` of `dtype`, `zero_NAME()` zeros of that type. For what
+    /// is moved, whose bits stay.
+    pub(crate) fn read_stored(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        let (_, stored) = value_type(dtype, self.lanes);
+        let lanes = self.lanes;
+        self.declare(name, operand, dtype, lanes, false).define(format!(
+            "fn load_{name}(i: u32) -> {stored} {{\n    return {name}[i];\n}}\n\
+             fn zero_{name}() -> {stored} {{\n    return {stored}();\n}}\n"
+        ))
+    }
+
+    /// A storage variable that is written as it is stored: `store_NAME(i, value)` takes a pack of `dtype`.
+    pub(crate) fn write_stored(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+        let (_, stored) = value_type(dtype, self.lanes);
+        let lanes = self.lanes;
+        self.declare(name, operand, dtype, lanes, true)
+            .define(format!("fn store_{name}(i: u32, value: {stored}) {{\n    {name}[i] = value;\n}}\n"))
+    }
+
     /// A storage variable that is read if there is one: without, `load_NAME(i)` gives 0.
     pub(crate) fn read_if(self, name: &'static str, operand: Option<Operand>, dtype: DType) -> Self {
         match operand {
@@ -428,6 +447,34 @@ mod tests {
         assert_eq!(of(100_000_000, &caps).0, 512);
         caps.max_invocations = 256;
         assert_eq!(of(100_000_000, &caps).0, 256);
+    }
+
+    #[test]
+    fn what_is_moved_keeps_its_type() {
+        let source = Source {
+            path: "move.wgsl",
+            text: "fn element(i: u32) {\n    if i > 0u {\n        store_y(i, load_x(i));\n    } else {\n        store_y(i, zero_x());\n    }\n}\n",
+        };
+        for (lanes, dtype, stored) in [
+            (1, DType::F16, "f16"),
+            (4, DType::F16, "vec4<f16>"),
+            (1, DType::U32, "u32"),
+            (4, DType::F32, "vec4<f32>"),
+        ] {
+            let dispatch = Kernel::new("move", [source])
+                .lanes(lanes)
+                .read_stored("x", Operand::Input(0), dtype)
+                .write_stored("y", Operand::Output(0), dtype)
+                .per_element(100, &Caps::webgpu_default());
+            reflect(&dispatch.shader).unwrap_or_else(|error| panic!("{error}"));
+            let wgsl = dispatch.shader.render().unwrap().wgsl;
+            for line in [
+                format!("fn load_x(i: u32) -> {stored} {{\n    return x[i];"),
+                format!("fn store_y(i: u32, value: {stored}) {{\n    y[i] = value;"),
+            ] {
+                assert!(wgsl.contains(&line), "{line} is not in\n{wgsl}");
+            }
+        }
     }
 
     #[test]

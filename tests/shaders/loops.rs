@@ -24,11 +24,12 @@ fn walk<'a>(block: &'a Block, visit: &mut dyn FnMut(&'a Statement)) {
         visit(statement);
         match statement {
             Statement::Block(inner) => walk(inner, visit),
-            Statement::If { accept, reject, .. } => [accept, reject].map(|inner| walk(inner, visit)).into(),
-            Statement::Switch { cases, .. } => cases.iter().for_each(|case| walk(&case.body, visit)),
-            Statement::Loop { body, continuing, .. } => {
-                [body, continuing].map(|inner| walk(inner, visit)).into()
+            Statement::If { accept: first, reject: second, .. }
+            | Statement::Loop { body: first, continuing: second, .. } => {
+                walk(first, visit);
+                walk(second, visit);
             }
+            Statement::Switch { cases, .. } => cases.iter().for_each(|case| walk(&case.body, visit)),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@
 use super::super::contract::to_u32;
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
+use crate::kernel::{Caps, Dispatch, Kernel, Lowered, Operand, params, wgsl};
 use crate::tensor::{DType, MAX_RANK};
 
 params! {
@@ -15,9 +15,8 @@ params! {
         result_strides: [u32; 8],
         x_start: u32,
         result_start: u32,
+        /// All but the outermost.
         inner_axes: u32,
-        count: u32,
-        workgroups: u32,
     }
 }
 
@@ -94,20 +93,12 @@ pub(super) fn lower(label: &'static str, blocks: &[Block], step: &StepDesc, caps
     let vectors = blocks.iter().all(|block| block.is_of_vectors(&block.merged_axes()));
     let dtype = step.outputs[0].dtype;
     let dispatches = blocks.iter().enumerate().map(|(i, block)| dispatch(label, i, block, dtype, caps));
-    Ok(Lowered::Kernels {
-        choice: Choice {
-            tier: Tier::Streaming,
-            kernel: format!("{label} x{}", if vectors { 4 } else { 1 }).into(),
-            reason: if vectors {
-                "four elements at a time"
-            } else {
-                "one element at a time: neighbours are not whole vectors on both sides"
-            }
-            .into(),
-        },
-        dispatches: dispatches.collect::<Result<_>>()?,
-        scratch: Vec::new(),
-    })
+    let (lanes, reason) = match vectors {
+        true => (4, "four elements at a time"),
+        false => (1, "one element at a time: neighbours are not whole vectors on both sides"),
+    };
+    let dispatches = dispatches.collect::<Result<_>>()?;
+    Ok(Lowered::streaming(format!("{label} x{lanes}"), reason, dispatches, Vec::new()))
 }
 
 fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps: &Caps) -> Result<Dispatch> {
@@ -115,7 +106,6 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     let lanes = if block.is_of_vectors(&axes) { 4 } else { 1 };
     let packs = |what, elements: usize| to_u32(label, what, elements / lanes);
     let count = packs("elements", block.extents.iter().product())?;
-    let workgroups = count.div_ceil(caps.tuning.element_lanes);
     let mut params = CopyParams {
         extents: [1; MAX_RANK],
         x_strides: [0; MAX_RANK],
@@ -123,8 +113,6 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
         x_start: packs("start", block.x.start)?,
         result_start: packs("start", block.result.start)?,
         inner_axes: axes.len().saturating_sub(1) as u32,
-        count,
-        workgroups,
     };
     for (i, axis) in axes.iter().enumerate() {
         params.extents[i] = to_u32(label, "extent", axis.extent)?;
@@ -136,16 +124,13 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
         (params.x_strides[0], params.result_strides[0]) = (1, 1);
     }
     let stored = if dtype == DType::F16 { DType::F16 } else { DType::U32 };
-    let shader = Shader::new(label, [wgsl!("layout/copy.wgsl")])
-        .alias("Pack", stored, lanes as u32)
-        .constant("WORKGROUP", caps.tuning.element_lanes);
-    Ok(Dispatch {
-        shader,
-        bindings: vec![("x", Operand::Input(input)), ("result", Operand::Output(0))],
-        params: params.into(),
-        workgroups: workgroups.into(),
-        turns: 0,
-    })
+    Ok(Kernel::new(label, [wgsl!("layout/copy.wgsl")])
+        .lanes(lanes as u32)
+        .read_stored("x", Operand::Input(input), stored)
+        .write_stored("result", Operand::Output(0), stored)
+        .params(params)
+        .turns(axes.len() as u64)
+        .per_element(count, caps))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub use sgd::{Sgd, sgd};
 
 use super::contract::{Contract, to_u32};
 use crate::graph::Value;
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Params, Shader, Source, Tier};
+use crate::kernel::{Caps, Kernel, Lowered, Source};
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -55,40 +55,17 @@ fn check_setting(op: &'static str, name: &str, value: f32, least: f32, below: f3
         .but_found(value))
 }
 
-/// One dispatch that handles every element, or four neighbours, on their own. `params` makes the uniform of the number of packs and of
-/// workgroups.
+/// The kernel of `op`, which handles every element of `parameter`, or four neighbours, on their own: `bind` declares what it reads and
+/// writes.
 fn lower(
     op: &'static str,
-    sources: &[Source],
-    bindings: Vec<(&'static str, Operand)>,
+    source: Source,
     parameter: &TensorDesc,
-    params: impl FnOnce(u32, u32) -> Params,
     caps: &Caps,
+    bind: impl FnOnce(Kernel) -> Kernel,
 ) -> Result<Lowered> {
     let lanes = if parameter.elements().is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(op, "elements", parameter.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.element_lanes);
-    let shader = Shader::new(op, sources)
-        .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.element_lanes);
-    Ok(Lowered::Kernels {
-        choice: Choice {
-            tier: Tier::Streaming,
-            kernel: format!("{op} x{lanes}").into(),
-            reason: if lanes == 4 {
-                "four elements at a time"
-            } else {
-                "one element at a time: rows are not whole vectors"
-            }
-            .into(),
-        },
-        dispatches: vec![Dispatch {
-            shader,
-            bindings,
-            params: params(count, workgroups),
-            workgroups: workgroups.into(),
-            turns: 0,
-        }],
-        scratch: Vec::new(),
-    })
+    let dispatch = bind(Kernel::new(op, [source]).lanes(lanes)).per_element(count, caps);
+    Ok(Lowered::elementwise(dispatch, lanes))
 }

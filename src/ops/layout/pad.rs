@@ -1,14 +1,11 @@
 //! Zeros around a float value along an axis.
 
-#[cfg(feature = "check")]
-mod cases;
-
 use super::super::contract::{Contract, to_u32};
 use super::super::upstream;
 use super::{check_axis, slice};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Tier, params, wgsl};
+use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
 
 #[cfg(feature = "check")]
@@ -22,8 +19,6 @@ params! {
         line: u32,
         x_line: u32,
         start: u32,
-        count: u32,
-        workgroups: u32,
     }
 }
 
@@ -96,32 +91,19 @@ impl Op for Pad {
         let lanes = if lengths.iter().all(|length| length.is_multiple_of(4)) { 4 } else { 1 };
         let packs = |what, elements: usize| to_u32(NAME, what, elements / lanes);
         let count = packs("elements", result.elements())?;
-        let workgroups = count.div_ceil(caps.tuning.element_lanes);
-        let shader = Shader::new(NAME, [wgsl!("layout/pad/pad.wgsl")])
-            .alias("Pack", result.dtype, lanes as u32)
-            .constant("WORKGROUP", caps.tuning.element_lanes);
-        Ok(Lowered::Kernels {
-            choice: Choice {
-                tier: Tier::Streaming,
-                kernel: format!("{NAME} x{lanes}").into(),
-                reason: "as many elements at a time as start and lines are whole packs of".into(),
-            },
-            dispatches: vec![Dispatch {
-                shader,
-                bindings: vec![("x", Operand::Input(0)), ("result", Operand::Output(0))],
-                params: PadParams {
-                    line: packs("line", lengths[0])?,
-                    x_line: packs("line", lengths[1])?,
-                    start: packs("start", lengths[2])?,
-                    count,
-                    workgroups,
-                }
-                .into(),
-                workgroups: workgroups.into(),
-                turns: 0,
-            }],
-            scratch: Vec::new(),
-        })
+        let params = PadParams {
+            line: packs("line", lengths[0])?,
+            x_line: packs("line", lengths[1])?,
+            start: packs("start", lengths[2])?,
+        };
+        let dispatch = Kernel::new(NAME, [wgsl!("layout/pad.wgsl")])
+            .lanes(lanes as u32)
+            .read_stored("x", Operand::Input(0), result.dtype)
+            .write_stored("result", Operand::Output(0), result.dtype)
+            .params(params)
+            .per_element(count, caps);
+        let reason = "as many elements at a time as start and lines are whole packs of";
+        Ok(Lowered::streaming(format!("{NAME} x{lanes}"), reason, vec![dispatch], Vec::new()))
     }
 
     /// `dx` is the part of `dy` where `x` lies.
@@ -130,5 +112,54 @@ impl Op for Pad {
             let extent = graph.desc(adjoint.inputs()[0])?.shape.dims()[self.axis];
             slice(graph, upstream, self.axis, self.start..self.start + extent)
         })
+    }
+}
+
+/// Conformance cases: every axis, zeros before, behind and on both sides, whole vectors and not, empty values.
+#[cfg(feature = "check")]
+mod cases {
+    use super::{NAME, pad};
+    use crate::check::{Bench, Case, Work};
+    use crate::tensor::DType;
+
+    pub(crate) fn cases() -> Vec<Case> {
+        let problems: [(&'static [usize], usize, usize, usize); 16] = [
+            (&[1], 0, 0, 2),
+            (&[1], 0, 0, 1),
+            (&[2], 0, 61, 63),
+            (&[56], 0, 8, 64),
+            (&[64], 0, 1, 65),
+            (&[97], 0, 3, 1000),
+            (&[0], 0, 2, 5),
+            (&[3, 0], 1, 0, 4),
+            (&[0, 4], 1, 4, 12),
+            (&[2, 4], 1, 4, 12),
+            (&[2, 4], 1, 3, 12),
+            (&[2, 3, 4], 1, 1, 5),
+            (&[2, 3, 4], 0, 7, 9),
+            (&[7, 3], 0, 0, 9),
+            (&[3, 2, 3, 3], 1, 1, 4),
+            (&[2, 1, 2, 1, 2, 1, 2, 3], 4, 1, 3),
+        ];
+        let mut cases = Vec::new();
+        for dtype in [DType::F32, DType::F16] {
+            for (shape, axis, start, extent) in problems {
+                let label =
+                    format!("{dtype} {} from {start} on of {extent} along {axis}", crate::Shape::from(shape));
+                cases.push(Case::new(NAME, label, move |problem| {
+                    let x = problem.random("x", dtype, shape, 1.0)?;
+                    Ok(vec![pad(&mut problem.graph, x, axis, start, extent)?])
+                }));
+            }
+        }
+        cases
+    }
+
+    /// One read of every element and one write of every element of the result.
+    pub(crate) fn benches() -> Vec<Bench> {
+        vec![Bench::new(NAME, "1M f32, a third of the columns", Work::Bytes(16 << 20), |problem| {
+            let x = problem.random("x", DType::F32, [1024, 1024], 1.0)?;
+            Ok(vec![pad(&mut problem.graph, x, 1, 1024, 3072)?])
+        })]
     }
 }

@@ -6,14 +6,11 @@
 //! p = p - lr weight_decay p - lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps)
 //! ```
 
-#[cfg(feature = "check")]
-mod cases;
-
 use super::{Control, check, check_setting};
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered, Operand, params, wgsl};
-use crate::tensor::{Array, Real, TensorDesc};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
@@ -22,8 +19,6 @@ const NAME: &str = "optimizer/adamw";
 
 params! {
     struct AdamWParams {
-        count: u32,
-        workgroups: u32,
         beta1: f32,
         beta2: f32,
         eps: f32,
@@ -112,18 +107,66 @@ impl Op for AdamW {
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        let bindings = vec![
-            ("parameter", Operand::Output(0)),
-            ("gradient", Operand::Input(1)),
-            ("first_moment", Operand::Output(1)),
-            ("second_moment", Operand::Output(2)),
-            ("schedule", Operand::Input(4)),
-            ("factor", Operand::Input(5)),
-        ];
         let Self { beta1, beta2, eps, weight_decay } = *self;
-        let params =
-            |count, workgroups| AdamWParams { count, workgroups, beta1, beta2, eps, weight_decay }.into();
-        let sources = [wgsl!("optimizer/adamw/adamw.wgsl")];
-        super::lower(NAME, &sources, bindings, &step.inputs[0], params, caps)
+        super::lower(NAME, wgsl!("optimizer/adamw.wgsl"), &step.inputs[0], caps, |kernel| {
+            kernel
+                .update("parameter", Operand::Output(0), DType::F32)
+                .read("gradient", Operand::Input(1), DType::F32)
+                .update("first_moment", Operand::Output(1), DType::F32)
+                .update("second_moment", Operand::Output(2), DType::F32)
+                .read_elements("schedule", Operand::Input(4), DType::F32)
+                .read_elements("factor", Operand::Input(5), DType::F32)
+                .params(AdamWParams { beta1, beta2, eps, weight_decay })
+        })
+    }
+}
+
+/// Conformance cases: packs and single elements, the first step and a late one, a step that is skipped.
+#[cfg(feature = "check")]
+mod cases {
+    use super::{AdamW, Control, Moments, NAME, adamw};
+    use crate::check::{Bench, Case, DIVISION_ULPS, SQRT_ULPS, Work};
+    use crate::tensor::{DType, HostTensor};
+
+    pub(crate) fn cases() -> Vec<Case> {
+        let mut cases = Vec::new();
+        for shape in [&[1][..], &[63], &[65, 4], &[97, 3], &[0], &[1000, 12]] {
+            // Before the first step there are no moments.
+            for (when, amplitude, schedule) in
+                [("first", 0.0, [3e-3, 0.1, 1e-3]), ("late", 0.5, [1e-4, 1.0, 0.8])]
+            {
+                for factor in [1.0, 0.25, 0.0] {
+                    let label = format!("{shape:?}, {when} step, factor {factor}");
+                    let build = move |problem: &mut crate::check::Problem| {
+                        let parameter = problem.random("parameter", DType::F32, shape, 1.0)?;
+                        let gradient = problem.random("gradient", DType::F32, shape, 1.0)?;
+                        let first = problem.random("first", DType::F32, shape, amplitude)?;
+                        let root = problem.random("second", DType::F32, shape, amplitude)?;
+                        let second = crate::ops::multiply(&mut problem.graph, root, root)?;
+                        let schedule = problem.input("schedule", HostTensor::f32([3], schedule.to_vec())?)?;
+                        let factor = problem.input("factor", HostTensor::f32([1], vec![factor])?)?;
+                        let (control, moments) = (Control { schedule, factor }, Moments { first, second });
+                        let settings = AdamW::default();
+                        let (parameter, moments) =
+                            adamw(&mut problem.graph, parameter, gradient, moments, control, &settings)?;
+                        Ok(vec![parameter, moments.first, moments.second])
+                    };
+                    cases.push(Case::new(NAME, label, build).builtin_ulps(3.0 * DIVISION_ULPS + SQRT_ULPS));
+                }
+            }
+        }
+        cases
+    }
+
+    /// Four reads and three writes of every element.
+    pub(crate) fn benches() -> Vec<Bench> {
+        vec![Bench::new(NAME, "1M f32", Work::Bytes(28 << 20), |problem| {
+            let mut random = |name, count: usize| problem.random(name, DType::F32, [count], 1.0);
+            let (parameter, gradient) = (random("parameter", 1 << 20)?, random("gradient", 1 << 20)?);
+            let moments = Moments { first: random("first", 1 << 20)?, second: random("second", 1 << 20)? };
+            let control = Control { schedule: random("schedule", 3)?, factor: random("factor", 1)? };
+            let spec = AdamW::default();
+            Ok(vec![adamw(&mut problem.graph, parameter, gradient, moments, control, &spec)?.0])
+        })]
     }
 }

@@ -1,3 +1,0 @@
-fn direction(gradient: Lanes, velocity: Lanes) -> Lanes {
-    return gradient + params.momentum * velocity;
-}
