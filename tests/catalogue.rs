@@ -22,11 +22,13 @@ fn root() -> PathBuf {
 /// Ops that run nothing on a device, and so have no shader.
 const VIEWS: &[&str] = &["constant", "reshape", "stop_gradient"];
 
-/// Ops that are their family's kernel with other parameters, and so have no shader of their own.
-const FAMILY_KERNELS: &[&str] = &["layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];
+/// Ops that run another op's or their family's kernel, and so have no shader of their own.
+const FAMILY_KERNELS: &[&str] =
+    &["embedding", "index/top_k", "layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];
 
 /// Ops that share another's module and kernels.
 const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[
+    ("index/read_rows", "index/write_rows"),
     ("log_softmax", "softmax"),
     ("loss/kl_divergence", "loss/pair"),
     ("loss/mean_squared_error", "loss/pair"),

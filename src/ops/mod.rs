@@ -10,8 +10,8 @@ mod differences;
 mod dropout;
 pub mod elementwise;
 mod embedding;
-mod embedding_backward;
 mod fill;
+mod index;
 pub mod layout;
 mod linear;
 pub mod loss;
@@ -25,7 +25,6 @@ mod pool_backward;
 mod reshape;
 mod rows;
 mod softmax;
-mod sort;
 mod stop_gradient;
 mod sum;
 mod upstream;
@@ -39,8 +38,11 @@ pub use elementwise::{
     sin, softplus, sqrt, square, subtract, tanh,
 };
 pub use embedding::embedding;
-pub use embedding_backward::embedding_backward;
 pub use fill::fill;
+pub use index::{
+    CumulativeSum, InverseLists, Order, Sorted, argsort, cumulative_sum, gather_rows, gather_rows_summed,
+    inverse_lists, one_hot, read_rows, scatter_add_rows, sort, top_k, write_rows,
+};
 pub use layout::{broadcast, concat, pad, slice, split, transpose};
 pub use linear::{Linear, linear};
 pub use loss::{CrossEntropy, cross_entropy, cross_entropy_with_lse, kl_divergence, mean_squared_error};
@@ -112,8 +114,16 @@ const OTHERS: &[Entry] = &[
     entry!(view "constant", "data of the graph's own", constant),
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),
-    entry!("embedding_backward", "sums of upstream rows by id", embedding_backward),
     entry!("fill", "one number everywhere", fill),
+    entry!("index/cumulative_sum", "running sums along an axis, whole or by segments", index::cumulative_sum),
+    entry!("index/gather_rows", "rows by index, and sums of several", index::gather_rows),
+    entry!("index/inverse_lists", "where each id occurs, by id", index::inverse_lists),
+    entry!("index/one_hot", "ids as rows with a single 1", index::one_hot),
+    entry!("index/read_rows", "rows from positions on the device", index::write_rows::read_rows),
+    entry!("index/scatter_add_rows", "sums of rows by index", index::scatter_add_rows),
+    entry!("index/sort", "rows in order, and the positions of their elements", index::sort),
+    entry!("index/top_k", "the largest elements of rows, and their positions", index::top_k),
+    entry!("index/write_rows", "rows to positions on the device, in place", index::write_rows),
     entry!("layout/broadcast", "a value repeated along axes", layout::broadcast),
     entry!("layout/concat", "values one after the other along an axis", layout::concat),
     entry!("layout/pad", "zeros around a value along an axis", layout::pad),

@@ -3,11 +3,10 @@
 
 #[cfg(feature = "check")]
 mod cases;
-mod kernels;
-mod reference;
 
 use super::contract::Contract;
-use super::embedding_backward::embedding_backward;
+use super::index::gather_rows::kernels::{self, Layout};
+use super::index::scatter_add_rows;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
@@ -64,11 +63,23 @@ impl Op for Embedding {
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        vec![reference::forward(inputs)]
+        let (table, ids) = (inputs[0], inputs[1]);
+        let width = table.dims()[1];
+        let mut sums = vec![R::zero(); ids.indices().len() * width];
+        for pair in inputs.chunks_exact(2) {
+            let (table, rows) = (pair[0].reals(), pair[0].dims()[0]);
+            for (sum, &id) in sums.chunks_mut(width).zip(pair[1].indices()) {
+                let Some(row) = usize::try_from(id).ok().filter(|&row| row < rows) else { continue };
+                for (sum, &element) in sum.iter_mut().zip(&table[row * width..]) {
+                    *sum += element;
+                }
+            }
+        }
+        vec![Array::real([ids.dims(), &[width]].concat(), sums)]
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(step, caps)
+        kernels::lower(NAME, Layout { batches: 1, per_position: 1 }, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
@@ -77,7 +88,7 @@ impl Op for Embedding {
         for (i, pair) in adjoint.inputs().chunks_exact(2).enumerate() {
             if adjoint.wants(2 * i) {
                 let rows = graph.desc(pair[0])?.shape.dims()[0];
-                gradients[2 * i] = Gradient::Whole(embedding_backward(graph, pair[1], upstream, rows)?);
+                gradients[2 * i] = Gradient::Whole(scatter_add_rows(graph, upstream, pair[1], &[rows])?);
             }
         }
         Ok(gradients)

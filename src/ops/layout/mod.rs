@@ -34,7 +34,7 @@ const DTYPES: [(DType, f32); 4] =
     [(DType::F32, 1.0), (DType::F16, 1.0), (DType::I32, 2e9), (DType::U32, 4e9)];
 
 /// Refuses an axis that `x` lacks.
-fn check_axis(contract: &Contract, axis: usize, x: &TensorDesc) -> Result<()> {
+pub(super) fn check_axis(contract: &Contract, axis: usize, x: &TensorDesc) -> Result<()> {
     if axis < x.shape.rank() {
         return Ok(());
     }

@@ -1,0 +1,9 @@
+mod cumulative_sum;
+mod gather_rows;
+mod inverse_lists;
+mod one_hot;
+mod read_rows;
+mod scatter_add_rows;
+mod sort;
+mod top_k;
+mod write_rows;
