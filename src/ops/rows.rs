@@ -30,14 +30,6 @@ impl Rows {
         })
     }
 
-    /// A kernel without reductions.
-    pub(super) fn plain_shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {
-        Shader::new(op, sources)
-            .alias("Pack", self.dtype, self.lanes)
-            .alias("Lanes", DType::F32, self.lanes)
-            .constant("WORKGROUP", caps.tuning.row_lanes)
-    }
-
     /// A variant of the kernel `op` made of `sources`, which call the reductions of a row in turn
     /// with slots 0 and 1.
     pub(super) fn shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {

@@ -91,7 +91,8 @@ pub(super) fn sort(
         params.shift = number * digit_bits;
         let last = number + 1 == passes;
         let to = order.filter(|_| last).unwrap_or(items[number as usize % 2]);
-        let pass = Pass { digit_bits, params, from, is_first: number == 0, to, with_keys: !last || order.is_none() };
+        let pass =
+            Pass { digit_bits, params, from, is_first: number == 0, to, with_keys: !last || order.is_none() };
         dispatches.push(pass.count(&keys, counts).per_element(chunks, caps));
         dispatches.extend(scan.iter().cloned());
         dispatches.push(pass.scatter(&keys, starts).per_element(chunks, caps));

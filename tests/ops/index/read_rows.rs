@@ -1,12 +1,7 @@
 use foveate::ops::read_rows;
 use foveate::{ErrorKind, TensorDesc};
 
-use crate::support::{conform_everywhere, refused};
-
-#[test]
-fn conforms() {
-    conform_everywhere("index/read_rows");
-}
+use crate::support::refused;
 
 #[test]
 fn arguments_that_do_not_fit_are_refused() {

@@ -1,12 +1,7 @@
 use foveate::ops::top_k;
 use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, cpu};
 
-use crate::support::{conform_everywhere, refused, run};
-
-#[test]
-fn conforms() {
-    conform_everywhere("index/top_k");
-}
+use crate::support::{refused, run};
 
 #[test]
 fn of_equal_elements_the_first_is_chosen() {
