@@ -105,9 +105,6 @@ pub(crate) fn check_user_wgsl(
         let line = narrowest.map(|span| span.location(&text).line_number);
         return refused(compiles, at_line(line, &chain(&error.into_inner())));
     }
-    if let Some(found) = foreign_item(&module, &text, prefix) {
-        return refused(&format!("functions and constants under names that begin with `{prefix}`"), found);
-    }
     for (name, signature) in functions {
         let named = module.functions.iter().find(|(_, function)| function.name.as_ref() == Some(name));
         let Some((handle, function)) = named else {
@@ -122,7 +119,12 @@ pub(crate) fn check_user_wgsl(
             return refused(&signature.declaration(name), at_line(Some(line), &words.join(" ")));
         }
     }
-    Ok(())
+    match foreign_item(&module, &text, prefix) {
+        Some(found) => {
+            refused(&format!("functions and constants under names that begin with `{prefix}`"), found)
+        }
+        None => Ok(()),
+    }
 }
 
 /// The most operators between two of `;`, `{` and `}`, and how often `else` stands anywhere, comments left out.

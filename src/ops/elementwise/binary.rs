@@ -392,12 +392,15 @@ fn cases(function: Function) -> Vec<crate::check::Case> {
     for dtype in [DType::F32, DType::F16] {
         for (a_shape, b_shape) in SHAPES {
             let label = format!("{dtype} {} and {}", Shape::from(a_shape), Shape::from(b_shape));
-            cases.push(Case::new(name, label, move |problem| {
+            let case = Case::new(name, label, move |problem| {
                 let a = problem.random("a", dtype, a_shape, 2.0)?;
                 let range = if divisors { 0.25..2.0 } else { -2.0..2.0 };
                 let b = problem.random_within("b", dtype, b_shape, range)?;
                 problem.graph.push_builtin(Binary { function }, &[a, b])
-            }));
+            });
+            // Of thousands of pairs some are so close that a step changes which of them is larger.
+            let close = matches!(function, Function::Maximum | Function::Minimum) && a_shape == [64, 65];
+            cases.push(if close { case.kinked() } else { case });
         }
         let label = format!("{dtype} equal and opposite numbers");
         let numbers = Case::new(name, label, move |problem| {
