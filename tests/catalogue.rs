@@ -23,17 +23,32 @@ fn root() -> PathBuf {
 const VIEWS: &[&str] = &["constant", "reshape", "stop_gradient"];
 
 /// Ops that run another op's or their family's kernel, and so have no shader of their own.
-const FAMILY_KERNELS: &[&str] =
-    &["embedding", "index/top_k", "layout/broadcast", "layout/concat", "layout/slice", "layout/transpose"];
+const FAMILY_KERNELS: &[&str] = &[
+    "embedding",
+    "index/top_k",
+    "layout/broadcast",
+    "layout/concat",
+    "layout/flip",
+    "layout/repeat",
+    "layout/roll",
+    "layout/slice",
+    "layout/transpose",
+];
 
 /// Ops that share another's module and kernels.
 const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[
+    ("argmax", "reduce"),
+    ("argmin", "reduce"),
     ("index/read_rows", "index/write_rows"),
     ("log_softmax", "softmax"),
     ("loss/kl_divergence", "loss/pair"),
     ("loss/mean_squared_error", "loss/pair"),
+    ("max", "reduce"),
+    ("mean", "reduce"),
+    ("min", "reduce"),
     ("normalize/layer_norm", "normalize/norm"),
     ("normalize/rms_norm", "normalize/norm"),
+    ("sum", "reduce"),
 ];
 
 /// The folder or file that an op's module and its shaders lie in.
@@ -44,6 +59,8 @@ fn home(name: &'static str) -> &'static str {
 /// Ops without gradients: backward passes, which nothing here differentiates twice, what an optimiser does, what has no inputs and what is
 /// there to end gradients.
 const WITHOUT_GRADIENTS: &[&str] = &[
+    "argmax",
+    "argmin",
     "attention/blocked_backward",
     "embedding_backward",
     "fill",
@@ -51,7 +68,6 @@ const WITHOUT_GRADIENTS: &[&str] = &[
     "optimizer/adamw",
     "optimizer/global_norm",
     "optimizer/sgd",
-    "pool_backward",
     "stop_gradient",
 ];
 

@@ -21,12 +21,12 @@ pub mod optimizer;
 mod parts;
 mod philox;
 mod pool;
-mod pool_backward;
+mod reduce;
 mod reshape;
+mod rotary;
 mod rows;
 mod softmax;
 mod stop_gradient;
-mod sum;
 mod upstream;
 
 pub use constant::constant;
@@ -43,7 +43,7 @@ pub use index::{
     CumulativeSum, InverseLists, Order, Sorted, argsort, cumulative_sum, gather_rows, gather_rows_summed,
     inverse_lists, one_hot, read_rows, scatter_add_rows, sort, top_k, write_rows,
 };
-pub use layout::{broadcast, concat, pad, slice, split, transpose};
+pub use layout::{broadcast, concat, flip, pad, repeat, repeat_each, roll, slice, split, transpose};
 pub use linear::{Linear, linear};
 pub use loss::{CrossEntropy, cross_entropy, cross_entropy_with_lse, kl_divergence, mean_squared_error};
 pub use matmul::{Heads, Matmul, matmul};
@@ -51,11 +51,11 @@ pub use normalize::{
     LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
 };
 pub use pool::{Pool, pool};
-pub use pool_backward::pool_backward;
+pub use reduce::{argmax, argmin, max, mean, min, sum};
 pub use reshape::reshape;
+pub use rotary::{Pairing, Rotary, rotary};
 pub use softmax::{log_softmax, softmax};
 pub use stop_gradient::stop_gradient;
-pub use sum::sum;
 
 #[cfg(feature = "check")]
 use crate::check::{Bench, Case};
@@ -105,6 +105,7 @@ const FAMILIES: &[&[Entry]] = &[
     elementwise::ENTRIES[1],
     elementwise::ENTRIES[2],
     elementwise::ENTRIES[3],
+    reduce::ENTRIES,
     OTHERS,
 ];
 
@@ -126,7 +127,10 @@ const OTHERS: &[Entry] = &[
     entry!("index/write_rows", "rows to positions on the device, in place", index::write_rows),
     entry!("layout/broadcast", "a value repeated along axes", layout::broadcast),
     entry!("layout/concat", "values one after the other along an axis", layout::concat),
+    entry!("layout/flip", "reverse order along axes", layout::flip),
     entry!("layout/pad", "zeros around a value along an axis", layout::pad),
+    entry!("layout/repeat", "a value, or each element, several times along an axis", layout::repeat),
+    entry!("layout/roll", "elements moved along an axis, around its end", layout::roll),
     entry!("layout/slice", "a range of one axis", layout::slice),
     entry!("layout/transpose", "axes in another order", layout::transpose),
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear),
@@ -147,11 +151,10 @@ const OTHERS: &[Entry] = &[
     ),
     entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool),
-    entry!("pool_backward", "the gradient of pool", pool_backward),
     entry!(view "reshape", "the same elements under another shape", reshape),
+    entry!("rotary", "pairs of channels turned by their position", rotary),
     entry!("softmax", "softmax along the last axis", softmax::plain),
     entry!(view "stop_gradient", "the same values, through which no gradient passes", stop_gradient),
-    entry!("sum", "sums over any axes, which stay with extent 1", sum),
 ];
 
 const fn count(families: &[&[Entry]]) -> usize {

@@ -4,13 +4,12 @@ use std::slice::Chunks;
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::{Caps, Shader, Source, wgsl};
-use crate::tensor::{Array, DType, Real, TensorDesc};
+use crate::kernel::Caps;
+use crate::tensor::{Array, Real, TensorDesc};
 
 /// Rows as a kernel sees them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
-    dtype: DType,
     pub(super) rows: u32,
     /// Packs of a row.
     pub(super) width: u32,
@@ -23,35 +22,11 @@ impl Rows {
         let width = x.shape.dims().last().copied().unwrap_or(1);
         let lanes = if width.is_multiple_of(4) { 4 } else { 1 };
         Ok(Self {
-            dtype: x.dtype,
             rows: to_u32(op, "rows", x.elements().checked_div(width).unwrap_or(0))?,
             width: to_u32(op, "width", width)? / lanes,
             lanes,
         })
     }
-
-    /// A variant of the kernel `op` made of `sources`, which call the reductions of a row in turn
-    /// with slots 0 and 1.
-    pub(super) fn shader(&self, op: &'static str, sources: &[Source], caps: &Caps) -> Shader {
-        let lanes =
-            if self.lanes == 4 { wgsl!("lib/lanes_vec4.wgsl") } else { wgsl!("lib/lanes_scalar.wgsl") };
-        let shader = Shader::new(op, [sources, &[lanes]].concat())
-            .alias("Pack", self.dtype, self.lanes)
-            .alias("Lanes", DType::F32, self.lanes);
-        with_reductions(shader, caps)
-    }
-}
-
-/// `shader` with the reductions over a workgroup's lanes, whose number it fixes.
-pub(super) fn with_reductions(mut shader: Shader, caps: &Caps) -> Shader {
-    let one_subgroup = caps.rows_are_subgroups();
-    shader.sources.push(if one_subgroup {
-        wgsl!("lib/reductions_subgroup.wgsl")
-    } else {
-        wgsl!("lib/reductions_workgroup.wgsl")
-    });
-    let shader = shader.constant("WORKGROUP", caps.tuning.row_lanes);
-    if one_subgroup { shader.subgroups_of(caps.tuning.row_lanes) } else { shader }
 }
 
 /// How many of `count` values one chunk of a long sum holds: about as many as there are chunks, so that neither adding up the

@@ -1,6 +1,7 @@
 //! What is particular to an op, in a module of its name: errors, known values, choices of kernels. What holds for every op is in
 //! `tests/conformance`.
 
+mod argmax;
 mod attention;
 mod constant;
 #[path = "../devices/mod.rs"]
@@ -15,11 +16,13 @@ mod linear;
 mod log_softmax;
 mod loss;
 mod matmul;
+mod max;
+mod mean;
 mod normalize;
 mod optimizer;
 mod pool;
-mod pool_backward;
 mod reshape;
+mod rotary;
 mod softmax;
 mod stop_gradient;
 mod sum;

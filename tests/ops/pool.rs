@@ -1,4 +1,4 @@
-use foveate::ops::{Pool, pool};
+use foveate::ops::{Pool, pool, sum};
 use foveate::{ErrorKind, Graph, HostTensor, TensorDesc};
 
 use crate::support::{assert_error, refused, run};
@@ -15,6 +15,24 @@ fn ids_that_decrease_harm_nothing() {
     // Whatever was pooled came from x.
     let y = run(&graph, &[("x", &x), ("ids", &ids)])["y"].to_f32();
     assert!(y.iter().all(|&y| y == 0.0 || y == 1.0), "{y:?}");
+}
+
+#[test]
+fn gradients_of_ids_that_decrease_harm_nothing() {
+    for spec in [Pool::mean(), Pool::max(), Pool::first()] {
+        let mut graph = Graph::new();
+        let x = graph.input("x", TensorDesc::f32([1, 6, 4])).unwrap();
+        let ids = graph.input("ids", TensorDesc::i32([1, 6])).unwrap();
+        let y = pool(&mut graph, x, &spec.segments(ids, 3)).unwrap();
+        let loss = sum(&mut graph, y, &[0, 1, 2]).unwrap();
+        let dx = graph.gradients(loss, &[x]).unwrap();
+        graph.output("dx", dx[0]).unwrap();
+        let x = HostTensor::f32([1, 6, 4], vec![1.0; 24]).unwrap();
+        let ids = HostTensor::i32([1, 6], vec![2, 0, 1, 2, 0, -5]).unwrap();
+        // Whatever was given came from upstream, which is 1.
+        let dx = run(&graph, &[("x", &x), ("ids", &ids)])["dx"].to_f32();
+        assert!(dx.iter().all(|dx| (0.0..=1.0).contains(dx)), "{dx:?}");
+    }
 }
 
 #[test]

@@ -70,8 +70,8 @@ impl Op for Broadcast {
         let (x, result) = (&step.inputs[0].shape, &step.outputs[0].shape);
         let block = Block {
             extents: result.dims().to_vec(),
-            x: Place { start: 0, strides: strides(x, result.rank()) },
-            result: Place { start: 0, strides: result.strides() },
+            x: Place::new(0, &strides(x, result.rank())),
+            result: Place::new(0, &result.strides()),
         };
         copy::lower(NAME, &[block], step, caps)
     }

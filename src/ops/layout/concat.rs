@@ -72,8 +72,8 @@ impl Op for Concat {
         for value in &step.inputs {
             blocks.push(Block {
                 extents: value.shape.dims().to_vec(),
-                x: Place { start: 0, strides: value.shape.strides() },
-                result: Place { start, strides: result.clone() },
+                x: Place::new(0, &value.shape.strides()),
+                result: Place::new(start, &result),
             });
             start += value.shape.dims()[self.axis] * result[self.axis];
         }

@@ -20,11 +20,25 @@ params! {
     }
 }
 
-/// Where a block lies in a value, in elements: its first one, and how far apart neighbours along each axis are.
+/// Where a block lies in a value, in elements: its first one, and how far apart neighbours along each axis are, below 0 where a later one
+/// lies before it.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) start: usize,
-    pub(super) strides: Vec<usize>,
+    start: usize,
+    strides: Vec<isize>,
+}
+
+impl Place {
+    pub(super) fn new(start: usize, strides: &[usize]) -> Self {
+        // Strides of values that can be bound are far below half of usize; others fail the check of their elements.
+        Self { start, strides: strides.iter().map(|&stride| stride as isize).collect() }
+    }
+
+    /// The same elements, the `extent` places along `axis` in reverse order.
+    pub(super) fn reverse(&mut self, axis: usize, extent: usize) {
+        self.start = self.start.wrapping_add_signed(self.strides[axis].wrapping_mul(extent as isize - 1));
+        self.strides[axis] = -self.strides[axis];
+    }
 }
 
 /// The elements that one dispatch copies: axes outermost first.
@@ -39,8 +53,8 @@ pub(super) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Axis {
     extent: usize,
-    x: usize,
-    result: usize,
+    x: isize,
+    result: isize,
 }
 
 impl Block {
@@ -54,7 +68,8 @@ impl Block {
             }
             match axes.last_mut() {
                 Some(inner)
-                    if next.x == inner.x * inner.extent && next.result == inner.result * inner.extent =>
+                    if next.x == inner.x.wrapping_mul(inner.extent as isize)
+                        && next.result == inner.result.wrapping_mul(inner.extent as isize) =>
                 {
                     inner.extent *= extent;
                 }
@@ -73,16 +88,17 @@ impl Block {
     /// Whether four elements can be moved at a time.
     fn is_of_vectors(&self, axes: &[Axis]) -> bool {
         let whole = |elements: usize| elements.is_multiple_of(4);
+        let whole_stride = |stride: isize| stride % 4 == 0;
         let [inner, outer @ ..] = axes else { return false };
         (inner.x, inner.result) == (1, 1)
             && whole(inner.extent)
             && whole(self.x.start)
             && whole(self.result.start)
-            && outer.iter().all(|axis| whole(axis.x) && whole(axis.result))
+            && outer.iter().all(|axis| whole_stride(axis.x) && whole_stride(axis.result))
     }
 }
 
-/// A view where nothing moves, else one dispatch for each block; block `i` is read from input `i`.
+/// A view where nothing moves, else one dispatch for each block; block `i` is read from input `i`, or from the only one.
 pub(super) fn lower(label: &'static str, blocks: &[Block], step: &StepDesc, caps: &Caps) -> Result<Lowered> {
     if let [block] = blocks
         && step.inputs[0].elements() == step.outputs[0].elements()
@@ -92,7 +108,9 @@ pub(super) fn lower(label: &'static str, blocks: &[Block], step: &StepDesc, caps
     }
     let vectors = blocks.iter().all(|block| block.is_of_vectors(&block.merged_axes()));
     let dtype = step.outputs[0].dtype;
-    let dispatches = blocks.iter().enumerate().map(|(i, block)| dispatch(label, i, block, dtype, caps));
+    let input = |i: usize| i.min(step.inputs.len() - 1);
+    let dispatches =
+        blocks.iter().enumerate().map(|(i, block)| dispatch(label, input(i), block, dtype, caps));
     let (lanes, reason) = match vectors {
         true => (4, "four elements at a time"),
         false => (1, "one element at a time: neighbours are not whole vectors on both sides"),
@@ -105,6 +123,11 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     let axes = block.merged_axes();
     let lanes = if block.is_of_vectors(&axes) { 4 } else { 1 };
     let packs = |what, elements: usize| to_u32(label, what, elements / lanes);
+    // Shaders add up strides in u32, where those below 0 wrap.
+    let stride = |elements: isize| {
+        let packs = packs("stride", elements.unsigned_abs())?;
+        Ok::<u32, crate::Error>(if elements < 0 { packs.wrapping_neg() } else { packs })
+    };
     let count = packs("elements", block.extents.iter().product())?;
     let mut params = CopyParams {
         extents: [1; MAX_RANK],
@@ -116,8 +139,8 @@ fn dispatch(label: &'static str, input: usize, block: &Block, dtype: DType, caps
     };
     for (i, axis) in axes.iter().enumerate() {
         params.extents[i] = to_u32(label, "extent", axis.extent)?;
-        params.x_strides[i] = packs("stride", axis.x)?;
-        params.result_strides[i] = packs("stride", axis.result)?;
+        params.x_strides[i] = stride(axis.x)?;
+        params.result_strides[i] = stride(axis.result)?;
     }
     if let (4, Some(inner)) = (lanes, axes.first()) {
         params.extents[0] = packs("extent", inner.extent)?;
@@ -138,7 +161,7 @@ mod tests {
     use super::*;
 
     fn block(extents: &[usize], x: &[usize], result: &[usize]) -> Block {
-        let place = |strides: &[usize]| Place { start: 0, strides: strides.to_vec() };
+        let place = |strides: &[usize]| Place::new(0, strides);
         Block { extents: extents.to_vec(), x: place(x), result: place(result) }
     }
 
@@ -160,6 +183,19 @@ mod tests {
         );
         assert!(!swapped.is_at_rest());
         assert_eq!(block(&[1, 1], &[9, 1], &[1, 1]).merged_axes(), []);
+    }
+
+    #[test]
+    fn reversed_axes_start_at_their_last_place() {
+        let mut reversed = block(&[2, 3, 4], &[12, 4, 1], &[12, 4, 1]);
+        reversed.x.reverse(1, 3);
+        assert_eq!((reversed.x.start, &reversed.x.strides[..]), (8, &[12, -4, 1][..]));
+        assert_eq!(reversed.merged_axes().len(), 3);
+        assert!(!reversed.is_at_rest() && reversed.is_of_vectors(&reversed.merged_axes()));
+        reversed.x.reverse(2, 4);
+        assert!(!reversed.is_of_vectors(&reversed.merged_axes()));
+        // Rows and columns reversed are one axis reversed.
+        assert_eq!(reversed.merged_axes()[0], Axis { extent: 12, x: -1, result: 1 });
     }
 
     #[test]

@@ -7,18 +7,27 @@
 //! | [`broadcast()`] | a value repeated along axes |
 //! | [`concat()`] | values one after the other along an axis |
 //! | [`pad()`] | zeros around a value along an axis |
+//! | [`roll()`] | elements moved along an axis, from its end back to its start |
+//! | [`flip()`] | elements in reverse order along axes |
+//! | [`repeat()`], [`repeat_each()`] | a value, or each of its elements, several times along an axis |
 //! | [`slice()`] | a range of one axis; [`split()`] cuts an axis into such ranges |
 
 pub(crate) mod broadcast;
 pub(crate) mod concat;
 mod copy;
+pub(crate) mod flip;
 pub(crate) mod pad;
+pub(crate) mod repeat;
+pub(crate) mod roll;
 pub(crate) mod slice;
 pub(crate) mod transpose;
 
 pub use broadcast::broadcast;
 pub use concat::concat;
+pub use flip::flip;
 pub use pad::pad;
+pub use repeat::{repeat, repeat_each};
+pub use roll::roll;
 pub use slice::{slice, split};
 pub use transpose::transpose;
 

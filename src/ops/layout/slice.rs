@@ -93,8 +93,8 @@ impl Op for Slice {
         let (x, result) = (&step.inputs[0].shape, &step.outputs[0].shape);
         let block = Block {
             extents: result.dims().to_vec(),
-            x: Place { start: self.range.start * x.strides()[self.axis], strides: x.strides() },
-            result: Place { start: 0, strides: result.strides() },
+            x: Place::new(self.range.start * x.strides()[self.axis], &x.strides()),
+            result: Place::new(0, &result.strides()),
         };
         copy::lower(NAME, &[block], step, caps)
     }

@@ -67,8 +67,8 @@ impl Op for Transpose {
         let (x, result) = (&step.inputs[0].shape, &step.outputs[0].shape);
         let block = Block {
             extents: result.dims().to_vec(),
-            x: Place { start: 0, strides: self.permuted(&x.strides()) },
-            result: Place { start: 0, strides: result.strides() },
+            x: Place::new(0, &self.permuted(&x.strides())),
+            result: Place::new(0, &result.strides()),
         };
         copy::lower(NAME, &[block], step, caps)
     }

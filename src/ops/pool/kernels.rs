@@ -1,80 +1,60 @@
-//! Lowering: one invocation for each pack of the result, which walks along time.
+//! Lowering: a reduction along time, of which an invocation takes a pack of the result, over the positions that count.
 
-use super::{Kind, NAME, Pool};
+use super::{Kind, Pool};
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl};
-use crate::ops::contract::to_u32;
+use crate::kernel::{Caps, Lowered, Operand, wgsl};
+use crate::ops::reduce::kernels::{Axis, Fold, Range, Reduction, Stage};
 use crate::tensor::DType;
 
-params! {
-    /// `width` and `count` are in packs.
-    struct PoolParams {
-        time: u32,
-        width: u32,
-        segments: u32,
-        count: u32,
-        workgroups: u32,
+/// The positions that a row pools: WGSL of `positions_of`. `bounds` is where lengths or ids are.
+pub(super) fn positions(spec: &Pool, bounds: usize) -> Range {
+    let in_segments = spec.segments.is_some();
+    Range {
+        sources: vec![wgsl!("pool/positions.wgsl")],
+        bounds: spec.places().next().map(|_| Operand::Input(bounds)),
+        constants: vec![("IN_SEGMENTS", in_segments), ("HAS_LENGTHS", spec.lengths.is_some())],
+        // Of the two searches for the ends of a run of ids.
+        turns: if in_segments { 2 * u64::from(u32::BITS) } else { 0 },
+        most: usize::MAX,
     }
 }
 
-/// The file that says which positions a row pools, and what it binds the step's second input to.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::ops) struct Positions {
-    pub(in crate::ops) source: Source,
-    pub(in crate::ops) name: Option<&'static str>,
-}
-
-impl Positions {
-    pub(in crate::ops) fn of(spec: &Pool) -> Self {
-        let (source, name) = match (spec.lengths, spec.segments) {
-            (Some(_), _) => (wgsl!("pool/positions_lengths.wgsl"), Some("lengths")),
-            (None, Some(_)) => (wgsl!("pool/positions_segments.wgsl"), Some("ids")),
-            (None, None) => (wgsl!("pool/positions_all.wgsl"), None),
-        };
-        Self { source, name }
-    }
-}
-
-pub(super) fn lower(spec: &Pool, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-    let (x, result) = (&step.inputs[0], &step.outputs[0]);
-    let [time, width] = [1, 2].map(|axis| x.shape.dims()[axis]);
-    let lanes: u32 = if width.is_multiple_of(4) { 4 } else { 1 };
-    let count = to_u32(NAME, "elements", result.elements())? / lanes;
-    let workgroups = count.div_ceil(caps.tuning.row_lanes);
-    let positions = Positions::of(spec);
-    let kind = match spec.kind {
-        Kind::Mean => wgsl!("pool/mean.wgsl"),
-        Kind::Max => wgsl!("pool/max.wgsl"),
-        Kind::First => wgsl!("pool/first.wgsl"),
+/// The dispatches of `fold` over the positions of each row. Inputs are x and, where the spec has them, lengths or ids.
+pub(super) fn lower(
+    op: &'static str,
+    fold: Fold,
+    spec: &Pool,
+    step: &StepDesc,
+    caps: &Caps,
+) -> Result<Lowered> {
+    let [batch, time, width] = [0, 1, 2].map(|axis| step.inputs[0].shape.dims()[axis]);
+    let segments = spec.segments.map(|(_, count)| count);
+    let mut range = positions(spec, 1);
+    let is_first = spec.kind == Kind::First;
+    range.sources.push(wgsl!("pool/range.wgsl"));
+    range.constants.push(("IS_FIRST", is_first));
+    range.most = spec.kind.most();
+    // The rows of an item all start from its first position.
+    let row_axes = |segment_stride, item_stride| {
+        let axis = |extent, stride| Axis { extent, stride, reduced: false };
+        let segments = segments.map(|count| axis(count, segment_stride));
+        [axis(width, 1)].into_iter().chain(segments).chain([axis(batch, item_stride)])
     };
-    let shader = Shader::new(NAME, [wgsl!("pool/pool.wgsl"), positions.source, kind])
-        .alias("Pack", x.dtype, lanes)
-        .alias("Lanes", DType::F32, lanes)
-        .constant("WORKGROUP", caps.tuning.row_lanes);
-    let mut bindings = vec![("x", Operand::Input(0)), ("result", Operand::Output(0))];
-    bindings.extend(positions.name.map(|name| (name, Operand::Input(1))));
-    let segments = spec.segments.map_or(1, |(_, count)| count);
-    Ok(Lowered::Kernels {
-        choice: Choice {
-            tier: Tier::Streaming,
-            kernel: format!("{NAME} x{lanes}, {:?}", spec.kind).into(),
-            reason: "one invocation a pack of the result, along time".into(),
-        },
-        dispatches: vec![Dispatch {
-            shader,
-            bindings,
-            params: PoolParams {
-                time: to_u32(NAME, "time", time)?,
-                width: to_u32(NAME, "width", width)? / lanes,
-                segments: to_u32(NAME, "count", segments)?,
-                count,
-                workgroups,
-            }
-            .into(),
-            workgroups: workgroups.into(),
-            turns: 0,
-        }],
-        scratch: Vec::new(),
-    })
+    let along_time = |extent, stride| Axis { extent, stride, reduced: true };
+    let lanes = if width.is_multiple_of(4) { 4 } else { 1 };
+    let axes: Vec<Axis> = row_axes(0, time * width).chain([along_time(time, width)]).collect();
+    let stage = Stage::columns(&axes, step.inputs[0].dtype, lanes);
+    let (chunk, chunks) = match segments {
+        _ if is_first => (time.max(1), 1),
+        // Most runs are short.
+        Some(_) => stage.cut(time),
+        None => stage.chunks(),
+    };
+    let item = segments.unwrap_or(1) * width;
+    let axes: Vec<Axis> =
+        row_axes(width, item).chain([along_time(chunks, step.outputs[0].elements())]).collect();
+    let total = Stage::columns(&axes, DType::F32, lanes);
+    let range = (is_first || range.bounds.is_some()).then_some(range);
+    Reduction { op, fold, range, stage, chunk, total }.lower(step, caps)
 }

@@ -1,12 +1,14 @@
 //! Pooling along time: the mean, the largest or the first of a sequence's vectors, or of each sequence packed into one.
 
+mod backward;
 #[cfg(feature = "check")]
 mod cases;
 mod kernels;
 mod reference;
 
 use super::contract::Contract;
-use super::pool_backward::pool_backward;
+use super::reduce::kernels::Fold;
+use super::reduce::table;
 use super::upstream;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
@@ -16,26 +18,39 @@ use crate::tensor::{Array, DType, Real, TensorDesc};
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
 
-#[cfg(feature = "check")]
-pub(super) use cases::cases_of;
-pub(super) use kernels::Positions;
-
 const NAME: &str = "pool";
 
 /// What becomes of several vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     Mean,
     Max,
     First,
 }
 
+impl Kind {
+    /// How those that count are reduced.
+    fn reduction(self) -> table::Kind {
+        match self {
+            Self::Mean => table::Kind::Mean,
+            Self::Max => table::Kind::Max,
+            // Of one.
+            Self::First => table::Kind::Sum,
+        }
+    }
+
+    /// How many positions count at most.
+    fn most(self) -> usize {
+        if self == Self::First { 1 } else { usize::MAX }
+    }
+}
+
 /// Settings of [`pool`]: what becomes of several vectors, and which positions are pooled.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
-    pub(super) kind: Kind,
-    pub(super) lengths: Option<Value>,
-    pub(super) segments: Option<(Value, usize)>,
+    kind: Kind,
+    lengths: Option<Value>,
+    segments: Option<(Value, usize)>,
 }
 
 impl Pool {
@@ -54,12 +69,12 @@ impl Pool {
         Self::of(Kind::First)
     }
 
-    pub(super) fn of(kind: Kind) -> Self {
+    fn of(kind: Kind) -> Self {
         Self { kind, lengths: None, segments: None }
     }
 
     /// The lengths or ids, where there are any.
-    pub(super) fn places(&self) -> impl Iterator<Item = Value> {
+    fn places(&self) -> impl Iterator<Item = Value> {
         self.lengths.into_iter().chain(self.segments.map(|(ids, _)| ids))
     }
 
@@ -81,7 +96,8 @@ impl Pool {
 /// Pools `x: [batch, time, width]`, f32 or f16, along time. The result is `[batch, width]`; with segments it is
 /// `[batch, count, width]`, row `s` of which pools the positions whose id is `s`.
 ///
-/// Where no position counts the result is 0, whatever the kind. Sums are f32 whatever the storage. Any axis may be empty.
+/// Where no position counts the result is 0, whatever the kind. Sums are f32 whatever the storage. Any axis may be empty. Of the largest,
+/// the gradient goes to the first position of several that are as large; with a NaN among the elements, the largest is any of them.
 /// Fails when shapes or types do not fit, or lengths and segments are given together.
 pub fn pool(graph: &mut Graph, x: Value, spec: &Pool) -> Result<Value> {
     let inputs: Vec<Value> = [x].into_iter().chain(spec.places()).collect();
@@ -89,12 +105,7 @@ pub fn pool(graph: &mut Graph, x: Value, spec: &Pool) -> Result<Value> {
 }
 
 /// The descriptor of what `x` is pooled to, after checking x and `places`, the lengths or ids.
-pub(super) fn output(
-    op: &'static str,
-    spec: &Pool,
-    x: &TensorDesc,
-    places: &[TensorDesc],
-) -> Result<TensorDesc> {
+fn output(op: &'static str, spec: &Pool, x: &TensorDesc, places: &[TensorDesc]) -> Result<TensorDesc> {
     let Pool { lengths, segments, .. } = *spec;
     let mut contract = Contract::new(op).may_be_empty(&["batch", "time", "width"]);
     contract.float("x", x)?;
@@ -129,7 +140,7 @@ pub(super) fn output(
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PoolOp(pub(super) Pool);
+struct PoolOp(Pool);
 
 impl Op for PoolOp {
     fn name(&self) -> &'static str {
@@ -145,7 +156,7 @@ impl Op for PoolOp {
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        kernels::lower(&self.0, step, caps)
+        kernels::lower(NAME, Fold::Value(self.0.kind.reduction()), &self.0, step, caps)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
@@ -157,6 +168,6 @@ impl Op for PoolOp {
             lengths: lengths.and(places),
             segments: segments.and_then(|(_, count)| Some((places?, count))),
         };
-        upstream::to_input(adjoint, |upstream| pool_backward(graph, x, upstream, &spec))
+        upstream::to_input(adjoint, |upstream| backward::pool_backward(graph, x, upstream, &spec))
     }
 }
