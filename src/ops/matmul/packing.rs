@@ -95,6 +95,8 @@ pub(super) fn packing(
         .write("packed", Operand::Scratch(0), DType::U32)
         .params(params)
         .constant("LINES", LINES as u32)
+        // Of each of an invocation's packs, every line.
+        .turns((width as u64 / 4).div_ceil(LANES.into()) * (LINES as u64 + 2))
         .per_workgroup(workgroups, LANES);
     Ok(Some(Packing {
         geometry: Geometry {
