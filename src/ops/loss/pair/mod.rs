@@ -151,6 +151,7 @@ impl Op for PairLoss {
             .read("b", Operand::Input(1), a.dtype)
             .write_elements("partials", partials, DType::F32)
             .params(PairParams { packs })
+            .turns(PACKS.into())
             .per_row(parts, caps);
         let divisor = Divisor::Fixed(self.0.divisor(a.shape.dims()) as f32);
         let total = total(op, (partials, parts), divisor, Operand::Output(0), caps);
