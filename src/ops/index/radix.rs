@@ -12,7 +12,7 @@ use crate::tensor::DType;
 /// Bits of a digit. An invocation counts the digits of its chunk in an array of its own, which few lanes a row, those of a processor, keep in
 /// its cache, and many, those of a GPU, should keep in registers.
 fn digit_bits(caps: &Caps) -> u32 {
-    if caps.tuning.row_lanes <= 8 { 8 } else { 4 }
+    if caps.tuning.row_lanes <= 8 { 6 } else { 4 }
 }
 
 params! {

@@ -45,11 +45,12 @@ pub(super) struct Scan {
 const LONGEST_CHUNK: usize = 1 << 14;
 
 /// The length of the chunks that `rows` rows of `length` elements are cut into, for invocations that take one each: enough of them to keep
-/// a device busy, but no more than a row's chunks have elements.
+/// a device busy, but no more than a row's chunks have elements. It is odd, so that what neighbouring invocations read at a time does not fall
+/// into the same few sets of a cache.
 pub(super) fn chunk_length(rows: usize, length: usize, caps: &Caps) -> usize {
     let enough = 64 * caps.tuning.row_lanes as usize;
     let chunks = enough.div_ceil(rows.max(1)).clamp(1, length.isqrt().max(1));
-    length.div_ceil(chunks).clamp(16, LONGEST_CHUNK)
+    length.div_ceil(chunks).clamp(16, LONGEST_CHUNK) | 1
 }
 
 impl Scan {
