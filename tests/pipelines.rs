@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
-use foveate::check::{Case, Outcome, Random, conform};
+use foveate::check::Random;
 use foveate::gpu::{AdapterRequest, Context, Program, RuntimeChecks};
-use foveate::kernel::{AdapterKind, Choice, Dispatch, Lowered, Operand, Tier, Tuning};
+use foveate::kernel::{Choice, Dispatch, Lowered, Operand, Tier};
 use foveate::ops::attention::{Blocked, Buckets, CustomMask, CustomScore, Mask, Score, blocked};
-use foveate::ops::{self, CATALOGUE, Matmul};
+use foveate::ops::{self, Matmul};
 use foveate::{
     Array, Caps, ErrorKind, Graph, HostTensor, Op, Plan, Real, Result, StepDesc, TensorDesc, wgpu,
 };
@@ -242,58 +242,4 @@ fn slots_that_a_replay_puts_in_place_of_our_own_stay_within_the_table() {
     let inputs = [("table", &table), ("q", &qkv), ("k", &qkv), ("v", &qkv), ("slots", &slots)];
     let replayed = program.run(&inputs).unwrap()["replayed"].to_f32();
     assert!(replayed.iter().all(|x| x.is_finite()), "{replayed:?}");
-}
-
-/// The tuning table's other row.
-fn foreign_caps() -> Caps {
-    let mut caps = context().caps().clone();
-    let other = if caps.adapter == AdapterKind::Cpu { AdapterKind::Discrete } else { AdapterKind::Cpu };
-    caps.tuning = Tuning::for_adapter(other, None);
-    caps
-}
-
-/// Runs the cases that `takes` chooses, by their place among those of their op, without checks: buffers poisoned, guards behind them.
-fn conform_unchecked(caps: &Caps, takes: impl Fn(&str, usize) -> bool) {
-    let trusting = context().trusting_own_kernels();
-    let mut failures = Vec::new();
-    for entry in CATALOGUE {
-        let cases: Vec<Case> = (entry.cases)();
-        for (_, case) in cases.iter().enumerate().filter(|(place, _)| takes(entry.name, *place)) {
-            match conform(case, &trusting, caps) {
-                Outcome::Passed(_) => {}
-                Outcome::Unsupported(_) if !caps.f16 => {}
-                outcome => failures.push(format!("{case:?}: {outcome:?}")),
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{} cases failed with {caps:?}:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// Attention compiles for seconds in hundreds of cases.
-fn is_slow(op: &str) -> bool {
-    op.starts_with("attention/")
-}
-
-#[test]
-fn a_sample_of_all_cases_holds_without_checks() {
-    conform_unchecked(context().caps(), |op, place| place % if is_slow(op) { 240 } else { 16 } == 0);
-}
-
-#[test]
-fn a_sample_of_all_cases_holds_without_checks_in_the_tuning_of_others() {
-    conform_unchecked(&foreign_caps(), |op, place| place % if is_slow(op) { 240 } else { 16 } == 3);
-}
-
-#[test]
-#[ignore = "takes minutes on a software rasterizer"]
-fn all_cases_but_those_of_attention_hold_without_checks() {
-    conform_unchecked(context().caps(), |op, _| !is_slow(op));
-    conform_unchecked(&foreign_caps(), |op, _| !is_slow(op));
-}
-
-#[test]
-#[ignore = "takes most of an hour on a software rasterizer"]
-fn all_cases_of_attention_hold_without_checks() {
-    conform_unchecked(context().caps(), |op, _| is_slow(op));
-    conform_unchecked(&foreign_caps(), |op, _| is_slow(op));
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a command on the software rasterizer of Debian sid, which multiplies cooperative matrices (8x8, f16) where that of stable
-# releases does not: `sh tests/with-new-mesa.sh cargo test --test ops cooperative_tiles_conform`. The first call unpacks a small Debian
+# releases does not: `sh tests/with-new-mesa.sh cargo test --test conformance cooperative`. The first call unpacks a small Debian
 # into $NEW_MESA (default /opt/foveate-new-mesa, 700 MB, under a minute); that takes root on Debian or Ubuntu. Nothing of the system's
 # own is changed. Without a command it does that and no more.
 set -eu

@@ -95,55 +95,35 @@ fn a_table_beyond_128_mib_is_looked_up() {
 
 #[test]
 fn pairs_must_fit_together() {
-    let check = |descs: &[TensorDesc], kind, sentence| {
+    let check = |descs: &[TensorDesc], kind, place| {
         let error = refused(descs, |graph, v| {
             let pairs: Vec<_> = v.chunks(2).map(|pair| (pair[0], pair[1])).collect();
             embedding(graph, &pairs)
         });
-        assert_error(&error, kind, sentence);
+        assert_error(&error, kind, place);
     };
     let (table, ids) = (TensorDesc::f32([9, 4]), TensorDesc::i32([2, 3]));
-    check(&[], ErrorKind::Argument, "embedding: pairs: expected at least one, found none");
-    check(
-        &[TensorDesc::f32([9]), ids.clone()],
-        ErrorKind::Shape,
-        "embedding: table 0: expected rank 2 [rows, width], found [9]",
-    );
-    check(
-        &[TensorDesc::f32([0, 4]), ids.clone()],
-        ErrorKind::Shape,
-        "embedding: table 0: expected at least one row and one column, found [0, 4]",
-    );
-    check(
-        &[ids.clone(), ids.clone()],
-        ErrorKind::Dtype,
-        "embedding: table 0: expected f32 or f16, found i32",
-    );
-    check(
-        &[table.clone(), TensorDesc::f32([2, 3])],
-        ErrorKind::Dtype,
-        "embedding: ids 0: expected i32 or u32, found f32",
-    );
+    check(&[], ErrorKind::Argument, "embedding: pairs");
+    check(&[TensorDesc::f32([9]), ids.clone()], ErrorKind::Shape, "embedding: table 0");
+    check(&[TensorDesc::f32([0, 4]), ids.clone()], ErrorKind::Shape, "embedding: table 0");
+    check(&[ids.clone(), ids.clone()], ErrorKind::Dtype, "embedding: table 0");
+    check(&[table.clone(), TensorDesc::f32([2, 3])], ErrorKind::Dtype, "embedding: ids 0");
     check(
         &[table.clone(), ids.clone(), TensorDesc::f16([9, 4]), ids.clone()],
         ErrorKind::Dtype,
-        "embedding: table 1: expected f32, found f16",
+        "embedding: table 1",
     );
     check(
         &[table.clone(), ids.clone(), TensorDesc::f32([2, 5]), ids.clone()],
         ErrorKind::Shape,
-        "embedding: table 1: expected axis 1 (width) = 4 as of table 0, found [2, 5]",
+        "embedding: table 1",
     );
     check(
         &[table.clone(), ids.clone(), table.clone(), TensorDesc::u32([3, 2])],
         ErrorKind::Shape,
-        "embedding: ids 1: expected shape [2, 3] as of ids 0, found [3, 2]",
+        "embedding: ids 1",
     );
-    check(
-        &[table, TensorDesc::u32([1; 8])],
-        ErrorKind::Shape,
-        "embedding: result: expected at most 8 axes, found 9 in [1, 1, 1, 1, 1, 1, 1, 1, 4]",
-    );
+    check(&[table, TensorDesc::u32([1; 8])], ErrorKind::Shape, "embedding: result");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn a_graph_without_inputs_runs() {
 fn integers_are_refused() {
     for dtype in [DType::I32, DType::U32] {
         let error = refused(&[], |graph, _| fill(graph, TensorDesc::new(dtype, [2]), 0.0));
-        assert_error(&error, ErrorKind::Dtype, &format!("fill: desc: expected f32 or f16, found {dtype}"));
+        assert_error(&error, ErrorKind::Dtype, "fill: desc");
     }
 }
 
@@ -27,11 +27,7 @@ fn numbers_that_the_element_type_lacks_are_refused() {
     let error = refused(&[], |graph, _| fill(graph, TensorDesc::f32([2]), f32::NEG_INFINITY));
     assert_eq!((error.kind(), error.found()), (ErrorKind::Argument, "-inf"));
     let error = refused(&[], |graph, _| fill(graph, TensorDesc::f16([2]), 7e4));
-    assert_error(
-        &error,
-        ErrorKind::Argument,
-        "fill: value: expected a finite number within 6.5504e4 of 0, as f16 holds, found 70000",
-    );
+    assert_error(&error, ErrorKind::Argument, "fill: value");
 }
 
 #[test]

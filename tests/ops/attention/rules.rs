@@ -21,125 +21,106 @@ fn refusal(descs: &[TensorDesc], rule: impl Fn(&[Value]) -> Blocked) -> Error {
 
 #[test]
 fn masks_that_do_not_fit_are_refused() {
-    let check = |descs: &[TensorDesc], mask: &dyn Fn(&[Value]) -> Mask, kind, sentence: &str| {
-        assert_error(&refusal(descs, |v| Blocked::new().mask(mask(v))), kind, sentence);
+    let check = |descs: &[TensorDesc], mask: &dyn Fn(&[Value]) -> Mask, kind, place: &str| {
+        assert_error(&refusal(descs, |v| Blocked::new().mask(mask(v))), kind, place);
     };
-    let argument = |mask: Mask, sentence: &str| check(&[], &|_| mask.clone(), ErrorKind::Argument, sentence);
-    argument(Mask::dilated_window(2, [0]), "attention rule: dilation: expected at least 1, found 0");
-    argument(Mask::strided(0), "attention rule: dilation: expected at least 1, found 0");
-    argument(Mask::fixed(0, 1), "attention rule: block size: expected at least 1, found 0");
-    argument(Mask::fixed(4, 0), "attention rule: expressivity: expected at least 1, found 0");
-    argument(
-        Mask::log_sparse(LogSparse { local: 0, restart: None }),
-        "attention rule: log_sparse.local: expected at least 1, found 0",
-    );
+    let argument = |mask: Mask, place: &str| check(&[], &|_| mask.clone(), ErrorKind::Argument, place);
+    argument(Mask::dilated_window(2, [0]), "attention rule: dilation");
+    argument(Mask::strided(0), "attention rule: dilation");
+    argument(Mask::fixed(0, 1), "attention rule: block size");
+    argument(Mask::fixed(4, 0), "attention rule: expressivity");
+    argument(Mask::log_sparse(LogSparse { local: 0, restart: None }), "attention rule: log_sparse.local");
     argument(
         Mask::big_bird(BigBird { window_blocks: 2, ..BigBird::default() }),
-        "attention rule: big_bird.window_blocks: expected an odd number, found 2",
+        "attention rule: big_bird.window_blocks",
     );
-    let nothing = "attention/blocked: mask: expected a rule that shows some key to some query, found none of 10 keys shown to any of 10 queries";
+    let nothing = "attention/blocked: mask";
     argument(!Mask::full(), nothing);
     argument(Mask::causal() & !Mask::causal(), nothing);
     argument(Mask::prefix(0), nothing);
 
-    let shape = |descs: &[TensorDesc], mask: &dyn Fn(&[Value]) -> Mask, sentence: &str| {
-        check(descs, mask, ErrorKind::Shape, sentence);
+    let shape = |descs: &[TensorDesc], mask: &dyn Fn(&[Value]) -> Mask, place: &str| {
+        check(descs, mask, ErrorKind::Shape, place);
     };
-    shape(
-        &[],
-        &|_| Mask::dilated_window(2, [1, 2]),
-        "attention/blocked: dilation: expected one, or one for each of 4 heads, found 2",
-    );
+    shape(&[], &|_| Mask::dilated_window(2, [1, 2]), "attention/blocked: dilation");
     shape(
         &[],
         &|_| Mask::blocks(BlockLayout::new(4, [1, 3, 2], vec![true; 6]).unwrap()),
-        "attention/blocked: layout: expected [4 heads or 1, 3 query blocks, 3 key blocks] of 4, found [1, 3, 2]",
+        "attention/blocked: layout",
     );
-    shape(
-        &[TensorDesc::i32([3, 2])],
-        &|v| Mask::globals(v[0]),
-        "attention/blocked: globals: expected i32 [2, 2], positions of global tokens in each batch item, found i32 [3, 2]",
-    );
-    shape(
-        &[TensorDesc::i32([2, 4, 10, 9])],
-        &|v| Mask::dense(v[0]),
-        "attention/blocked: mask: expected i32 [2 or 1, 4 or 1, 10, 10], found i32 [2, 4, 10, 9]",
-    );
+    shape(&[TensorDesc::i32([3, 2])], &|v| Mask::globals(v[0]), "attention/blocked: globals");
+    shape(&[TensorDesc::i32([2, 4, 10, 9])], &|v| Mask::dense(v[0]), "attention/blocked: mask");
     check(
         &[TensorDesc::f32([2, 4, 10, 10])],
         &|v| Mask::dense(v[0]),
         ErrorKind::Dtype,
-        "attention/blocked: mask: expected i32 [2 or 1, 4 or 1, 10, 10], found f32 [2, 4, 10, 10]",
+        "attention/blocked: mask",
     );
 }
 
 #[test]
 fn scores_that_do_not_fit_are_refused() {
-    let check = |descs: &[TensorDesc], scores: &dyn Fn(&[Value]) -> Vec<Score>, kind, sentence: &str| {
+    let check = |descs: &[TensorDesc], scores: &dyn Fn(&[Value]) -> Vec<Score>, kind, place: &str| {
         let rule = |v: &[Value]| scores(v).into_iter().fold(Blocked::new(), Blocked::score);
-        assert_error(&refusal(descs, rule), kind, sentence);
+        assert_error(&refusal(descs, rule), kind, place);
     };
     check(
         &[TensorDesc::f32([3])],
         &|v| vec![Score::alibi(v[0])],
         ErrorKind::Shape,
-        "attention/blocked: alibi: expected f32 [4], found f32 [3]",
+        "attention/blocked: alibi",
     );
     check(
         &[TensorDesc::f32([2, 4, 10, 9])],
         &|v| vec![Score::bias(v[0])],
         ErrorKind::Shape,
-        "attention/blocked: bias: expected floats of [batch 2 or 1, heads 4 or 1, query_time 10 or 1, key_time 10 or 1], found f32 [2, 4, 10, 9]",
+        "attention/blocked: bias",
     );
     check(
         &[TensorDesc::f32([1, 1, 1, 10])],
         &|v| vec![Score::bias(v[0]), Score::bias(v[0])],
         ErrorKind::Argument,
-        "attention/blocked: bias: expected one of its kind, found 2",
+        "attention/blocked: bias",
     );
     let buckets = |count, max_distance| Buckets { count, max_distance, bidirectional: true };
     let table = TensorDesc::f32([32, 4]);
-    for (buckets, sentence) in [
-        (buckets(31, 128), "buckets: expected an even count of at least 4, found 31"),
-        (buckets(32, 8), "buckets: expected max_distance over 8, the buckets of single distances, found 8"),
-    ] {
-        let sentence = format!("attention/blocked: {sentence}");
+    for buckets in [buckets(31, 128), buckets(32, 8)] {
         check(
             std::slice::from_ref(&table),
             &|v| vec![Score::buckets(v[0], buckets)],
             ErrorKind::Argument,
-            &sentence,
+            "attention/blocked: buckets",
         );
     }
     check(
         &[table],
         &|v| vec![Score::buckets(v[0], buckets(16, 128))],
         ErrorKind::Shape,
-        "attention/blocked: buckets: expected f32 [16, 4], found f32 [32, 4]",
+        "attention/blocked: buckets",
     );
     check(
         &[TensorDesc::f32([4])],
         &|v| vec![Score::adaptive_span(v[0], 0.0)],
         ErrorKind::Argument,
-        "attention/blocked: adaptive_span.ramp: expected a positive number, found 0",
+        "attention/blocked: adaptive_span.ramp",
     );
     check(
         &[TensorDesc::f32([10, 4, 16])],
         &|v| vec![Score::relative_keys(v[0], None, None, 0)],
         ErrorKind::Shape,
-        "attention/blocked: relative_keys.keys: expected a row for every distance that the mask shows, -9 to 9, found 10 rows, from distance 0 on",
+        "attention/blocked: relative_keys.keys",
     );
     check(
         &[TensorDesc::f32([12, 4, 8])],
         &|v| vec![Score::disentangled(Some(v[0]), None, 6)],
         ErrorKind::Shape,
-        "attention/blocked: disentangled.keys: expected f32 [12, 4, 16], found f32 [12, 4, 8]",
+        "attention/blocked: disentangled.keys",
     );
     check(
         &[],
         &|_| vec![Score::disentangled(None, None, 6)],
         ErrorKind::Argument,
-        "attention/blocked: disentangled: expected keys, queries, or both, found neither",
+        "attention/blocked: disentangled",
     );
 }
 
@@ -157,35 +138,23 @@ fn relative_keys_without_rows_are_refused_though_the_mask_shows_no_distance() {
 
 #[test]
 fn layouts_and_lists_that_make_no_sense_are_refused() {
-    let entry =
-        |entries: &[[usize; 3]]| BlockLayout::from_entries(8, [1, 2, 3], entries).unwrap_err().to_string();
-    assert_eq!(
-        entry(&[[0, 1, 2], [0, 0, 0], [0, 1, 2]]),
-        "attention rule: layout: expected each entry once, found [0, 1, 2] again"
-    );
-    assert_eq!(
-        entry(&[[0, 2, 0]]),
-        "attention rule: layout: expected entries within [1, 2, 3], found [0, 2, 0]"
-    );
+    for entries in [&[[0, 1, 2], [0, 0, 0], [0, 1, 2]][..], &[[0, 2, 0]]] {
+        let error = BlockLayout::from_entries(8, [1, 2, 3], entries).unwrap_err();
+        assert_error(&error, ErrorKind::Argument, "attention rule: layout");
+    }
     let error = BlockLayout::new(8, [1, 2, 3], vec![true; 5]).unwrap_err();
-    assert_error(
-        &error,
-        ErrorKind::Shape,
-        "attention rule: layout: expected a number for each of [1, 2, 3], found 5",
-    );
+    assert_error(&error, ErrorKind::Shape, "attention rule: layout");
     assert!(BlockLayout::new(0, [1, 1, 1], vec![true]).is_err());
     assert!(BlockLayout::new(1, [usize::MAX, 2, 1], Vec::new()).is_err());
 
     let tokens = |lists: &[Vec<usize>]| global_tokens(lists, 10).map(|tensor| tensor.to_f64());
     assert_eq!(tokens(&[vec![3], vec![], vec![0, 9]]).unwrap(), [3.0, -1.0, -1.0, -1.0, 0.0, 9.0]);
-    assert_eq!(
-        tokens(&[vec![], vec![10]]).unwrap_err().to_string(),
-        "attention rule: globals of item 1: expected positions below 10, found 10"
-    );
-    assert_eq!(
-        tokens(&[vec![4, 4]]).unwrap_err().to_string(),
-        "attention rule: globals of item 0: expected each position once, found 4 again"
-    );
+    for (lists, place) in [
+        (&[vec![], vec![10]][..], "attention rule: globals of item 1"),
+        (&[vec![4, 4]], "attention rule: globals of item 0"),
+    ] {
+        assert_error(&tokens(lists).unwrap_err(), ErrorKind::Argument, place);
+    }
 }
 
 #[test]
@@ -399,15 +368,11 @@ fn a_score_of_users_without_a_slope_has_no_gradient() {
     assert_error(
         &graph.gradients(loss, &[x]).unwrap_err(),
         ErrorKind::NotDifferentiable,
-        "attention/blocked: custom rule `root`: expected a rule with a slope, found one without",
+        "attention/blocked: custom rule `root`",
     );
     // Two rules under one name would be one function.
     let twice = refusal(&[], |_| Blocked::new().score(Score::custom(rule())).score(Score::custom(rule())));
-    assert_error(
-        &twice,
-        ErrorKind::Argument,
-        "attention/blocked: custom rule: expected names of their own, found `root` for two rules",
-    );
+    assert_error(&twice, ErrorKind::Argument, "attention/blocked: custom rule");
 }
 
 /// A mask for sequences of a length.
@@ -453,9 +418,5 @@ fn a_table_of_the_wrong_type_is_refused() {
         Blocked::new()
             .score(Score::buckets(v[0], Buckets { count: 16, max_distance: 20, bidirectional: true }))
     });
-    assert_error(
-        &error,
-        ErrorKind::Dtype,
-        "attention/blocked: buckets: expected f32 [16, 4], found f16 [16, 4]",
-    );
+    assert_error(&error, ErrorKind::Dtype, "attention/blocked: buckets");
 }

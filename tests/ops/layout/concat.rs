@@ -5,30 +5,15 @@ use crate::support::{assert_error, plan, refused};
 
 #[test]
 fn values_must_fit_together() {
-    let check = |descs: &[TensorDesc], axis, kind, sentence| {
-        assert_error(&refused(descs, |graph, v| concat(graph, v, axis)), kind, sentence);
+    let check = |descs: &[TensorDesc], axis, kind, place| {
+        assert_error(&refused(descs, |graph, v| concat(graph, v, axis)), kind, place);
     };
     let x = TensorDesc::f32([2, 3]);
-    check(&[], 0, ErrorKind::Argument, "layout/concat: values: expected at least one, found none");
-    check(
-        &[x.clone(), TensorDesc::f32([2, 4])],
-        0,
-        ErrorKind::Shape,
-        "layout/concat: value 1: expected [2, 3] except along axis 0, as value 0, found [2, 4]",
-    );
-    check(
-        &[x.clone(), TensorDesc::f32([2])],
-        1,
-        ErrorKind::Shape,
-        "layout/concat: value 1: expected [2, 3] except along axis 1, as value 0, found [2]",
-    );
-    check(
-        &[x.clone(), TensorDesc::f16([2, 3])],
-        0,
-        ErrorKind::Dtype,
-        "layout/concat: value 1: expected f32, found f16",
-    );
-    check(&[x], 2, ErrorKind::Argument, "layout/concat: axis: expected one of the 2 axes of [2, 3], found 2");
+    check(&[], 0, ErrorKind::Argument, "layout/concat: values");
+    check(&[x.clone(), TensorDesc::f32([2, 4])], 0, ErrorKind::Shape, "layout/concat: value 1");
+    check(&[x.clone(), TensorDesc::f32([2])], 1, ErrorKind::Shape, "layout/concat: value 1");
+    check(&[x.clone(), TensorDesc::f16([2, 3])], 0, ErrorKind::Dtype, "layout/concat: value 1");
+    check(&[x], 2, ErrorKind::Argument, "layout/concat: axis");
 }
 
 #[test]

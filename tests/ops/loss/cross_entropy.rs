@@ -40,38 +40,21 @@ fn a_certain_row_keeps_what_softmax_rounds_away() {
 
 #[test]
 fn arguments_that_do_not_fit_are_refused() {
-    let check = |descs: &[TensorDesc], smoothing: f32, kind, sentence: &str| {
+    let check = |descs: &[TensorDesc], smoothing: f32, kind, place: &str| {
         let spec = CrossEntropy::new().label_smoothing(smoothing);
-        assert_error(&refused(descs, |graph, v| cross_entropy(graph, v[0], v[1], &spec)), kind, sentence);
+        assert_error(&refused(descs, |graph, v| cross_entropy(graph, v[0], v[1], &spec)), kind, place);
     };
     let (logits, targets) = (TensorDesc::f32([2, 3]), TensorDesc::i32([2]));
-    check(
-        &[TensorDesc::f32([]), targets.clone()],
-        0.0,
-        ErrorKind::Shape,
-        "loss/cross_entropy: logits: expected at least one axis, found a scalar",
-    );
-    check(
-        &[TensorDesc::f32([2, 0]), targets.clone()],
-        0.0,
-        ErrorKind::Shape,
-        "loss/cross_entropy: logits: expected at least one class, found [2, 0]",
-    );
-    check(
-        &[logits.clone(), TensorDesc::i32([3])],
-        0.0,
-        ErrorKind::Shape,
-        "loss/cross_entropy: targets: expected [2] as of logits, found [3]",
-    );
-    check(
-        &[logits.clone(), TensorDesc::f32([2])],
-        0.0,
-        ErrorKind::Dtype,
-        "loss/cross_entropy: targets: expected i32 or u32, found f32",
-    );
-    for (smoothing, shown) in [(-0.1, "-0.1"), (1.5, "1.5"), (f32::NAN, "NaN")] {
-        let sentence =
-            format!("loss/cross_entropy: label_smoothing: expected a number from 0 to 1, found {shown}");
-        check(&[logits.clone(), targets.clone()], smoothing, ErrorKind::Argument, &sentence);
+    check(&[TensorDesc::f32([]), targets.clone()], 0.0, ErrorKind::Shape, "loss/cross_entropy: logits");
+    check(&[TensorDesc::f32([2, 0]), targets.clone()], 0.0, ErrorKind::Shape, "loss/cross_entropy: logits");
+    check(&[logits.clone(), TensorDesc::i32([3])], 0.0, ErrorKind::Shape, "loss/cross_entropy: targets");
+    check(&[logits.clone(), TensorDesc::f32([2])], 0.0, ErrorKind::Dtype, "loss/cross_entropy: targets");
+    for smoothing in [-0.1, 1.5, f32::NAN] {
+        check(
+            &[logits.clone(), targets.clone()],
+            smoothing,
+            ErrorKind::Argument,
+            "loss/cross_entropy: label_smoothing",
+        );
     }
 }

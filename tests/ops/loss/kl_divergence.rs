@@ -26,9 +26,5 @@ fn equal_distributions_differ_by_nothing_and_others_by_more() {
 fn a_scalar_has_no_classes() {
     let scalar = TensorDesc::f32([]);
     let error = refused(&[scalar.clone(), scalar], |graph, v| kl_divergence(graph, v[0], v[1]));
-    assert_error(
-        &error,
-        ErrorKind::Shape,
-        "loss/kl_divergence: student: expected at least one axis, found a scalar",
-    );
+    assert_error(&error, ErrorKind::Shape, "loss/kl_divergence: student");
 }

@@ -16,14 +16,10 @@ fn is_the_mean_of_squares() {
 
 #[test]
 fn arguments_that_differ_are_refused() {
-    let check = |b: TensorDesc, kind, sentence| {
+    let check = |b: TensorDesc, kind, place| {
         let error = refused(&[TensorDesc::f32([2, 3]), b], |graph, v| mean_squared_error(graph, v[0], v[1]));
-        assert_error(&error, kind, sentence);
+        assert_error(&error, kind, place);
     };
-    check(
-        TensorDesc::f32([3]),
-        ErrorKind::Shape,
-        "loss/mean_squared_error: b: expected [2, 3] as of a, found [3]",
-    );
-    check(TensorDesc::f16([2, 3]), ErrorKind::Dtype, "loss/mean_squared_error: b: expected f32, found f16");
+    check(TensorDesc::f32([3]), ErrorKind::Shape, "loss/mean_squared_error: b");
+    check(TensorDesc::f16([2, 3]), ErrorKind::Dtype, "loss/mean_squared_error: b");
 }

@@ -7,6 +7,6 @@ use crate::support::{assert_error, refused};
 fn another_shape_is_refused() {
     let descs = [TensorDesc::f32([2]), TensorDesc::f32([3])];
     let error = refused(&descs, |graph, v| accumulate(graph, v[0], v[1]));
-    let sentence = "optimizer/accumulate: gradient: expected f32 [2], found f32 [3]";
-    assert_error(&error, ErrorKind::Shape, sentence);
+    let place = "optimizer/accumulate: gradient";
+    assert_error(&error, ErrorKind::Shape, place);
 }

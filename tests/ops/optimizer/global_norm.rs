@@ -35,6 +35,6 @@ fn a_bound_of_zero_is_refused() {
     });
     assert_eq!(error.kind(), ErrorKind::Argument);
     let error = refused(&descs, |graph, v| Ok(global_norm(graph, &[], v[0], &GlobalNorm::default())?.0));
-    let sentence = "optimizer/global_norm: gradients: expected at least one, found none";
-    assert_error(&error, ErrorKind::Argument, sentence);
+    let place = "optimizer/global_norm: gradients";
+    assert_error(&error, ErrorKind::Argument, place);
 }

@@ -10,6 +10,6 @@ fn a_momentum_that_never_fades_is_refused() {
         let settings = Sgd { momentum: 1.0, ..Sgd::default() };
         Ok(sgd(graph, v[0], v[1], v[2], Control { schedule: v[3], factor: v[4] }, &settings)?.0)
     });
-    let sentence = "optimizer/sgd: momentum: expected a number from 0 to below 1, found 1";
-    assert_error(&error, ErrorKind::Argument, sentence);
+    let place = "optimizer/sgd: momentum";
+    assert_error(&error, ErrorKind::Argument, place);
 }

@@ -1,6 +1,7 @@
 //! What the ops' modules share.
 
 pub(crate) mod fixture;
+mod sentences;
 
 use std::collections::BTreeMap;
 
@@ -27,14 +28,16 @@ pub(crate) fn refused(descs: &[TensorDesc], append: impl Fn(&mut Graph, &[Value]
     append(&mut graph, &values).expect_err("the step must be refused")
 }
 
-/// Asserts kind and sentence of an error.
-pub(crate) fn assert_error(error: &Error, kind: ErrorKind, sentence: &str) {
-    assert_eq!((error.kind(), error.to_string().as_str()), (kind, sentence));
-}
-
-/// Asserts kind, op and argument of an error.
+/// Asserts kind, op and argument of an error, and that its sentence is one of those in `tests/ops/sentences.txt`.
 pub(crate) fn assert_refused(error: &Error, kind: ErrorKind, op: &str, argument: &str) {
     assert_eq!((error.kind(), error.op(), error.argument()), (kind, op, argument), "{error}");
+    sentences::assert_known(error);
+}
+
+/// [`assert_refused`] of a place that is written as the error writes it: `op: argument`.
+pub(crate) fn assert_error(error: &Error, kind: ErrorKind, place: &str) {
+    let (op, argument) = place.split_once(": ").expect("an op and an argument");
+    assert_refused(error, kind, op, argument);
 }
 
 /// A plan for this device.
