@@ -45,8 +45,7 @@ fn the_gradient_goes_to_the_first_of_the_largest() {
 #[test]
 fn there_is_no_largest_of_no_elements() {
     let error = refused(&[TensorDesc::f32([2, 0, 3])], |graph, v| max(graph, v[0], &[2, 1]));
-    let sentence = "max: x: expected axis 1, which is reduced, of at least 1, found [2, 0, 3]";
-    assert_error(&error, ErrorKind::Shape, sentence);
+    assert_error(&error, ErrorKind::Shape, "max: x");
     let error = refused(&[TensorDesc::f32([2])], |graph, v| max(graph, v[0], &[1]));
     assert_eq!((error.kind(), error.op(), error.argument()), (ErrorKind::Argument, "max", "axes"));
 }
