@@ -4,7 +4,8 @@ fn element(i: u32) {
     let batch = row / params.rows_of_batch;
     let place = load_at(batch) + i32(row - batch * params.rows_of_batch);
     var value = Element();
-    if place >= 0 && u32(place) < params.capacity {
+    // A negative place, as u32, lies behind every row.
+    if u32(place) < params.capacity {
         let first = (batch * params.capacity + u32(place)) * params.width;
         value = load_x(first + i - row * params.width);
     }

@@ -78,6 +78,8 @@ pub(in crate::ops::index) fn offsets(
         .read("items", items, DType::U32)
         .write("offsets", result, DType::U32)
         .params(OffsetParams { length: to_u32(op, "indices", length)?, ids })
+        // A binary search over up to 2^32 items.
+        .turns(32)
         .per_element(count, caps))
 }
 
