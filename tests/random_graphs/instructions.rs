@@ -2,13 +2,13 @@
 
 use foveate::nn::Reversible;
 use foveate::ops::attention::{Blocked, Mask, blocked};
-use foveate::ops::optimizer::{AdamW, Control, Moments, Sgd, accumulate, adamw, sgd};
 use foveate::ops::{
     self, Dropout, LayerNorm, Linear, Matmul, Pool, RmsNorm, l2_normalize, layer_norm, rms_norm,
 };
 use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};
 
 use super::recorder::{Known, Recorder};
+use super::training::{accumulated, adam, descent, update};
 
 /// One draw: which of [`INSTRUCTIONS`], and the numbers that its choices are made by.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +17,9 @@ pub(crate) struct Instruction {
     pub(crate) picks: [usize; 4],
 }
 
-type Picks = [usize; 4];
+pub(crate) type Picks = [usize; 4];
 /// Nothing where there is no value that suits.
-type Recorded = Result<Option<()>>;
+pub(crate) type Recorded = Result<Option<()>>;
 type Step = fn(&mut Recorder, Picks) -> Recorded;
 
 /// Name, how often it is drawn, and what it records.
@@ -86,7 +86,7 @@ fn constant(recorder: &mut Recorder, [shape, data, ..]: Picks) -> Recorded {
 type Unary = fn(&mut Graph, Value) -> Result<Value>;
 
 fn activation(recorder: &mut Recorder, [x, which, ..]: Picks) -> Recorded {
-    const ACTIVATIONS: [(&str, Unary); 8] = [
+    const ACTIVATIONS: [(&str, Unary); 10] = [
         ("scale by -0.5", |graph, x| ops::scale(graph, x, -0.5)),
         ("relu", ops::relu),
         ("gelu", ops::gelu),
@@ -94,6 +94,8 @@ fn activation(recorder: &mut Recorder, [x, which, ..]: Picks) -> Recorded {
         ("silu", ops::silu),
         ("sigmoid", ops::sigmoid),
         ("tanh", ops::tanh),
+        ("sin", ops::sin),
+        ("abs", ops::abs),
         ("stop_gradient", ops::stop_gradient),
     ];
     let Some(x) = recorder.float(x) else { return Ok(None) };
@@ -104,8 +106,13 @@ fn activation(recorder: &mut Recorder, [x, which, ..]: Picks) -> Recorded {
 
 fn arithmetic(recorder: &mut Recorder, [a, b, which, _]: Picks) -> Recorded {
     type Binary = fn(&mut Graph, Value, Value) -> Result<Value>;
-    const OPS: [(&str, Binary); 3] =
-        [("add", ops::add), ("subtract", ops::subtract), ("multiply", ops::multiply)];
+    const OPS: [(&str, Binary); 5] = [
+        ("add", ops::add),
+        ("subtract", ops::subtract),
+        ("multiply", ops::multiply),
+        ("maximum", ops::maximum),
+        ("minimum", ops::minimum),
+    ];
     let Some(a) = recorder.float(a) else { return Ok(None) };
     let Some(b) = recorder.pick(b, |b| b.is_float() && a.dims.ends_with(&b.dims)) else { return Ok(None) };
     let (name, op) = OPS[which % OPS.len()];
@@ -420,89 +427,6 @@ fn replay(recorder: &mut Recorder, [start, length, original, substitute]: Picks)
         recorder.keep(value, &format!("{what}: {}", known.name), largest)?;
     }
     Ok(Some(()))
-}
-
-fn update(recorder: &mut Recorder, [parameter, value, ..]: Picks) -> Recorded {
-    let Some(parameter) = recorder.pick(parameter, |known| known.is_parameter) else { return Ok(None) };
-    let suits = |value: &Known| value.is_computed && value.is_float() && value.dims == parameter.dims;
-    let Some(value) = recorder.pick(value, suits) else { return Ok(None) };
-    become_of(recorder, &parameter, value.value, &value.name)
-}
-
-/// Updates a parameter, unless it is updated already.
-fn become_of(recorder: &mut Recorder, parameter: &Known, value: Value, name: &str) -> Recorded {
-    recorder.graph.update(parameter.value, value)?;
-    recorder.note(format!("update {} to {name}", parameter.name));
-    Ok(Some(()))
-}
-
-/// Keeps what an op made of a parameter in place, as a value and, mostly, as the parameter's update.
-fn keep_update(
-    recorder: &mut Recorder,
-    parameter: &Known,
-    value: Value,
-    what: &str,
-    pick: usize,
-) -> Recorded {
-    recorder.keep(value, what, parameter.largest + 200.0)?;
-    if pick % 4 == 0 {
-        return Ok(Some(()));
-    }
-    // Refused the second time.
-    let _ = become_of(recorder, parameter, value, what);
-    Ok(Some(()))
-}
-
-/// A parameter, or what was made of one, and a value of its shape.
-fn target(recorder: &Recorder, [target, change]: [usize; 2]) -> Option<[Known; 2]> {
-    let target =
-        recorder.pick(target, |known| known.is_float() && (known.is_parameter || known.is_computed))?;
-    let change = recorder.pick(change, |known| known.is_float() && known.dims == target.dims)?;
-    Some([target, change])
-}
-
-fn accumulated(recorder: &mut Recorder, [total, gradient, updates, _]: Picks) -> Recorded {
-    let Some([total, gradient]) = target(recorder, [total, gradient]) else { return Ok(None) };
-    let value = accumulate(&mut recorder.graph, total.value, gradient.value)?;
-    keep_update(recorder, &total, value, &format!("accumulate({}, {})", total.name, gradient.name), updates)
-}
-
-fn control(recorder: &mut Recorder) -> Result<Control> {
-    let schedule = recorder.tensor(HostTensor::f32([3], vec![0.1, 0.1, 0.001])?, 1.0);
-    let factor = recorder.tensor(HostTensor::f32([1], vec![0.5])?, 1.0);
-    Ok(Control { schedule: schedule.value, factor: factor.value })
-}
-
-fn descent(recorder: &mut Recorder, [parameter, gradient, velocity, updates]: Picks) -> Recorded {
-    let Some([parameter, gradient]) = target(recorder, [parameter, gradient]) else { return Ok(None) };
-    let suits = |known: &Known| known.is_float() && known.dims == parameter.dims;
-    let Some(velocity) = recorder.pick(velocity, suits) else { return Ok(None) };
-    let control = control(recorder)?;
-    let settings = Sgd { momentum: 0.5, ..Sgd::default() };
-    let (stepped, moved) =
-        sgd(&mut recorder.graph, parameter.value, gradient.value, velocity.value, control, &settings)?;
-    let what = format!("sgd({}, {}, velocity {})", parameter.name, gradient.name, velocity.name);
-    keep_update(recorder, &parameter, stepped, &what, updates)?;
-    keep_update(recorder, &velocity, moved, &what, updates / 4)
-}
-
-fn adam(recorder: &mut Recorder, [parameter, gradient, updates, _]: Picks) -> Recorded {
-    let Some([parameter, gradient]) = target(recorder, [parameter, gradient]) else { return Ok(None) };
-    let [first, second] = [recorder.parameter(&parameter.dims), recorder.parameter(&parameter.dims)];
-    let control = control(recorder)?;
-    // The second moment is a mean of squares.
-    let squares = ops::multiply(&mut recorder.graph, second.value, second.value)?;
-    let moments = Moments { first: first.value, second: squares };
-    let settings = AdamW { eps: 0.1, ..AdamW::default() };
-    let (stepped, moved) =
-        adamw(&mut recorder.graph, parameter.value, gradient.value, moments, control, &settings)?;
-    let what = format!(
-        "adamw({}, {}, first {}, second {} squared)",
-        parameter.name, gradient.name, first.name, second.name
-    );
-    keep_update(recorder, &parameter, stepped, &what, updates)?;
-    keep_update(recorder, &first, moved.first, &what, updates / 4)?;
-    keep_update(recorder, &second, moved.second, &what, updates / 16)
 }
 
 fn output(recorder: &mut Recorder, [value, ..]: Picks) -> Recorded {

@@ -1,10 +1,11 @@
 //! Random graphs of random ops: the same bits whether values share memory or not, and what the CPU reference says.
 //!
-//! `FOVEATE_RANDOM_GRAPHS` is how many graphs are made (150 when it is not set), `FOVEATE_RANDOM_GRAPHS_SEED` which ones (0). A failure
+//! `FOVEATE_RANDOM_GRAPHS` is how many graphs are made (400 when it is not set), `FOVEATE_RANDOM_GRAPHS_SEED` which ones (0). A failure
 //! prints the seed and the smallest graph that still fails, as the calls that record it.
 
 mod instructions;
 mod recorder;
+mod training;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use instructions::{INSTRUCTIONS, Instruction};
 use recorder::Recorder;
 
-const GRAPHS: u64 = 150;
+const GRAPHS: u64 = 400;
 
 /// So many graphs hold every instruction.
 const TELLING: u64 = 100;

@@ -331,7 +331,7 @@ fn what_does_not_compile_is_told_by_the_users_line_when_the_rule_is_made() {
     mask(&format!("\n\n{signature}\n    return query < key\n}}"), "line 5: ");
     // The function is there, but takes something else.
     mask("fn mine(query: i32) -> bool { return true; }", "line 1: fn mine(query: i32) -> bool");
-    mask("fn other() {}", "line 1: `other`");
+    mask("fn other() {}", "no function of that name");
 
     let rule = CustomMask::new("mine", format!("{signature} return true; }}"), |_| true).unwrap();
     let error = rule.with_tiles().unwrap_err();
