@@ -1,8 +1,9 @@
 //! Drivers that end long loops without a message: how many turns they allow, by their version or by trying.
 //!
 //! The LLVM back end of Mesa's llvmpipe, which lavapipe runs shaders on, gives all loops of an invocation 65,535 turns together
-//! (`LP_MAX_TGSI_LOOP_ITERATIONS` in `src/gallium/auxiliary/gallivm/lp_bld_limits.h`) and then leaves them. Seen to be so in Mesa 22.3.6,
-//! and in the sources of 25.0; Mesa 26.2.6 was seen to count to 200,000. Versions in between, and other software rasterizers, are tried.
+//! (`LP_MAX_TGSI_LOOP_ITERATIONS` in `src/gallium/auxiliary/gallivm/lp_bld_limits.h`) and then leaves them. Mesa 22.3.6 does so, and the
+//! constant stands in the sources of 25.0; later ones are without it, and 26.2 counts to 200,000. Versions in between, and other software
+//! rasterizers, are tried.
 
 use super::{Context, Program};
 use crate::graph::{Graph, Op, StepDesc};
@@ -25,7 +26,8 @@ pub(super) enum Known {
 
 impl Known {
     pub(super) fn of(info: &wgpu::AdapterInfo) -> Self {
-        if info.driver == "llvmpipe" {
+        // OpenGL has the name alone.
+        if info.driver == "llvmpipe" || info.name.starts_with("llvmpipe") {
             return match mesa_version(&info.driver_info) {
                 Some(version) if version <= [25, 0] => Self::Limit(Some(LLVMPIPE)),
                 Some(version) if version >= [26, 2] => Self::Limit(None),
@@ -48,7 +50,8 @@ impl Known {
 
 /// Major and minor version in a text like `Mesa 22.3.6 (LLVM 15.0.6)`.
 fn mesa_version(driver_info: &str) -> Option<[u32; 2]> {
-    let mut numbers = driver_info.strip_prefix("Mesa ")?.split(['.', '-', ' ']).map(str::parse);
+    let (_, version) = driver_info.split_once("Mesa ")?;
+    let mut numbers = version.split(['.', '-', ' ']).map(str::parse);
     Some([numbers.next()?.ok()?, numbers.next()?.ok()?])
 }
 
@@ -140,6 +143,7 @@ mod tests {
         assert_eq!(mesa_version("Mesa 22.3.6 (LLVM 15.0.6)"), Some([22, 3]));
         assert_eq!(mesa_version("Mesa 26.2.6-1 (LLVM 22.1.0)"), Some([26, 2]));
         assert_eq!(mesa_version("Mesa 25.0-devel"), Some([25, 0]));
+        assert_eq!(mesa_version("4.5 (Core Profile) Mesa 24.2.8"), Some([24, 2]));
         for unknown in ["", "Mesa", "Mesa x.3", "530.41.03"] {
             assert_eq!(mesa_version(unknown), None, "{unknown}");
         }

@@ -80,7 +80,7 @@ pub struct Caps {
     /// Alignment of a uniform binding's offset.
     pub uniform_alignment: u32,
     /// The most turns that all loops of one invocation may take together, where the driver ends them then, without a message: 65,535 on
-    /// Mesa's llvmpipe before 26. None where no such limit is known, as of every GPU. A plan refuses a dispatch that needs more
+    /// Mesa's llvmpipe up to version 25.0 at least, and no longer in 26.2. None where no such limit is known, as of every GPU. A plan refuses a dispatch that needs more
     /// ([`super::Dispatch::turns`]).
     ///
     /// Limits of *time* are no part of this, as they depend on what else a device does. Windows resets a GPU that has not answered for 2
@@ -178,7 +178,7 @@ impl Caps {
             Some(most) if turns > most => Err(Error::new(ErrorKind::Limit, op, "loop turns of an invocation")
                 .expecting(format!("at most {most}"))
                 .but_found(turns)
-                .with_hint("this driver ends longer loops without a message; Mesa's software rasterizer no longer does from 26 on")),
+                .with_hint("this driver ends longer loops without a message; Mesa's software rasterizer no longer does in version 26.2")),
             _ => Ok(()),
         }
     }

@@ -9,10 +9,12 @@ use crate::choices::every_choice_of_kernels;
 
 /// Hands every plan of every case to `visit`; also those of a device whose bindings are too small for some weights and tables.
 pub(crate) fn every_plan(mut visit: impl FnMut(&Plan)) {
-    for caps in every_choice_of_kernels() {
-        for case in with_gradients() {
-            let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
-            visit(&Plan::new(&problem.graph, &caps).unwrap_or_else(|error| panic!("{case:?}: {error}")));
+    let choices = every_choice_of_kernels();
+    for case in with_gradients() {
+        // Made once for all choices: random inputs take longer than plans.
+        let problem = case.problem().unwrap_or_else(|error| panic!("{case:?}: {error}"));
+        for caps in &choices {
+            visit(&Plan::new(&problem.graph, caps).unwrap_or_else(|error| panic!("{case:?}: {error}")));
             let cramped = Caps { max_binding_bytes: 2048, storage_alignment: 4, ..caps.clone() };
             match Plan::new(&problem.graph, &cramped) {
                 Ok(plan) => visit(&plan),

@@ -1,5 +1,7 @@
+use foveate::kernel::Tuning;
 use foveate::ops::optimizer::{GlobalNorm, global_norm};
-use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, cpu};
+use foveate::plan::Command;
+use foveate::{AdapterKind, Caps, ErrorKind, Graph, HostTensor, Plan, TensorDesc, cpu};
 
 use crate::support::{assert_error, refused, run};
 
@@ -37,4 +39,29 @@ fn a_bound_of_zero_is_refused() {
     let error = refused(&descs, |graph, v| Ok(global_norm(graph, &[], v[0], &GlobalNorm::default())?.0));
     let place = "optimizer/global_norm: gradients";
     assert_error(&error, ErrorKind::Argument, place);
+}
+
+#[test]
+fn sums_over_very_long_gradients_stay_below_a_limit_of_loops() {
+    let mut graph = Graph::new();
+    let scale = graph.input("scale", TensorDesc::f32([1])).unwrap();
+    let gradients = ["a", "b"].map(|name| graph.input(name, TensorDesc::f32([1 << 29])).unwrap());
+    let (norm, _) = global_norm(&mut graph, &gradients, scale, &GlobalNorm::default()).unwrap();
+    graph.output("norm", norm).unwrap();
+    let caps = Caps {
+        adapter: AdapterKind::Cpu,
+        subgroup_size: Some(8),
+        tuning: Tuning::for_adapter(AdapterKind::Cpu, Some(8)),
+        max_binding_bytes: 1 << 40,
+        max_buffer_bytes: 1 << 40,
+        max_loop_turns: Some(65_535),
+        ..Caps::webgpu_default()
+    };
+    let plan = Plan::new(&graph, &caps).unwrap_or_else(|error| panic!("{error}"));
+    let turns = plan.commands().iter().filter_map(|command| match command {
+        Command::Dispatch { turns, .. } => Some(*turns),
+        Command::Copy { .. } => None,
+    });
+    // One for 64 packs of four elements: 8 lanes would take 524,288 turns.
+    assert!(turns.max().is_some_and(|most| (1..65_535).contains(&most)));
 }
