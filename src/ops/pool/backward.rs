@@ -127,8 +127,10 @@ impl PoolBackward {
         let is_max = self.spec.kind == Kind::Max;
         let chosen = is_max.then_some(Operand::Input(step.inputs.len() - 1));
         let dtype = self.x.dtype;
-        positions(&self.spec, 1)
+        let positions = positions(&self.spec, 1);
+        positions
             .add_to(Kernel::new(NAME, [wgsl!("pool/backward.wgsl")]))
+            .turns(positions.turns)
             .constant("IS_MAX", is_max)
             .constant("IS_FIRST", self.spec.kind == Kind::First)
             .read_if("runs", in_runs.then_some(RUNS), DType::U32)

@@ -14,8 +14,8 @@ pub(super) fn positions(spec: &Pool, bounds: usize) -> Range {
         sources: vec![wgsl!("pool/positions.wgsl")],
         bounds: spec.places().next().map(|_| Operand::Input(bounds)),
         constants: vec![("IN_SEGMENTS", in_segments), ("HAS_LENGTHS", spec.lengths.is_some())],
-        // Of the two searches for the ends of a run of ids.
-        turns: if in_segments { 2 * u64::from(u32::BITS) } else { 0 },
+        // Of the two searches for the ends of a run of ids; counted without segments, too, where they are not made.
+        turns: 2 * u64::from(u32::BITS),
         most: usize::MAX,
     }
 }

@@ -81,6 +81,7 @@ impl Op for ToChosen {
             .read("chosen", Operand::Input(1), DType::U32)
             .write("dx", Operand::Output(0), dtype)
             .params(params)
+            .turns(self.x.rank() as u64)
             .per_element(to_u32(NAME, "elements", self.x.elements())?, caps);
         Ok(Lowered::elementwise(dispatch, 1))
     }

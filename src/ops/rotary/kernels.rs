@@ -83,7 +83,7 @@ pub(super) fn lower(spec: &Rotary, step: &StepDesc, caps: &Caps) -> Result<Lower
         .alias("SignedWords", DType::I32)
         .generated([swapped(lanes)])
         .params(params)
-        .turns(u64::from(params.heads))
+        .turns(u64::from(params.heads.max(1)))
         .per_element(packs("elements", count)?, caps);
     Ok(Lowered::elementwise(dispatch, lanes))
 }
