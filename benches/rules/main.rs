@@ -57,9 +57,9 @@ fn session(context: &Context, pass: Pass, time: usize, make: Make) -> Result<Ses
         Pass::Backward => {
             let out = input(&mut graph, "out", &shape)?;
             let d_out = input(&mut graph, "d_out", &shape)?;
-            let lse = input(&mut graph, "lse", &[1, HEADS, time])?;
+            let statistics = input(&mut graph, "statistics", &[1, HEADS, time, 2])?;
             let spec = make(&mut graph, time)?;
-            let attended = Attended { out, lse, d_out, d_lse: None };
+            let attended = Attended { out, statistics, d_out, d_lse: None };
             blocked_backward(&mut graph, qkv[0], qkv[1], qkv[2], &attended, &spec)?[..3].to_vec()
         }
         Pass::Both => {

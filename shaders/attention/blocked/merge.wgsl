@@ -1,52 +1,34 @@
-// Merges the key splits of blocked attention: L = log sum exp L_s, O = sum exp(L_s - L) O_s. One invocation per
-// output channel. Splits that saw no key (L_s = EMPTY_ROW_LSE) have weight 0; a row without keys gives 0.
-struct Params {
-    query_time: u32,
-    heads: u32,
-    rows: u32,    // batch * query_time * heads
-    splits: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> partial_out: array<f32>;  // [split, batch, time, head, VALUE_SIZE]
-@group(0) @binding(2) var<storage, read> partial_lse: array<f32>;  // [split, batch, head, time]
-@group(0) @binding(3) var<storage, read_write> out: array<OutElem>;
-
-
-@compute @workgroup_size(LANES)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let id = (group.x + group.y * groups.x) * LANES + lane;
-    let row = id / VALUE_SIZE;
-    if row >= params.rows {
-        return;
-    }
+// Merges the key splits of blocked attention, each with the maximum m_s and sum l_s of every row:
+//
+//   m = max m_s    w_s = l_s exp(m_s - m)    l = sum w_s    O = sum w_s O_s / l
+//
+// One element is one output channel. Splits whose keys a row does not see have a sum of 0; a row that sees none gives 0.
+fn element(channel: u32) {
+    let row = channel / VALUE_SIZE;
     let head = row % params.heads;
     let time = row / params.heads % params.query_time;
     let batch = row / params.heads / params.query_time;
-    let stat = (batch * params.heads + head) * params.query_time + time;
+    let at = (batch * params.heads + head) * params.query_time + time;
 
     var largest = EMPTY_ROW_LSE;
     for (var s = 0u; s < params.splits; s++) {
-        largest = max(largest, partial_lse[s * params.rows + stat]);
+        largest = max(largest, load_partial_statistics(2u * (s * params.rows + at)));
     }
     var sum = 0.0;
     var total = 0.0;
     for (var s = 0u; s < params.splits; s++) {
-        let l = partial_lse[s * params.rows + stat];
-        if l > 0.5 * EMPTY_ROW_LSE {
-            let w = exp(l - largest);
-            sum += w;
-            total += w * partial_out[s * params.rows * VALUE_SIZE + id];
+        let own = 2u * (s * params.rows + at);
+        let own_sum = load_partial_statistics(own + 1u);
+        if sees_some(own_sum) {
+            let weight = exp2(load_partial_statistics(own) - largest) * own_sum;
+            sum += weight;
+            total += weight * load_partial_out(s * params.rows * VALUE_SIZE + channel);
         }
     }
-    let seen = sum > 0.0;
-    let safe = select(1.0, sum, seen);
-    out[id] = OutElem(total / safe);
-    if id % VALUE_SIZE == 0u {
-        store_lse(stat, select(EMPTY_ROW_LSE, largest + log(safe), seen));
+    store_out(channel, select(0.0, total / select(1.0, sum, sees_some(sum)), sees_some(sum)));
+    if channel % VALUE_SIZE == 0u {
+        store_statistics(2u * at, largest);
+        store_statistics(2u * at + 1u, sum);
+        store_lse(at, log_sum_exp(largest, sum));
     }
 }

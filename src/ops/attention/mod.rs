@@ -6,7 +6,7 @@
 //! | variant | what it computes | source |
 //! |---|---|---|
 //! | [`blocked()`] | exact softmax attention, key tile by key tile, memory linear in length | FlashAttention, arXiv 2205.14135 and 2307.08691 |
-//! | [`blocked_backward()`] | its gradients from the log-sum-exp, without atomics | the same |
+//! | [`blocked_backward()`] | its gradients from maximum and sum of each row, without atomics | the same |
 //!
 //! Which keys a query sees is a [`Mask`], what becomes of a score are [`Score`]s: rules in a folder of their own, which both variants compile.
 
@@ -14,7 +14,7 @@ pub(crate) mod blocked;
 pub(crate) mod blocked_backward;
 mod rules;
 
-pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
+pub use blocked::{Blocked, Forward, blocked, blocked_for_backward, blocked_with_lse, residual_scores};
 pub use blocked_backward::{Attended, blocked_backward};
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;
@@ -32,6 +32,9 @@ pub const MAX_HEAD_SIZE: usize = 256;
 
 /// The log-sum-exp of a row that sees no key: finite, because WGSL may assume that infinities do not occur.
 pub const EMPTY_ROW_LSE: f32 = -1e30;
+
+/// A key whose score is not above this counts as hidden: what is added to scores to hide keys, -1e30 or the least number of a type, does.
+pub const HIDDEN_SCORE: f32 = -5e29;
 
 /// A bound that no time and no distance reaches. Sums of three such numbers fit an `i32`.
 pub(crate) const UNLIMITED: u32 = 1 << 29;

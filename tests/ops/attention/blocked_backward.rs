@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use foveate::check::Random;
-use foveate::ops::attention::{Alignment, Attended, Blocked, Mask, blocked_backward, blocked_with_lse};
+use foveate::ops::attention::{
+    Alignment, Attended, Blocked, Forward, Mask, blocked_backward, blocked_for_backward,
+};
 use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc, Value, cpu};
 use proptest::prelude::*;
 
@@ -22,8 +24,8 @@ fn differentiate(
         inputs.iter().map(|(name, tensor)| (*name, graph.input(name, tensor.desc()).unwrap())).collect();
     let [q, k, v, d_out] = ["q", "k", "v", "d_out"].map(|name| values[name]);
     let spec = set(&values);
-    let (out, lse) = blocked_with_lse(&mut graph, q, k, v, &spec).unwrap();
-    let attended = Attended { out, lse, d_out, d_lse: None };
+    let Forward { out, statistics, .. } = blocked_for_backward(&mut graph, q, k, v, &spec).unwrap();
+    let attended = Attended { out, statistics, d_out, d_lse: None };
     let gradients = blocked_backward(&mut graph, q, k, v, &attended, &spec).unwrap();
     for (name, value) in GRADIENTS.into_iter().zip(gradients) {
         graph.output(name, value).unwrap();
@@ -169,31 +171,31 @@ fn a_single_key_gives_the_query_and_itself_no_gradient() {
 fn what_does_not_belong_to_the_forward_pass_is_refused() {
     let shape = [2, 10, 4, 16];
     let q = TensorDesc::f32(shape);
-    let check = |out: TensorDesc, lse: TensorDesc, d_out: TensorDesc, kind, place: &str| {
-        let error = refused(&[q.clone(), out, lse, d_out], |graph, v| {
-            let attended = Attended { out: v[1], lse: v[2], d_out: v[3], d_lse: None };
+    let check = |out: TensorDesc, statistics: TensorDesc, d_out: TensorDesc, kind, place: &str| {
+        let error = refused(&[q.clone(), out, statistics, d_out], |graph, v| {
+            let attended = Attended { out: v[1], statistics: v[2], d_out: v[3], d_lse: None };
             Ok(blocked_backward(graph, v[0], v[0], v[0], &attended, &Blocked::new())?[0])
         });
         assert_error(&error, kind, place);
     };
-    let lse = TensorDesc::f32([2, 4, 10]);
+    let statistics = TensorDesc::f32([2, 4, 10, 2]);
     check(
         TensorDesc::f32([2, 10, 4, 8]),
-        lse.clone(),
+        statistics.clone(),
         q.clone(),
         ErrorKind::Shape,
         "attention/blocked_backward: out",
     );
     check(
         q.clone(),
-        TensorDesc::f32([2, 10, 4]),
+        TensorDesc::f32([2, 4, 10]),
         q.clone(),
         ErrorKind::Shape,
-        "attention/blocked_backward: lse",
+        "attention/blocked_backward: statistics",
     );
     check(
         q.clone(),
-        lse,
+        statistics,
         TensorDesc::new(DType::F16, shape),
         ErrorKind::Dtype,
         "attention/blocked_backward: d_out",

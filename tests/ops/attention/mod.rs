@@ -2,5 +2,7 @@
 
 mod blocked;
 mod blocked_backward;
+mod long;
+mod non_finite;
 mod oracles;
 mod rules;

@@ -42,6 +42,17 @@ impl Packed {
     }
 }
 
+/// What queries and keys are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::ops::attention) enum Factors {
+    /// Random, within this of 0.
+    Random(f32),
+    /// Queries of 0, so that scores are what the rule adds; random keys.
+    ZeroQueries,
+    /// Random queries, and keys that are all one, random within this of 0: equal scores of any size.
+    EqualKeys(f32),
+}
+
 /// One attention problem, forward or backward.
 #[derive(Clone, Debug)]
 pub(in crate::ops::attention) struct Setup {
@@ -60,7 +71,7 @@ pub(in crate::ops::attention) struct Setup {
     pub(in crate::ops::attention) softcap: Option<f32>,
     pub(in crate::ops::attention) lengths: Option<Vec<i32>>,
     pub(in crate::ops::attention) packed: Option<Packed>,
-    pub(in crate::ops::attention) amplitude: f32,
+    pub(in crate::ops::attention) factors: Factors,
 }
 
 impl Setup {
@@ -80,7 +91,7 @@ impl Setup {
             softcap: None,
             lengths: None,
             packed: None,
-            amplitude: 1.0,
+            factors: Factors::Random(1.0),
         }
     }
 
@@ -134,14 +145,32 @@ impl Setup {
         if let Some(scale) = self.scale {
             label += &format!(", scale {scale}");
         }
+        match self.factors {
+            Factors::Random(_) => {}
+            Factors::ZeroQueries => label += ", queries of 0",
+            Factors::EqualKeys(amplitude) => label += &format!(", equal keys within {amplitude:e}"),
+        }
         label
     }
 
     /// Query, key and value of `problem`, and the settings.
     pub(in crate::ops::attention) fn inputs(&self, problem: &mut Problem) -> Result<([Value; 3], Blocked)> {
         let Self { batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = *self;
-        let q = problem.random("q", self.dtype, [batch, query_time, heads, head_size], self.amplitude)?;
-        let k = problem.random("k", self.dtype, [batch, key_time, kv_heads, head_size], self.amplitude)?;
+        let (query_amplitude, key_amplitude, is_equal) = match self.factors {
+            Factors::Random(amplitude) => (amplitude, amplitude, false),
+            Factors::ZeroQueries => (0.0, 1.0, false),
+            Factors::EqualKeys(amplitude) => (1.0, amplitude, true),
+        };
+        let q = problem.random("q", self.dtype, [batch, query_time, heads, head_size], query_amplitude)?;
+        let k = [batch, key_time, kv_heads, head_size];
+        let k = match is_equal {
+            true => {
+                let key: Vec<f32> = (0..head_size).map(|c| key_amplitude * ((c * c) as f32).sin()).collect();
+                let keys = key.repeat(batch * key_time * kv_heads);
+                problem.input("k", HostTensor::from_f32(self.dtype, k, &keys)?)?
+            }
+            false => problem.random("k", self.dtype, k, key_amplitude)?,
+        };
         let v = problem.random("v", self.dtype, [batch, key_time, kv_heads, value_size], 1.0)?;
         let mut spec = match self.rule {
             Some((_, make)) => make(problem, self)?,
@@ -198,6 +227,7 @@ pub(in crate::ops::attention) fn setups(sizes: &[(usize, usize)]) -> Vec<Setup> 
     setups.extend(size_setups(sizes));
     setups.extend(special_setups());
     setups.extend(packed_setups());
+    setups.extend(offset_setups());
     setups.extend(rules::setups());
     let f32 = setups.iter().filter(|setup| setup.dtype == DType::F32);
     let f16 = f32.step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
@@ -280,10 +310,33 @@ fn special_setups() -> Vec<Setup> {
     setups.push(Setup { softcap: Some(0.5), scale: Some(40.0), ..Setup::new(40, 40) });
     setups.push(Setup { scale: Some(0.0), ..Setup::new(20, 30) });
     setups.push(Setup { scale: Some(-1.0), ..Setup::new(20, 30) });
-    setups.push(Setup { amplitude: 0.0, ..Setup::new(20, 30) });
+    setups.push(Setup { factors: Factors::Random(0.0), ..Setup::new(20, 30) });
     // More workgroups than one axis of a dispatch holds.
     setups.push(Setup { batch: 33_000, ..Setup::new(1, 2).sizes(4, 4) });
     setups
+}
+
+/// Rows whose scores all have the same number added, where weights must stay as they are.
+fn offset_setups() -> Vec<Setup> {
+    let zero = |setup: Setup| Setup { factors: Factors::ZeroQueries, ..setup };
+    let equal = |amplitude, setup: Setup| Setup { factors: Factors::EqualKeys(amplitude), ..setup };
+    let by_row = |setup: Setup| zero(setup).rule("a number added to each row", rules::row_offsets);
+    let by_pair = |setup: Setup| zero(setup).rule("a number added to each row's pairs", rules::pair_offsets);
+    let f16 = |setup: Setup| Setup { dtype: DType::F16, ..setup };
+    vec![
+        by_row(Setup::new(20, 30)),
+        by_pair(Setup::new(20, 30)),
+        by_row(Setup::new(3, 3000)),
+        equal(3e4, Setup::new(20, 30)),
+        equal(1e10, Setup::new(20, 30)),
+        equal(3e4, Setup::new(2, 3000)),
+        // Extents of their own, as every third of the problems in f32 is one in f16, too.
+        f16(by_row(Setup::new(41, 71))),
+        f16(by_pair(Setup::new(21, 31))),
+        f16(by_row(Setup::new(2, 2900))),
+        f16(equal(3e4, Setup::new(41, 71))),
+        f16(equal(3e4, Setup::new(2, 2900))),
+    ]
 }
 
 fn packed_setups() -> Vec<Setup> {

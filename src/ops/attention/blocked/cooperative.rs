@@ -12,7 +12,7 @@
 
 use super::super::Dims;
 use super::super::rules::{Rule, Term};
-use crate::kernel::{Caps, Shader};
+use crate::kernel::{Caps, Shader, wgsl};
 use crate::tensor::DType;
 
 /// Elements behind each staged line, against bank conflicts; lines begin at multiples of 16 bytes.
@@ -138,9 +138,8 @@ impl FragmentTile {
             }
             Staging::Backward => ((head + value) * rows.max(columns) + 2 * pairs, 2 * scores),
         };
-        // Arrays are multiples of 16 bytes; one word besides is rounded up to that.
-        let word = if staging == Staging::Forward { 16 } else { 0 };
-        operands * self.operand.size() as u32 + floats * size_of::<f32>() as u32 + word
+        // Two words besides, each rounded up to 16 bytes, as arrays are.
+        operands * self.operand.size() as u32 + floats * size_of::<f32>() as u32 + 32
     }
 
     /// Floats behind each line of scores, so that vectors which lanes of neighbouring rows read at a time lie in different banks.
@@ -148,7 +147,8 @@ impl FragmentTile {
         4 * self.lanes.min(4)
     }
 
-    pub(in crate::ops::attention) fn equip(self, shader: Shader) -> Shader {
+    pub(in crate::ops::attention) fn equip(self, mut shader: Shader) -> Shader {
+        shader.sources.push(wgsl!("attention/some_invocation.wgsl"));
         shader
             .on_cooperative_matrices(self.side, self.operand)
             .subgroups_of(self.lanes * self.row_fragments * self.side)
@@ -162,6 +162,16 @@ impl FragmentTile {
             .constant("LANES", self.lanes)
             .constant("LINE_PADDING", LINE_PADDING)
             .constant("SCORE_PADDING", self.score_padding())
+    }
+
+    /// Invocations for each row.
+    pub(in crate::ops::attention) fn lanes(self) -> u32 {
+        self.lanes
+    }
+
+    /// The type of the factors.
+    pub(in crate::ops::attention) fn operand(self) -> DType {
+        self.operand
     }
 
     /// The side of its fragments.

@@ -18,7 +18,12 @@ pub(super) fn backward(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Res
         .expecting("a rule with a slope")
         .but_found("one without"));
     }
-    let [out, lse] = [0, 1].map(|output| adjoint.outputs()[output]);
+    if adjoint.upstream(2).is_some() {
+        return Err(Error::new(ErrorKind::NotDifferentiable, NAME, "statistics")
+            .expecting("a loss of the output and the log-sum-exp")
+            .but_found("one of the rows' maxima and sums"));
+    }
+    let [out, statistics] = [0, 2].map(|output| adjoint.outputs()[output]);
     let d_out = match adjoint.upstream(0) {
         Some(d_out) => d_out,
         // Only the log-sum-exp was used.
@@ -27,7 +32,7 @@ pub(super) fn backward(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Res
             fill(graph, desc, 0.0)?
         }
     };
-    let attended = Attended { out, lse, d_out, d_lse: adjoint.upstream(1) };
+    let attended = Attended { out, statistics, d_out, d_lse: adjoint.upstream(1) };
     let (required, tensors) = adjoint.inputs().split_at(REQUIRED);
     let qkv = [required[0], required[1], required[2]];
     let found = differentiate(graph, rule, qkv, tensors, &attended)?;

@@ -1,6 +1,7 @@
 //! Lowering: one dispatch of `forward.wgsl.j2`, or of `cooperative.wgsl.j2` where the device has fragments for the tensors' type and the
 //! tuning wants them; or, when too few rows would leave the device idle, key splits and a merge.
-//! Dispatches before it fill the auxiliary buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
+//! What the backward pass reads of rows is written beside the output; the log-sum-exp is made of it by a dispatch of its own, as a device may
+//! let a shader have no more than eight buffers. Dispatches before the kernel fill the auxiliary buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
 //! masks that are no ranges, the block lists.
 //!
 //! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Measured for 1024
@@ -25,23 +26,24 @@
 //! halved. Their block lists hold ranges and gather nothing, as what lies scattered shares no distances; for other rules ranges of whole
 //! tiles alone are no match for gathering: strided by 64, 4096 tokens, took 2501 ms against 229.
 
+use super::super::Dims;
 use super::super::rules::Rule;
 use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
-use super::super::{Dims, EMPTY_ROW_LSE};
 use super::cooperative::{FragmentTile, Staging};
+use super::rows::{self, Channels};
+use super::turns::{self, Turns, Work};
 use super::walk::{self, Tile, Walk};
 use super::{NAME, REQUIRED};
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, params, wgsl};
+use crate::kernel::{
+    AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Shader, Source, params, wgsl,
+};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 
 /// Keys below which splitting a row further costs more than it spreads.
 const SHORTEST_SPLIT: usize = 512;
-
-/// Invocations of a merging workgroup.
-const MERGE_LANES: u32 = 64;
 
 params! {
     struct MergeParams {
@@ -56,7 +58,14 @@ params! {
 #[derive(Clone, Copy, Debug)]
 struct Target {
     out: Operand,
-    lse: Option<Operand>,
+    statistics: Option<Operand>,
+}
+
+/// Outputs and statistics of each split of the keys.
+#[derive(Clone, Copy, Debug)]
+struct Partials {
+    out: Operand,
+    statistics: Operand,
 }
 
 pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
@@ -78,13 +87,18 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
     let tile_rows = tile.rows() as usize;
     let row_tiles = (dims.query_time * dims.group()).div_ceil(tile_rows);
     let unsplit = dims.batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
-    let splits = splits(rule, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
+    let columns = turns::met(rule, tile_rows.div_ceil(dims.group()), dims.key_time, 1);
+    let work = Work { head_products: 1, value_products: 0, sums: 1, channels: dims.value_size, slots: false };
+    let turns = Turns::of(&walk, columns, tile, work);
+    let busy = splits(rule, &dims, unsplit, caps.tuning.attention.busy_workgroups as usize);
+    let splits = busy.max(turns.least_splits(caps));
     let count = to_u32(NAME, "workgroups", unsplit.saturating_mul(splits))?;
 
     let mut scratch = Vec::new();
     let wanted = final_target(step, &mut scratch);
     let partial = splits > 1;
-    let target = if partial { partial_target(&dims, splits, &mut scratch) } else { wanted };
+    let partials = partial.then(|| Partials::new(&dims, splits, &mut scratch));
+    let target = partials.map_or(wanted, Partials::target);
     let mut aux = AuxBuffer::new(NAME, &dims, &step.inputs, REQUIRED, scratch.len());
     let compiled = CompiledRule::compile(rule, &dims, &mut aux, false)?;
     let tiles = Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
@@ -99,20 +113,23 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
         ("value", Operand::Input(2)),
         ("out", target.out),
     ];
-    bindings.extend(target.lse.map(|lse| ("lse", lse)));
+    bindings.extend(target.statistics.map(|statistics| ("statistics", statistics)));
     bindings.extend(walk.bindings(&aux));
     let attend = Dispatch {
-        shader: forward_shader(&walk, &compiled, &aux, lists, tile, partial, target.lse.is_some()),
+        shader: forward_shader(&walk, &compiled, &aux, lists, tile, partial, target.statistics.is_some()),
         bindings,
         workgroups: count.into(),
-        turns: 0,
+        turns: turns.with(splits),
         params: walk.parameters(&aux, lists, splits, count)?,
     };
     let (bytes, mut dispatches) = aux.finish();
     scratch.extend(bytes);
     dispatches.push(attend);
-    if partial {
-        dispatches.push(merge(&dims, dtype, splits, target, wanted)?);
+    let lse = step.wanted[1].then_some(Operand::Output(1));
+    if let Some(partials) = partials {
+        dispatches.push(merge(&dims, dtype, splits, partials, wanted, lse, caps)?);
+    } else if let (Some(statistics), Some(lse)) = (wanted.statistics, lse) {
+        dispatches.push(log_sum_exps(&dims, statistics, lse, caps)?);
     }
     Ok(Lowered::Kernels { choice: choice(caps, &compiled, tile, splits), dispatches, scratch })
 }
@@ -122,11 +139,13 @@ fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {
     let rings = if rule.relative_keys().is_some() { walk::RING_TILES } else { 0 };
     // Weights, products with relative keys, and the rows' maxima of each lane.
     walk::within(tile, caps.max_workgroup_bytes, |tile| {
-        (1 + rings) * walk::pair_bytes(tile) + 16 * tile.lanes * tile.row_groups * tile.rows.div_ceil(4)
+        (1 + rings) * walk::pair_bytes(tile)
+            + walk::WORD_BYTES
+            + 16 * tile.lanes * tile.row_groups * tile.rows.div_ceil(4)
     })
 }
 
-/// The outputs; scratch in place of `out` where only the log-sum-exp is wanted.
+/// The outputs; scratch in place of those that nobody reads but this op.
 fn final_target(step: &StepDesc, scratch: &mut Vec<u64>) -> Target {
     let out = if step.wanted[0] {
         Operand::Output(0)
@@ -134,15 +153,29 @@ fn final_target(step: &StepDesc, scratch: &mut Vec<u64>) -> Target {
         scratch.push(step.outputs[0].buffer_bytes());
         Operand::Scratch(scratch.len() - 1)
     };
-    Target { out, lse: step.wanted[1].then_some(Operand::Output(1)) }
+    let statistics = match (step.wanted[2], step.wanted[1]) {
+        (true, _) => Some(Operand::Output(2)),
+        (false, true) => {
+            scratch.push(step.outputs[2].buffer_bytes());
+            Some(Operand::Scratch(scratch.len() - 1))
+        }
+        (false, false) => None,
+    };
+    Target { out, statistics }
 }
 
-/// Outputs and log-sum-exps of each split of the keys.
-fn partial_target(dims: &Dims, splits: usize, scratch: &mut Vec<u64>) -> Target {
-    let rows = dims.batch * dims.query_time * dims.heads;
-    let first = scratch.len();
-    scratch.extend([rows * dims.value_size, rows].map(|floats| (splits * floats * size_of::<f32>()) as u64));
-    Target { out: Operand::Scratch(first), lse: Some(Operand::Scratch(first + 1)) }
+impl Partials {
+    fn new(dims: &Dims, splits: usize, scratch: &mut Vec<u64>) -> Self {
+        let rows = dims.batch * dims.query_time * dims.heads;
+        let bytes = |floats: usize| (splits * floats * size_of::<f32>()) as u64;
+        let first = scratch.len();
+        scratch.extend([bytes(rows * dims.value_size), bytes(2 * rows)]);
+        Self { out: Operand::Scratch(first), statistics: Operand::Scratch(first + 1) }
+    }
+
+    fn target(self) -> Target {
+        Target { out: self.out, statistics: Some(self.statistics) }
+    }
 }
 
 fn choice(caps: &Caps, compiled: &CompiledRule, tile: Tile, splits: usize) -> Choice {
@@ -187,27 +220,35 @@ fn forward_shader(
     lists: Option<BlockLists>,
     tile: Tile,
     partial: bool,
-    lse: bool,
+    statistics: bool,
 ) -> Shader {
     let value_size = walk.dims.value_size;
-    let own = [
+    let is_relative = walk.rule.relative_keys().is_some();
+    let mut own = vec![
         match tile {
+            Tile::Registers(_) if is_relative => wgsl!("attention/blocked/forward_relative.wgsl.j2"),
             Tile::Registers(_) => wgsl!("attention/blocked/forward.wgsl.j2"),
             Tile::Fragments(_) => wgsl!("attention/blocked/cooperative.wgsl.j2"),
         },
-        if value_size.is_multiple_of(4) {
-            wgsl!("attention/blocked/out_vec4.wgsl")
-        } else {
-            wgsl!("attention/blocked/out_scalar.wgsl")
-        },
-        wgsl!("attention/blocked/hides_some.wgsl"),
-        lse_source(lse),
+        wgsl!("attention/rows_are_queries.wgsl"),
+        statistics_source(statistics),
     ];
-    let askew = walk.rule.relative_keys().map(|_| wgsl!("attention/blocked/relative_products.wgsl"));
+    if let Tile::Registers(_) = tile {
+        own.push(wgsl!("attention/softmax.macros.j2"));
+    }
+    if is_relative {
+        own.push(wgsl!("attention/relative_products.wgsl"));
+    }
+    if lists.is_none() {
+        own.push(wgsl!("attention/walk_ranges.wgsl"));
+    }
     let out = if partial { DType::F32 } else { walk.dtype };
     let shader = walk
-        .shader("attention/blocked", own.into_iter().chain(askew), compiled, aux, lists, tile)
+        .shader("attention/blocked", own, compiled, aux, lists, tile)
         .alias("OutPack", out, walk::pack_lanes(value_size))
+        .generated([rows::generated([walk.rows(tile).write("out", 4, Channels::Value, Some("OutPack"))])])
+        .constant("ROWS_ARE_KEYS", false)
+        .constant("ROWS_ARE_DISTANCES", false)
         .constant("SPLIT", partial)
         .constant("HEADS_FIRST", compiled.uses_block_lists() || compiled.is_packed());
     match tile {
@@ -215,41 +256,63 @@ fn forward_shader(
         Tile::Registers(tile) => {
             let mut shader = walk::tiled(shader, tile);
             shader.sources.push(wgsl!("lib/lanes_vec4.wgsl"));
-            shader.alias("Lanes", DType::F32, 4).constant("LANE_PACKS", walk::lane_packs(value_size, tile))
+            shader
+                .alias("Lanes", DType::F32, 4)
+                .constant("VALUE_LANE_PACKS", walk::lane_packs(value_size, tile))
         }
     }
 }
 
-fn lse_source(lse: bool) -> Source {
-    if lse { wgsl!("attention/blocked/lse_buffer.wgsl") } else { wgsl!("attention/blocked/lse_none.wgsl") }
+fn statistics_source(wanted: bool) -> Source {
+    match wanted {
+        true => wgsl!("attention/blocked/statistics_buffer.wgsl"),
+        false => wgsl!("attention/blocked/statistics_none.wgsl"),
+    }
 }
 
-/// Combines the splits' outputs by their log-sum-exps.
-fn merge(dims: &Dims, dtype: DType, splits: usize, partial: Target, wanted: Target) -> Result<Dispatch> {
+/// The log-sum-exp of every row.
+fn log_sum_exps(dims: &Dims, statistics: Operand, lse: Operand, caps: &Caps) -> Result<Dispatch> {
     let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
-    let channels = u64::from(rows) * dims.value_size as u64;
-    let mut bindings = vec![("partial_out", partial.out)];
-    bindings.extend(partial.lse.map(|lse| ("partial_lse", lse)));
-    bindings.push(("out", wanted.out));
-    bindings.extend(wanted.lse.map(|lse| ("lse", lse)));
+    let sources = [wgsl!("attention/blocked/lse.wgsl"), wgsl!("attention/softmax.wgsl")];
+    Ok(softmax_constants(Kernel::new("attention/blocked/lse", sources))
+        .read_elements("statistics", statistics, DType::F32)
+        .write_elements("lse", lse, DType::F32)
+        .per_element(rows, caps))
+}
+
+/// Combines the splits' outputs by their statistics.
+fn merge(
+    dims: &Dims,
+    dtype: DType,
+    splits: usize,
+    partial: Partials,
+    wanted: Target,
+    lse: Option<Operand>,
+    caps: &Caps,
+) -> Result<Dispatch> {
+    let rows = dims.batch * dims.query_time * dims.heads;
+    let channels = to_u32(NAME, "out", rows.saturating_mul(dims.value_size))?;
     let params = MergeParams {
         query_time: to_u32(NAME, "query", dims.query_time)?,
         heads: to_u32(NAME, "heads", dims.heads)?,
-        rows,
+        rows: to_u32(NAME, "rows", rows)?,
         splits: to_u32(NAME, "splits", splits)?,
     };
-    Ok(Dispatch {
-        shader: Shader::new(
-            "attention/blocked/merge",
-            [wgsl!("attention/blocked/merge.wgsl"), lse_source(wanted.lse.is_some())],
-        )
-        .alias("OutElem", dtype, 1)
-        .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
+    let sources = [wgsl!("attention/blocked/merge.wgsl"), wgsl!("attention/softmax.wgsl")];
+    Ok(softmax_constants(Kernel::new("attention/blocked/merge", sources))
         .constant("VALUE_SIZE", dims.value_size as u32)
-        .constant("LANES", MERGE_LANES),
-        bindings,
-        params: params.into(),
-        workgroups: channels.div_ceil(MERGE_LANES.into()),
-        turns: 0,
-    })
+        .read("partial_out", partial.out, DType::F32)
+        .read("partial_statistics", partial.statistics, DType::F32)
+        .write("out", wanted.out, dtype)
+        .write_if("statistics", wanted.statistics, DType::F32)
+        .write_if("lse", lse, DType::F32)
+        .params(params)
+        .turns(2 * splits as u64)
+        .per_element(channels, caps))
+}
+
+/// What `softmax.wgsl` leaves open.
+fn softmax_constants(kernel: Kernel) -> Kernel {
+    let [(empty, lse), (hidden, bits)] = walk::score_constants();
+    kernel.constant(empty, lse).constant(hidden, bits)
 }

@@ -4,14 +4,32 @@
 //!
 //! ```text
 //! s_ij = scale * q_i . k_j              softcap c: s_ij = c tanh(s_ij / c)
-//! L_i  = ln sum_j exp(s_ij)             out_i = sum_j exp(s_ij - L_i) v_j
+//! m_i  = max_j s_ij                     l_i  = sum_j exp(s_ij - m_i)
+//! L_i  = m_i + ln l_i                   out_i = sum_j exp(s_ij - m_i) / l_i v_j
 //! ```
 //!
 //! The running maximum `m`, sum `l` and output are rescaled from tile to tile, so no row of scores is ever stored and memory
 //! stays linear in length. A row that sees no key gives 0 and a log-sum-exp of [`super::EMPTY_ROW_LSE`].
 //!
+//! The backward pass gets `m` and `l`, not `L`: of a large `L`, rounding leaves nothing of `ln l`, and weights would no longer sum to 1.
+//! What is added to all scores of a row changes nothing but `L`, and what rounding the scores themselves loses.
+//!
+//! # Numbers that are not finite
+//!
+//! What a mask hides is as if it were not there: a query, key, value or bias of hidden pairs may hold anything, NaN and infinities included,
+//! and changes neither results nor gradients of rows that do not see it. A row that sees a NaN or an infinity in a query, key, value or bias
+//! is not finite itself: in all channels and in its log-sum-exp where scores are touched, in the channel of the value otherwise. (A bias of
+//! minus infinity hides the key: [`super::HIDDEN_SCORE`].) Products `q_i . k_j` and their sums must fit f32; where they leave it, the row is
+//! not finite, never silently another. Gradients follow the same rules. WGSL promises nothing about NaN and infinity, so the kernels tell
+//! them by their bits; that they arise in the first place is up to the device, and is tested on the ones at hand.
+//!
+//! A tile whose sums are not finite is computed once more, column by column, without hidden pairs: 0 times NaN is no 0. That is where a
+//! rare row costs time; finite ones cost a test of their bits at the end.
+//!
+//! # Rules
+//!
 //! Which keys a query sees, and what becomes of a score, are rules ([`super::Mask`], [`super::Score`]). Where a mask shows each query a
-//! range of keys, the kernel walks over that range; any other mask is walked along lists that a dispatch before it makes.
+//! range of keys, the kernel walks over that range; for any other mask, along block lists that a dispatch before it makes.
 //!
 //! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
 //! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
@@ -22,6 +40,8 @@ pub(super) mod cooperative;
 mod gradient;
 mod kernels;
 pub(super) mod reference;
+pub(super) mod rows;
+pub(super) mod turns;
 pub(super) mod walk;
 
 use super::rules::{Prepared, Rule, prepare};
@@ -127,10 +147,34 @@ pub fn blocked_with_lse(
     value: Value,
     spec: &Blocked,
 ) -> Result<(Value, Value)> {
+    let Forward { out, lse, .. } = blocked_for_backward(graph, query, key, value, spec)?;
+    Ok((out, lse))
+}
+
+/// All results of [`blocked`]. What nobody reads is not computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Forward {
+    /// `[batch, query_time, heads, value_size]`
+    pub out: Value,
+    /// The natural log-sum-exp of every row of scores: f32 `[batch, heads, query_time]`.
+    pub lse: Value,
+    /// f32 `[batch, heads, query_time, 2]`, for the backward pass of the same run: of every row, the largest score `m_i` (kernels keep it
+    /// in units of log2), and the sum `l_i` of `exp(s_ij - m_i)`, 0 in rows that see no key.
+    pub statistics: Value,
+}
+
+/// [`blocked`] with what [`super::blocked_backward()`] reads.
+pub fn blocked_for_backward(
+    graph: &mut Graph,
+    query: Value,
+    key: Value,
+    value: Value,
+    spec: &Blocked,
+) -> Result<Forward> {
     let Prepared { rule, query, tensors, .. } = prepare(NAME, spec, graph, [query, key, value])?;
     let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
     let outputs = graph.push_builtin(BlockedAttention { rule }, &inputs)?;
-    Ok((outputs[0], outputs[1]))
+    Ok(Forward { out: outputs[0], lse: outputs[1], statistics: outputs[2] })
 }
 
 /// `factor * query key^T`, and `previous` besides: `[batch, heads, query_time, key_time]`, what a layer with residual attention hands
@@ -171,6 +215,7 @@ impl Op for BlockedAttention {
         Ok(vec![
             TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size]),
             TensorDesc::f32([batch, heads, query_time]),
+            TensorDesc::f32([batch, heads, query_time, 2]),
         ])
     }
 

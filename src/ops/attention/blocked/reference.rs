@@ -6,45 +6,53 @@ use rayon::prelude::*;
 
 use super::super::rules::reference::Data;
 use super::super::rules::{Pair, Rule};
-use super::super::{Dims, EMPTY_ROW_LSE};
+use super::super::{Dims, EMPTY_ROW_LSE, HIDDEN_SCORE};
 use super::REQUIRED;
 use crate::tensor::{Array, Real};
 
-/// `out` and `lse` for inputs `q`, `k`, `v` and the tensors of the rule.
+/// `out`, `lse` and `statistics` for inputs `q`, `k`, `v` and the tensors of the rule.
 pub(super) fn forward<R: Real>(inputs: &[&Array<R>], rule: &Rule) -> Vec<Array<R>> {
     let dims = Dims::from_dims(inputs[0].dims(), inputs[1].dims(), inputs[2].dims());
     let Dims { batch, query_time, heads, value_size, .. } = dims;
     let seen = Seen::new(inputs, rule, &dims, REQUIRED);
 
-    let rows_of_heads: Vec<(Vec<R>, Vec<R>)> = (0..batch * heads)
+    let rows_of_heads: Vec<[Vec<R>; 3]> = (0..batch * heads)
         .into_par_iter()
         .map(|pair| head(inputs, rule, &dims, (pair / heads, pair % heads), &seen))
         .collect();
 
     let mut out = vec![R::zero(); batch * query_time * heads * value_size];
     let mut lse = Vec::with_capacity(batch * heads * query_time);
-    for (pair, (out_h, lse_h)) in rows_of_heads.into_iter().enumerate() {
+    let mut statistics = Vec::with_capacity(2 * batch * heads * query_time);
+    for (pair, [out_h, lse_h, statistics_h]) in rows_of_heads.into_iter().enumerate() {
         let (b, h) = (pair / heads, pair % heads);
         for (i, out_i) in out_h.chunks_exact(value_size).enumerate() {
             let row = ((b * query_time + i) * heads + h) * value_size;
             out[row..row + value_size].copy_from_slice(out_i);
         }
         lse.extend(lse_h);
+        statistics.extend(statistics_h);
     }
     vec![
         Array::real([batch, query_time, heads, value_size], out),
         Array::real([batch, heads, query_time], lse),
+        Array::real([batch, heads, query_time, 2], statistics),
     ]
 }
 
-/// `[query_time, value_size]` of `out` and `[query_time]` of `lse` for one batch item and query head.
+/// Whether a key of this score counts as hidden. A score that is no number does not.
+pub(in crate::ops::attention) fn is_hidden<R: Real>(score: R) -> bool {
+    score <= R::of(HIDDEN_SCORE.into())
+}
+
+/// `[query_time, value_size]` of `out`, `[query_time]` of `lse` and `[query_time, 2]` of `statistics` for one batch item and query head.
 fn head<R: Real>(
     inputs: &[&Array<R>],
     rule: &Rule,
     dims: &Dims,
     (b, h): (usize, usize),
     seen: &Seen<'_, R>,
-) -> (Vec<R>, Vec<R>) {
+) -> [Vec<R>; 3] {
     let [q, k, v] = [inputs[0].reals(), inputs[1].reals(), inputs[2].reals()];
     let kv_row = |j: usize| (b * dims.key_time + j) * dims.kv_heads + h / dims.group();
     // Keys as [channel, time]: a sum over channels cannot be vectorised in order, many such sums beside each other can.
@@ -56,6 +64,7 @@ fn head<R: Real>(
     }
     let mut out = vec![R::zero(); dims.query_time * dims.value_size];
     let mut lse = vec![R::of(EMPTY_ROW_LSE.into()); dims.query_time];
+    let mut statistics = [R::of(EMPTY_ROW_LSE.into()), R::zero()].repeat(dims.query_time);
     for i in 0..dims.query_time {
         let keys = seen.keys(b, i);
         let query_size = rule.query_vectors() * dims.head_size;
@@ -71,9 +80,12 @@ fn head<R: Real>(
             .zip(products)
             .filter_map(|(j, product)| {
                 let pair = Pair { batch: b, head: h, query: i, key: j };
-                let product = || product + seen.data.relative(rule, pair, position_q_i);
-                seen.shows(pair)
-                    .then(|| (j, seen.data.score(rule, pair, product()).score, seen.data.ramp(rule, pair)))
+                if !seen.shows(pair) {
+                    return None;
+                }
+                let product = product + seen.data.relative(rule, pair, position_q_i);
+                let score = seen.data.score(rule, pair, product).score;
+                (!is_hidden(score)).then(|| (j, score, seen.data.ramp(rule, pair)))
             })
             .collect();
         let Some(m) = shown.iter().map(|&(_, s, _)| s).reduce(R::max) else { continue };
@@ -86,8 +98,9 @@ fn head<R: Real>(
             out_i.iter_mut().zip(v_j).for_each(|(out, &v)| *out += p * v);
         }
         lse[i] = m + l.ln();
+        statistics[2 * i..][..2].copy_from_slice(&[m, l]);
     }
-    (out, lse)
+    [out, lse, statistics]
 }
 
 /// Which keys each query sees.

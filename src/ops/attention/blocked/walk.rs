@@ -3,9 +3,10 @@
 
 use super::super::rules::Rule;
 use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, SectionParams};
-use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
+use super::super::{Dims, EMPTY_ROW_LSE, HIDDEN_SCORE, UNLIMITED};
 use super::cooperative::FragmentTile;
-use crate::kernel::{AttentionTile, Operand, Params, Shader, Source, Tier, params, wgsl};
+use super::rows::{self, Behind, Channels, Rows};
+use crate::kernel::{AttentionTile, Constant, Operand, Params, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -34,6 +35,12 @@ params! {
     }
 }
 
+/// What `softmax.wgsl` leaves open: the score of hidden pairs, and the bits of that, in units of log2, from which on a key is hidden.
+pub(in crate::ops::attention) fn score_constants() -> [(&'static str, Constant); 2] {
+    let hidden = HIDDEN_SCORE * std::f32::consts::LOG2_E;
+    [("EMPTY_ROW_LSE", EMPTY_ROW_LSE.into()), ("HIDDEN_SCORE_BITS", hidden.to_bits().into())]
+}
+
 /// What a workgroup holds at a time.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops::attention) enum Tile {
@@ -60,6 +67,22 @@ impl Tile {
         match self {
             Self::Registers(_) => Tier::RegisterTile,
             Self::Fragments(_) => Tier::CooperativeMatrix,
+        }
+    }
+
+    /// What stands for the factor of a hidden pair where these are left out: the largest number of the factors' type, as weights and their
+    /// gradients are not.
+    fn left_out(self) -> f32 {
+        match self {
+            Self::Fragments(tile) if tile.operand() == DType::F16 => half::f16::MAX.to_f32(),
+            _ => f32::MAX,
+        }
+    }
+
+    fn macros(self) -> Source {
+        match self {
+            Self::Registers(_) => wgsl!("attention/tile.macros.j2"),
+            Self::Fragments(_) => wgsl!("attention/fragments.macros.j2"),
         }
     }
 
@@ -124,6 +147,9 @@ pub(in crate::ops::attention) fn pair_bytes(tile: AttentionTile) -> u32 {
     16 * tile.rows * tile.row_groups * tile.lanes * tile.key_vectors
 }
 
+/// Bytes of a workgroup's memory beside numbers of pairs: what `some_invocation.wgsl` takes.
+pub(in crate::ops::attention) const WORD_BYTES: u32 = 16;
+
 /// Tiles of numbers in the ring of `relative_products.wgsl`.
 pub(in crate::ops::attention) const RING_TILES: u32 = 2;
 
@@ -183,22 +209,45 @@ impl Walk<'_> {
         tile: Tile,
     ) -> Shader {
         let Self { rule, dims, dtype, .. } = self;
-        let shared = [
-            wgsl!("attention/blocked/interface.wgsl"),
-            key_source(dims.head_size, *dtype, tile),
-            value_source(dims.value_size, *dtype, tile),
-        ];
+        let shared = [wgsl!("attention/score.wgsl"), wgsl!("attention/softmax.wgsl"), tile.macros()];
         let sources: Vec<Source> = own.into_iter().chain(shared).chain(aux.sources()).collect();
         let shader = Shader::new(label, sources)
             .alias("KeyPack", *dtype, pack_lanes(dims.head_size))
             .alias("ValuePack", *dtype, pack_lanes(dims.value_size))
             .constant("HEAD_SIZE", dims.head_size as u32)
             .constant("VALUE_SIZE", dims.value_size as u32)
+            .constant("KEY_STRIDE", dims.head_size as u32 / pack_lanes(dims.head_size))
+            .constant(
+                "QUERY_STRIDE",
+                (dims.head_size * rule.query_vectors()) as u32 / pack_lanes(dims.head_size),
+            )
+            .constant("VALUE_STRIDE", dims.value_size as u32 / pack_lanes(dims.value_size))
+            .constant("LEFT_OUT", tile.left_out())
             .constant("GROUP", dims.group() as u32)
-            .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE);
-        let shader = compiled.equip(shader, rule, dims, *dtype);
+            .generated([rows::generated(self.loads(tile))]);
+        let shader =
+            score_constants().into_iter().fold(shader, |shader, (name, value)| shader.constant(name, value));
+        let shader = compiled.equip(shader, rule);
         let shader = self.with_bias(shader);
         lists.map_or(shader.clone(), |lists| lists.equip(shader))
+    }
+
+    /// The functions that read rows.
+    pub(in crate::ops::attention) fn rows(&self, tile: Tile) -> Rows {
+        Rows { dims: self.dims, dtype: self.dtype, tile }
+    }
+
+    fn loads(&self, tile: Tile) -> Vec<String> {
+        let rows = self.rows(tile);
+        let mut loads = vec![
+            rows.read("query", 1, Channels::Head, Behind::Zero),
+            rows.read("key", 2, Channels::Head, Behind::Zero),
+            rows.read("value", 3, Channels::Value, Behind::Last),
+        ];
+        if self.rule.relative_keys().is_some() {
+            loads.push(rows.read("relative_keys", 8, Channels::Head, Behind::Zero));
+        }
+        loads
     }
 
     /// Says along which axes the bias is repeated.
@@ -225,10 +274,13 @@ impl Walk<'_> {
 /// `shader` with its lanes and their registers.
 pub(in crate::ops::attention) fn tiled(mut shader: Shader, tile: AttentionTile) -> Shader {
     shader.sources.push(if tile.one_subgroup {
-        wgsl!("attention/blocked/exchange_subgroup.wgsl")
+        wgsl!("attention/exchange_subgroup.wgsl")
     } else {
-        wgsl!("attention/blocked/exchange_workgroup.wgsl")
+        wgsl!("attention/exchange_workgroup.wgsl")
     });
+    if !tile.one_subgroup {
+        shader.sources.push(wgsl!("attention/some_invocation.wgsl"));
+    }
     let shader = shader
         .constant("SHARED_READS", tile.one_subgroup)
         .constant("LANES_X", tile.lanes)
@@ -247,24 +299,4 @@ pub(in crate::ops::attention) fn pack_lanes(size: usize) -> u32 {
 /// Packs of four channels that each lane owns of a row of `size`.
 pub(in crate::ops::attention) fn lane_packs(size: usize, tile: AttentionTile) -> u32 {
     (size.div_ceil(4) as u32).div_ceil(tile.lanes)
-}
-
-fn key_source(head_size: usize, dtype: DType, tile: Tile) -> Source {
-    match (tile, head_size % 4, dtype) {
-        (Tile::Fragments(_), 0, _) => wgsl!("attention/blocked/key_operand_vec4.wgsl"),
-        (Tile::Fragments(_), ..) => wgsl!("attention/blocked/key_operand_scalar.wgsl"),
-        (_, 0, DType::F16) => wgsl!("attention/blocked/key_f16.wgsl"),
-        (_, 0, _) => wgsl!("attention/blocked/key_vec4.wgsl"),
-        _ => wgsl!("attention/blocked/key_scalar.wgsl"),
-    }
-}
-
-fn value_source(value_size: usize, dtype: DType, tile: Tile) -> Source {
-    match (tile, value_size % 4, dtype) {
-        (Tile::Fragments(_), 0, _) => wgsl!("attention/blocked/value_operand_vec4.wgsl"),
-        (Tile::Fragments(_), ..) => wgsl!("attention/blocked/value_operand_scalar.wgsl"),
-        (_, 0, DType::F16) => wgsl!("attention/blocked/value_f16.wgsl"),
-        (_, 0, _) => wgsl!("attention/blocked/value_vec4.wgsl"),
-        _ => wgsl!("attention/blocked/value_scalar.wgsl"),
-    }
 }

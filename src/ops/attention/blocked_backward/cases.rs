@@ -6,8 +6,8 @@ use super::{Attended, NAME, blocked_backward, differentiate};
 use crate::Result;
 use crate::check::{Bench, Case, Problem, Work};
 use crate::graph::Value;
-use crate::ops::attention::{Blocked, Mask, blocked, blocked_with_lse};
-use crate::tensor::DType;
+use crate::ops::attention::{Blocked, Forward, Mask, blocked, blocked_for_backward};
+use crate::tensor::{DType, HostTensor};
 
 /// One backward problem: the forward pass that it belongs to, whether the log-sum-exp has an upstream gradient, and which of dq,
 /// dk and dv are compared.
@@ -36,14 +36,14 @@ impl Backward {
 
     fn build(&self, problem: &mut Problem) -> Result<Vec<Value>> {
         let ([q, k, v], spec) = self.forward.inputs(problem)?;
-        let (out, lse) = blocked_with_lse(&mut problem.graph, q, k, v, &spec)?;
+        let Forward { out, lse, statistics } = blocked_for_backward(&mut problem.graph, q, k, v, &spec)?;
         let mut like = |name, value, dtype| {
             let shape = problem.desc(value)?.shape.clone();
             problem.random(name, dtype, shape, 1.0)
         };
         let d_out = like("d_out", out, self.forward.dtype)?;
         let d_lse = if self.d_lse { Some(like("d_lse", lse, DType::F32)?) } else { None };
-        let attended = Attended { out, lse, d_out, d_lse };
+        let attended = Attended { out, statistics, d_out, d_lse };
         let graph = &mut problem.graph;
         // As a step's own backward pass, for rules that multiply queries and keys, and for the sums that others are made of.
         let Prepared { rule, query, tensors, .. } = prepare(NAME, &spec, graph, [q, k, v])?;
@@ -107,8 +107,10 @@ pub(crate) fn benches() -> Vec<Bench> {
                 let mut rows = |name| problem.random(name, DType::F32, shape, 1.0);
                 let (query, key, value) = (rows("query")?, rows("key")?, rows("value")?);
                 let (out, d_out) = (rows("out")?, rows("d_out")?);
-                let lse = problem.random("lse", DType::F32, [1, 4, 1024], 1.0)?;
-                let attended = Attended { out, lse, d_out, d_lse: None };
+                // Maxima of 0 and sums of 1: what they are changes no time.
+                let statistics = HostTensor::f32([1, 4, 1024, 2], [0.0, 1.0].repeat(4 * 1024))?;
+                let statistics = problem.input("statistics", statistics)?;
+                let attended = Attended { out, statistics, d_out, d_lse: None };
                 let gradients = blocked_backward(&mut problem.graph, query, key, value, &attended, &spec)?;
                 Ok(gradients[wanted.clone()].to_vec())
             }));

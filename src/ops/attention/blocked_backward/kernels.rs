@@ -1,8 +1,13 @@
 //! Lowering: what each row must know beforehand, then a pass that owns queries (`dq`) and one that owns keys (`dk` and `dv` at
-//! once), as far as anybody reads them. Both are `backward.wgsl.j2`, with rows and columns exchanged, or likewise `cooperative.wgsl.j2`
-//! where they do nothing but sum and the device has fragments for the tensors' type (weights and their gradients are rounded to that). A
-//! third, which owns distances, is for the gradient of relative keys. What the gradients of other tensors of a rule are made of is summed by
-//! the owner of its row.
+//! once), as far as anybody reads them: `dq.wgsl.j2` and `dkv.wgsl.j2`, or, with relative keys, the files of the same names with
+//! `_relative`; or `cooperative.wgsl.j2` where they do nothing but sum and the device has fragments for the tensors' type (weights and
+//! their gradients are rounded to that). A third, which owns distances, is for the gradient of relative keys. What the gradients of other
+//! tensors of a rule are made of is summed by the owner of its row. Where a driver would end its loops before it is done, a pass is cut into
+//! splits of its columns, whose sums are added up behind it.
+//!
+//! Scores are computed as in the forward pass, operation by operation, so that they are weighed against that pass's maximum: of a score of
+//! 1e9 the last place is 64. (On cooperative matrices, the passes that sum for tensors of a rule are register tiles: there, products round
+//! otherwise than in the forward pass.)
 //!
 //! A device may let a shader have fewer buffers than a pass has results and rules have tensors: then each result has a pass of its own.
 //!
@@ -19,18 +24,17 @@
 //! Heads and values of 256 take 8 rows: 16 compile for 26 seconds of processor time against 7.
 
 use super::super::blocked::cooperative::{FragmentTile, Staging};
+use super::super::blocked::rows;
 use super::super::blocked::walk::{self, Tile, Walk};
 use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
-use super::super::rules::{Rule, Term};
-use super::super::{Dims, EMPTY_ROW_LSE, UNLIMITED};
+use super::super::{Dims, UNLIMITED};
+use super::passes::{Pass, Rows};
 use super::{BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::StepDesc;
-use crate::kernel::{
-    AttentionTile, Caps, Choice, Dispatch, Lowered, Operand, Shader, Source, Tier, params, wgsl,
-};
+use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::fill::zeros;
-use crate::tensor::DType;
+use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 /// Sums of four channels that a lane may keep. Beyond that, compiling takes longer than more rows save.
@@ -41,31 +45,13 @@ params! {
         start: u32,
         query_time: u32,
         kv_heads: u32,
-        rows: u32,
     }
 }
 
-/// What the rows of a pass are, which own what is summed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rows {
-    /// Queries; keys are walked over.
-    Queries,
-    /// Keys; queries are walked over.
-    Keys,
-    /// Relative keys, one of each distance; queries are walked over.
-    Distances,
-}
-
-/// One pass: what its rows are, and which gradients it computes, one at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pass {
-    rows: Rows,
-    /// `dq`, or `dk`, or those of the relative keys.
-    scores: Option<usize>,
-    /// `dv`
-    values: Option<usize>,
-    slots: Option<usize>,
-    pairs: Option<usize>,
+params! {
+    struct SplitParams {
+        splits: u32,
+    }
 }
 
 pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
@@ -78,8 +64,8 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     let mut aux = AuxBuffer::new(NAME, &dims, &step.inputs, required, 0);
     let compiled = CompiledRule::compile(rule, &dims, &mut aux, true)?;
     // Where there are no queries, the pass that owns keys still binds the buffer.
-    let statistics = aux.own((dims.batch * dims.query_time * dims.heads).max(1) * 2)?;
-    let find = find_statistics(op, &dims, dtype, caps.tuning.row_lanes, &aux, statistics)?;
+    let statistics = aux.own((dims.batch * dims.query_time * dims.heads).max(1) * 3)?;
+    let find = find_statistics(op, &dims, dtype, &aux, statistics, caps)?;
     aux.push(find);
 
     let places = Outputs::of(rule);
@@ -132,12 +118,29 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
         prepared.push((pass, tile, lists));
     }
     let mut walks = Vec::new();
+    // Behind the auxiliary buffer.
+    let mut partials: Vec<u64> = Vec::new();
     for &(pass, tile, lists) in &prepared {
         if let Some(pairs) = pass.pairs {
-            // Pairs that no run holds are not visited.
+            // Pairs that no tile holds are not visited.
             walks.push(zeros(NAME, &step.outputs[pairs], Operand::Output(pairs), caps)?);
         }
-        walks.push(walk_over(&walk, &compiled, &aux, lists, statistics, pass, tile)?);
+        let splits = pass.turns(&walk, tile).least_splits(caps);
+        let mut results = Vec::new();
+        let mut sums = Vec::new();
+        for (name, output) in pass.results() {
+            let desc = &step.outputs[output];
+            if splits == 1 || name == "d_pairs" {
+                results.push((name, Operand::Output(output)));
+                continue;
+            }
+            let partial = Operand::Scratch(1 + partials.len());
+            partials.push((splits * desc.elements() * size_of::<f32>()) as u64);
+            results.push((name, partial));
+            sums.push(add_splits(partial, desc, Operand::Output(output), splits, caps)?);
+        }
+        walks.push(walk_over(&walk, &compiled, &aux, lists, statistics, pass, tile, (splits, results))?);
+        walks.extend(sums);
     }
     let (bytes, mut dispatches) = aux.finish();
     dispatches.extend(walks);
@@ -145,7 +148,7 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     Ok(Lowered::Kernels {
         choice: choice(caps, &compiled, &tiles),
         dispatches,
-        scratch: bytes.into_iter().collect(),
+        scratch: bytes.into_iter().chain(partials).collect(),
     })
 }
 
@@ -187,7 +190,7 @@ fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
     // P and dS, dS on its other ways, and products with relative keys.
     let arrays = 1 + u32::from(rows == Rows::Keys) + u32::from(added) + u32::from(raw) + rings;
     walk::within(walk::fitted(tile, rows.count(walk)), caps.max_workgroup_bytes, |tile| {
-        arrays * walk::pair_bytes(tile)
+        arrays * walk::pair_bytes(tile) + walk::WORD_BYTES
     })
 }
 
@@ -213,92 +216,28 @@ fn choice(caps: &Caps, compiled: &CompiledRule, tiles: &[(Rows, Tile)]) -> Choic
     }
 }
 
-impl Rows {
-    /// What the workgroups of one batch item and key head own together.
-    fn count(self, walk: &Walk<'_>) -> usize {
-        match self {
-            Self::Queries => walk.dims.query_time * walk.dims.group(),
-            Self::Keys => walk.dims.key_time,
-            Self::Distances => {
-                walk.rule.relative_keys().map_or(0, |(keys, ..)| walk.tensors[keys].shape.dims()[0])
-            }
-        }
-    }
-
-    /// Whether the sums of these rows take gradients behind softcap, whose slopes are other than those of products; and gradients of
-    /// weights, before all slopes.
-    fn shares(self, rule: &Rule) -> (bool, bool) {
-        let custom = rule.customs().next().is_some();
-        let takes_added = |term: &Term| match term {
-            Term::QueryTable { .. } | Term::KeyTable { .. } => false,
-            Term::Bias { by_key, .. } => *by_key == (self == Self::Keys),
-            term => self == Self::Queries && term.query_slots() > 0,
-        };
-        let ramp = |term: &Term| self == Self::Queries && matches!(term, Term::Ramp { .. });
-        let added = rule.terms.iter().any(takes_added) && rule.softcap.is_some();
-        (added, rule.terms.iter().any(ramp) && custom)
-    }
+/// Adds up what the splits of a pass have summed.
+fn add_splits(
+    partial: Operand,
+    desc: &TensorDesc,
+    result: Operand,
+    splits: usize,
+    caps: &Caps,
+) -> Result<Dispatch> {
+    let lanes = if desc.elements().is_multiple_of(4) { 4 } else { 1 };
+    let count = to_u32(NAME, "gradients", desc.elements())? / lanes;
+    let sources = [wgsl!("attention/blocked_backward/add_splits.wgsl")];
+    Ok(Kernel::new("attention/blocked_backward/add_splits", sources)
+        .lanes(lanes)
+        .read("partial", partial, DType::F32)
+        .write("result", result, desc.dtype)
+        .params(SplitParams { splits: to_u32(NAME, "splits", splits)? })
+        .turns(splits as u64)
+        .per_element(count, caps))
 }
 
-impl Pass {
-    fn outputs(self) -> Vec<Self> {
-        let none = Self { scores: None, values: None, slots: None, pairs: None, ..self };
-        [
-            Self { scores: self.scores, ..none },
-            Self { values: self.values, ..none },
-            Self { slots: self.slots, ..none },
-            Self { pairs: self.pairs, ..none },
-        ]
-        .into_iter()
-        .filter(|one| *one != none)
-        .collect()
-    }
-
-    /// The pass, or passes of one gradient each where a shader has `room` for fewer than it computes. None where nothing is wanted.
-    fn within(self, room: usize) -> Vec<Self> {
-        let outputs = self.outputs();
-        match outputs.len() {
-            0 => Vec::new(),
-            count if count <= room => vec![self],
-            _ => outputs,
-        }
-    }
-
-    /// What a pass has of its own: what its rows are, and its results.
-    fn sources(self, dims: &Dims) -> Vec<Source> {
-        let whole = |size: usize| size.is_multiple_of(4);
-        let mut sources = vec![match self.rows {
-            Rows::Queries => wgsl!("attention/blocked_backward/rows_are_queries.wgsl"),
-            Rows::Keys => wgsl!("attention/blocked_backward/rows_are_keys.wgsl"),
-            Rows::Distances => wgsl!("attention/blocked_backward/rows_are_distances.wgsl"),
-        }];
-        sources.extend(self.scores.map(|_| match (self.rows, whole(dims.head_size)) {
-            (Rows::Queries, true) => wgsl!("attention/blocked_backward/dq_vec4.wgsl"),
-            (Rows::Queries, false) => wgsl!("attention/blocked_backward/dq_scalar.wgsl"),
-            (_, true) => wgsl!("attention/blocked_backward/dk_vec4.wgsl"),
-            (_, false) => wgsl!("attention/blocked_backward/dk_scalar.wgsl"),
-        }));
-        sources.extend(self.values.map(|_| match whole(dims.value_size) {
-            true => wgsl!("attention/blocked_backward/dv_vec4.wgsl"),
-            false => wgsl!("attention/blocked_backward/dv_scalar.wgsl"),
-        }));
-        sources.extend(self.slots.map(|_| match self.rows {
-            Rows::Keys => wgsl!("attention/blocked_backward/key_slots.wgsl"),
-            _ => wgsl!("attention/blocked_backward/query_slots.wgsl"),
-        }));
-        sources.extend(self.pairs.map(|_| wgsl!("attention/blocked_backward/pairs.wgsl")));
-        sources
-    }
-
-    fn results(self) -> impl Iterator<Item = (&'static str, Operand)> {
-        let scores = if self.rows == Rows::Queries { "dq" } else { "dk" };
-        [(scores, self.scores), ("dv", self.values), ("slots", self.slots), ("d_pairs", self.pairs)]
-            .into_iter()
-            .filter_map(|(name, place)| place.map(|place| (name, Operand::Output(place))))
-    }
-}
-
-/// One pass over the tiles that meet.
+/// One pass over the tiles that meet, in `splits` parts of the columns, with the results that it writes.
+#[expect(clippy::too_many_arguments, reason = "all of what a pass is made of")]
 fn walk_over(
     walk: &Walk<'_>,
     compiled: &CompiledRule,
@@ -307,33 +246,27 @@ fn walk_over(
     statistics: u32,
     pass: Pass,
     tile: Tile,
+    (splits, results): (usize, Vec<(&'static str, Operand)>),
 ) -> Result<Dispatch> {
     let Walk { rule, dims, dtype, .. } = *walk;
     let row_tiles = pass.rows.count(walk).div_ceil(tile.rows() as usize);
     // Relative keys sum over batch items.
     let batch = if pass.rows == Rows::Distances { 1 } else { dims.batch };
-    let count = batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles);
+    let count = batch.saturating_mul(dims.kv_heads).saturating_mul(row_tiles).saturating_mul(splits);
     let count = to_u32(NAME, "workgroups", count)?;
-    let mut own = vec![
-        match tile {
-            Tile::Registers(_) => wgsl!("attention/blocked_backward/backward.wgsl.j2"),
-            Tile::Fragments(_) => wgsl!("attention/blocked_backward/cooperative.wgsl.j2"),
-        },
-        wgsl!("attention/blocked_backward/gradients.wgsl"),
-        d_out_source(dims.value_size, dtype, tile),
-    ];
-    own.extend(pass.sources(&dims));
-    if pass.rows == Rows::Queries && rule.relative_keys().is_some() {
-        own.push(wgsl!("attention/blocked/relative_products.wgsl"));
-    }
+    let own = pass.sources(rule, tile, lists.is_some());
+    let sum_type = if splits > 1 { DType::F32 } else { dtype };
     let (added, raw) = pass.rows.shares(rule);
     let (shares_added, shares_raw) = (pass.slots.is_some() && added, pass.slots.is_some() && raw);
-    let by_distance = pass.rows == Rows::Distances;
     let shader = walk
         .shader(NAME, own, compiled, aux, lists, tile)
+        .generated([rows::generated(pass.accessors(walk, tile))])
         .constant("ROWS_ARE_KEYS", pass.rows == Rows::Keys)
-        .constant("ROWS_ARE_DISTANCES", by_distance)
-        .constant("WANTS_SCORES", pass.scores.is_some() && !by_distance)
+        .constant("ROWS_ARE_DISTANCES", pass.rows == Rows::Distances)
+        .alias("KeySum", sum_type, walk::pack_lanes(dims.head_size))
+        .alias("ValueSum", sum_type, walk::pack_lanes(dims.value_size))
+        .constant("SPLIT", splits > 1)
+        .constant("WANTS_SCORES", pass.scores.is_some())
         .constant("WANTS_VALUES", pass.values.is_some())
         .constant("WANTS_SLOTS", pass.slots.is_some())
         .constant("WANTS_PAIRS", pass.pairs.is_some())
@@ -358,75 +291,47 @@ fn walk_over(
         ("d_out", Operand::Input(5)),
     ];
     bindings.extend(walk.bindings(aux));
-    bindings.extend(pass.results());
+    bindings.extend(results);
     Ok(Dispatch {
         shader,
         bindings,
-        params: walk.parameters(aux, lists, 1, count)?,
+        params: walk.parameters(aux, lists, splits, count)?,
         workgroups: count.into(),
-        turns: 0,
+        turns: pass.turns(walk, tile).with(splits),
     })
 }
 
-fn d_out_source(value_size: usize, dtype: DType, tile: Tile) -> Source {
-    match (tile, value_size % 4, dtype) {
-        (Tile::Fragments(_), 0, _) => wgsl!("attention/blocked_backward/d_out_operand_vec4.wgsl"),
-        (Tile::Fragments(_), ..) => wgsl!("attention/blocked_backward/d_out_operand_scalar.wgsl"),
-        (_, 0, DType::F16) => wgsl!("attention/blocked_backward/d_out_f16.wgsl"),
-        (_, 0, _) => wgsl!("attention/blocked_backward/d_out_vec4.wgsl"),
-        _ => wgsl!("attention/blocked_backward/d_out_scalar.wgsl"),
-    }
-}
-
-/// Finds `L` and `D` of each row.
+/// Finds what the passes know of each row.
 fn find_statistics(
     op: &BlockedBackward,
     dims: &Dims,
     dtype: DType,
-    workers: u32,
     aux: &AuxBuffer<'_>,
-    statistics: u32,
+    section: u32,
+    caps: &Caps,
 ) -> Result<Dispatch> {
     let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
-    let mut bindings =
-        vec![("out", Operand::Input(3)), ("lse", Operand::Input(4)), ("d_out", Operand::Input(5))];
-    bindings.extend(op.d_lse.then_some(("d_lse", Operand::Input(D_LSE))));
-    bindings.extend(aux.binding());
     let lanes = walk::pack_lanes(dims.value_size);
-    let shader = Shader::new(
-        "attention/blocked_backward/statistics",
-        [
-            wgsl!("attention/blocked_backward/statistics.wgsl"),
-            wgsl!("attention/rules/aux_buffer_write.wgsl"),
-            if lanes == 4 {
-                wgsl!("attention/blocked_backward/product_vec4.wgsl")
-            } else {
-                wgsl!("attention/blocked_backward/product_scalar.wgsl")
-            },
-            if op.d_lse {
-                wgsl!("attention/blocked_backward/d_lse_buffer.wgsl")
-            } else {
-                wgsl!("attention/blocked_backward/d_lse_none.wgsl")
-            },
-        ],
-    )
-    .alias("Pack", dtype, lanes)
-    .alias("Lanes", DType::F32, lanes)
-    .constant("EMPTY_ROW_LSE", EMPTY_ROW_LSE)
-    .constant("GROUP", dims.group() as u32)
-    .constant("ROW_PACKS", dims.value_size as u32 / lanes)
-    .constant("WORKERS", workers);
     let params = StatisticsParams {
-        start: aux.start(statistics),
+        start: aux.start(section),
         query_time: to_u32(NAME, "query", dims.query_time)?,
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
-        rows,
     };
-    Ok(Dispatch {
-        shader,
-        bindings,
-        params: params.into(),
-        workgroups: rows.div_ceil(workers).into(),
-        turns: 0,
-    })
+    let sources = [wgsl!("attention/blocked_backward/statistics.wgsl"), wgsl!("attention/softmax.wgsl")];
+    let kernel = Kernel::new("attention/blocked_backward/statistics", sources)
+        .read_if("d_lse", op.d_lse.then_some(Operand::Input(D_LSE)), DType::F32)
+        .lanes(lanes)
+        .read("out", Operand::Input(3), dtype)
+        .read("d_out", Operand::Input(5), dtype)
+        .read_elements("statistics", Operand::Input(4), DType::F32)
+        .write_elements("aux_buffer", aux.operand(), DType::U32)
+        .constant("GROUP", dims.group() as u32)
+        .constant("PACK", lanes)
+        .constant("ROW_PACKS", dims.value_size as u32 / lanes)
+        .turns(dims.value_size as u64 * 3)
+        .params(params);
+    let kernel = walk::score_constants()
+        .into_iter()
+        .fold(kernel, |kernel, (name, value)| kernel.constant(name, value));
+    Ok(kernel.per_element(rows, caps))
 }

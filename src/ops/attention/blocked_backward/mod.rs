@@ -4,17 +4,18 @@
 //! With upstream gradients `d_out` and `dL`, for query `i` and each key `j` that it sees:
 //!
 //! ```text
-//! P_ij  = exp(s_ij - L_i)               D_i  = d_out_i . out_i - dL_i
+//! P_ij  = exp(s_ij - m_i) / l_i         D_i  = d_out_i . out_i - dL_i
 //! dS_ij = P_ij (d_out_i . v_j - D_i)    softcap c: dS_ij (1 - (s_ij / c)^2)
 //! dQ_i  = scale sum_j dS_ij k_j         dK_j = scale sum_i dS_ij q_i         dV_j = sum_i P_ij d_out_i
 //! ```
 //!
-//! Scores are computed again from the log-sum-exp `L`, so memory stays linear in length. Key heads sum over the query heads
+//! Scores are computed again, and the forward pass's maximum `m` and sum `l` of each row make them weights, so memory stays linear in length. Key heads sum over the query heads
 //! that share them. Rows that see no key, and keys that no row sees, have gradients of exactly 0.
 
 #[cfg(feature = "check")]
 mod cases;
 mod kernels;
+mod passes;
 mod reference;
 
 use super::rules::{Prepared, Rule, prepare};
@@ -29,20 +30,20 @@ pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "attention/blocked_backward";
 
-/// What [`super::blocked_with_lse`] made of query, key and value, and the loss's gradients with respect to it.
+/// What [`super::blocked_for_backward`] made of query, key and value, and the loss's gradients with respect to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Attended {
     /// `[batch, query_time, heads, value_size]`, of the query's type.
     pub out: Value,
-    /// The natural log-sum-exp of every row of scores: f32 `[batch, heads, query_time]`.
-    pub lse: Value,
+    /// Maximum and sum of every row: f32 `[batch, heads, query_time, 2]`, as [`super::Forward`] has them.
+    pub statistics: Value,
     /// The gradient of `out`, of its shape and type.
     pub d_out: Value,
-    /// The gradient of `lse`, of its shape and type, where the loss depends on it.
+    /// The gradient of the log-sum-exp, f32 `[batch, heads, query_time]`, where the loss depends on it.
     pub d_lse: Option<Value>,
 }
 
-/// Gradients of query, key and value, each of its shape and type: the backward pass of [`super::blocked_with_lse`] with the same
+/// Gradients of query, key and value, each of its shape and type: the backward pass of [`super::blocked_for_backward`] with the same
 /// `query`, `key`, `value` and `spec`, which gave `attended`. A gradient that nobody reads is not computed.
 ///
 /// Scores, weights and sums are f32 whatever the storage. Fails when shapes, types or settings do not fit, and for rules that multiply
@@ -88,8 +89,8 @@ pub(super) fn differentiate(
     tensors: &[Value],
     attended: &Attended,
 ) -> Result<Differentiated> {
-    let Attended { out, lse, d_out, d_lse } = *attended;
-    let mut inputs = vec![query, key, value, out, lse, d_out];
+    let Attended { out, statistics, d_out, d_lse } = *attended;
+    let mut inputs = vec![query, key, value, out, statistics, d_out];
     inputs.extend(d_lse);
     inputs.extend(tensors);
     let op = BlockedBackward { rule: rule.clone(), d_lse: d_lse.is_some() };
@@ -112,7 +113,7 @@ struct BlockedBackward {
     d_lse: bool,
 }
 
-/// Where `d_lse` stands among the inputs, behind query, key, value, out, lse and d_out.
+/// Where `d_lse` stands among the inputs, behind query, key, value, out, statistics and d_out.
 const D_LSE: usize = 6;
 
 /// Where the outputs stand that only some rules have, behind dq, dk and dv.
@@ -157,7 +158,8 @@ impl Op for BlockedBackward {
         let Dims { batch, query_time, key_time, heads, value_size, .. } = dims;
         let out = TensorDesc::new(inputs[0].dtype, [batch, query_time, heads, value_size]);
         let lse = TensorDesc::new(DType::F32, [batch, heads, query_time]);
-        let attended = [("out", &out), ("lse", &lse), ("d_out", &out), ("d_lse", &lse)];
+        let statistics = TensorDesc::new(DType::F32, [batch, heads, query_time, 2]);
+        let attended = [("out", &out), ("statistics", &statistics), ("d_out", &out), ("d_lse", &lse)];
         for ((argument, wanted), found) in attended.into_iter().zip(&inputs[3..self.required()]) {
             if found != wanted {
                 let kind = if found.dtype == wanted.dtype { ErrorKind::Shape } else { ErrorKind::Dtype };

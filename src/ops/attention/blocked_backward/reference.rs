@@ -3,12 +3,12 @@
 use rayon::prelude::*;
 
 use super::super::Dims;
-use super::super::blocked::reference::Seen;
+use super::super::blocked::reference::{Seen, is_hidden};
 use super::super::rules::Pair;
 use super::{BlockedBackward, D_LSE, Outputs};
 use crate::tensor::{Array, Real};
 
-/// The outputs of `op` for inputs `q`, `k`, `v`, `out`, `lse`, `d_out`, where there is one `d_lse`, and the tensors of the rule.
+/// The outputs of `op` for inputs `q`, `k`, `v`, `out`, `statistics`, `d_out`, where there is one `d_lse`, and the tensors of the rule.
 pub(super) fn backward<R: Real>(inputs: &[&Array<R>], op: &BlockedBackward) -> Vec<Array<R>> {
     let dims = Dims::from_dims(inputs[0].dims(), inputs[1].dims(), inputs[2].dims());
     let seen = Seen::new(inputs, &op.rule, &dims, op.required());
@@ -78,7 +78,7 @@ fn key_head<R: Real>(
     (b, kv_head): (usize, usize),
     seen: &Seen<'_, R>,
 ) -> Head<R> {
-    let [q, k, v, out, lse, d_out] = [0, 1, 2, 3, 4, 5].map(|i| inputs[i].reals());
+    let [q, k, v, out, statistics, d_out] = [0, 1, 2, 3, 4, 5].map(|i| inputs[i].reals());
     let rule = &op.rule;
     let scale = R::of(rule.scale);
     let (d, e, group) = (dims.head_size, dims.value_size, dims.group());
@@ -100,6 +100,7 @@ fn key_head<R: Real>(
             let h = kv_head * group + member;
             let row = (b * dims.query_time + i) * dims.heads + h;
             let statistic = (b * dims.heads + h) * dims.query_time + i;
+            let (m, l) = (statistics[2 * statistic], statistics[2 * statistic + 1]);
             let (q_i, position_q_i) = q[row * query_size..][..query_size].split_at(d);
             let g_i = &d_out[row * e..][..e];
             let d_lse = if op.d_lse { inputs[D_LSE].reals()[statistic] } else { R::zero() };
@@ -115,7 +116,10 @@ fn key_head<R: Real>(
                 let (k_j, v_j) = (&k[kv_row * d..][..d], &v[kv_row * e..][..e]);
                 let product = dot(q_i, k_j) + seen.data.relative(rule, pair, position_q_i);
                 let scored = seen.data.score(rule, pair, product);
-                let p = seen.data.ramp(rule, pair) * (scored.score - lse[statistic]).exp();
+                if is_hidden(scored.score) {
+                    continue;
+                }
+                let p = seen.data.ramp(rule, pair) * (scored.score - m).exp() / l;
                 let d_score = p * (dot(g_i, v_j) - d_i);
                 let ds = scale * scored.slope * d_score;
                 add(dq_i, ds, k_j);

@@ -342,3 +342,23 @@ fn bent() -> Result<CustomScore> {
     })?;
     reference.with_slope(|pair, score| -((pair.head + 1) as f64) / (1.0 + score.exp()))
 }
+
+/// Added to rows by turns: what changes no weight, and what hides every key.
+const OFFSETS: [f32; 7] = [-1e9, 1e4, 0.0, -6e29, 1e9, -1e4, -3e38];
+
+/// A number for every query.
+pub(in crate::ops::attention) fn row_offsets(problem: &mut Problem, setup: &Setup) -> Result<Blocked> {
+    offsets(problem, setup.query_time, 1)
+}
+
+/// The same for every pair of query and key.
+pub(in crate::ops::attention) fn pair_offsets(problem: &mut Problem, setup: &Setup) -> Result<Blocked> {
+    offsets(problem, setup.query_time, setup.key_time)
+}
+
+fn offsets(problem: &mut Problem, queries: usize, keys: usize) -> Result<Blocked> {
+    let rows = OFFSETS.iter().cycle().take(queries);
+    let bias = rows.flat_map(|&offset| vec![offset; keys]).collect();
+    let bias = problem.input("bias", HostTensor::f32([1, 1, queries, keys], bias)?)?;
+    Ok(Blocked::new().score(Score::bias(bias)))
+}

@@ -160,6 +160,10 @@ impl<'a, R: Real> Data<'a, R> {
                 Term::RelativeKeys { .. } | Term::Ramp { .. } | Term::Custom(_) => {}
             }
         }
+        // A product that is not finite makes the row so, softcap or not, and hides nothing.
+        if !content.is_finite() {
+            content = R::nan();
+        }
         let mut scored =
             Scored { score: R::of(rule.scale) * content, slope: R::one(), added_slope: R::one() };
         if let Some(cap) = rule.softcap.map(|cap| R::of(cap.into())) {

@@ -137,6 +137,11 @@ impl<'a> AuxBuffer<'a> {
         (!self.contents.is_empty()).then_some(("aux_buffer", Operand::Scratch(self.scratch)))
     }
 
+    /// The buffer itself, for dispatches that fill a section made with [`AuxBuffer::own`].
+    pub(in crate::ops::attention) fn operand(&self) -> Operand {
+        Operand::Scratch(self.scratch)
+    }
+
     /// The files that declare it.
     pub(in crate::ops::attention) fn sources(&self) -> Vec<Source> {
         match self.contents.is_empty() {
@@ -190,13 +195,14 @@ impl<'a> AuxBuffer<'a> {
         Ok((self.contents.len() as u32 - 1, true))
     }
 
-    /// Adds a dispatch of `shader`, an invocation for each of `count` words or pairs of them.
+    /// Adds a dispatch of `shader`, an invocation for each of `count` words or pairs of them, whose loops take so many turns.
     fn fill(
         &mut self,
         mut shader: Shader,
         bindings: &[(&'static str, Operand)],
         params: Params,
         count: usize,
+        turns: usize,
     ) -> Result<()> {
         let count = to_u32(self.op, "rule", count)?;
         shader.sources.push(wgsl!("attention/rules/aux_buffer_write.wgsl"));
@@ -208,7 +214,7 @@ impl<'a> AuxBuffer<'a> {
             bindings,
             params,
             workgroups: count.div_ceil(LANES).into(),
-            turns: 0,
+            turns: turns as u64,
         });
         Ok(())
     }
@@ -231,7 +237,7 @@ impl<'a> AuxBuffer<'a> {
             };
             let shader = Shader::new("attention/rules/copy", [wgsl!("attention/rules/copy.wgsl"), convert])
                 .alias("Element", desc.dtype, 1);
-            self.fill(shader, &[("tensor", self.input(tensor))], params.into(), elements)?;
+            self.fill(shader, &[("tensor", self.input(tensor))], params.into(), elements, 0)?;
         }
         Ok(section)
     }
@@ -252,6 +258,8 @@ impl<'a> AuxBuffer<'a> {
                 &bindings,
                 params.into(),
                 tokens,
+                // Two searches by halves.
+                2 * 33,
             )?;
         }
         Ok(section)
@@ -274,6 +282,7 @@ impl<'a> AuxBuffer<'a> {
                 &bindings,
                 params.into(),
                 count,
+                self.desc(list).shape.dims()[1],
             )?;
         }
         Ok(section)
@@ -298,6 +307,7 @@ impl<'a> AuxBuffer<'a> {
                 &bindings,
                 params.into(),
                 rows * words,
+                32,
             )?;
         }
         Ok(section)
@@ -321,6 +331,7 @@ impl<'a> AuxBuffer<'a> {
                 &bindings,
                 params.into(),
                 count,
+                0,
             )?;
         }
         Ok(section)

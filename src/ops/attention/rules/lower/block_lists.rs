@@ -42,7 +42,7 @@ pub(in crate::ops::attention) struct BlockLists {
 impl BlockLists {
     /// Tells a kernel where its lists are.
     pub(in crate::ops::attention) fn equip(self, mut shader: Shader) -> Shader {
-        shader.sources.push(wgsl!("attention/rules/read_block_list.wgsl"));
+        shader.sources.push(wgsl!("attention/walk_lists.wgsl"));
         self.with_constants(shader).constant("COLUMN_UNIT", self.column_unit)
     }
 
@@ -91,6 +91,14 @@ pub(in crate::ops::attention) fn make_block_lists(
         * if compiled.traits.by_batch { dims.batch } else { 1 }
         * if compiled.traits.by_head { dims.kv_heads } else { 1 };
     let section = aux.own(lists.saturating_mul(1 + capacity))?;
+    // The least stretch is looked at where the mask is no longer alike: at the edges of stretches, or anywhere.
+    let least = columns.div_ceil(GRAIN);
+    let steps = match is_known(&rule.mask.0) {
+        true => (columns / WIDEST + 1 + EDGE_STEPS * met.stretches).min(least),
+        false => least,
+    };
+    let members = if compiled.traits.by_head { 3 * (group + 2) } else { 0 };
+    let turns = steps * (10 + members) + columns.div_ceil(tile_columns) * (3 + members);
     let block_lists = BlockLists {
         section,
         capacity: to_u32(op, "rule", capacity)?,
@@ -131,7 +139,7 @@ pub(in crate::ops::attention) fn make_block_lists(
         bindings: aux.binding().into_iter().collect(),
         params: params.into(),
         workgroups: count.div_ceil(LANES).into(),
-        turns: 0,
+        turns: turns as u64,
     });
     Ok(block_lists)
 }
@@ -284,6 +292,22 @@ impl Footprint {
         // Narrow stretches side by side make whole tiles, too.
         let ranges = (self.ranges + self.grains / grains).min(most / grains) + 1;
         2 * ranges + (self.grains.min(most).div_ceil(grains) + 1) * (2 + grains)
+    }
+}
+
+/// Columns that are looked at together first, as in `make_block_lists.wgsl`.
+const WIDEST: usize = 512;
+
+/// Looks at columns that the two edges of a stretch cost: eighths of the widest, and eighths of one of these.
+const EDGE_STEPS: usize = 2 * (8 + 8);
+
+/// Whether the stretches that a mask shows are known to be no more than its footprint says.
+fn is_known(node: &Node<usize>) -> bool {
+    match node {
+        Node::Dense(_) | Node::Custom(_) => false,
+        Node::All(parts) | Node::Any(parts) => parts.iter().all(is_known),
+        Node::Not(part) => is_known(part),
+        _ => true,
     }
 }
 

@@ -101,43 +101,49 @@ impl CompiledRule {
         &self.slots[usize::from(by_key)]
     }
 
+    /// The keys of a batch item, and those of a query's packed sequence, where the mask is a range. segments.wgsl has found where each
+    /// sequence begins and ends: its first key, and the first behind it.
+    fn ranges(&self) -> Generated {
+        let end = match self.lengths {
+            Some(section) => {
+                format!("clamp(integer(section({section}u) + batch), 0, i32(params.key_time))")
+            }
+            None => "i32(params.key_time)".into(),
+        };
+        let segment = match self.ends {
+            Some(section) => format!(
+                "    let at = section({section}u) + 2u * (batch * params.query_time + query);
+    return vec2(integer(at), integer(at + 1u));"
+            ),
+            None => "    return vec2(0, i32(params.key_time));".into(),
+        };
+        let text = format!(
+            "fn key_end(batch: u32) -> i32 {{
+    return {end};
+}}
+
+fn segment(batch: u32, query: u32) -> vec2<i32> {{
+{segment}
+}}
+"
+        );
+        Generated { label: "(the mask's ranges)".into(), text, by_user: false }
+    }
+
     /// Gives a kernel the rule's functions and constants.
-    pub(in crate::ops::attention) fn equip(
-        &self,
-        mut shader: Shader,
-        rule: &Rule,
-        dims: &Dims,
-        dtype: crate::DType,
-    ) -> Shader {
-        shader.sources.push(match self.lengths {
-            Some(_) => wgsl!("attention/blocked/lengths_buffer.wgsl"),
-            None => wgsl!("attention/blocked/lengths_none.wgsl"),
-        });
-        shader.sources.push(match self.ends {
-            Some(_) => wgsl!("attention/blocked/segments_buffer.wgsl"),
-            None => wgsl!("attention/blocked/segments_none.wgsl"),
-        });
+    pub(in crate::ops::attention) fn equip(&self, mut shader: Shader, rule: &Rule) -> Shader {
         shader.sources.extend(&self.sources);
         if self.uses_block_lists() || !rule.terms.is_empty() {
             shader.sources.push(wgsl!("attention/rules/positions.wgsl"));
         }
         if rule.relative_keys().is_some() {
-            shader.sources.push(wgsl!("attention/blocked/relative.wgsl"));
-            shader.sources.push(match (dims.head_size % 4, dtype) {
-                (0, crate::DType::F16) => wgsl!("attention/blocked/relative_f16.wgsl"),
-                (0, _) => wgsl!("attention/blocked/relative_vec4.wgsl"),
-                _ => wgsl!("attention/blocked/relative_scalar.wgsl"),
-            });
-        }
-        let constants = [("LENGTHS", self.lengths), ("ENDS", self.ends)];
-        for (name, section) in constants {
-            if let Some(section) = section {
-                shader = shader.constant(name, section);
-            }
+            shader.sources.push(wgsl!("attention/relative.wgsl"));
         }
         let band = rule.ranges().is_some_and(|ranges| ranges.band.hides());
         shader
+            .generated([self.ranges()])
             .generated(self.mask.iter().flatten().chain(&self.scores).cloned())
+            .constant("SEGMENTS", self.ends.is_some())
             .constant("BAND", band)
             .constant("SOFTCAP", rule.softcap.is_some())
             .constant("CONTENT", self.traits.content)
@@ -145,7 +151,6 @@ impl CompiledRule {
             .constant("CUSTOM", self.traits.custom)
             .constant("RAMP", self.traits.ramp)
             .constant("LISTED", self.uses_block_lists())
-            .constant("RELATIVE", rule.relative_keys().is_some())
             .constant("QUERY_VECTORS", rule.query_vectors() as u32)
     }
 }
