@@ -68,9 +68,10 @@ pub(super) fn sort(
     caps: &Caps,
 ) -> Result<Sort> {
     let bits = if keys.dtype == DType::F16 { 16 } else { u32::BITS - keys.most.leading_zeros() };
-    let digit_bits = digit_bits(caps).min(bits.max(1));
-    let passes = bits.div_ceil(digit_bits).max(1);
     let chunk = chunk_length(rows, length, caps);
+    // A short chunk has no more counts than items, lest those of many short rows need more memory than the rows.
+    let digit_bits = digit_bits(caps).min(chunk.min(length).max(4).ilog2());
+    let passes = bits.div_ceil(digit_bits).max(1);
     let counted = (rows * length.div_ceil(chunk)) << digit_bits;
     to_u32(op, "elements", counted)?;
     let scratch = |i| Operand::Scratch(first_scratch + i);

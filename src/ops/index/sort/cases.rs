@@ -51,8 +51,8 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
-    // More items than a driver's loops may have turns, in rows of one chunk and in one row.
-    for shape in [&[2, 70_001][..], &[150_001]] {
+    // More items than a driver's loops may have turns, in many short rows, in two and in one.
+    for shape in [&[30_001, 5][..], &[2, 70_001], &[150_001]] {
         cases.push(Case::new(NAME, format!("u32 {}", Shape::from(shape)), move |problem| {
             let x = problem.random("x", DType::U32, shape, 4e9)?;
             Ok(vec![sort(&mut problem.graph, x, Order::Ascending)?.positions])
