@@ -132,10 +132,13 @@
 //! gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
 //! form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
 //!
-//! **Adding an op** touches one place for each part: its folder in `src/ops/` (contract, reference, kernels, gradient, cases), its folder
-//! in `shaders/`, `tests/ops/<name>.rs`, `benches/ops/<name>.rs`, one row in `CATALOGUE`; each with its `mod` line. Tests about
-//! the table say what is missing. Cases lie with the op and not with the tests because `foveate check` runs them on users'
-//! machines.
+//! **Adding an op** takes one `.rs` file in `src/ops/` (contract, reference, lowering, gradient; a folder where that grows long) and one
+//! file in `shaders/`, which holds the method alone: `kernel::Kernel` writes bindings, loads, stores, parameters and the entry point. Its
+//! `cases` and `benches` lie with it, because `foveate check` runs cases on users' machines, and its `entry!` row in
+//! [`ops::CATALOGUE`] is all that lists it. From there come its tests (`tests/conformance`: every case on every choice of kernels, its gradients by
+//! the same cases, slopes), its benchmarks, `foveate check` and `foveate shader`; `tests/catalogue.rs` says what a row lacks. A file in
+//! `tests/ops/` is for what is particular: errors, known values. A function of one number, or of two, is one row of a table in
+//! `src/ops/elementwise/` and nothing else.
 //!
 //! # Errors
 //!

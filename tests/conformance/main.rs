@@ -111,25 +111,25 @@ fn kinds() -> Vec<Kind> {
     };
     let any = |_: &str, _: &str| true;
     for part in [Part::Outputs, Part::Gradients] {
-        add(part, Kernels::of_this_device(), [4, 48], any);
-        add(part, Kernels::of_other_adapters(), [12, 96], any);
-        add(part, Kernels::of_default_limits(), [12, 96], any);
-        add(part, Kernels::small_attention_tiles(), [1, 24], |op, _| is_attention(op));
+        add(part, Kernels::of_this_device(), [16, 96], any);
+        add(part, Kernels::of_other_adapters(), [32, 192], any);
+        add(part, Kernels::of_default_limits(), [32, 192], any);
+        add(part, Kernels::small_attention_tiles(), [1, 96], |op, _| is_attention(op));
         // Others have no fragments.
         for tiles in Kernels::cooperative_attention_tiles() {
             add(part, tiles, [1, 96], |op, label| is_attention(op) && label.starts_with("f16"));
         }
     }
     for tiles in Kernels::matmul_tiles() {
-        add(Part::Outputs, tiles, [16, 1], |op, _| is_product(op));
+        add(Part::Outputs, tiles, [48, 1], |op, _| is_product(op));
     }
     for tiles in Kernels::cooperative_matmul_tiles() {
         add(Part::Outputs, tiles, [8, 1], |op, label| is_product(op) && label.starts_with("f16"));
     }
     for kernels in [Kernels::of_this_device(), Kernels::of_other_adapters()] {
-        add(Part::Outputs, kernels.without_checks(), [48, 480], any);
+        add(Part::Outputs, kernels.without_checks(), [96, 960], any);
     }
-    kinds.push(Kind { part: Part::Slopes, kernels: None, periods: [4, 8], takes: any });
+    kinds.push(Kind { part: Part::Slopes, kernels: None, periods: [16, 32], takes: any });
     kinds
 }
 
