@@ -209,7 +209,7 @@ impl Shader {
         for (name, value) in &self.constants {
             let _ = match value {
                 Constant::U32(value) => writeln!(wgsl, "const {name}: u32 = {value}u;"),
-                Constant::F32(bits) => writeln!(wgsl, "const {name}: f32 = {:e}f;", f32::from_bits(*bits)),
+                Constant::F32(bits) => writeln!(wgsl, "const {name}: f32 = {};", f32_literal(*bits)),
                 Constant::Bool(value) => writeln!(wgsl, "const {name}: bool = {value};"),
             };
         }
@@ -283,6 +283,13 @@ impl Rendered {
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         Place { path: path.clone(), line }
     }
+}
+
+/// A literal of the f32 of these bits. Of the largest the shortest decimal that is nearest lies above it, which some compilers refuse.
+fn f32_literal(bits: u32) -> String {
+    let value = f32::from_bits(bits);
+    let sign = if value < 0.0 { "-" } else { "" };
+    if value.abs() == f32::MAX { format!("{sign}3.40282346e38f") } else { format!("{value:e}f") }
 }
 
 #[cfg(test)]

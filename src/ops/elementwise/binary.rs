@@ -212,7 +212,7 @@ impl Op for Binary {
             .write("result", Operand::Output(0), a.dtype)
             .params(params)
             .generated([Generated { label: self.name().into(), text, by_user: false }]);
-        Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
+        Ok(Lowered::elementwise(kernel.turns(broadcast::MOST_TURNS).per_element(count, caps), lanes))
     }
 
     /// What the table says, summed over the axes along which the operand repeats.
@@ -357,7 +357,7 @@ impl Op for Compare {
             .write("result", Operand::Output(0), DType::U32)
             .params(params)
             .generated([Generated { label: self.name().into(), text, by_user: false }]);
-        Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
+        Ok(Lowered::elementwise(kernel.turns(broadcast::MOST_TURNS).per_element(count, caps), lanes))
     }
 
     fn backward(&self, _: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

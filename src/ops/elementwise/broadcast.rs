@@ -19,6 +19,9 @@ params! {
     }
 }
 
+/// Turns of the loop over axes.
+pub(super) const MOST_TURNS: u64 = MAX_RANK as u64;
+
 /// The shape that `operands` have in common, named for errors.
 pub(super) fn shape(contract: &Contract, operands: &[(&'static str, &TensorDesc)]) -> Result<Shape> {
     let rank = operands.iter().map(|(_, desc)| desc.shape.rank()).max().unwrap_or(0);

@@ -66,7 +66,7 @@ impl Op for Select {
             .read("b", Operand::Input(2), a.dtype)
             .write("result", Operand::Output(0), a.dtype)
             .params(params);
-        Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
+        Ok(Lowered::elementwise(kernel.turns(broadcast::MOST_TURNS).per_element(count, caps), lanes))
     }
 
     /// The upstream gradient where the operand was chosen, else 0, summed over the axes along which it repeats.
