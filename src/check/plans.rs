@@ -121,10 +121,14 @@ fn bounds(graph: &Graph, parameters: Tensors<'_>, inputs: Tensors<'_>) -> Result
     let outputs = graph.outputs().iter().map(|(name, value)| (name.clone(), *value));
     let updates =
         graph.updates().iter().map(|(parameter, value)| (names[&parameter.index()].clone(), *value));
-    let bound = |((name, value), (exact, far)): ((String, crate::Value), (Arc<Array<f64>>, Vec<f64>))| {
-        Ok((name, Bound { exact, far, dtype: graph.desc(value)?.dtype }))
-    };
-    outputs.chain(updates).zip(exact.into_iter().zip(far)).map(bound).collect()
+    let results = exact.into_iter().zip(far);
+    outputs
+        .chain(updates)
+        .zip(results)
+        .map(|((name, value), (exact, far))| {
+            Ok((name, Bound { exact, far, dtype: graph.desc(value)?.dtype }))
+        })
+        .collect()
 }
 
 impl Bound {
@@ -145,9 +149,11 @@ impl Bound {
         // Where random errors carry one element they may carry another.
         let far = MARGIN * self.far.iter().copied().fold(0.0, f64::max);
         let pairs = found.iter().zip(self.exact.reals()).enumerate();
-        // A distance that is no number is no distance within the bound.
-        let mut wrong = pairs
-            .filter(|(_, (x, exact))| !((**x - **exact).abs() <= far + round_off(self.dtype) * exact.abs()));
+        let mut wrong = pairs.filter(|(_, (x, exact))| {
+            let distance = (**x - **exact).abs();
+            // A distance that is no number is not within the bound.
+            distance.is_nan() || distance > far + round_off(self.dtype) * exact.abs()
+        });
         match wrong.next() {
             None => Ok(()),
             Some((at, (x, exact))) => Err(failed(name)

@@ -292,6 +292,10 @@ impl Program {
             let to = if *updated { &mut written } else { &mut read };
             to.extend(bound.as_ref().map(|bound| (port.name.as_str(), &bound.buffer)));
         }
+        #[expect(
+            clippy::mutable_key_type,
+            reason = "a buffer is told by its identity, which nothing changes"
+        )]
         let mut owners: HashMap<&wgpu::Buffer, &str> =
             read.iter().rev().map(|&(name, buffer)| (buffer, name)).collect();
         for (name, buffer) in written {

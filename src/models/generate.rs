@@ -29,7 +29,7 @@ pub struct Generator {
 #[derive(Debug)]
 enum Engine {
     Gpu(Box<Session>),
-    Cpu { graph: Graph, parameters: cpu::Parameters<f32> },
+    Cpu { graph: Box<Graph>, parameters: cpu::Parameters<f32> },
 }
 
 impl Generator {
@@ -53,7 +53,7 @@ impl Generator {
         let scores = model.record_scores(&mut graph, row, &recording)?;
         graph.output("scores", scores)?;
         let engine = match device {
-            Device::Cpu => Engine::Cpu { graph, parameters: cpu::Parameters::new(weights)? },
+            Device::Cpu => Engine::Cpu { graph: Box::new(graph), parameters: cpu::Parameters::new(weights)? },
             Device::Gpu(context) => {
                 let parameters = Parameters::upload(context, weights)?;
                 let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;

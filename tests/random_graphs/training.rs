@@ -30,7 +30,7 @@ fn keep_update(
     pick: usize,
 ) -> Recorded {
     recorder.keep(value, what, parameter.largest + 200.0)?;
-    if pick % 4 == 0 {
+    if pick.is_multiple_of(4) {
         return Ok(Some(()));
     }
     // Refused the second time.

@@ -252,7 +252,7 @@ macro_rules! comparisons {
             #[doc = $summary]
             ///
             /// `a` and `b` share one type, float or integer, and broadcast: axes are matched from the last one, and an axis that is missing
-            /// or of extent 1 repeats. The result is u32, for [`select()`] and, through [`cast()`], for sums. No gradient passes. Fails when
+            /// or of extent 1 repeats. The result is u32, for [`select()`](super::select()) and, through [`cast()`], for sums. No gradient passes. Fails when
             /// the types differ or the shapes do not broadcast.
             pub fn $name(graph: &mut Graph, a: Value, b: Value) -> Result<Value> {
                 graph.push_builtin_one(Compare { comparison: Comparison::$variant }, &[a, b])

@@ -6,6 +6,9 @@
 
 use crate::Result;
 #[cfg(feature = "check")]
+use std::f32::consts::{FRAC_PI_4, PI};
+
+#[cfg(feature = "check")]
 use crate::check::{DIVISION_ULPS, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 use crate::graph::{Graph, Value};
 use crate::tensor::Real;
@@ -193,7 +196,7 @@ functions! {
         ulps: [1.0, 1.0],
         within: [-20.0, 20.0],
         reach: 8192.0,
-        turns: &[-0.7854, 0.7854, 2.3562, 3.14159, -3.14159, 8190.0, -8191.5, 1000.0],
+        turns: &[-FRAC_PI_4, FRAC_PI_4, 3.0 * FRAC_PI_4, PI, -PI, 8190.0, -8191.5, 1000.0],
         kinked: false,
         known: &[(0.0, 1.0), (1.0, 0.540_302_305_868_139_8)],
     }
@@ -525,7 +528,7 @@ functions! {
         ulps: [1.0, 1.0],
         within: [-20.0, 20.0],
         reach: 8192.0,
-        turns: &[-0.7854, 0.7854, 2.3562, 3.14159, -3.14159, 8190.0, -8191.5, 1000.0],
+        turns: &[-FRAC_PI_4, FRAC_PI_4, 3.0 * FRAC_PI_4, PI, -PI, 8190.0, -8191.5, 1000.0],
         kinked: false,
         known: &[(0.0, 0.0), (1.0, 0.841_470_984_807_896_5)],
     }

@@ -34,7 +34,7 @@ pub(super) fn turns(spec: &Rotary, channels: usize, inverse: bool) -> Vec<u32> {
     let turns = |channel: usize| {
         let (pair, is_first) = match spec.pairing {
             Pairing::Halves => (channel % (channels / 2), channel < channels / 2),
-            Pairing::Interleaved => (channel / 2, channel % 2 == 0),
+            Pairing::Interleaved => (channel / 2, channel.is_multiple_of(2)),
         };
         let exponent = -2.0 * pair as f64 / channels as f64;
         let turns = spec.base.powf(exponent) / spec.scale / TAU;

@@ -62,7 +62,7 @@ fn arguments_that_do_not_fit_are_refused() {
             cumulative_sum(graph, v[0], axis, &spec)
         })
     };
-    check(&along(&[x.clone()], 3), ErrorKind::Argument, "axis");
+    check(&along(std::slice::from_ref(&x), 3), ErrorKind::Argument, "axis");
     check(&along(&[TensorDesc::f32([])], 0), ErrorKind::Argument, "axis");
     check(&along(&[x.clone(), TensorDesc::f32([5])], 1), ErrorKind::Dtype, "segments");
     for shape in [&[2][..], &[5, 3], &[2, 5, 3], &[2, 4], &[]] {

@@ -71,8 +71,9 @@ fn by_segments() -> Vec<Case> {
                 cases.push(Case::new(NAME, label, move |problem| {
                     let x = problem.random("x", dtype, shape, 100.0)?;
                     let dims = if shared { &shape[axis..=axis] } else { &shape[..=axis] };
-                    let one_of =
-                        |i: usize| if flags { i * 7 % 31 < 3 } else { (i / 13 + i * i / 300) % 2 > 0 };
+                    let one_of = |i: usize| {
+                        if flags { i * 7 % 31 < 3 } else { !(i / 13 + i * i / 300).is_multiple_of(2) }
+                    };
                     let segments = (0..dims.iter().product()).map(one_of);
                     let segments = if signed {
                         HostTensor::i32(dims, segments.map(|one| -i32::from(one)).collect())?
