@@ -78,6 +78,7 @@ pub struct Case {
     label: String,
     builtin_ulps: f64,
     kinked: bool,
+    overflowing: bool,
     build: Box<Build>,
 }
 
@@ -88,7 +89,14 @@ impl Case {
         label: impl Into<String>,
         build: impl Fn(&mut Problem) -> Result<Vec<Value>> + Send + Sync + 'static,
     ) -> Self {
-        Self { op, label: label.into(), builtin_ulps: 0.0, kinked: false, build: Box::new(build) }
+        Self {
+            op,
+            label: label.into(),
+            builtin_ulps: 0.0,
+            kinked: false,
+            overflowing: false,
+            build: Box::new(build),
+        }
     }
 
     /// Allows for the error WGSL grants built-in functions on the way to a result, in units of the last place of the largest
@@ -104,6 +112,12 @@ impl Case {
         Self { kinked: true, ..self }
     }
 
+    /// Gradients of the case lie beyond the largest number of its element type, so that it has no gradient case.
+    #[must_use]
+    pub fn gradients_overflow(self) -> Self {
+        Self { overflowing: true, ..self }
+    }
+
     /// The op's name in the catalogue.
     pub fn op(&self) -> &'static str {
         self.op
@@ -116,6 +130,10 @@ impl Case {
 
     pub(super) fn allowed_ulps(&self) -> f64 {
         self.builtin_ulps
+    }
+
+    pub(super) fn has_overflowing_gradients(&self) -> bool {
+        self.overflowing
     }
 
     pub(super) fn is_kinked(&self) -> bool {

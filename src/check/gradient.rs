@@ -28,10 +28,10 @@ const MOST_ELEMENTS: usize = 1 << 16;
 /// The gradients of a forward case: random upstream gradients of its outputs are further inputs, and the outcome is the gradient of
 /// every float input that has one.
 ///
-/// None where no float output depends on a float input, and for an op that has no gradients. An output that is only there for the
+/// None where no float output depends on a float input, for an op that has no gradients, and where gradients overflow the element type. An output that is only there for the
 /// backward pass, and refuses an upstream gradient, gets none.
 pub fn gradient_case(case: &Arc<Case>) -> Result<Option<Case>> {
-    if differentiated(case)?.is_none() {
+    if case.has_overflowing_gradients() || differentiated(case)?.is_none() {
         return Ok(None);
     }
     let inner = case.clone();
