@@ -59,7 +59,6 @@ fn home(name: &'static str) -> &'static str {
 /// what is there to end gradients.
 const WITHOUT_GRADIENTS: &[&str] = &[
     "attention/blocked_backward",
-    "embedding_backward",
     "optimizer/accumulate",
     "optimizer/adamw",
     "optimizer/global_norm",

@@ -13,8 +13,6 @@
 //! A pack is what one load brings: `lanes` neighbouring elements, 1 or 4. Floats are computed with in f32 whatever they are stored as.
 //! `foveate shader` prints what is generated.
 
-#![allow(dead_code, reason = "ops move to the builder family by family")]
-
 use std::fmt::Write;
 
 use super::{

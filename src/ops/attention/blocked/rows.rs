@@ -146,7 +146,9 @@ mod tests {
         for dtype in [DType::F32, DType::F16] {
             for size in [1, 3, 4, 64] {
                 let lanes = if size % 4 == 0 { 4 } else { 1 };
-                let entry = "@compute @workgroup_size(1)\nfn main() {\n    store_out(0u, 0u, load_key(0u, 0u) + load_value(0u, 0u));\n}\n";
+                let entry = "struct Params {\n    row: u32,\n}\n@group(0) @binding(0) var<uniform> params: Params;\n\
+                     @compute @workgroup_size(1)\nfn main() {\n    let row = params.row;\n    \
+                     store_out(row, 0u, load_key(row, 0u) + load_value(row, 0u));\n}\n";
                 let shader = Shader::new("probe", [])
                     .alias("KeyPack", dtype, lanes)
                     .alias("ValuePack", dtype, lanes)
