@@ -31,12 +31,7 @@ mod upstream;
 
 pub use constant::constant;
 pub use dropout::{Dropout, dropout};
-pub use elementwise::{
-    Activation, Gate, abs, add, cast, clamp, cos, divide, elu, equal, exp, floor, gated, gelu, gelu_tanh,
-    greater, greater_equal, hard_swish, leaky_relu, less, less_equal, log, maximum, minimum, mish, multiply,
-    not_equal, power, quick_gelu, reciprocal, relu, relu6, round, rsqrt, scale, select, sigmoid, sign, silu,
-    sin, softplus, sqrt, square, subtract, tanh,
-};
+pub use elementwise::*;
 pub use embedding::embedding;
 pub use fill::fill;
 pub use index::{

@@ -247,7 +247,7 @@ fn bad_flags_are_refused_with_a_sentence() {
     for budget in ["0", "nan", "inf", "1e300"] {
         refused(&["bench", "--budget", budget], &["bench: --budget: expected seconds above 0", "found"]);
     }
-    refused(&["check", "--op", "magic"], &["check: --op: expected attention/blocked, ", "found `magic`"]);
+    refused(&["check", "--op", "magic"], &["check: --op: expected elementwise/abs, ", "found `magic`"]);
     refused(&["check", "--op", "sotfmax"], &["found `sotfmax` (the nearest is `softmax`)"]);
     refused(&["check", "--device", "cpu"], &["check: --device: expected an adapter", "found cpu"]);
     for command in ["check", "bench"] {

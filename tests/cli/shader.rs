@@ -33,7 +33,8 @@ fn the_wgsl_of_a_case_is_valid_and_every_part_has_its_file() {
         ("matmul", "matmul/staged.wgsl.j2"),
         ("fill", "fill.wgsl"),
     ] {
-        let args = ["shader", op, "--case", "1", "--device", "webgpu-default"];
+        // One dispatch is one module.
+        let args = ["shader", op, "--case", "1", "--dispatch", "1", "--device", "webgpu-default"];
         let report = json(&args);
         let dispatch = &report["dispatches"][0];
         let wgsl = dispatch["wgsl"].as_str().unwrap();

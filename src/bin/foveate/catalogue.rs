@@ -1,5 +1,8 @@
 //! Ops by the names that users write.
 
+use std::sync::Arc;
+
+use foveate::check::{Case, gradient_case};
 use foveate::ops::{CATALOGUE, Entry};
 use foveate::{Error, ErrorKind, Result};
 
@@ -15,6 +18,16 @@ pub(crate) fn entry(command: &'static str, argument: &str, name: &str) -> Result
             None => error,
         }
     })
+}
+
+/// The cases of an op, each with the case of its gradients behind it where it has any.
+pub(crate) fn cases(entry: &Entry) -> Result<Vec<Arc<Case>>> {
+    let mut cases = Vec::new();
+    for case in (entry.cases)().into_iter().map(Arc::new) {
+        cases.push(case.clone());
+        cases.extend(gradient_case(&case)?.map(Arc::new));
+    }
+    Ok(cases)
 }
 
 /// The one of `names` that takes the fewest edits to be `name`, whole or behind its folder; none where half of `name` would change.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foveate::check::{Case, Outcome, conform, gradient_case};
+use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::Context;
-use foveate::ops::all_cases;
+use foveate::ops::CATALOGUE;
 use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
@@ -60,18 +60,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
     Ok(if report.failed == 0 { Verdict::Sound } else { Verdict::Unsound })
 }
 
-/// The cases of all ops or of one, each with the case of its gradients behind it where it has any.
+/// The cases of all ops or of one.
 fn selected(op: Option<&str>) -> Result<Vec<Arc<Case>>> {
-    let cases = match op {
-        Some(op) => (catalogue::entry("check", "--op", op)?.cases)(),
-        None => all_cases(),
+    let Some(op) = op else {
+        let all = CATALOGUE.iter().map(catalogue::cases).collect::<Result<Vec<_>>>()?;
+        return Ok(all.into_iter().flatten().collect());
     };
-    let mut selected = Vec::with_capacity(2 * cases.len());
-    for case in cases.into_iter().map(Arc::new) {
-        selected.push(case.clone());
-        selected.extend(gradient_case(&case)?.map(Arc::new));
-    }
-    Ok(selected)
+    catalogue::cases(catalogue::entry("check", "--op", op)?)
 }
 
 /// The adapter to check. The CPU reference is what adapters are compared with, so it cannot stand in for one.

@@ -1,6 +1,7 @@
 //! `foveate shader`: the WGSL that runs for a case of an op on a device, with the file and line each part came from.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use foveate::check::Case;
 use foveate::gpu::reflect;
@@ -85,7 +86,7 @@ struct Part {
 
 pub(crate) fn run(args: &ShaderArgs) -> Result<()> {
     let entry = catalogue::entry("shader", "OP", &args.op)?;
-    let cases = (entry.cases)();
+    let cases = catalogue::cases(entry)?;
     let Some(number) = args.case else {
         return output::print(&list(entry.name, &cases, args.json)?);
     };
@@ -113,8 +114,9 @@ pub(crate) fn run(args: &ShaderArgs) -> Result<()> {
     output::print(&if args.json { output::json(&report)? } else { report.text() })
 }
 
-fn list(op: &'static str, cases: &[Case], json: bool) -> Result<String> {
-    let name = |(index, case): (usize, &Case)| CaseName { number: index + 1, label: case.label().to_owned() };
+fn list(op: &'static str, cases: &[Arc<Case>], json: bool) -> Result<String> {
+    let name =
+        |(index, case): (usize, &Arc<Case>)| CaseName { number: index + 1, label: case.label().to_owned() };
     let cases: Vec<CaseName> = cases.iter().enumerate().map(name).collect();
     if json {
         return output::json(&List { version: env!("CARGO_PKG_VERSION"), op, cases });

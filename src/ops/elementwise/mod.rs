@@ -15,11 +15,7 @@ pub use binary::{
 };
 pub(super) use broadcast::sum_to;
 pub use cast::cast;
-pub use functions::{
-    Activation, abs, clamp, cos, elu, exp, floor, gelu, gelu_tanh, hard_swish, leaky_relu, log, mish, power,
-    quick_gelu, reciprocal, relu, relu6, round, rsqrt, scale, sigmoid, sign, silu, sin, softplus, sqrt,
-    square, tanh,
-};
+pub use functions::*;
 pub(super) use gate::gradient as gate_gradient;
 pub use gate::{Gate, gated};
 pub use select::select;

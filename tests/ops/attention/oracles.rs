@@ -77,7 +77,7 @@ fn row_offsets() -> Vec<Oracle> {
     ["row-offset-1e4", "row-offset-1e9"]
         .map(|name| Oracle {
             name,
-            fixture: Fixture::open(&format!("attention/{name}.safetensors")),
+            fixture: Fixture::open(&format!("row-offset/{name}.safetensors")),
             rule: Blocked::new().score(Score::bias("b")),
         })
         .into()
