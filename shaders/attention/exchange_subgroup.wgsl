@@ -5,8 +5,3 @@
 fn exchange() {
     subgroupBarrier();
 }
-
-// Whether some invocation of the workgroup says so.
-fn some_invocation(says_so: bool, invocation: u32) -> bool {
-    return subgroupAny(says_so);
-}

@@ -278,9 +278,7 @@ pub(in crate::ops::attention) fn tiled(mut shader: Shader, tile: AttentionTile) 
     } else {
         wgsl!("attention/exchange_workgroup.wgsl")
     });
-    if !tile.one_subgroup {
-        shader.sources.push(wgsl!("attention/some_invocation.wgsl"));
-    }
+    shader.sources.push(wgsl!("attention/some_invocation.wgsl"));
     let shader = shader
         .constant("SHARED_READS", tile.one_subgroup)
         .constant("LANES_X", tile.lanes)
