@@ -1,4 +1,4 @@
-//! The flags, and the sentences that explain them.
+//! The flags, and the sentences that explain them. The file is long because all commands' flags and their help stand in one place.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Measure which kernel shapes are fastest on an adapter, and write them as a profile.
     Tune(TuneArgs),
-    /// Run a trained model on texts: embeddings, hidden states, or what stands behind a mask.
+    /// Run a trained model on texts: embeddings, hidden states, or predictions for masked tokens.
     Run(RunArgs),
     /// Run attention under a rule in JSON on the tensors of a file, with gradients, and compare with another program.
     Attend(AttendArgs),

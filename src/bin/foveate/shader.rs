@@ -209,7 +209,7 @@ fn parts(wgsl: &str, places: Vec<Place>, shader: &Shader) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     let mut last: Option<Place> = None;
     for (index, (text, place)) in wgsl.lines().zip(places).enumerate() {
-        // A template's blank lines are not told apart from the text before them.
+        // Blank lines of a template count as part of the text before them.
         if text.trim().is_empty() && last.is_some() {
             continue;
         }

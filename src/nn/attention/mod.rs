@@ -114,7 +114,7 @@ impl SelfAttention {
         self.record_with(graph, x, &spec)
     }
 
-    /// [`SelfAttention::record`] with rules of the caller's for what is seen and what becomes of a score.
+    /// [`SelfAttention::record`] with the caller's own attention mask and score modifiers.
     pub fn record_with(&self, graph: &mut Graph, x: Value, spec: &Blocked) -> Result<Value> {
         let [query, key, value] = project(graph, x, [&self.query, &self.key, &self.value], self.heads)?;
         let gathered = blocked(graph, query, key, value, spec)?;

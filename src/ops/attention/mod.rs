@@ -8,7 +8,7 @@
 //! | [`blocked()`] | exact softmax attention, key tile by key tile, memory linear in length | FlashAttention, arXiv 2205.14135 and 2307.08691 |
 //! | [`blocked_backward()`] | its gradients from maximum and sum of each row, without atomics | the same |
 //!
-//! Which keys a query sees is a [`Mask`], what becomes of a score are [`Score`]s: rules in a folder of their own, which both variants compile.
+//! The attention mask is a [`Mask`], score modifiers are [`Score`]s: rules in a folder of their own, which both variants compile.
 
 pub(crate) mod blocked;
 pub(crate) mod blocked_backward;

@@ -2,6 +2,8 @@
 //! in the CPU reference's arithmetic `R` and in WGSL; what WGSL's built-in functions may lose on the way; and where the conformance cases
 //! look. The op, its gradient, its row of the catalogue, its cases and its benches follow.
 //!
+//! The file is long because it is one table, a row of about 15 lines for each function, and the macro that reads it.
+//!
 //! **To add a function**: add a row. `shaders/elementwise/math.wgsl` has what WGSL lacks.
 
 use crate::Result;

@@ -67,7 +67,7 @@ fn likeliest(row: &[f32], tokenizer: &Tokenizer, top: usize) -> Vec<Prediction> 
     let sum: f64 = row.iter().copied().map(weight).sum();
     let mut order: Vec<u32> = (0..row.len() as u32).collect();
     order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
-    // Some tables of embeddings are longer than the vocabulary; no token stands behind the rest.
+    // Some tables of embeddings are longer than the vocabulary; the other rows belong to no token.
     let known = order.into_iter().filter_map(|id| Some((id, tokenizer.token(id)?)));
     known
         .take(top)

@@ -67,7 +67,7 @@ impl Job {
     /// Reads and checks all that the flags name.
     fn open(args: &RunArgs, model: &Model) -> Result<Self> {
         let given = inputs::gather(args)?;
-        // Masks have an id, and what stands behind them a name, only by a vocabulary.
+        // The id of the mask token and the text of predictions come from a vocabulary.
         let needs_tokenizer = inputs::has_text(&given) || args.task == TaskName::FillMask;
         let tokenizer = if needs_tokenizer { Some(Tokenizer::open(&args.folder)?) } else { None };
         let encoding =

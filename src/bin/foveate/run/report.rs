@@ -12,7 +12,7 @@ use super::inputs::Input;
 use crate::device::DeviceReport;
 use crate::output;
 
-/// Texts whose numbers are listed; files hold all. What stands behind masks is for reading, and always listed.
+/// Texts whose numbers are listed; files hold all. Predictions for masked tokens are for reading, and always listed.
 const LISTED: usize = 20;
 /// The most embeddings that are compared with each other.
 const COMPARED: usize = 10;

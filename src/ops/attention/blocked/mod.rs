@@ -28,7 +28,7 @@
 //!
 //! # Rules
 //!
-//! Which keys a query sees, and what becomes of a score, are rules ([`super::Mask`], [`super::Score`]). Where a mask shows each query a
+//! Attention masks and score modifiers are rules ([`super::Mask`], [`super::Score`]). Where a mask shows each query a
 //! range of keys, the kernel walks over that range; for any other mask, along block lists that a dispatch before it makes.
 //!
 //! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
@@ -57,7 +57,7 @@ pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "attention/blocked";
 
-/// Settings of [`blocked`]: which keys are seen, and what becomes of a score. `T` is what stands for a tensor that a rule reads: a value
+/// Settings of [`blocked`]: attention mask and score modifiers. `T` is what stands for a tensor that a rule reads: a value
 /// of a graph, or a name.
 #[derive(Clone, Debug)]
 pub struct Blocked<T = Value> {

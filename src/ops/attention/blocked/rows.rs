@@ -155,7 +155,15 @@ mod tests {
                     .constant("HEAD_SIZE", size as u32)
                     .constant("VALUE_SIZE", size as u32)
                     .generated([generated([text(dtype, size), entry.to_owned()])]);
-                crate::gpu::reflect(&shader).unwrap_or_else(|error| panic!("{dtype} {size}: {error}"));
+                let wgsl = shader.render().unwrap().wgsl;
+                let module = naga::front::wgsl::parse_str(&wgsl)
+                    .unwrap_or_else(|error| panic!("{dtype} {size}: {error}"));
+                naga::valid::Validator::new(
+                    naga::valid::ValidationFlags::all(),
+                    naga::valid::Capabilities::all(),
+                )
+                .validate(&module)
+                .unwrap_or_else(|error| panic!("{dtype} {size}: {error}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Rules: what a query may see, and what becomes of a score, as code.
+//! Rules: attention masks and score modifiers, as code.
 //!
 //! A rule has three forms, each in a file of its own. Users combine [`Mask`] and [`Score`]. [`prepare`] turns them into a [`Rule`], whose
 //! tensors are inputs of an attention step. The CPU reference evaluates them by [`reference`]; kernels get the WGSL that [`lower`] composes from
