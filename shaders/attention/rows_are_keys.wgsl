@@ -26,10 +26,10 @@ fn met(batch: u32, row: u32) -> vec2<i32> {
     var range = vec2(0, i32(params.query_time));
     if SEGMENTS {
         // Queries and keys are the same tokens.
-        range = segment(batch, row);
+        range = segment(batch, i32(row)) - vec2(first_token(batch));
     }
     if BAND {
-        let opposite = i32(row) - params.shift;
+        let opposite = i32(row) - query_start(batch);
         range.x = max(range.x, opposite - params.band_right);
         range.y = min(range.y, opposite + params.band_left + 1);
     }

@@ -25,10 +25,10 @@ fn met(batch: u32, row: u32) -> vec2<i32> {
     let query = row / GROUP;
     var range = vec2(0, key_end(batch));
     if SEGMENTS {
-        range = segment(batch, query);
+        range = segment(batch, i32(query) + first_token(batch));
     }
     if BAND {
-        let opposite = i32(query) + params.shift;
+        let opposite = i32(query) + query_start(batch);
         range.x = max(range.x, opposite - params.band_left);
         range.y = min(range.y, opposite + params.band_right + 1);
     }

@@ -10,12 +10,12 @@ struct Params {
     softcap: f32,
     band_left: i32,        // unlimited is 1 << 29, as are the longest lengths, so that sums of three fit an i32
     band_right: i32,
-    shift: i32,            // key position aligned with query 0
+    shift: i32,            // key position aligned with query 0, unless a tensor has it
     splits: u32,
     count: u32,            // workgroups with work
     row_tiles: u32,
     list_capacity: u32,    // words that each block list has room for
-    relative_shift: i32,   // row of the relative keys for key 0, seen from query 0
+    relative_shift: i32,   // row of the relative keys for key 0, seen from query 0; or from position 0, where a tensor has query 0's
     relative_count: u32,
     relative_first: i32,   // rows of the relative keys that the mask may show, from the first to the last
     relative_last: i32,

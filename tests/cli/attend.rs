@@ -231,6 +231,12 @@ fn values_that_devices_would_take_for_something_else_are_refused() {
     );
     refused(r#"{"lengths": "x"}"#, &[2], &[-1, 4], "mask.lengths: tensor `x`: expected lengths from 0 to 40");
     refused(
+        r#""causal", "query_start": "x""#,
+        &[2],
+        &[0, 41],
+        "rule: query_start: tensor `x`: expected positions from 0 to 40, the time of the keys, found 41 at element 1",
+    );
+    refused(
         r#"{"any": ["causal", {"globals": "x"}]}"#,
         &[2, 2],
         &[0, -1, 39, 40],

@@ -25,7 +25,7 @@ fn layouts() -> BTreeMap<String, HostTensor> {
 #[test]
 fn what_is_written_is_what_was_written() {
     let golden = golden();
-    assert_eq!(golden.len(), 32);
+    assert_eq!(golden.len(), 33);
     for (name, path) in golden {
         let document = RuleDocument::open(&path).unwrap();
         assert_eq!(document.to_json().unwrap(), std::fs::read_to_string(&path).unwrap(), "{name}");
@@ -70,6 +70,9 @@ fn rules_that_no_oracle_has_mean_what_the_constructors_make() {
         .score(Score::disentangled(Some(name("kr")), None, 6))
         .score(Score::buckets(name("table"), Buckets { count: 8, max_distance: 20, bidirectional: false }));
     assert_eq!(plain("every_other"), RuleDocument::of(&spec).unwrap());
+    let placed = Blocked::new().mask(Mask::causal()).score(Score::alibi(name("slopes")));
+    assert_eq!(plain("query_start"), RuleDocument::of(&placed.query_start(name("starts"))).unwrap());
+    assert_eq!(RuleDocument::open(&golden()["query_start"]).unwrap().tensors(), ["slopes", "starts"]);
     let tensors = ["positions", "others", "slopes", "r", "qr", "kr", "table"];
     assert_eq!(RuleDocument::open(&golden()["every_other"]).unwrap().tensors(), tensors);
 }

@@ -323,6 +323,8 @@ Scores:
   {"buckets": {"table": NAME, "count": 16, "max_distance": 20, "bidirectional": true}}
   {"relative_keys": {"keys": NAME, "content_bias": NAME, "position_bias": NAME, "farthest_after": 0}}
   {"disentangled": {"keys": NAME, "queries": NAME, "span": 6}}  {"top_left": SCORE}
+Where the queries of each item begin among the keys, I32 [batch], beside "mask" and "scores":
+  "query_start": NAME
 The documentation of foveate::ops::attention::RuleDocument explains each.
 
 Exit codes: 0 when all is well; 1 when --compare found results beyond the tolerance or the device failed; 2 when a flag, a file or

@@ -2,6 +2,7 @@
 
 mod blocked;
 mod blocked_backward;
+mod decode;
 mod long;
 mod non_finite;
 mod oracles;

@@ -72,6 +72,35 @@ fn scores() -> Vec<Oracle> {
     ])
 }
 
+/// Fixtures of both kinds, whose queries stand where a tensor says: opposite the same keys.
+fn placed() -> Vec<Oracle> {
+    const NAMES: [&str; 13] = [
+        "decode",
+        "causal_bottom_right",
+        "causal_top_left",
+        "gqa",
+        "mqa",
+        "window",
+        "segments",
+        "longformer",
+        "bigbird_blocks",
+        "alibi",
+        "t5_bias",
+        "deberta",
+        "transformer_xl",
+    ];
+    let mut oracles: Vec<Oracle> =
+        masks().into_iter().chain(scores()).filter(|oracle| NAMES.contains(&oracle.name)).collect();
+    for oracle in &mut oracles {
+        let [batch, query_time] = [0, 1].map(|axis| oracle.fixture.tensor("q").shape().dims()[axis]);
+        let key_time = oracle.fixture.tensor("k").shape().dims()[1];
+        let start = if oracle.name == "causal_top_left" { 0 } else { key_time - query_time };
+        oracle.fixture.insert("start", HostTensor::i32([batch], vec![start as i32; batch]).unwrap());
+        oracle.rule = oracle.rule.clone().query_start("start");
+    }
+    oracles
+}
+
 /// Fixtures whose scores have a large number added in one row.
 fn row_offsets() -> Vec<Oracle> {
     ["row-offset-1e4", "row-offset-1e9"]
@@ -178,6 +207,11 @@ fn masks_equal_the_dense_formula_and_its_gradients_computed_elsewhere() {
 #[test]
 fn scores_equal_the_dense_formula_and_its_gradients_computed_elsewhere() {
     equal_files(&scores());
+}
+
+#[test]
+fn queries_that_a_tensor_places_equal_the_dense_formula_and_its_gradients_computed_elsewhere() {
+    equal_files(&placed());
 }
 
 #[test]

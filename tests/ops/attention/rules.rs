@@ -191,8 +191,13 @@ fn slopes_and_buckets_are_those_of_the_papers() {
 }
 
 /// Attention of random queries `[2, query_time, 4, 16]` and keys of 2 heads under a mask, on the device and on the CPU reference; none
-/// where the mask contradicts itself.
-fn both([query_time, key_time]: [usize; 2], seed: u64, mask: Mask) -> Option<[HostTensor; 2]> {
+/// where the mask contradicts itself. `starts` say where the queries of both items begin.
+fn both(
+    [query_time, key_time]: [usize; 2],
+    seed: u64,
+    mask: Mask,
+    starts: Option<[i32; 2]>,
+) -> Option<[HostTensor; 2]> {
     let mut random = Random::new(seed);
     let mut graph = Graph::new();
     let tensors = [[query_time, 4], [key_time, 2], [key_time, 2]].map(|[time, heads]| {
@@ -202,7 +207,12 @@ fn both([query_time, key_time]: [usize; 2], seed: u64, mask: Mask) -> Option<[Ho
     let inputs: Vec<(&str, &HostTensor)> = ["q", "k", "v"].into_iter().zip(&tensors).collect();
     let v: Vec<Value> =
         inputs.iter().map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap()).collect();
-    let out = match blocked(&mut graph, v[0], v[1], v[2], &Blocked::new().mask(mask)) {
+    let mut spec = Blocked::new().mask(mask);
+    if let Some(starts) = starts {
+        let starts = HostTensor::i32([2], starts.to_vec()).unwrap();
+        spec = spec.query_start(ops::constant(&mut graph, starts).unwrap());
+    }
+    let out = match blocked(&mut graph, v[0], v[1], v[2], &spec) {
         Ok(out) => out,
         Err(error) => {
             assert_eq!(error.argument(), "mask", "{error}");
@@ -242,9 +252,10 @@ proptest! {
     fn combined_rules_show_what_their_references_show(
         mask in any_rule(),
         times in [1usize..150, 1usize..150],
+        starts in prop::option::of([-160i32..310, -160i32..310]),
         seed: u64,
     ) {
-        if let Some([device, reference]) = both(times, seed, mask) {
+        if let Some([device, reference]) = both(times, seed, mask, starts) {
             // Rows without keys among them, and perhaps nothing else.
             let largest = reference.to_f32().into_iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
             let agree = match largest {
@@ -292,7 +303,7 @@ fn a_list_that_is_full_still_shows_everything() {
         |pair| pair.key / 8 % 3 == 0,
     );
     let mask = Mask::custom(rule.unwrap().with_tiles().unwrap()) & Mask::prefix(7000);
-    let [device, reference] = both([40, 7000], 3, mask).unwrap();
+    let [device, reference] = both([40, 7000], 3, mask, None).unwrap();
     assert!(relative_error(&device, &reference) < F32_OF_LARGEST);
 }
 

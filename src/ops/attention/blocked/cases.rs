@@ -70,6 +70,7 @@ pub(in crate::ops::attention) struct Setup {
     pub(in crate::ops::attention) scale: Option<f32>,
     pub(in crate::ops::attention) softcap: Option<f32>,
     pub(in crate::ops::attention) lengths: Option<Vec<i32>>,
+    pub(in crate::ops::attention) query_start: Option<Vec<i32>>,
     pub(in crate::ops::attention) packed: Option<Packed>,
     pub(in crate::ops::attention) factors: Factors,
 }
@@ -90,6 +91,7 @@ impl Setup {
             scale: None,
             softcap: None,
             lengths: None,
+            query_start: None,
             packed: None,
             factors: Factors::Random(1.0),
         }
@@ -115,6 +117,10 @@ impl Setup {
         Self { batch: lengths.len(), lengths: Some(lengths.to_vec()), ..self }
     }
 
+    pub(in crate::ops::attention) fn query_start(self, starts: &[i32]) -> Self {
+        Self { batch: starts.len(), query_start: Some(starts.to_vec()), ..self }
+    }
+
     pub(in crate::ops::attention) fn packed(lengths: &[usize]) -> Self {
         Self::packed_items(lengths.iter().sum(), &[lengths])
     }
@@ -135,6 +141,9 @@ impl Setup {
         }
         if let Some(lengths) = &self.lengths {
             label += &format!(", lengths {lengths:?}");
+        }
+        if let Some(starts) = &self.query_start {
+            label += &format!(", queries from {starts:?}");
         }
         if let Some(packed) = &self.packed {
             label += &packed.label();
@@ -184,6 +193,10 @@ impl Setup {
         }
         if let Some(lengths) = &self.lengths {
             spec = spec.lengths(problem.input("lengths", HostTensor::i32([batch], lengths.clone())?)?);
+        }
+        if let Some(starts) = &self.query_start {
+            let starts = HostTensor::i32([batch], starts.clone())?;
+            spec = spec.query_start(problem.input("query_start", starts)?);
         }
         if let Some(packed) = &self.packed {
             spec = spec.segments(problem.input("segments", packed.ids(query_time)?)?);
@@ -390,6 +403,9 @@ pub(crate) fn benches() -> Vec<Bench> {
         bench("4096 f32", DType::F32, 4096, 4096, Mask::full()),
         bench("4096 f32, window of 256", DType::F32, 4096, 4096, Mask::window(128, 127)),
         bench("one query of 65,536 keys, f32", DType::F32, 1, 65_536, Mask::causal()),
+        bench_of_a_step(100),
+        bench_of_a_step(500),
+        bench_of_a_step(1000),
         bench("1024 f16", DType::F16, 1024, 1024, Mask::full()).f16(),
         bench_of_sequences("32 sequences of 64, 12 heads of 32, f32", 32, 64),
         bench_of_sequences("the same, packed", 1, 2048),
@@ -406,6 +422,19 @@ fn bench_of_sequences(label: &str, batch: usize, time: usize) -> Bench {
             let ids = (0..time).map(|token| (token / 64) as i32).collect();
             spec = spec.segments(problem.input("ids", HostTensor::i32([1, time], ids)?)?);
         }
+        Ok(vec![blocked(&mut problem.graph, query, key, value, &spec)?])
+    })
+}
+
+/// One query of 12 heads of 64 at a position of a cache of 1024: the keys and values up to there are read.
+fn bench_of_a_step(position: usize) -> Bench {
+    let bytes = (2 * (position + 1) * 12 * 64 * size_of::<f32>()) as u64;
+    let label = format!("one query at {position} of a cache of 1024, 12 heads of 64, f32");
+    Bench::new(NAME, label, Work::Bytes(bytes), move |problem| {
+        let mut rows = |name, time| problem.random(name, DType::F32, [1, time, 12, 64], 1.0);
+        let (query, key, value) = (rows("query", 1)?, rows("key", 1024)?, rows("value", 1024)?);
+        let start = problem.input("start", HostTensor::i32([1], vec![position as i32])?)?;
+        let spec = Blocked::new().mask(Mask::causal()).query_start(start);
         Ok(vec![blocked(&mut problem.graph, query, key, value, &spec)?])
     })
 }

@@ -31,6 +31,16 @@
 //! Attention masks and score modifiers are rules ([`super::Mask`], [`super::Score`]). Where a mask shows each query a
 //! range of keys, the kernel walks over that range; for any other mask, along block lists that a dispatch before it makes.
 //!
+//! # Keys and values that were written before
+//!
+//! A cache of keys and values is a key of fixed length, `[batch, key_time, kv_heads, head_size]`, whose rows are written as they come
+//! ([`crate::ops::write_rows`], into a parameter in place), and [`Blocked::query_start`] tells the device where the queries of each batch item
+//! stand among them. [`Mask::causal`] then shows a query the keys up to its own position and no other is read, so that one program serves
+//! every step: prefill in chunks, single tokens, streams of different lengths side by side. Where one query leaves workgroups idle, the keys
+//! that it sees are split over them.
+//!
+//! A cache as `[batch, key_time, kv_heads, head_size]` takes the rows of a step as a linear layer gives them. CACHE_LAYOUT
+//!
 //! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
 //! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
 
@@ -63,13 +73,14 @@ const NAME: &str = "attention/blocked";
 pub struct Blocked<T = Value> {
     pub(super) mask: Mask<T>,
     pub(super) scores: Vec<Score<T>>,
+    pub(super) query_start: Option<T>,
     pub(super) scale: Option<f32>,
     pub(super) softcap: Option<f32>,
 }
 
 impl<T> Default for Blocked<T> {
     fn default() -> Self {
-        Self { mask: Mask::full(), scores: Vec::new(), scale: None, softcap: None }
+        Self { mask: Mask::full(), scores: Vec::new(), query_start: None, scale: None, softcap: None }
     }
 }
 
@@ -90,6 +101,24 @@ impl<T> Blocked<T> {
     pub fn score(mut self, rule: Score<T>) -> Self {
         self.scores.push(rule);
         self
+    }
+
+    /// Where the first query of each batch item stands among the keys: `starts: i32 [batch]`, read on the device. Query `i` of item `b` is at
+    /// position `starts[b] + i`, opposite the key of that position, whatever alignments say. Numbers below `-query_time` mean that, and
+    /// those above `key_time` that: no query stands at a key then.
+    ///
+    /// - Rules by distance ([`Mask::causal`], windows, dilated and strided ones, [`Mask::log_sparse`], [`Mask::block_diagonal`],
+    ///   [`Score::alibi`], [`Score::gaussian`], [`Score::buckets`], [`Score::disentangled`], [`Score::adaptive_span`]) go by these positions,
+    ///   before the first key and behind the last, too. [`Score::relative_keys`] needs a row for every distance that the mask shows between
+    ///   positions of keys; pairs farther apart are hidden.
+    /// - What lies along positions is that of keys: [`Mask::segments`] has an id for each of `key_time`, [`Mask::global_queries`] has
+    ///   positions below `key_time`, the layouts of [`Mask::blocks`] and [`Mask::big_bird`] are of `key_time` by `key_time`. Queries that stand
+    ///   at no key are of no sequence, no list and no block.
+    /// - Rules of users are given the query's position, or that of the nearest key where it stands at none.
+    /// - [`Mask::dense`] and [`Score::bias`] have a row for each query of the step, wherever it stands.
+    #[must_use]
+    pub fn query_start(self, starts: T) -> Self {
+        Self { query_start: Some(starts), ..self }
     }
 
     /// The factor of `q . k`; `1 / sqrt(head_size)` when not set.
@@ -121,6 +150,7 @@ impl<T> Blocked<T> {
         Blocked {
             mask: self.mask.map(&mut map),
             scores: self.scores.iter().map(|score| score.map(&mut map)).collect(),
+            query_start: self.query_start.as_ref().map(&mut map),
             scale: self.scale,
             softcap: self.softcap,
         }

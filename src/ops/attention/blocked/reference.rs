@@ -121,14 +121,15 @@ impl<'a, R: Real> Seen<'a, R> {
         required: usize,
     ) -> Self {
         let tensors = &inputs[required..];
+        let data = Data::new(rule, dims, tensors);
         let ranges = rule.ranges().map(|_| {
-            let row = |b, i| range(tensors, rule, dims, b, i);
+            let row = |b, i| range(tensors, rule, dims, &data, b, i);
             (0..dims.batch)
                 .flat_map(|b| (0..dims.query_time).map(move |i| (b, i)))
                 .map(|(b, i)| row(b, i))
                 .collect()
         });
-        Self { data: Data::new(dims, tensors), rule, dims, ranges }
+        Self { data, rule, dims, ranges }
     }
 
     /// A range that holds all keys that query `i` of item `b` sees.
@@ -145,20 +146,28 @@ impl<'a, R: Real> Seen<'a, R> {
 }
 
 /// The keys that query `i` of item `b` sees under a rule that shows ranges.
-fn range<R: Real>(tensors: &[&Array<R>], rule: &Rule, dims: &Dims, b: usize, i: usize) -> Range<usize> {
+fn range<R: Real>(
+    tensors: &[&Array<R>],
+    rule: &Rule,
+    dims: &Dims,
+    data: &Data<'_, R>,
+    b: usize,
+    i: usize,
+) -> Range<usize> {
     let ranges = rule.ranges().unwrap_or_default();
     let real = match (ranges.segments, ranges.lengths) {
         (Some(segments), _) => {
+            let Some(own) = data.position(b, i) else { return 0..0 };
             let ids = &tensors[segments].indices()[b * dims.key_time..][..dims.key_time];
-            let before = ids[..i].iter().rev().take_while(|&&id| id == ids[i]).count();
-            let behind = ids[i..].iter().take_while(|&&id| id == ids[i]).count();
-            i - before..i + behind
+            let before = ids[..own].iter().rev().take_while(|&&id| id == ids[own]).count();
+            let behind = ids[own..].iter().take_while(|&&id| id == ids[own]).count();
+            own - before..own + behind
         }
         (None, Some(lengths)) => 0..tensors[lengths].indices()[b].clamp(0, dims.key_time as i64) as usize,
         (None, None) => 0..dims.key_time,
     };
     let (start, end) = (real.start as i64, real.end as i64);
-    let opposite = i as i64 + ranges.band.alignment.shift(dims);
+    let opposite = data.opposite(ranges.band.alignment, b, i);
     let first = ranges.band.left.map_or(start, |left| (opposite - i64::from(left)).max(start));
     let end = ranges.band.right.map_or(end, |right| (opposite + i64::from(right) + 1).clamp(start, end));
     first.min(end) as usize..end as usize

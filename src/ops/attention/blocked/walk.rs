@@ -169,8 +169,9 @@ impl Walk<'_> {
         let clamped = |row: i64| row.clamp(i64::from(i32::MIN / 2), i64::from(i32::MAX / 2)) as i32;
         let relative = rule.relative_keys().map(|(keys, after, alignment)| {
             let count = self.tensors[keys].shape.dims()[0];
-            let shift = alignment.shift(dims).saturating_add(after.into());
-            (clamped(shift), count)
+            // What the device knows of is added there.
+            let shift = if rule.query_start.is_some() { 0 } else { alignment.shift(dims) };
+            (clamped(shift.saturating_add(after.into())), count)
         });
         let shown =
             rule.shown_relative_keys(dims).map_or((0, -1), |(first, last)| (clamped(first), clamped(last)));

@@ -1,6 +1,8 @@
 //! Problems for every rule, which forward and backward are both held to: block lists of several entries, rules by head and by item, tensors of
 //! every shape, rules of users, and combinations.
 
+mod query_start;
+
 use super::{Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogSparse, Mask, Score};
 use crate::Result;
 use crate::check::Problem;
@@ -20,6 +22,7 @@ pub(in crate::ops::attention) fn setups() -> Vec<Setup> {
     setups.extend(score_setups());
     setups.extend(relative_setups());
     setups.extend(custom_setups());
+    setups.extend(query_start::setups());
     setups
 }
 

@@ -1,5 +1,7 @@
 //! What is wrong with a rule.
 
+use std::ops::RangeInclusive;
+
 use super::layout::refused;
 use super::mask::{Band, Blocks, Dilated, MOST_RULES, Node};
 use super::{Alignment, Buckets, CustomMask, LogSparse, Pair, Rule, Term, reference};
@@ -52,10 +54,21 @@ impl Rule {
                 .but_found(tensors.len()));
         }
         self.check_size(op)?;
-        check_mask(&self.mask.0, op, dims, tensors)?;
+        if let Some(starts) = self.query_start {
+            let meaning = "the position of the first query of each batch item";
+            integers(op, "query_start", &tensors[starts], &[dims.batch], meaning)?;
+        }
+        let check = MaskCheck { op, dims, positions: self.positions(dims), tensors };
+        check.node(&self.mask.0)?;
         self.check_terms(op, dims, tensors)?;
         self.check_names(op)?;
         self.check_shows_something(op, dims)
+    }
+
+    /// Positions that queries may have among what goes by their position: their own, or those of keys where a tensor says at which one they
+    /// begin.
+    fn positions(&self, dims: &Dims) -> usize {
+        if self.query_start.is_some() { dims.key_time } else { dims.query_time }
     }
 
     /// Refuses masks of more rules than shaders hold.
@@ -108,7 +121,7 @@ impl Rule {
     }
 
     /// Refuses relative keys without one for every distance that the mask shows.
-    fn check_distances(
+    pub(super) fn check_distances(
         &self,
         op: &'static str,
         dims: &Dims,
@@ -116,7 +129,10 @@ impl Rule {
         farthest_after: u32,
         alignment: Alignment,
     ) -> Result<()> {
-        let (least, greatest) = distances(&self.mask.0, dims, alignment);
+        // Where queries begin is only known on the device; those that stand at a key are told.
+        let telling = Dims { query_time: self.positions(dims), ..*dims };
+        let all = alignment.distances(&telling, false);
+        let (least, greatest) = distances(&self.mask.0, &telling, alignment, &all);
         let (after, count) =
             (i64::from(farthest_after), keys.shape.dims().first().map_or(0, |&count| count as i64));
         let is_met = least > greatest || (-after <= least && greatest <= count - 1 - after);
@@ -177,7 +193,7 @@ impl Rule {
         }
         // A rule that would show something in a longer sequence does not contradict itself. Layouts have one length only.
         let longer = |time: usize| if has_layout { time } else { time.max(reach) };
-        let telling = Dims { query_time: longer(query_time), key_time: longer(key_time), ..*dims };
+        let telling = Dims { query_time: longer(self.positions(dims)), key_time: longer(key_time), ..*dims };
         // From the last query on: it sees most under either alignment.
         let mut pairs = (0..telling.query_time)
             .rev()
@@ -207,115 +223,135 @@ fn check_bias(op: &'static str, bias: &TensorDesc, whole: [usize; 4]) -> Result<
     Err(Error::new(kind, op, "bias").expecting(format!("floats of [{}]", wanted.join(", "))).but_found(bias))
 }
 
-fn check_mask(node: &Node<usize>, op: &'static str, dims: &Dims, tensors: &[TensorDesc]) -> Result<()> {
-    let Dims { batch, query_time, key_time, heads, .. } = *dims;
-    let at_least_1 = |argument, found: u32| match found {
-        0 => Err(refused(argument).expecting("at least 1").but_found(0)),
-        _ => Ok(()),
-    };
-    match node {
-        // Of the last, `check_size` has refused every one.
-        Node::Band(_) | Node::Prefix(_) | Node::Custom(_) | Node::TooMany(_) => Ok(()),
-        Node::Dilated(Dilated { dilation, .. }) => {
-            if dilation.len() != 1 && dilation.len() != heads {
-                return Err(Error::new(ErrorKind::Shape, op, "dilation")
-                    .expecting(format!("one, or one for each of {heads} heads"))
-                    .but_found(dilation.len()));
+/// What a mask is checked against.
+#[derive(Clone, Copy, Debug)]
+struct MaskCheck<'a> {
+    op: &'static str,
+    dims: &'a Dims,
+    /// Positions that queries may have.
+    positions: usize,
+    tensors: &'a [TensorDesc],
+}
+
+impl MaskCheck<'_> {
+    fn node(&self, node: &Node<usize>) -> Result<()> {
+        let Self { op, positions, tensors, .. } = *self;
+        let Dims { batch, query_time, key_time, heads, .. } = *self.dims;
+        let at_least_1 = |argument, found: u32| match found {
+            0 => Err(refused(argument).expecting("at least 1").but_found(0)),
+            _ => Ok(()),
+        };
+        match node {
+            // Of the last, `check_size` has refused every one.
+            Node::Band(_) | Node::Prefix(_) | Node::Custom(_) | Node::TooMany(_) => Ok(()),
+            Node::Dilated(Dilated { dilation, .. }) => {
+                if dilation.len() != 1 && dilation.len() != heads {
+                    return Err(Error::new(ErrorKind::Shape, op, "dilation")
+                        .expecting(format!("one, or one for each of {heads} heads"))
+                        .but_found(dilation.len()));
+                }
+                dilation.iter().try_for_each(|&dilation| at_least_1("dilation", dilation))
             }
-            dilation.iter().try_for_each(|&dilation| at_least_1("dilation", dilation))
-        }
-        &Node::SameBlock { size, .. } => at_least_1("block size", size),
-        &Node::Columns { period, from } => {
-            at_least_1("stride", period)?;
-            if from >= period {
-                return Err(refused("expressivity").expecting("at least 1").but_found(0));
+            &Node::SameBlock { size, .. } => at_least_1("block size", size),
+            &Node::Columns { period, from } => {
+                at_least_1("stride", period)?;
+                if from >= period {
+                    return Err(refused("expressivity").expecting("at least 1").but_found(0));
+                }
+                Ok(())
             }
-            Ok(())
-        }
-        Node::LogSparse { spec, .. } => spec.check(),
-        Node::BigBird(spec) => spec.check(),
-        &Node::Lengths(tensor) => {
-            integers(op, "lengths", &tensors[tensor], &[batch], "one count of keys a batch item")
-        }
-        &Node::Segments(tensor) => {
-            if key_time != query_time {
-                return Err(Error::new(ErrorKind::Shape, op, "key")
-                    .expecting(format!("axis 1 (key_time) = {query_time} as in query, which segments demand"))
-                    .but_found(key_time));
+            Node::LogSparse { spec, .. } => spec.check(),
+            Node::BigBird(spec) => spec.check(),
+            &Node::Lengths(tensor) => {
+                integers(op, "lengths", &tensors[tensor], &[batch], "one count of keys a batch item")
             }
-            integers(op, "segments", &tensors[tensor], &[batch, query_time], "one id a token")
-        }
-        &Node::GlobalKeys(tensor) | &Node::GlobalQueries(tensor) => {
-            let count = match *tensors[tensor].shape.dims() {
-                [_, count] if count > 0 => count,
-                _ => 1,
-            };
-            integers(
-                op,
-                "globals",
-                &tensors[tensor],
-                &[batch, count],
-                "positions of global tokens in each batch item",
-            )
-        }
-        Node::Blocks(Blocks { layout, data }) => {
-            let size = layout.block_size() as usize;
-            let [found_heads, ..] = layout.shape();
-            let wanted = [
-                if found_heads == 1 { 1 } else { heads },
-                query_time.div_ceil(size),
-                key_time.div_ceil(size),
-            ];
-            if layout.shape() != wanted {
-                return Err(Error::new(ErrorKind::Shape, op, "layout")
-                    .expecting(format!(
-                        "[{heads} heads or 1, {} query blocks, {} key blocks] of {size}",
-                        wanted[1], wanted[2]
-                    ))
-                    .but_found(format!("{:?}", layout.shape())));
+            &Node::Segments(tensor) => {
+                if key_time != positions {
+                    return Err(Error::new(ErrorKind::Shape, op, "key")
+                        .expecting(format!(
+                            "axis 1 (key_time) = {query_time} as in query, which segments demand"
+                        ))
+                        .but_found(key_time));
+                }
+                integers(op, "segments", &tensors[tensor], &[batch, key_time], "one id a token")
             }
-            data.map_or(Ok(()), |tensor| {
+            &Node::GlobalKeys(tensor) | &Node::GlobalQueries(tensor) => {
+                let count = match *tensors[tensor].shape.dims() {
+                    [_, count] if count > 0 => count,
+                    _ => 1,
+                };
                 integers(
                     op,
-                    "layout",
+                    "globals",
                     &tensors[tensor],
-                    &layout.data_shape(),
-                    "a bit for each pair of blocks",
+                    &[batch, count],
+                    "positions of global tokens in each batch item",
                 )
-            })
-        }
-        &Node::Dense(tensor) => {
-            let found = &tensors[tensor];
-            let fits = match *found.shape.dims() {
-                [b, h, q, k] => {
-                    (b == batch || b == 1) && (h == heads || h == 1) && (q, k) == (query_time, key_time)
+            }
+            Node::Blocks(Blocks { layout, data }) => {
+                let size = layout.block_size() as usize;
+                let [found_heads, ..] = layout.shape();
+                let wanted = [
+                    if found_heads == 1 { 1 } else { heads },
+                    positions.div_ceil(size),
+                    key_time.div_ceil(size),
+                ];
+                if layout.shape() != wanted {
+                    return Err(Error::new(ErrorKind::Shape, op, "layout")
+                        .expecting(format!(
+                            "[{heads} heads or 1, {} query blocks, {} key blocks] of {size}",
+                            wanted[1], wanted[2]
+                        ))
+                        .but_found(format!("{:?}", layout.shape())));
                 }
-                _ => false,
-            };
-            if fits && found.dtype == DType::I32 {
-                return Ok(());
+                data.map_or(Ok(()), |tensor| {
+                    integers(
+                        op,
+                        "layout",
+                        &tensors[tensor],
+                        &layout.data_shape(),
+                        "a bit for each pair of blocks",
+                    )
+                })
             }
-            let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
-            Err(Error::new(kind, op, "mask")
-                .expecting(format!("i32 [{batch} or 1, {heads} or 1, {query_time}, {key_time}]"))
-                .but_found(found))
-        }
-        Node::All(parts) | Node::Any(parts) => {
-            if parts.is_empty() {
-                return Err(Error::new(ErrorKind::Argument, op, "mask")
-                    .expecting("rules to combine")
-                    .but_found("none"));
+            &Node::Dense(tensor) => {
+                let found = &tensors[tensor];
+                let fits = match *found.shape.dims() {
+                    [b, h, q, k] => {
+                        (b == batch || b == 1) && (h == heads || h == 1) && (q, k) == (query_time, key_time)
+                    }
+                    _ => false,
+                };
+                if fits && found.dtype == DType::I32 {
+                    return Ok(());
+                }
+                let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
+                Err(Error::new(kind, op, "mask")
+                    .expecting(format!("i32 [{batch} or 1, {heads} or 1, {query_time}, {key_time}]"))
+                    .but_found(found))
             }
-            parts.iter().try_for_each(|part| check_mask(part, op, dims, tensors))
+            Node::All(parts) | Node::Any(parts) => {
+                if parts.is_empty() {
+                    return Err(Error::new(ErrorKind::Argument, op, "mask")
+                        .expecting("rules to combine")
+                        .but_found("none"));
+                }
+                parts.iter().try_for_each(|part| self.node(part))
+            }
+            Node::Not(part) => self.node(part),
         }
-        Node::Not(part) => check_mask(part, op, dims, tensors),
     }
 }
 
-/// The least and the greatest distance that the mask shows, as far as its bands tell; the first is the larger when it shows none.
-pub(super) fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -> (i64, i64) {
-    let least = alignment.least(dims);
-    let all = (least, least + (dims.query_time + dims.key_time) as i64 - 2);
+/// The least and the greatest of `possible` distances that the mask shows, as far as its bands tell; the first is the larger when it shows
+/// none.
+pub(super) fn distances(
+    node: &Node<usize>,
+    dims: &Dims,
+    alignment: Alignment,
+    possible: &RangeInclusive<i64>,
+) -> (i64, i64) {
+    let all = (*possible.start(), *possible.end());
     let within = |left: Option<i64>, right: Option<i64>, of: Alignment| {
         // Distances under another alignment are all shifted alike.
         let shifted = alignment.shift(dims) - of.shift(dims);
@@ -333,11 +369,12 @@ pub(super) fn distances(node: &Node<usize>, dims: &Dims, alignment: Alignment) -
         }
         &Node::LogSparse { alignment, .. } => within(None, Some(0), alignment),
         Node::All(parts) => parts.iter().fold(all, |(least, greatest), part| {
-            let (a, b) = distances(part, dims, alignment);
+            let (a, b) = distances(part, dims, alignment, possible);
             (least.max(a), greatest.min(b))
         }),
         Node::Any(parts) => {
-            let shown = parts.iter().map(|part| distances(part, dims, alignment)).filter(|(a, b)| a <= b);
+            let shown = parts.iter().map(|part| distances(part, dims, alignment, possible));
+            let shown = shown.filter(|(a, b)| a <= b);
             shown.reduce(|(a, b), (c, d)| (a.min(c), b.max(d))).unwrap_or((1, 0))
         }
         _ => all,

@@ -14,7 +14,7 @@ pub struct Pair {
     pub batch: usize,
     /// The query head.
     pub head: usize,
-    /// The query's position.
+    /// The query, counted from the first of the step; its position where [`Blocked::query_start`](super::super::Blocked::query_start) is set.
     pub query: usize,
     /// The key's position.
     pub key: usize,

@@ -13,8 +13,9 @@ pub(super) const MOST_RULES: usize = 128;
 /// Which key stands opposite a query when there are more of the one than of the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Alignment {
-    /// The last query stands opposite the last key: query `i` at key `i + key_time - query_time`. What decoding with a
-    /// cache needs, and what flash-attn does since 2.1.
+    /// The last query stands opposite the last key: query `i` at key `i + key_time - query_time`. What decoding needs with a cache that is
+    /// as long as it is full (for one of fixed length, see [`Blocked::query_start`](super::super::Blocked::query_start)), and what flash-attn
+    /// does since 2.1.
     #[default]
     BottomRight,
     /// The first query stands opposite the first key: query `i` at key `i`. PyTorch's `is_causal`.

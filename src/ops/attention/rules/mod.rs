@@ -33,6 +33,8 @@ pub(in crate::ops::attention) use mask::Band;
 use mask::Node;
 pub(in crate::ops::attention) use prepare::{Prepared, prepare};
 
+use std::ops::RangeInclusive;
+
 use super::Dims;
 
 /// The rule of a step. Its tensors are the step's inputs behind those that every step of the op has, by their place among them.
@@ -40,6 +42,8 @@ use super::Dims;
 pub(in crate::ops::attention) struct Rule {
     pub(in crate::ops::attention) mask: Mask<usize>,
     pub(in crate::ops::attention) terms: Vec<Term>,
+    /// i32 `[batch]`: the key opposite query 0 of each item, in place of what alignments say, which are the default then.
+    pub(in crate::ops::attention) query_start: Option<usize>,
     pub(in crate::ops::attention) scale: f64,
     pub(in crate::ops::attention) softcap: Option<f32>,
     /// How many tensors it reads.
@@ -99,7 +103,7 @@ pub(in crate::ops::attention) enum Term {
     Custom(CustomScore),
 }
 
-/// `i32 [query_time + key_time - 1]`: a number for each distance there is, from the least on.
+/// i32, a number for each distance there may be ([`Rule::distances`]), from the least on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops::attention) struct Map {
     pub(in crate::ops::attention) slots: usize,
@@ -115,14 +119,12 @@ impl Alignment {
         }
     }
 
-    /// How far the key lies before the one opposite the query.
-    pub(in crate::ops::attention) fn distance(self, dims: &Dims, query: usize, key: usize) -> i64 {
-        query as i64 + self.shift(dims) - key as i64
-    }
-
-    /// The least distance there is: that of the last key from the first query.
-    pub(in crate::ops::attention) fn least(self, dims: &Dims) -> i64 {
-        self.shift(dims) - (dims.key_time as i64 - 1)
+    /// Distances that there may be, from the least, that of the last key from the first query, to the greatest.
+    /// `is_moved` says that queries begin where a tensor says, from `-query_time` to `key_time`.
+    pub(super) fn distances(self, dims: &Dims, is_moved: bool) -> RangeInclusive<i64> {
+        let (query_time, key_time) = (dims.query_time as i64, dims.key_time as i64);
+        let shifts = if is_moved { -query_time..=key_time } else { self.shift(dims)..=self.shift(dims) };
+        shifts.start() - (key_time - 1)..=shifts.end() + query_time - 1
     }
 }
 
@@ -198,7 +200,8 @@ impl Rule {
     /// Relative keys of distances that the mask may show: from one to another, both included. None where it shows nothing.
     pub(in crate::ops::attention) fn shown_relative_keys(&self, dims: &Dims) -> Option<(i64, i64)> {
         let (_, farthest_after, alignment) = self.relative_keys()?;
-        let (least, greatest) = check::distances(&self.mask.0, dims, alignment);
+        let all = self.distances(alignment, dims);
+        let (least, greatest) = check::distances(&self.mask.0, dims, alignment, &all);
         let row = |distance: i64| distance + i64::from(farthest_after);
         (least <= greatest).then_some((row(least), row(greatest)))
     }
@@ -213,6 +216,15 @@ impl Rule {
             Term::Custom(rule) => Some(rule),
             _ => None,
         })
+    }
+
+    /// Distances that there may be under `alignment`, from the least to the greatest.
+    pub(in crate::ops::attention) fn distances(
+        &self,
+        alignment: Alignment,
+        dims: &Dims,
+    ) -> RangeInclusive<i64> {
+        alignment.distances(dims, self.query_start.is_some())
     }
 
     /// The mask as ranges of keys, if it is that simple.

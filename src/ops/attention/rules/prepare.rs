@@ -34,15 +34,27 @@ pub(in crate::ops::attention) fn prepare(
     let dims = Dims::bind(op, [graph.desc(query)?, graph.desc(key)?, graph.desc(value)?], 1)?;
     let mut tensors = Vec::new();
     let with_data = with_data(&spec.mask.0, graph, &dims)?;
-    let mask = Mask(with_data.map(&mut |&tensor: &Value| place(&mut tensors, tensor)));
-    let mut steps = Steps { op, graph, dims, query, key, tensors, is_plain: true };
+    let mut mask = Mask(with_data.map(&mut |&tensor: &Value| place(&mut tensors, tensor)));
+    let query_start = spec.query_start.map(|starts| place(&mut tensors, starts));
+    let is_moved = query_start.is_some();
+    let mut steps = Steps { op, graph, dims, is_moved, query, key, tensors, is_plain: true };
     let mut terms = Vec::new();
     for score in &spec.scores {
         steps.terms_of(score, &mut terms)?;
     }
     let Steps { query, tensors, is_plain, .. } = steps;
+    if is_moved {
+        mask = mask.aligned(Alignment::default());
+    }
     let scale = spec.scale.map_or_else(|| 1.0 / (dims.head_size as f64).sqrt(), f64::from);
-    let rule = Rule { mask, terms, scale, softcap: spec.softcap, tensors: tensors.len() };
+    let mut rule = Rule { mask, terms, query_start, scale, softcap: spec.softcap, tensors: tensors.len() };
+    if let (true, Some((keys, farthest_after, alignment))) = (is_moved, rule.relative_keys()) {
+        let keys = graph.desc(tensors[keys])?;
+        rule.check_distances(op, &dims, keys, farthest_after, alignment)?;
+        // Queries that stand at no key may be farther from one than any relative key.
+        let farthest_before = (keys.shape.dims()[0] as u32).saturating_sub(farthest_after.saturating_add(1));
+        rule.mask = rule.mask & Mask::window(farthest_before, farthest_after);
+    }
     Ok(Prepared { rule, query, tensors, is_plain })
 }
 
@@ -100,6 +112,8 @@ struct Steps<'g> {
     op: &'static str,
     graph: &'g mut Graph,
     dims: Dims,
+    /// Whether a tensor says where queries begin, in place of alignments.
+    is_moved: bool,
     query: Value,
     key: Value,
     tensors: Vec<Value>,
@@ -112,7 +126,7 @@ impl Steps<'_> {
     }
 
     fn terms_of(&mut self, score: &Score, terms: &mut Vec<Term>) -> Result<()> {
-        let alignment = score.alignment;
+        let alignment = if self.is_moved { Alignment::default() } else { score.alignment };
         match &score.rule {
             &ScoreRule::Bias(bias) => {
                 let extent = |axis| {
@@ -162,10 +176,8 @@ impl Steps<'_> {
 
     /// A number for each distance.
     fn map(&mut self, alignment: Alignment, number: impl Fn(i64) -> i32) -> Result<Map> {
-        let least = alignment.least(&self.dims);
-        let count = (self.dims.query_time + self.dims.key_time).saturating_sub(1);
-        let numbers = (0..count as i64).map(|i| number(least + i)).collect();
-        let slots = constant(self.graph, HostTensor::i32([count], numbers)?)?;
+        let numbers: Vec<i32> = alignment.distances(&self.dims, self.is_moved).map(number).collect();
+        let slots = constant(self.graph, HostTensor::i32([numbers.len()], numbers)?)?;
         Ok(Map { slots: self.place(slots), alignment })
     }
 

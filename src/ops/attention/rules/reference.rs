@@ -10,6 +10,8 @@ use crate::tensor::{Array, Real};
 pub(in crate::ops::attention) struct Data<'a, R> {
     dims: &'a Dims,
     tensors: &'a [&'a Array<R>],
+    /// The position of the first query of each batch item, where a tensor has it.
+    starts: Option<&'a [i64]>,
 }
 
 /// A score on its way from the product of query and key to the weight.
@@ -23,13 +25,13 @@ pub(in crate::ops::attention) struct Scored<R> {
 }
 
 impl<'a, R: Real> Data<'a, R> {
-    pub(in crate::ops::attention) fn new(dims: &'a Dims, tensors: &'a [&'a Array<R>]) -> Self {
-        Self { dims, tensors }
+    pub(in crate::ops::attention) fn new(rule: &Rule, dims: &'a Dims, tensors: &'a [&'a Array<R>]) -> Self {
+        Self { dims, tensors, starts: rule.query_start.map(|starts| tensors[starts].indices()) }
     }
 
     /// For rules without tensors.
     pub(super) fn none(dims: &'a Dims) -> Self {
-        Self { dims, tensors: &[] }
+        Self { dims, tensors: &[], starts: None }
     }
 
     fn real(&self, tensor: usize, at: usize) -> R {
@@ -40,8 +42,37 @@ impl<'a, R: Real> Data<'a, R> {
         self.tensors[tensor].indices()
     }
 
+    /// Where the first query of a batch item stands, no farther from the keys than that all queries lie before or behind them.
+    fn start(&self, batch: usize) -> Option<i64> {
+        let (query_time, key_time) = (self.dims.query_time as i64, self.dims.key_time as i64);
+        self.starts.map(|starts| starts[batch].clamp(-query_time, key_time))
+    }
+
+    /// The position of the key opposite a query of a batch item, which may lie before the first key or behind the last.
+    pub(in crate::ops::attention) fn opposite(
+        &self,
+        alignment: Alignment,
+        batch: usize,
+        query: usize,
+    ) -> i64 {
+        query as i64 + self.start(batch).unwrap_or_else(|| alignment.shift(self.dims))
+    }
+
+    /// The position of a query among what rules hold by position, unless it has none.
+    pub(in crate::ops::attention) fn position(&self, batch: usize, query: usize) -> Option<usize> {
+        let Some(start) = self.start(batch) else { return Some(query) };
+        usize::try_from(start + query as i64).ok().filter(|&position| position < self.dims.key_time)
+    }
+
+    /// The pair as rules of users are asked about it.
+    fn asked(&self, pair: Pair) -> Pair {
+        let Some(start) = self.start(pair.batch) else { return pair };
+        let last = self.dims.key_time.saturating_sub(1);
+        Pair { query: (start + pair.query as i64).clamp(0, last as i64) as usize, ..pair }
+    }
+
     fn distance(&self, alignment: Alignment, pair: Pair) -> i64 {
-        alignment.distance(self.dims, pair.query, pair.key)
+        self.opposite(alignment, pair.batch, pair.query) - pair.key as i64
     }
 
     /// Whether the mask shows the pair.
@@ -62,7 +93,7 @@ impl<'a, R: Real> Data<'a, R> {
                 within(distance, bound(left), bound(right)) && distance % step == 0
             }
             &Node::SameBlock { size, alignment } => {
-                let opposite = query as i64 + alignment.shift(dims);
+                let opposite = self.opposite(alignment, batch, query);
                 opposite.div_euclid(size.into()) == key as i64 / i64::from(size)
             }
             &Node::Columns { period, from } => key % period as usize >= from as usize,
@@ -71,17 +102,21 @@ impl<'a, R: Real> Data<'a, R> {
             &Node::Lengths(tensor) => (key as i64) < self.integers(tensor)[batch],
             &Node::Segments(tensor) => {
                 let ids = &self.integers(tensor)[batch * dims.key_time..][..dims.key_time];
-                let (first, last) = (query.min(key), query.max(key));
-                ids[first..=last].iter().all(|&id| id == ids[query])
+                self.position(batch, query).is_some_and(|own| {
+                    let (first, last) = (own.min(key), own.max(key));
+                    ids[first..=last].iter().all(|&id| id == ids[own])
+                })
             }
             &Node::GlobalKeys(tensor) => self.holds(tensor, batch, key),
-            &Node::GlobalQueries(tensor) => self.holds(tensor, batch, query),
+            &Node::GlobalQueries(tensor) => {
+                self.position(batch, query).is_some_and(|own| self.holds(tensor, batch, own))
+            }
             Node::Blocks(Blocks { layout, .. }) => {
                 let size = layout.block_size() as usize;
-                layout.meets(head, query / size, key / size)
+                self.position(batch, query).is_some_and(|own| layout.meets(head, own / size, key / size))
             }
             &Node::Dense(tensor) => self.integers(tensor)[self.broadcast(tensor, pair)] != 0,
-            Node::Custom(rule) => (rule.reference)(pair),
+            Node::Custom(rule) => (rule.reference)(self.asked(pair)),
             // Made a layout by prepare, and refused by the contract.
             Node::BigBird(_) | Node::TooMany(_) => false,
             Node::All(parts) => parts.iter().all(|part| self.sees(part, pair)),
@@ -123,7 +158,8 @@ impl<'a, R: Real> Data<'a, R> {
 
     /// Where the number of a pair's distance lies in a map.
     fn slot(&self, map: super::Map, pair: Pair) -> usize {
-        let at = self.distance(map.alignment, pair) - map.alignment.least(self.dims);
+        let possible = map.alignment.distances(self.dims, self.starts.is_some());
+        let at = self.distance(map.alignment, pair) - possible.start();
         self.integers(map.slots)[at as usize] as usize
     }
 
@@ -171,12 +207,13 @@ impl<'a, R: Real> Data<'a, R> {
             (scored.score, scored.slope) = (cap * t, R::one() - t * t);
         }
         scored.score += added;
+        let asked = self.asked(pair);
         for custom in rule.customs() {
             let score = scored.score.get();
-            let slope = R::of(custom.slope.as_ref().map_or(0.0, |slope| slope(pair, score)));
+            let slope = R::of(custom.slope.as_ref().map_or(0.0, |slope| slope(asked, score)));
             scored.slope = scored.slope * slope;
             scored.added_slope = scored.added_slope * slope;
-            scored.score = R::of((custom.reference)(pair, score));
+            scored.score = R::of((custom.reference)(asked, score));
         }
         scored
     }

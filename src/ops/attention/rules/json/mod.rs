@@ -34,8 +34,8 @@ const MOST_RULES: usize = 64;
 /// {"version": 1, "mask": {"any": [{"window": {"left": 4, "right": 4}}, {"globals": "positions"}]}, "scores": [{"alibi": "slopes"}], "scale": 0.25, "softcap": 3.0}
 /// ```
 ///
-/// `mask` is `"full"`, `scores` are none, `scale` is `1 / sqrt(head_size)` and there is no `softcap` where they are absent. Texts such
-/// as `"positions"` are names of tensors. A rule is an object with one field, or a text where it has no settings. A mask has at most 64 rules, those that combine others included:
+/// `mask` is `"full"`, `scores` are none, `scale` is `1 / sqrt(head_size)` and there is no `softcap` where they are absent. `"query_start":
+/// "tensor"` says where the queries of each item begin ([`Blocked::query_start`]). Texts such as `"positions"` are names of tensors. A rule is an object with one field, or a text where it has no settings. A mask has at most 64 rules, those that combine others included:
 ///
 /// | mask | settings | constructor |
 /// |---|---|---|
@@ -89,6 +89,7 @@ const MOST_RULES: usize = 64;
 pub struct RuleDocument {
     mask: MaskDocument,
     scores: Vec<ScoreDocument>,
+    query_start: Option<String>,
     scale: Option<f32>,
     softcap: Option<f32>,
 }
@@ -103,14 +104,16 @@ struct Versioned {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scores: Vec<ScoreDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    query_start: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     scale: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     softcap: Option<f32>,
 }
 
 impl From<RuleDocument> for Versioned {
-    fn from(RuleDocument { mask, scores, scale, softcap }: RuleDocument) -> Self {
-        Self { version: VERSION, mask, scores, scale, softcap }
+    fn from(RuleDocument { mask, scores, query_start, scale, softcap }: RuleDocument) -> Self {
+        Self { version: VERSION, mask, scores, query_start, scale, softcap }
     }
 }
 
@@ -118,11 +121,11 @@ impl TryFrom<Versioned> for RuleDocument {
     type Error = Error;
 
     fn try_from(versioned: Versioned) -> Result<Self> {
-        let Versioned { version, mask, scores, scale, softcap } = versioned;
+        let Versioned { version, mask, scores, query_start, scale, softcap } = versioned;
         if version != VERSION {
             return Err(config("version").expecting(VERSION).but_found(version));
         }
-        let document = Self { mask, scores, scale, softcap };
+        let document = Self { mask, scores, query_start, scale, softcap };
         document.check()?;
         Ok(document)
     }
@@ -135,6 +138,7 @@ enum Role {
     Segments,
     GlobalKeys,
     GlobalQueries,
+    QueryStart,
     /// Anything goes.
     Numbers,
 }
@@ -156,6 +160,7 @@ impl RuleDocument {
         let document = Self {
             mask: MaskDocument::of(&spec.mask.0)?,
             scores: spec.scores.iter().map(ScoreDocument::of).collect::<Result<_>>()?,
+            query_start: spec.query_start.clone(),
             scale: spec.scale,
             softcap: spec.softcap,
         };
@@ -180,12 +185,14 @@ impl RuleDocument {
     pub fn resolve(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<Blocked<String>> {
         let mut spec = Blocked::new().mask(self.mask.resolve("mask", tensors)?);
         spec.scores = self.scores.iter().map(ScoreDocument::resolve).collect();
+        spec.query_start.clone_from(&self.query_start);
         (spec.scale, spec.softcap) = (self.scale, self.softcap);
         Ok(spec)
     }
 
     /// Refuses values among `tensors` that devices would take for something else: lengths below 0 or above `key_time`, ids of segments
-    /// that decrease along time, global positions that are neither below the time nor -1, which stands for none.
+    /// that decrease along time, global positions that are neither below the time nor -1, which stands for none, starts of queries below 0 or
+    /// above `key_time`.
     ///
     /// Shapes and types are the business of [`blocked`](crate::ops::attention::blocked()), and tensors that are missing that of whoever
     /// binds them.
@@ -197,7 +204,8 @@ impl RuleDocument {
     ) -> Result<()> {
         for read in self.reads() {
             if let Some(HostData::I32(values)) = tensors.get(read.name).map(HostTensor::data) {
-                let time = if read.role == Role::GlobalQueries { query_time } else { key_time };
+                let is_moved = self.query_start.is_some();
+                let time = if read.role == Role::GlobalQueries && !is_moved { query_time } else { key_time };
                 read.check(values, time)?;
             }
         }
@@ -211,6 +219,8 @@ impl RuleDocument {
         for (i, score) in self.scores.iter().enumerate() {
             score.reads(&format!("scores[{i}]"), &mut reads);
         }
+        let start = self.query_start.as_ref();
+        reads.extend(start.map(|name| Read { place: "query_start".into(), name, role: Role::QueryStart }));
         reads
     }
 
@@ -260,6 +270,9 @@ impl Read<'_> {
             Role::Numbers => return Ok(()),
             Role::Lengths => {
                 (outside(0, time + 1), format!("lengths from 0 to {time}, the time of the keys"))
+            }
+            Role::QueryStart => {
+                (outside(0, time + 1), format!("positions from 0 to {time}, the time of the keys"))
             }
             Role::GlobalKeys | Role::GlobalQueries => {
                 (outside(-1, time), format!("positions below {time}, or -1 for none"))

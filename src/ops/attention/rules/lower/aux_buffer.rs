@@ -244,12 +244,12 @@ impl<'a> AuxBuffer<'a> {
 
     /// Where the sequence of each token begins and ends, from ids.
     pub(super) fn ends(&mut self, ids: usize) -> Result<u32> {
-        let tokens = self.dims.batch * self.dims.query_time;
+        let tokens = self.dims.batch * self.dims.key_time;
         let (section, is_new) = self.section(Contents::Ends(ids), 2 * tokens)?;
         if is_new && tokens > 0 {
             let params = EndsParams {
                 start: self.start(section),
-                time: to_u32(self.op, "query", self.dims.query_time)?,
+                time: to_u32(self.op, "key", self.dims.key_time)?,
                 tokens: to_u32(self.op, "tokens", tokens)?,
             };
             let bindings = [("ids", self.input(ids))];

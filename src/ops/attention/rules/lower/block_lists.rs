@@ -117,7 +117,7 @@ pub(in crate::ops::attention) fn make_block_lists(
     ];
     sources.extend(compiled.sources.iter().filter(|source| **source != wgsl!("attention/rules/bias.wgsl")));
     let shader = Shader::new("attention/rules/make_block_lists", sources)
-        .generated(compiled.mask.iter().flatten().cloned())
+        .generated(compiled.mask_functions())
         .constant("LANES", LANES)
         .constant("GROUP", group as u32)
         .constant("ROWS_ARE_KEYS", tiles.rows_are_keys)

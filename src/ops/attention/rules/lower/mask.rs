@@ -1,6 +1,7 @@
 //! The mask as WGSL: `sees` for four pairs, `meets` for all pairs of a rectangle.
 
 use super::aux_buffer::AuxBuffer;
+use super::positions::QueryPositions;
 use crate::Result;
 use crate::kernel::{Generated, Source, wgsl};
 use crate::ops::attention::rules::mask::{Band, Blocks, Dilated, Node};
@@ -21,7 +22,10 @@ pub(super) struct Composed {
 
 pub(super) fn compose(rule: &Rule, dims: &Dims, aux: &mut AuxBuffer<'_>) -> Result<Composed> {
     let askew = rule.relative_keys().is_some();
-    let mut writer = Writer { dims, aux, askew, composed: Composed::default(), helpers: String::new() };
+    let positions = QueryPositions::of(rule);
+    let composed = Composed { by_batch: rule.query_start.is_some(), ..Composed::default() };
+    let mut writer = Writer { dims, aux, askew, positions, composed, helpers: String::new() };
+    positions.source().into_iter().for_each(|source| writer.uses(source));
     let mut expressions = writer.write(&rule.mask.0)?;
     for term in &rule.terms {
         if let Term::Ramp { span, ramp, alignment } = *term {
@@ -70,25 +74,9 @@ struct Writer<'w, 'a> {
     /// Whether some pass evaluates four pairs of one distance. Others evaluate four columns of one row; where their number in a group is a
     /// power of two, from a multiple of four on.
     askew: bool,
+    positions: QueryPositions,
     composed: Composed,
     helpers: String,
-}
-
-/// What the shift of an alignment is in WGSL.
-pub(super) fn shift(alignment: Alignment) -> &'static str {
-    match alignment {
-        Alignment::BottomRight => "bottom_right()",
-        Alignment::TopLeft => "0",
-    }
-}
-
-/// The distance of four pairs.
-pub(super) fn distance(alignment: Alignment) -> String {
-    format!("(query + vec4({}) - key)", shift(alignment))
-}
-
-fn distances(alignment: Alignment) -> String {
-    format!("distances(at, {})", shift(alignment))
 }
 
 /// Bounds that no distance reaches are all alike, so that shaders are.
@@ -103,20 +91,36 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// The distance of four pairs.
+    fn distance(&self, alignment: Alignment) -> String {
+        format!("(query + vec4({}) - key)", self.positions.shift(alignment))
+    }
+
+    /// The least and the greatest distance in a rectangle.
+    fn distances(&self, alignment: Alignment) -> String {
+        format!("distances(at, {})", self.positions.shift(alignment))
+    }
+
+    /// The expressions of a rule that holds something by the position of a query.
+    fn placed(&self, sees: String, meets: String) -> NodeExpressions {
+        let (sees, meets) = self.positions.placed(sees, meets);
+        NodeExpressions::new(sees, meets)
+    }
+
     fn write(&mut self, node: &Node<usize>) -> Result<NodeExpressions> {
         Ok(match node {
             &Node::Band(Band { left, right, alignment }) => {
                 self.uses(wgsl!("attention/rules/band.wgsl"));
                 let bounds = format!("{}, {}", bound(left), bound(right));
                 NodeExpressions::new(
-                    format!("band_sees({}, {bounds})", distance(alignment)),
-                    format!("band_meets({}, {bounds})", distances(alignment)),
+                    format!("band_sees({}, {bounds})", self.distance(alignment)),
+                    format!("band_meets({}, {bounds})", self.distances(alignment)),
                 )
             }
             Node::Dilated(dilated) => self.dilated(dilated),
             &Node::SameBlock { size, alignment } => {
                 self.uses(wgsl!("attention/rules/same_block.wgsl"));
-                let shift = shift(alignment);
+                let shift = self.positions.shift(alignment);
                 let size = size.min(UNLIMITED);
                 NodeExpressions::new(
                     format!("same_block_sees(query + vec4({shift}), key, {size})"),
@@ -135,8 +139,8 @@ impl Writer<'_, '_> {
                 self.uses(wgsl!("attention/rules/log_sparse.wgsl"));
                 let numbers = format!("{}, {}", spec.local.min(UNLIMITED), bound(spec.restart));
                 NodeExpressions::new(
-                    format!("log_sparse_sees({}, {numbers})", distance(alignment)),
-                    format!("log_sparse_meets({}, {numbers})", distances(alignment)),
+                    format!("log_sparse_sees({}, {numbers})", self.distance(alignment)),
+                    format!("log_sparse_meets({}, {numbers})", self.distances(alignment)),
                 )
             }
             &Node::Prefix(count) => self.prefix(&count.min(UNLIMITED).to_string()),
@@ -150,13 +154,27 @@ impl Writer<'_, '_> {
                 self.composed.by_batch = true;
                 self.composed.packed = true;
                 let section = self.aux.ends(tensor)?;
-                NodeExpressions::new(
-                    format!("segments_sees(section({section}u), batch, query, key)"),
-                    format!("segments_meets(section({section}u), batch, at)"),
+                let (queries, rect) = (self.positions.queries(), self.positions.rect());
+                self.placed(
+                    format!("segments_sees(section({section}u), batch, {queries}, key)"),
+                    format!("segments_meets(section({section}u), batch, {rect})"),
                 )
             }
-            &Node::GlobalKeys(tensor) => self.globals(tensor, self.dims.key_time, "key")?,
-            &Node::GlobalQueries(tensor) => self.globals(tensor, self.dims.query_time, "query")?,
+            &Node::GlobalKeys(tensor) => {
+                let list = self.globals(tensor, "key_time")?;
+                NodeExpressions::new(
+                    format!("globals_sees({list}, key)"),
+                    format!("globals_meets({list}, at.first_key, at.last_key)"),
+                )
+            }
+            &Node::GlobalQueries(tensor) => {
+                let list = self.globals(tensor, self.positions.time())?;
+                let (queries, rect) = (self.positions.queries(), self.positions.rect());
+                self.placed(
+                    format!("globals_sees({list}, {queries})"),
+                    format!("globals_meets({list}, {rect}.first_query, {rect}.last_query)"),
+                )
+            }
             Node::Blocks(blocks) => self.blocks(blocks)?,
             &Node::Dense(tensor) => {
                 self.uses(wgsl!("attention/rules/dense.wgsl"));
@@ -184,10 +202,11 @@ impl Writer<'_, '_> {
                     self.composed.generated.push(rule.part());
                 }
                 let name = &rule.name;
-                let of = |lane: char| format!("{name}(batch, head.{lane}, query.{lane}, key.{lane})");
+                let (queries, rect) = (self.positions.queries(), self.positions.rect());
+                let of = |lane: char| format!("{name}(batch, head.{lane}, {queries}.{lane}, key.{lane})");
                 let meets = match rule.has_tiles {
                     true => format!(
-                        "{name}_tile(batch, head, at.first_query, at.last_query, at.first_key, at.last_key)"
+                        "{name}_tile(batch, head, {rect}.first_query, {rect}.last_query, at.first_key, at.last_key)"
                     ),
                     false => "vec2(true, false)".into(),
                 };
@@ -223,15 +242,13 @@ impl Writer<'_, '_> {
         NodeExpressions::new(format!("prefix_sees(key, {count})"), format!("prefix_meets(at, {count})"))
     }
 
-    fn globals(&mut self, tensor: usize, time: usize, which: &str) -> Result<NodeExpressions> {
+    /// What names a list of positions along a time in calls.
+    fn globals(&mut self, tensor: usize, time: &str) -> Result<String> {
         self.uses(wgsl!("attention/rules/globals.wgsl"));
         self.composed.by_batch = true;
-        let section = self.aux.listed(tensor, time)?;
-        let list = format!("section({section}u), params.{which}_time, batch");
-        Ok(NodeExpressions::new(
-            format!("globals_sees({list}, {which})"),
-            format!("globals_meets({list}, at.first_{which}, at.last_{which})"),
-        ))
+        let extent = if time == "key_time" { self.dims.key_time } else { self.dims.query_time };
+        let section = self.aux.listed(tensor, extent)?;
+        Ok(format!("section({section}u), params.{time}, batch"))
     }
 
     fn dilated(&mut self, dilated: &Dilated) -> NodeExpressions {
@@ -250,8 +267,8 @@ impl Writer<'_, '_> {
         };
         let bounds = format!("{}, {}", bound(*left), bound(*right));
         NodeExpressions::new(
-            format!("dilated_sees({}, {steps}, {bounds})", distance(*alignment)),
-            format!("dilated_meets({}, {own}, {bounds})", distances(*alignment)),
+            format!("dilated_sees({}, {steps}, {bounds})", self.distance(*alignment)),
+            format!("dilated_meets({}, {own}, {bounds})", self.distances(*alignment)),
         )
     }
 
@@ -280,13 +297,17 @@ impl Writer<'_, '_> {
         // How many blocks there are depends on the times, which shaders should not.
         let blocks = |time: &str| format!("((params.{time} + {size}u - 1u) / {size}u)");
         let words = format!("(({} + 31u) / 32u)", blocks("key_time"));
+        let (time, queries, rect) = (self.positions.time(), self.positions.queries(), self.positions.rect());
         let first = |head: &str| match by_head {
-            true => format!("{head} * {} * {words}", blocks("query_time")),
+            true => format!("{head} * {} * {words}", blocks(time)),
             false => "0u".into(),
         };
         let group = self.dims.group();
-        let in_one_block =
-            size.is_multiple_of(4) && !self.askew && group.is_power_of_two() && (!by_head || group == 1);
+        let in_one_block = size.is_multiple_of(4)
+            && !self.askew
+            && !self.positions.may_begin_anywhere()
+            && group.is_power_of_two()
+            && (!by_head || group == 1);
         let sees = match in_one_block {
             true => {
                 let first = first("head.x");
@@ -294,13 +315,12 @@ impl Writer<'_, '_> {
             }
             false => {
                 let first = vector_rows(&first);
-                format!("blocks_sees(vec4(section({section}u)) + {first}, {words}, {size}u, query, key)")
+                format!("blocks_sees(vec4(section({section}u)) + {first}, {words}, {size}u, {queries}, key)")
             }
         };
-        Ok(NodeExpressions::new(
-            sees,
-            format!("blocks_meets(section({section}u) + {}, {words}, {size}u, at)", first("head")),
-        ))
+        let meets =
+            format!("blocks_meets(section({section}u) + {}, {words}, {size}u, {rect})", first("head"));
+        Ok(self.placed(sees, meets))
     }
 
     /// What an adaptive span hides.
@@ -309,8 +329,11 @@ impl Writer<'_, '_> {
         self.composed.by_head = true;
         let section = self.aux.copied(span)?;
         Ok(NodeExpressions::new(
-            format!("span_sees({}, reals(vec4(section({section}u)) + head), {ramp:e})", distance(alignment)),
-            format!("span_meets({}, real(section({section}u) + head), {ramp:e})", distances(alignment)),
+            format!(
+                "span_sees({}, reals(vec4(section({section}u)) + head), {ramp:e})",
+                self.distance(alignment)
+            ),
+            format!("span_meets({}, real(section({section}u) + head), {ramp:e})", self.distances(alignment)),
         ))
     }
 }

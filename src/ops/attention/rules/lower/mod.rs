@@ -4,6 +4,7 @@
 mod aux_buffer;
 mod block_lists;
 mod mask;
+mod positions;
 mod score;
 
 pub(in crate::ops::attention) use aux_buffer::{AuxBuffer, SectionParams};
@@ -28,6 +29,8 @@ pub(in crate::ops::attention) struct CompiledRule {
     /// Sections of lengths and segments, where the mask is a range.
     lengths: Option<u32>,
     ends: Option<u32>,
+    /// The section of where queries begin.
+    starts: Option<u32>,
     traits: Traits,
 }
 
@@ -65,6 +68,7 @@ impl CompiledRule {
             ramp: has(|term| matches!(term, Term::Ramp { .. })),
             ..Traits::default()
         };
+        let starts = rule.query_start.map(|tensor| aux.copied(tensor)).transpose()?;
         let scores = score::compose(rule, aux, backward)?;
         let mut sources = scores.sources.clone();
         let (mut lengths, mut ends, mut mask) = (None, None, None);
@@ -83,7 +87,16 @@ impl CompiledRule {
                 mask = Some(composed.generated);
             }
         }
-        Ok(Self { sources, mask, scores: scores.functions, slots: scores.slots, lengths, ends, traits })
+        Ok(Self {
+            sources,
+            mask,
+            scores: scores.functions,
+            slots: scores.slots,
+            lengths,
+            ends,
+            starts,
+            traits,
+        })
     }
 
     /// Whether the visible keys are not one contiguous range, so that tiles walk along block lists.
@@ -96,13 +109,19 @@ impl CompiledRule {
         self.ends.is_some() || self.traits.packed
     }
 
+    /// `sees`, `meets` and what they need, for the dispatch that makes block lists.
+    fn mask_functions(&self) -> impl Iterator<Item = Generated> + '_ {
+        let start = self.starts.map(|section| positions::query_start(Some(section)));
+        start.into_iter().chain(self.mask.iter().flatten().cloned())
+    }
+
     /// What pairs add to the sums of key rows, or of query rows.
     pub(in crate::ops::attention) fn slots(&self, by_key: bool) -> &Generated {
         &self.slots[usize::from(by_key)]
     }
 
-    /// The keys of a batch item, and those of a query's packed sequence, where the mask is a range. segments.wgsl has found where each
-    /// sequence begins and ends: its first key, and the first behind it.
+    /// The functions that say where queries stand and, where the mask is a range, which keys a batch item has and which a packed sequence:
+    /// the first, and the first behind it. segments.wgsl has found where each begins and ends.
     fn ranges(&self) -> Generated {
         let end = match self.lengths {
             Some(section) => {
@@ -110,20 +129,43 @@ impl CompiledRule {
             }
             None => "i32(params.key_time)".into(),
         };
-        let segment = match self.ends {
-            Some(section) => format!(
-                "    let at = section({section}u) + 2u * (batch * params.query_time + query);
-    return vec2(integer(at), integer(at + 1u));"
-            ),
-            None => "    return vec2(0, i32(params.key_time));".into(),
+        let ends = |section: u32, token: &str| {
+            format!(
+                "    let at = section({section}u) + 2u * (batch * params.key_time + u32({token}));
+    let ends = vec2(integer(at), integer(at + 1u));
+"
+            )
+        };
+        let segment = match (self.ends, self.starts) {
+            (Some(section), None) => ends(section, "token") + "    return ends;",
+            // Queries before the first token see nothing, nor do those behind the last.
+            (Some(section), Some(_)) => {
+                "    let own = clamp(token, 0, i32(params.key_time) - 1);\n".to_owned()
+                    + &ends(section, "own")
+                    + "    return select(vec2(own + i32(token > 0)), ends, own == token);"
+            }
+            (None, _) => "    return vec2(0, i32(params.key_time));".into(),
+        };
+        // Queries and keys are the same tokens from the first on, unless queries begin elsewhere.
+        let (token, shift) = match self.starts {
+            Some(_) => ("query_start(batch)", "query_start(batch) + params.relative_shift"),
+            None => ("0", "params.relative_shift"),
         };
         let text = format!(
             "fn key_end(batch: u32) -> i32 {{
     return {end};
 }}
 
-fn segment(batch: u32, query: u32) -> vec2<i32> {{
+fn segment(batch: u32, token: i32) -> vec2<i32> {{
 {segment}
+}}
+
+fn first_token(batch: u32) -> i32 {{
+    return {token};
+}}
+
+fn relative_shift(batch: u32) -> i32 {{
+    return {shift};
 }}
 "
         );
@@ -141,7 +183,7 @@ fn segment(batch: u32, query: u32) -> vec2<i32> {{
         }
         let band = rule.ranges().is_some_and(|ranges| ranges.band.hides());
         shader
-            .generated([self.ranges()])
+            .generated([positions::query_start(self.starts), self.ranges()])
             .generated(self.mask.iter().flatten().chain(&self.scores).cloned())
             .constant("SEGMENTS", self.ends.is_some())
             .constant("BAND", band)

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::aux_buffer::AuxBuffer;
-use super::mask::shift;
+use super::positions::QueryPositions;
 use crate::Result;
 use crate::kernel::{Generated, Source, wgsl};
 use crate::ops::attention::rules::{Alignment, Map, Rule, Term};
@@ -25,6 +25,7 @@ const PAIRS_APART: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: v
 
 /// Composes the functions; those that gradients add up with, only for passes that are `backward`.
 pub(super) fn compose(rule: &Rule, aux: &mut AuxBuffer<'_>, backward: bool) -> Result<Composed> {
+    let positions = QueryPositions::of(rule);
     let mut sources: Vec<Source> = Vec::new();
     let mut functions = Vec::new();
     let (mut content, mut added) = (String::new(), String::new());
@@ -44,30 +45,35 @@ pub(super) fn compose(rule: &Rule, aux: &mut AuxBuffer<'_>, backward: bool) -> R
             }
             Term::Alibi { slopes, alignment } => {
                 let section = aux.copied(slopes)?;
-                let _ = writeln!(added, "    sum -= {} * abs({});", by_head(section), reals_of(alignment));
-                slots.query_line(&format!("-added * abs({})", real_of(alignment)), "0u");
+                let _ = writeln!(
+                    added,
+                    "    sum -= {} * abs({});",
+                    by_head(section),
+                    positions.reals_of(alignment)
+                );
+                slots.query_line(&format!("-added * abs({})", positions.real_of(alignment)), "0u");
             }
             Term::Gaussian { sigma, alignment } => {
                 let section = aux.copied(sigma)?;
                 let _ = writeln!(
                     added,
                     "    {{ let z = {} / {}; sum -= 0.5 * z * z; }}",
-                    reals_of(alignment),
+                    positions.reals_of(alignment),
                     by_head(section)
                 );
-                let (d, sigma) = (real_of(alignment), format!("real(section({section}u) + head)"));
+                let (d, sigma) = (positions.real_of(alignment), format!("real(section({section}u) + head)"));
                 slots.query_line(&format!("added * {d} * {d} / ({sigma} * {sigma} * {sigma})"), "0u");
             }
             Term::Distances { table, map, slots: count } => {
                 let section = aux.by_distance(table, map.slots)?;
-                let distances = "(params.query_time + params.key_time - 1u)";
+                let distances = positions.distance_count();
                 let _ = writeln!(
                     added,
                     "    sum += reals(vec4(section({section}u)) + head * {distances} + {});",
-                    places(map)
+                    positions.places(map)
                 );
                 if backward {
-                    slots.query_line("added", &slot(map, count, aux)?);
+                    slots.query_line("added", &positions.slot(map, count, aux)?);
                 }
             }
             Term::QueryTable { table, width, map } | Term::KeyTable { table, width, map } => {
@@ -81,20 +87,20 @@ pub(super) fn compose(rule: &Rule, aux: &mut AuxBuffer<'_>, backward: bool) -> R
         let slot = min(vec4<u32>(integers(vec4(section({numbers}u)) + {})), vec4({}u));
         sum += reals(vec4(section({values}u)) + row * {width}u + slot);
     }}",
-                    places(map),
+                    positions.places(map),
                     width.saturating_sub(1)
                 );
-                let slot = slot(map, width, aux)?;
+                let slot = positions.slot(map, width, aux)?;
                 if by_key { slots.key_line("content", &slot) } else { slots.query_line("content", &slot) }
             }
             Term::RelativeKeys { .. } => {}
             Term::Ramp { span, ramp: length, alignment } => {
                 sources.push(wgsl!("attention/rules/span.wgsl"));
                 let section = aux.copied(span)?;
-                ramp = format!("span_ramp({}, {}, {length:e})", distance(alignment), by_head(section));
+                ramp = format!("span_ramp({}, {}, {length:e})", positions.apart(alignment), by_head(section));
                 let own = format!(
                     "span_ramp(vec4({}), vec4(real(section({section}u) + head)), {length:e}).x",
-                    scalar_distance(alignment)
+                    positions.scalar_distance(alignment)
                 );
                 // The score's gradient has the ramp as a factor, in whose place comes its slope, between its ends.
                 slots.query_line(
@@ -103,11 +109,16 @@ pub(super) fn compose(rule: &Rule, aux: &mut AuxBuffer<'_>, backward: bool) -> R
                 );
             }
             Term::Custom(ref rule) => {
+                if custom.is_empty() {
+                    sources.extend(positions.source());
+                    custom = format!("    let position = {};\n", positions.queries());
+                    custom_slope.clone_from(&custom);
+                }
                 functions.push(rule.part());
                 let name = &rule.name;
                 let lanes = |function: &str| {
                     let of = |lane: char| {
-                        format!("{function}(batch, head.{lane}, query.{lane}, key.{lane}, x.{lane})")
+                        format!("{function}(batch, head.{lane}, position.{lane}, key.{lane}, x.{lane})")
                     };
                     format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", "))
                 };
@@ -161,44 +172,38 @@ fn by_head(section: u32) -> String {
     format!("reals(vec4(section({section}u)) + head)")
 }
 
-fn reals_of(alignment: Alignment) -> String {
-    format!("vec4<f32>{}", distance(alignment))
-}
-
-/// The distance of four pairs.
-fn distance(alignment: Alignment) -> String {
-    format!("(apart + vec4({}))", shift(alignment))
-}
-
-fn scalar_distance(alignment: Alignment) -> String {
-    format!("(query + {} - key)", shift(alignment))
-}
-
-fn real_of(alignment: Alignment) -> String {
-    format!("f32{}", scalar_distance(alignment))
-}
-
-/// The least distance there is.
-fn least(alignment: Alignment) -> &'static str {
-    match alignment {
-        Alignment::BottomRight => "(1 - i32(params.query_time))",
-        Alignment::TopLeft => "(1 - i32(params.key_time))",
+impl QueryPositions {
+    fn reals_of(self, alignment: Alignment) -> String {
+        format!("vec4<f32>{}", self.apart(alignment))
     }
-}
 
-/// Where the distances of four pairs lie in a map.
-fn places(map: Map) -> String {
-    let first = format!("({} - vec4({}))", distance(map.alignment), least(map.alignment));
-    // Pairs behind the ends are hidden, but looked up.
-    format!("vec4<u32>(clamp({first}, vec4(0), vec4(i32(params.query_time + params.key_time) - 2)))")
-}
+    /// The distance of four pairs.
+    fn apart(self, alignment: Alignment) -> String {
+        format!("(apart + vec4({}))", self.shift(alignment))
+    }
 
-/// The slot of one pair, one of `count` whatever the map holds.
-fn slot(map: Map, count: usize, aux: &mut AuxBuffer<'_>) -> Result<String> {
-    let section = aux.copied(map.slots)?;
-    let place = format!("u32({} - {})", scalar_distance(map.alignment), least(map.alignment));
-    let last = count.saturating_sub(1);
-    Ok(format!("min(u32(integer(section({section}u) + {place})), {last}u)"))
+    fn scalar_distance(self, alignment: Alignment) -> String {
+        format!("(query + {} - key)", self.shift(alignment))
+    }
+
+    fn real_of(self, alignment: Alignment) -> String {
+        format!("f32{}", self.scalar_distance(alignment))
+    }
+
+    /// Where the distances of four pairs lie in a map.
+    fn places(self, map: Map) -> String {
+        let first = format!("({} - vec4({}))", self.apart(map.alignment), self.least_distance(map.alignment));
+        // Pairs behind the ends are hidden, but looked up.
+        format!("vec4<u32>(clamp({first}, vec4(0), vec4(i32({}) - 1)))", self.distance_count())
+    }
+
+    /// The slot of one pair, one of `count` whatever the map holds.
+    fn slot(self, map: Map, count: usize, aux: &mut AuxBuffer<'_>) -> Result<String> {
+        let section = aux.copied(map.slots)?;
+        let (distance, least) = (self.scalar_distance(map.alignment), self.least_distance(map.alignment));
+        let last = count.saturating_sub(1);
+        Ok(format!("min(u32(integer(section({section}u) + u32({distance} - {least}))), {last}u)"))
+    }
 }
 
 /// What a pair adds to the sums of its query row and of its key row.
