@@ -11,7 +11,7 @@ use foveate::ops::{Matmul, matmul};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, Graph, HostTensor, Plan, TensorDesc};
 
-/// Sequences of a batch, and tokens of each.
+/// Layout of a batch, and tokens of each.
 const BATCH: [usize; 2] = [32, 64];
 const MATMUL: usize = 1024;
 
@@ -26,7 +26,7 @@ fn minilm(layers: usize) -> Model {
 }
 
 fn size() -> BatchSize {
-    BatchSize { time: BATCH[0] * BATCH[1], count: BATCH[0], rows: 0 }
+    BatchSize { time: BATCH[0] * BATCH[1], count: BATCH[0], rows: 0, globals: 0 }
 }
 
 /// Multiply-adds of six layers' dense layers and attention, twice.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{Device, LanguageModel, LanguageModelConfig, Recording};
+use foveate::models::{LanguageModel, LanguageModelConfig, Recording};
 use foveate::ops::optimizer::AdamW;
+use foveate::runtime::Device;
 use foveate::train::{Description, Optimizer, Schedule, Settings, Start, TextBatch, Trainer};
 use foveate::{HostTensor, Random, Result};
 
@@ -106,7 +107,7 @@ fn compare(context: &Context, setup: Setup) -> Result<()> {
     }
     let column = |of: &dyn Fn(&[f64; 4]) -> f64| median(turns.iter().map(of).collect());
     let flops = forward_flops(setup);
-    let working = |trainer: &Trainer| -> Result<f64> {
+    let working = |trainer: &mut Trainer| -> Result<f64> {
         Ok(trainer.memory()?.map_or(0.0, |memory| memory.working as f64 / f64::from(1 << 20)))
     };
     println!("{}, batch {} x {LENGTH}, wall time, medians of {TURNS} turns:", setup.name, setup.batch);
@@ -114,9 +115,9 @@ fn compare(context: &Context, setup: Setup) -> Result<()> {
     let [forward, step] = [column(&|t| t[0]), column(&|t| t[1])];
     println!("  forward          {:8.2} ms  {:5.1} GFLOP/s", 1e3 * forward, rate(forward, 1.0));
     for (name, at, trainer) in [
-        ("residual step", 1, &residual),
-        ("checkpointed step", 2, &checkpointed),
-        ("reversible step", 3, &reversible),
+        ("residual step", 1, &mut residual),
+        ("checkpointed step", 2, &mut checkpointed),
+        ("reversible step", 3, &mut reversible),
     ] {
         println!(
             "  {name:<17}{:8.2} ms  {:5.1} GFLOP/s  {:.2} of forward  {:.2} of residual  {:.2} MiB working",

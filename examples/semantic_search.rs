@@ -8,7 +8,8 @@
 use std::error::Error;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{Device, Encoder, Model, Task};
+use foveate::models::{Encoder, Model, Task};
+use foveate::runtime::Device;
 use foveate::tokenize::Tokenizer;
 use foveate::{DType, ErrorKind, Result};
 

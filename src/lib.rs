@@ -164,6 +164,7 @@ pub mod nn;
 pub mod ops;
 pub mod plan;
 mod random;
+pub mod runtime;
 mod tensor;
 #[cfg(feature = "tokenize")]
 pub mod tokenize;

@@ -116,8 +116,7 @@ fn bounds(graph: &Graph, parameters: Tensors<'_>, inputs: Tensors<'_>) -> Result
             far.iter_mut().zip(pairs).for_each(|(far, (x, y))| *far = far.max((x - y).abs()));
         }
     }
-    let names: BTreeMap<_, _> =
-        graph.parameters().iter().map(|(name, value)| (value.index(), name)).collect();
+    let names: BTreeMap<_, _> = graph.kept().map(|(name, value)| (value.index(), name)).collect();
     let outputs = graph.outputs().iter().map(|(name, value)| (name.clone(), *value));
     let updates =
         graph.updates().iter().map(|(parameter, value)| (names[&parameter.index()].clone(), *value));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::graph::{Graph, Step, Value};
-use crate::tensor::{Array, DType, HostTensor, Real};
+use crate::tensor::{Array, DType, HostTensor, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 /// Weights in the arithmetic of a run, converted once for any number of runs.
@@ -25,9 +25,64 @@ impl<R: Real> Parameters<R> {
         self.arrays.keys().map(String::as_str)
     }
 
+    /// Names and descriptors in alphabetical order.
+    pub fn descs(&self) -> impl Iterator<Item = (&str, TensorDesc)> {
+        let desc = |(dtype, array): &(DType, Arc<Array<R>>)| TensorDesc::new(*dtype, array.shape().clone());
+        self.arrays.iter().map(move |(name, stored)| (name.as_str(), desc(stored)))
+    }
+
     /// A tensor, rounded to its type.
     pub fn get(&self, name: &str) -> Option<HostTensor> {
         self.arrays.get(name).map(|(dtype, array)| HostTensor::from_array(*dtype, array))
+    }
+
+    /// Tensors of zeros: what a stream's states start with.
+    pub fn zeros<'d>(descs: impl IntoIterator<Item = (&'d str, &'d TensorDesc)>) -> Result<Self> {
+        Self::new(descs.into_iter().map(|(name, desc)| Ok((name.to_owned(), HostTensor::zeros(desc)?))))
+    }
+
+    /// Sets all numbers to zero.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        for (dtype, array) in self.arrays.values_mut() {
+            *array = Arc::new(HostTensor::zeros(&TensorDesc::new(*dtype, array.shape().clone()))?.to_array());
+        }
+        Ok(())
+    }
+
+    /// Replaces tensors by name. Fails, changing nothing, when a name is unknown or a tensor of another shape or type.
+    pub(crate) fn write(&mut self, tensors: &[(&str, &HostTensor)]) -> Result<()> {
+        for (name, tensor) in tensors {
+            let refused = |kind| Error::new(kind, "parameters", format!("`{name}`"));
+            let Some((dtype, array)) = self.arrays.get(*name) else {
+                return Err(refused(ErrorKind::Binding)
+                    .expecting(self.names().collect::<Vec<_>>().join(", "))
+                    .but_found("an unknown name"));
+            };
+            let wanted = TensorDesc::new(*dtype, array.shape().clone());
+            if wanted != tensor.desc() {
+                return Err(refused(ErrorKind::Shape).expecting(wanted).but_found(tensor.desc()));
+            }
+        }
+        for (name, tensor) in tensors {
+            self.arrays.insert((*name).to_owned(), (tensor.dtype(), Arc::new(tensor.to_array())));
+        }
+        Ok(())
+    }
+
+    /// The tensors of both; those of `other` where both have a name. Nothing is copied.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut arrays = self.arrays.clone();
+        arrays.extend(other.arrays.iter().map(|(name, array)| (name.clone(), array.clone())));
+        Self { arrays }
+    }
+
+    /// Takes over from `other` what it holds of the tensors that there are here. Nothing is copied.
+    pub(crate) fn refresh(&mut self, other: &Self) {
+        for (name, array) in &mut self.arrays {
+            if let Some(new) = other.arrays.get(name) {
+                *array = new.clone();
+            }
+        }
     }
 
     /// Converts tensors one by one. Fails with the first error the iterator yields.
@@ -73,7 +128,7 @@ pub fn run_f32(
     Ok(named_outputs(graph, walk_in_storage_precision(graph, parameters, inputs)?))
 }
 
-/// [`run_f32`] for a graph that updates parameters: they hold their new contents afterwards.
+/// [`run_f32`] for a graph that updates parameters or states: they hold their new contents afterwards.
 ///
 /// Fails as [`run`] does, and then nothing is updated.
 pub fn update_f32(
@@ -83,8 +138,7 @@ pub fn update_f32(
 ) -> Result<BTreeMap<String, HostTensor>> {
     let mut results = walk_in_storage_precision(graph, parameters, inputs)?;
     let updates = results.split_off(graph.outputs().len());
-    let names: HashMap<Value, &String> =
-        graph.parameters().iter().map(|(name, value)| (*value, name)).collect();
+    let names: HashMap<Value, &String> = graph.kept().map(|(name, value)| (*value, name)).collect();
     for ((parameter, value), array) in graph.updates().iter().zip(updates) {
         let dtype = graph.values()[value.index()].dtype;
         parameters.arrays.extend(names.get(parameter).map(|&name| (name.clone(), (dtype, array))));
@@ -169,8 +223,8 @@ fn walk<R: Real>(
     store: impl Fn(DType, Array<R>) -> Array<R>,
 ) -> Result<Vec<Arc<Array<R>>>> {
     let tensors = graph.match_inputs(inputs)?;
-    let mut given = Vec::with_capacity(graph.parameters().len() + tensors.len());
-    for (name, value) in graph.parameters() {
+    let mut given = Vec::with_capacity(graph.kept().count() + tensors.len());
+    for (name, value) in graph.kept() {
         given.push((*value, parameter(graph, parameters, name, *value)?));
     }
     let inputs = graph.inputs().iter().zip(tensors);

@@ -1,4 +1,4 @@
-//! Weights on a device, uploaded once and bound by any number of programs.
+//! Weights and states on a device, bound by any number of programs.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 /// Bytes in flight to the device before they are submitted: the driver keeps a copy until then.
 const UPLOAD_BYTES: u64 = 64 << 20;
 
-/// Tensors on a device by name, for [`super::Program::bind_with`] and [`super::Session::with_parameters`]. Clones share the buffers.
+/// Tensors on a device by name, for [`super::Program::bind_with`] and [`super::Session::with_stores`]. Clones share the buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     tensors: BTreeMap<String, (TensorDesc, wgpu::Buffer)>,
@@ -32,21 +32,7 @@ impl Parameters {
         for tensor in tensors {
             let (name, tensor) = tensor?;
             let desc = tensor.desc();
-            if desc.buffer_bytes() > context.caps().max_buffer_bytes {
-                return Err(Error::new(ErrorKind::Limit, "parameters", format!("`{name}`"))
-                    .expecting(format!("at most {} bytes in one buffer", context.caps().max_buffer_bytes))
-                    .but_found(desc.buffer_bytes()));
-            }
-            let scopes = ErrorScopes::open(device);
-            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&name),
-                size: desc.buffer_bytes(),
-                usage: wgpu::BufferUsages::STORAGE
-                    | wgpu::BufferUsages::COPY_SRC
-                    | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            scopes.close("parameters", &name)?;
+            let buffer = allocate(context, &name, &desc)?;
             let scopes = ErrorScopes::open(device);
             write_padded(queue, &buffer, tensor.bytes());
             in_flight += desc.buffer_bytes();
@@ -62,9 +48,87 @@ impl Parameters {
         Ok(Self { tensors: uploaded })
     }
 
+    /// Tensors of zeros: what a stream's states start with.
+    ///
+    /// Fails when one is larger than a buffer of the device may be, and when the device is lost or out of memory.
+    pub fn zeros<'d>(
+        context: &Context,
+        descs: impl IntoIterator<Item = (&'d str, &'d TensorDesc)>,
+    ) -> Result<Self> {
+        // wgpu's buffers hold zeros when they are made.
+        let make = |(name, desc): (&str, &TensorDesc)| {
+            Ok((name.to_owned(), (desc.clone(), allocate(context, name, desc)?)))
+        };
+        let tensors = descs.into_iter().map(make).collect::<Result<_>>()?;
+        check_alive(context.device(), "parameters")?;
+        Ok(Self { tensors })
+    }
+
+    /// Copies of all tensors in buffers of their own, as they are after every run that was submitted to `context`'s queue.
+    ///
+    /// Fails when the device is lost or out of memory.
+    pub fn duplicate(&self, context: &Context) -> Result<Self> {
+        let copy = Self::zeros(context, self.tensors.iter().map(|(name, (desc, _))| (name.as_str(), desc)))?;
+        let scopes = ErrorScopes::open(context.device());
+        let mut encoder = context
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        for ((desc, from), (_, to)) in self.tensors.values().zip(copy.tensors.values()) {
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, desc.buffer_bytes());
+        }
+        context.queue().submit([encoder.finish()]);
+        scopes.close("parameters", "copy")?;
+        Ok(copy)
+    }
+
+    /// Replaces what tensors hold, by name, for the runs that follow.
+    ///
+    /// Fails when a name is unknown or a tensor of another shape or type, and then nothing is replaced; and when the device is lost.
+    pub fn write(&self, context: &Context, tensors: &[(&str, &HostTensor)]) -> Result<()> {
+        let mut writes = Vec::with_capacity(tensors.len());
+        for (name, tensor) in tensors {
+            let (desc, buffer) = self.buffer(name).ok_or_else(|| self.unknown(name))?;
+            if *desc != tensor.desc() {
+                return Err(Error::new(ErrorKind::Shape, "parameters", format!("`{name}`"))
+                    .expecting(desc)
+                    .but_found(tensor.desc()));
+            }
+            writes.push((buffer, tensor.bytes()));
+        }
+        let scopes = ErrorScopes::open(context.device());
+        for (buffer, bytes) in writes {
+            write_padded(context.queue(), buffer, bytes);
+        }
+        scopes.close("parameters", "upload")
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        Error::new(ErrorKind::Binding, "parameters", format!("`{name}`"))
+            .expecting(self.names().collect::<Vec<_>>().join(", "))
+            .but_found("an unknown name")
+    }
+
+    /// Sets all numbers to zero. Fails when the device is lost.
+    pub fn clear(&self, context: &Context) -> Result<()> {
+        let scopes = ErrorScopes::open(context.device());
+        let mut encoder = context
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+        for (_, buffer) in self.tensors.values() {
+            encoder.clear_buffer(buffer, 0, None);
+        }
+        context.queue().submit([encoder.finish()]);
+        scopes.close("parameters", "clear")
+    }
+
     /// The names in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// Names and descriptors in alphabetical order.
+    pub fn descs(&self) -> impl Iterator<Item = (&str, TensorDesc)> {
+        self.tensors.iter().map(|(name, (desc, _))| (name.as_str(), desc.clone()))
     }
 
     /// The buffer of a tensor, and what it holds.
@@ -76,11 +140,7 @@ impl Parameters {
     ///
     /// Fails when there is none of that name, and when the device is lost or out of memory.
     pub fn download(&self, context: &Context, name: &str) -> Result<HostTensor> {
-        let (desc, buffer) = self.buffer(name).ok_or_else(|| {
-            Error::new(ErrorKind::Binding, "parameters", format!("`{name}`"))
-                .expecting(self.names().collect::<Vec<_>>().join(", "))
-                .but_found("an unknown name")
-        })?;
+        let (desc, buffer) = self.buffer(name).ok_or_else(|| self.unknown(name))?;
         // Staging buffers are never empty; `buffer_bytes` is not, either.
         let bytes = download(context, buffer, 0, desc.buffer_bytes())?;
         HostTensor::from_bytes(desc, &bytes)
@@ -102,4 +162,22 @@ impl Parameters {
             stored => Ok(stored.map(|(_, buffer)| buffer)),
         }
     }
+}
+
+/// A buffer of zeros for a tensor.
+fn allocate(context: &Context, name: &str, desc: &TensorDesc) -> Result<wgpu::Buffer> {
+    if desc.buffer_bytes() > context.caps().max_buffer_bytes {
+        return Err(Error::new(ErrorKind::Limit, "parameters", format!("`{name}`"))
+            .expecting(format!("at most {} bytes in one buffer", context.caps().max_buffer_bytes))
+            .but_found(desc.buffer_bytes()));
+    }
+    let scopes = ErrorScopes::open(context.device());
+    let buffer = context.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some(name),
+        size: desc.buffer_bytes(),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    scopes.close("parameters", name)?;
+    Ok(buffer)
 }

@@ -31,7 +31,7 @@ pub struct Program {
     identity: Arc<()>,
 }
 
-/// A program's parameters, inputs and outputs bound to buffers: what [`Program::encode`] records with.
+/// A program's parameters, states, inputs and outputs bound to buffers: what [`Program::encode`] records with.
 #[derive(Debug)]
 pub struct Bindings {
     program: Arc<()>,
@@ -43,6 +43,7 @@ pub struct Bindings {
 #[derive(Debug, Default)]
 struct BoundPorts {
     parameters: Vec<Option<Bound>>,
+    states: Vec<Option<Bound>>,
     inputs: Vec<Option<Bound>>,
     outputs: Vec<Option<Bound>>,
 }
@@ -165,24 +166,28 @@ impl Program {
         &self.slots
     }
 
-    /// Binds the caller's buffers to the program's inputs, outputs and parameters by name, and makes the bind groups.
+    /// Binds the caller's buffers to the program's inputs, outputs, parameters and states by name, and makes the bind groups.
     ///
     /// Every buffer needs `STORAGE` usage, [`crate::TensorDesc::buffer_bytes`] bytes from its offset on, and an offset
     /// aligned as the device demands. Values without elements need no buffer. Inputs may share buffers among themselves; a
     /// buffer bound to an output may be bound nowhere else, because wgpu forbids reading and writing one buffer in a dispatch.
     /// A buffer of another device is refused; one of another `wgpu::Instance` makes wgpu itself panic.
     pub fn bind(&self, buffers: &[(&str, wgpu::BufferBinding<'_>)]) -> Result<Bindings> {
-        self.bind_with(&Parameters::default(), buffers)
+        self.bind_with(&[], buffers)
     }
 
-    /// [`Program::bind`], taking the parameters that `buffers` does not name from a store.
+    /// [`Program::bind`], taking parameters and states that `buffers` does not name from the first of `stores` that has them: a model's
+    /// weights, and what one stream keeps from run to run.
     pub fn bind_with(
         &self,
-        parameters: &Parameters,
+        stores: &[&Parameters],
         buffers: &[(&str, wgpu::BufferBinding<'_>)],
     ) -> Result<Bindings> {
         check_alive(self.context.device(), "bind")?;
-        let ports = || self.plan.inputs().iter().chain(self.plan.outputs()).chain(self.plan.parameters());
+        let ports = || {
+            let plan = &self.plan;
+            plan.inputs().iter().chain(plan.outputs()).chain(plan.parameters()).chain(plan.states())
+        };
         let known: HashSet<&str> = ports().map(|port| port.name.as_str()).collect();
         let mut by_name = HashMap::new();
         for (name, buffer) in buffers {
@@ -196,26 +201,25 @@ impl Program {
         }
         let named = |port: &Port| by_name.get(port.name.as_str()).map(|&buffer| buffer.clone());
         let usages = self.usages();
-        let stored = |port: &Port| match named(port) {
-            None => Ok(parameters.get(port)?.map(wgpu::Buffer::as_entire_buffer_binding)),
-            given => Ok(given),
+        let stored = |port: &Port| -> Result<Option<wgpu::BufferBinding<'_>>> {
+            let found = stores.iter().map(|store| store.get(port)).find(|found| !matches!(found, Ok(None)));
+            Ok(found.transpose()?.flatten().map(wgpu::Buffer::as_entire_buffer_binding))
         };
-        let bind_all = |ports: &[Port], location: fn(usize) -> Location| {
-            let bind = |(i, port)| self.bind_port(port, usages.get(&location(i)), named(port));
+        let bind_all = |ports: &[Port], location: fn(usize) -> Location, is_stored: bool| {
+            let bind = |(i, port)| {
+                let binding = match named(port) {
+                    None if is_stored => stored(port)?,
+                    given => given,
+                };
+                self.bind_port(port, usages.get(&location(i)), binding)
+            };
             ports.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()
         };
-        let bind_parameter =
-            |(i, port)| self.bind_port(port, usages.get(&Location::Parameter(i)), stored(port)?);
         let bound = BoundPorts {
-            parameters: self
-                .plan
-                .parameters()
-                .iter()
-                .enumerate()
-                .map(bind_parameter)
-                .collect::<Result<_>>()?,
-            inputs: bind_all(self.plan.inputs(), Location::Input)?,
-            outputs: bind_all(self.plan.outputs(), Location::Output)?,
+            parameters: bind_all(self.plan.parameters(), Location::Parameter, true)?,
+            states: bind_all(self.plan.states(), Location::State, true)?,
+            inputs: bind_all(self.plan.inputs(), Location::Input, false)?,
+            outputs: bind_all(self.plan.outputs(), Location::Output, false)?,
         };
         self.check_aliasing(&bound)?;
 
@@ -287,8 +291,9 @@ impl Program {
         let named = |ports, bound| named_buffers(ports, bound).collect::<Vec<_>>();
         let mut written = named(self.plan.outputs(), &bound.outputs);
         let mut read = named(self.plan.inputs(), &bound.inputs);
-        let parameters = self.plan.parameters().iter().zip(&bound.parameters).zip(self.plan.updated());
-        for ((port, bound), updated) in parameters {
+        let parameters = self.plan.parameters().iter().zip(&bound.parameters);
+        let kept = parameters.chain(self.plan.states().iter().zip(&bound.states));
+        for ((port, bound), updated) in kept.zip(self.plan.updated()) {
             let to = if *updated { &mut written } else { &mut read };
             to.extend(bound.as_ref().map(|bound| (port.name.as_str(), &bound.buffer)));
         }
@@ -356,6 +361,7 @@ impl Program {
             Location::Slot(slot) => return (&self.slots[slot], 0),
             Location::Constant(constant) => return (&self.constants[constant], 0),
             Location::Parameter(i) => &ports.parameters[i],
+            Location::State(i) => &ports.states[i],
             Location::Input(i) => &ports.inputs[i],
             Location::Output(i) => &ports.outputs[i],
         };

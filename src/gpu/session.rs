@@ -1,6 +1,7 @@
 //! A program with input and output buffers of its own: headless runs, timing, reading back.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::program::{Bindings, Program};
@@ -36,7 +37,10 @@ pub struct Session {
     program: Program,
     inputs: Vec<wgpu::Buffer>,
     outputs: Vec<wgpu::Buffer>,
-    bindings: Bindings,
+    /// Of each output, where it is read back through, once it was.
+    staging: Vec<OnceLock<wgpu::Buffer>>,
+    /// None where each run brings its own.
+    bindings: Option<Bindings>,
     timer: Option<Timer>,
 }
 
@@ -47,6 +51,10 @@ struct Timer {
     staging: wgpu::Buffer,
 }
 
+/// Outputs of up to so many bytes keep what they are read back through, so that short runs allocate nothing; of larger ones, making
+/// it is little beside the copy.
+const KEPT_STAGING_BYTES: u64 = 4 << 20;
+
 /// Bytes of two timestamps.
 const TIMESTAMPS: u64 = 16;
 
@@ -55,7 +63,7 @@ impl Session {
     ///
     /// Fails when one is missing, unknown, given twice, or of another shape or type, or the device is lost or out of memory.
     pub fn new(program: &Program, inputs: &[(&str, &HostTensor)]) -> Result<Self> {
-        Self::allocate(program, &Parameters::default(), inputs, 0)
+        Self::allocate(program, Some(&[]), inputs, 0)
     }
 
     /// [`Session::new`] for a program with parameters, which are bound from a store.
@@ -64,18 +72,23 @@ impl Session {
         parameters: &Parameters,
         inputs: &[(&str, &HostTensor)],
     ) -> Result<Self> {
-        Self::allocate(program, parameters, inputs, 0)
+        Self::allocate(program, Some(&[parameters]), inputs, 0)
+    }
+
+    /// [`Session::new`] for a program whose parameters and states change from run to run: only [`Session::run_with`] runs it.
+    pub fn unbound(program: &Program, inputs: &[(&str, &HostTensor)]) -> Result<Self> {
+        Self::allocate(program, None, inputs, 0)
     }
 
     /// [`Session::new`] with `guard` bytes behind each buffer, which no kernel may touch.
     #[cfg(feature = "check")]
     pub(crate) fn with_guard(program: &Program, inputs: &[(&str, &HostTensor)], guard: u64) -> Result<Self> {
-        Self::allocate(program, &Parameters::default(), inputs, guard)
+        Self::allocate(program, Some(&[]), inputs, guard)
     }
 
     fn allocate(
         program: &Program,
-        parameters: &Parameters,
+        stores: Option<&[&Parameters]>,
         inputs: &[(&str, &HostTensor)],
         guard: u64,
     ) -> Result<Self> {
@@ -97,14 +110,18 @@ impl Session {
             write_padded(program.context().queue(), buffer, tensor.bytes());
         }
         scopes.close("session", "upload")?;
-        let ports = plan.inputs().iter().chain(plan.outputs());
-        let named: Vec<(&str, wgpu::BufferBinding<'_>)> = ports
-            .zip(input_buffers.iter().chain(&output_buffers))
-            .map(|(port, buffer)| (port.name.as_str(), buffer.as_entire_buffer_binding()))
-            .collect();
-        let bindings = program.bind_with(parameters, &named)?;
+        let bindings =
+            stores.map(|stores| bind(program, stores, &input_buffers, &output_buffers)).transpose()?;
+        let staging = output_buffers.iter().map(|_| OnceLock::new()).collect();
         let program = program.clone();
-        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, bindings, timer })
+        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, staging, bindings, timer })
+    }
+
+    /// The session's inputs and outputs with other stores, for [`Session::run_with`]: several streams share one session.
+    ///
+    /// Fails as [`Program::bind_with`] does.
+    pub fn bind(&self, stores: &[&Parameters]) -> Result<Bindings> {
+        bind(&self.program, stores, &self.inputs, &self.outputs)
     }
 
     /// Replaces what inputs hold, by name, for the runs that follow; inputs that are not named keep what they have.
@@ -136,17 +153,30 @@ impl Session {
 
     /// Runs once and waits. Fails when the device is lost or out of memory.
     pub fn run(&mut self) -> Result<Timing> {
+        self.run_bound(self.own_bindings()?)
+    }
+
+    fn own_bindings(&self) -> Result<&Bindings> {
+        self.bindings.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Binding, "run", "bindings")
+                .expecting("those of `Session::bind`, with `Session::run_with`")
+                .but_found("none, as the session was made without stores")
+        })
+    }
+
+    /// [`Session::run`] with what [`Session::bind`] bound. Fails also for bindings of another program.
+    pub fn run_with(&mut self, bindings: &Bindings) -> Result<Timing> {
+        self.run_bound(bindings)
+    }
+
+    fn run_bound(&self, bindings: &Bindings) -> Result<Timing> {
         let context = self.program.context();
         let (device, queue) = (context.device(), context.queue());
         let start = Instant::now();
         let scopes = ErrorScopes::open(device);
         let mut encoder =
             device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-        self.program.encode_timed(
-            &mut encoder,
-            &self.bindings,
-            self.timer.as_ref().map(|timer| &timer.queries),
-        )?;
+        self.program.encode_timed(&mut encoder, bindings, self.timer.as_ref().map(|timer| &timer.queries))?;
         if let Some(timer) = &self.timer {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
             encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);
@@ -167,13 +197,14 @@ impl Session {
         let context = self.program.context();
         let (device, queue) = (context.device(), context.queue());
         let plan = self.program.plan();
+        let bindings = self.own_bindings()?;
         let mut times = Vec::new();
         for (at, command) in plan.commands().iter().enumerate() {
             let start = Instant::now();
             let scopes = ErrorScopes::open(device);
             let mut encoder =
                 device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-            self.program.encode_commands(&mut encoder, &self.bindings, at..at + 1, |_| None);
+            self.program.encode_commands(&mut encoder, bindings, at..at + 1, |_| None);
             let submission = queue.submit([encoder.finish()]);
             scopes.close("run", "submit")?;
             wait(device, submission)?;
@@ -189,9 +220,16 @@ impl Session {
         let ports = self.program.plan().outputs();
         ports
             .iter()
-            .zip(&self.outputs)
-            .map(|(port, buffer)| {
-                let bytes = self.download(buffer, 0, port.desc.buffer_bytes())?;
+            .zip(self.outputs.iter().zip(&self.staging))
+            .map(|(port, (buffer, staged))| {
+                let context = self.program.context();
+                let bytes = port.desc.buffer_bytes();
+                let bytes = if bytes <= KEPT_STAGING_BYTES {
+                    let staging = staged.get_or_init(|| staging(context.device(), bytes));
+                    download_through(context, staging, buffer, 0, bytes)?
+                } else {
+                    download(context, buffer, 0, bytes)?
+                };
                 Ok((port.name.clone(), HostTensor::from_bytes(&port.desc, &bytes)?))
             })
             .collect()
@@ -221,15 +259,46 @@ pub(super) fn download(
     offset: u64,
     bytes: u64,
 ) -> Result<Vec<u8>> {
+    let scopes = ErrorScopes::open(context.device());
+    let staging = staging(context.device(), bytes);
+    scopes.close("read", "staging")?;
+    download_through(context, &staging, buffer, offset, bytes)
+}
+
+/// [`download`] through a mappable buffer of as many bytes.
+fn download_through(
+    context: &super::Context,
+    staging: &wgpu::Buffer,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+) -> Result<Vec<u8>> {
     let (device, queue) = (context.device(), context.queue());
     let scopes = ErrorScopes::open(device);
-    let staging = staging(device, bytes);
     let mut encoder =
         device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-    encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+    encoder.copy_buffer_to_buffer(buffer, offset, staging, 0, bytes);
     queue.submit([encoder.finish()]);
     scopes.close("read", "copy")?;
-    map(device, &staging)
+    map(device, staging)
+}
+
+/// Binds a program to buffers for all its inputs and outputs, and to stores for the rest.
+fn bind(
+    program: &Program,
+    stores: &[&Parameters],
+    inputs: &[wgpu::Buffer],
+    outputs: &[wgpu::Buffer],
+) -> Result<Bindings> {
+    let plan = program.plan();
+    let named: Vec<(&str, wgpu::BufferBinding<'_>)> = plan
+        .inputs()
+        .iter()
+        .chain(plan.outputs())
+        .zip(inputs.iter().chain(outputs))
+        .map(|(port, buffer)| (port.name.as_str(), buffer.as_entire_buffer_binding()))
+        .collect();
+    program.bind_with(stores, &named)
 }
 
 impl Program {

@@ -81,6 +81,7 @@ pub struct Graph {
     values: Vec<TensorDesc>,
     steps: Vec<Step>,
     parameters: Vec<(String, Value)>,
+    states: Vec<(String, Value)>,
     inputs: Vec<(String, Value)>,
     outputs: Vec<(String, Value)>,
     updates: Vec<(Value, Value)>,
@@ -91,13 +92,21 @@ pub struct Graph {
 /// Where names and given values stand in the lists of a graph.
 #[derive(Debug, Default)]
 struct Lookup {
-    /// The parameter of each name; none where the name is an input's or output's.
-    names: HashMap<String, Option<Value>>,
-    /// Of each parameter its place among the parameters.
-    parameters: HashMap<Value, usize>,
+    /// What each name stands for.
+    names: HashMap<String, Named>,
+    /// The names of parameters and states.
+    kept: HashMap<Value, String>,
     inputs: HashSet<Value>,
-    /// Parameters that are updated.
+    /// Parameters and states that are updated.
     updated: HashSet<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Parameter(Value),
+    State(Value),
+    /// An input or an output.
+    Port,
 }
 
 impl Default for Graph {
@@ -116,6 +125,7 @@ impl Graph {
             values: Vec::new(),
             steps: Vec::new(),
             parameters: Vec::new(),
+            states: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             updates: Vec::new(),
@@ -129,7 +139,7 @@ impl Graph {
         desc.check_rank("graph", name)?;
         self.check_name(name)?;
         let value = self.append_value(desc);
-        self.lookup.names.insert(name.to_owned(), None);
+        self.lookup.names.insert(name.to_owned(), Named::Port);
         self.lookup.inputs.insert(value);
         self.inputs.push((name.to_owned(), value));
         Ok(value)
@@ -140,21 +150,45 @@ impl Graph {
     /// Layers that share a weight ask for it by the same name and get the same value. Fails when the name is an input's or
     /// output's, or the parameter was asked for with another shape or type.
     pub fn parameter(&mut self, name: &str, desc: TensorDesc) -> Result<Value> {
-        if let Some(&Some(value)) = self.lookup.names.get(name) {
-            let known = self.desc(value)?;
-            if *known == desc {
-                return Ok(value);
-            }
-            return Err(Error::new(ErrorKind::Shape, "graph", format!("parameter `{name}`"))
-                .expecting(format!("{known} as before"))
-                .but_found(desc));
+        if let Some(&Named::Parameter(value)) = self.lookup.names.get(name) {
+            return self.known("parameter", name, value, desc);
         }
+        let value = self.keep(name, desc, Named::Parameter)?;
+        self.parameters.push((name.to_owned(), value));
+        Ok(value)
+    }
+
+    /// A value of a stream, not of the model: it keeps from run to run what [`Graph::update`] puts into it, such as a cache of keys and
+    /// values, a memory, or a running sum. Streams that share a program each bind tensors of their own (`runtime::State`), which start
+    /// with zeros and never change size. Gradients do not pass from run to run.
+    ///
+    /// Fails as [`Graph::parameter`] does; the same name again is the same value.
+    pub fn state(&mut self, name: &str, desc: TensorDesc) -> Result<Value> {
+        if let Some(&Named::State(value)) = self.lookup.names.get(name) {
+            return self.known("state", name, value, desc);
+        }
+        let value = self.keep(name, desc, Named::State)?;
+        self.states.push((name.to_owned(), value));
+        Ok(value)
+    }
+
+    /// `value`, which was asked for under its name before. Fails when it is of another shape or type.
+    fn known(&self, kind: &str, name: &str, value: Value, desc: TensorDesc) -> Result<Value> {
+        let known = self.desc(value)?;
+        if *known == desc {
+            return Ok(value);
+        }
+        Err(Error::new(ErrorKind::Shape, "graph", format!("{kind} `{name}`"))
+            .expecting(format!("{known} as before"))
+            .but_found(desc))
+    }
+
+    fn keep(&mut self, name: &str, desc: TensorDesc, named: fn(Value) -> Named) -> Result<Value> {
         desc.check_rank("graph", name)?;
         self.check_name(name)?;
         let value = self.append_value(desc);
-        self.lookup.names.insert(name.to_owned(), Some(value));
-        self.lookup.parameters.insert(value, self.parameters.len());
-        self.parameters.push((name.to_owned(), value));
+        self.lookup.names.insert(name.to_owned(), named(value));
+        self.lookup.kept.insert(value, name.to_owned());
         Ok(value)
     }
 
@@ -163,37 +197,36 @@ impl Graph {
     pub fn output(&mut self, name: &str, value: Value) -> Result<()> {
         self.check_name(name)?;
         self.desc(value)?;
-        self.lookup.names.insert(name.to_owned(), None);
+        self.lookup.names.insert(name.to_owned(), Named::Port);
         self.outputs.push((name.to_owned(), value));
         Ok(())
     }
 
-    /// From the end of each run on, `parameter` holds `value`: how weights and an optimiser's state change. Ops that change their
-    /// input in place write the parameter's own memory, provided that nothing reads the old contents after them.
+    /// From the end of each run on, `parameter`, or a state, holds `value`: how weights, an optimiser's numbers and caches change. Ops
+    /// that change their input in place write the parameter's own memory, provided that nothing reads the old contents after them.
     ///
-    /// Fails when the first is no parameter or updated already, or `value` was not computed or differs from it in shape or type.
+    /// Fails when the first is no parameter or state, or updated already, or `value` was not computed or differs from it in shape or type.
     pub fn update(&mut self, parameter: Value, value: Value) -> Result<()> {
         let (wanted, found) = (self.desc(parameter)?, self.desc(value)?);
         let refused = |kind, argument: &str| Error::new(kind, "graph", argument);
-        let Some(&place) = self.lookup.parameters.get(&parameter) else {
+        let Some(name) = self.lookup.kept.get(&parameter) else {
             return Err(refused(ErrorKind::Argument, "update")
-                .expecting("a parameter")
+                .expecting("a parameter or a state")
                 .but_found(format!("another value, {wanted}")));
         };
-        let name = &self.parameters[place].0;
         if wanted != found {
             let argument = format!("update of `{name}`");
             return Err(refused(ErrorKind::Shape, &argument).expecting(wanted).but_found(found));
         }
         if self.lookup.updated.contains(&parameter) {
             return Err(refused(ErrorKind::Argument, "update")
-                .expecting("each parameter once")
+                .expecting("each once")
                 .but_found(format!("`{name}` again")));
         }
-        if self.lookup.parameters.contains_key(&value) || self.lookup.inputs.contains(&value) {
+        if self.lookup.kept.contains_key(&value) || self.lookup.inputs.contains(&value) {
             return Err(refused(ErrorKind::Argument, "update")
                 .expecting("the result of a step")
-                .but_found("a parameter or an input"));
+                .but_found("a parameter, a state or an input"));
         }
         self.lookup.updated.insert(parameter);
         self.updates.push((parameter, value));
@@ -249,12 +282,22 @@ impl Graph {
         &self.parameters
     }
 
+    /// Names and values of the states, in order of first use.
+    pub fn states(&self) -> &[(String, Value)] {
+        &self.states
+    }
+
+    /// Names and values of what stays from run to run: parameters, then states.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &(String, Value)> {
+        self.parameters.iter().chain(&self.states)
+    }
+
     /// Names and values of the inputs, in order of declaration.
     pub fn inputs(&self) -> &[(String, Value)] {
         &self.inputs
     }
 
-    /// Parameters that a run changes, and what they hold after it.
+    /// Parameters and states that a run changes, and what they hold after it.
     pub fn updates(&self) -> &[(Value, Value)] {
         &self.updates
     }

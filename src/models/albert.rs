@@ -3,15 +3,17 @@
 //! Names and order of operations as in
 //! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/albert/modeling_albert.py>.
 
+use std::sync::Arc;
+
 use super::bert::refuse_variations;
-use super::head::MaskedHead;
-use super::{Facts, MOST_LAYERS, Task, TextEncoder, Tokens, activation, head_count, whole_layers};
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activation, head_count};
+use super::{Facts, Task, Tokens};
 use crate::Result;
-use crate::graph::{Graph, Value};
-use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linear};
+use crate::graph::Value;
+use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
 use crate::ops::Activation;
-use crate::tensor::DType;
-use crate::weights::{Declarations, Fields};
+use crate::weights::{Fields, Scope};
 
 const LAYER: LayerNames = LayerNames {
     query: "attention.query",
@@ -35,14 +37,12 @@ pub(super) struct Albert {
     widen: Linear,
     /// The layers of each group, one behind another; every layer of the model is a whole group.
     groups: Vec<Vec<EncoderLayer>>,
-    head: Option<MaskedHead>,
 }
 
 /// What `config.json` says, checked.
 struct Config {
     facts: Facts,
     embedding: usize,
-    types: usize,
     intermediate: usize,
     groups: usize,
     group_layers: usize,
@@ -60,20 +60,20 @@ impl Config {
     fn read(fields: &Fields) -> Result<Self> {
         refuse_variations(fields)?;
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
-        let layers = whole_layers(fields)?;
+        let layers = fields.usize("num_hidden_layers", 1..=MOST_LAYERS)?;
         let facts = Facts {
             architecture: "albert",
             vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
             width,
             layers,
-            heads: head_count(fields, width)?,
+            heads: head_count(fields, "num_attention_heads", width)?,
+            types: fields.usize_or("type_vocab_size", 1..=1 << 16, 2)?,
             first_position: 0,
             max_tokens: fields.usize("max_position_embeddings", 1..=1 << 24)?,
         };
         Ok(Self {
             facts,
             embedding: fields.usize_or("embedding_size", 1..=1 << 16, 128)?,
-            types: fields.usize_or("type_vocab_size", 1..=1 << 16, 2)?,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
             groups: fields.usize_or("num_hidden_groups", 1..=layers, 1)?,
             group_layers: fields.usize_or("inner_group_num", 1..=MOST_LAYERS / layers, 1)?,
@@ -83,27 +83,65 @@ impl Config {
     }
 }
 
+pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    let config = Config::read(declaring.fields)?;
+    let network = Albert::declare(&config, &mut declaring.base("albert"))?;
+    let head = match declaring.task {
+        Task::Embed | Task::Hidden => None,
+        _ => Some(head(declaring, &config, &network.words)?),
+    };
+    declaring.pass_over_heads("albert");
+    Ok(Declared { network: Arc::new(network), head })
+}
+
+/// The head for a task, as `modeling_albert.py` has it.
+fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Head> {
+    let width = config.facts.width;
+    let labels = declaring.labels()?;
+    let predictions = |declaring: &mut Declaring<'_>, name| {
+        let head = MaskedWords {
+            dense: "dense",
+            norm: "LayerNorm",
+            widths: [width, config.embedding],
+            eps: config.eps,
+            activation: config.activation,
+        };
+        masked_words(name, &mut declaring.root().at("predictions"), words, &head)
+    };
+    let pooled = |declaring: &mut Declaring<'_>, name, classifier: &str, out| -> Result<HeadResult> {
+        let pooler = Linear::declare(&mut declaring.base("albert").at("pooler"), width, width)?;
+        let classifier = Linear::declare(&mut declaring.root().at(classifier), width, out)?;
+        let result = HeadResult::new(name, Rows::First).dense(pooler, Activation::Tanh);
+        Ok(result.dense(classifier, Activation::Identity))
+    };
+    let single = |declaring: &mut Declaring<'_>, path: &str, out| -> Result<HeadResult> {
+        let dense = Linear::declare(&mut declaring.root().at(path), width, out)?;
+        Ok(HeadResult::new("logits", Rows::Wanted).dense(dense, Activation::Identity))
+    };
+    Ok(Head::of(match declaring.task {
+        Task::Logits => vec![predictions(declaring, "logits")?],
+        Task::Pretrain => vec![
+            predictions(declaring, "prediction_logits")?,
+            pooled(declaring, "sop_logits", "sop_classifier.classifier", 2)?,
+        ],
+        Task::Classify => vec![pooled(declaring, "logits", "classifier", labels)?],
+        Task::Label => vec![single(declaring, "classifier", labels)?],
+        Task::Answer => vec![single(declaring, "qa_outputs", 2)?],
+        _ => return Err(declaring.no_head("albert")),
+    }))
+}
+
 impl Albert {
-    /// Declares the weights of the model that `fields` describe, below `prefix` where files put a head beside it.
-    pub(super) fn declare(
-        fields: &Fields,
-        task: Task,
-        prefix: &str,
-        declarations: &mut Declarations,
-    ) -> Result<Self> {
-        let config = Config::read(fields)?;
-        let Facts { vocab_size, width, max_tokens, .. } = config.facts;
+    fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
+        let Facts { vocab_size, width, max_tokens, types: kinds, .. } = config.facts;
         let narrow = config.embedding;
-        let mut root = declarations.root();
-        let mut base = root.at(prefix);
-        base.ignore("pooler");
         let mut embeddings = base.at("embeddings");
         for buffer in ["position_ids", "token_type_ids"] {
             embeddings.ignore(buffer);
         }
         let words = Embedding::declare(&mut embeddings.at("word_embeddings"), vocab_size, narrow)?;
         let positions = Embedding::declare(&mut embeddings.at("position_embeddings"), max_tokens, narrow)?;
-        let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), config.types, narrow)?;
+        let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), kinds, narrow)?;
         let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), narrow, config.eps)?;
         let mut encoder = base.at("encoder");
         let widen = Linear::declare(&mut encoder.at("embedding_hidden_mapping_in"), narrow, width)?;
@@ -116,20 +154,7 @@ impl Albert {
             }
             groups.push(layers);
         }
-        root.ignore("sop_classifier");
-        let head = if task == Task::Logits {
-            Some(MaskedHead::declare(
-                &mut root.at("predictions"),
-                ["dense", "LayerNorm"],
-                &words,
-                [width, narrow],
-                (config.eps, config.activation),
-            )?)
-        } else {
-            root.ignore("predictions");
-            None
-        };
-        Ok(Self { facts: config.facts, words, positions, types, norm, widen, groups, head })
+        Ok(Self { facts: config.facts, words, positions, types, norm, widen, groups })
     }
 
     /// The layers of the group that layer number `layer` of the model belongs to.
@@ -138,22 +163,26 @@ impl Albert {
     }
 }
 
-impl TextEncoder for Albert {
+impl Network for Albert {
     fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    fn record(&self, graph: &mut Graph, tokens: &Tokens, dtype: DType) -> Result<Value> {
-        let tables =
-            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
-        let sum = Embedding::record_sum(graph, &tables, dtype)?;
-        let embedded = self.norm.record(graph, sum, None)?;
-        let widened = self.widen.record(graph, embedded, Activation::Identity)?;
-        let mut layers = (0..self.facts.layers).flat_map(|layer| self.group_of(layer));
-        layers.try_fold(widened, |x, layer| layer.record(graph, x, &tokens.sequences))
+    fn signature(&self) -> Signature {
+        Signature::default()
     }
 
-    fn record_logits(&self, graph: &mut Graph, hidden: Value) -> Result<Value> {
-        MaskedHead::record(self.head.as_ref(), &self.facts, graph, hidden)
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let tables =
+            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
+        let dtype = recorder.dtype();
+        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
+        let embedded = self.norm.record(recorder, sum, None)?;
+        let embedded = recorder.dropout(embedded)?;
+        let widened = self.widen.record(recorder, embedded, Activation::Identity)?;
+        recorder.layers(self.facts.layers, widened, |recorder, layer, x| {
+            let layers = self.group_of(layer);
+            layers.iter().try_fold(x, |x, layer| layer.record(recorder, x, &tokens.layout))
+        })
     }
 }

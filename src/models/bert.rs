@@ -4,14 +4,16 @@
 //! Names and order of operations as in
 //! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/bert/modeling_bert.py>.
 
-use super::head::MaskedHead;
-use super::{Facts, Task, TextEncoder, Tokens, activation, head_count, whole_layers};
+use std::sync::Arc;
+
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activation, head_count};
+use super::{Facts, Task, Tokens};
 use crate::Result;
-use crate::graph::{Graph, Value};
-use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec};
+use crate::graph::Value;
+use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
 use crate::ops::Activation;
-use crate::tensor::DType;
-use crate::weights::{Declarations, Fields, Scope};
+use crate::weights::{Fields, Scope};
 
 const LAYER: LayerNames = LayerNames {
     query: "attention.self.query",
@@ -39,14 +41,12 @@ pub(super) struct Bert {
     types: Embedding,
     norm: LayerNorm,
     layers: Vec<EncoderLayer>,
-    head: Option<MaskedHead>,
 }
 
 /// What `config.json` says, checked.
 struct Config {
     facts: Facts,
     positions: usize,
-    types: usize,
     intermediate: usize,
     eps: f32,
     activation: Activation,
@@ -81,29 +81,19 @@ impl Config {
             },
             vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
             width,
-            layers: whole_layers(fields)?,
-            heads: head_count(fields, width)?,
+            layers: fields.usize("num_hidden_layers", 1..=MOST_LAYERS)?,
+            heads: head_count(fields, "num_attention_heads", width)?,
+            types: fields.usize_or("type_vocab_size", 1..=1 << 16, 2)?,
             first_position,
             max_tokens: positions - first_position,
         };
         Ok(Self {
             facts,
             positions,
-            types: fields.usize_or("type_vocab_size", 1..=1 << 16, 2)?,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
             eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, 1e-12)?,
             activation: activation(fields, "hidden_act", Activation::Gelu)?,
         })
-    }
-
-    fn head(&self, variant: Variant, root: &mut Scope<'_>, words: &Embedding) -> Result<MaskedHead> {
-        let (path, names, activation) = match variant {
-            Variant::Bert => ("cls.predictions", ["transform.dense", "transform.LayerNorm"], self.activation),
-            // Whatever its layers have.
-            Variant::Roberta => ("lm_head", ["dense", "layer_norm"], Activation::Gelu),
-        };
-        let width = self.facts.width;
-        MaskedHead::declare(&mut root.at(path), names, words, [width, width], (self.eps, activation))
     }
 }
 
@@ -120,20 +110,91 @@ pub(super) fn refuse_variations(fields: &Fields) -> Result<()> {
     Ok(())
 }
 
-impl Bert {
-    /// Declares the weights of the model that `fields` describe, below `prefix` where files put a head beside it.
-    pub(super) fn declare(
-        fields: &Fields,
+pub(super) fn declare_bert(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    declare(declaring, Variant::Bert, "bert")
+}
+
+pub(super) fn declare_roberta(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    declare(declaring, Variant::Roberta, "roberta")
+}
+
+fn declare(declaring: &mut Declaring<'_>, variant: Variant, prefix: &str) -> Result<Declared> {
+    let config = Config::read(declaring.fields, variant)?;
+    let network = Bert::declare(&config, &mut declaring.base(prefix))?;
+    let head = match declaring.task {
+        Task::Embed | Task::Hidden => None,
+        _ => Some(head(declaring, variant, prefix, &config, &network.words)?),
+    };
+    declaring.pass_over_heads(prefix);
+    Ok(Declared { network: Arc::new(network), head })
+}
+
+/// The head for a task, as `modeling_bert.py` and `modeling_roberta.py` have it.
+fn head(
+    declaring: &mut Declaring<'_>,
+    variant: Variant,
+    prefix: &str,
+    config: &Config,
+    words: &Embedding,
+) -> Result<Head> {
+    let width = config.facts.width;
+    let labels = declaring.labels()?;
+    let pooled = |declaring: &mut Declaring<'_>, name| -> Result<HeadResult> {
+        let pooler = Linear::declare(&mut declaring.base(prefix).at("pooler.dense"), width, width)?;
+        Ok(HeadResult::new(name, Rows::First).dense(pooler, Activation::Tanh))
+    };
+    let single = |scope: &mut Scope<'_>, name, rows, out| -> Result<HeadResult> {
+        Ok(HeadResult::new(name, rows).dense(Linear::declare(scope, width, out)?, Activation::Identity))
+    };
+    let results = match (declaring.task, variant) {
+        (Task::Logits, _) => vec![config.words("logits", variant, &mut declaring.root(), words)?],
+        (Task::Pretrain, Variant::Bert) => {
+            let pairs = Linear::declare(&mut declaring.root().at("cls.seq_relationship"), width, 2)?;
+            let pooled = pooled(declaring, "seq_relationship_logits")?.dense(pairs, Activation::Identity);
+            vec![config.words("prediction_logits", variant, &mut declaring.root(), words)?, pooled]
+        }
+        (Task::Classify, Variant::Bert) => {
+            let classifier = Linear::declare(&mut declaring.root().at("classifier"), width, labels)?;
+            vec![pooled(declaring, "logits")?.dense(classifier, Activation::Identity)]
+        }
+        (Task::Classify, Variant::Roberta) => {
+            let mut root = declaring.root();
+            let dense = Linear::declare(&mut root.at("classifier.dense"), width, width)?;
+            let out = Linear::declare(&mut root.at("classifier.out_proj"), width, labels)?;
+            let result = HeadResult::new("logits", Rows::First).dense(dense, Activation::Tanh);
+            vec![result.dense(out, Activation::Identity)]
+        }
+        (Task::Label, _) => {
+            vec![single(&mut declaring.root().at("classifier"), "logits", Rows::Wanted, labels)?]
+        }
+        (Task::Answer, _) => vec![single(&mut declaring.root().at("qa_outputs"), "logits", Rows::Wanted, 2)?],
+        _ => return Err(declaring.no_head(config.facts.architecture)),
+    };
+    Ok(Head::of(results))
+}
+
+impl Config {
+    fn words(
+        &self,
+        name: &'static str,
         variant: Variant,
-        task: Task,
-        prefix: &str,
-        declarations: &mut Declarations,
-    ) -> Result<Self> {
-        let config = Config::read(fields, variant)?;
-        let Facts { vocab_size, width, layers, .. } = config.facts;
-        let mut root = declarations.root();
-        let mut base = root.at(prefix);
-        base.ignore("pooler");
+        root: &mut Scope<'_>,
+        words: &Embedding,
+    ) -> Result<HeadResult> {
+        let (path, [dense, norm], activation) = match variant {
+            Variant::Bert => ("cls.predictions", ["transform.dense", "transform.LayerNorm"], self.activation),
+            // Whatever its layers have.
+            Variant::Roberta => ("lm_head", ["dense", "layer_norm"], Activation::Gelu),
+        };
+        let width = self.facts.width;
+        let head = MaskedWords { dense, norm, widths: [width, width], eps: self.eps, activation };
+        masked_words(name, &mut root.at(path), words, &head)
+    }
+}
+
+impl Bert {
+    fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
+        let Facts { vocab_size, width, layers, types: kinds, .. } = config.facts;
         let mut embeddings = base.at("embeddings");
         for buffer in ["position_ids", "token_type_ids"] {
             embeddings.ignore(buffer);
@@ -141,40 +202,35 @@ impl Bert {
         let words = Embedding::declare(&mut embeddings.at("word_embeddings"), vocab_size, width)?;
         let positions =
             Embedding::declare(&mut embeddings.at("position_embeddings"), config.positions, width)?;
-        let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), config.types, width)?;
+        let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), kinds, width)?;
         let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, config.eps)?;
-        let layers = (0..layers)
-            .map(|index| {
-                let mut scope = base.at(format_args!("encoder.layer.{index}"));
-                EncoderLayer::declare(&mut scope, &LAYER, &config.layer())
-            })
-            .collect::<Result<_>>()?;
-        let head = if task == Task::Logits {
-            root.ignore("cls.seq_relationship");
-            Some(config.head(variant, &mut root, &words)?)
-        } else {
-            root.ignore("cls");
-            root.ignore("lm_head");
-            None
+        let layer = |index| {
+            let mut scope = base.at(format_args!("encoder.layer.{index}"));
+            EncoderLayer::declare(&mut scope, &LAYER, &config.layer())
         };
-        Ok(Self { facts: config.facts, words, positions, types, norm, layers, head })
+        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self { facts: config.facts, words, positions, types, norm, layers })
     }
 }
 
-impl TextEncoder for Bert {
+impl Network for Bert {
     fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    fn record(&self, graph: &mut Graph, tokens: &Tokens, dtype: DType) -> Result<Value> {
-        let tables =
-            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
-        let sum = Embedding::record_sum(graph, &tables, dtype)?;
-        let embedded = self.norm.record(graph, sum, None)?;
-        self.layers.iter().try_fold(embedded, |x, layer| layer.record(graph, x, &tokens.sequences))
+    fn signature(&self) -> Signature {
+        Signature::default()
     }
 
-    fn record_logits(&self, graph: &mut Graph, hidden: Value) -> Result<Value> {
-        MaskedHead::record(self.head.as_ref(), &self.facts, graph, hidden)
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let tables =
+            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
+        let dtype = recorder.dtype();
+        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
+        let embedded = self.norm.record(recorder, sum, None)?;
+        let embedded = recorder.dropout(embedded)?;
+        recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
+            self.layers[layer].record(recorder, x, &tokens.layout)
+        })
     }
 }

@@ -7,29 +7,22 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::sessions::Sessions;
-use super::{Facts, Model, Task, Tokens};
-use crate::gpu::{Context, Parameters, Program, Session};
+use super::head::Rows;
+use super::{Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
-use crate::plan::Plan;
+use crate::nn::Recorder;
+use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
-use crate::{Error, ErrorKind, Result, cpu};
+use crate::{Error, ErrorKind, Result};
+
+const NAME: &str = "encoder";
 
 /// Tokens of a batch where nothing else is asked for: enough rows to fill the tiles of every layer.
 const BATCH_TOKENS: usize = 2048;
 
 /// The fewest tokens a batch is planned for.
 const SMALLEST_BATCH: usize = 16;
-
-/// What an [`Encoder`] runs on.
-#[derive(Clone, Debug)]
-pub enum Device {
-    /// A device through wgpu.
-    Gpu(Context),
-    /// The CPU references, in f32.
-    Cpu,
-}
 
 /// The extents a batch is planned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,8 +31,35 @@ pub struct BatchSize {
     pub time: usize,
     /// Sequences.
     pub count: usize,
-    /// For [`Task::Logits`], positions that scores are asked for.
+    /// Of tasks with a result for each token, the tokens that results are asked for.
     pub rows: usize,
+    /// Of models that read them, global tokens.
+    pub globals: usize,
+}
+
+/// One sequence, and what else a model may read of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// Its tokens.
+    pub ids: &'a [u32],
+    /// Which of a pair of texts each token is of; all the first where this is empty.
+    pub types: &'a [u32],
+    /// Places of global tokens, for models that read them.
+    pub globals: &'a [usize],
+    /// Places of the tokens that results are asked for, of tasks with a result for each token; all of them where absent.
+    pub wanted: Option<&'a [usize]>,
+}
+
+impl<'a> Item<'a> {
+    /// A sequence of one text without global tokens.
+    pub fn new(ids: &'a [u32]) -> Self {
+        Self { ids, types: &[], globals: &[], wanted: None }
+    }
+
+    /// How many tokens results are asked for.
+    fn rows(&self) -> usize {
+        self.wanted.map_or(self.ids.len(), <[usize]>::len)
+    }
 }
 
 /// What an [`Encoder`] has done so far.
@@ -62,31 +82,58 @@ pub struct Usage {
 pub struct Encoder {
     model: Model,
     dtype: DType,
-    engine: Engine,
+    runner: Runner<BatchSize>,
     batch_tokens: usize,
+    keeps_hidden: bool,
     usage: Usage,
 }
 
-#[derive(Debug)]
-enum Engine {
-    Gpu { context: Context, parameters: Parameters, sessions: Sessions },
-    Cpu { parameters: cpu::Parameters<f32> },
-}
-
 impl Model {
-    /// The graph of a batch of packed sequences: inputs as of [`Tokens::packed`], with [`Task::Logits`] also `rows`, and one output,
-    /// `result`.
+    /// The graph of a batch of packed sequences. Inputs as of [`Tokens::packed`], `globals` where the model reads them, `rows` (numbers
+    /// of the tokens that results are asked for) where the task has a result for each, and `ends` (the first or the last token of each
+    /// sequence) where it has one for each sequence. Outputs are the task's results: `result`, or `logits` and the like.
     pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {
+        self.batch_graph_with(size, dtype, false)
+    }
+
+    /// [`Model::batch_graph`], with outputs `hidden.N` for all hidden states besides where `keeps_hidden`: of the embeddings first, then
+    /// of each layer.
+    fn batch_graph_with(&self, size: BatchSize, dtype: DType, keeps_hidden: bool) -> Result<Graph> {
         let mut graph = Graph::new();
-        let tokens = Tokens::packed(&mut graph, size.time, size.count)?;
-        let result = if self.task == Task::Logits {
-            let rows = graph.input("rows", TensorDesc::new(DType::I32, [size.rows]))?;
-            self.record_logits_at(&mut graph, &tokens, rows, dtype)?
-        } else {
-            self.record(&mut graph, &tokens, dtype)?
-        };
-        graph.output("result", result)?;
+        let mut tokens = Tokens::packed(&mut graph, size.time, size.count)?;
+        if self.network().signature().reads_globals {
+            tokens = tokens.with_globals(&mut graph, size.globals)?;
+        }
+        let mut rows = ResultRows { wanted: tokens.ids, of_sequences: tokens.ids };
+        if self.has_results(Rows::Wanted) {
+            rows.wanted = graph.input("rows", TensorDesc::i32([size.rows]))?;
+        }
+        if self.ends().is_some() {
+            rows.of_sequences = graph.input("ends", TensorDesc::i32([size.count]))?;
+        }
+        let mut recorder = Recorder::new(&mut graph, dtype);
+        if keeps_hidden {
+            recorder = recorder.with_hidden();
+        }
+        let results = self.record_results(&mut recorder, &tokens, &rows)?;
+        let hidden = recorder.take_hidden();
+        for (name, value) in results {
+            graph.output(name, value)?;
+        }
+        for (number, value) in hidden.into_iter().enumerate() {
+            graph.output(&format!("hidden.{number}"), value)?;
+        }
         Ok(graph)
+    }
+
+    fn has_results(&self, rows: Rows) -> bool {
+        let results = self.declared.head.iter().flat_map(|head| &head.results);
+        results.into_iter().any(|result| result.rows == rows)
+    }
+
+    /// Which token of a sequence its one result is made of, where the task has such a result.
+    fn ends(&self) -> Option<Rows> {
+        [Rows::First, Rows::Last].into_iter().find(|rows| self.has_results(*rows))
     }
 }
 
@@ -95,19 +142,12 @@ impl Encoder {
     ///
     /// Fails when a weight is not finite in its type, and when the device is lost or out of memory.
     pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
-        let engine = match device {
-            Device::Gpu(context) => Engine::Gpu {
-                context: context.clone(),
-                parameters: Parameters::upload(context, weights.iter())?,
-                sessions: Sessions::default(),
-            },
-            Device::Cpu => Engine::Cpu { parameters: cpu::Parameters::new(weights.iter())? },
-        };
         Ok(Self {
             model: model.clone(),
             dtype: weights.dtype(),
-            engine,
+            runner: Runner::new(&Store::upload(device, weights.iter())?),
             batch_tokens: BATCH_TOKENS,
+            keeps_hidden: false,
             usage: Usage::default(),
         })
     }
@@ -116,6 +156,12 @@ impl Encoder {
     #[must_use]
     pub fn batch_tokens(self, tokens: usize) -> Self {
         Self { batch_tokens: tokens.max(1), ..self }
+    }
+
+    /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
+    #[must_use]
+    pub fn with_hidden(self) -> Self {
+        Self { keeps_hidden: true, ..self }
     }
 
     /// The model.
@@ -128,17 +174,15 @@ impl Encoder {
         self.usage
     }
 
-    /// One f32 tensor for each sequence: `[width]` for [`Task::Embed`], `[tokens, width]` for [`Task::Hidden`],
-    /// `[tokens, vocab_size]` for [`Task::Logits`].
+    /// One f32 tensor for each sequence, the task's first result: `[width]` for [`Task::Embed`], `[tokens, width]` for
+    /// [`Task::Hidden`], `[tokens, vocab_size]` for [`Task::Logits`], `[labels]` for [`Task::Classify`], `[tokens, labels]` for
+    /// [`Task::Label`], `[tokens, 2]` for [`Task::Answer`].
     ///
     /// Fails when a sequence is empty, longer than the model's positions, or has an id outside its vocabulary, before anything is
     /// run; and when the device is lost or out of memory.
     pub fn run(&mut self, sequences: &[impl AsRef<[u32]>]) -> Result<Vec<HostTensor>> {
-        let all: Vec<Vec<usize>> = match self.model.task {
-            Task::Logits => sequences.iter().map(|ids| (0..ids.as_ref().len()).collect()).collect(),
-            Task::Embed | Task::Hidden => vec![Vec::new(); sequences.len()],
-        };
-        self.run_wanted(sequences, &all)
+        let items: Vec<Item<'_>> = sequences.iter().map(|ids| Item::new(ids.as_ref())).collect();
+        self.run_first(&items)
     }
 
     /// [`Encoder::run`] for [`Task::Logits`] at some tokens of each sequence: `[positions, vocab_size]`.
@@ -149,7 +193,7 @@ impl Encoder {
         sequences: &[impl AsRef<[u32]>],
         positions: &[Vec<usize>],
     ) -> Result<Vec<HostTensor>> {
-        let refused = |argument| Error::new(ErrorKind::Argument, "encoder", argument);
+        let refused = |argument| Error::new(ErrorKind::Argument, NAME, argument);
         if self.model.task != Task::Logits {
             return Err(refused("task").expecting("Logits").but_found(format!("{:?}", self.model.task)));
         }
@@ -158,127 +202,130 @@ impl Encoder {
                 .expecting(format!("{} lists, one a sequence", sequences.len()))
                 .but_found(positions.len()));
         }
-        for (i, (ids, wanted)) in sequences.iter().zip(positions).enumerate() {
-            let length = ids.as_ref().len();
-            if let Some(past) = wanted.iter().find(|position| **position >= length) {
-                let argument = format!("positions of sequence {i}");
-                return Err(Error::new(ErrorKind::Argument, "encoder", argument)
-                    .expecting(format!("places among its {length} tokens"))
-                    .but_found(past));
-            }
+        let pairs = sequences.iter().zip(positions);
+        let items: Vec<Item<'_>> =
+            pairs.map(|(ids, wanted)| Item { wanted: Some(wanted), ..Item::new(ids.as_ref()) }).collect();
+        self.run_first(&items)
+    }
+
+    fn run_first(&mut self, items: &[Item<'_>]) -> Result<Vec<HostTensor>> {
+        let first = self.model.declared.head.as_ref().and_then(|head| head.results.first());
+        let name = first.map_or(RESULT, |result| result.name);
+        let missing = || Error::new(ErrorKind::Binding, NAME, name).expecting("an output").but_found("none");
+        let outputs = self.run_items(items)?;
+        outputs.into_iter().map(|mut outputs| outputs.remove(name).ok_or_else(missing)).collect()
+    }
+
+    /// All results of each sequence by name, f32.
+    ///
+    /// Fails as [`Encoder::run`] does; and when types are not one for each token or unknown to the model, a place is past its sequence's
+    /// end, or global tokens are given to a model that does not read them.
+    pub fn run_items(&mut self, items: &[Item<'_>]) -> Result<Vec<Outputs>> {
+        self.check(items)?;
+        let most_rows = self.most_rows();
+        let mut results = Vec::with_capacity(items.len());
+        let mut start = 0;
+        while start < items.len() {
+            let batch = fewer_rows(items, next_batch(items, start, self.batch_tokens), most_rows);
+            start = batch.end;
+            results.extend(self.run_batch(&Packed { model: &self.model.clone(), items: &items[batch] })?);
         }
-        self.run_wanted(sequences, positions)
+        Ok(results)
     }
 
     /// How many of the first `sequences` fit one batch together: at least one, where there is one. Calls with so many at a time run
     /// the same batches as one call with all, unless scores of so many tokens do not fit one binding of the device.
     pub fn fitting(&self, sequences: &[impl AsRef<[u32]>]) -> usize {
-        let sequences: Vec<&[u32]> = sequences.iter().take(self.batch_tokens).map(AsRef::as_ref).collect();
-        next_batch(&sequences, 0, self.batch_tokens).len().min(sequences.len())
-    }
-
-    fn run_wanted(
-        &mut self,
-        sequences: &[impl AsRef<[u32]>],
-        wanted: &[Vec<usize>],
-    ) -> Result<Vec<HostTensor>> {
-        let sequences: Vec<&[u32]> = sequences.iter().map(AsRef::as_ref).collect();
-        check(&sequences, self.model.facts())?;
-        let most_rows = self.most_rows();
-        let mut results = Vec::with_capacity(sequences.len());
-        let mut start = 0;
-        while start < sequences.len() {
-            let batch = next_batch(&sequences, start, self.batch_tokens);
-            let batch = fewer_rows(wanted, batch, most_rows);
-            start = batch.end;
-            let packed = Packed { sequences: &sequences[batch.clone()], wanted: &wanted[batch] };
-            results.extend(self.run_batch(&packed)?);
-        }
-        Ok(results)
+        let sequences = sequences.iter().take(self.batch_tokens);
+        let items: Vec<Item<'_>> = sequences.map(|ids| Item::new(ids.as_ref())).collect();
+        next_batch(&items, 0, self.batch_tokens).len().min(items.len())
     }
 
     /// Positions whose scores one binding of the device holds; at least 1.
     fn most_rows(&self) -> usize {
-        match &self.engine {
-            Engine::Gpu { context, .. } => {
-                let row_bytes = self.model.facts().vocab_size * self.dtype.size();
-                let most = context.caps().max_binding_bytes.min(context.caps().max_buffer_bytes);
-                usize::try_from(most / row_bytes as u64).unwrap_or(usize::MAX).max(1)
-            }
-            Engine::Cpu { .. } => usize::MAX,
-        }
+        let row_bytes = self.model.facts().vocab_size * self.dtype.size();
+        let most = self.runner.device().max_tensor_bytes() / row_bytes as u64;
+        usize::try_from(most).unwrap_or(usize::MAX).max(1)
     }
 
-    fn run_batch(&mut self, packed: &Packed<'_>) -> Result<Vec<HostTensor>> {
+    fn run_batch(&mut self, packed: &Packed<'_>) -> Result<Vec<Outputs>> {
         let exact = packed.size();
-        let size = match self.engine {
-            Engine::Gpu { .. } => exact.rounded_up(self.batch_tokens, self.most_rows()),
-            Engine::Cpu { .. } => exact,
+        let size = match self.runner.device() {
+            device if device.is_planned() => exact.rounded_up(self.batch_tokens, self.most_rows()),
+            _ => exact,
         };
-        let inputs = packed.inputs(size, self.model.facts(), self.model.task)?;
+        let inputs = packed.inputs(size)?;
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
-        let (start, prepared) = (Instant::now(), self.usage.preparing);
-        let mut outputs = match &mut self.engine {
-            Engine::Cpu { parameters } => {
-                let graph = self.model.batch_graph(size, self.dtype)?;
-                cpu::run_f32(&graph, parameters, &inputs)?
-            }
-            Engine::Gpu { context, parameters, sessions } => {
-                let session = sessions.holding(size, &inputs, || {
-                    let graph = self.model.batch_graph(size, self.dtype)?;
-                    let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
-                    let session = Session::with_parameters(&program, parameters, &inputs)?;
-                    self.usage.preparing += start.elapsed();
-                    Ok(session)
-                })?;
-                session.run()?;
-                session.read()?
-            }
-        };
-        let result = outputs.remove("result").ok_or_else(|| {
-            Error::new(ErrorKind::Binding, "encoder", "result").expecting("one output").but_found("none")
-        })?;
+        let (start, prepared) = (Instant::now(), self.runner.preparing());
+        let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
+        let outputs = self.runner.run(size, &inputs, || model.batch_graph_with(size, dtype, keeps_hidden))?;
+        self.usage.preparing = self.runner.preparing();
         self.usage.running += start.elapsed().saturating_sub(self.usage.preparing - prepared);
-        self.usage.sequences += packed.sequences.len();
+        self.usage.sequences += packed.items.len();
         self.usage.tokens += exact.time;
         self.usage.batches += 1;
-        packed.unpack(&result, self.model.task)
+        packed.unpack(&outputs)
     }
-}
 
-/// Refuses sequences the model cannot take.
-fn check(sequences: &[&[u32]], facts: &Facts) -> Result<()> {
-    for (i, ids) in sequences.iter().enumerate() {
-        let refused = |argument: String| Error::new(ErrorKind::Argument, "encoder", argument);
-        if !(1..=facts.max_tokens).contains(&ids.len()) {
-            return Err(refused(format!("sequence {i}"))
-                .expecting(format!("1 to {} tokens", facts.max_tokens))
-                .but_found(ids.len()));
+    /// Refuses sequences the model cannot take.
+    fn check(&self, items: &[Item<'_>]) -> Result<()> {
+        let facts = self.model.facts();
+        let reads_globals = self.model.network().signature().reads_globals;
+        for (i, item) in items.iter().enumerate() {
+            let refused = |argument: String| Error::new(ErrorKind::Argument, NAME, argument);
+            let length = item.ids.len();
+            if !(1..=facts.max_tokens).contains(&length) {
+                return Err(refused(format!("sequence {i}"))
+                    .expecting(format!("1 to {} tokens", facts.max_tokens))
+                    .but_found(length));
+            }
+            let most =
+                [("token", item.ids, facts.vocab_size, "an id"), ("type", item.types, facts.types, "a type")];
+            for (what, values, most, expected) in most {
+                if let Some(at) = values.iter().position(|value| *value as usize >= most) {
+                    return Err(refused(format!("sequence {i}, {what} {at}"))
+                        .expecting(format!("{expected} below {most}"))
+                        .but_found(values[at]));
+                }
+            }
+            if !item.types.is_empty() && item.types.len() != length {
+                return Err(refused(format!("types of sequence {i}"))
+                    .expecting(format!("{length}, one a token"))
+                    .but_found(item.types.len()));
+            }
+            for (what, places) in [("positions", item.wanted.unwrap_or_default()), ("globals", item.globals)]
+            {
+                if let Some(past) = places.iter().find(|place| **place >= length) {
+                    return Err(refused(format!("{what} of sequence {i}"))
+                        .expecting(format!("places among its {length} tokens"))
+                        .but_found(past));
+                }
+            }
+            if !item.globals.is_empty() && !reads_globals {
+                return Err(refused(format!("globals of sequence {i}"))
+                    .expecting(format!("none, as {} has no global tokens", facts.architecture))
+                    .but_found(item.globals.len()));
+            }
         }
-        if let Some(at) = ids.iter().position(|id| *id as usize >= facts.vocab_size) {
-            return Err(refused(format!("sequence {i}, token {at}"))
-                .expecting(format!("an id below {}", facts.vocab_size))
-                .but_found(ids[at]));
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The sequences from `start` on that fit a batch together: at least one.
-fn next_batch(sequences: &[&[u32]], start: usize, batch_tokens: usize) -> Range<usize> {
+fn next_batch(items: &[Item<'_>], start: usize, batch_tokens: usize) -> Range<usize> {
     let mut tokens = 0;
-    let fitting = sequences[start..].iter().take_while(|ids| {
-        tokens += ids.len();
+    let fitting = items[start..].iter().take_while(|item| {
+        tokens += item.ids.len();
         tokens <= batch_tokens
     });
     start..start + fitting.count().max(1)
 }
 
 /// The first sequences of `batch` that want at most `most_rows` scores together: at least one.
-fn fewer_rows(wanted: &[Vec<usize>], batch: Range<usize>, most_rows: usize) -> Range<usize> {
+fn fewer_rows(items: &[Item<'_>], batch: Range<usize>, most_rows: usize) -> Range<usize> {
     let mut rows = 0;
-    let fitting = wanted[batch.clone()].iter().take_while(|positions| {
-        rows += positions.len();
+    let fitting = items[batch.clone()].iter().take_while(|item| {
+        rows += item.rows();
         rows <= most_rows
     });
     batch.start..batch.start + fitting.count().max(1)
@@ -289,80 +336,107 @@ impl BatchSize {
     fn rounded_up(self, batch_tokens: usize, most_rows: usize) -> Self {
         let step = (self.time.next_power_of_two() / 4).max(SMALLEST_BATCH);
         let time = self.time.next_multiple_of(step);
+        let rounded = |count: usize| if count == 0 { 0 } else { count.next_power_of_two() };
         Self {
             time: if self.time <= batch_tokens { time.min(batch_tokens) } else { time },
-            count: self.count.next_power_of_two(),
-            rows: if self.rows == 0 {
-                0
-            } else {
-                self.rows.next_power_of_two().min(most_rows.max(self.rows))
-            },
+            count: rounded(self.count),
+            rows: rounded(self.rows).min(most_rows.max(self.rows)),
+            globals: rounded(self.globals),
         }
     }
 }
 
-/// Sequences of one batch, and the positions of each that scores are wanted for.
+/// Sequences of one batch.
 struct Packed<'a> {
-    sequences: &'a [&'a [u32]],
-    wanted: &'a [Vec<usize>],
+    model: &'a Model,
+    items: &'a [Item<'a>],
 }
 
 impl Packed<'_> {
     fn size(&self) -> BatchSize {
+        let sum = |count: fn(&Item<'_>) -> usize| self.items.iter().map(count).sum();
         BatchSize {
-            time: self.sequences.iter().map(|ids| ids.len()).sum(),
-            count: self.sequences.len(),
-            rows: self.wanted.iter().map(Vec::len).sum(),
+            time: sum(|item| item.ids.len()),
+            count: self.items.len(),
+            rows: if self.model.has_results(Rows::Wanted) { sum(|item| item.rows()) } else { 0 },
+            globals: sum(|item| item.globals.len()),
         }
     }
 
     /// The graph's inputs for a batch of `size`. What fills up are tokens that each see only themselves.
-    fn inputs(&self, size: BatchSize, facts: &Facts, task: Task) -> Result<Vec<(&'static str, HostTensor)>> {
-        let first = facts.first_position;
-        let (mut ids, mut positions, mut segments, mut rows) = (vec![], vec![], vec![], vec![]);
-        for (segment, (sequence, wanted)) in self.sequences.iter().zip(self.wanted).enumerate() {
-            rows.extend(wanted.iter().map(|position| (ids.len() + position) as i32));
-            ids.extend(sequence.iter().map(|&id| id as i32));
-            positions.extend((0..sequence.len()).map(|position| (first + position) as i32));
-            segments.extend(std::iter::repeat_n(segment as i32, sequence.len()));
+    fn inputs(&self, size: BatchSize) -> Result<Vec<(&'static str, HostTensor)>> {
+        let first = self.model.facts().first_position;
+        let (mut ids, mut positions, mut types, mut segments) = (vec![], vec![], vec![], vec![]);
+        let (mut rows, mut ends, mut globals) = (vec![], vec![], vec![]);
+        for (segment, item) in self.items.iter().enumerate() {
+            let (start, length) = (ids.len(), item.ids.len());
+            let place = |position: &usize| (start + position) as i32;
+            match item.wanted {
+                Some(wanted) => rows.extend(wanted.iter().map(place)),
+                None => rows.extend((start..start + length).map(|row| row as i32)),
+            }
+            globals.extend(item.globals.iter().map(place));
+            ends.push(place(&if self.model.ends() == Some(Rows::Last) { length - 1 } else { 0 }));
+            ids.extend(item.ids.iter().map(|&id| id as i32));
+            types.extend(item.types.iter().map(|&kind| kind as i32));
+            types.resize(ids.len(), 0);
+            positions.extend((0..length).map(|position| (first + position) as i32));
+            segments.extend(std::iter::repeat_n(segment as i32, length));
         }
         let filling = size.time - ids.len();
         segments.extend((0..filling).map(|i| (size.count + i) as i32));
         ids.resize(size.time, 0);
+        types.resize(size.time, 0);
         positions.resize(size.time, first as i32);
-        rows.resize(size.rows, -1);
         let tensor = |data| HostTensor::i32([1, size.time], data);
         let mut inputs = vec![
             ("ids", tensor(ids)?),
             ("positions", tensor(positions)?),
-            ("types", tensor(vec![0; size.time])?),
+            ("types", tensor(types)?),
             ("segments", tensor(segments)?),
         ];
-        if task == Task::Logits {
+        if self.model.network().signature().reads_globals {
+            globals.resize(size.globals, -1);
+            inputs.push(("globals", HostTensor::i32([1, size.globals], globals)?));
+        }
+        if self.model.has_results(Rows::Wanted) {
+            rows.resize(size.rows, -1);
             inputs.push(("rows", HostTensor::i32([size.rows], rows)?));
+        }
+        if self.model.ends().is_some() {
+            ends.resize(size.count, -1);
+            inputs.push(("ends", HostTensor::i32([size.count], ends)?));
         }
         Ok(inputs)
     }
 
-    /// The batch's result cut into one tensor a sequence.
-    fn unpack(&self, result: &HostTensor, task: Task) -> Result<Vec<HostTensor>> {
-        let dims = result.shape().dims();
-        let width = dims[dims.len() - 1];
-        let values = result.to_f32();
-        let mut rest = &values[..];
-        let mut tensors = Vec::with_capacity(self.sequences.len());
-        for (sequence, wanted) in self.sequences.iter().zip(self.wanted) {
-            let rows = match task {
-                Task::Embed => 1,
-                Task::Hidden => sequence.len(),
-                Task::Logits => wanted.len(),
+    /// The batch's results cut into those of each sequence.
+    fn unpack(&self, outputs: &Outputs) -> Result<Vec<Outputs>> {
+        let mut unpacked = vec![Outputs::new(); self.items.len()];
+        let results = self.model.declared.head.as_ref().map_or(&[][..], |head| &head.results);
+        for (name, output) in outputs {
+            let dims = output.shape().dims();
+            let width = dims[dims.len() - 1];
+            let values = output.to_f32();
+            let mut rest = &values[..];
+            let rows_of = results.iter().find(|result| result.name == name).map(|result| result.rows);
+            let is_single = match rows_of {
+                Some(rows) => rows != Rows::Wanted,
+                None => self.model.task == Task::Embed && name == RESULT,
             };
-            let (own, others) = rest.split_at(rows * width);
-            rest = others;
-            let shape = if task == Task::Embed { vec![width] } else { vec![rows, width] };
-            tensors.push(HostTensor::f32(shape, own.to_vec())?);
+            for (item, unpacked) in self.items.iter().zip(&mut unpacked) {
+                let rows = match rows_of {
+                    _ if is_single => 1,
+                    Some(_) => item.rows(),
+                    None => item.ids.len(),
+                };
+                let (own, others) = rest.split_at(rows * width);
+                rest = others;
+                let shape = if is_single { vec![width] } else { vec![rows, width] };
+                unpacked.insert(name.clone(), HostTensor::f32(shape, own.to_vec())?);
+            }
         }
-        Ok(tensors)
+        Ok(unpacked)
     }
 }
 
@@ -374,29 +448,28 @@ mod tests {
     fn batches_hold_what_fits_and_at_least_one_sequence() {
         let lengths = [3, 3, 3, 20, 1];
         let ids: Vec<Vec<u32>> = lengths.iter().map(|&length| vec![0; length]).collect();
-        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        let ids: Vec<Item<'_>> = ids.iter().map(|ids| Item::new(ids)).collect();
         assert_eq!(next_batch(&ids, 0, 8), 0..2);
         assert_eq!(next_batch(&ids, 2, 8), 2..3);
         assert_eq!(next_batch(&ids, 3, 8), 3..4);
         assert_eq!(next_batch(&ids, 4, 8), 4..5);
-        let wanted: Vec<Vec<usize>> = lengths.iter().map(|&length| vec![0; length]).collect();
-        assert_eq!(fewer_rows(&wanted, 0..3, 6), 0..2);
-        assert_eq!(fewer_rows(&wanted, 3..5, 6), 3..4);
+        assert_eq!(fewer_rows(&ids, 0..3, 6), 0..2);
+        assert_eq!(fewer_rows(&ids, 3..5, 6), 3..4);
     }
 
     #[test]
     fn sizes_are_few_and_waste_little() {
         let mut sizes = std::collections::BTreeSet::new();
         for time in 1..=2048 {
-            let size = BatchSize { time, count: 1, rows: 0 }.rounded_up(2048, usize::MAX);
+            let size = BatchSize { time, count: 1, rows: 0, globals: 0 }.rounded_up(2048, usize::MAX);
             assert!(size.time >= time && size.time <= 2048);
             assert!(size.time - time <= SMALLEST_BATCH.max(time / 2), "{time}: {}", size.time);
             sizes.insert(size.time);
         }
         assert!(sizes.len() < 24, "{sizes:?}");
         assert_eq!(
-            BatchSize { time: 100, count: 3, rows: 5 }.rounded_up(64, 6),
-            BatchSize { time: 128, count: 4, rows: 6 }
+            BatchSize { time: 100, count: 3, rows: 5, globals: 3 }.rounded_up(64, 6),
+            BatchSize { time: 128, count: 4, rows: 6, globals: 4 }
         );
     }
 }

@@ -1,10 +1,10 @@
 //! Text from a language model, token by token.
 
-use super::Device;
 use super::language_model::{LanguageModel, Recording};
 use crate::gpu::{Parameters, Program, Session};
 use crate::graph::Graph;
 use crate::plan::Plan;
+use crate::runtime::Device;
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Random, Result, cpu, ops};
 

@@ -1,55 +1,103 @@
-//! The masked-language-model head that BERT, RoBERTa and ALBERT share: scores of every word, by the embeddings themselves.
+//! Heads: what a task makes of the hidden states of some tokens.
 
-use super::Facts;
-use crate::graph::{Graph, Value};
-use crate::nn::{Embedding, LayerNorm, Linear};
+use crate::Result;
+use crate::graph::Value;
+use crate::nn::{Embedding, LayerNorm, Linear, Recorder};
 use crate::ops::Activation;
 use crate::weights::Scope;
-use crate::{Error, ErrorKind, Result};
 
-#[derive(Debug)]
-pub(super) struct MaskedHead {
-    dense: Linear,
-    activation: Activation,
-    norm: LayerNorm,
-    decoder: Linear,
+/// A head: one or two results, each of its own rows of the hidden states.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) results: Vec<HeadResult>,
 }
 
-impl MaskedHead {
-    /// Declares the head's own weights under `scope`, where its dense layer and normalisation have the given names. The dense layer
-    /// leads from the model's width to that of the embeddings `words`.
-    pub(super) fn declare(
-        scope: &mut Scope<'_>,
-        [dense, norm]: [&str; 2],
-        words: &Embedding,
-        [width, embedding]: [usize; 2],
-        (eps, activation): (f32, Activation),
-    ) -> Result<Self> {
-        scope.tied("decoder.weight", words.weight())?;
-        let bias = scope.weight("bias", [words.weight().shape().dims()[0]])?;
-        scope.tied("decoder.bias", &bias)?;
-        Ok(Self {
-            dense: Linear::declare(&mut scope.at(dense), width, embedding)?,
-            activation,
-            norm: LayerNorm::declare(&mut scope.at(norm), embedding, eps)?,
-            decoder: Linear::of(words.weight().clone(), bias),
-        })
+/// One result of a head.
+#[derive(Clone, Debug)]
+pub(super) struct HeadResult {
+    /// Its name in a run's outputs.
+    pub(super) name: &'static str,
+    pub(super) rows: Rows,
+    layers: Vec<Layer>,
+}
+
+/// Which tokens a result is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Those asked for, all where nothing else is.
+    Wanted,
+    /// The first of each sequence.
+    First,
+    /// The last of each sequence.
+    Last,
+}
+
+#[derive(Clone, Debug)]
+enum Layer {
+    Dense(Linear, Activation),
+    Norm(LayerNorm),
+}
+
+impl Head {
+    pub(super) fn of(results: impl Into<Vec<HeadResult>>) -> Self {
+        Self { results: results.into() }
+    }
+}
+
+impl HeadResult {
+    /// A result that is the rows themselves, until layers are added.
+    pub(super) fn new(name: &'static str, rows: Rows) -> Self {
+        Self { name, rows, layers: Vec::new() }
     }
 
-    /// Scores `[.., vocab_size]` of `hidden: [.., width]`. Fails when the model was opened without its head.
-    pub(super) fn record(
-        head: Option<&Self>,
-        facts: &Facts,
-        graph: &mut Graph,
-        hidden: Value,
-    ) -> Result<Value> {
-        let Some(Self { dense, activation, norm, decoder }) = head else {
-            return Err(Error::new(ErrorKind::Argument, facts.architecture, "task")
-                .expecting("a model opened for logits")
-                .but_found("one without its head"));
-        };
-        let dense = dense.record(graph, hidden, *activation)?;
-        let normed = norm.record(graph, dense, None)?;
-        decoder.record(graph, normed, Activation::Identity)
+    /// A dense layer behind the others.
+    pub(super) fn dense(mut self, layer: Linear, activation: Activation) -> Self {
+        self.layers.push(Layer::Dense(layer, activation));
+        self
     }
+
+    /// A normalisation behind the others.
+    pub(super) fn norm(mut self, norm: LayerNorm) -> Self {
+        self.layers.push(Layer::Norm(norm));
+        self
+    }
+
+    /// The result of `rows: [count, width]`.
+    pub(super) fn record(&self, recorder: &mut Recorder<'_>, rows: Value) -> Result<Value> {
+        self.layers.iter().try_fold(rows, |x, layer| match layer {
+            Layer::Dense(dense, activation) => dense.record(recorder, x, *activation),
+            Layer::Norm(norm) => norm.record(recorder, x, None),
+        })
+    }
+}
+
+/// What the dense layer and the normalisation of a masked-words head are called, and the head's settings.
+pub(super) struct MaskedWords<'n> {
+    pub(super) dense: &'n str,
+    pub(super) norm: &'n str,
+    /// Channels of the hidden states and of the embeddings.
+    pub(super) widths: [usize; 2],
+    pub(super) eps: f32,
+    pub(super) activation: Activation,
+}
+
+/// Scores of the whole vocabulary by the embeddings themselves, as BERT, RoBERTa, ALBERT and others have them: a dense layer, a
+/// normalisation, and a decoder tied to `words` with a bias of its own.
+pub(super) fn masked_words(
+    name: &'static str,
+    scope: &mut Scope<'_>,
+    words: &Embedding,
+    head: &MaskedWords<'_>,
+) -> Result<HeadResult> {
+    let [width, embedding] = head.widths;
+    scope.tied("decoder.weight", words.weight())?;
+    let bias = scope.weight("bias", [words.weight().shape().dims()[0]])?;
+    scope.tied("decoder.bias", &bias)?;
+    let dense = Linear::declare(&mut scope.at(head.dense), width, embedding)?;
+    let norm = LayerNorm::declare(&mut scope.at(head.norm), embedding, head.eps)?;
+    let decoder = Linear::of(words.weight().clone(), Some(bias));
+    Ok(HeadResult::new(name, Rows::Wanted)
+        .dense(dense, head.activation)
+        .norm(norm)
+        .dense(decoder, Activation::Identity))
 }

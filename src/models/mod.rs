@@ -3,7 +3,8 @@
 //!
 //! ```no_run
 //! use foveate::DType;
-//! use foveate::models::{Device, Encoder, Model, Task};
+//! use foveate::models::{Encoder, Model, Task};
+//! use foveate::runtime::Device;
 //! use foveate::tokenize::Tokenizer;
 //!
 //! # fn main() -> foveate::Result<()> {
@@ -16,36 +17,43 @@
 //! # }
 //! ```
 //!
+//! A family is a [`Network`], with a head for each task, and a row of [`FAMILIES`]:
+//!
 //! | `model_type` | family | source |
 //! |---|---|---|
 //! | `bert` | BERT; MiniLM and other sentence encoders | arXiv 1810.04805 |
 //! | `roberta` | RoBERTa | arXiv 1907.11692 |
 //! | `albert` | ALBERT | arXiv 1909.11942 |
+//! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
 
 mod albert;
 mod bert;
 mod encoder;
+mod families;
 mod generate;
+mod gpt2;
 mod head;
 mod language_model;
+mod network;
 mod pooling;
-mod sessions;
 
-use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
 
-pub use encoder::{BatchSize, Device, Encoder, Usage};
+pub use encoder::{BatchSize, Encoder, Item, Usage};
+pub use families::FAMILIES;
 pub use generate::{Generator, Sampling};
 pub use language_model::{LanguageModel, LanguageModelConfig, Recording};
+pub use network::{Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
 
 use crate::graph::{Graph, Value};
-use crate::nn::Sequences;
-use crate::ops::Activation;
+use crate::nn::{Layout, Recorder};
+use crate::ops;
 use crate::tensor::{DType, TensorDesc};
 use crate::weights::{Checkpoint, Comparison, Declarations, Fields, Weights};
 use crate::{Error, ErrorKind, Result};
+use head::Rows;
+use network::{Declared, Declaring};
 
 /// What a model is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,8 +62,31 @@ pub enum Task {
     Embed,
     /// The last layer's hidden state of every token.
     Hidden,
-    /// Scores of the whole vocabulary at the tokens asked for, by the masked-language-model head.
+    /// Scores of the whole vocabulary at the tokens asked for: of masked words, or of what comes next.
     Logits,
+    /// Scores of the labels that a whole text, or pair of texts, may have.
+    Classify,
+    /// Scores of the labels that each token may have.
+    Label,
+    /// Two scores of each token: to be the first and to be the last of the answer in a passage.
+    Answer,
+    /// What the model was trained with first: scores of words, and whether the second text follows the first.
+    Pretrain,
+}
+
+impl Task {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Hidden => "hidden",
+            Self::Logits => "logits",
+            Self::Classify => "classify",
+            Self::Label => "label",
+            Self::Answer => "answer",
+            Self::Pretrain => "pretrain",
+        }
+    }
 }
 
 /// What a model is, in numbers.
@@ -71,6 +102,8 @@ pub struct Facts {
     pub layers: usize,
     /// Attention heads of a layer.
     pub heads: usize,
+    /// Kinds of texts that types tell apart; 1 where a model reads none.
+    pub types: usize,
     /// The position of a sequence's first token.
     pub first_position: usize,
     /// The longest sequence, in tokens, its special tokens included.
@@ -87,46 +120,58 @@ pub struct Tokens {
     /// Which of a pair of texts each token is of; 0 for a single one.
     pub types: Value,
     /// Which positions belong together.
-    pub sequences: Sequences,
+    pub layout: Layout,
+    /// Of networks that read it, `i32 [batch, count]`: places along time of tokens that see all others and that all others see; -1 for
+    /// none.
+    pub globals: Option<Value>,
 }
 
 impl Tokens {
     /// Declares a batch of packed sequences, one behind another in `[1, time]`: inputs `ids`, `positions`, `types` and
     /// `segments`. The first `count` sequences are results.
     pub fn packed(graph: &mut Graph, time: usize, count: usize) -> Result<Self> {
-        let mut input = |name| graph.input(name, TensorDesc::new(DType::I32, [1, time]));
-        Ok(Self {
-            ids: input("ids")?,
-            positions: input("positions")?,
-            types: input("types")?,
-            sequences: Sequences::Packed { segments: input("segments")?, count },
-        })
+        let tokens = Self::declare(graph, [1, time])?;
+        let segments = graph.input("segments", TensorDesc::i32([1, time]))?;
+        Ok(Self { layout: Layout::Packed { segments, count }, ..tokens })
     }
 
     /// Declares a padded batch `[batch, time]`: inputs `ids`, `positions`, `types`, and `lengths` `[batch]`.
     pub fn padded(graph: &mut Graph, batch: usize, time: usize) -> Result<Self> {
-        let mut input = |name| graph.input(name, TensorDesc::new(DType::I32, [batch, time]));
-        let (ids, positions, types) = (input("ids")?, input("positions")?, input("types")?);
-        let lengths = graph.input("lengths", TensorDesc::new(DType::I32, [batch]))?;
-        Ok(Self { ids, positions, types, sequences: Sequences::Padded { lengths } })
+        let tokens = Self::declare(graph, [batch, time])?;
+        let lengths = graph.input("lengths", TensorDesc::i32([batch]))?;
+        Ok(Self { layout: Layout::Padded { lengths }, ..tokens })
     }
-}
 
-/// A family of bidirectional text models.
-trait TextEncoder: Debug + Send + Sync {
-    fn facts(&self) -> &Facts;
+    /// Declares the next `time` tokens of `batch` streams of at most `capacity`: inputs `ids`, `positions`, `types`, and `starts`
+    /// `[batch]`.
+    pub fn cached(graph: &mut Graph, [batch, time]: [usize; 2], capacity: usize) -> Result<Self> {
+        let tokens = Self::declare(graph, [batch, time])?;
+        let starts = graph.input("starts", TensorDesc::i32([batch]))?;
+        Ok(Self { layout: Layout::Cached { starts, capacity }, ..tokens })
+    }
 
-    /// The last hidden state, `[batch, time, width]`.
-    fn record(&self, graph: &mut Graph, tokens: &Tokens, dtype: DType) -> Result<Value>;
+    fn declare(graph: &mut Graph, shape: [usize; 2]) -> Result<Self> {
+        let mut input = |name| graph.input(name, TensorDesc::i32(shape));
+        Ok(Self {
+            ids: input("ids")?,
+            positions: input("positions")?,
+            types: input("types")?,
+            layout: Layout::Rows,
+            globals: None,
+        })
+    }
 
-    /// Scores `[.., vocab_size]` of hidden states `[.., width]`.
-    fn record_logits(&self, graph: &mut Graph, hidden: Value) -> Result<Value>;
+    /// Declares `globals` besides, `i32 [batch, count]`.
+    pub fn with_globals(self, graph: &mut Graph, count: usize) -> Result<Self> {
+        let batch = graph.desc(self.ids)?.shape.dims()[0];
+        Ok(Self { globals: Some(graph.input("globals", TensorDesc::i32([batch, count]))?), ..self })
+    }
 }
 
 /// An architecture with the weights it declares, and the files they are in.
 #[derive(Clone, Debug)]
 pub struct Model {
-    family: Arc<dyn TextEncoder>,
+    declared: Declared,
     facts: Facts,
     task: Task,
     pooling: Pooling,
@@ -163,32 +208,21 @@ impl Model {
     /// Files put a model below a prefix where they have a head beside it.
     fn declare(fields: &Fields, task: Task, has_prefix: impl Fn(&str) -> bool) -> Result<Self> {
         let mut declarations = Declarations::new();
-        let prefix = |name: &'static str| if has_prefix(name) { name } else { "" };
-        let family: Arc<dyn TextEncoder> = match fields.text("model_type")? {
-            "bert" => {
-                let prefix = prefix("bert");
-                Arc::new(bert::Bert::declare(fields, bert::Variant::Bert, task, prefix, &mut declarations)?)
-            }
-            "roberta" => {
-                let prefix = prefix("roberta");
-                Arc::new(bert::Bert::declare(
-                    fields,
-                    bert::Variant::Roberta,
-                    task,
-                    prefix,
-                    &mut declarations,
-                )?)
-            }
-            "albert" => Arc::new(albert::Albert::declare(fields, task, prefix("albert"), &mut declarations)?),
-            other => {
-                let shown: String = other.chars().take(40).collect();
-                return Err(Error::new(ErrorKind::Unsupported, fields.source().to_owned(), "model_type")
-                    .expecting("bert, roberta or albert")
-                    .but_found(format!("{shown:?}")));
-            }
-        };
-        let facts = *family.facts();
-        Ok(Self { family, facts, task, pooling: Pooling::default(), declarations, checkpoint: None })
+        let family = families::family(fields)?;
+        if !family.tasks.contains(&task) {
+            let names: Vec<&str> = family.tasks.iter().map(|task| task.name()).collect();
+            return Err(Error::new(ErrorKind::Unsupported, fields.source().to_owned(), "task")
+                .expecting(format!("one of {}'s: {}", family.model_type, names.join(", ")))
+                .but_found(task.name()));
+        }
+        let declared = (family.declare)(&mut Declaring::new(fields, task, &mut declarations, &has_prefix))?;
+        let facts = *declared.network.facts();
+        Ok(Self { declared, facts, task, pooling: Pooling::default(), declarations, checkpoint: None })
+    }
+
+    /// The network below the head.
+    pub fn network(&self) -> &dyn Network {
+        &*self.declared.network
     }
 
     /// What the model is, in numbers.
@@ -235,67 +269,61 @@ impl Model {
     /// Records the model into a graph; its weights become parameters under their own names.
     ///
     /// The result is `[batch, time, width]` for [`Task::Hidden`]; `[batch, width]` or, of packed sequences, `[1, count, width]`
-    /// for [`Task::Embed`]; and `[batch, time, vocab_size]` for [`Task::Logits`].
+    /// for [`Task::Embed`]; `[batch, time, vocab_size]` for [`Task::Logits`], and so on with a row for every token. Fails for results
+    /// of single tokens, which [`Model::record_results`] gives, and as the network does.
     pub fn record(&self, graph: &mut Graph, tokens: &Tokens, dtype: DType) -> Result<Value> {
-        let hidden = self.family.record(graph, tokens, dtype)?;
-        match self.task {
-            Task::Hidden => Ok(hidden),
-            Task::Embed => self.pooling.record(graph, hidden, &tokens.sequences),
-            Task::Logits => self.family.record_logits(graph, hidden),
+        let mut recorder = Recorder::new(graph, dtype);
+        let hidden = self.declared.network.record(&mut recorder, tokens)?;
+        match (self.task, &self.declared.head) {
+            (Task::Embed, _) => self.pooling.record(&mut recorder, hidden, &tokens.layout),
+            (_, None) => Ok(hidden),
+            (_, Some(head)) => match &head.results[..] {
+                [result] if result.rows == Rows::Wanted => result.record(&mut recorder, hidden),
+                _ => Err(Error::new(ErrorKind::Argument, self.facts.architecture, "task")
+                    .expecting("one result of every token")
+                    .but_found(self.task.name())),
+            },
         }
     }
 
-    /// [`Model::record`] for [`Task::Logits`] at some positions only: `rows`, i32 `[count]`, numbers them through the batch, and
-    /// a negative number asks for nothing. The result is `[count, vocab_size]`.
-    fn record_logits_at(
+    /// Records the model with the results of its task by name, each of the tokens that `rows` picks for it.
+    ///
+    /// Hidden states of all layers are kept where `recorder` was told so. Fails as the network does.
+    pub fn record_results(
         &self,
-        graph: &mut Graph,
+        recorder: &mut Recorder<'_>,
         tokens: &Tokens,
-        rows: Value,
-        dtype: DType,
-    ) -> Result<Value> {
-        let hidden = self.family.record(graph, tokens, dtype)?;
-        let dims = graph.desc(hidden)?.shape.dims().to_vec();
+        rows: &ResultRows,
+    ) -> Result<Vec<(&'static str, Value)>> {
+        let hidden = self.declared.network.record(recorder, tokens)?;
+        let Some(head) = &self.declared.head else {
+            let result = match self.task {
+                Task::Embed => self.pooling.record(recorder, hidden, &tokens.layout)?,
+                _ => hidden,
+            };
+            return Ok(vec![(RESULT, result)]);
+        };
+        let dims = recorder.desc(hidden)?.shape.dims().to_vec();
         let (positions, width) = (dims[..dims.len() - 1].iter().product(), dims[dims.len() - 1]);
-        let flat = crate::ops::reshape(graph, hidden, [positions, width])?;
-        let wanted = crate::ops::embedding(graph, &[(flat, rows)])?;
-        self.family.record_logits(graph, wanted)
+        let flat = ops::reshape(recorder, hidden, [positions, width])?;
+        let mut results = Vec::with_capacity(head.results.len());
+        for result in &head.results {
+            let picked = if result.rows == Rows::Wanted { rows.wanted } else { rows.of_sequences };
+            let picked = ops::embedding(recorder, &[(flat, picked)])?;
+            results.push((result.name, result.record(recorder, picked)?));
+        }
+        Ok(results)
     }
 }
 
-/// The most layers of a model, whatever its configuration says.
-const MOST_LAYERS: usize = 1024;
+/// The name of a result that needs none to be told from others.
+pub(crate) const RESULT: &str = "result";
 
-/// A family's own number of layers.
-fn whole_layers(fields: &Fields) -> Result<usize> {
-    fields.usize("num_hidden_layers", 1..=MOST_LAYERS)
-}
-
-/// A number of heads that divides `width`, into heads that attention can take.
-fn head_count(fields: &Fields, width: usize) -> Result<usize> {
-    let heads = fields.usize("num_attention_heads", 1..=width)?;
-    if !width.is_multiple_of(heads) {
-        return Err(fields.refuse("num_attention_heads", format!("a divisor of hidden_size, {width}")));
-    }
-    let most = crate::ops::attention::MAX_HEAD_SIZE;
-    if width / heads > most {
-        return Err(fields.refuse("num_attention_heads", format!("heads of at most {most} channels")));
-    }
-    Ok(heads)
-}
-
-/// An activation by its name in Hugging Face's configurations.
-fn activation(fields: &Fields, field: &str, default: Activation) -> Result<Activation> {
-    let choices = [
-        ("gelu", Activation::Gelu),
-        ("gelu_new", Activation::GeluTanh),
-        ("gelu_pytorch_tanh", Activation::GeluTanh),
-        ("relu", Activation::Relu),
-        ("silu", Activation::Silu),
-        ("swish", Activation::Silu),
-        ("tanh", Activation::Tanh),
-        ("sigmoid", Activation::Sigmoid),
-        ("linear", Activation::Identity),
-    ];
-    fields.choice_or(field, &choices, default)
+/// Which tokens results are made of: `i32 [count]`, numbers of positions through the whole batch; a negative one asks for nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultRows {
+    /// Of results with a row for each token.
+    pub wanted: Value,
+    /// Of results with one row for each sequence: its first or its last token, as the head reads it.
+    pub of_sequences: Value,
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::graph::{Graph, Value};
-use crate::nn::Sequences;
+use crate::nn::Layout;
 use crate::ops::{self, Pool};
 use crate::weights::{Fields, file, read_json};
 use crate::{Error, ErrorKind, Result};
@@ -103,16 +103,21 @@ impl Pooling {
     }
 
     /// One vector a sequence of `hidden: [batch, time, width]`: `[batch, width]`, of packed sequences `[batch, count, width]`.
-    pub(super) fn record(self, graph: &mut Graph, hidden: Value, sequences: &Sequences) -> Result<Value> {
+    pub(super) fn record(self, graph: &mut Graph, hidden: Value, layout: &Layout) -> Result<Value> {
         let spec = match self.kind {
             PoolingKind::Mean => Pool::mean(),
             PoolingKind::First => Pool::first(),
             PoolingKind::Max => Pool::max(),
         };
-        let spec = match *sequences {
-            Sequences::Whole => spec,
-            Sequences::Padded { lengths } => spec.lengths(lengths),
-            Sequences::Packed { segments, count } => spec.segments(segments, count),
+        let spec = match *layout {
+            Layout::Rows => spec,
+            Layout::Padded { lengths } => spec.lengths(lengths),
+            Layout::Packed { segments, count } => spec.segments(segments, count),
+            Layout::Cached { .. } => {
+                return Err(Error::new(ErrorKind::Unsupported, "pooling", "layout")
+                    .expecting("whole sequences")
+                    .but_found("streams with caches"));
+            }
         };
         let pooled = ops::pool(graph, hidden, &spec)?;
         if self.normalize { ops::l2_normalize(graph, pooled, SMALLEST_NORM) } else { Ok(pooled) }

@@ -1,8 +1,8 @@
 //! The encoder layer of the original Transformer (Vaswani et al., arXiv 1706.03762, section 3.1): normalised after each sum.
 
-use super::{LayerNorm, Linear, SelfAttention, Sequences};
+use super::{LayerNorm, Layout, Linear, Recorder, SelfAttention};
 use crate::Result;
-use crate::graph::{Graph, Value};
+use crate::graph::Value;
 use crate::ops::Activation;
 use crate::weights::Scope;
 
@@ -73,11 +73,13 @@ impl EncoderLayer {
     }
 
     /// The layer's result for `x: [batch, time, width]`, of the same shape. Fails as its parts do.
-    pub fn record(&self, graph: &mut Graph, x: Value, sequences: &Sequences) -> Result<Value> {
-        let gathered = self.attention.record(graph, x, sequences)?;
-        let x = self.attention_norm.record(graph, gathered, Some(x))?;
-        let inner = self.up.record(graph, x, self.activation)?;
-        let fed = self.down.record(graph, inner, Activation::Identity)?;
-        self.norm.record(graph, fed, Some(x))
+    pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
+        let gathered = self.attention.record(recorder, x, layout)?;
+        let gathered = recorder.dropout(gathered)?;
+        let x = self.attention_norm.record(recorder, gathered, Some(x))?;
+        let inner = self.up.record(recorder, x, self.activation)?;
+        let fed = self.down.record(recorder, inner, Activation::Identity)?;
+        let fed = recorder.dropout(fed)?;
+        self.norm.record(recorder, fed, Some(x))
     }
 }

@@ -19,11 +19,12 @@ pub(crate) fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Res
     graph.parameter(weight.name(), TensorDesc::new(dtype, weight.shape().clone()))
 }
 
-/// A dense layer: `weight: [out, in]` and, unless it goes without, `bias: [out]`.
+/// A dense layer: `weight: [out, in]`, or `[in, out]` where files have it so, and `bias: [out]` unless it goes without.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Weight,
     bias: Option<Weight>,
+    is_in_out: bool,
 }
 
 impl Linear {
@@ -35,24 +36,52 @@ impl Linear {
 
     /// Declares the weight of a layer that has no bias under `scope`.
     pub fn declare_without_bias(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
-        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: None })
+        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: None, is_in_out: false })
+    }
+
+    /// Declares the weights of a layer that files store as `[in, out]` (GPT-2's `Conv1D`), with a bias.
+    pub fn declare_in_out(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
+        let weight = scope.weight("weight", [inner, out])?;
+        Ok(Self { weight, bias: Some(scope.weight("bias", [out])?), is_in_out: true })
     }
 
     /// A layer of weights that are declared already, such as an embedding used as its own decoder.
-    pub fn of(weight: Weight, bias: Weight) -> Self {
-        Self { weight, bias: Some(bias) }
+    pub fn of(weight: Weight, bias: Option<Weight>) -> Self {
+        Self { weight, bias, is_in_out: false }
     }
 
     /// `f(x W^T + bias)` for `x: [.., in]`.
     pub fn record(&self, graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
         let dtype = graph.desc(x)?.dtype;
         let weight = parameter(graph, &self.weight, dtype)?;
-        let mut spec = ops::Linear::new().activation(activation);
-        if let Some(bias) = &self.bias {
-            spec = spec.bias(parameter(graph, bias, dtype)?);
+        let bias = self.bias.as_ref().map(|bias| parameter(graph, bias, dtype)).transpose()?;
+        if self.is_in_out {
+            return record_in_out(graph, [x, weight], bias, activation);
         }
-        ops::linear(graph, x, weight, &spec)
+        let spec = ops::Linear::new().activation(activation);
+        ops::linear(graph, x, weight, &bias.map_or(spec, |bias| spec.bias(bias)))
     }
+}
+
+/// `f(x W + bias)` for `x: [.., in]` and `W: [in, out]`.
+fn record_in_out(
+    graph: &mut Graph,
+    [x, weight]: [Value; 2],
+    bias: Option<Value>,
+    activation: Activation,
+) -> Result<Value> {
+    let dims = graph.desc(x)?.shape.dims().to_vec();
+    let Some((inner, leading)) = dims.split_last() else {
+        return ops::matmul(graph, x, weight, &ops::Matmul::new());
+    };
+    let flat = ops::reshape(graph, x, [leading.iter().product(), *inner])?;
+    let mut y = ops::matmul(graph, flat, weight, &ops::Matmul::new())?;
+    if let Some(bias) = bias {
+        y = ops::add(graph, y, bias)?;
+    }
+    let y = ops::activate(graph, y, activation)?;
+    let out = graph.desc(weight)?.shape.dims()[1];
+    ops::reshape(graph, y, leading.iter().copied().chain([out]).collect::<Vec<_>>())
 }
 
 /// Layer normalisation of the last axis, with weight and bias.

@@ -13,13 +13,17 @@ mod conv;
 mod encoder_layer;
 #[cfg(feature = "models")]
 mod layers;
+#[cfg(feature = "models")]
+mod layout;
+#[cfg(feature = "models")]
+mod recorder;
 mod reversible;
 
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, BigBirdAttention, LogSparseAttention, LongformerAttention, Pattern,
-    SelfAttention, Sequences, SparseTransformerAttention, TransformerXl, TransformerXlAttention, next_memory,
-    sinusoidal_positions,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, LogSparseAttention, LongformerAttention,
+    Mixer, Pattern, SelfAttention, Softmax, SparseTransformerAttention, TransformerXl,
+    TransformerXlAttention, join_heads, next_memory, sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
 pub use conv::CausalConv1d;
@@ -29,4 +33,8 @@ pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
 pub(crate) use layers::parameter;
 #[cfg(feature = "models")]
 pub use layers::{Embedding, LayerNorm, Linear};
+#[cfg(feature = "models")]
+pub use layout::Layout;
+#[cfg(feature = "models")]
+pub use recorder::{Recorder, Training};
 pub use reversible::Reversible;

@@ -105,10 +105,11 @@ pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan>
             .map(|(name, value)| Port { name: name.clone(), desc: places.desc(*value).clone() })
             .collect()
     };
-    let (parameters, inputs, outputs) =
-        (ports(graph.parameters()), ports(graph.inputs()), ports(graph.outputs()));
+    let (parameters, states) = (ports(graph.parameters()), ports(graph.states()));
+    let (inputs, outputs) = (ports(graph.inputs()), ports(graph.outputs()));
     let memory = Memory {
         parameters: port_bytes(&parameters, caps)?,
+        states: port_bytes(&states, caps)?,
         inputs: port_bytes(&inputs, caps)?,
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
@@ -118,8 +119,9 @@ pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan>
     };
     Ok(Plan {
         caps: caps.clone(),
-        updated: updates::updated_parameters(graph),
+        updated: updates::updated(graph),
         parameters,
+        states,
         inputs,
         outputs,
         shaders: shaders.shaders,
@@ -233,8 +235,9 @@ fn place_ports<'g>(graph: &'g Graph, steps: &[&Step], lowered: &[Lowered], shari
         }
     }
     let parameters = graph.parameters().iter().enumerate().map(|(i, named)| (named, Location::Parameter(i)));
+    let states = graph.states().iter().enumerate().map(|(i, named)| (named, Location::State(i)));
     let inputs = graph.inputs().iter().enumerate().map(|(i, named)| (named, Location::Input(i)));
-    for ((_, value), location) in parameters.chain(inputs) {
+    for ((_, value), location) in parameters.chain(states).chain(inputs) {
         places.home[value.index()] = if places.desc(*value).elements() == 0 {
             let bytes = places.desc(*value).buffer_bytes();
             places.intervals.push(Interval { bytes, first: 0, last: steps.len() });
@@ -401,11 +404,11 @@ impl<'p, 'g> Schedule<'p, 'g> {
     fn append_result_copies(&mut self) {
         let graph = self.placement.places.graph;
         let outputs = graph.outputs().iter().enumerate().map(|(i, (_, value))| (*value, Location::Output(i)));
-        let parameters: HashMap<crate::Value, usize> =
-            graph.parameters().iter().enumerate().map(|(i, (_, value))| (*value, i)).collect();
-        let updates = graph.updates().iter().filter_map(|(parameter, value)| {
-            Some((*value, Location::Parameter(*parameters.get(parameter)?)))
-        });
+        let parameters =
+            graph.parameters().iter().enumerate().map(|(i, (_, at))| (*at, Location::Parameter(i)));
+        let states = graph.states().iter().enumerate().map(|(i, (_, at))| (*at, Location::State(i)));
+        let kept: HashMap<crate::Value, Location> = parameters.chain(states).collect();
+        let updates = graph.updates().iter().filter_map(|(at, value)| Some((*value, *kept.get(at)?)));
         for (value, to) in outputs.chain(updates) {
             let (from, bytes) = self.placement.value(value);
             if from != to && self.placement.places.desc(value).elements() > 0 {

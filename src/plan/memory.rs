@@ -5,6 +5,8 @@
 pub struct Memory {
     /// Buffers of the parameters, which programs share.
     pub parameters: u64,
+    /// Buffers of one stream's states.
+    pub states: u64,
     /// Buffers the caller binds as inputs.
     pub inputs: u64,
     /// Buffers the caller binds as outputs.
@@ -22,6 +24,12 @@ pub struct Memory {
 impl Memory {
     /// Everything: what the caller binds and what the program allocates.
     pub fn total(&self) -> u64 {
-        self.parameters + self.inputs + self.outputs + self.working + self.constants + self.params
+        self.parameters
+            + self.states
+            + self.inputs
+            + self.outputs
+            + self.working
+            + self.constants
+            + self.params
     }
 }

@@ -21,6 +21,8 @@ use crate::tensor::{HostTensor, TensorDesc};
 pub enum Location {
     /// The buffer bound to the n-th parameter.
     Parameter(usize),
+    /// The buffer bound to the n-th state.
+    State(usize),
     /// The buffer bound to the n-th input.
     Input(usize),
     /// The buffer bound to the n-th output.
@@ -75,7 +77,7 @@ pub enum Command {
     },
 }
 
-/// A parameter, input or output of a plan.
+/// A parameter, state, input or output of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
     /// The name it is bound by.
@@ -102,6 +104,7 @@ pub struct StepReport {
 pub struct Plan {
     caps: Caps,
     parameters: Vec<Port>,
+    states: Vec<Port>,
     updated: Vec<bool>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
@@ -140,6 +143,11 @@ impl Plan {
         &self.parameters
     }
 
+    /// The graph's states.
+    pub fn states(&self) -> &[Port] {
+        &self.states
+    }
+
     /// The graph's inputs.
     pub fn inputs(&self) -> &[Port] {
         &self.inputs
@@ -171,7 +179,7 @@ impl Plan {
         &self.constants
     }
 
-    /// Of each parameter, whether a run changes it.
+    /// Of each parameter and then of each state, whether a run changes it.
     pub fn updated(&self) -> &[bool] {
         &self.updated
     }

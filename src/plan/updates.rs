@@ -50,7 +50,7 @@ impl<'p> ParameterUses<'p> {
 /// of them wrote. `root` is the value whose memory each value shares.
 pub(super) fn check(graph: &Graph, root: &[usize]) -> Result<()> {
     let updates: HashSet<usize> = graph.updates().iter().map(|(_, value)| root[value.index()]).collect();
-    let mut given = graph.parameters().iter().chain(graph.inputs());
+    let mut given = graph.kept().chain(graph.inputs());
     match given.find(|(_, value)| updates.contains(&value.index())) {
         None => Ok(()),
         Some((name, _)) => Err(Error::new(ErrorKind::Argument, "plan", "update")
@@ -59,8 +59,8 @@ pub(super) fn check(graph: &Graph, root: &[usize]) -> Result<()> {
     }
 }
 
-/// Of each parameter, whether a run changes it.
-pub(super) fn updated_parameters(graph: &Graph) -> Vec<bool> {
+/// Of each parameter and then of each state, whether a run changes it.
+pub(super) fn updated(graph: &Graph) -> Vec<bool> {
     let updated: HashSet<Value> = graph.updates().iter().map(|(parameter, _)| *parameter).collect();
-    graph.parameters().iter().map(|(_, value)| updated.contains(value)).collect()
+    graph.kept().map(|(_, value)| updated.contains(value)).collect()
 }

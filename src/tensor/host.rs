@@ -73,6 +73,18 @@ impl HostTensor {
         Self::new(shape.into(), data)
     }
 
+    /// A tensor of zeros.
+    pub fn zeros(desc: &TensorDesc) -> Result<Self> {
+        let elements = desc.elements();
+        let data = match desc.dtype {
+            DType::F32 => HostData::F32(vec![0.0; elements]),
+            DType::F16 => HostData::F16(vec![f16::ZERO; elements]),
+            DType::I32 => HostData::I32(vec![0; elements]),
+            DType::U32 => HostData::U32(vec![0; elements]),
+        };
+        Self::new(desc.shape.clone(), data)
+    }
+
     /// Reads the little-endian bytes of a tensor; bytes behind the last element are ignored.
     /// Fails when there are too few.
     pub fn from_bytes(desc: &TensorDesc, bytes: &[u8]) -> Result<Self> {

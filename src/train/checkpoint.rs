@@ -1,14 +1,11 @@
 //! A training in one safetensors file: parameters, the optimiser's state, and how far it got.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tensor::{DType, HostTensor};
-use crate::weights::Checkpoint;
-use crate::weights::file::shown;
+use crate::tensor::HostTensor;
+use crate::weights::{Checkpoint, write_tensors};
 use crate::{Error, ErrorKind, Result};
 
 /// The name of [`Progress`] in a file's `__metadata__`.
@@ -92,59 +89,10 @@ impl Progress {
 ///
 /// Fails with [`ErrorKind::Io`] when it cannot be written, and with [`ErrorKind::Diverged`] when a number is not finite.
 pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Progress) -> Result<()> {
-    let failed = |found: String| {
-        Error::new(ErrorKind::Io, "checkpoint", shown(path))
-            .expecting("a file that can be written")
-            .but_found(found)
-    };
-    for (name, tensor) in tensors {
-        if tensor.dtype().is_float() && tensor.to_f32().iter().any(|x| !x.is_finite()) {
-            return Err(Error::new(ErrorKind::Diverged, "checkpoint", format!("`{name}`"))
-                .expecting("finite numbers")
-                .but_found("others, so that nothing was written"));
-        }
-    }
-    let views = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let dtype = match tensor.dtype() {
-                DType::F32 => safetensors::Dtype::F32,
-                DType::F16 => safetensors::Dtype::F16,
-                DType::I32 => safetensors::Dtype::I32,
-                DType::U32 => safetensors::Dtype::U32,
-            };
-            let shape = tensor.shape().dims().to_vec();
-            let view = safetensors::tensor::TensorView::new(dtype, shape, tensor.bytes());
-            view.map(|view| (name.as_str(), view)).map_err(|error| failed(error.to_string()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let text = serde_json::to_string(progress).map_err(|error| failed(error.to_string()))?;
-    let metadata = [(METADATA.to_owned(), text)].into();
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))?;
-    replace_file(path, &bytes).map_err(|error| failed(error.to_string()))
-}
-
-/// Puts `bytes` into the place of the file at `path` in one move: whenever the process ends, the file is complete or as it was.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let unfinished = unfinished(path);
-    // Contents must reach the disk before the name does, and the name before this returns.
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&unfinished, path)?;
-    // Only Unix lets a folder be opened and synchronised; elsewhere the rename is as durable as the system makes it.
-    #[cfg(unix)]
-    {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Where a file is written before it takes its place: in the same folder, since only there a rename is one move.
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".unfinished");
-    path.with_file_name(name)
+    let text = serde_json::to_string(progress).map_err(|error| {
+        Error::new(ErrorKind::Io, "checkpoint", METADATA)
+            .expecting("the state of a training")
+            .but_found(error)
+    })?;
+    write_tensors(path, tensors, &[(METADATA, text)])
 }

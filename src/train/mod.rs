@@ -1,7 +1,7 @@
 //! Training: a loss, its gradients and an optimiser as one graph that changes its parameters in place.
 //!
 //! ```
-//! use foveate::models::Device;
+//! use foveate::runtime::Device;
 //! use foveate::ops::optimizer::AdamW;
 //! use foveate::train::{Description, Mode, Optimizer, Schedule, Settings, Start, Trainer};
 //! use foveate::weights::{Declarations, Weights};
@@ -39,7 +39,6 @@
 mod bytes;
 mod checkpoint;
 mod graphs;
-mod machine;
 mod optimizer;
 mod schedule;
 mod settings;
@@ -47,7 +46,7 @@ mod start;
 mod trainer;
 
 pub use bytes::{BYTES, ByteText, TextBatch};
-pub use checkpoint::{Description, Progress, replace_file};
+pub use checkpoint::{Description, Progress};
 pub use graphs::{Mode, RecordLoss, STEP};
 pub use optimizer::Optimizer;
 pub use schedule::{Decay, Schedule};

@@ -1,16 +1,17 @@
 //! One training: a graph of the loss, its gradients and the optimiser's steps, run again and again.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::checkpoint::{self, Description, Progress};
 use super::graphs::{
     FACTOR, LOSS, LOSS_SCALE, Mode, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, declared, gradient_graph,
 };
-use super::machine::{Machine, Routine};
 use super::settings::{LossScale, Settings};
 use super::start::{Start, fresh_tensors, is_state, stored_tensors};
-use crate::models::Device;
+use crate::graph::Graph;
 use crate::plan::Memory;
+use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::Declarations;
 use crate::{Error, ErrorKind, Result};
@@ -42,11 +43,19 @@ pub struct Trainer {
     progress: Progress,
     /// Parameters that a checkpoint holds: weights and the optimiser's state.
     state: Vec<String>,
-    machine: Machine,
-    gradients: Routine,
+    gradients: Arc<Graph>,
     /// With accumulation, the step itself.
-    apply: Option<Routine>,
-    evaluation: Routine,
+    apply: Option<Arc<Graph>>,
+    evaluation: Arc<Graph>,
+    runner: Runner<Routine>,
+}
+
+/// Which of the graphs of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Routine {
+    Gradients,
+    Apply,
+    Evaluation,
 }
 
 impl Trainer {
@@ -93,10 +102,10 @@ impl Trainer {
             settings,
             progress,
             state,
-            machine: Machine::new(device, tensors.into_iter().map(Ok))?,
-            gradients: Routine::new(gradients),
-            apply: apply.map(Routine::new),
-            evaluation: Routine::new(evaluation),
+            gradients: Arc::new(gradients),
+            apply: apply.map(Arc::new),
+            evaluation: Arc::new(evaluation),
+            runner: Runner::new(&Store::upload(device, tensors.into_iter().map(Ok))?),
         })
     }
 
@@ -125,7 +134,7 @@ impl Trainer {
         for batch in batches {
             // All of them before the first adds to any sum.
             let own = [(STEP, &zero), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-            self.gradients.graph().match_inputs(&with_own(&self.gradients, batch, &own))?;
+            self.gradients.match_inputs(&with_own(&self.gradients, batch, &own))?;
         }
         let (mut losses, mut outputs) = (Vec::new(), Default::default());
         for (index, batch) in batches.iter().enumerate() {
@@ -134,13 +143,13 @@ impl Trainer {
             let counter = HostTensor::u32([1], vec![run as u32])?;
             let own = [(STEP, &counter), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
             let inputs = with_own(&self.gradients, batch, &own);
-            outputs = self.machine.run(&mut self.gradients, &inputs)?;
+            outputs = self.run(Routine::Gradients, self.gradients.clone(), &inputs)?;
             losses.push(outputs[LOSS].to_f32()[0]);
         }
-        if let Some(apply) = &mut self.apply {
+        if let Some(apply) = self.apply.clone() {
             let own = [(SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-            let inputs = with_own(apply, &[], &own);
-            outputs = self.machine.run(apply, &inputs)?;
+            let inputs = with_own(&apply, &[], &own);
+            outputs = self.run(Routine::Apply, apply.clone(), &inputs)?;
         }
         let diverged = |expected: &str| {
             Error::new(ErrorKind::Diverged, NAME, format!("step {step}")).expecting(expected).with_hint(
@@ -161,6 +170,10 @@ impl Trainer {
         self.rescale(skipped);
         let norm = scalar(NORM).filter(|_| !skipped);
         Ok(StepReport { step, loss, rate, norm, skipped })
+    }
+
+    fn run(&mut self, routine: Routine, graph: Arc<Graph>, inputs: &Batch<'_>) -> Result<Outputs> {
+        self.runner.run(routine, inputs, || Ok(graph))
     }
 
     /// The loss scale in force.
@@ -194,13 +207,13 @@ impl Trainer {
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<f32> {
         let zero = HostTensor::u32([1], vec![0])?;
         let inputs = with_own(&self.evaluation, batch, &[(STEP, &zero)]);
-        let outputs = self.machine.run(&mut self.evaluation, &inputs)?;
+        let outputs = self.run(Routine::Evaluation, self.evaluation.clone(), &inputs)?;
         Ok(outputs[LOSS].to_f32()[0])
     }
 
     /// What a weight, or the optimiser's state of one, holds now.
     pub fn read(&self, name: &str) -> Result<HostTensor> {
-        self.machine.read(name)
+        self.runner.weights().read(name)
     }
 
     /// The names that [`Trainer::read`] knows, weights and the optimiser's state.
@@ -209,8 +222,9 @@ impl Trainer {
     }
 
     /// Device memory of one batch's gradients and, without accumulation, of the step. None on the CPU references.
-    pub fn memory(&self) -> Result<Option<Memory>> {
-        self.machine.memory(&self.gradients)
+    pub fn memory(&mut self) -> Result<Option<Memory>> {
+        let graph = self.gradients.clone();
+        self.runner.memory(Routine::Gradients, || Ok(graph))
     }
 
     /// Writes weights, optimiser and step to the safetensors file at `path`, in one move: whenever the process ends, there is a whole
@@ -222,7 +236,7 @@ impl Trainer {
         let tensors = self
             .state
             .iter()
-            .map(|name| Ok((name.clone(), self.machine.read(name)?)))
+            .map(|name| Ok((name.clone(), self.runner.weights().read(name)?)))
             .collect::<Result<Vec<_>>>()?;
         checkpoint::write(path.as_ref(), &tensors, &self.progress)
     }
@@ -230,10 +244,10 @@ impl Trainer {
 
 /// `batch` with those of the trainer's own inputs that the graph has.
 fn with_own<'a>(
-    routine: &Routine,
+    graph: &Graph,
     batch: &Batch<'a>,
     own: &[(&'a str, &'a HostTensor)],
 ) -> Vec<(&'a str, &'a HostTensor)> {
-    let has = |name: &str| routine.graph().inputs().iter().any(|(known, _)| known == name);
+    let has = |name: &str| graph.inputs().iter().any(|(known, _)| known == name);
     batch.iter().chain(own.iter().filter(|(name, _)| has(name))).copied().collect()
 }

@@ -161,6 +161,15 @@ impl Scope<'_> {
         Scope { declarations: self.declarations, path }
     }
 
+    /// [`Scope::at`] of a scope that is not needed any more.
+    pub(crate) fn into_at(self, segment: &str) -> Self
+    where
+        Self: Sized,
+    {
+        let path = self.join(segment);
+        Self { path, ..self }
+    }
+
     /// The path walked so far.
     pub fn path(&self) -> &str {
         &self.path

@@ -21,9 +21,11 @@ mod header;
 mod load;
 pub(crate) mod quote;
 mod random;
+mod write;
 
 pub use checkpoint::{Checkpoint, StoredTensor};
 pub use compare::Comparison;
 pub use config::{Fields, parse_json, read_json};
 pub use declare::{Declaration, Declarations, Scope, Weight};
 pub use load::Weights;
+pub use write::{replace_file, write_tensors};

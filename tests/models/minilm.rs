@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use foveate::DType;
-use foveate::models::{Device, Task};
+use foveate::models::Task;
+use foveate::runtime::Device;
 
 use crate::support::{context, cosine, devices, encoder, fixtures, ids, relative_error, tensors};
 

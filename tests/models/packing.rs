@@ -1,7 +1,8 @@
 //! Packed sequences against padded ones and against each on its own; sharing of weights.
 
 use foveate::gpu::{Program, Session};
-use foveate::models::{BatchSize, Device, Encoder, Model, Task, Tokens};
+use foveate::models::{BatchSize, Encoder, Model, Task, Tokens};
+use foveate::runtime::Device;
 use foveate::weights::Weights;
 use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Plan, gpu, wgpu};
 
@@ -112,7 +113,7 @@ fn packed_sequences_equal_padded_ones() {
 fn shared_weights_are_stored_once_and_several_programs_bind_them() {
     let model = Model::open(checkpoint("albert-rxnmapper"), Task::Logits).expect("the folder is whole");
     let weights = model.load(DType::F32).expect("the weights are whole");
-    let size = |time| BatchSize { time, count: 1, rows: time };
+    let size = |time| BatchSize { time, count: 1, rows: time, globals: 0 };
     let graph = model.batch_graph(size(64), DType::F32).expect("it records");
     // Twelve layers of one set of weights, and a decoder that is the embeddings.
     assert_eq!(model.facts().layers, 12);

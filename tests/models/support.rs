@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{Device, Encoder, Model, Task};
+use foveate::models::{Encoder, Model, Task};
+use foveate::runtime::Device;
 use foveate::{DType, HostTensor, Shape, TensorDesc};
 
 /// One device for all tests of the process. Without an adapter every test that asks for it fails, and says how to get one.

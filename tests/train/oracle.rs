@@ -1,8 +1,9 @@
 //! Gradients and losses of a byte-level language model that PyTorch trained for 20 steps.
 
 use foveate::gpu::{Parameters, Program, Session};
-use foveate::models::{Device, LanguageModel, Recording};
+use foveate::models::{LanguageModel, Recording};
 use foveate::ops::optimizer::AdamW;
+use foveate::runtime::Device;
 use foveate::train::{Description, Optimizer, Schedule, Settings, Start, Trainer};
 use foveate::weights::{Checkpoint, Declarations};
 use foveate::{Graph, HostTensor, Plan, Result, Value, cpu};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{Device, LanguageModel, LanguageModelConfig, Recording};
+use foveate::models::{LanguageModel, LanguageModelConfig, Recording};
+use foveate::runtime::Device;
 use foveate::train::Mode;
 use foveate::weights::Checkpoint;
 use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};

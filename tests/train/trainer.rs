@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use foveate::models::Device;
 use foveate::ops::optimizer::{AdamW, Sgd};
 use foveate::ops::{self, Activation, Dropout, Linear};
+use foveate::runtime::Device;
 use foveate::train::{
     Description, LossScale, Mode, Optimizer, STEP, Schedule, Settings, Start, StepReport, Trainer,
 };

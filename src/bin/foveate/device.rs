@@ -1,7 +1,7 @@
 //! What `--device` and `--profile` mean.
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::{Error, ErrorKind, Result, models};
+use foveate::{Error, ErrorKind, Result, runtime};
 use serde::Serialize;
 
 use crate::args::DeviceArgs;
@@ -93,11 +93,11 @@ impl Device {
         }
     }
 
-    /// The device as encoders take it.
-    pub(crate) fn for_models(&self) -> models::Device {
+    /// The device as the library takes it.
+    pub(crate) fn runtime(&self) -> runtime::Device {
         match self {
-            Self::Gpu(adapter) => models::Device::Gpu(adapter.context.clone()),
-            Self::Cpu(_) => models::Device::Cpu,
+            Self::Gpu(adapter) => runtime::Device::Gpu(adapter.context.clone()),
+            Self::Cpu(_) => runtime::Device::Cpu,
         }
     }
 

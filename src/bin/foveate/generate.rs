@@ -36,7 +36,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let model = LanguageModel::new(config)?;
     let weights = checkpoint.load(model.declarations(), DType::F32)?;
     let device = Device::open(&args.device, Arithmetic::F32)?;
-    let mut generator = Generator::new(&model, weights.iter(), &device.for_models())?;
+    let mut generator = Generator::new(&model, weights.iter(), &device.runtime())?;
 
     let mut ids: Vec<i32> = args.prompt.bytes().map(i32::from).collect();
     let mut random = Random::new(args.seed);

@@ -228,7 +228,7 @@ impl BatchMemory {
     fn of(model: &Model, dtype: DType, args: &InspectArgs) -> Result<Self> {
         let (time, count) = (args.batch_tokens as usize, args.count as usize);
         let rows = if args.task == TaskName::FillMask { count } else { 0 };
-        let graph = model.batch_graph(BatchSize { time, count, rows }, dtype)?;
+        let graph = model.batch_graph(BatchSize { time, count, rows, globals: 0 }, dtype)?;
         let defaults = Caps { f16: true, ..Caps::webgpu_default() };
         let raised = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..defaults.clone() };
         let memory = *Plan::new(&graph, &raised)?.memory();

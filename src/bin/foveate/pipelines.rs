@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use foveate::gpu::Context;
-use foveate::train::replace_file;
+use foveate::weights::replace_file;
 use foveate::{Error, ErrorKind, Result};
 
 use crate::device::{Adapter, Device};

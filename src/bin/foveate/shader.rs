@@ -177,6 +177,7 @@ impl Binding {
     fn of(buffer: &BoundBuffer, plan: &Plan) -> Self {
         let BoundBuffer { name, location, offset, bytes } = *buffer;
         let bound_to = match location {
+            Location::State(i) => format!("state {}", plan.states()[i].name),
             Location::Parameter(i) => format!("parameter {}", plan.parameters()[i].name),
             Location::Input(i) => format!("input {}", plan.inputs()[i].name),
             Location::Output(i) => format!("output {}", plan.outputs()[i].name),

@@ -27,14 +27,14 @@ pub(super) fn sequence(graph: &Graph, argument: &str, x: Value) -> Result<[usize
     }
 }
 
-/// `[batch, time, heads, head_size]` from `x: [batch, time, heads * head_size]`.
-pub(super) fn split(graph: &mut Graph, x: Value, heads: usize) -> Result<Value> {
+/// `[batch, time, heads, head_size]` from `x: [batch, time, heads * head_size]`. Fails when the heads do not divide the width.
+pub fn split_heads(graph: &mut Graph, x: Value, heads: usize) -> Result<Value> {
     let [batch, time, width] = sequence(graph, "x", x)?;
     reshape(graph, x, [batch, time, heads, head_size(width, heads)?])
 }
 
-/// `[batch, time, heads * head_size]` from `x: [batch, time, heads, head_size]`.
-pub(super) fn join(graph: &mut Graph, x: Value) -> Result<Value> {
+/// `[batch, time, heads * head_size]` from `x: [batch, time, heads, head_size]`. Fails for a value of another graph.
+pub fn join_heads(graph: &mut Graph, x: Value) -> Result<Value> {
     let dims = graph.desc(x)?.shape.dims().to_vec();
     let width = dims.iter().skip(2).product();
     reshape(graph, x, dims.into_iter().take(2).chain([width]).collect::<Vec<usize>>())
@@ -52,7 +52,7 @@ pub(super) fn project<const N: usize>(
     let mut projected = [x; N];
     for (value, layer) in projected.iter_mut().zip(layers) {
         *value = layer.record(graph, x, Activation::Identity)?;
-        *value = split(graph, *value, heads)?;
+        *value = split_heads(graph, *value, heads)?;
     }
     Ok(projected)
 }

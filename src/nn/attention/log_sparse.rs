@@ -1,6 +1,6 @@
 //! LogSparse Transformer's attention (Li et al., arXiv 1907.00235, section 4).
 
-use super::heads::{head_size, join, project, split};
+use super::heads::{head_size, join_heads, project, split_heads};
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::nn::{CausalConv1d, Linear};
@@ -52,12 +52,12 @@ impl LogSparseAttention {
         let [value] = project(graph, x, [&self.value], self.heads)?;
         let mut convolve = |layer: &CausalConv1d| {
             let convolved = layer.record(graph, x)?;
-            split(graph, convolved, self.heads)
+            split_heads(graph, convolved, self.heads)
         };
         let (query, key) = (convolve(&self.query)?, convolve(&self.key)?);
         let spec = Blocked::new().mask(Mask::log_sparse(self.spec));
         let gathered = blocked(graph, query, key, value, &spec)?;
-        let joined = join(graph, gathered)?;
+        let joined = join_heads(graph, gathered)?;
         self.output.record(graph, joined, Activation::Identity)
     }
 }

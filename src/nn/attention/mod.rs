@@ -11,6 +11,7 @@
 //! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
 
 mod adaptive_span;
+mod attend;
 mod big_bird;
 mod heads;
 mod log_sparse;
@@ -20,41 +21,24 @@ mod sparse_transformer;
 mod transformer_xl;
 
 pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
+pub use attend::{Attend, Mixer, Softmax};
 pub use big_bird::BigBirdAttention;
+pub use heads::{join_heads, split_heads};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
 pub use memory::next_memory;
 pub use sparse_transformer::{Pattern, SparseTransformerAttention};
 pub use transformer_xl::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
 
-use super::Linear;
+use super::{Layout, Linear};
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::Activation;
 use crate::ops::attention::{Blocked, blocked};
 use crate::weights::Scope;
-use heads::{head_size, join, project};
+use heads::{head_size, project};
 
 const OP: &str = "self-attention";
-
-/// Which positions of `[batch, time]` belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sequences {
-    /// Each batch item is one whole sequence.
-    Whole,
-    /// Each batch item is one sequence of its own length, `i32 [batch]`, and padding behind it.
-    Padded {
-        /// Tokens of each item.
-        lengths: Value,
-    },
-    /// Sequences lie one behind another: `i32 [batch, time]` numbers them and never decreases along time.
-    Packed {
-        /// The sequence each position belongs to.
-        segments: Value,
-        /// Sequences with a number below this are results; the others fill up.
-        count: usize,
-    },
-}
 
 /// Queries, keys and values of all heads from the same positions, and a dense layer over what they gather.
 #[derive(Clone, Debug)]
@@ -105,12 +89,8 @@ impl SelfAttention {
     /// What each position of `x: [batch, time, width]` gathers from its own sequence: `[batch, time, width]`.
     ///
     /// Fails when the heads do not divide the width, and as [`blocked`] does.
-    pub fn record(&self, graph: &mut Graph, x: Value, sequences: &Sequences) -> Result<Value> {
-        let spec = match *sequences {
-            Sequences::Whole => Blocked::new(),
-            Sequences::Padded { lengths } => Blocked::new().lengths(lengths),
-            Sequences::Packed { segments, .. } => Blocked::new().segments(segments),
-        };
+    pub fn record(&self, graph: &mut Graph, x: Value, layout: &Layout) -> Result<Value> {
+        let spec = layout.restrict(Blocked::new());
         self.record_with(graph, x, &spec)
     }
 
@@ -123,7 +103,7 @@ impl SelfAttention {
 
     /// The output layer over `gathered: [batch, time, heads, head_size]`.
     fn record_output(&self, graph: &mut Graph, gathered: Value) -> Result<Value> {
-        let joined = join(graph, gathered)?;
+        let joined = join_heads(graph, gathered)?;
         self.output.record(graph, joined, Activation::Identity)
     }
 }

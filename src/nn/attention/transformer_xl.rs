@@ -1,7 +1,7 @@
 //! Transformer-XL's attention (Dai et al., arXiv 1901.02860, section 3).
 
 use super::OP;
-use super::heads::{join, split};
+use super::heads::{join_heads, split_heads};
 use super::memory::with_memory;
 use crate::graph::{Graph, Value};
 use crate::nn::{Linear, parameter};
@@ -95,7 +95,7 @@ impl TransformerXlAttention {
         let mut projected = [x, seen, seen];
         for (value, weight) in projected.iter_mut().zip(layers) {
             *value = linear(graph, *value, weight, &ops::Linear::new())?;
-            *value = split(graph, *value, heads)?;
+            *value = split_heads(graph, *value, heads)?;
         }
         let [query, key, value] = projected;
         let content_bias = Some(parameter(graph, &self.content_bias, dtype)?);
@@ -104,7 +104,7 @@ impl TransformerXlAttention {
         let mask = same_length.map_or(Mask::causal(), |count| Mask::window(count.saturating_sub(1), 0));
         let score = Score::relative_keys(keys, content_bias, position_bias, 0);
         let gathered = blocked(graph, query, key, value, &Blocked::new().mask(mask).score(score))?;
-        let joined = join(graph, gathered)?;
+        let joined = join_heads(graph, gathered)?;
         self.output.record(graph, joined, Activation::Identity)
     }
 

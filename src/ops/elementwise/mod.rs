@@ -19,6 +19,7 @@ pub use functions::*;
 pub(super) use gate::gradient as gate_gradient;
 pub use gate::{Gate, gated};
 pub use select::select;
+pub use unary::activate;
 pub(super) use unary::gradient as activation_gradient;
 
 use super::{Entry, entry};

@@ -21,6 +21,13 @@ pub(super) fn apply(graph: &mut Graph, x: Value, function: Activation) -> Result
     graph.push_builtin_one(Unary { function }, &[x])
 }
 
+/// `function` of every element of a float value of any shape; [`Activation::Identity`] is `x` itself.
+///
+/// Fails when `x` is no float, or a setting is not finite.
+pub fn activate(graph: &mut Graph, x: Value, function: Activation) -> Result<Value> {
+    if function == Activation::Identity { Ok(x) } else { apply(graph, x, function) }
+}
+
 /// `upstream f'(x)`, the gradient of `x` from that of `f(x)`, of one shape and float type.
 pub(in crate::ops) fn gradient(
     graph: &mut Graph,

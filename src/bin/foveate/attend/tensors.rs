@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use foveate::ops::attention::RuleDocument;
-use foveate::train::replace_file;
+use foveate::weights::replace_file;
 use foveate::weights::{Checkpoint, StoredTensor};
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, TensorDesc};
 use half::{bf16, f16};

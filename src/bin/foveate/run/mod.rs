@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let device = Device::open(&args.device, Arithmetic::F32)?;
     let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
-    let mut encoder = Encoder::new(&model, &model.load(dtype)?, &device.for_models())?;
+    let mut encoder = Encoder::new(&model, &model.load(dtype)?, &device.runtime())?;
     if let Some(tokens) = args.batch_tokens {
         encoder = encoder.batch_tokens(tokens as usize);
     }

@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use foveate::models::{LanguageModel, Recording};
-use foveate::train::{
-    ByteText, Description, Mode, Progress, STEP, Start, StepReport, TextBatch, Trainer, replace_file,
-};
+use foveate::train::{ByteText, Description, Mode, Progress, STEP, Start, StepReport, TextBatch, Trainer};
 use foveate::weights::Checkpoint;
 use foveate::{DType, Error, ErrorKind, Graph, Result, TensorDesc, Value};
 use indicatif::ProgressBar;
@@ -54,7 +52,7 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     };
     let start_from = |start: Start<'_>| {
         let (description, training) = (description(&config, &settings)?, settings.training()?);
-        Trainer::new(&device.for_models(), model.declarations(), &record, start, description, training)
+        Trainer::new(&device.runtime(), model.declarations(), &record, start, description, training)
     };
     // Neither the mapped file nor the first weights are kept: the file will be replaced.
     let trainer = match checkpoint {
@@ -177,7 +175,7 @@ impl Run<'_> {
         self.args.out.join(CHECKPOINT)
     }
 
-    fn announce(&self) -> Result<()> {
+    fn announce(&mut self) -> Result<()> {
         let memory = self.trainer.memory()?.map_or(String::new(), |memory| {
             let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             format!(
@@ -260,7 +258,7 @@ impl Run<'_> {
         let chart = curve::svg(&self.rows, self.baselines)?;
         for (name, contents) in [("loss.csv", curve::csv(&self.rows)?), ("loss.svg", chart)] {
             let path = self.args.out.join(name);
-            replace_file(&path, contents.as_bytes())
+            foveate::weights::replace_file(&path, contents.as_bytes())
                 .map_err(|error| refused(&path, "a file that can be written", &error))?;
         }
         self.trainer.save(self.path())

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use foveate::gpu::{Context, Profile};
-use foveate::train::replace_file;
+use foveate::weights::replace_file;
 use foveate::{Error, ErrorKind, Result};
 
 use super::COMMAND;

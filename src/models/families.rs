@@ -1,0 +1,89 @@
+//! The table of families: `model_type` of a `config.json` chooses a row.
+
+use super::network::Family;
+use super::{Task, albert, bert, gpt2};
+use crate::weights::Fields;
+use crate::{Error, ErrorKind, Result};
+
+/// Tasks of encoders that were trained on masked words.
+const ENCODER: &[Task] =
+    &[Task::Embed, Task::Hidden, Task::Logits, Task::Classify, Task::Label, Task::Answer, Task::Pretrain];
+
+/// Tasks of encoders without a head for pairs of texts.
+const WITHOUT_PAIRS: &[Task] =
+    &[Task::Embed, Task::Hidden, Task::Logits, Task::Classify, Task::Label, Task::Answer];
+
+/// Every family, one row each.
+pub const FAMILIES: &[Family] = &[
+    Family { model_type: "bert", paper: "arXiv 1810.04805", tasks: ENCODER, declare: bert::declare_bert },
+    Family {
+        model_type: "roberta",
+        paper: "arXiv 1907.11692",
+        tasks: WITHOUT_PAIRS,
+        declare: bert::declare_roberta,
+    },
+    Family { model_type: "albert", paper: "arXiv 1909.11942", tasks: ENCODER, declare: albert::declare },
+    Family {
+        model_type: "gpt2",
+        paper: "Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
+        tasks: &[Task::Embed, Task::Hidden, Task::Logits, Task::Classify],
+        declare: gpt2::declare,
+    },
+];
+
+/// The family that `model_type` names.
+///
+/// Fails with [`ErrorKind::Unsupported`] when there is none, naming those there are and the nearest.
+pub(super) fn family(fields: &Fields) -> Result<&'static Family> {
+    let wanted = fields.text("model_type")?;
+    if let Some(family) = FAMILIES.iter().find(|family| family.model_type == wanted) {
+        return Ok(family);
+    }
+    let shown: String = wanted.chars().take(40).collect();
+    let names: Vec<&str> = FAMILIES.iter().map(|family| family.model_type).collect();
+    let error = Error::new(ErrorKind::Unsupported, fields.source().to_owned(), "model_type")
+        .expecting(format!("one of {}", names.join(", ")))
+        .but_found(format!("{shown:?}"));
+    Err(match nearest(&shown, &names) {
+        Some(name) => error.with_hint(format!("the nearest is {name}")),
+        None => error,
+    })
+}
+
+/// The name that takes the fewest changes to become `wanted`, if these are at most half of it.
+fn nearest<'n>(wanted: &str, names: &[&'n str]) -> Option<&'n str> {
+    let distance = |name: &&str| changes(wanted, name);
+    names
+        .iter()
+        .copied()
+        .min_by_key(distance)
+        .filter(|name| 2 * changes(wanted, name) <= wanted.chars().count())
+}
+
+/// How many letters must be put in, left out or exchanged to make one word of the other (Levenshtein's distance).
+fn changes(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.iter().enumerate() {
+            let exchanged = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_none() {
+        let names: Vec<&str> = FAMILIES.iter().map(|family| family.model_type).collect();
+        assert_eq!(nearest("robert", &names), Some("roberta"));
+        assert_eq!(nearest("gpt-2", &names), Some("gpt2"));
+        assert_eq!(nearest("wav2vec2-conformer", &names), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! What every family is: a network that records its hidden states, and the heads its files may have.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::head::Head;
+use super::{Facts, Task, Tokens};
+use crate::graph::Value;
+use crate::nn::Recorder;
+use crate::ops::Activation;
+use crate::weights::{Declarations, Fields, Scope};
+use crate::{Error, ErrorKind, Result};
+
+/// A model without its head: weights declared once, recorded into any number of graphs.
+pub trait Network: Debug + Send + Sync {
+    /// What the model is, in numbers.
+    fn facts(&self) -> &Facts;
+
+    /// What the model reads, and how batches of it may lie.
+    fn signature(&self) -> Signature;
+
+    /// The last hidden state, `[batch, time, width]`: what heads read.
+    ///
+    /// Fails when `tokens` lie as the network cannot take them, and as its ops do.
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value>;
+}
+
+/// What a network reads, and how batches of it may lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signature {
+    /// Whether a token sees only itself and those before it, so that a text can be continued from caches.
+    pub is_causal: bool,
+    /// Whether it reads which tokens are global ([`Tokens::globals`]).
+    pub reads_globals: bool,
+}
+
+/// A network with the head that a task needs.
+#[derive(Clone, Debug)]
+pub(super) struct Declared {
+    pub(super) network: Arc<dyn Network>,
+    pub(super) head: Option<Head>,
+}
+
+/// A family of models: one `model_type` of Hugging Face's configurations.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// `model_type` in `config.json`.
+    pub model_type: &'static str,
+    /// Where the model is described.
+    pub paper: &'static str,
+    /// What its files may be used for, provided that they have the head.
+    pub tasks: &'static [Task],
+    pub(super) declare: fn(&mut Declaring<'_>) -> Result<Declared>,
+}
+
+/// What a family declares its weights with.
+pub(super) struct Declaring<'a> {
+    pub(super) fields: &'a Fields,
+    pub(super) task: Task,
+    declarations: &'a mut Declarations,
+    /// Whether the files have names below this one.
+    has_prefix: &'a dyn Fn(&str) -> bool,
+}
+
+/// Names, below the root, of everything that families put beside or on top of the network itself.
+const HEADS: [&str; 13] = [
+    "cls",
+    "lm_head",
+    "predictions",
+    "sop_classifier",
+    "classifier",
+    "pre_classifier",
+    "pooler",
+    "qa_outputs",
+    "score",
+    "crit",
+    "lm_predictions",
+    "mask_predictions",
+    "deberta.pooler",
+];
+
+impl<'a> Declaring<'a> {
+    pub(super) fn new(
+        fields: &'a Fields,
+        task: Task,
+        declarations: &'a mut Declarations,
+        has_prefix: &'a dyn Fn(&str) -> bool,
+    ) -> Self {
+        Self { fields, task, declarations, has_prefix }
+    }
+
+    /// The outermost scope, where heads are.
+    pub(super) fn root(&mut self) -> Scope<'_> {
+        self.declarations.root()
+    }
+
+    /// The scope of the network itself: below `prefix` where files put a head beside it.
+    pub(super) fn base(&mut self, prefix: &str) -> Scope<'_> {
+        let path = if (self.has_prefix)(prefix) { prefix } else { "" };
+        self.declarations.root().into_at(path)
+    }
+
+    /// Files may have heads that the task does not need.
+    pub(super) fn pass_over_heads(&mut self, prefix: &str) {
+        self.base(prefix).ignore("pooler");
+        let mut root = self.declarations.root();
+        HEADS.iter().for_each(|head| root.ignore(head));
+    }
+
+    /// The number of labels of a classifier: those that `id2label` names, `num_labels`, or two.
+    pub(super) fn labels(&self) -> Result<usize> {
+        if self.fields.has("id2label") {
+            let count = self.fields.object("id2label")?.names().count();
+            if (1..=1 << 20).contains(&count) {
+                return Ok(count);
+            }
+            return Err(self.fields.refuse("id2label", "at least one label"));
+        }
+        self.fields.usize_or("num_labels", 1..=1 << 20, 2)
+    }
+
+    /// An error for a task that the family does not have.
+    pub(super) fn no_head(&self, architecture: &str) -> Error {
+        Error::new(ErrorKind::Unsupported, self.fields.source().to_owned(), "task")
+            .expecting(format!("a task that {architecture} has a head for"))
+            .but_found(self.task.name())
+    }
+}
+
+/// The most layers of a model, whatever its configuration says.
+pub(super) const MOST_LAYERS: usize = 1024;
+
+/// A number of heads that divides `width`, into heads that attention can take.
+pub(super) fn head_count(fields: &Fields, field: &str, width: usize) -> Result<usize> {
+    let heads = fields.usize(field, 1..=width)?;
+    if !width.is_multiple_of(heads) {
+        return Err(fields.refuse(field, format!("a divisor of the width, {width}")));
+    }
+    let most = crate::ops::attention::MAX_HEAD_SIZE;
+    if width / heads > most {
+        return Err(fields.refuse(field, format!("heads of at most {most} channels")));
+    }
+    Ok(heads)
+}
+
+/// An activation by its name in Hugging Face's configurations.
+pub(super) fn activation(fields: &Fields, field: &str, default: Activation) -> Result<Activation> {
+    let choices = [
+        ("gelu", Activation::Gelu),
+        ("gelu_new", Activation::GeluTanh),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("relu", Activation::Relu),
+        ("silu", Activation::Silu),
+        ("swish", Activation::Silu),
+        ("tanh", Activation::Tanh),
+        ("sigmoid", Activation::Sigmoid),
+        ("linear", Activation::Identity),
+    ];
+    fields.choice_or(field, &choices, default)
+}

@@ -1,0 +1,47 @@
+//! How the tokens of a batch lie.
+
+use crate::graph::Value;
+use crate::ops::attention::Blocked;
+
+/// Which positions of `[batch, time]` belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Each batch item is one whole sequence.
+    Rows,
+    /// Each batch item is one sequence of its own length, `i32 [batch]`, and padding behind it.
+    Padded {
+        /// Tokens of each item.
+        lengths: Value,
+    },
+    /// Sequences lie one behind another: `i32 [batch, time]` numbers them and never decreases along time.
+    Packed {
+        /// The sequence each position belongs to.
+        segments: Value,
+        /// Sequences with a number below this are results; the others fill up.
+        count: usize,
+    },
+    /// Each batch item continues a stream, whose keys and values are kept in caches from run to run
+    /// ([`Recorder::cached`](super::Recorder::cached)).
+    Cached {
+        /// Tokens that each stream holds already, `i32 [batch]`: the position of its first new one.
+        starts: Value,
+        /// The most tokens that a stream holds.
+        capacity: usize,
+    },
+}
+
+impl Layout {
+    /// Attention that keeps sequences apart and sees no padding. Of streams, the position of the first query among the keys; what is
+    /// not written yet lies behind all queries, so that a causal mask hides it.
+    pub fn restrict(&self, spec: Blocked) -> Blocked {
+        match *self {
+            Self::Rows => spec,
+            Self::Padded { lengths } => spec.lengths(lengths),
+            Self::Packed { segments, .. } => spec.segments(segments),
+            Self::Cached { starts, .. } => {
+                let _ = starts;
+                spec
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A graph under construction, with what all layers of a network agree on.
+
+use std::ops::{Deref, DerefMut};
+
+use super::{Layout, parameter};
+use crate::graph::{Graph, Value};
+use crate::ops::{self, Dropout};
+use crate::tensor::{DType, TensorDesc};
+use crate::weights::Weight;
+use crate::{Error, ErrorKind, Result};
+
+const NAME: &str = "recorder";
+
+/// Records the layers of a network into a graph, which it stands for wherever a graph is asked for.
+///
+/// It knows the type that layers compute in, what training adds to them, and the caches of a stream; and it keeps the hidden states
+/// between layers where these are wanted.
+#[derive(Debug)]
+pub struct Recorder<'g> {
+    graph: &'g mut Graph,
+    settings: Settings,
+    /// Branches with dropout so far: each has random numbers of its own.
+    branches: u32,
+    /// Caches so far: layers are recorded in the same order into every graph.
+    caches: usize,
+    hidden: Option<Vec<Value>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    dtype: DType,
+    training: Option<Training>,
+}
+
+/// What training adds to a network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    /// How much of what each layer adds to the residual stream is dropped, from 0 to below 1.
+    pub dropout: f32,
+    /// The seed of dropout.
+    pub seed: u64,
+    /// Dropout's step, as [`ops::dropout`] takes it.
+    pub step: Option<Value>,
+    /// Layers of a segment whose values are computed again for the gradients; 0 keeps everything.
+    pub recompute: usize,
+}
+
+impl Deref for Recorder<'_> {
+    type Target = Graph;
+
+    fn deref(&self) -> &Graph {
+        self.graph
+    }
+}
+
+impl DerefMut for Recorder<'_> {
+    fn deref_mut(&mut self) -> &mut Graph {
+        self.graph
+    }
+}
+
+impl<'g> Recorder<'g> {
+    /// Records for inference, with layers that compute in `dtype`.
+    pub fn new(graph: &'g mut Graph, dtype: DType) -> Self {
+        let settings = Settings { dtype, training: None };
+        Self { graph, settings, branches: 0, caches: 0, hidden: None }
+    }
+
+    /// Records for training.
+    #[must_use]
+    pub fn training(mut self, training: Training) -> Self {
+        self.settings.training = Some(training);
+        self
+    }
+
+    /// Keeps hidden states for [`Recorder::take_hidden`].
+    #[must_use]
+    pub fn with_hidden(mut self) -> Self {
+        self.hidden = Some(Vec::new());
+        self
+    }
+
+    /// The type that layers compute in.
+    pub fn dtype(&self) -> DType {
+        self.settings.dtype
+    }
+
+    /// A weight, in the type that layers compute in.
+    pub fn weight(&mut self, weight: &Weight) -> Result<Value> {
+        let dtype = self.dtype();
+        parameter(self.graph, weight, dtype)
+    }
+
+    /// `x` with dropout, when training asks for it: what a layer adds to the residual stream.
+    ///
+    /// Fails when there is no step to draw random numbers for.
+    pub fn dropout(&mut self, x: Value) -> Result<Value> {
+        let stream = self.branches;
+        self.branches += 1;
+        let Some(Training { dropout: rate, seed, step, .. }) = self.settings.training else { return Ok(x) };
+        if rate == 0.0 {
+            return Ok(x);
+        }
+        let step = step.ok_or_else(|| {
+            Error::new(ErrorKind::Argument, NAME, "step").expecting("dropout's step").but_found("none")
+        })?;
+        ops::dropout(self.graph, x, &Dropout { rate, seed, stream }, step)
+    }
+
+    /// `x` through `count` layers, which `record` records by number. Training keeps the values of whole segments or computes them again;
+    /// hidden states are kept before the first layer and behind each.
+    ///
+    /// Fails as `record` does.
+    pub fn layers(
+        &mut self,
+        count: usize,
+        mut x: Value,
+        mut record: impl FnMut(&mut Recorder<'_>, usize, Value) -> Result<Value>,
+    ) -> Result<Value> {
+        self.keep(x);
+        let segment = self.settings.training.map_or(0, |training| training.recompute);
+        if segment == 0 {
+            for layer in 0..count {
+                x = record(self, layer, x)?;
+                self.keep(x);
+            }
+            return Ok(x);
+        }
+        let (settings, mut branches) = (self.settings, self.branches);
+        for first in (0..count).step_by(segment) {
+            x = self.graph.checkpoint(|graph| {
+                let mut inner = Recorder { graph, settings, branches, caches: 0, hidden: None };
+                let layers = first..count.min(first + segment);
+                let recorded = layers.into_iter().try_fold(x, |x, layer| record(&mut inner, layer, x));
+                branches = inner.branches;
+                recorded
+            })?;
+            self.keep(x);
+        }
+        self.branches = branches;
+        Ok(x)
+    }
+
+    /// Keeps `x` as a hidden state, where these are wanted.
+    pub fn keep(&mut self, x: Value) {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.push(x);
+        }
+    }
+
+    /// The hidden state kept last becomes `x`: what a network's last normalisation makes of it.
+    pub fn replace_last(&mut self, x: Value) {
+        if let Some(last) = self.hidden.as_mut().and_then(|hidden| hidden.last_mut()) {
+            *last = x;
+        }
+    }
+
+    /// The hidden states so far; none where they were not asked for.
+    pub fn take_hidden(&mut self) -> Vec<Value> {
+        self.hidden.take().unwrap_or_default()
+    }
+
+    /// Keys and values with those that a stream's caches hold before them: the same two where the layout has no caches, else
+    /// `[batch, capacity, heads, size]` with the new rows, `[batch, time, heads, size]`, written from each stream's start on.
+    ///
+    /// Fails when the two do not fit the caches.
+    pub fn cached(&mut self, [key, value]: [Value; 2], layout: &Layout) -> Result<[Value; 2]> {
+        let Layout::Cached { starts, capacity } = *layout else { return Ok([key, value]) };
+        let number = self.caches;
+        self.caches += 1;
+        let mut append = |name: &str, rows: Value| -> Result<Value> {
+            let desc = self.graph.desc(rows)?;
+            let mut dims = desc.shape.dims().to_vec();
+            if let Some(time) = dims.get_mut(1) {
+                *time = capacity;
+            }
+            let cache =
+                self.graph.state(&format!("cache.{number}.{name}"), TensorDesc::new(desc.dtype, dims))?;
+            let written = ops::write_rows(self.graph, cache, rows, starts)?;
+            self.graph.update(cache, written)?;
+            Ok(written)
+        };
+        Ok([append("key", key)?, append("value", value)?])
+    }
+}

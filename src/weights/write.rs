@@ -1,0 +1,75 @@
+//! Safetensors files, written in one move.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::file::shown;
+use crate::tensor::{DType, HostTensor};
+use crate::{Error, ErrorKind, Result};
+
+/// Writes tensors by name to the safetensors file at `path`, with `metadata` by name, in one move: the file is complete or as it was,
+/// whenever the process ends.
+///
+/// Fails with [`ErrorKind::Io`] when it cannot be written, and with [`ErrorKind::Diverged`] when a number is not finite.
+pub fn write_tensors(
+    path: impl AsRef<Path>,
+    tensors: &[(String, HostTensor)],
+    metadata: &[(&str, String)],
+) -> Result<()> {
+    let path = path.as_ref();
+    let failed = |found: String| {
+        Error::new(ErrorKind::Io, "checkpoint", shown(path))
+            .expecting("a file that can be written")
+            .but_found(found)
+    };
+    for (name, tensor) in tensors {
+        if tensor.dtype().is_float() && tensor.to_f32().iter().any(|x| !x.is_finite()) {
+            return Err(Error::new(ErrorKind::Diverged, "checkpoint", format!("`{name}`"))
+                .expecting("finite numbers")
+                .but_found("others, so that nothing was written"));
+        }
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let dtype = match tensor.dtype() {
+                DType::F32 => safetensors::Dtype::F32,
+                DType::F16 => safetensors::Dtype::F16,
+                DType::I32 => safetensors::Dtype::I32,
+                DType::U32 => safetensors::Dtype::U32,
+            };
+            let shape = tensor.shape().dims().to_vec();
+            let view = safetensors::tensor::TensorView::new(dtype, shape, tensor.bytes());
+            view.map(|view| (name.as_str(), view)).map_err(|error| failed(error.to_string()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = metadata.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))?;
+    replace_file(path, &bytes).map_err(|error| failed(error.to_string()))
+}
+
+/// Puts `bytes` into the place of the file at `path` in one move: whenever the process ends, the file is complete or as it was.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = unfinished(path);
+    // Contents must reach the disk before the name does, and the name before this returns.
+    let mut file = File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&unfinished, path)?;
+    // Only Unix lets a folder be opened and synchronised; elsewhere the rename is as durable as the system makes it.
+    #[cfg(unix)]
+    {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Where a file is written before it takes its place: in the same folder, since only there a rename is one move.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".unfinished");
+    path.with_file_name(name)
+}
