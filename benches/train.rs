@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{LanguageModel, LanguageModelConfig, Recording};
+use foveate::models::LanguageModelConfig;
+use foveate::nn::Training;
 use foveate::ops::optimizer::AdamW;
 use foveate::runtime::Device;
-use foveate::train::{Description, Optimizer, Schedule, Settings, Start, TextBatch, Trainer};
-use foveate::{HostTensor, Random, Result};
+use foveate::train::{Description, Optimizer, Schedule, Settings, Start, TextBatch, Trainer, language_loss};
+use foveate::{DType, HostTensor, Random, Result};
 
 const TURNS: usize = 15;
 
@@ -41,17 +42,15 @@ fn trainer(context: &Context, setup: Setup, reversible: bool, recompute: usize) 
         length: LENGTH,
         reversible,
     };
-    let model = LanguageModel::new(config)?;
-    let recording = Recording { recompute, ..Recording::default() };
-    let weights: BTreeMap<String, HostTensor> = model.initial_weights(0).collect::<Result<_>>()?;
+    let model = config.model()?;
+    let training = Training { recompute, ..Training::default() };
+    let weights: BTreeMap<String, HostTensor> =
+        config.initial_weights(model.declarations(), 0).collect::<Result<_>>()?;
     let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(1e-3));
     Trainer::new(
         &Device::Gpu(context.clone()),
         model.declarations(),
-        &|graph, _| {
-            let tokens = LanguageModel::declare_batch(graph, batch, LENGTH)?;
-            model.record_loss(graph, tokens, &recording, None)
-        },
+        &|graph, _| language_loss(graph, &model, [batch, LENGTH], DType::F32, training),
         Start::Weights(&weights),
         Description::default(),
         settings,

@@ -154,6 +154,8 @@ struct Readme;
 pub mod check;
 pub mod cpu;
 mod error;
+#[cfg(feature = "models")]
+pub mod generate;
 pub mod gpu;
 mod gradients;
 mod graph;

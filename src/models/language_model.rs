@@ -7,13 +7,20 @@
 //! g = down(gelu(up(norm2)))          logits = norm(x) token^T
 //! ```
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::head::{Head, HeadResult, Rows};
+use super::network::{Declared, Network, Signature};
+use super::{Facts, Model, Task, Tokens};
 use crate::graph::{Graph, Value};
-use crate::nn::{Embedding, LayerNorm, Linear, Reversible, parameter};
-use crate::ops::attention::{Blocked, Mask, blocked};
-use crate::ops::{self, Activation, Dropout};
-use crate::tensor::{DType, TensorDesc};
+use crate::nn::{
+    Attend, Embedding, LayerNorm, Layout, Linear, Recorder, Reversible, Softmax, join_heads, split_heads,
+};
+use crate::ops::attention::{Blocked, Mask};
+use crate::ops::{self, Activation};
+use crate::tensor::DType;
 use crate::weights::{Declarations, Scope};
 use crate::{Error, ErrorKind, HostTensor, Random, Result};
 
@@ -30,7 +37,7 @@ const MOST_WEIGHTS: usize = 1 << 34;
 /// Standard deviation that weights start with (Radford et al. 2019); those that add to the stream start smaller with depth.
 const INITIAL_DEVIATION: f32 = 0.02;
 
-/// The extents of a [`LanguageModel`].
+/// The extents of a causal language model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LanguageModelConfig {
@@ -50,34 +57,14 @@ pub struct LanguageModelConfig {
     pub reversible: bool,
 }
 
-/// How a loss is recorded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recording {
-    /// What layers compute in; the stream between them and the loss stay f32.
-    pub dtype: DType,
-    /// Layers of a segment whose values are recomputed for the gradients; 0 keeps everything. Reversible layers need none.
-    pub recompute: usize,
-    /// Dropout of what each layer adds to the stream, and its seed; none at rate 0.
-    pub dropout: f32,
-    /// The seed of dropout.
-    pub seed: u64,
-}
-
-impl Default for Recording {
-    fn default() -> Self {
-        Self { dtype: DType::F32, recompute: 0, dropout: 0.0, seed: 0 }
-    }
-}
-
-/// A model's layers, recorded into any number of graphs.
-#[derive(Clone, Debug)]
-pub struct LanguageModel {
-    config: LanguageModelConfig,
-    declarations: Declarations,
+#[derive(Debug)]
+struct LanguageModel {
+    facts: Facts,
     token: Embedding,
     position: Embedding,
     layers: Vec<Layer>,
     norm: LayerNorm,
+    is_reversible: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,10 +78,41 @@ struct Layer {
     heads: usize,
 }
 
-impl LanguageModel {
-    /// Declares the model. Fails when an extent is 0 or the heads do not divide the width.
-    pub fn new(config: LanguageModelConfig) -> Result<Self> {
-        let LanguageModelConfig { vocab_size, width, heads, layers, feed_forward, length, .. } = config;
+impl LanguageModelConfig {
+    /// The model, opened for [`Task::Logits`]. Its weights: `token`, `position`, `layer.N.{norm1,qkv,proj,norm2,up,down}`, `norm`.
+    ///
+    /// Fails when an extent is 0 or the heads do not divide the width.
+    pub fn model(&self) -> Result<Model> {
+        self.check()?;
+        let mut declarations = Declarations::new();
+        let mut root = declarations.root();
+        let token = Embedding::declare(&mut root.at("token"), self.vocab_size, self.width)?;
+        let position = Embedding::declare(&mut root.at("position"), self.length, self.width)?;
+        let layers = (0..self.layers)
+            .map(|layer| Layer::declare(&mut root.at(format_args!("layer.{layer}")), self))
+            .collect::<Result<_>>()?;
+        let norm = LayerNorm::declare(&mut root.at("norm"), self.width, EPS)?;
+        // The checkpoint of a training holds it beside the weights.
+        root.ignore("optimizer");
+        let facts = Facts {
+            architecture: NAME,
+            vocab_size: self.vocab_size,
+            width: self.width,
+            layers: self.layers,
+            heads: self.heads,
+            types: 1,
+            first_position: 0,
+            max_tokens: self.length,
+        };
+        let decoder = Linear::of(token.weight().clone(), None);
+        let logits = HeadResult::new("logits", Rows::Wanted).dense(decoder, Activation::Identity);
+        let network = LanguageModel { facts, token, position, layers, norm, is_reversible: self.reversible };
+        let declared = Declared { network: Arc::new(network), head: Some(Head::of([logits])) };
+        Ok(Model::of(declared, Task::Logits, declarations))
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { vocab_size, width, heads, layers, feed_forward, length, .. } = *self;
         for (field, extent) in [
             ("vocab_size", vocab_size),
             ("width", width),
@@ -121,35 +139,19 @@ impl LanguageModel {
                 .expecting(format!("a divisor of the width, {width}"))
                 .but_found(heads));
         }
-        let mut declarations = Declarations::new();
-        let mut root = declarations.root();
-        let token = Embedding::declare(&mut root.at("token"), vocab_size, width)?;
-        let position = Embedding::declare(&mut root.at("position"), length, width)?;
-        let layers = (0..layers)
-            .map(|layer| Layer::declare(&mut root.at(format_args!("layer.{layer}")), &config))
-            .collect::<Result<_>>()?;
-        let norm = LayerNorm::declare(&mut root.at("norm"), width, EPS)?;
-        // The checkpoint of a training holds it beside the weights.
-        root.ignore("optimizer");
-        Ok(Self { config, declarations, token, position, layers, norm })
+        Ok(())
     }
 
-    /// The extents.
-    pub fn config(&self) -> &LanguageModelConfig {
-        &self.config
-    }
-
-    /// The weights: `token`, `position`, `layer.N.{norm1,qkv,proj,norm2,up,down}`, `norm`.
-    pub fn declarations(&self) -> &Declarations {
-        &self.declarations
-    }
-
-    /// Numbers to start training from, by name: normal with deviation 0.02, what adds to the stream smaller by the root of the number of
-    /// such layers, biases 0 and the factors of normalisations 1.
-    pub fn initial_weights(&self, seed: u64) -> impl Iterator<Item = Result<(String, HostTensor)>> {
-        let residual = INITIAL_DEVIATION / ((2 * self.config.layers) as f32).sqrt();
+    /// Numbers to start training from, by name, for the `declarations` of [`LanguageModelConfig::model`]: normal with deviation 0.02,
+    /// what adds to the stream smaller by the root of the number of such layers, biases 0 and the factors of normalisations 1.
+    pub fn initial_weights<'d>(
+        &self,
+        declarations: &'d Declarations,
+        seed: u64,
+    ) -> impl Iterator<Item = Result<(String, HostTensor)>> + use<'d> {
+        let residual = INITIAL_DEVIATION / ((2 * self.layers) as f32).sqrt();
         let mut random = Random::new(seed);
-        self.declarations.list().iter().map(move |declaration| {
+        declarations.list().iter().map(move |declaration| {
             let name = &declaration.name;
             let deviation = match name.as_str() {
                 name if name.ends_with("bias") => 0.0,
@@ -163,148 +165,69 @@ impl LanguageModel {
             Ok((name.clone(), HostTensor::f32(declaration.shape.clone(), floats)?))
         })
     }
+}
 
-    /// Scores of the next token at every position, `[batch, time, vocab_size]` in [`Recording::dtype`], for `ids: i32 [batch, time]`.
-    ///
-    /// `step` is dropout's, as [`ops::dropout`] takes it. Fails when `time` exceeds [`LanguageModelConfig::length`], and when there is
-    /// dropout and no step.
-    pub fn record(
-        &self,
-        graph: &mut Graph,
-        ids: Value,
-        recording: &Recording,
-        step: Option<Value>,
-    ) -> Result<Value> {
-        let hidden = self.record_hidden(graph, ids, recording, step)?;
-        self.record_scores(graph, hidden, recording)
+impl Network for LanguageModel {
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    /// The stream behind the last layer, f32 `[batch, time, width]`. Fails as [`LanguageModel::record`] does.
-    pub fn record_hidden(
-        &self,
-        graph: &mut Graph,
-        ids: Value,
-        recording: &Recording,
-        step: Option<Value>,
-    ) -> Result<Value> {
-        let desc = graph.desc(ids)?.clone();
-        let [_, time] = *desc.shape.dims() else {
-            return Err(Error::new(ErrorKind::Shape, NAME, "ids").expecting("[batch, time]").but_found(desc));
-        };
-        if time > self.config.length {
-            return Err(Error::new(ErrorKind::Shape, NAME, "ids")
-                .expecting(format!("at most {} tokens", self.config.length))
-                .but_found(time));
-        }
-        if step.is_none() && recording.dropout > 0.0 {
-            return Err(Error::new(ErrorKind::Argument, NAME, "step")
-                .expecting("dropout's step")
-                .but_found("none"));
-        }
-        let drop = Branches { recording, step };
-        let words = Embedding::record_sum(graph, &[(&self.token, ids)], DType::F32)?;
-        let positions = parameter(graph, self.position.weight(), DType::F32)?;
-        let positions = ops::slice(graph, positions, 0, 0..time)?;
-        let x = ops::add(graph, words, positions)?;
-        let x = if self.config.reversible {
-            self.record_reversible(graph, x, &drop)?
+    fn signature(&self) -> Signature {
+        Signature { is_causal: true, ..Signature::default() }
+    }
+
+    /// Layers compute in the recorder's type; when training, the stream between them stays f32.
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let dtype = if recorder.is_training() { DType::F32 } else { recorder.dtype() };
+        let tables = [(&self.token, tokens.ids), (&self.position, tokens.positions)];
+        let x = Embedding::record_sum(recorder, &tables, dtype)?;
+        let x = if self.is_reversible {
+            self.record_reversible(recorder, x, &tokens.layout)?
         } else {
-            self.record_residual(graph, x, &drop)?
+            recorder.layers(self.layers.len(), x, |recorder, layer, x| {
+                let layer = &self.layers[layer];
+                let f = layer.attend(recorder, x, &tokens.layout)?;
+                let x = ops::add(recorder, x, f)?;
+                let g = layer.feed_forward(recorder, x)?;
+                ops::add(recorder, x, g)
+            })?
         };
-        Ok(x)
+        let x = self.norm.record(recorder, x, None)?;
+        recorder.replace_last(x);
+        narrow(recorder, x)
     }
+}
 
-    /// Scores `[.., vocab_size]` of what [`LanguageModel::record_hidden`] gave, `[.., width]`.
-    pub fn record_scores(&self, graph: &mut Graph, hidden: Value, recording: &Recording) -> Result<Value> {
-        let x = self.norm.record(graph, hidden, None)?;
-        let x = Branches { recording, step: None }.narrow(graph, x)?;
-        let token = parameter(graph, self.token.weight(), recording.dtype)?;
-        ops::linear(graph, x, token, &ops::Linear::new())
-    }
-
-    /// The mean cross-entropy of the tokens `targets` that follow `ids`, both `i32 [batch, time]`: f32 `[1]`, in nats.
-    pub fn record_loss(
-        &self,
-        graph: &mut Graph,
-        [ids, targets]: [Value; 2],
-        recording: &Recording,
-        step: Option<Value>,
-    ) -> Result<Value> {
-        let logits = self.record(graph, ids, recording, step)?;
-        ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())
-    }
-
-    /// Declares a batch of sequences, as [`LanguageModel::record_loss`] takes them: inputs `ids` and `targets`.
-    pub fn declare_batch(graph: &mut Graph, batch: usize, time: usize) -> Result<[Value; 2]> {
-        let mut input = |name| graph.input(name, TensorDesc::i32([batch, time]));
-        Ok([input("ids")?, input("targets")?])
-    }
-
-    fn record_residual(&self, graph: &mut Graph, mut x: Value, drop: &Branches<'_>) -> Result<Value> {
-        let segment = drop.recording.recompute;
-        for (first, layers) in self.layers.chunks(segment.max(1)).enumerate() {
-            let first = first * segment.max(1);
-            let stack = |graph: &mut Graph| {
-                layers.iter().enumerate().try_fold(x, |x, (i, layer)| {
-                    let f = layer.attend(graph, x, &drop.of(2 * (first + i)))?;
-                    let x = ops::add(graph, x, f)?;
-                    let g = layer.feed_forward(graph, x, &drop.of(2 * (first + i) + 1))?;
-                    ops::add(graph, x, g)
-                })
-            };
-            x = if segment > 0 { graph.checkpoint(stack)? } else { stack(graph)? };
-        }
-        Ok(x)
-    }
-
-    fn record_reversible(&self, graph: &mut Graph, x: Value, drop: &Branches<'_>) -> Result<Value> {
+impl LanguageModel {
+    fn record_reversible(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
         let mut streams = [x, x];
         for (i, layer) in self.layers.iter().enumerate() {
-            let f = |graph: &mut Graph, x| layer.attend(graph, x, &drop.of(2 * i));
-            let g = |graph: &mut Graph, x| layer.feed_forward(graph, x, &drop.of(2 * i + 1));
-            streams = Reversible::new(f, g).record(graph, streams)?;
+            // A block that runs backwards takes functions of graphs.
+            let settings = recorder.settings();
+            let branch = 2 * i as u32;
+            let f = |graph: &mut Graph, x| layer.attend(&mut settings.recorder(graph, branch, i), x, layout);
+            let g =
+                |graph: &mut Graph, x| layer.feed_forward(&mut settings.recorder(graph, branch + 1, i), x);
+            streams = Reversible::new(f, g).record(recorder, streams)?;
         }
-        let sum = ops::add(graph, streams[0], streams[1])?;
-        ops::scale(graph, sum, 0.5)
+        let sum = ops::add(recorder, streams[0], streams[1])?;
+        ops::scale(recorder, sum, 0.5)
     }
 }
 
-/// How branches begin and end: conversions between the stream's type and theirs, and dropout.
-struct Branches<'a> {
-    recording: &'a Recording,
-    step: Option<Value>,
+/// The stream's value in the type that layers compute in.
+fn narrow(recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
+    let dtype = recorder.dtype();
+    if recorder.desc(x)?.dtype == dtype { Ok(x) } else { ops::cast(recorder, x, dtype) }
 }
 
-/// [`Branches`] with the number of one, which its random numbers depend on.
-struct BranchEnd<'a> {
-    drop: &'a Branches<'a>,
-    stream: u32,
-}
-
-impl<'a> Branches<'a> {
-    fn of(&'a self, branch: usize) -> BranchEnd<'a> {
-        BranchEnd { drop: self, stream: branch as u32 }
-    }
-
-    /// The stream's value in the type of the branches.
-    fn narrow(&self, graph: &mut Graph, x: Value) -> Result<Value> {
-        if self.recording.dtype == DType::F32 { Ok(x) } else { ops::cast(graph, x, self.recording.dtype) }
-    }
-}
-
-impl BranchEnd<'_> {
-    /// What a branch adds to the stream.
-    fn finish(&self, graph: &mut Graph, x: Value) -> Result<Value> {
-        let Branches { recording, step } = self.drop;
-        let x = if recording.dtype == DType::F32 { x } else { ops::cast(graph, x, DType::F32)? };
-        match step.filter(|_| recording.dropout > 0.0) {
-            None => Ok(x),
-            Some(step) => {
-                let spec = Dropout { rate: recording.dropout, seed: recording.seed, stream: self.stream };
-                ops::dropout(graph, x, &spec, step)
-            }
-        }
-    }
+/// What a branch adds to the stream, in the stream's type.
+fn finish(recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
+    let x = match recorder.is_training() && recorder.dtype() != DType::F32 {
+        true => ops::cast(recorder, x, DType::F32)?,
+        false => x,
+    };
+    recorder.dropout(x)
 }
 
 impl Layer {
@@ -325,28 +248,29 @@ impl Layer {
     }
 
     /// `f`: what each position gathers from itself and those before it.
-    fn attend(&self, graph: &mut Graph, x: Value, drop: &BranchEnd<'_>) -> Result<Value> {
-        let dims = graph.desc(x)?.shape.dims().to_vec();
-        let [batch, time, width] = [dims[0], dims[1], dims[2]];
-        let x = self.norm1.record(graph, x, None)?;
-        let x = drop.drop.narrow(graph, x)?;
-        let qkv = self.qkv.record(graph, x, Activation::Identity)?;
-        let mut heads = Vec::with_capacity(3);
-        for part in ops::split(graph, qkv, 2, &[width; 3])? {
-            heads.push(ops::reshape(graph, part, [batch, time, self.heads, width / self.heads])?);
+    fn attend(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
+        let x = self.norm1.record(recorder, x, None)?;
+        let x = narrow(recorder, x)?;
+        let qkv = self.qkv.record(recorder, x, Activation::Identity)?;
+        let width = recorder.desc(qkv)?.shape.dims()[2] / 3;
+        let mut heads = [qkv; 3];
+        for (heads, part) in heads.iter_mut().zip(ops::split(recorder, qkv, 2, &[width; 3])?) {
+            *heads = split_heads(recorder, part, self.heads)?;
         }
-        let gathered = blocked(graph, heads[0], heads[1], heads[2], &Blocked::new().mask(Mask::causal()))?;
-        let joined = ops::reshape(graph, gathered, dims)?;
-        let projected = self.proj.record(graph, joined, Activation::Identity)?;
-        drop.finish(graph, projected)
+        let [query, key, value] = heads;
+        let attend = Softmax::new(Blocked::new().mask(Mask::causal()));
+        let gathered = attend.record(recorder, query, key, value, layout)?;
+        let joined = join_heads(recorder, gathered)?;
+        let projected = self.proj.record(recorder, joined, Activation::Identity)?;
+        finish(recorder, projected)
     }
 
     /// `g`: each position on its own.
-    fn feed_forward(&self, graph: &mut Graph, x: Value, drop: &BranchEnd<'_>) -> Result<Value> {
-        let x = self.norm2.record(graph, x, None)?;
-        let x = drop.drop.narrow(graph, x)?;
-        let inner = self.up.record(graph, x, Activation::Gelu)?;
-        let fed = self.down.record(graph, inner, Activation::Identity)?;
-        drop.finish(graph, fed)
+    fn feed_forward(&self, recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
+        let x = self.norm2.record(recorder, x, None)?;
+        let x = narrow(recorder, x)?;
+        let inner = self.up.record(recorder, x, Activation::Gelu)?;
+        let fed = self.down.record(recorder, inner, Activation::Identity)?;
+        finish(recorder, fed)
     }
 }

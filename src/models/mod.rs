@@ -30,7 +30,6 @@ mod albert;
 mod bert;
 mod encoder;
 mod families;
-mod generate;
 mod gpt2;
 mod head;
 mod language_model;
@@ -41,15 +40,14 @@ use std::path::Path;
 
 pub use encoder::{BatchSize, Encoder, Item, Usage};
 pub use families::FAMILIES;
-pub use generate::{Generator, Sampling};
-pub use language_model::{LanguageModel, LanguageModelConfig, Recording};
+pub use language_model::LanguageModelConfig;
 pub use network::{Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
 
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
 use crate::ops;
-use crate::tensor::{DType, TensorDesc};
+use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::{Checkpoint, Comparison, Declarations, Fields, Weights};
 use crate::{Error, ErrorKind, Result};
 use head::Rows;
@@ -150,6 +148,15 @@ impl Tokens {
         Ok(Self { layout: Layout::Cached { starts, capacity }, ..tokens })
     }
 
+    /// Whole sequences `[batch, time]`, one a row: the input `ids`, positions from `first` on, and one text each.
+    pub fn rows(graph: &mut Graph, [batch, time]: [usize; 2], first: usize) -> Result<Self> {
+        let ids = graph.input("ids", TensorDesc::i32([batch, time]))?;
+        let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
+        let positions = ops::constant(graph, HostTensor::i32([batch, time], positions)?)?;
+        let types = ops::constant(graph, HostTensor::i32([batch, time], vec![0; batch * time])?)?;
+        Ok(Self { ids, positions, types, layout: Layout::Rows, globals: None })
+    }
+
     fn declare(graph: &mut Graph, shape: [usize; 2]) -> Result<Self> {
         let mut input = |name| graph.input(name, TensorDesc::i32(shape));
         Ok(Self {
@@ -216,8 +223,13 @@ impl Model {
                 .but_found(task.name()));
         }
         let declared = (family.declare)(&mut Declaring::new(fields, task, &mut declarations, &has_prefix))?;
+        Ok(Self::of(declared, task, declarations))
+    }
+
+    /// A model without files.
+    fn of(declared: Declared, task: Task, declarations: Declarations) -> Self {
         let facts = *declared.network.facts();
-        Ok(Self { declared, facts, task, pooling: Pooling::default(), declarations, checkpoint: None })
+        Self { declared, facts, task, pooling: Pooling::default(), declarations, checkpoint: None }
     }
 
     /// The network below the head.
@@ -272,13 +284,17 @@ impl Model {
     /// for [`Task::Embed`]; `[batch, time, vocab_size]` for [`Task::Logits`], and so on with a row for every token. Fails for results
     /// of single tokens, which [`Model::record_results`] gives, and as the network does.
     pub fn record(&self, graph: &mut Graph, tokens: &Tokens, dtype: DType) -> Result<Value> {
-        let mut recorder = Recorder::new(graph, dtype);
-        let hidden = self.declared.network.record(&mut recorder, tokens)?;
+        self.record_with(&mut Recorder::new(graph, dtype), tokens)
+    }
+
+    /// [`Model::record`] with the settings of `recorder`, such as those of training.
+    pub fn record_with(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let hidden = self.declared.network.record(recorder, tokens)?;
         match (self.task, &self.declared.head) {
-            (Task::Embed, _) => self.pooling.record(&mut recorder, hidden, &tokens.layout),
+            (Task::Embed, _) => self.pooling.record(recorder, hidden, &tokens.layout),
             (_, None) => Ok(hidden),
             (_, Some(head)) => match &head.results[..] {
-                [result] if result.rows == Rows::Wanted => result.record(&mut recorder, hidden),
+                [result] if result.rows == Rows::Wanted => result.record(recorder, hidden),
                 _ => Err(Error::new(ErrorKind::Argument, self.facts.architecture, "task")
                     .expecting("one result of every token")
                     .but_found(self.task.name())),

@@ -38,10 +38,7 @@ impl Layout {
             Self::Rows => spec,
             Self::Padded { lengths } => spec.lengths(lengths),
             Self::Packed { segments, .. } => spec.segments(segments),
-            Self::Cached { starts, .. } => {
-                let _ = starts;
-                spec
-            }
+            Self::Cached { starts, .. } => spec.query_start(starts),
         }
     }
 }

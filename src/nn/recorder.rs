@@ -27,13 +27,20 @@ pub struct Recorder<'g> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Settings {
+pub(crate) struct Settings {
     dtype: DType,
     training: Option<Training>,
 }
 
+impl Settings {
+    /// A recorder for a part of the graph, whose first branch with dropout and whose first cache have these numbers.
+    pub(crate) fn recorder(self, graph: &mut Graph, branch: u32, cache: usize) -> Recorder<'_> {
+        Recorder { graph, settings: self, branches: branch, caches: cache, hidden: None }
+    }
+}
+
 /// What training adds to a network.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Training {
     /// How much of what each layer adds to the residual stream is dropped, from 0 to below 1.
     pub dropout: f32,
@@ -85,6 +92,16 @@ impl<'g> Recorder<'g> {
         self.settings.dtype
     }
 
+    /// Whether gradients will be asked for.
+    pub fn is_training(&self) -> bool {
+        self.settings.training.is_some()
+    }
+
+    /// What all recorders of the network agree on.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// A weight, in the type that layers compute in.
     pub fn weight(&mut self, weight: &Weight) -> Result<Value> {
         let dtype = self.dtype();
@@ -126,10 +143,10 @@ impl<'g> Recorder<'g> {
             }
             return Ok(x);
         }
-        let (settings, mut branches) = (self.settings, self.branches);
+        let (settings, mut branches, caches) = (self.settings, self.branches, self.caches);
         for first in (0..count).step_by(segment) {
             x = self.graph.checkpoint(|graph| {
-                let mut inner = Recorder { graph, settings, branches, caches: 0, hidden: None };
+                let mut inner = settings.recorder(graph, branches, caches);
                 let layers = first..count.min(first + segment);
                 let recorded = layers.into_iter().try_fold(x, |x, layer| record(&mut inner, layer, x));
                 branches = inner.branches;

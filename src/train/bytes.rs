@@ -35,7 +35,7 @@ impl TextBatch {
         Ok(Self { ids: collect(0..length)?, targets: collect(1..length + 1)? })
     }
 
-    /// The tensors by the names that [`crate::models::LanguageModel::declare_batch`] gives its inputs.
+    /// The tensors by the names that [`language_loss`](super::language_loss) gives its inputs.
     pub fn named(&self) -> [(&str, &HostTensor); 2] {
         [("ids", &self.ids), ("targets", &self.targets)]
     }

@@ -39,6 +39,7 @@
 mod bytes;
 mod checkpoint;
 mod graphs;
+mod language;
 mod optimizer;
 mod schedule;
 mod settings;
@@ -48,6 +49,7 @@ mod trainer;
 pub use bytes::{BYTES, ByteText, TextBatch};
 pub use checkpoint::{Description, Progress};
 pub use graphs::{Mode, RecordLoss, STEP};
+pub use language::language_loss;
 pub use optimizer::Optimizer;
 pub use schedule::{Decay, Schedule};
 pub use settings::{LossScale, Settings};

@@ -353,7 +353,10 @@ fn bad_folders_are_refused_by_file_and_tensor() {
     refused(&shown, &[&shown, "config.json: file: expected a readable file"]);
     let (folder, shown) = copied(ROBERTA, "other-type");
     std::fs::write(folder.join("config.json"), r#"{"model_type": "rowberta"}"#).unwrap();
-    refused(&shown, &[&shown, "config.json: model_type: expected one of bert, roberta, albert, ", "found \"rowberta\""]);
+    refused(
+        &shown,
+        &[&shown, "config.json: model_type: expected one of bert, roberta, albert, ", "found \"rowberta\""],
+    );
     let (folder, shown) = copied(ROBERTA, "cut");
     let weights = folder.join("model.safetensors");
     let bytes = std::fs::read(&weights).unwrap();

@@ -1,12 +1,13 @@
 //! Gradients and losses of a byte-level language model that PyTorch trained for 20 steps.
 
 use foveate::gpu::{Parameters, Program, Session};
-use foveate::models::{LanguageModel, Recording};
+use foveate::models::Model;
+use foveate::nn::Training;
 use foveate::ops::optimizer::AdamW;
 use foveate::runtime::Device;
-use foveate::train::{Description, Optimizer, Schedule, Settings, Start, Trainer};
+use foveate::train::{Description, Optimizer, Schedule, Settings, Start, Trainer, language_loss};
 use foveate::weights::{Checkpoint, Declarations};
-use foveate::{Graph, HostTensor, Plan, Result, Value, cpu};
+use foveate::{DType, Graph, HostTensor, Plan, Result, Value, cpu};
 
 use crate::support::{fixture, gpu, loss_of, oracle_model, tensor};
 
@@ -31,11 +32,10 @@ fn initial(checkpoint: &Checkpoint, declarations: &Declarations) -> Vec<(String,
 }
 
 /// Loss and gradients of step 0.
-fn first_gradients(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint, recompute: usize) {
+fn first_gradients(device: &Device, model: &Model, checkpoint: &Checkpoint, recompute: usize) {
     let mut graph = Graph::new();
-    let recording = Recording { recompute, ..Recording::default() };
-    let tokens = LanguageModel::declare_batch(&mut graph, BATCH, TIME).unwrap();
-    let loss = model.record_loss(&mut graph, tokens, &recording, None).unwrap();
+    let training = Training { recompute, ..Training::default() };
+    let loss = language_loss(&mut graph, model, [BATCH, TIME], DType::F32, training).unwrap();
     let weights = graph.parameters().to_vec();
     assert_eq!(weights.len(), model.declarations().list().len());
     let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
@@ -70,7 +70,7 @@ fn first_gradients(device: &Device, model: &LanguageModel, checkpoint: &Checkpoi
 }
 
 /// The losses of 20 steps of AdamW.
-fn losses(device: &Device, model: &LanguageModel, checkpoint: &Checkpoint) -> Result<()> {
+fn losses(device: &Device, model: &Model, checkpoint: &Checkpoint) -> Result<()> {
     let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(3e-3));
     let loss = loss_of(model, [BATCH, TIME]);
     let weights = initial(checkpoint, model.declarations()).into_iter().collect();

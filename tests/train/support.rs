@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{LanguageModel, LanguageModelConfig, Recording};
+use foveate::models::{LanguageModelConfig, Model};
+use foveate::nn::Training;
 use foveate::runtime::Device;
-use foveate::train::Mode;
+use foveate::train::{Mode, language_loss};
 use foveate::weights::Checkpoint;
 use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};
 
@@ -29,7 +30,7 @@ pub(crate) fn tensor(checkpoint: &Checkpoint, name: &str) -> HostTensor {
 }
 
 /// The language model of the fixtures.
-pub(crate) fn oracle_model(reversible: bool) -> LanguageModel {
+pub(crate) fn oracle_model(reversible: bool) -> Model {
     let config = LanguageModelConfig {
         vocab_size: 256,
         width: 64,
@@ -39,16 +40,13 @@ pub(crate) fn oracle_model(reversible: bool) -> LanguageModel {
         length: 128,
         reversible,
     };
-    LanguageModel::new(config).unwrap()
+    config.model().unwrap()
 }
 
 /// Records the loss of a batch of `batch` sequences of `time` tokens.
 pub(crate) fn loss_of(
-    model: &LanguageModel,
+    model: &Model,
     [batch, time]: [usize; 2],
 ) -> impl Fn(&mut Graph, Mode) -> Result<Value> {
-    move |graph, _| {
-        let tokens = LanguageModel::declare_batch(graph, batch, time)?;
-        model.record_loss(graph, tokens, &Recording::default(), None)
-    }
+    move |graph, _| language_loss(graph, model, [batch, time], DType::F32, Training::default())
 }

@@ -2,7 +2,8 @@
 
 use std::io::{Write, stdout};
 
-use foveate::models::{Generator, LanguageModel, LanguageModelConfig, Sampling};
+use foveate::generate::{Generator, Options, Sampling};
+use foveate::models::LanguageModelConfig;
 use foveate::train::{BYTES, Progress};
 use foveate::weights::Checkpoint;
 use foveate::{DType, Error, ErrorKind, Random, Result};
@@ -12,7 +13,7 @@ use crate::device::{Arithmetic, Device};
 use crate::train::CHECKPOINT;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
-    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k };
+    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, ..Sampling::default() };
     sampling.check()?;
     if args.prompt.is_empty() {
         return Err(Error::new(ErrorKind::Argument, "generate", "--prompt")
@@ -33,19 +34,19 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
             .expecting(BYTES)
             .but_found(config.vocab_size));
     }
-    let model = LanguageModel::new(config)?;
+    let model = config.model()?;
     let weights = checkpoint.load(model.declarations(), DType::F32)?;
     let device = Device::open(&args.device, Arithmetic::F32)?;
-    let mut generator = Generator::new(&model, weights.iter(), &device.runtime())?;
-
-    let mut ids: Vec<i32> = args.prompt.bytes().map(i32::from).collect();
-    let mut random = Random::new(args.seed);
+    let mut generator = Generator::new(&model, &weights, &device.runtime())?;
+    let options = Options { most: args.bytes, sampling, stop: Vec::new(), seed: args.seed, restarts: true };
+    let prompt: Vec<u32> = args.prompt.bytes().map(u32::from).collect();
     write(args.prompt.as_bytes())?;
-    for _ in 0..args.bytes {
-        let next = generator.next(&ids, &sampling, &mut random)?;
-        ids.push(next);
-        write(&[next as u8])?;
-    }
+    let mut written = Ok(());
+    generator.generate(&[prompt], &options, |_, id| {
+        written = write(&[id as u8]);
+        written.is_ok()
+    })?;
+    written?;
     write(b"\n")
 }
 

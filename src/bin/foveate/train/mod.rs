@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foveate::models::{LanguageModel, Recording};
-use foveate::train::{ByteText, Description, Mode, Progress, STEP, Start, StepReport, TextBatch, Trainer};
+use foveate::models::Model;
+use foveate::nn::Training;
+use foveate::train::{
+    ByteText, Description, Mode, Progress, STEP, Start, StepReport, TextBatch, Trainer, language_loss,
+};
 use foveate::weights::Checkpoint;
 use foveate::{DType, Error, ErrorKind, Graph, Result, TensorDesc, Value};
 use indicatif::ProgressBar;
@@ -37,7 +40,7 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     let checkpoint = open_checkpoint(args, &path)?;
     let progress = checkpoint.as_ref().map(Progress::of).transpose()?;
     let (config, settings) = settings::resolve(args, progress.as_ref())?;
-    let model = LanguageModel::new(config)?;
+    let model = config.model()?;
     let bytes = fs::read(&args.text).map_err(|error| refused(&args.text, "a readable file", &error))?;
     let text = ByteText::new(bytes, config.length, VALIDATION)?;
     let device = Device::open(&args.device, Arithmetic::F32)?;
@@ -57,7 +60,10 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     // Neither the mapped file nor the first weights are kept: the file will be replaced.
     let trainer = match checkpoint {
         Some(checkpoint) => start_from(Start::Checkpoint(&checkpoint))?,
-        None => start_from(Start::Weights(&model.initial_weights(settings.seed).collect::<Result<_>>()?))?,
+        None => {
+            let weights = config.initial_weights(model.declarations(), settings.seed);
+            start_from(Start::Weights(&weights.collect::<Result<_>>()?))?
+        }
     };
     fs::create_dir_all(&args.out).map_err(|error| refused(&args.out, "a folder that can be made", &error))?;
     let rows = curve::read(&args.out.join("loss.csv"), trainer.step_count())?;
@@ -106,16 +112,16 @@ fn refused(path: &Path, expected: &str, error: &std::io::Error) -> Error {
 
 fn record_loss(
     graph: &mut Graph,
-    model: &LanguageModel,
+    model: &Model,
     [batch, time]: [usize; 2],
-    recording: Recording,
+    recording: (DType, Training),
     mode: Mode,
 ) -> Result<Value> {
-    let tokens = LanguageModel::declare_batch(graph, batch, time)?;
-    let drops = mode == Mode::Train && recording.dropout > 0.0;
+    let (dtype, training) = recording;
+    let drops = mode == Mode::Train && training.dropout > 0.0;
     let step = drops.then(|| graph.input(STEP, TensorDesc::new(DType::U32, [1]))).transpose()?;
-    let recording = if drops { recording } else { Recording { dropout: 0.0, ..recording } };
-    model.record_loss(graph, tokens, &recording, step)
+    let dropout = if drops { training.dropout } else { 0.0 };
+    language_loss(graph, model, [batch, time], dtype, Training { dropout, step, ..training })
 }
 
 /// A training under way.

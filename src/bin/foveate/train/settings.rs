@@ -1,6 +1,7 @@
 //! What is trained and how: from flags, or from a checkpoint that flags may add to.
 
-use foveate::models::{LanguageModelConfig, Recording};
+use foveate::models::LanguageModelConfig;
+use foveate::nn::Training;
 use foveate::ops::optimizer::{AdamW, Sgd};
 use foveate::train::{BYTES, Decay, Description, LossScale, Optimizer, Progress, Schedule, Settings};
 use foveate::{DType, Error, ErrorKind, Result};
@@ -174,14 +175,11 @@ impl RunSettings {
         Ok(())
     }
 
-    /// How the model is recorded.
-    pub(super) fn recording(&self) -> Result<Recording> {
-        Ok(Recording {
-            dtype: args::dtype("train", &self.dtype)?,
-            recompute: self.recompute,
-            dropout: self.dropout,
-            seed: self.seed,
-        })
+    /// What the model's layers compute in, and what training adds to them.
+    pub(super) fn recording(&self) -> Result<(DType, Training)> {
+        let training =
+            Training { recompute: self.recompute, dropout: self.dropout, seed: self.seed, step: None };
+        Ok((args::dtype("train", &self.dtype)?, training))
     }
 
     /// How it is trained.

@@ -1,0 +1,23 @@
+//! Text from models, token by token: keys and values of what was read stay on the device, so that a step costs one token.
+//!
+//! ```text
+//! Generator::new(&model, &weights, &device)   weights on the device, once
+//! generator.start(streams, capacity)          streams that run together, with their caches
+//! generator.feed(&mut streams, &tokens)       any number of tokens each: scores of what comes next
+//! generator.generate(prompts, &options, ..)   greedy or sampled
+//! generator.beams(prompt, &options)           the likeliest continuations
+//! ```
+//!
+//! One program serves every step: positions are values on the device, caches have a fixed size and change in place.
+
+mod beams;
+mod sample;
+mod sampling;
+mod streams;
+
+pub use beams::{BeamOptions, Hypothesis};
+pub use sample::Options;
+pub use sampling::Sampling;
+pub use streams::{Generator, Streams};
+
+const NAME: &str = "generate";
