@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 /// Bytes in flight to the device before they are submitted: the driver keeps a copy until then.
 const UPLOAD_BYTES: u64 = 64 << 20;
 
-/// Tensors on a device by name, for [`super::Program::bind_with`] and [`super::Session::with_stores`]. Clones share the buffers.
+/// Tensors on a device by name, for [`super::Program::bind_with`] and [`super::Session::bind`]. Clones share the buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     tensors: BTreeMap<String, (TensorDesc, wgpu::Buffer)>,

@@ -247,6 +247,7 @@ impl Session {
     }
 
     /// Copies `bytes` of `buffer` from `offset` on to the host.
+    #[cfg(feature = "check")]
     pub(crate) fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
         download(self.program.context(), buffer, offset, bytes)
     }

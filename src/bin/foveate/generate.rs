@@ -6,7 +6,7 @@ use foveate::generate::{Generator, Options, Sampling};
 use foveate::models::LanguageModelConfig;
 use foveate::train::{BYTES, Progress};
 use foveate::weights::Checkpoint;
-use foveate::{DType, Error, ErrorKind, Random, Result};
+use foveate::{DType, Error, ErrorKind, Result};
 
 use crate::args::GenerateArgs;
 use crate::device::{Arithmetic, Device};

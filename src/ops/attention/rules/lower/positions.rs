@@ -43,7 +43,7 @@ impl QueryPositions {
 
     /// The file whose functions [`Self::queries`], [`Self::rect`] and [`Self::placed`] call, if they do.
     pub(super) fn source(self) -> Option<Source> {
-        self.is_moved.then(|| wgsl!("attention/rules/own_keys.wgsl"))
+        self.is_moved.then_some(wgsl!("attention/rules/own_keys.wgsl"))
     }
 
     /// The positions of four queries among what rules hold by position: those of the nearest keys, where that is keys'.
