@@ -39,7 +39,7 @@
 //! every step: prefill in chunks, single tokens, streams of different lengths side by side. Where one query leaves workgroups idle, the keys
 //! that it sees are split over them.
 //!
-//! A cache as `[batch, key_time, kv_heads, head_size]` takes the rows of a step as a linear layer gives them. CACHE_LAYOUT
+//! A cache as `[batch, key_time, kv_heads, head_size]` takes the rows of a step as a linear layer gives them.
 //!
 //! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
 //! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
@@ -104,8 +104,8 @@ impl<T> Blocked<T> {
     }
 
     /// Where the first query of each batch item stands among the keys: `starts: i32 [batch]`, read on the device. Query `i` of item `b` is at
-    /// position `starts[b] + i`, opposite the key of that position, whatever alignments say. Numbers below `-query_time` mean that, and
-    /// those above `key_time` that: no query stands at a key then.
+    /// position `starts[b] + i`, opposite the key of that position, whatever alignments say. Any number will do: those below `-query_time`
+    /// count as `-query_time` and those above `key_time` as `key_time`, from where on no query stands at a key.
     ///
     /// - Rules by distance ([`Mask::causal`], windows, dilated and strided ones, [`Mask::log_sparse`], [`Mask::block_diagonal`],
     ///   [`Score::alibi`], [`Score::gaussian`], [`Score::buckets`], [`Score::disentangled`], [`Score::adaptive_span`]) go by these positions,
