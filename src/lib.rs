@@ -165,6 +165,8 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod plan;
+#[cfg(feature = "tokenize")]
+pub mod processing;
 mod random;
 pub mod runtime;
 mod tensor;

@@ -208,7 +208,8 @@ impl Encoder {
         self.run_first(&items)
     }
 
-    fn run_first(&mut self, items: &[Item<'_>]) -> Result<Vec<HostTensor>> {
+    /// The task's first result of each sequence, as [`Encoder::run`] gives it. Fails as [`Encoder::run_items`] does.
+    pub fn run_first(&mut self, items: &[Item<'_>]) -> Result<Vec<HostTensor>> {
         let first = self.model.declared.head.as_ref().and_then(|head| head.results.first());
         let name = first.map_or(RESULT, |result| result.name);
         let missing = || Error::new(ErrorKind::Binding, NAME, name).expecting("an output").but_found("none");

@@ -32,6 +32,7 @@ mod encoder;
 mod families;
 mod gpt2;
 mod head;
+mod labels;
 mod language_model;
 mod network;
 mod pooling;
@@ -40,6 +41,7 @@ use std::path::Path;
 
 pub use encoder::{BatchSize, Encoder, Item, Usage};
 pub use families::FAMILIES;
+pub use labels::{LabelKind, Labels};
 pub use language_model::LanguageModelConfig;
 pub use network::{Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
@@ -182,6 +184,7 @@ pub struct Model {
     facts: Facts,
     task: Task,
     pooling: Pooling,
+    labels: Option<Labels>,
     declarations: Declarations,
     checkpoint: Option<Checkpoint>,
 }
@@ -196,6 +199,7 @@ impl Model {
         let folder = folder.as_ref();
         let fields = Fields::open(folder.join("config.json"))?;
         let checkpoint = Checkpoint::open(folder)?;
+        check_architectures(&fields, task)?;
         let mut model = Self::declare(&fields, task, |family| checkpoint.has_prefix(&format!("{family}.")))?;
         model.checkpoint = Some(checkpoint);
         if task == Task::Embed {
@@ -223,18 +227,27 @@ impl Model {
                 .but_found(task.name()));
         }
         let declared = (family.declare)(&mut Declaring::new(fields, task, &mut declarations, &has_prefix))?;
-        Ok(Self::of(declared, task, declarations))
+        let labels =
+            matches!(task, Task::Classify | Task::Label).then(|| Labels::read(fields)).transpose()?;
+        Ok(Self { labels, ..Self::of(declared, task, declarations) })
     }
 
     /// A model without files.
     fn of(declared: Declared, task: Task, declarations: Declarations) -> Self {
         let facts = *declared.network.facts();
-        Self { declared, facts, task, pooling: Pooling::default(), declarations, checkpoint: None }
+        let pooling = Pooling::default();
+        Self { declared, facts, task, pooling, labels: None, declarations, checkpoint: None }
     }
 
     /// The network below the head.
     pub fn network(&self) -> &dyn Network {
         &*self.declared.network
+    }
+
+    /// The same model with the files that its weights are in.
+    #[must_use]
+    pub fn with_checkpoint(self, checkpoint: Checkpoint) -> Self {
+        Self { checkpoint: Some(checkpoint), ..self }
     }
 
     /// What the model is, in numbers.
@@ -250,6 +263,11 @@ impl Model {
     /// How embeddings are made of hidden states.
     pub fn pooling(&self) -> Pooling {
         self.pooling
+    }
+
+    /// The labels of a classifier; none for tasks without labels.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
     }
 
     /// The weights the model needs.
@@ -330,6 +348,52 @@ impl Model {
         }
         Ok(results)
     }
+}
+
+/// The tasks that a folder can do: those of its family whose head `architectures` names, and whose weights are all there.
+///
+/// Fails as [`Model::open`] does for hidden states.
+pub fn tasks(folder: impl AsRef<Path>) -> Result<Vec<Task>> {
+    let folder = folder.as_ref();
+    let fields = Fields::open(folder.join("config.json"))?;
+    let complete = |task: &Task| {
+        let opened = Model::open(folder, *task);
+        opened.is_ok_and(|model| model.compare().is_some_and(|comparison| comparison.is_complete()))
+    };
+    Ok(families::family(&fields)?.tasks.iter().copied().filter(complete).collect())
+}
+
+/// Refuses a task whose head is another than those that `architectures` names: files of one may have the tensors of another.
+fn check_architectures(fields: &Fields, task: Task) -> Result<()> {
+    let Some(listed) = fields.get("architectures").and_then(|value| value.as_array()) else { return Ok(()) };
+    let names: Vec<&str> = listed.iter().filter_map(|name| name.as_str()).collect();
+    let heads: Vec<Task> = names.iter().flat_map(|name| heads_of(name)).copied().collect();
+    if matches!(task, Task::Embed | Task::Hidden) || heads.is_empty() || heads.contains(&task) {
+        return Ok(());
+    }
+    let known: Vec<&str> = heads.iter().map(|task| task.name()).collect();
+    Err(Error::new(ErrorKind::Unsupported, fields.source().to_owned(), "task")
+        .expecting(format!(
+            "{}, embed or hidden, as `architectures` has {}",
+            known.join(", "),
+            names.join(", ")
+        ))
+        .but_found(task.name()))
+}
+
+/// The tasks of the heads that a class of Hugging Face's has; nothing for one that is unknown here.
+fn heads_of(class: &str) -> &'static [Task] {
+    let suffixes: [(&str, &[Task]); 8] = [
+        ("ForMaskedLM", &[Task::Logits]),
+        ("LMHeadModel", &[Task::Logits]),
+        ("ForCausalLM", &[Task::Logits]),
+        ("ForConditionalGeneration", &[Task::Logits]),
+        ("ForSequenceClassification", &[Task::Classify]),
+        ("ForTokenClassification", &[Task::Label]),
+        ("ForQuestionAnswering", &[Task::Answer]),
+        ("ForPreTraining", &[Task::Logits, Task::Pretrain]),
+    ];
+    suffixes.iter().find(|(suffix, _)| class.ends_with(suffix)).map_or(&[], |(_, tasks)| tasks)
 }
 
 /// The name of a result that needs none to be told from others.

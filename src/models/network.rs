@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::head::Head;
-use super::{Facts, Task, Tokens};
+use super::{Facts, Labels, Task, Tokens};
 use crate::graph::Value;
 use crate::nn::Recorder;
 use crate::ops::Activation;
@@ -107,16 +107,9 @@ impl<'a> Declaring<'a> {
         HEADS.iter().for_each(|head| root.ignore(head));
     }
 
-    /// The number of labels of a classifier: those that `id2label` names, `num_labels`, or two.
+    /// The number of labels of a classifier.
     pub(super) fn labels(&self) -> Result<usize> {
-        if self.fields.has("id2label") {
-            let count = self.fields.object("id2label")?.names().count();
-            if (1..=1 << 20).contains(&count) {
-                return Ok(count);
-            }
-            return Err(self.fields.refuse("id2label", "at least one label"));
-        }
-        self.fields.usize_or("num_labels", 1..=1 << 20, 2)
+        Ok(Labels::read(self.fields)?.names.len())
     }
 
     /// An error for a task that the family does not have.

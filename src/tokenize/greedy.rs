@@ -1,7 +1,10 @@
 //! The longest match first, left to right, over text without words.
 
+use std::ops::Range;
+
 use super::special::Special;
 use super::vocabulary::Vocabulary;
+use super::{Encoding, shares};
 use crate::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
@@ -35,6 +38,47 @@ impl Greedy {
         }
         ids.extend(self.special.closing);
         Ok(ids)
+    }
+
+    /// Special tokens around a text, or around and between two: the closing one stands behind each.
+    pub(super) fn added_to(&self, is_pair: bool) -> usize {
+        let closing = usize::from(self.special.closing.is_some());
+        usize::from(self.special.opening.is_some()) + closing * if is_pair { 2 } else { 1 }
+    }
+
+    /// At most `room` tokens of both texts together, and the special tokens around them. Every token is a word.
+    pub(super) fn encode_texts(&self, first: &str, second: Option<&str>, room: usize) -> Result<Encoding> {
+        let texts: Vec<&str> = [Some(first), second].into_iter().flatten().collect();
+        let tokens = texts.iter().map(|text| self.tokens(text)).collect::<Result<Vec<_>>>()?;
+        let kept = shares(room, [tokens[0].len(), tokens.get(1).map_or(0, Vec::len)]);
+        let mut encoding = Encoding::default();
+        if let Some(opening) = self.special.opening {
+            encoding.push_special(opening, 0);
+        }
+        for (text, (tokens, kept)) in tokens.iter().zip(kept).enumerate() {
+            for (word, (id, range)) in tokens.iter().take(kept).enumerate() {
+                encoding.ids.push(*id);
+                encoding.types.push(text as u32);
+                encoding.texts.push(Some(text));
+                encoding.words.push(Some(word));
+                encoding.offsets.push(range.clone());
+            }
+            if let Some(closing) = self.special.closing {
+                encoding.push_special(closing, text as u32);
+            }
+        }
+        Ok(encoding)
+    }
+
+    /// All tokens of `text`, and the bytes that each stands for.
+    fn tokens(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
+        let (mut tokens, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            let (id, length) = self.next(&text[at..]).ok_or_else(|| unknown(text, at))?;
+            tokens.push((id, at..at + length));
+            at += length;
+        }
+        Ok(tokens)
     }
 
     /// The token at the start of `rest` and its length in bytes; a character that starts none is one unknown token.

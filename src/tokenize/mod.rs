@@ -9,6 +9,7 @@
 
 mod accept;
 mod charsmap;
+mod encoding;
 mod greedy;
 mod pieces;
 mod special;
@@ -20,6 +21,8 @@ use rayon::prelude::*;
 
 use crate::weights::{Fields, file, quote};
 use crate::{Error, ErrorKind, Result};
+
+pub use encoding::Encoding;
 
 use greedy::Greedy;
 use pieces::Pieces;
@@ -137,6 +140,35 @@ impl Tokenizer {
         }
     }
 
+    /// The tokens of a text, or of two with the special tokens between them that the model expects, at most `max_tokens`: where there are
+    /// more, the longer text is cut at its end until they fit.
+    ///
+    /// Fails as [`Tokenizer::encode_truncated`] does.
+    pub fn encode_texts(&self, texts: &[&str], max_tokens: usize) -> Result<Encoding> {
+        let (first, second) = match *texts {
+            [first] => (first, None),
+            [first, second] => (first, Some(second)),
+            _ => {
+                return Err(Error::new(ErrorKind::Argument, "tokenize", "texts")
+                    .expecting("one or two")
+                    .but_found(texts.len()));
+            }
+        };
+        let added = match &self.engine {
+            Engine::Pieces(pieces) => pieces.added_to(second.is_some()),
+            Engine::Greedy(greedy) => greedy.added_to(second.is_some()),
+        };
+        let Some(room) = max_tokens.checked_sub(added) else {
+            return Err(Error::new(ErrorKind::Argument, "tokenize", "max_tokens")
+                .expecting(format!("at least {added}, for the special tokens"))
+                .but_found(max_tokens));
+        };
+        match &self.engine {
+            Engine::Pieces(pieces) => pieces.encode_texts(first, second, room),
+            Engine::Greedy(greedy) => greedy.encode_texts(first, second, room),
+        }
+    }
+
     /// The text of `ids`, special tokens left out. Fails with [`ErrorKind::Argument`] on an id outside the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let mut kept = Vec::with_capacity(ids.len());
@@ -198,5 +230,18 @@ impl Tokenizer {
     /// The ids of all special tokens, ascending.
     pub fn special_ids(&self) -> impl Iterator<Item = u32> {
         self.special.ids.iter().copied()
+    }
+}
+
+/// How many tokens of two texts are kept where `room` are: of the longer one fewer, until both fit.
+fn shares(room: usize, [first, second]: [usize; 2]) -> [usize; 2] {
+    if first + second <= room {
+        return [first, second];
+    }
+    let half = room / 2;
+    match (first <= half, second <= half) {
+        (true, _) => [first, room - first],
+        (_, true) => [room - second, second],
+        _ => [room - half, half],
     }
 }

@@ -1,11 +1,11 @@
 //! The tokenizers crate behind one door: whatever is built passes [`accept::check`].
 
 use serde_json::{Map, Value, json};
-use tokenizers::ModelWrapper;
+use tokenizers::{ModelWrapper, PostProcessor};
 
 use super::special::Special;
 use super::vocabulary::Vocabulary;
-use super::{Fields, accept, quote};
+use super::{Encoding, Fields, accept, quote, shares};
 use crate::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
@@ -116,6 +116,41 @@ impl Pieces {
         encoding.take_overflowing();
         let encoding = self.tokenizer.post_process(encoding, None, true).map_err(refused)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Special tokens around a text, or around and between two.
+    pub(super) fn added_to(&self, is_pair: bool) -> usize {
+        self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair))
+    }
+
+    /// At most `room` tokens of both texts together, and the special tokens around them.
+    pub(super) fn encode_texts(&self, first: &str, second: Option<&str>, room: usize) -> Result<Encoding> {
+        let refused = |error: tokenizers::Error| {
+            Error::new(ErrorKind::Argument, "tokenize", "text").but_found(quote::complaint(&error))
+        };
+        let mut first = self.tokenizer.encode(first, false).map_err(refused)?;
+        let mut second =
+            second.map(|text| self.tokenizer.encode(text, false)).transpose().map_err(refused)?;
+        let kept = shares(room, [first.len(), second.as_ref().map_or(0, |second| second.len())]);
+        for (encoding, kept) in [Some(&mut first), second.as_mut()].into_iter().flatten().zip(kept) {
+            encoding.truncate(kept, 0, tokenizers::TruncationDirection::Right);
+            // What was cut off would get special tokens of its own.
+            encoding.take_overflowing();
+        }
+        let encoding = self.tokenizer.post_process(first, second, true).map_err(refused)?;
+        let special = encoding.get_special_tokens_mask();
+        let sequences = encoding.get_sequence_ids();
+        let own = |place: usize| special[place] == 0;
+        let places = 0..encoding.len();
+        Ok(Encoding {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+            texts: places.clone().map(|place| sequences[place].filter(|_| own(place))).collect(),
+            words: places
+                .map(|place| encoding.get_word_ids()[place].filter(|_| own(place)).map(|word| word as usize))
+                .collect(),
+            offsets: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
+        })
     }
 
     pub(super) fn decode(&self, ids: &[u32]) -> Result<String> {

@@ -237,6 +237,14 @@ pub(crate) enum TaskName {
     Hidden,
     /// The likeliest tokens behind every mask.
     FillMask,
+    /// The labels of each text, or pair of texts, likeliest first.
+    Classify,
+    /// A label for each word.
+    Label,
+    /// The part of a passage (--pair) that answers a question (--text).
+    Answer,
+    /// How likely each text is to a causal language model: the sum of its tokens' log-probabilities but for the first.
+    Score,
 }
 
 impl TaskName {
@@ -245,6 +253,10 @@ impl TaskName {
             Self::Embed => "embed",
             Self::Hidden => "hidden",
             Self::FillMask => "fill-mask",
+            Self::Classify => "classify",
+            Self::Label => "label",
+            Self::Answer => "answer",
+            Self::Score => "score",
         }
     }
 
@@ -252,7 +264,10 @@ impl TaskName {
         match self {
             Self::Embed => Task::Embed,
             Self::Hidden => Task::Hidden,
-            Self::FillMask => Task::Logits,
+            Self::FillMask | Self::Score => Task::Logits,
+            Self::Classify => Task::Classify,
+            Self::Label => Task::Label,
+            Self::Answer => Task::Answer,
         }
     }
 }
@@ -265,9 +280,15 @@ pub(crate) struct RunArgs {
     /// A text; may be given several times.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Vec<String>,
+    /// The second text of a pair: one for each --text, in the same order. For --task answer, the passage.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, requires = "text")]
+    pub(crate) pair: Vec<String>,
     /// Token ids with commas or blanks between them, taken as they are: no special tokens are added; may be given several times.
     #[arg(long, value_name = "\"1 2 3\"")]
     pub(crate) ids: Vec<String>,
+    /// Which of two texts each of the --ids is of, 0 or 1: one list for each --ids, in the same order.
+    #[arg(long, value_name = "\"0 0 1\"", requires = "ids")]
+    pub(crate) types: Vec<String>,
     /// A file of texts in UTF-8, one a line, blank lines left out; `-` is stdin.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) input: Option<PathBuf>,
@@ -288,14 +309,17 @@ pub(crate) struct RunArgs {
     /// Tokens that are run at once; fewer take less memory.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) batch_tokens: Option<u32>,
-    /// For fill-mask, how many tokens to show for each mask.
+    /// For answer, the most tokens of one.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) longest_answer: u32,
+    /// For fill-mask and classify, how many tokens or labels to show.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) top: u32,
     /// Write everything as JSON; `-` is stdout, in place of the text.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<Target>,
-    /// Write the numbers as f32. A .safetensors file holds `embeddings`, `N.hidden`, or `N.logits` with `N.positions`, N counting
-    /// texts from 0; a .npy file holds all embeddings, or the hidden states or logits of one text.
+    /// Write the numbers as f32. A .safetensors file holds `embeddings`, `logits` of labels, `N.hidden`, or `N.logits` (of fill-mask
+    /// with `N.positions`), N counting texts from 0; a .npy file holds all embeddings or labels' logits, or the numbers of one text.
     #[arg(long, value_name = "FILE.npy|FILE.safetensors")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -489,23 +513,41 @@ pub(crate) struct LmArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct GenerateArgs {
-    /// The checkpoint, or the folder that `foveate train lm` put it in.
-    pub(crate) checkpoint: PathBuf,
+    /// A model's folder; or the checkpoint of `foveate train lm`, or the folder that it is in.
+    pub(crate) model: PathBuf,
     /// What the text starts with.
-    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    #[arg(long, value_name = "TEXT", default_value = "\n", allow_hyphen_values = true)]
     pub(crate) prompt: String,
-    /// Bytes to add.
-    #[arg(long, value_name = "N", default_value_t = 400)]
-    pub(crate) bytes: usize,
-    /// Below 1 likely bytes get likelier; 0 takes the likeliest.
+    /// Tokens to add at most; of a byte-level model, bytes.
+    #[arg(long, alias = "bytes", value_name = "N", default_value_t = 400)]
+    pub(crate) tokens: usize,
+    /// Below 1 likely tokens get likelier; 0 takes the likeliest.
     #[arg(long, allow_negative_numbers = true, value_name = "X", default_value_t = 0.8)]
     pub(crate) temperature: f32,
-    /// How many of the likeliest bytes are drawn from; 0 for all.
+    /// How many of the likeliest tokens are drawn from; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) top_k: usize,
+    /// Draw from the likeliest tokens that together have this probability; 1 for all.
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f32,
+    /// What scores of tokens that are in the text already are divided by; 1 changes nothing.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f32,
+    /// Search for the likeliest text with so many beams, in place of drawing; it is printed when it is found.
+    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_k", "top_p", "repetition_penalty"])]
+    pub(crate) beams: Option<usize>,
+    /// With beams, what a text's length is raised to before its log-probability is divided by it.
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "beams", allow_negative_numbers = true)]
+    pub(crate) length_penalty: f32,
+    /// A token that ends the text, by its id; may be given several times. Without it, the `eos_token_id` of the folder's config.json.
+    #[arg(long, value_name = "ID")]
+    pub(crate) stop: Vec<u32>,
     /// Decides the draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// How weights and activations are stored: f32 or f16.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(crate) dtype: String,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }

@@ -17,6 +17,8 @@ struct Report {
     version: &'static str,
     model: String,
     task: &'static str,
+    /// What the folder can be used for.
+    tasks: Vec<&'static str>,
     architecture: Architecture,
     pooling: Option<String>,
     weights: Needed,
@@ -110,6 +112,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         version: env!("CARGO_PKG_VERSION"),
         model: args.folder.display().to_string(),
         task: args.task.name(),
+        tasks: tasks(args),
         architecture: Architecture::of(&model),
         pooling: (args.task == TaskName::Embed && sound).then(|| described(model.pooling())),
         weights: Needed::of(&model),
@@ -142,6 +145,19 @@ fn open(args: &InspectArgs) -> Result<(Model, Vec<Error>)> {
             Err(_) => Err(error),
         }
     })
+}
+
+/// The tasks that the folder can be used for, as `foveate run` and `foveate generate` call them.
+fn tasks(args: &InspectArgs) -> Vec<&'static str> {
+    let is_causal =
+        |task| Model::open(&args.folder, task).is_ok_and(|model| model.network().signature().is_causal);
+    let found = foveate::models::tasks(&args.folder).unwrap_or_default();
+    let names = |task| match task {
+        Task::Logits if is_causal(task) => vec!["generate", "score"],
+        Task::Logits => vec!["fill-mask"],
+        _ => vec![task.name()],
+    };
+    found.into_iter().flat_map(names).collect()
 }
 
 /// None where the folder has no tokenizer: ids are enough to run a model.
@@ -275,6 +291,12 @@ impl Display for Report {
             Some(pooling) => line("task", &format!("{}: {pooling}", self.task))?,
             None => line("task", &self.task)?,
         }
+        let tasks = if self.tasks.is_empty() {
+            "nothing, as weights are missing".into()
+        } else {
+            self.tasks.join(", ")
+        };
+        line("can be used", &format!("for {tasks}"))?;
         let Needed { tensors, parameters, f32_bytes, f16_bytes } = self.weights;
         line("needs", &format!("{parameters} parameters in {tensors} tensors"))?;
         line("on a device", &format!("{} as f32, {} as f16", mebibytes(f32_bytes), mebibytes(f16_bytes)))?;

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader, IsTerminal, Read, stdin};
 use std::path::Path;
 
 use foveate::models::Facts;
-use foveate::tokenize::Tokenizer;
+use foveate::tokenize::{Encoding as Tokens, Tokenizer};
 use foveate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, TaskName};
 
 /// Bytes of a line. No model reads as much; a file without lines is refused before it fills memory.
 const MOST_LINE: u64 = 1 << 20;
@@ -23,8 +23,10 @@ pub(super) struct Given {
 
 #[derive(Debug)]
 enum Content {
-    Text(String),
-    Ids(Vec<u32>),
+    /// A text, or two.
+    Texts(Vec<String>),
+    /// Ids, and the text that each counts to; nothing where all are of the first.
+    Ids(Vec<u32>, Vec<u32>),
 }
 
 /// One sequence as the model takes it.
@@ -32,9 +34,13 @@ enum Content {
 pub(super) struct Input {
     /// What messages call it: `--text 1`, `moby-dick.txt line 7`.
     pub(super) source: String,
-    /// The text, where ids were not given in its place.
-    pub(super) text: Option<String>,
+    /// The text, or two, where ids were not given in their place.
+    pub(super) texts: Vec<String>,
+    /// Where the tokens come from, for tasks that ask.
+    pub(super) encoding: Option<Tokens>,
     pub(super) ids: Vec<u32>,
+    /// The text that each token counts to; nothing where all are of the first.
+    pub(super) types: Vec<u32>,
     /// Whether something was cut off.
     pub(super) truncated: bool,
 }
@@ -48,17 +54,32 @@ impl AsRef<[u32]> for Input {
 /// Everything the flags ask for: texts, then ids, then lines.
 pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
     let mut given = Vec::new();
-    for (text, number) in args.text.iter().zip(1..) {
-        let source = format!("--text {number}");
-        if text.trim().is_empty() {
+    for (flag, own, beside, found) in [
+        ("--pair", "--text", args.text.len(), args.pair.len()),
+        ("--types", "--ids", args.ids.len(), args.types.len()),
+    ] {
+        if ![0, beside].contains(&found) {
+            return Err(refused("run", flag)
+                .expecting(format!("{beside}, one for each {own}"))
+                .but_found(found));
+        }
+    }
+    for (index, text) in args.text.iter().enumerate() {
+        let source = format!("--text {}", index + 1);
+        let texts: Vec<String> = [Some(text), args.pair.get(index)].into_iter().flatten().cloned().collect();
+        if texts.iter().any(|text| text.trim().is_empty()) {
             return Err(refused(&source, "text").expecting("words").but_found("nothing but blanks"));
         }
-        given.push(Given { source, content: Content::Text(text.clone()) });
+        given.push(Given { source, content: Content::Texts(texts) });
     }
-    for (ids, number) in args.ids.iter().zip(1..) {
-        let source = format!("--ids {number}");
+    for (index, ids) in args.ids.iter().enumerate() {
+        let source = format!("--ids {}", index + 1);
         let ids = parse_ids(&source, ids)?;
-        given.push(Given { source, content: Content::Ids(ids) });
+        let types = match args.types.get(index) {
+            Some(types) => parse_ids(&format!("--types {}", index + 1), types)?,
+            None => Vec::new(),
+        };
+        given.push(Given { source, content: Content::Ids(ids, types) });
     }
     match &args.input {
         Some(path) if path == Path::new("-") => read_lines("stdin", stdin().lock(), &mut given)?,
@@ -127,7 +148,7 @@ fn read_lines(source: &str, mut reader: impl BufRead, given: &mut Vec<Given>) ->
         let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
         let text = text.trim_end_matches(['\r', '\n']);
         if !text.trim().is_empty() {
-            given.push(Given { source, content: Content::Text(text.to_owned()) });
+            given.push(Given { source, content: Content::Texts(vec![text.to_owned()]) });
         }
     }
     Ok(())
@@ -135,7 +156,7 @@ fn read_lines(source: &str, mut reader: impl BufRead, given: &mut Vec<Given>) ->
 
 /// Whether some of it needs a tokenizer.
 pub(super) fn has_text(given: &[Given]) -> bool {
-    given.iter().any(|given| matches!(given.content, Content::Text(_)))
+    given.iter().any(|given| matches!(given.content, Content::Texts(_)))
 }
 
 /// How sequences are made to fit a model.
@@ -144,6 +165,7 @@ pub(super) struct Encoding<'a> {
     pub(super) tokenizer: Option<&'a Tokenizer>,
     pub(super) facts: Facts,
     pub(super) truncate: bool,
+    pub(super) task: TaskName,
 }
 
 impl Encoding<'_> {
@@ -157,45 +179,97 @@ impl Encoding<'_> {
 
     fn encode_one(&self, Given { source, content }: Given, empty: usize) -> Result<Input> {
         let most = self.facts.max_tokens;
-        let (text, mut ids) = match content {
-            Content::Ids(ids) => (None, ids),
-            Content::Text(text) => {
-                let ids = self.tokenize(&source, &text, usize::MAX)?;
-                if ids.len() <= empty {
-                    return Err(refused(&source, "text")
-                        .expecting("something the tokenizer sees")
-                        .but_found("no token"));
+        let mut input = match content {
+            Content::Ids(ids, types) => {
+                if matches!(self.task, TaskName::Label | TaskName::Answer) {
+                    return Err(refused(&source, "--ids")
+                        .expecting(format!("--text, as {} gives places in texts", self.task.name()))
+                        .but_found("ids"));
                 }
-                (Some(text), ids)
+                Input { source, texts: Vec::new(), encoding: None, ids, types, truncated: false }
             }
+            Content::Texts(texts) => self.encode_texts(source, texts, usize::MAX)?,
         };
-        let truncated = ids.len() > most;
-        if truncated && !self.truncate {
-            return Err(refused(&source, "tokens")
-                .expecting(format!("at most {most}"))
-                .but_found(ids.len())
-                .with_hint("--truncate cuts what is too long"));
+        if !input.texts.is_empty() && input.ids.len() <= empty {
+            return Err(refused(&input.source, "text")
+                .expecting("something the tokenizer sees")
+                .but_found("no token"));
         }
-        match &text {
-            Some(text) if truncated => ids = self.tokenize(&source, text, most)?,
-            _ => ids.truncate(most),
+        if input.ids.len() > most {
+            if !self.truncate {
+                return Err(refused(&input.source, "tokens")
+                    .expecting(format!("at most {most}"))
+                    .but_found(input.ids.len())
+                    .with_hint("--truncate cuts what is too long"));
+            }
+            if input.texts.is_empty() {
+                input.ids.truncate(most);
+                input.types.truncate(most);
+            } else {
+                input = self.encode_texts(input.source, input.texts, most)?;
+            }
+            input.truncated = true;
         }
-        if let Some(at) = ids.iter().position(|id| *id as usize >= self.facts.vocab_size) {
-            return Err(refused(&source, &format!("token {at}"))
-                .expecting(format!("an id below {}, the model's vocabulary", self.facts.vocab_size))
-                .but_found(ids[at]));
+        self.check(&input)?;
+        Ok(input)
+    }
+
+    /// Refuses what the model would: it does not know the input's name.
+    fn check(&self, input: &Input) -> Result<()> {
+        let Input { source, ids, types, .. } = input;
+        if !types.is_empty() && types.len() != ids.len() {
+            return Err(refused(source, "types")
+                .expecting(format!("{}, one a token", ids.len()))
+                .but_found(types.len()));
         }
-        Ok(Input { source, text, ids, truncated })
+        let bounds =
+            [("token", ids, self.facts.vocab_size, "an id"), ("type", types, self.facts.types, "a type")];
+        for (what, values, most, expected) in bounds {
+            if let Some(at) = values.iter().position(|value| *value as usize >= most) {
+                let of = if what == "token" { ", the model's vocabulary" } else { "" };
+                return Err(refused(source, &format!("{what} {at}"))
+                    .expecting(format!("{expected} below {most}{of}"))
+                    .but_found(values[at]));
+            }
+        }
+        Ok(())
+    }
+
+    /// At most `most` tokens of a text, or of two.
+    fn encode_texts(&self, source: String, texts: Vec<String>, most: usize) -> Result<Input> {
+        if self.task == TaskName::Answer && texts.len() == 1 {
+            return Err(refused(&source, "--pair")
+                .expecting("the passage, beside the question")
+                .but_found("none"));
+        }
+        let needs_places = matches!(self.task, TaskName::Label | TaskName::Answer);
+        let (ids, types, encoding) = if needs_places || texts.len() > 1 {
+            let tokenizer =
+                self.tokenizer.ok_or_else(|| refused(&source, "text").expecting("a tokenizer"))?;
+            let parts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let encoding = named(&source, tokenizer.encode_texts(&parts, most))?;
+            // Models of one type take pairs by the tokens between the two.
+            let types = if self.facts.types > 1 { encoding.types.clone() } else { Vec::new() };
+            (encoding.ids.clone(), types, Some(encoding))
+        } else {
+            (self.tokenize(&source, &texts[0], most)?, Vec::new(), None)
+        };
+        Ok(Input { source, texts, encoding, ids, types, truncated: false })
     }
 
     fn tokenize(&self, source: &str, text: &str, most: usize) -> Result<Vec<u32>> {
         let tokenizer = self.tokenizer.ok_or_else(|| refused(source, "text").expecting("a tokenizer"))?;
-        tokenizer.encode_truncated(text, most).map_err(|error| {
-            Error::new(error.kind(), source.to_owned(), error.argument())
-                .expecting(error.expected())
-                .but_found(error.found())
-        })
+        named(source, tokenizer.encode_truncated(text, most))
     }
+}
+
+/// The result, or its error under the name of the input.
+fn named<T>(source: &str, result: Result<T>) -> Result<T> {
+    result.map_err(|error| {
+        Error::new(error.kind(), source.to_owned(), error.argument())
+            .expecting(error.expected())
+            .but_found(error.found())
+    })
 }
 
 fn refused(source: &str, argument: &str) -> Error {

@@ -7,7 +7,8 @@ mod report;
 
 use std::time::{Duration, Instant};
 
-use foveate::models::{Encoder, Model};
+use foveate::models::{Encoder, Item, Labels, Model};
+use foveate::processing::{answer, classify, label_words, log_likelihood};
 use foveate::tokenize::Tokenizer;
 use foveate::{DType, Error, ErrorKind, HostTensor, Result};
 
@@ -53,7 +54,9 @@ struct Job {
     tokenizer: Option<Tokenizer>,
     /// For fill-mask, the places of each input's masks; else nothing for each input.
     masks: Vec<Vec<usize>>,
+    labels: Option<Labels>,
     top: usize,
+    longest_answer: usize,
 }
 
 /// One result an input, and the tensors they were made of where those are wanted.
@@ -68,16 +71,38 @@ impl Job {
     fn open(args: &RunArgs, model: &Model) -> Result<Self> {
         let given = inputs::gather(args)?;
         // The id of the mask token and the text of predictions come from a vocabulary.
+        if args.task == TaskName::Score && !model.network().signature().is_causal {
+            return Err(Error::new(ErrorKind::Unsupported, "run", "--task score")
+                .expecting("a causal language model")
+                .but_found(model.facts().architecture));
+        }
         let needs_tokenizer = inputs::has_text(&given) || args.task == TaskName::FillMask;
         let tokenizer = if needs_tokenizer { Some(Tokenizer::open(&args.folder)?) } else { None };
-        let encoding =
-            Encoding { tokenizer: tokenizer.as_ref(), facts: *model.facts(), truncate: args.truncate };
+        let encoding = Encoding {
+            tokenizer: tokenizer.as_ref(),
+            facts: *model.facts(),
+            truncate: args.truncate,
+            task: args.task,
+        };
         let inputs = encoding.encode(given)?;
         let masks = match (&tokenizer, args.task) {
             (Some(tokenizer), TaskName::FillMask) => fill::positions(&inputs, tokenizer)?,
             _ => vec![Vec::new(); inputs.len()],
         };
-        Ok(Self { task: args.task, inputs, tokenizer, masks, top: args.top as usize })
+        Ok(Self {
+            task: args.task,
+            inputs,
+            tokenizer,
+            masks,
+            labels: model.labels().cloned(),
+            top: args.top as usize,
+            longest_answer: args.longest_answer as usize,
+        })
+    }
+
+    /// Whether all results make one array, a row for each text.
+    fn is_one_array(&self) -> bool {
+        matches!(self.task, TaskName::Embed | TaskName::Classify)
     }
 
     fn truncated(&self) -> usize {
@@ -86,7 +111,7 @@ impl Job {
 
     /// Refuses several arrays for a file that holds one.
     fn check_format(&self, format: Option<Format>) -> Result<()> {
-        if format != Some(Format::Npy) || self.task == TaskName::Embed || self.inputs.len() == 1 {
+        if format != Some(Format::Npy) || self.is_one_array() || self.inputs.len() == 1 {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Argument, "run", "--output")
@@ -102,10 +127,16 @@ impl Job {
             let start = results.found.len();
             let end = start + encoder.fitting(&self.inputs[start..]);
             let (inputs, masks) = (&self.inputs[start..end], &self.masks[start..end]);
-            let tensors = match self.task {
-                TaskName::FillMask => encoder.run_at(inputs, masks)?,
-                TaskName::Embed | TaskName::Hidden => encoder.run(inputs)?,
-            };
+            let items: Vec<Item<'_>> = inputs
+                .iter()
+                .zip(masks)
+                .map(|(input, masks)| Item {
+                    types: &input.types,
+                    wanted: (self.task == TaskName::FillMask).then_some(masks),
+                    ..Item::new(&input.ids)
+                })
+                .collect();
+            let tensors = encoder.run_first(&items)?;
             for ((input, positions), tensor) in inputs.iter().zip(masks).zip(tensors) {
                 results.found.push(self.found(input, positions, &tensor)?);
                 if keep {
@@ -125,16 +156,39 @@ impl Job {
                 Found::Masks { filled: fill::filled(input, &masks, tokenizer)?, masks }
             }
             (TaskName::Embed, _) => Found::Embedding { embedding: tensor.to_f32() },
+            (TaskName::Score, _) => Found::likelihood(&log_likelihood(&tensor.to_f32(), &input.ids)),
+            (TaskName::Classify | TaskName::Label | TaskName::Answer, _) => {
+                self.judged(input, &tensor.to_f32())
+            }
             _ => Found::hidden(tensor),
         })
     }
 
+    /// What the scores of a classifier or of a question answerer say.
+    fn judged(&self, input: &Input, scores: &[f32]) -> Found {
+        match (&self.labels, &input.encoding) {
+            (Some(labels), _) if self.task == TaskName::Classify => {
+                let mut labels = classify(scores, labels);
+                labels.truncate(self.top);
+                Found::Labels { labels }
+            }
+            (Some(labels), Some(encoding)) => {
+                Found::Words { words: label_words(scores, labels, encoding, &input.texts[0]) }
+            }
+            (None, Some(encoding)) => {
+                Found::Answer { answer: answer(scores, encoding, &input.texts[1], self.longest_answer) }
+            }
+            (_, None) => Found::Answer { answer: None },
+        }
+    }
+
     /// The arrays for a file, by name. Beside scores a .safetensors file also holds the places they are of.
     fn arrays(&self, tensors: &[HostTensor], format: Format) -> Result<Vec<(String, HostTensor)>> {
-        if self.task == TaskName::Embed {
+        if self.is_one_array() {
+            let name = if self.task == TaskName::Embed { "embeddings" } else { "logits" };
             let width = tensors.first().map_or(0, |tensor| tensor.shape().elements());
             let all = tensors.iter().flat_map(HostTensor::to_f32).collect();
-            return Ok(vec![("embeddings".into(), HostTensor::f32([tensors.len(), width], all)?)]);
+            return Ok(vec![(name.into(), HostTensor::f32([tensors.len(), width], all)?)]);
         }
         let name = if self.task == TaskName::Hidden { "hidden" } else { "logits" };
         let mut arrays = Vec::with_capacity(2 * tensors.len());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foveate::HostTensor;
 use foveate::models::Usage;
+use foveate::processing::{Answer, Labelled, Word};
 use serde::Serialize;
 
 use super::fill::Mask;
@@ -42,6 +43,9 @@ pub(super) struct Entry<'a> {
     source: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    /// The second text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pair: Option<&'a str>,
     /// Where they were given in place of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     ids: Option<&'a [u32]>,
@@ -58,6 +62,10 @@ pub(super) enum Found {
     Embedding { embedding: Vec<f32> },
     Hidden { shape: Vec<usize>, min: f32, max: f32, root_mean_square: f64 },
     Masks { masks: Vec<Mask>, filled: String },
+    Labels { labels: Vec<Labelled> },
+    Words { words: Vec<Word> },
+    Answer { answer: Option<Answer> },
+    Likelihood { log_likelihood: f64, perplexity: f64 },
 }
 
 /// Seconds, and rates over the time spent on running.
@@ -74,6 +82,12 @@ pub(super) struct Throughput {
 }
 
 impl Found {
+    /// The sum of log-probabilities, and their mean as a perplexity; 0 and 1 for a text of one token.
+    pub(super) fn likelihood(logs: &[f64]) -> Self {
+        let log_likelihood: f64 = logs.iter().sum();
+        Self::Likelihood { log_likelihood, perplexity: (-log_likelihood / logs.len().max(1) as f64).exp() }
+    }
+
     /// Hidden states in a few numbers.
     pub(super) fn hidden(tensor: &HostTensor) -> Self {
         let values = tensor.to_f32();
@@ -129,11 +143,12 @@ fn counted(count: usize, noun: &str, plural: &str) -> String {
 
 impl<'a> Entry<'a> {
     pub(super) fn of((input, found): (&'a Input, &'a Found)) -> Self {
-        let Input { source, text, ids, truncated } = input;
+        let Input { source, texts, ids, truncated, .. } = input;
         Self {
             source,
-            text: text.as_deref(),
-            ids: if text.is_none() { Some(ids) } else { None },
+            text: texts.first().map(String::as_str),
+            pair: texts.get(1).map(String::as_str),
+            ids: if texts.is_empty() { Some(ids) } else { None },
             tokens: ids.len(),
             truncated: *truncated,
             found,
@@ -150,7 +165,8 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, architecture, task, dtype, described, .. } = self;
         writeln!(f, "{task} by {model} ({architecture}), {dtype}, on {described}")?;
-        let is_numbers = |entry: &&Entry<'_>| !matches!(entry.found, Found::Masks { .. });
+        let is_numbers =
+            |entry: &&Entry<'_>| matches!(entry.found, Found::Embedding { .. } | Found::Hidden { .. });
         let left_out = self.results.iter().skip(LISTED).filter(is_numbers).count();
         for (entry, number) in self.results.iter().zip(1..).take(self.results.len() - left_out) {
             entry.write(f, number)?;
@@ -178,6 +194,31 @@ impl Entry<'_> {
                 "{shape:?}  from {min:.4} to {max:.4}, root mean square {root_mean_square:.4}  {}",
                 self.shown()
             ),
+            Found::Labels { labels } => {
+                let shown = labels.iter().map(|found| format!("{} {:.4}", found.label, found.score));
+                writeln!(f, "{}  {}", shown.collect::<Vec<_>>().join(", "), self.shown())
+            }
+            Found::Words { words } => {
+                writeln!(f, "{}", self.shown())?;
+                for Word { label, score, text, at } in words {
+                    writeln!(f, "      {label} {score:.4}  {text} (bytes {} to {})", at.start, at.end)?;
+                }
+                Ok(())
+            }
+            Found::Answer { answer: Some(Answer { text, at, score }) } => {
+                writeln!(f, "{}", self.shown())?;
+                writeln!(f, "      {score:.4}  {text} (bytes {} to {})", at.start, at.end)
+            }
+            Found::Answer { answer: None } => {
+                writeln!(f, "{}\n      no token of the passage was left", self.shown())
+            }
+            Found::Likelihood { log_likelihood, perplexity } => {
+                writeln!(
+                    f,
+                    "log-likelihood {log_likelihood:.4}, perplexity {perplexity:.4}  {}",
+                    self.shown()
+                )
+            }
             Found::Masks { masks, filled } => {
                 writeln!(f, "{}", self.shown())?;
                 for Mask { position, predictions } in masks {
