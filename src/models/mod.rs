@@ -46,6 +46,8 @@ pub use language_model::LanguageModelConfig;
 pub use network::{Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
 
+pub use crate::runtime::Device;
+
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
 use crate::ops;

@@ -67,6 +67,11 @@ impl Pieces {
                 template.push(json!({"Sequence": {"id": "A", "type_id": 0}}));
             }
         }
+        let mut pair = template.clone();
+        pair.push(json!({"Sequence": {"id": "B", "type_id": 1}}));
+        if let Some(token) = name(&special.closing) {
+            pair.push(json!({"SpecialToken": {"id": token, "type_id": 1}}));
+        }
         let recognised = special.ids.iter().filter_map(|&id| Some((id, vocabulary.token(id)?)));
         let recognised: Vec<Value> = recognised
             .map(|(id, token)| {
@@ -87,7 +92,7 @@ impl Pieces {
                 "lowercase": flag("do_lower_case", true)?,
             },
             "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {"type": "TemplateProcessing", "single": template, "pair": [], "special_tokens": around},
+            "post_processor": {"type": "TemplateProcessing", "single": template, "pair": pair, "special_tokens": around},
             "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
             "model": {
                 "type": "WordPiece",

@@ -18,8 +18,17 @@ pub(super) const LOSS: &str = "loss";
 pub(super) const NORM: &str = "norm";
 pub(super) const FACTOR: &str = "factor";
 
+/// The op of losses that are a mean of targets.
+const CROSS_ENTROPY: &str = "loss/cross_entropy";
+
 /// Prefix of the parameters that gradients of several batches add up in.
 pub(super) const GRADIENT_PREFIX: &str = "gradient.";
+
+/// The parameter in which the targets of several batches add up. Names of weights hold no blank.
+const TARGETS: &str = "gradient.of targets";
+
+/// The output that says how many targets a batch's loss is a mean of.
+pub(super) const COUNT: &str = "count";
 
 /// What a loss is recorded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +82,18 @@ pub(super) fn gradient_graph(
         target = ops::multiply(&mut graph, target, scale)?;
     }
     if settings.accumulate > 1 {
-        target = ops::scale(&mut graph, target, 1.0 / settings.accumulate as f32)?;
+        // Of several batches each target counts alike, however many its own batch has.
+        let count = count_targets(&mut graph, loss)?;
+        target = ops::multiply(&mut graph, target, count)?;
+        let total = graph.parameter(TARGETS, TensorDesc::f32([1]))?;
+        let sum = accumulate(&mut graph, total, count)?;
+        graph.update(total, sum)?;
+        graph.output(COUNT, count)?;
     }
     let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
     let gradients = graph.gradients(target, &values)?;
     if settings.accumulate == 1 {
-        optimise(&mut graph, &weights, &gradients, settings)?;
+        optimise(&mut graph, &weights, &gradients, None, settings)?;
         return Ok(graph);
     }
     for ((name, weight), gradient) in weights.iter().zip(gradients) {
@@ -88,6 +103,29 @@ pub(super) fn gradient_graph(
         graph.update(total, sum)?;
     }
     Ok(graph)
+}
+
+/// How many targets `loss` is a mean of, f32 `[1]`: of a cross-entropy those of its classes, of any other loss one.
+fn count_targets(graph: &mut Graph, loss: Value) -> Result<Value> {
+    let made = graph.steps().iter().find(|step| step.outputs().contains(&loss));
+    let Some((logits, targets)) = made
+        .filter(|step| step.op_name() == CROSS_ENTROPY)
+        .and_then(|step| Some((*step.inputs().first()?, *step.inputs().get(1)?)))
+    else {
+        return ops::fill(graph, TensorDesc::f32([1]), 1.0);
+    };
+    let classes = graph.desc(logits)?.shape.dims().last().copied().unwrap_or(0);
+    let targets = ops::cast(graph, targets, DType::F32)?;
+    let shape = graph.desc(targets)?.shape.clone();
+    let targets = ops::reshape(graph, targets, [shape.elements()])?;
+    let (zero, classes) = (
+        ops::fill(graph, TensorDesc::f32([1]), 0.0)?,
+        ops::fill(graph, TensorDesc::f32([1]), classes as f32)?,
+    );
+    let (at_least, below) = (ops::greater_equal(graph, targets, zero)?, ops::less(graph, targets, classes)?);
+    let (at_least, below) = (ops::cast(graph, at_least, DType::F32)?, ops::cast(graph, below, DType::F32)?);
+    let counted = ops::multiply(graph, at_least, below)?;
+    ops::sum(graph, counted, &[0])
 }
 
 /// The step on gradients that were added up, which starts their sums anew.
@@ -102,7 +140,9 @@ pub(super) fn apply_graph(declarations: &Declarations, settings: &Settings) -> R
         let desc = graph.desc(*weight)?.clone();
         gradients.push(graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?);
     }
-    optimise(&mut graph, &weights, &gradients, settings)?;
+    gradients.push(graph.parameter(TARGETS, TensorDesc::f32([1]))?);
+    let totals = gradients.len() - 1;
+    optimise(&mut graph, &weights, &gradients[..totals], Some(gradients[totals]), settings)?;
     for gradient in gradients {
         let desc = graph.desc(gradient)?.clone();
         let zeros = ops::fill(&mut graph, desc, 0.0)?;
@@ -111,25 +151,31 @@ pub(super) fn apply_graph(declarations: &Declarations, settings: &Settings) -> R
     Ok(graph)
 }
 
-/// Appends the optimiser's step of every weight.
+/// Appends the optimiser's step of every weight, on gradients over `count`, where they are sums of so many targets' own.
 fn optimise(
     graph: &mut Graph,
     weights: &[(String, Value)],
     gradients: &[Value],
+    count: Option<Value>,
     settings: &Settings,
 ) -> Result<()> {
     let schedule = graph.input(SCHEDULE, TensorDesc::f32([3]))?;
     let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
+    // Where no batch had a target, gradients are 0, whatever they are divided by.
+    let count = match count {
+        Some(count) => ops::maximum(graph, count, one)?,
+        None => one,
+    };
     let factor = if settings.needs_norm() {
-        let scale =
-            graph.inputs().iter().find(|(name, _)| name == LOSS_SCALE).map_or(one, |(_, scale)| *scale);
+        let scale = graph.inputs().iter().find(|(name, _)| name == LOSS_SCALE).map(|(_, scale)| *scale);
+        let scale = scale.map_or(Ok(count), |scale| ops::multiply(graph, scale, count))?;
         let bound = GlobalNorm { max_norm: settings.max_norm };
         let (norm, factor) = global_norm(graph, gradients, scale, &bound)?;
         graph.output(NORM, norm)?;
         graph.output(FACTOR, factor)?;
         factor
     } else {
-        one
+        ops::divide(graph, one, count)?
     };
     let control = Control { schedule, factor };
     for ((name, weight), gradient) in weights.iter().zip(gradients) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::checkpoint::{self, Description, Progress};
 use super::graphs::{
-    FACTOR, LOSS, LOSS_SCALE, Mode, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, declared, gradient_graph,
+    COUNT, FACTOR, LOSS, LOSS_SCALE, Mode, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, declared,
+    gradient_graph,
 };
 use super::settings::{LossScale, Settings};
 use super::start::{Start, fresh_tensors, is_state, stored_tensors};
@@ -23,7 +24,7 @@ const NAME: &str = "train";
 pub struct StepReport {
     /// Which step it was, counted from 1.
     pub step: u64,
-    /// The mean loss of its batches, before the step.
+    /// The mean loss of its batches, before the step: of a cross-entropy over all their targets together.
     pub loss: f32,
     /// The learning rate.
     pub rate: f32,
@@ -144,7 +145,8 @@ impl Trainer {
             let own = [(STEP, &counter), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
             let inputs = with_own(&self.gradients, batch, &own);
             outputs = self.run(Routine::Gradients, self.gradients.clone(), &inputs)?;
-            losses.push(outputs[LOSS].to_f32()[0]);
+            let count = outputs.get(COUNT).map_or(1.0, |count| count.to_f32()[0]);
+            losses.push((outputs[LOSS].to_f32()[0], count));
         }
         if let Some(apply) = self.apply.clone() {
             let own = [(SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
@@ -156,7 +158,8 @@ impl Trainer {
                 "resume from the last checkpoint with a lower learning rate or a bound on gradients",
             )
         };
-        let loss = losses.iter().sum::<f32>() / losses.len() as f32;
+        let counted = losses.iter().map(|(_, count)| count).sum::<f32>().max(1.0);
+        let loss = losses.iter().map(|(loss, count)| loss * count).sum::<f32>() / counted;
         if !loss.is_finite() {
             return Err(diverged("a finite loss").but_found(loss));
         }

@@ -319,3 +319,52 @@ fn losses_and_settings_without_a_meaning_are_refused() {
         "gradients: wrt: expected a value the loss depends on, found a f32 [2] that has no influence on it";
     assert_eq!(refused.unwrap_err().to_string(), sentence);
 }
+
+/// Eight rows of which five count, in one batch and in two with four and one of these.
+#[test]
+fn accumulated_batches_weigh_their_targets() {
+    let step =
+        |device: &Device, rows: usize, settings: Settings, batches: &[(&[f32], &[i32])]| -> (f32, Vec<f32>) {
+            let mut declarations = Declarations::new();
+            declarations.root().weight("weight", [5, 3]).unwrap();
+            let weights = Weights::random(&declarations, DType::F32, 1).unwrap();
+            let weights = weights.iter().collect::<Result<_>>().unwrap();
+            let loss = |graph: &mut Graph, _: Mode| -> Result<Value> {
+                let weight = graph.parameter("weight", TensorDesc::f32([5, 3]))?;
+                let x = graph.input("x", TensorDesc::f32([rows, 3]))?;
+                let targets = graph.input("targets", TensorDesc::i32([rows]))?;
+                let logits = ops::linear(graph, x, weight, &ops::Linear::new())?;
+                ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())
+            };
+            let settings = Settings { accumulate: batches.len(), ..settings };
+            let start = Start::Weights(&weights);
+            let mut trainer =
+                Trainer::new(device, &declarations, &loss, start, Description::default(), settings).unwrap();
+            let tensors: Vec<(HostTensor, HostTensor)> = batches
+                .iter()
+                .map(|(x, targets)| {
+                    let x = HostTensor::f32([rows, 3], x.to_vec()).unwrap();
+                    (x, HostTensor::i32([rows], targets.to_vec()).unwrap())
+                })
+                .collect();
+            let named: Vec<[(&str, &HostTensor); 2]> =
+                tensors.iter().map(|(x, targets)| [("x", x), ("targets", targets)]).collect();
+            let named: Vec<&foveate::train::Batch<'_>> = named.iter().map(|inputs| &inputs[..]).collect();
+            let loss = trainer.step(&named).unwrap().loss;
+            (loss, trainer.read("weight").unwrap().to_f32())
+        };
+    let x: Vec<f32> = (0..24).map(|i| ((i * 7 + 3) as f32).sin()).collect();
+    let targets = [0, 1, 2, 3, 4, -100, -100, -100];
+    let sgd = Optimizer::Sgd(Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false });
+    let plain = Settings::new(sgd, Schedule::constant(1.0));
+    let scaled = Settings { max_norm: Some(0.1), loss_scale: LossScale::Fixed(64.0), ..plain };
+    for device in [gpu(), Device::Cpu] {
+        for settings in [plain, scaled] {
+            let (whole_loss, whole) = step(&device, 8, settings, &[(&x, &targets)]);
+            let parts: [(&[f32], &[i32]); 2] = [(&x[..12], &targets[..4]), (&x[12..], &targets[4..])];
+            let (loss, halves) = step(&device, 4, settings, &parts);
+            assert!((whole_loss - loss).abs() < 1e-5, "{whole_loss} {loss}");
+            assert!(whole.iter().zip(&halves).all(|(a, b)| (a - b).abs() < 1e-5), "{whole:?} {halves:?}");
+        }
+    }
+}
