@@ -30,9 +30,9 @@ pub fn answer(scores: &[f32], encoding: &Encoding, passage: &str, most: usize) -
         side.into_iter().map(|score| score - largest - sum.ln()).collect::<Vec<f64>>()
     });
     let mut best: Option<(f64, usize, usize)> = None;
-    for start in 0..places.len() {
-        for end in start..places.len().min(start.saturating_add(most)) {
-            let score = starts[start] + ends[end];
+    for (start, first) in starts.iter().enumerate() {
+        for (end, last) in ends.iter().enumerate().skip(start).take(most) {
+            let score = first + last;
             if best.is_none_or(|(found, ..)| score > found) {
                 best = Some((score, start, end));
             }
