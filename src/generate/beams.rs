@@ -22,7 +22,7 @@ pub struct BeamOptions {
 /// A text that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hypothesis {
-    /// Its tokens, the prompt included.
+    /// Its tokens, the prompt included, or the start token of an encoder-decoder.
     pub tokens: Vec<u32>,
     /// Its log-probability over its length to the power of the penalty.
     pub score: f64,
@@ -63,7 +63,8 @@ struct Beam {
 }
 
 impl Generator {
-    /// The likeliest continuations of `prompt`, best first: as many as there are beams.
+    /// The likeliest continuations of `prompt`, best first: as many as there are beams. An encoder-decoder reads the prompt as a source text;
+    /// what it writes begins with its start token.
     ///
     /// Fails when the prompt is empty, when it and its continuation have more tokens than the model has positions, when there are no
     /// beams or more than the vocabulary has tokens, when the penalty is not finite, and as [`Generator::feed`] does.
@@ -80,12 +81,12 @@ impl Generator {
                 .expecting("a finite number")
                 .but_found(length_penalty));
         }
-        let mut streams = self.start(beams, self.room(&[prompt], most)?)?;
+        let (mut streams, texts) = self.begin(&[prompt], beams, most, false)?;
         let mut finished = Finished { kept: Vec::new(), most: beams, penalty: length_penalty.into() };
-        let mut kept = vec![Beam { tokens: prompt.to_vec(), sum: 0.0 }; beams];
+        let mut fresh = texts.clone();
+        let mut kept: Vec<Beam> = texts.into_iter().map(|tokens| Beam { tokens, sum: 0.0 }).collect();
         // All but the first begin as if impossible, or all would be the same.
         kept[1..].iter_mut().for_each(|beam| beam.sum = -1e9);
-        let mut fresh: Vec<Vec<u32>> = vec![prompt.to_vec(); beams];
         for _ in 0..most {
             let scores = self.feed(&mut streams, &fresh.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
             let candidates = candidates(&kept, scores, 2 * beams)?;

@@ -3,6 +3,7 @@
 //! ```text
 //! Generator::new(&model, &weights, &device)   weights on the device, once
 //! generator.start(streams, capacity)          streams that run together, with their caches
+//! generator.encode(sources, 1, capacity)      the same for an encoder-decoder, about texts that its encoder reads once
 //! generator.feed(&mut streams, &tokens)       any number of tokens each: scores of what comes next
 //! generator.generate(prompts, &options, ..)   greedy or sampled
 //! generator.beams(prompt, &options)           the likeliest continuations
@@ -13,6 +14,7 @@
 mod beams;
 mod sample;
 mod sampling;
+mod source;
 mod streams;
 
 pub use beams::{BeamOptions, Hypothesis};

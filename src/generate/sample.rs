@@ -1,6 +1,7 @@
 //! Greedy and sampled continuations.
 
-use super::{Generator, NAME, Sampling};
+use super::{Generator, NAME, Sampling, Streams};
+use crate::models::EncoderDecoder;
 use crate::{Error, ErrorKind, Random, Result};
 
 /// How texts are continued.
@@ -19,7 +20,8 @@ pub struct Options {
 }
 
 impl Generator {
-    /// Continues each of `prompts`, all together, and gives the tokens that were added. `on_token` gets the number of the text and each
+    /// Continues each of `prompts`, all together, and gives the tokens that were added. An encoder-decoder reads the prompts as source texts
+    /// and writes texts about them, from its start token on. `on_token` gets the number of the text and each
     /// token as it comes; where it gives `false`, no more come.
     ///
     /// Fails when there is no prompt or one is empty, when a prompt and its continuation have more tokens than the model has positions,
@@ -31,13 +33,9 @@ impl Generator {
         mut on_token: impl FnMut(usize, u32) -> bool,
     ) -> Result<Vec<Vec<u32>>> {
         options.sampling.check()?;
-        let positions = self.model().facts().max_tokens;
-        let room = match self.room(prompts, options.most) {
-            Err(error) if options.restarts && error.kind() == ErrorKind::Limit => positions,
-            room => room?,
-        };
-        let mut streams = self.start(prompts.len(), room)?;
-        let mut texts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.as_ref().to_vec()).collect();
+        let prompts: Vec<&[u32]> = prompts.iter().map(AsRef::as_ref).collect();
+        let (mut streams, mut texts) = self.begin(&prompts, 1, options.most, options.restarts)?;
+        let (room, begun) = (streams.capacity(), texts.iter().map(Vec::len).collect::<Vec<_>>());
         let mut fresh: Vec<Vec<u32>> = texts.clone();
         let mut random = Random::new(options.seed);
         for _ in 0..options.most {
@@ -64,24 +62,41 @@ impl Generator {
                 break;
             }
         }
-        let added = |(text, prompt): (Vec<u32>, &_)| text[AsRef::<[u32]>::as_ref(prompt).len()..].to_vec();
-        Ok(texts.into_iter().zip(prompts).map(added).collect())
+        Ok(texts.into_iter().zip(begun).map(|(text, begun)| text[begun..].to_vec()).collect())
     }
 
-    /// Tokens of the longest prompt and `most` more. The last of them is never read.
-    pub(super) fn room(&self, prompts: &[impl AsRef<[u32]>], most: usize) -> Result<usize> {
-        let longest = prompts.iter().map(|prompt| prompt.as_ref().len()).max().unwrap_or(0);
-        if longest == 0 || prompts.iter().any(|prompt| prompt.as_ref().is_empty()) {
+    /// Streams for `copies` continuations of each of `prompts`, one behind another, with room for `most` tokens more, and what each text
+    /// begins with: its prompt or, of an encoder-decoder, which reads the prompts as source texts, its start token.
+    pub(super) fn begin(
+        &mut self,
+        prompts: &[&[u32]],
+        copies: usize,
+        most: usize,
+        restarts: bool,
+    ) -> Result<(Streams, Vec<Vec<u32>>)> {
+        if prompts.is_empty() || prompts.iter().any(|prompt| prompt.is_empty()) {
             return Err(Error::new(ErrorKind::Argument, NAME, "prompt")
                 .expecting("at least one token")
                 .but_found("none"));
         }
+        let begun = match self.model().network().signature().encoder_decoder {
+            Some(EncoderDecoder { start, .. }) => vec![vec![start]; prompts.len()],
+            None => prompts.iter().map(|prompt| prompt.to_vec()).collect(),
+        };
+        let longest = begun.iter().map(Vec::len).max().unwrap_or(0);
+        // The last token is never read.
         let (positions, room) = (self.model().facts().max_tokens, longest + most.saturating_sub(1));
-        if room > positions {
+        if room > positions && !restarts {
             return Err(Error::new(ErrorKind::Limit, NAME, "tokens")
                 .expecting(format!("at most {positions}, as many as the model has positions"))
                 .but_found(format!("{longest} of the prompt and {most} more")));
         }
-        Ok(room)
+        let (room, count) = (room.min(positions), prompts.len() * copies);
+        let streams = match self.model().network().signature().encoder_decoder {
+            Some(_) => self.encode(prompts, copies, room)?,
+            None => self.start(count, room)?,
+        };
+        let texts = begun.into_iter().flat_map(|text| std::iter::repeat_n(text, copies)).collect();
+        Ok((streams, texts))
     }
 }

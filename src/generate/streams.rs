@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::NAME;
+use super::source::Sources;
 use crate::graph::Graph;
 use crate::models::{Model, ResultRows, Task, Tokens};
 use crate::nn::Recorder;
@@ -14,29 +15,40 @@ use crate::{Error, ErrorKind, Result, ops};
 /// Tokens of a stream that are read at once: enough rows to fill the tiles of every layer.
 const CHUNK: usize = 256;
 
-/// A causal language model on a device.
+/// A causal language model on a device, which may write about texts that an encoder reads.
 #[derive(Debug)]
 pub struct Generator {
     model: Model,
-    dtype: DType,
-    runner: Runner<Step>,
+    pub(super) dtype: DType,
+    pub(super) runner: Runner<Step>,
 }
 
 /// Which graph a run takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
+    /// Source texts, each for so many streams.
+    Encode { texts: usize, copies: usize, time: usize },
     /// The next tokens of each stream.
-    Feed { streams: usize, time: usize, capacity: usize },
+    Feed { size: Size, time: usize },
     /// Streams that go on where others are.
-    Reorder { streams: usize, capacity: usize },
+    Reorder { size: Size },
+}
+
+/// How many streams run together, and the most tokens that each of them and its source text have: 0 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) streams: usize,
+    pub(super) capacity: usize,
+    pub(super) source: usize,
 }
 
 /// Texts that are continued together. Each has its own length; all have room for the same number of tokens.
 #[derive(Debug)]
 pub struct Streams {
-    state: State,
+    pub(super) state: State,
     lengths: Vec<usize>,
     capacity: usize,
+    pub(super) sources: Sources,
 }
 
 impl Streams {
@@ -52,13 +64,14 @@ impl Streams {
 
     /// Streams of their own that go on where these are. Fails when the device has no room.
     pub fn fork(&self) -> Result<Self> {
-        Ok(Self { state: self.state.fork()?, lengths: self.lengths.clone(), capacity: self.capacity })
+        let (lengths, sources) = (self.lengths.clone(), self.sources.clone());
+        Ok(Self { state: self.state.fork()?, lengths, capacity: self.capacity, sources })
     }
 
-    /// Forgets everything. Fails when the device is lost.
+    /// Forgets all tokens; source texts stay. Fails when the device is lost.
     pub fn reset(&mut self) -> Result<()> {
         self.lengths.fill(0);
-        self.state.reset()
+        if self.sources.lengths.is_empty() { self.state.reset() } else { Ok(()) }
     }
 
     /// Forgets what a stream holds beyond its first `length` tokens: what comes next is written over it. Fails when it holds fewer.
@@ -77,6 +90,10 @@ impl Streams {
     /// The caches, to be saved and loaded; [`Streams::lengths`] belongs to them.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    fn size(&self) -> Size {
+        Size { streams: self.lengths.len(), capacity: self.capacity, source: self.sources.capacity }
     }
 }
 
@@ -113,8 +130,19 @@ impl Generator {
 
     /// `streams` empty streams, each of at most `capacity` tokens.
     ///
-    /// Fails when there is none, when the model has fewer positions than `capacity`, and when the device has no room.
+    /// Fails when there is none, when the model has fewer positions than `capacity`, when it is an encoder-decoder, whose streams
+    /// [`Generator::encode`] starts, and when the device has no room.
     pub fn start(&self, streams: usize, capacity: usize) -> Result<Streams> {
+        if self.model.network().signature().encoder_decoder.is_some() {
+            return Err(Error::new(ErrorKind::Argument, NAME, "streams")
+                .expecting("source texts, as an encoder-decoder writes about such")
+                .but_found("none"));
+        }
+        self.start_with(streams, capacity, 0)
+    }
+
+    /// Empty streams with room for what is read of source texts of at most `source` tokens; 0 where there are none.
+    pub(super) fn start_with(&self, streams: usize, capacity: usize, source: usize) -> Result<Streams> {
         let most = self.model.facts().max_tokens;
         for (argument, found, most) in [("streams", streams, 1 << 16), ("capacity", capacity, most)] {
             if !(1..=most).contains(&found) {
@@ -123,9 +151,11 @@ impl Generator {
                     .but_found(found));
             }
         }
-        let graph = feed_graph(&self.model, self.dtype, [streams, 1], capacity)?;
+        let size = Size { streams, capacity, source };
+        let graph = feed_graph(&self.model, self.dtype, size, 1)?;
         let state = State::new(&self.runner.device(), &graph)?;
-        Ok(Streams { state, lengths: vec![0; streams], capacity })
+        let sources = Sources { lengths: Vec::new(), capacity: source };
+        Ok(Streams { state, lengths: vec![0; streams], capacity, sources })
     }
 
     /// Appends `tokens[i]` to stream `i` and gives the scores of every token to come next, `vocab_size` of them: nothing for a stream
@@ -197,19 +227,20 @@ impl Generator {
             (HostTensor::i32([count, time], ids)?, HostTensor::i32([count, time], positions)?);
         let types = HostTensor::i32([count, time], vec![0; count * time])?;
         let (starts, rows) = (HostTensor::i32([count], starts)?, HostTensor::i32([count], rows)?);
-        let inputs = [
+        let source_lengths = streams.sources.input()?;
+        let mut inputs = vec![
             ("ids", &ids),
             ("positions", &positions),
             ("types", &types),
             ("starts", &starts),
             ("rows", &rows),
         ];
-        let capacity = streams.capacity;
-        let (model, dtype) = (&self.model, self.dtype);
-        let step = Step::Feed { streams: count, time, capacity };
-        let outputs = self.runner.run_stream(step, &mut streams.state, &inputs, || {
-            feed_graph(model, dtype, [count, time], capacity)
-        })?;
+        inputs.extend(source_lengths.as_ref().map(|lengths| ("source_lengths", lengths)));
+        let (model, dtype, size) = (&self.model, self.dtype, streams.size());
+        let outputs =
+            self.runner.run_stream(Step::Feed { size, time }, &mut streams.state, &inputs, || {
+                feed_graph(model, dtype, size, time)
+            })?;
         for (held, tokens) in streams.lengths.iter_mut().zip(tokens) {
             *held += tokens.len();
         }
@@ -234,10 +265,11 @@ impl Generator {
         }
         let parents = HostTensor::i32([count], from.iter().map(|&stream| stream as i32).collect())?;
         let states = streams.state.store().descs();
-        let step = Step::Reorder { streams: count, capacity: streams.capacity };
+        let step = Step::Reorder { size: streams.size() };
         self.runner
             .run_stream(step, &mut streams.state, &[("from", &parents)], || reorder_graph(&states, count))?;
         streams.lengths = from.iter().map(|&stream| streams.lengths[stream]).collect();
+        streams.sources.reorder(from);
         Ok(())
     }
 }
@@ -247,11 +279,15 @@ fn chunk(left: usize) -> usize {
     [1, 8, 64, CHUNK].into_iter().find(|size| left <= *size).unwrap_or(CHUNK)
 }
 
-/// The graph of the next `time` tokens of each of `streams`: inputs as of [`Tokens::cached`] and `rows`, the numbers of the tokens whose
-/// scores are the output `logits`.
-fn feed_graph(model: &Model, dtype: DType, [streams, time]: [usize; 2], capacity: usize) -> Result<Graph> {
+/// The graph of the next `time` tokens of each stream: inputs as of [`Tokens::cached`] and [`Tokens::with_cached_source`], and `rows`, the
+/// numbers of the tokens whose scores are the output `logits`.
+fn feed_graph(model: &Model, dtype: DType, size: Size, time: usize) -> Result<Graph> {
+    let Size { streams, capacity, source } = size;
     let mut graph = Graph::new();
-    let tokens = Tokens::cached(&mut graph, [streams, time], capacity)?;
+    let mut tokens = Tokens::cached(&mut graph, [streams, time], capacity)?;
+    if source > 0 {
+        tokens = tokens.with_cached_source(&mut graph, source)?;
+    }
     let rows = graph.input("rows", TensorDesc::i32([streams]))?;
     let rows = ResultRows { wanted: rows, of_sequences: rows };
     let mut recorder = Recorder::new(&mut graph, dtype);

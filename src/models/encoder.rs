@@ -120,8 +120,8 @@ impl Model {
         for (name, value) in results {
             graph.output(name, value)?;
         }
-        for (number, value) in hidden.into_iter().enumerate() {
-            graph.output(&format!("hidden.{number}"), value)?;
+        for (name, value) in hidden {
+            graph.output(&name, value)?;
         }
         Ok(graph)
     }
@@ -140,8 +140,14 @@ impl Model {
 impl Encoder {
     /// Puts the weights on the device.
     ///
-    /// Fails when a weight is not finite in its type, and when the device is lost or out of memory.
+    /// Fails with [`ErrorKind::Unsupported`] when the model does not read whole texts alone, when a weight is not finite in its type, and
+    /// when the device is lost or out of memory.
     pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
+        if model.network().signature().encoder_decoder.is_some() {
+            return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
+                .expecting("a model that reads one text")
+                .but_found("an encoder-decoder"));
+        }
         Ok(Self {
             model: model.clone(),
             dtype: weights.dtype(),

@@ -1,7 +1,7 @@
 //! The table of families: `model_type` of a `config.json` chooses a row.
 
 use super::network::Family;
-use super::{Task, albert, bert, gpt2};
+use super::{Task, albert, bert, gpt2, t5};
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -28,6 +28,12 @@ pub const FAMILIES: &[Family] = &[
         paper: "Radford et al., Language Models are Unsupervised Multitask Learners, 2019",
         tasks: &[Task::Embed, Task::Hidden, Task::Logits, Task::Classify],
         declare: gpt2::declare,
+    },
+    Family {
+        model_type: "t5",
+        paper: "arXiv 1910.10683",
+        tasks: &[Task::Embed, Task::Hidden, Task::Logits],
+        declare: t5::declare,
     },
 ];
 

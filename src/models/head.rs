@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Embedding, LayerNorm, Linear, Recorder};
-use crate::ops::Activation;
+use crate::ops::{self, Activation};
 use crate::weights::Scope;
 
 /// A head: one or two results, each of its own rows of the hidden states.
@@ -36,6 +36,7 @@ pub(super) enum Rows {
 enum Layer {
     Dense(Linear, Activation),
     Norm(LayerNorm),
+    Scale(f32),
 }
 
 impl Head {
@@ -62,11 +63,18 @@ impl HeadResult {
         self
     }
 
+    /// A factor behind the other layers.
+    pub(super) fn scale(mut self, factor: f32) -> Self {
+        self.layers.push(Layer::Scale(factor));
+        self
+    }
+
     /// The result of `rows: [count, width]`.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, rows: Value) -> Result<Value> {
         self.layers.iter().try_fold(rows, |x, layer| match layer {
             Layer::Dense(dense, activation) => dense.record(recorder, x, *activation),
             Layer::Norm(norm) => norm.record(recorder, x, None),
+            Layer::Scale(factor) => ops::scale(recorder, x, *factor),
         })
     }
 }

@@ -25,6 +25,7 @@
 //! | `roberta` | RoBERTa | arXiv 1907.11692 |
 //! | `albert` | ALBERT | arXiv 1909.11942 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
+//! | `t5` | T5: encoder and decoder; for embeddings, the encoder alone | arXiv 1910.10683 |
 
 mod albert;
 mod bert;
@@ -36,6 +37,8 @@ mod labels;
 mod language_model;
 mod network;
 mod pooling;
+mod source;
+mod t5;
 
 use std::path::Path;
 
@@ -43,8 +46,10 @@ pub use encoder::{BatchSize, Encoder, Item, Usage};
 pub use families::FAMILIES;
 pub use labels::{LabelKind, Labels};
 pub use language_model::LanguageModelConfig;
-pub use network::{Family, Network, Signature};
+pub use network::{EncoderDecoder, Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
+pub(crate) use source::keep_cross;
+pub use source::{Source, SourceTokens};
 
 pub use crate::runtime::Device;
 
@@ -126,6 +131,8 @@ pub struct Tokens {
     /// Of networks that read it, `i32 [batch, count]`: places along time of tokens that see all others and that all others see; -1 for
     /// none.
     pub globals: Option<Value>,
+    /// Of encoder-decoders, the texts that these are written about.
+    pub source: Option<Source>,
 }
 
 impl Tokens {
@@ -158,7 +165,7 @@ impl Tokens {
         let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
         let positions = ops::constant(graph, HostTensor::i32([batch, time], positions)?)?;
         let types = ops::constant(graph, HostTensor::i32([batch, time], vec![0; batch * time])?)?;
-        Ok(Self { ids, positions, types, layout: Layout::Rows, globals: None })
+        Ok(Self { ids, positions, types, layout: Layout::Rows, globals: None, source: None })
     }
 
     fn declare(graph: &mut Graph, shape: [usize; 2]) -> Result<Self> {
@@ -169,6 +176,7 @@ impl Tokens {
             types: input("types")?,
             layout: Layout::Rows,
             globals: None,
+            source: None,
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::head::Head;
-use super::{Facts, Labels, Task, Tokens};
+use super::{Facts, Labels, SourceTokens, Task, Tokens};
 use crate::graph::Value;
 use crate::nn::Recorder;
 use crate::ops::Activation;
@@ -23,6 +23,14 @@ pub trait Network: Debug + Send + Sync {
     ///
     /// Fails when `tokens` lie as the network cannot take them, and as its ops do.
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value>;
+
+    /// What an encoder-decoder's encoder makes of source texts: keys and values for every layer of the decoder, each `[batch, time, heads,
+    /// size]`. Networks that are none have no such layers.
+    ///
+    /// Fails as its ops do.
+    fn encode(&self, _: &mut Recorder<'_>, _: &SourceTokens) -> Result<Vec<[Value; 2]>> {
+        Ok(Vec::new())
+    }
 }
 
 /// What a network reads, and how batches of it may lie.
@@ -32,6 +40,19 @@ pub struct Signature {
     pub is_causal: bool,
     /// Whether it reads which tokens are global ([`Tokens::globals`]).
     pub reads_globals: bool,
+    /// Of a network that reads one text and writes another, what there is to know of the two ([`Tokens::source`]).
+    pub encoder_decoder: Option<EncoderDecoder>,
+}
+
+/// The texts of an encoder-decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderDecoder {
+    /// The longest source text, in tokens.
+    pub max_source_tokens: usize,
+    /// The token that every text of the decoder begins with.
+    pub start: u32,
+    /// The token that ends a text, where the configuration names one.
+    pub end: Option<u32>,
 }
 
 /// A network with the head that a task needs.

@@ -111,6 +111,27 @@ impl LayerNorm {
     }
 }
 
+/// Root mean square normalisation of the last axis, with a weight.
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    weight: Weight,
+    eps: f32,
+}
+
+impl RmsNorm {
+    /// Declares the layer's weight under `scope`.
+    pub fn declare(scope: &mut Scope<'_>, width: usize, eps: f32) -> Result<Self> {
+        Ok(Self { weight: scope.weight("weight", [width])?, eps })
+    }
+
+    /// The normalised `x: [.., width]`.
+    pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        let dtype = graph.desc(x)?.dtype;
+        let weight = parameter(graph, &self.weight, dtype)?;
+        ops::rms_norm(graph, x, weight, &ops::RmsNorm::new(self.eps))
+    }
+}
+
 /// A table with a row for each id: `weight: [rows, width]`.
 #[derive(Clone, Debug)]
 pub struct Embedding {

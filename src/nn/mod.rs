@@ -32,7 +32,7 @@ pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
 #[cfg(feature = "models")]
 pub(crate) use layers::parameter;
 #[cfg(feature = "models")]
-pub use layers::{Embedding, LayerNorm, Linear};
+pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};
 #[cfg(feature = "models")]
 pub use layout::Layout;
 #[cfg(feature = "models")]

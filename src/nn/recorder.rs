@@ -23,7 +23,16 @@ pub struct Recorder<'g> {
     branches: u32,
     /// Caches so far: layers are recorded in the same order into every graph.
     caches: usize,
-    hidden: Option<Vec<Value>>,
+    hidden: Option<Hidden>,
+}
+
+/// Hidden states between layers, by name.
+#[derive(Debug)]
+struct Hidden {
+    states: Vec<(String, Value)>,
+    /// What the next states are called, and the number of the next of them.
+    name: &'static str,
+    next: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,8 +92,15 @@ impl<'g> Recorder<'g> {
     /// Keeps hidden states for [`Recorder::take_hidden`].
     #[must_use]
     pub fn with_hidden(mut self) -> Self {
-        self.hidden = Some(Vec::new());
+        self.hidden = Some(Hidden { states: Vec::new(), name: "hidden", next: 0 });
         self
+    }
+
+    /// The hidden states from here on are called `NAME.0`, `NAME.1` and so on; the first ones are `hidden.N`.
+    pub fn name_hidden(&mut self, name: &'static str) {
+        if let Some(hidden) = &mut self.hidden {
+            (hidden.name, hidden.next) = (name, 0);
+        }
     }
 
     /// The type that layers compute in.
@@ -161,20 +177,21 @@ impl<'g> Recorder<'g> {
     /// Keeps `x` as a hidden state, where these are wanted.
     pub fn keep(&mut self, x: Value) {
         if let Some(hidden) = &mut self.hidden {
-            hidden.push(x);
+            hidden.states.push((format!("{}.{}", hidden.name, hidden.next), x));
+            hidden.next += 1;
         }
     }
 
     /// The hidden state kept last becomes `x`: what a network's last normalisation makes of it.
     pub fn replace_last(&mut self, x: Value) {
-        if let Some(last) = self.hidden.as_mut().and_then(|hidden| hidden.last_mut()) {
-            *last = x;
+        if let Some(last) = self.hidden.as_mut().and_then(|hidden| hidden.states.last_mut()) {
+            last.1 = x;
         }
     }
 
-    /// The hidden states so far; none where they were not asked for.
-    pub fn take_hidden(&mut self) -> Vec<Value> {
-        self.hidden.take().unwrap_or_default()
+    /// The hidden states so far with their names; none where they were not asked for.
+    pub fn take_hidden(&mut self) -> Vec<(String, Value)> {
+        self.hidden.take().map_or_else(Vec::new, |hidden| hidden.states)
     }
 
     /// Keys and values with those that a stream's caches hold before them: the same two where the layout has no caches, else

@@ -190,3 +190,44 @@ fn a_file_of_another_model_lists_every_difference() {
     assert!(text.contains("roberta.encoder.layer.4.attention.self.query.weight"), "{text}");
     assert!(text.contains("roberta.embeddings.word_embeddings.weight"), "{text}");
 }
+
+/// A T5 configuration with one field replaced, or taken out.
+fn t5_with(field: &str, value: Option<serde_json::Value>) -> Result<Model, Error> {
+    let mut json = serde_json::json!({
+        "model_type": "t5", "d_model": 8, "d_kv": 4, "d_ff": 8, "num_heads": 2, "num_layers": 1, "vocab_size": 9,
+    });
+    let object = json.as_object_mut().expect("a configuration is an object");
+    match value {
+        Some(value) => object.insert(field.to_owned(), value),
+        None => object.remove(field),
+    };
+    Model::from_config(&Fields::new("config.json", json)?, Task::Logits)
+}
+
+#[test]
+fn fields_of_t5_are_refused_by_name() {
+    t5_with("eos_token_id", Some(1.into())).expect("the configuration is sound");
+    for field in ["d_model", "d_kv", "d_ff", "num_heads", "num_layers", "vocab_size"] {
+        for value in [None, Some(0.into()), Some("many".into())] {
+            let error = t5_with(field, value).expect_err("the field is needed");
+            assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+            assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+    for (field, value) in [
+        ("feed_forward_proj", "gated-softmax".into()),
+        ("relative_attention_num_buckets", 2.into()),
+        ("relative_attention_num_buckets", 7.into()),
+        ("relative_attention_max_distance", 16.into()),
+        ("decoder_start_token_id", 9.into()),
+        ("eos_token_id", (-1).into()),
+        ("num_decoder_layers", 0.into()),
+        ("d_kv", 257.into()),
+        ("tie_word_embeddings", "yes".into()),
+        ("layer_norm_epsilon", 0.into()),
+    ] {
+        let error = t5_with(field, Some(value)).expect_err("the field is nonsensical");
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Models against the outputs of Hugging Face transformers, on this machine's device and on the CPU references.
 
 mod config;
+mod encoder_decoder;
 mod minilm;
 mod oracles;
 mod packing;

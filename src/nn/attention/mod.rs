@@ -101,6 +101,35 @@ impl SelfAttention {
         self.record_output(graph, gathered)
     }
 
+    /// Keys and values of `x: [batch, time, width]`, in heads, for [`SelfAttention::record_over`].
+    ///
+    /// Fails when the heads do not divide what the layers make.
+    pub fn keys_and_values(&self, graph: &mut Graph, x: Value) -> Result<[Value; 2]> {
+        let mut pair = [x; 2];
+        for (rows, layer) in pair.iter_mut().zip([&self.key, &self.value]) {
+            *rows = layer.record(graph, x, Activation::Identity)?;
+            *rows = split_heads(graph, *rows, self.heads)?;
+        }
+        Ok(pair)
+    }
+
+    /// What queries of `x: [batch, time, width]` gather from keys and values that were made before, of another text or with those of a
+    /// cache: `[batch, time, width]`.
+    ///
+    /// Fails when the heads do not divide what the layers make, and as [`blocked`] does.
+    pub fn record_over(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        [key, value]: [Value; 2],
+        spec: &Blocked,
+    ) -> Result<Value> {
+        let query = self.query.record(graph, x, Activation::Identity)?;
+        let query = split_heads(graph, query, self.heads)?;
+        let gathered = blocked(graph, query, key, value, spec)?;
+        self.record_output(graph, gathered)
+    }
+
     /// The output layer over `gathered: [batch, time, heads, head_size]`.
     fn record_output(&self, graph: &mut Graph, gathered: Value) -> Result<Value> {
         let joined = join_heads(graph, gathered)?;

@@ -1,0 +1,318 @@
+//! T5 (Raffel et al., arXiv 1910.10683): an encoder and a decoder, normalised before each sum, whose scores know distances by buckets and
+//! are not scaled.
+//!
+//! Names and order of operations as in
+//! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/t5/modeling_t5.py>. For embeddings and hidden states
+//! it is the encoder alone.
+
+use std::sync::Arc;
+
+use super::head::{Head, HeadResult, Rows};
+use super::network::{Declared, Declaring, EncoderDecoder, MOST_LAYERS, Network, Signature};
+use super::source::{SourceTokens, cross};
+use super::{Facts, Task, Tokens};
+use crate::Result;
+use crate::graph::Value;
+use crate::nn::{Embedding, Layout, Linear, Recorder, RmsNorm, SelfAttention};
+use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE, Mask, Score};
+use crate::ops::{self, Activation};
+use crate::tensor::DType;
+use crate::weights::{Fields, Scope, Weight};
+
+/// Texts may have any length: positions are distances. What a number of tokens is bounded by.
+const MOST_TOKENS: usize = 1 << 24;
+
+/// What `config.json` says, checked.
+#[derive(Clone, Copy, Debug)]
+struct Config {
+    facts: Facts,
+    texts: EncoderDecoder,
+    decoder_layers: usize,
+    head_size: usize,
+    inner: usize,
+    activation: Activation,
+    is_gated: bool,
+    eps: f32,
+    buckets: [usize; 2],
+    is_tied: bool,
+}
+
+/// Layers that read one text: the encoder, or the decoder, which attends to the encoder's besides.
+#[derive(Debug)]
+struct Stack {
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    /// `[buckets, heads]`, added to the scores of every layer.
+    distances: Weight,
+    buckets: Buckets,
+}
+
+#[derive(Debug)]
+struct Layer {
+    norm: RmsNorm,
+    attention: SelfAttention,
+    cross: Option<(RmsNorm, SelfAttention)>,
+    feed_forward_norm: RmsNorm,
+    up: Linear,
+    /// Multiplied with what `up` gives.
+    gate: Option<Linear>,
+    down: Linear,
+}
+
+#[derive(Debug)]
+struct T5 {
+    config: Config,
+    words: Embedding,
+    encoder: Stack,
+    decoder: Option<Stack>,
+}
+
+impl Config {
+    fn read(fields: &Fields) -> Result<Self> {
+        let width = fields.usize("d_model", 1..=1 << 16)?;
+        let layers = fields.usize("num_layers", 1..=MOST_LAYERS)?;
+        let vocab_size = fields.usize("vocab_size", 1..=1 << 24)?;
+        let [buckets, farthest] = [
+            fields.usize_or("relative_attention_num_buckets", 4..=1 << 16, 32)?,
+            fields.usize_or("relative_attention_max_distance", 1..=1 << 24, 128)?,
+        ];
+        if !buckets.is_multiple_of(2) {
+            return Err(fields.refuse("relative_attention_num_buckets", "an even number"));
+        }
+        if farthest <= buckets / 2 {
+            let most = format!("more than half of the buckets, {}", buckets / 2);
+            return Err(fields.refuse("relative_attention_max_distance", most));
+        }
+        let (activation, is_gated) = fields.choice_or(
+            "feed_forward_proj",
+            &[
+                ("relu", (Activation::Relu, false)),
+                ("gelu", (Activation::Gelu, false)),
+                ("silu", (Activation::Silu, false)),
+                ("gated-relu", (Activation::Relu, true)),
+                ("gated-gelu", (Activation::GeluTanh, true)),
+                ("gated-silu", (Activation::Silu, true)),
+            ],
+            (Activation::Relu, false),
+        )?;
+        let id = |name, default| fields.usize_or(name, 0..=vocab_size - 1, default).map(|id| id as u32);
+        let padding = fields.usize_or("pad_token_id", 0..=1 << 24, 0)?;
+        let texts = EncoderDecoder {
+            max_source_tokens: MOST_TOKENS,
+            start: id("decoder_start_token_id", padding)?,
+            end: fields.has("eos_token_id").then(|| id("eos_token_id", 1)).transpose()?,
+        };
+        let facts = Facts {
+            architecture: "t5",
+            vocab_size,
+            width,
+            layers,
+            heads: fields.usize("num_heads", 1..=1 << 16)?,
+            types: 1,
+            first_position: 0,
+            max_tokens: MOST_TOKENS,
+        };
+        Ok(Self {
+            facts,
+            texts,
+            decoder_layers: fields.usize_or("num_decoder_layers", 1..=MOST_LAYERS, layers)?,
+            head_size: fields.usize("d_kv", 1..=MAX_HEAD_SIZE)?,
+            inner: fields.usize("d_ff", 1..=1 << 20)?,
+            activation,
+            is_gated,
+            eps: fields.f32_or("layer_norm_epsilon", f32::MIN_POSITIVE..=1.0, 1e-6)?,
+            buckets: [buckets, farthest],
+            is_tied: fields.bool_or("tie_word_embeddings", true)?,
+        })
+    }
+}
+
+pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    let config = Config::read(declaring.fields)?;
+    let Facts { vocab_size, width, .. } = config.facts;
+    let mut root = declaring.root();
+    let words = Embedding::declare(&mut root.at("shared"), vocab_size, width)?;
+    for copy in ["encoder", "decoder"] {
+        root.tied(&format!("{copy}.embed_tokens.weight"), words.weight())?;
+    }
+    let encoder = Stack::declare(&config, &mut root.at("encoder"), false)?;
+    let (decoder, head) = match declaring.task {
+        Task::Embed | Task::Hidden => {
+            declaring.root().ignore("decoder");
+            (None, None)
+        }
+        Task::Logits => {
+            let result = HeadResult::new("logits", Rows::Wanted);
+            let result = if config.is_tied {
+                declaring.root().tied("lm_head.weight", words.weight())?;
+                let decoder = Linear::of(words.weight().clone(), None);
+                result.scale((width as f32).sqrt().recip()).dense(decoder, Activation::Identity)
+            } else {
+                let mut scope = declaring.root().into_at("lm_head");
+                let decoder = Linear::declare_without_bias(&mut scope, width, vocab_size)?;
+                result.dense(decoder, Activation::Identity)
+            };
+            let decoder = Stack::declare(&config, &mut declaring.root().at("decoder"), true)?;
+            (Some(decoder), Some(Head::of([result])))
+        }
+        _ => return Err(declaring.no_head("t5")),
+    };
+    declaring.pass_over_heads("");
+    Ok(Declared { network: Arc::new(T5 { config, words, encoder, decoder }), head })
+}
+
+impl Stack {
+    fn declare(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<Self> {
+        let Config { facts: Facts { width, layers, heads, .. }, buckets: [count, farthest], eps, .. } =
+            *config;
+        let layers = if is_decoder { config.decoder_layers } else { layers };
+        let distances = "block.0.layer.0.SelfAttention.relative_attention_bias.weight";
+        let distances = scope.weight(distances, [count, heads])?;
+        let norm = RmsNorm::declare(&mut scope.at("final_layer_norm"), width, eps)?;
+        let layer =
+            |index| Layer::declare(config, &mut scope.at(format_args!("block.{index}.layer")), is_decoder);
+        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
+        let buckets =
+            Buckets { count: count as u32, max_distance: farthest as u32, bidirectional: !is_decoder };
+        Ok(Self { layers, norm, distances, buckets })
+    }
+
+    /// What the layers make of `x: [batch, time, width]`. A decoder's attend to `cross` besides: keys and values for each layer, and how
+    /// many of them count.
+    fn record(
+        &self,
+        config: &Config,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        layout: &Layout,
+        cross: Option<&(Vec<[Value; 2]>, Value)>,
+    ) -> Result<Value> {
+        let mut distances = recorder.weight(&self.distances)?;
+        if recorder.dtype() != DType::F32 {
+            distances = ops::cast(recorder, distances, DType::F32)?;
+        }
+        let mask = if self.buckets.bidirectional { Mask::full() } else { Mask::causal() };
+        let spec = Blocked::new().scale(1.0).mask(mask).score(Score::buckets(distances, self.buckets));
+        let spec = layout.restrict(spec);
+        let x = recorder.dropout(x)?;
+        let x = recorder.layers(self.layers.len(), x, |recorder, index, x| {
+            let layer = &self.layers[index];
+            let normed = layer.norm.record(recorder, x)?;
+            let pair = layer.attention.keys_and_values(recorder, normed)?;
+            let pair = recorder.cached(pair, layout)?;
+            let attended = layer.attention.record_over(recorder, normed, pair, &spec)?;
+            let attended = recorder.dropout(attended)?;
+            let mut x = ops::add(recorder, x, attended)?;
+            if let (Some((norm, attention)), Some((pairs, lengths))) = (&layer.cross, cross) {
+                let normed = norm.record(recorder, x)?;
+                let spec = Blocked::new().scale(1.0).lengths(*lengths);
+                let attended = attention.record_over(recorder, normed, pairs[index], &spec)?;
+                let attended = recorder.dropout(attended)?;
+                x = ops::add(recorder, x, attended)?;
+            }
+            layer.feed_forward(config, recorder, x)
+        })?;
+        let x = self.norm.record(recorder, x)?;
+        let x = recorder.dropout(x)?;
+        recorder.replace_last(x);
+        Ok(x)
+    }
+}
+
+impl Layer {
+    /// The scope is that of the layer's parts, which are numbered.
+    fn declare(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<Self> {
+        let Config { facts: Facts { width, .. }, inner, is_gated, eps, .. } = *config;
+        let cross = is_decoder.then(|| {
+            // The first releases hold a table that nothing reads.
+            scope.ignore("1.EncDecAttention.relative_attention_bias");
+            let norm = RmsNorm::declare(&mut scope.at("1.layer_norm"), width, eps)?;
+            Ok((norm, declare_attention(config, &mut scope.at("1.EncDecAttention"))?))
+        });
+        let cross = cross.transpose()?;
+        let last = if is_decoder { 2 } else { 1 };
+        let mut dense = |name, inner, out| {
+            let mut scope = scope.at(format_args!("{last}.DenseReluDense.{name}"));
+            Linear::declare_without_bias(&mut scope, inner, out)
+        };
+        let (up, gate) = match is_gated {
+            true => (dense("wi_0", width, inner)?, Some(dense("wi_1", width, inner)?)),
+            false => (dense("wi", width, inner)?, None),
+        };
+        let down = dense("wo", inner, width)?;
+        Ok(Self {
+            norm: RmsNorm::declare(&mut scope.at("0.layer_norm"), width, eps)?,
+            attention: declare_attention(config, &mut scope.at("0.SelfAttention"))?,
+            cross,
+            feed_forward_norm: RmsNorm::declare(
+                &mut scope.at(format_args!("{last}.layer_norm")),
+                width,
+                eps,
+            )?,
+            up,
+            gate,
+            down,
+        })
+    }
+
+    fn feed_forward(&self, config: &Config, recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
+        let normed = self.feed_forward_norm.record(recorder, x)?;
+        let mut inner = self.up.record(recorder, normed, config.activation)?;
+        if let Some(gate) = &self.gate {
+            let factor = gate.record(recorder, normed, Activation::Identity)?;
+            inner = ops::multiply(recorder, inner, factor)?;
+        }
+        let fed = self.down.record(recorder, inner, Activation::Identity)?;
+        let fed = recorder.dropout(fed)?;
+        ops::add(recorder, x, fed)
+    }
+}
+
+/// Heads need not share the width.
+fn declare_attention(config: &Config, scope: &mut Scope<'_>) -> Result<SelfAttention> {
+    let Facts { width, heads, .. } = config.facts;
+    let inner = heads * config.head_size;
+    let mut dense = |name, from, to| Linear::declare_without_bias(&mut scope.at(name), from, to);
+    let (query, key) = (dense("q", width, inner)?, dense("k", width, inner)?);
+    let (value, output) = (dense("v", width, inner)?, dense("o", inner, width)?);
+    Ok(SelfAttention { query, key, value, output, heads })
+}
+
+impl T5 {
+    fn embed(&self, recorder: &mut Recorder<'_>, ids: Value) -> Result<Value> {
+        let dtype = recorder.dtype();
+        Embedding::record_sum(recorder, &[(&self.words, ids)], dtype)
+    }
+}
+
+impl Network for T5 {
+    fn facts(&self) -> &Facts {
+        &self.config.facts
+    }
+
+    fn signature(&self) -> Signature {
+        let texts = self.decoder.as_ref().map(|_| self.config.texts);
+        Signature { is_causal: texts.is_some(), encoder_decoder: texts, ..Signature::default() }
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let Some(decoder) = &self.decoder else {
+            let x = self.embed(recorder, tokens.ids)?;
+            return self.encoder.record(&self.config, recorder, x, &tokens.layout, None);
+        };
+        let heads = [self.config.facts.heads, self.config.head_size];
+        let cross = cross(self, recorder, tokens, decoder.layers.len(), heads)?;
+        recorder.name_hidden("decoder_hidden");
+        let x = self.embed(recorder, tokens.ids)?;
+        decoder.record(&self.config, recorder, x, &tokens.layout, Some(&cross))
+    }
+
+    fn encode(&self, recorder: &mut Recorder<'_>, source: &SourceTokens) -> Result<Vec<[Value; 2]>> {
+        recorder.name_hidden("encoder_hidden");
+        let x = self.embed(recorder, source.ids)?;
+        let encoded = self.encoder.record(&self.config, recorder, x, &source.layout(), None)?;
+        let layers = self.decoder.iter().flat_map(|decoder| &decoder.layers);
+        let attentions = layers.filter_map(|layer| layer.cross.as_ref());
+        attentions.map(|(_, attention)| attention.keys_and_values(recorder, encoded)).collect()
+    }
+}
