@@ -377,14 +377,34 @@ impl Program {
     /// encoder: with one of another device this succeeds, and `encoder.finish()` raises a validation error on that other device, which
     /// is a panic unless the app has an error scope or a handler there. One of another `wgpu::Instance` makes wgpu itself panic.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, bindings: &Bindings) -> Result<()> {
-        self.encode_timed(encoder, bindings, None)
+        self.encode_timed(encoder, bindings, 0..self.plan.commands().len(), None)
     }
 
-    /// [`Program::encode`], with the times before the first and after the last dispatch written to queries 0 and 1.
+    /// [`Program::encode`] of one of [`Plan::submissions`], for apps that submit a long program in parts, in order.
+    ///
+    /// Fails also when the range is not one of the plan's commands.
+    pub fn encode_part(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        bindings: &Bindings,
+        part: Range<usize>,
+    ) -> Result<()> {
+        let commands = self.plan.commands().len();
+        if part.start > part.end || part.end > commands {
+            return Err(Error::new(ErrorKind::Argument, "encode", "part")
+                .expecting(format!("a range of {commands} commands"))
+                .but_found(format!("{part:?}")));
+        }
+        self.encode_timed(encoder, bindings, part, None)
+    }
+
+    /// [`Program::encode`] of a range of commands, with the times before the first and after the last dispatch of all written to queries 0
+    /// and 1.
     pub(super) fn encode_timed(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         bindings: &Bindings,
+        range: Range<usize>,
         queries: Option<&wgpu::QuerySet>,
     ) -> Result<()> {
         if !Arc::ptr_eq(&self.identity, &bindings.program) {
@@ -407,7 +427,7 @@ impl Program {
                 end_of_pass_write_index: end,
             })
         };
-        self.encode_commands(encoder, bindings, 0..commands.len(), timestamps);
+        self.encode_commands(encoder, bindings, range, timestamps);
         if let (None, Some(query_set)) = (first, queries) {
             // A program that only copies takes no time on the device's own clock.
             let (start, end) = (Some(0), Some(1));

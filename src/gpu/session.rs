@@ -1,6 +1,7 @@
 //! A program with input and output buffers of its own: headless runs, timing, reading back.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub struct Session {
     staging: Vec<OnceLock<wgpu::Buffer>>,
     /// None where each run brings its own.
     bindings: Option<Bindings>,
+    /// Commands that are submitted together: at least one range.
+    parts: Vec<Range<usize>>,
     timer: Option<Timer>,
 }
 
@@ -113,8 +116,8 @@ impl Session {
         let bindings =
             stores.map(|stores| bind(program, stores, &input_buffers, &output_buffers)).transpose()?;
         let staging = output_buffers.iter().map(|_| OnceLock::new()).collect();
-        let program = program.clone();
-        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, staging, bindings, timer })
+        let (parts, program) = (plan.submissions(), program.clone());
+        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, staging, bindings, parts, timer })
     }
 
     /// The session's inputs and outputs with other stores, for [`Session::run_with`]: several streams share one session.
@@ -174,9 +177,16 @@ impl Session {
         let (device, queue) = (context.device(), context.queue());
         let start = Instant::now();
         let scopes = ErrorScopes::open(device);
-        let mut encoder =
-            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-        self.program.encode_timed(&mut encoder, bindings, self.timer.as_ref().map(|timer| &timer.queries))?;
+        let queries = self.timer.as_ref().map(|timer| &timer.queries);
+        let record = |part: &Range<usize>| {
+            let mut encoder =
+                device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
+            self.program.encode_timed(&mut encoder, bindings, part.clone(), queries).map(|()| encoder)
+        };
+        for part in &self.parts[..self.parts.len() - 1] {
+            queue.submit([record(part)?.finish()]);
+        }
+        let mut encoder = record(&self.parts[self.parts.len() - 1])?;
         if let Some(timer) = &self.timer {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
             encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);

@@ -5,6 +5,7 @@ mod liveness;
 mod lower;
 mod memory;
 mod slots;
+mod submissions;
 mod updates;
 
 pub use memory::Memory;

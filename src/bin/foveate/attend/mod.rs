@@ -16,7 +16,7 @@ use crate::device::{Arithmetic, Device};
 use crate::output;
 
 use compare::Comparison;
-use problem::Problem;
+use problem::AttentionRun;
 use report::Report;
 use tensors::Source;
 
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     let rule = RuleDocument::open(&args.rule)?;
     let source = Source::open(&args.tensors)?;
     check_out(args)?;
-    let problem = Problem::new(&rule, source.read(&rule)?)?;
+    let problem = AttentionRun::new(&rule, source.read(&rule)?)?;
     let expected = source.expected(&problem.outputs())?;
     if args.compare && expected.is_empty() {
         let names: Vec<String> = problem.outputs().into_iter().map(|(name, _)| name).collect();

@@ -19,7 +19,7 @@ pub(super) const RESULTS: [&str; 5] = ["out", "lse", "dq", "dk", "dv"];
 
 /// The graph and what goes into it.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct AttentionRun {
     graph: Graph,
     inputs: Vec<(String, HostTensor)>,
 }
@@ -42,7 +42,7 @@ pub(super) struct KernelReport {
     pub(super) reason: String,
 }
 
-impl Problem {
+impl AttentionRun {
     /// Fails when tensors or settings do not fit, or values have no meaning.
     pub(super) fn new(rule: &RuleDocument, mut tensors: BTreeMap<String, HostTensor>) -> Result<Self> {
         let spec = rule.resolve(&tensors)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::COMMAND;
 use super::compare::Comparison;
-use super::problem::{KernelReport, Problem, Results};
+use super::problem::{AttentionRun, KernelReport, Results};
 use crate::device::{Device, DeviceReport};
 use crate::output;
 
@@ -17,7 +17,7 @@ use crate::output;
 pub(super) struct Report<'a> {
     pub(super) device: &'a Device,
     pub(super) rule: &'a RuleDocument,
-    pub(super) problem: &'a Problem,
+    pub(super) problem: &'a AttentionRun,
     pub(super) results: &'a Results,
 }
 

@@ -1,7 +1,7 @@
 //! `foveate tune`: which kernel shapes are fastest on an adapter, setting by setting, as a profile.
 
+mod benchmarks;
 mod file;
-mod problems;
 mod report;
 mod settings;
 mod trial;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use foveate::kernel::{AttentionTile, CooperativeAttention, CooperativeTile, MatmulKernel, Tuning};
 use foveate::{AdapterKind, Caps, DType, Result};
 
-use super::problems::{self, Problem};
+use super::benchmarks::{self, Benchmark};
 
 /// One setting.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Setting {
     /// The field in words.
     pub(super) label: fn(&Tuning) -> String,
     /// What the field decides the time of; nothing where the device makes no use of it.
-    pub(super) problems: fn(&Caps) -> Result<Vec<Problem>>,
+    pub(super) problems: fn(&Caps) -> Result<Vec<Benchmark>>,
 }
 
 /// Every setting, those whose kernels compile fast first. Later ones start from what earlier ones chose.
@@ -32,21 +32,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         weight: 1,
         tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.row_lanes = lanes),
         label: |tuning| tuning.row_lanes.to_string(),
-        problems: problems::rows,
+        problems: benchmarks::rows,
     },
     Setting {
         name: "element_lanes",
         weight: 1,
         tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.element_lanes = lanes),
         label: |tuning| tuning.element_lanes.to_string(),
-        problems: problems::elements,
+        problems: benchmarks::elements,
     },
     Setting {
         name: "matmul",
         weight: 5,
         tunings: |caps| with(caps, matmul_kernels(caps), |tuning, kernel| tuning.matmul = kernel),
         label: |tuning| tuning.matmul.to_string(),
-        problems: |caps| problems::matmul(caps, |dtype| caps.fragment(dtype).is_none()),
+        problems: |caps| benchmarks::matmul(caps, |dtype| caps.fragment(dtype).is_none()),
     },
     Setting {
         name: "attention",
@@ -54,8 +54,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         tunings: |caps| with(caps, attention_tiles(caps), |tuning, tile| tuning.attention = tile),
         label: |tuning| tuning.attention.to_string(),
         problems: |caps| {
-            let mut problems = problems::attention(caps, |dtype| caps.fragment(dtype).is_none())?;
-            problems.extend(problems::attention_backward(caps, |dtype| dtype == DType::F32)?);
+            let mut problems = benchmarks::attention(caps, |dtype| caps.fragment(dtype).is_none())?;
+            problems.extend(benchmarks::attention_backward(caps, |dtype| dtype == DType::F32)?);
             Ok(problems)
         },
     },
@@ -66,14 +66,14 @@ pub(super) const SETTINGS: &[Setting] = &[
             with(caps, vec![1, 2, 4], |tuning, vectors| tuning.attention.backward_key_vectors = vectors)
         },
         label: |tuning| tuning.attention.backward_key_vectors.to_string(),
-        problems: |caps| problems::attention_backward(caps, |dtype| dtype == DType::F32),
+        problems: |caps| benchmarks::attention_backward(caps, |dtype| dtype == DType::F32),
     },
     Setting {
         name: "cooperative",
         weight: 3,
         tunings: |caps| with(caps, cooperative_tiles(caps), |tuning, tile| tuning.cooperative = tile),
         label: |tuning| named(tuning.cooperative),
-        problems: |caps| problems::matmul(caps, |dtype| caps.fragment(dtype).is_some()),
+        problems: |caps| benchmarks::matmul(caps, |dtype| caps.fragment(dtype).is_some()),
     },
     Setting {
         name: "cooperative_attention",
@@ -84,8 +84,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         label: |tuning| named(tuning.cooperative_attention),
         problems: |caps| {
             let has_fragments = |dtype| caps.fragment(dtype).is_some();
-            let mut problems = problems::attention(caps, has_fragments)?;
-            problems.extend(problems::attention_backward(caps, has_fragments)?);
+            let mut problems = benchmarks::attention(caps, has_fragments)?;
+            problems.extend(benchmarks::attention_backward(caps, has_fragments)?);
             Ok(problems)
         },
     },

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use foveate::check::{Outcome, Problem as Recorded, conform};
+use foveate::check::{Outcome, Problem, conform};
 use foveate::gpu::{Context, Measured, Program, Rate, Session};
 use foveate::kernel::Tuning;
 use foveate::{Caps, Error, ErrorKind, HostTensor, Plan, Result};
 use serde::Serialize;
 
-use super::problems::Problem;
+use super::benchmarks::Benchmark;
 use super::settings::Setting;
 use crate::measure::{self, Times};
 
@@ -74,8 +74,8 @@ pub(super) struct Choice {
 
 /// The default on one problem, ready to be timed.
 struct Baseline<'a> {
-    problem: &'a Problem,
-    recorded: Recorded,
+    problem: &'a Benchmark,
+    recorded: Problem,
     session: Session,
     plan: Plan,
     outputs: BTreeMap<String, HostTensor>,
@@ -92,7 +92,7 @@ pub(super) struct Trials<'a> {
 }
 
 impl Timed {
-    fn of(problem: &Problem, [default, own]: &[Times; 2]) -> Self {
+    fn of(problem: &Benchmark, [default, own]: &[Times; 2]) -> Self {
         let [default_ms, ms] = [default, own].map(|times| times.best().median);
         Self {
             problem: problem.label.clone(),
@@ -166,7 +166,7 @@ impl<'a> Trials<'a> {
         context: &'a Context,
         caps: &'a Caps,
         setting: &'a Setting,
-        problems: &'a [Problem],
+        problems: &'a [Benchmark],
     ) -> Result<Self> {
         let start = Instant::now();
         let mut baselines = Vec::with_capacity(problems.len());
@@ -268,7 +268,7 @@ fn skipped(error: Error) -> Result<Fate> {
 /// A session that has run once, so that everything made on first use is there, and its results.
 fn first_run(
     context: &Context,
-    recorded: &Recorded,
+    recorded: &Problem,
     plan: &Plan,
 ) -> Result<(Session, BTreeMap<String, HostTensor>)> {
     let mut session = Session::new(&Program::new(context, plan)?, &recorded.inputs())?;
@@ -279,7 +279,7 @@ fn first_run(
 
 /// How the results of a shape differ from the default's beyond rounding.
 fn disagreement(
-    problem: &Problem,
+    problem: &Benchmark,
     default: &BTreeMap<String, HostTensor>,
     own: &BTreeMap<String, HostTensor>,
 ) -> Option<String> {
@@ -300,11 +300,11 @@ fn disagreement(
 mod tests {
     use foveate::AdapterKind;
 
-    use super::super::problems;
+    use super::super::benchmarks;
     use super::*;
 
-    fn problem() -> Problem {
-        problems::elements(&Caps::webgpu_default()).unwrap().remove(0)
+    fn problem() -> Benchmark {
+        benchmarks::elements(&Caps::webgpu_default()).unwrap().remove(0)
     }
 
     fn trial(ratios: &[f64]) -> Trial {

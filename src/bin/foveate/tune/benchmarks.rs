@@ -12,7 +12,7 @@ use super::settings::dtypes;
 
 /// A problem in two sizes.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Benchmark {
     pub(super) label: String,
     /// Large enough to keep the adapter busy.
     pub(super) timed: Case,
@@ -31,7 +31,7 @@ enum Work {
     Bytes(f64),
 }
 
-impl Problem {
+impl Benchmark {
     fn new(label: impl fmt::Display, dtype: DType, terms: usize, work: Work, cases: [Case; 2]) -> Self {
         let stored = match dtype {
             DType::F16 => f64::from(f32::EPSILON) * f64::from(1 << 13),
@@ -57,7 +57,7 @@ fn sized<T>(caps: &Caps, software: T, gpu: T) -> T {
 }
 
 /// Square products of the types that are `wanted`.
-pub(super) fn matmul(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<Problem>> {
+pub(super) fn matmul(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<Benchmark>> {
     let size = sized(caps, 512, 2048);
     let problem = |dtype| {
         let case = |[rows, inner, columns]: [usize; 3]| {
@@ -68,7 +68,13 @@ pub(super) fn matmul(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<
             })
         };
         let work = Work::Flop(2.0 * (size as f64).powi(3));
-        Problem::new(format_args!("matmul {size}"), dtype, size, work, [case([size; 3]), case([83, 77, 151])])
+        Benchmark::new(
+            format_args!("matmul {size}"),
+            dtype,
+            size,
+            work,
+            [case([size; 3]), case([83, 77, 151])],
+        )
     };
     Ok(dtypes(caps, wanted).into_iter().map(problem).collect())
 }
@@ -86,7 +92,7 @@ fn attention_ulps() -> f64 {
 }
 
 /// Exact attention in the types that are `wanted`.
-pub(super) fn attention(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<Problem>> {
+pub(super) fn attention(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<Benchmark>> {
     let extents @ [time, heads] = sized(caps, [512, 4], [2048, 16]);
     let problem = |dtype| {
         let case = |[time, heads]: [usize; 2]| {
@@ -99,13 +105,13 @@ pub(super) fn attention(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<V
         };
         let work = Work::Flop((4 * heads * time * time * CHANNELS) as f64);
         let label = format_args!("attention {time} x {heads} heads of {CHANNELS}").to_string();
-        Problem::new(label, dtype, time, work, [case(extents), case(CHECKED)])
+        Benchmark::new(label, dtype, time, work, [case(extents), case(CHECKED)])
     };
     Ok(dtypes(caps, wanted).into_iter().map(problem).collect())
 }
 
 /// The gradients of exact attention in the types that are `wanted`.
-pub(super) fn attention_backward(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<Problem>> {
+pub(super) fn attention_backward(caps: &Caps, wanted: impl Fn(DType) -> bool) -> Result<Vec<Benchmark>> {
     let extents @ [time, heads] = sized(caps, [256, 4], [1024, 16]);
     let problem = |dtype| {
         let case = |[time, heads]: [usize; 2]| {
@@ -124,13 +130,13 @@ pub(super) fn attention_backward(caps: &Caps, wanted: impl Fn(DType) -> bool) ->
         // Five products, of which the kernels make two twice.
         let work = Work::Flop((10 * heads * time * time * CHANNELS) as f64);
         let label = format_args!("attention backward {time} x {heads} heads of {CHANNELS}").to_string();
-        Problem::new(label, dtype, time, work, [case(extents), case(CHECKED)])
+        Benchmark::new(label, dtype, time, work, [case(extents), case(CHECKED)])
     };
     Ok(dtypes(caps, wanted).into_iter().map(problem).collect())
 }
 
 /// A softmax over rows: each element is read and written.
-pub(super) fn rows(caps: &Caps) -> Result<Vec<Problem>> {
+pub(super) fn rows(caps: &Caps) -> Result<Vec<Benchmark>> {
     let count = sized(caps, 1024, 8192);
     let problem = |width: usize| {
         let case = |rows: usize, width: usize| {
@@ -142,13 +148,13 @@ pub(super) fn rows(caps: &Caps) -> Result<Vec<Problem>> {
         };
         let work = Work::Bytes(8.0 * (count * width) as f64);
         let label = format!("softmax {count} rows of {width}");
-        Problem::new(label, DType::F32, width, work, [case(count, width), case(37, 301)])
+        Benchmark::new(label, DType::F32, width, work, [case(count, width), case(37, 301)])
     };
     Ok([128, 1024].map(problem).into())
 }
 
 /// A gelu: each element is read and written.
-pub(super) fn elements(caps: &Caps) -> Result<Vec<Problem>> {
+pub(super) fn elements(caps: &Caps) -> Result<Vec<Benchmark>> {
     let count = sized(caps, 1 << 20, 1 << 24);
     let case = |count: usize| {
         Case::new("elementwise/gelu", "tune", move |problem| {
@@ -158,5 +164,5 @@ pub(super) fn elements(caps: &Caps) -> Result<Vec<Problem>> {
         .builtin_ulps(exp_ulps(16.0))
     };
     let work = Work::Bytes(8.0 * count as f64);
-    Ok(vec![Problem::new(format!("gelu of {count}"), DType::F32, 1, work, [case(count), case(1001)])])
+    Ok(vec![Benchmark::new(format!("gelu of {count}"), DType::F32, 1, work, [case(count), case(1001)])])
 }
