@@ -25,5 +25,6 @@ mod reshape;
 mod rotary;
 mod softmax;
 mod stop_gradient;
+mod submissions;
 mod sum;
 mod support;
