@@ -39,19 +39,25 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         stop.clone_from(&args.stop);
     }
     let prompt = words.encode(&args.prompt)?;
+    // An encoder-decoder writes a text of its own about the prompt.
+    let starts = usize::from(model.network().signature().encoder_decoder.is_some());
     let weights = model.load(dtype)?;
     let device = Device::open(&args.device, Arithmetic::F32)?;
     let mut generator = Generator::new(&model, &weights, &device.runtime())?;
     if let Some(beams) = args.beams {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;
-        let best = found.first().map_or(&prompt, |best| &best.tokens);
+        let best = found.first().map_or(&prompt[..], |best| &best.tokens[starts..]);
         write(&words.decode(best)?)?;
         return write(b"\n");
     }
     let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
-    write(args.prompt.as_bytes())?;
-    let (mut text, mut written) = (prompt.clone(), words.decode(&prompt)?.len());
+    let mut text = Vec::new();
+    if starts == 0 {
+        write(args.prompt.as_bytes())?;
+        text.clone_from(&prompt);
+    }
+    let mut written = words.decode(&text)?.len();
     let mut outcome = Ok(());
     generator.generate(&[&prompt], &options, |_, id| {
         text.push(id);
