@@ -109,8 +109,12 @@ impl Generator {
     /// [`Generator::new`] with weights that are on the device already, of type `dtype`.
     pub fn with_store(model: &Model, dtype: DType, weights: &Store) -> Result<Self> {
         let signature = model.network().signature();
-        if !signature.is_causal || model.task() != Task::Logits {
-            let found = if signature.is_causal { model.task().name() } else { "one that reads whole texts" };
+        if !signature.is_causal || signature.is_recurrent || model.task() != Task::Logits {
+            let found = match signature {
+                _ if signature.is_recurrent => "one that reads segments",
+                _ if signature.is_causal => model.task().name(),
+                _ => "one that reads whole texts",
+            };
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
                 .expecting("a causal language model, opened for logits")
                 .but_found(found));

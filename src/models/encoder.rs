@@ -140,13 +140,15 @@ impl Model {
 impl Encoder {
     /// Puts the weights on the device.
     ///
-    /// Fails with [`ErrorKind::Unsupported`] when the model does not read whole texts alone, when a weight is not finite in its type, and
+    /// Fails with [`ErrorKind::Unsupported`] when the model is an encoder-decoder or recurrent, when a weight is not finite in its type, and
     /// when the device is lost or out of memory.
     pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
-        if model.network().signature().encoder_decoder.is_some() {
+        let signature = model.network().signature();
+        if signature.encoder_decoder.is_some() || signature.is_recurrent {
+            let found = if signature.is_recurrent { "a recurrent model" } else { "an encoder-decoder" };
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
-                .expecting("a model that reads one text")
-                .but_found("an encoder-decoder"));
+                .expecting("a model that reads one text at once")
+                .but_found(found));
         }
         Ok(Self {
             model: model.clone(),

@@ -1,7 +1,7 @@
 //! The table of families: `model_type` of a `config.json` chooses a row.
 
 use super::network::Family;
-use super::{Task, albert, bert, gpt2, t5};
+use super::{Task, albert, bert, gpt2, t5, transfo_xl};
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -34,6 +34,12 @@ pub const FAMILIES: &[Family] = &[
         paper: "arXiv 1910.10683",
         tasks: &[Task::Embed, Task::Hidden, Task::Logits],
         declare: t5::declare,
+    },
+    Family {
+        model_type: "transfo-xl",
+        paper: "arXiv 1901.02860",
+        tasks: &[Task::Hidden, Task::Logits],
+        declare: transfo_xl::declare,
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Embedding, LayerNorm, Linear, Recorder};
+use crate::nn::{AdaptiveSoftmax, Embedding, LayerNorm, Linear, Recorder};
 use crate::ops::{self, Activation};
 use crate::weights::Scope;
 
@@ -37,6 +37,7 @@ enum Layer {
     Dense(Linear, Activation),
     Norm(LayerNorm),
     Scale(f32),
+    Adaptive(Box<AdaptiveSoftmax>),
 }
 
 impl Head {
@@ -69,12 +70,19 @@ impl HeadResult {
         self
     }
 
+    /// Log-probabilities of a vocabulary in clusters, behind the other layers.
+    pub(super) fn adaptive(mut self, softmax: AdaptiveSoftmax) -> Self {
+        self.layers.push(Layer::Adaptive(Box::new(softmax)));
+        self
+    }
+
     /// The result of `rows: [count, width]`.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, rows: Value) -> Result<Value> {
         self.layers.iter().try_fold(rows, |x, layer| match layer {
             Layer::Dense(dense, activation) => dense.record(recorder, x, *activation),
             Layer::Norm(norm) => norm.record(recorder, x, None),
             Layer::Scale(factor) => ops::scale(recorder, x, *factor),
+            Layer::Adaptive(softmax) => softmax.record(recorder, x),
         })
     }
 }

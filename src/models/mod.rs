@@ -26,6 +26,7 @@
 //! | `albert` | ALBERT | arXiv 1909.11942 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
 //! | `t5` | T5: encoder and decoder; for embeddings, the encoder alone | arXiv 1910.10683 |
+//! | `transfo-xl` | Transformer-XL, read segment by segment ([`Segments`]) | arXiv 1901.02860 |
 
 mod albert;
 mod bert;
@@ -37,8 +38,10 @@ mod labels;
 mod language_model;
 mod network;
 mod pooling;
+mod segments;
 mod source;
 mod t5;
+mod transfo_xl;
 
 use std::path::Path;
 
@@ -48,6 +51,7 @@ pub use labels::{LabelKind, Labels};
 pub use language_model::LanguageModelConfig;
 pub use network::{EncoderDecoder, Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
+pub use segments::Segments;
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
 

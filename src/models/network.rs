@@ -42,6 +42,8 @@ pub struct Signature {
     pub reads_globals: bool,
     /// Of a network that reads one text and writes another, what there is to know of the two ([`Tokens::source`]).
     pub encoder_decoder: Option<EncoderDecoder>,
+    /// Whether it reads a text segment by segment, with memories of those before ([`Segments`](super::Segments)).
+    pub is_recurrent: bool,
 }
 
 /// The texts of an encoder-decoder.

@@ -113,10 +113,10 @@ impl Pooling {
             Layout::Rows => spec,
             Layout::Padded { lengths } => spec.lengths(lengths),
             Layout::Packed { segments, count } => spec.segments(segments, count),
-            Layout::Cached { .. } => {
+            Layout::Cached { .. } | Layout::Recurrent => {
                 return Err(Error::new(ErrorKind::Unsupported, "pooling", "layout")
                     .expecting("whole sequences")
-                    .but_found("streams with caches"));
+                    .but_found("pieces of streams"));
             }
         };
         let pooled = ops::pool(graph, hidden, &spec)?;

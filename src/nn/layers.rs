@@ -50,6 +50,11 @@ impl Linear {
         Self { weight, bias, is_in_out: false }
     }
 
+    /// A layer of a weight that is declared already and that files store as `[in, out]`, without a bias.
+    pub fn of_in_out(weight: Weight) -> Self {
+        Self { weight, bias: None, is_in_out: true }
+    }
+
     /// `f(x W^T + bias)` for `x: [.., in]`.
     pub fn record(&self, graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
         let dtype = graph.desc(x)?.dtype;

@@ -28,6 +28,9 @@ pub enum Layout {
         /// The most tokens that a stream holds.
         capacity: usize,
     },
+    /// Each batch item is the next segment of a stream, whose layers keep what they read of the last tokens as memories from run to run
+    /// ([`Recorder::memory`](super::Recorder::memory)).
+    Recurrent,
 }
 
 impl Layout {
@@ -35,7 +38,7 @@ impl Layout {
     /// not written yet lies behind all queries, so that a causal mask hides it.
     pub fn restrict(&self, spec: Blocked) -> Blocked {
         match *self {
-            Self::Rows => spec,
+            Self::Rows | Self::Recurrent => spec,
             Self::Padded { lengths } => spec.lengths(lengths),
             Self::Packed { segments, .. } => spec.segments(segments),
             Self::Cached { starts, .. } => spec.query_start(starts),

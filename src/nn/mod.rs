@@ -6,6 +6,8 @@
 //! Layers with weights need the feature `models`; [`Reversible`], which has none of its own, does not.
 
 #[cfg(feature = "models")]
+mod adaptive;
+#[cfg(feature = "models")]
 mod attention;
 #[cfg(feature = "models")]
 mod conv;
@@ -19,6 +21,8 @@ mod layout;
 mod recorder;
 mod reversible;
 
+#[cfg(feature = "models")]
+pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 #[cfg(feature = "models")]
 pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, LogSparseAttention, LongformerAttention,

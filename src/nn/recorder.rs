@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::{Layout, parameter};
+use super::{Layout, next_memory, parameter};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Dropout};
 use crate::tensor::{DType, TensorDesc};
@@ -215,5 +215,22 @@ impl<'g> Recorder<'g> {
             Ok(written)
         };
         Ok([append("key", key)?, append("value", value)?])
+    }
+
+    /// What layer `number` keeps of a stream's earlier segments, `[batch, length, width]`: at first zeros. From the next run on it holds the
+    /// last `length` positions of these and `x: [batch, time, width]` behind them ([`next_memory`]).
+    ///
+    /// Fails when `x` has other axes, and when the graph has another state of this name: `memory.N`.
+    pub fn memory(&mut self, number: usize, x: Value, length: usize) -> Result<Value> {
+        let desc = self.graph.desc(x)?;
+        let mut dims = desc.shape.dims().to_vec();
+        if let Some(time) = dims.get_mut(1) {
+            *time = length;
+        }
+        let desc = TensorDesc::new(desc.dtype, dims);
+        let memory = self.graph.state(&format!("memory.{number}"), desc)?;
+        let next = next_memory(self.graph, Some(memory), x, length)?;
+        self.graph.update(memory, next)?;
+        Ok(memory)
     }
 }

@@ -231,3 +231,51 @@ fn fields_of_t5_are_refused_by_name() {
         assert!(error.to_string().contains(field), "{error}");
     }
 }
+
+/// A Transformer-XL configuration with one field replaced, or taken out.
+fn transfo_xl_with(field: &str, value: Option<serde_json::Value>) -> Result<Model, Error> {
+    let mut json = serde_json::json!({
+        "model_type": "transfo-xl", "vocab_size": 20, "cutoffs": [4, 9], "d_model": 8, "d_embed": 8, "d_inner": 8,
+        "d_head": 4, "n_head": 2, "n_layer": 1, "mem_len": 4,
+    });
+    let object = json.as_object_mut().expect("a configuration is an object");
+    match value {
+        Some(value) => object.insert(field.to_owned(), value),
+        None => object.remove(field),
+    };
+    Model::from_config(&Fields::new("config.json", json)?, Task::Logits)
+}
+
+#[test]
+fn fields_of_transformer_xl_are_refused_by_name() {
+    for (field, value) in
+        [("cutoffs", serde_json::json!([])), ("div_val", 2.into()), ("clamp_len", (-1).into())]
+    {
+        transfo_xl_with(field, Some(value)).expect("the configuration is sound");
+    }
+    for field in ["vocab_size", "cutoffs", "d_model", "d_inner", "d_head", "n_head", "n_layer", "mem_len"] {
+        for value in [None, Some(0.into()), Some("many".into())] {
+            let error = transfo_xl_with(field, value).expect_err("the field is needed");
+            assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+            assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+    for (field, value) in [
+        ("cutoffs", serde_json::json!([9, 4])),
+        ("cutoffs", serde_json::json!([4, 20])),
+        ("cutoffs", serde_json::json!([0, 4])),
+        ("cutoffs", serde_json::json!([4, -9])),
+        ("div_val", 4.into()),
+        ("d_model", 7.into()),
+        ("clamp_len", "far".into()),
+        ("attn_type", 1.into()),
+        ("tie_projs", serde_json::json!([true])),
+        ("tie_projs", serde_json::json!([1, 0, 1])),
+        ("tie_word_embeddings", false.into()),
+        ("same_length", 3.into()),
+    ] {
+        let error = transfo_xl_with(field, Some(value)).expect_err("the field is nonsensical");
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+}

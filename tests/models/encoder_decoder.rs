@@ -133,7 +133,7 @@ fn what_cannot_be_written_about_is_refused_before_it_is_read() {
     let error = Encoder::new(&model, &weights(&model), &Device::Cpu).expect_err("it reads two texts");
     assert_eq!(
         error.to_string(),
-        "encoder: t5: expected a model that reads one text, found an encoder-decoder"
+        "encoder: t5: expected a model that reads one text at once, found an encoder-decoder"
     );
 }
 

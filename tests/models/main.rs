@@ -6,6 +6,7 @@ mod minilm;
 mod oracles;
 mod packing;
 mod search;
+mod segments;
 mod support;
 
 #[path = "../../examples/semantic_search.rs"]

@@ -1,5 +1,6 @@
 //! Attention layers: each against a dense computation in plain loops, forward and gradients, on the references and on the device.
 
+mod adaptive;
 mod adaptive_span;
 mod big_bird;
 mod conv;

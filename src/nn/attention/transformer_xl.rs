@@ -48,11 +48,27 @@ pub struct TransformerXlAttention {
 }
 
 impl TransformerXlAttention {
-    /// Declares the weights under `scope`, a `dec_attn` of Hugging Face's. Models that share the two biases among layers put the same
-    /// weights into all of them.
+    /// Declares the weights under `scope`, a `dec_attn` of Hugging Face's.
     ///
     /// Fails when there is no head, or heads have no channel, or `same_length` is 0.
     pub fn declare(scope: &mut Scope<'_>, spec: TransformerXl) -> Result<Self> {
+        let biases = Self::declare_biases(scope, &spec)?;
+        Self::declare_with_biases(scope, spec, biases)
+    }
+
+    /// Declares `r_w_bias` and `r_r_bias` under `scope`: [`TransformerXlAttention::content_bias`] and
+    /// [`TransformerXlAttention::position_bias`].
+    pub fn declare_biases(scope: &mut Scope<'_>, spec: &TransformerXl) -> Result<[Weight; 2]> {
+        let shape = [spec.heads, spec.head_size];
+        Ok([scope.weight("r_w_bias", shape)?, scope.weight("r_r_bias", shape)?])
+    }
+
+    /// [`TransformerXlAttention::declare`] with biases that are declared already, as models have it whose layers share them.
+    pub fn declare_with_biases(
+        scope: &mut Scope<'_>,
+        spec: TransformerXl,
+        [content_bias, position_bias]: [Weight; 2],
+    ) -> Result<Self> {
         let TransformerXl { width, heads, head_size, same_length } = spec;
         let refused = |argument: &str, expected: &str, found: String| {
             Err(Error::new(ErrorKind::Argument, OP, argument).expecting(expected).but_found(found))
@@ -67,8 +83,8 @@ impl TransformerXlAttention {
             qkv: scope.at("qkv_net").weight("weight", [3 * inner, width])?,
             positions: Linear::declare_without_bias(&mut scope.at("r_net"), width, inner)?,
             output: Linear::declare_without_bias(&mut scope.at("o_net"), inner, width)?,
-            content_bias: scope.weight("r_w_bias", [heads, head_size])?,
-            position_bias: scope.weight("r_r_bias", [heads, head_size])?,
+            content_bias,
+            position_bias,
             spec,
         })
     }
