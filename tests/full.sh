@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export FOVEATE_SAMPLE=all XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
 
 sh tests/run.sh
-GALLIVM_PERF= cargo test --test ops -- attention::oracles
+GALLIVM_PERF= cargo test --test oracles attention/
 if sh tests/with-new-mesa.sh; then
     GALLIVM_PERF=nopt sh tests/with-new-mesa.sh cargo test
 else

@@ -5,7 +5,7 @@ use foveate::ops::{self, Heads, Matmul};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 use proptest::prelude::*;
 
-use crate::support::fixture::relative_error;
+use crate::support::compare::relative_error;
 use crate::support::{assert_error, refused, run};
 
 /// How far f32 results may lie from a fixture, of the largest element: what the project set itself for f32.

@@ -5,5 +5,4 @@ mod blocked_backward;
 mod decode;
 mod long;
 mod non_finite;
-mod oracles;
 mod rules;

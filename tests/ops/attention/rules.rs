@@ -9,7 +9,7 @@ use foveate::{Caps, DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, Te
 use proptest::prelude::*;
 
 use super::blocked::F32_OF_LARGEST;
-use crate::support::fixture::relative_error;
+use crate::support::compare::relative_error;
 use crate::support::{assert_error, context, refused, run};
 
 /// The error of attention over `[2, 10, 4, 16]` under a rule of further inputs.

@@ -2,7 +2,7 @@ use foveate::check::Random;
 use foveate::ops::{LayerNorm, layer_norm, layer_norm_with_sum, mean_squared_error};
 use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, cpu};
 
-use crate::support::fixture::relative_error;
+use crate::support::compare::relative_error;
 use crate::support::{assert_error, refused, run};
 
 /// Layer normalisation of x, weight and bias under those names.

@@ -1,6 +1,6 @@
 //! What the ops' modules share.
 
-pub(crate) mod fixture;
+pub(crate) mod compare;
 mod sentences;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,293 @@
+//! Mechanisms: layers, attention rules and ops of this crate against cases of `mechanisms/`.
+//!
+//! A mechanism is read where the crate has it: as an op, a layer, or a rule of attention. One that it has not is missing, even where ops
+//! could be put together to it.
+
+use std::path::Path;
+
+use foveate::nn::CausalConv1d;
+use foveate::ops::attention::{
+    BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse, residual_scores,
+};
+use foveate::ops::{self, Activation, Gate, Linear, Pool};
+use foveate::weights::Declarations;
+use foveate::{HostTensor, Value};
+
+use crate::case::{self, Case, Record};
+use crate::compare::Rows;
+use crate::file::{File, Spec};
+use crate::{Found, Result, is_safetensors};
+
+/// A kind of mechanism that the crate has.
+struct Row {
+    /// The `mechanism` of its specs.
+    mechanism: &'static str,
+    /// Whether the crate has the mechanism with the options of a spec.
+    has: fn(&Spec) -> Result<bool>,
+    record: Record,
+}
+
+const fn row(mechanism: &'static str, record: Record) -> Row {
+    Row { mechanism, has: |_| Ok(true), record }
+}
+
+const ROWS: &[Row] = &[
+    row("Conformer relative self-attention", conformer_attention),
+    row("Funnel pooling", funnel_pooling),
+    row("GLU", glu),
+    row("RealFormer residual scores (2012.11747), 3 layers", realformer),
+    row("all-attention, persistent key/value vectors (1907.01470)", persistent_memory),
+    Row { mechanism: "conv1d over time", has: is_causal_convolution, record: causal_convolution },
+    row("local chunked attention", local_attention),
+    Row { mechanism: "pooling over time", has: is_pooling_by_segment, record: pooling },
+    row("strided (segment) mean with lengths", segment_mean),
+];
+
+/// The test of the file at `path`, if a row reads it.
+pub(crate) fn find(path: &Path) -> Result<Found> {
+    if !is_safetensors(path) {
+        return Ok(Found::Missing);
+    }
+    let spec = File::open(path)?.spec;
+    let mechanism = spec.text("mechanism")?;
+    for row in ROWS.iter().filter(|row| row.mechanism == mechanism) {
+        if (row.has)(&spec)? {
+            let (path, record) = (path.to_owned(), row.record);
+            return Ok(Found::test(move || {
+                let file = File::open(&path)?;
+                file.spec.text("mechanism")?;
+                case::check(&file, record)
+            }));
+        }
+    }
+    Ok(Found::Missing)
+}
+
+/// [`CausalConv1d`] has neither stride, dilation nor groups.
+fn is_causal_convolution(spec: &Spec) -> Result<bool> {
+    let [stride, dilation, groups] = ["stride", "dilation", "groups"].map(|key| spec.count(key));
+    let is_plain = [stride?, dilation?, groups?] == [1; 3];
+    let (left, right) = (spec.count("pad_left")?, spec.count("pad_right")?);
+    Ok(is_plain && left + 1 == spec.count("kernel")? && right == 0)
+}
+
+fn causal_convolution(case: &mut Case<'_>) -> Result<()> {
+    if !is_causal_convolution(&case.file.spec)? {
+        return Err("this is no causal convolution".into());
+    }
+    let &[out, inner, kernel] = case.file.tensors.get("w")?.shape().dims() else {
+        return Err("the weight is not [out, in, kernel]".into());
+    };
+    let x = case.input("x")?;
+    case.weight("weight", "w")?;
+    case.weight("bias", "b")?;
+    let layer = CausalConv1d::declare(&mut Declarations::new().root(), inner, out, kernel)?;
+    let y = layer.record(&mut case.recording.graph, x)?;
+    case.output("out", y)
+}
+
+fn glu(case: &mut Case<'_>) -> Result<()> {
+    let x = case.input("x")?;
+    let y = ops::gated(&mut case.recording.graph, x, Gate::Second, Activation::Sigmoid)?;
+    case.output("out", y)
+}
+
+/// Windows that overlap are no segments.
+fn is_pooling_by_segment(spec: &Spec) -> Result<bool> {
+    Ok(spec.count("kernel")? == spec.count("stride")?)
+}
+
+fn pool_of(case: &Case<'_>) -> Result<Pool> {
+    match case.file.spec.text("mode")? {
+        "mean" => Ok(Pool::mean()),
+        "max" => Ok(Pool::max()),
+        other => Err(format!("mode `{other}` is none that this test knows").into()),
+    }
+}
+
+fn pooling(case: &mut Case<'_>) -> Result<()> {
+    let (pool, size) = (pool_of(case)?, case.file.spec.count("kernel")?);
+    if !is_pooling_by_segment(&case.file.spec)? {
+        return Err("windows overlap".into());
+    }
+    let takes_rest = case.file.spec.bool("ceil_mode")?;
+    let x = case.input("x")?;
+    let time = case.dims(x)?[1];
+    let count = if takes_rest { time.div_ceil(size as usize) } else { time / size as usize };
+    let y = pool_segments(case, x, pool, size as usize, count)?;
+    case.output("out", y)
+}
+
+/// Each `size` positions of `x: [batch, time, width]` pooled, the first `count` times.
+fn pool_segments(case: &mut Case<'_>, x: Value, pool: Pool, size: usize, count: usize) -> Result<Value> {
+    let dims = case.dims(x)?;
+    let ids = (0..dims[0]).flat_map(|_| (0..dims[1]).map(|t| (t / size) as i32)).collect();
+    let ids = case.made("segments", HostTensor::i32([dims[0], dims[1]], ids)?)?;
+    Ok(ops::pool(&mut case.recording.graph, x, &pool.segments(ids, count))?)
+}
+
+fn segment_mean(case: &mut Case<'_>) -> Result<()> {
+    let size = case.file.spec.count("segment")? as usize;
+    let lengths = case.file.tensors.get("length")?.to_f64();
+    let x = case.input("x")?;
+    let dims = case.dims(x)?;
+    // Positions behind an item's length are of no segment.
+    let id = |t: usize, length: f64| if (t as f64) < length { (t / size) as i32 } else { i32::MAX };
+    let ids = lengths.iter().flat_map(|&length| (0..dims[1]).map(move |t| id(t, length))).collect();
+    let ids = case.made("segments", HostTensor::i32([dims[0], dims[1]], ids)?)?;
+    let pool = Pool::mean().segments(ids, dims[1].div_ceil(size));
+    let y = ops::pool(&mut case.recording.graph, x, &pool)?;
+    case.output("out", y)
+}
+
+/// The first token once more in front, the last dropped, and pairs pooled.
+fn funnel_pooling(case: &mut Case<'_>) -> Result<()> {
+    let pool = pool_of(case)?;
+    let [is_separate, is_truncated] = ["separate_cls", "truncate_seq"].map(|key| case.file.spec.bool(key));
+    let (is_separate, is_truncated) = (is_separate?, is_truncated?);
+    let mut x = case.input("x")?;
+    let time = case.dims(x)?[1];
+    if is_separate {
+        if !is_truncated {
+            return Err("this test knows a separate first token only with `truncate_seq`".into());
+        }
+        let graph = &mut case.recording.graph;
+        let (first, rest) = (ops::slice(graph, x, 1, 0..1)?, ops::slice(graph, x, 1, 0..time - 1)?);
+        x = ops::concat(graph, &[first, rest], 1)?;
+    }
+    let y = pool_segments(case, x, pool, 2, time.div_ceil(2))?;
+    case.output("out", y)
+}
+
+fn local_attention(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    let [chunk, before, after] = ["chunk", "chunks_before", "chunks_after"].map(|key| spec.count(key));
+    let (chunk, before, after) = (chunk?, i64::from(before?), i64::from(after?));
+    let is_causal = spec.bool("causal")?;
+    let wraps = match spec.text("view")? {
+        view if view.contains("modulo the number of chunks") => true,
+        view if view.contains("chunks outside the sequence do not exist") => false,
+        view => return Err(format!("this test does not know the view `{view}`").into()),
+    };
+    let is_padded = match spec.text("mask")? {
+        "" | "j <= i; " => false,
+        "j < length[b]; rows >= length are not to be compared, d_out is 0 there" => true,
+        mask => return Err(format!("this test does not know the mask `{mask}`").into()),
+    };
+    let scale = spec.number("scale")?;
+    let [q, k, v] = case.inputs(["q", "k", "v"])?;
+    let time = case.dims(q)?[1];
+    let chunks = time.div_ceil(chunk as usize) as i64;
+    let meets = |query: i64, key: i64| {
+        let apart = |key: i64| (-before..=after).contains(&(key - query));
+        apart(key) || wraps && (apart(key - chunks) || apart(key + chunks))
+    };
+    let pairs = (0..chunks).flat_map(|query| (0..chunks).map(move |key| meets(query, key))).collect();
+    let mut mask = Mask::blocks(BlockLayout::new(chunk, [1, chunks as usize, chunks as usize], pairs)?);
+    if is_causal {
+        mask = mask & Mask::causal();
+    }
+    let mut rows = [Rows::All, Rows::All];
+    if is_padded {
+        let lengths = case.input("length")?;
+        mask = mask & Mask::lengths(lengths);
+        rows = [1, 2]
+            .map(|axis| case.file.tensors.get("length").map(|lengths| Rows::below(lengths, time, axis)))
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?
+            .try_into()
+            .map_err(|_| "two outputs")?;
+    }
+    let attention = Blocked::new().mask(mask).scale(scale);
+    let (out, lse) = blocked_with_lse(&mut case.recording.graph, q, k, v, &attention)?;
+    let [of_out, of_lse] = rows;
+    case.output_rows("out", out, of_out)?;
+    case.output_rows("lse", lse, of_lse)
+}
+
+/// Persistent keys and values `[heads, count, channels]` in front of all others: under a causal mask every query sees them.
+fn persistent_memory(case: &mut Case<'_>) -> Result<()> {
+    let scale = case.file.spec.number("scale")?;
+    if !case.file.spec.bool("causal")? {
+        return Err("this test knows causal attention only".into());
+    }
+    let [q, k, v] = case.inputs(["q", "k", "v"])?;
+    let mut joined = [k, v];
+    for (value, name) in joined.iter_mut().zip(["persistent_k", "persistent_v"]) {
+        let persistent = case.input(name)?;
+        let ([heads, count, width], batch) = (case.dims(persistent)?[..].try_into()?, case.dims(*value)?[0]);
+        let graph = &mut case.recording.graph;
+        let by_count = ops::transpose(graph, persistent, &[1, 0, 2])?;
+        let of_all: [usize; 4] = [batch, count, heads, width];
+        let repeated = ops::broadcast(graph, by_count, of_all)?;
+        *value = ops::concat(graph, &[repeated, *value], 1)?;
+    }
+    let attention = Blocked::new().mask(Mask::causal()).scale(scale);
+    let out = blocked(&mut case.recording.graph, q, joined[0], joined[1], &attention)?;
+    case.output("out", out)
+}
+
+fn realformer(case: &mut Case<'_>) -> Result<()> {
+    let (is_causal, scale) = (case.file.spec.bool("causal")?, case.file.spec.number("scale")?);
+    let qkv = case.inputs(["q", "k", "v"])?;
+    let layers = case.dims(qkv[0])?[0];
+    let graph = &mut case.recording.graph;
+    let (mut outs, mut previous) = (Vec::new(), None);
+    for layer in 0..layers {
+        let mut own = qkv;
+        for value in &mut own {
+            let dims = graph.desc(*value)?.shape.dims()[1..].to_vec();
+            let sliced = ops::slice(graph, *value, 0, layer..layer + 1)?;
+            *value = ops::reshape(graph, sliced, dims)?;
+        }
+        let [q, k, v] = own;
+        let mut attention = Blocked::new().scale(scale);
+        if is_causal {
+            attention = attention.mask(Mask::causal());
+        }
+        if let Some(scores) = previous {
+            attention = attention.score(Score::bias(scores));
+        }
+        let out = blocked(graph, q, k, v, &attention)?;
+        previous = Some(residual_scores(graph, q, k, previous, scale)?);
+        let dims = [&[1], graph.desc(out)?.shape.dims()].concat();
+        outs.push(ops::reshape(graph, out, dims)?);
+    }
+    let out = ops::concat(graph, &outs, 0)?;
+    case.output("out", out)
+}
+
+/// `position: [2 time - 1, width]` begins with the greatest distance, and [`Score::relative_keys`] with the least.
+fn conformer_attention(case: &mut Case<'_>) -> Result<()> {
+    let heads = case.file.spec.count("heads")? as usize;
+    let x = case.input("x")?;
+    let [batch, time, width] = case.dims(x)?[..].try_into()?;
+    let split: [usize; 4] = [batch, time, heads, width / heads];
+    let mut projected = [x; 3];
+    for (value, name) in projected.iter_mut().zip(["linear_q", "linear_k", "linear_v"]) {
+        let y = dense(case, x, name, true)?;
+        *value = ops::reshape(&mut case.recording.graph, y, split)?;
+    }
+    let position = case.input("position")?;
+    let keys = dense(case, position, "linear_pos", false)?;
+    let [u, w] = case.inputs(["pos_bias_u", "pos_bias_v"])?;
+    let graph = &mut case.recording.graph;
+    let keys = ops::flip(graph, keys, &[0])?;
+    let keys = ops::reshape(graph, keys, [2 * time - 1, heads, width / heads])?;
+    let score = Score::relative_keys(keys, Some(u), Some(w), time as u32 - 1);
+    let [q, k, v] = projected;
+    let gathered = blocked(graph, q, k, v, &Blocked::new().score(score))?;
+    let joined = ops::reshape(graph, gathered, [batch, time, width])?;
+    let out = dense(case, joined, "linear_out", true)?;
+    case.output("out", out)
+}
+
+/// A dense layer whose weight and bias the file has under `name`.
+fn dense(case: &mut Case<'_>, x: Value, name: &str, has_bias: bool) -> Result<Value> {
+    let weight = case.input(&format!("{name}.weight"))?;
+    let mut layer = Linear::new();
+    if has_bias {
+        layer = layer.bias(case.input(&format!("{name}.bias"))?);
+    }
+    Ok(ops::linear(&mut case.recording.graph, x, weight, &layer)?)
+}

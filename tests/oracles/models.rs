@@ -1,0 +1,249 @@
+//! Checkpoint folders against outputs and gradients of Hugging Face transformers: `config.json`, `model.safetensors`, `io.safetensors` with inputs
+//! `in.<name>` and outputs `out.<name>`, `meta.json`, which says which rows of an output count and how far off it may be, and `grad.safetensors`.
+//!
+//! [`FAMILIES`] is the table: what computes the outputs of an architecture.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use foveate::models::{Model, ResultRows, Task, Tokens};
+use foveate::nn::Recorder;
+use foveate::ops::{self, CrossEntropy};
+use foveate::{DType, HostTensor, Value};
+use serde_json::Value as Json;
+
+use crate::compare::{Bound, OF_LARGEST, Rows};
+use crate::file::Tensors;
+use crate::recording::Recording;
+use crate::report::Report;
+use crate::{Found, Result};
+
+/// What computes the outputs of one architecture.
+struct Family {
+    model_type: &'static str,
+    architecture: &'static str,
+    /// What the model is asked for.
+    task: Task,
+    run: fn(&Folder, Task) -> Result<Report>,
+}
+
+const fn family(model_type: &'static str, architecture: &'static str, task: Task) -> Family {
+    Family { model_type, architecture, task, run: text }
+}
+
+const FAMILIES: &[Family] = &[
+    family("albert", "AlbertForMaskedLM", Task::Logits),
+    family("albert", "AlbertForPreTraining", Task::Pretrain),
+    family("albert", "AlbertForSequenceClassification", Task::Classify),
+    family("bert", "BertForMaskedLM", Task::Logits),
+    family("bert", "BertForPreTraining", Task::Pretrain),
+    family("bert", "BertForQuestionAnswering", Task::Answer),
+    family("bert", "BertForSequenceClassification", Task::Classify),
+    family("bert", "BertForTokenClassification", Task::Label),
+    family("gpt2", "GPT2ForSequenceClassification", Task::Classify),
+    family("gpt2", "GPT2LMHeadModel", Task::Logits),
+    family("roberta", "RobertaForMaskedLM", Task::Logits),
+    family("roberta", "RobertaForSequenceClassification", Task::Classify),
+];
+
+/// Inputs that [`text`] reads.
+const READ: &[&str] = &["input_ids", "attention_mask", "token_type_ids", "labels"];
+
+/// Inputs of generated texts, which are not compared yet.
+const OF_GENERATION: &[&str] = &["eos", "left_ids", "left_mask", "prompt"];
+
+/// A checkpoint with its inputs and outputs.
+struct Folder {
+    path: PathBuf,
+    config: Json,
+    meta: Json,
+    io: Tensors,
+}
+
+/// The test of the folder at `path`, if a family computes its outputs from its inputs.
+pub(crate) fn find(path: &Path) -> Result<Found> {
+    if !path.join("config.json").is_file() {
+        return Ok(Found::Missing);
+    }
+    let folder = Folder::open(path)?;
+    let family = FAMILIES.iter().find(|family| {
+        let has_position_scores =
+            folder.config.get("position_embedding_type").is_some_and(|kind| kind != "absolute");
+        family.model_type == folder.config["model_type"]
+            && folder.config["architectures"][0] == family.architecture
+            && folder.inputs().all(|name| READ.contains(&name) || OF_GENERATION.contains(&name))
+            && folder.io.names().any(|name| name == "out.logits" || name.starts_with("out.hidden."))
+            && !has_position_scores
+    });
+    let Some(&Family { task, run, .. }) = family else { return Ok(Found::Missing) };
+    let path = path.to_owned();
+    Ok(Found::test(move || run(&Folder::open(&path)?, task)))
+}
+
+impl Folder {
+    fn open(path: &Path) -> Result<Self> {
+        let json = |name: &str| -> Result<Json> {
+            let bytes = std::fs::read(path.join(name)).map_err(|error| format!("{name}: {error}"))?;
+            Ok(serde_json::from_slice(&bytes).map_err(|error| format!("{name}: {error}"))?)
+        };
+        let io = Tensors::open(&path.join("io.safetensors"))
+            .map_err(|error| format!("io.safetensors: {error}"))?;
+        Ok(Self { path: path.to_owned(), config: json("config.json")?, meta: json("meta.json")?, io })
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.io.names().filter_map(|name| name.strip_prefix("in."))
+    }
+
+    fn input(&self, name: &str) -> Result<&HostTensor> {
+        self.io.get(&format!("in.{name}"))
+    }
+
+    /// Which rows of an output count, and how far off it may be.
+    fn demands(&self, output: &str) -> Result<(Rows, Bound)> {
+        let meta = &self.meta["outputs"][output];
+        let rows = match meta["rows"].as_str() {
+            Some("all") => Rows::All,
+            Some(mask) => {
+                let kept = self.io.get(mask)?.to_f64().into_iter().map(|flag| flag != 0.0).collect();
+                Rows::Of { axis: 1, kept }
+            }
+            None => return Err(format!("meta.json does not say which rows of {output} count").into()),
+        };
+        let absolute = meta["atol"].as_f64();
+        if absolute.is_none() && meta["exact"].is_null() {
+            return Err(format!("meta.json has neither `atol` nor `exact` of {output}").into());
+        }
+        Ok((rows, Bound { of_largest: OF_LARGEST, absolute, of_zero: None }))
+    }
+
+    /// Hands `value` out as one of the file's outputs.
+    fn expect(&self, recording: &mut Recording, output: &str, value: Value) -> Result<()> {
+        let output = format!("out.{output}");
+        let (rows, bound) = self.demands(&output)?;
+        recording.expect(&output, value, self.io.get(&output)?.clone(), rows, bound)
+    }
+
+    /// Outputs that nobody asked for.
+    fn outputs_left(&self) -> impl Iterator<Item = String> {
+        let read: Vec<_> = self.io.unread().collect();
+        self.io
+            .names()
+            .filter(|name| name.starts_with("out."))
+            .map(str::to_owned)
+            .filter(move |name| read.contains(&format!("tensor `{name}`")))
+    }
+}
+
+/// All hidden states, and the results of a task, which the file calls as the model does; where the folder has gradients, those of the mean
+/// cross-entropy of the scores at `labels`.
+fn text(folder: &Folder, task: Task) -> Result<Report> {
+    let model = Model::open(&folder.path, task)?;
+    let mut recording = Recording::default();
+    for weight in model.load(DType::F32)?.iter() {
+        let (name, tensor) = weight?;
+        recording.parameter(&name, tensor)?;
+    }
+    let (tokens, [batch, time]) = padded(folder, &model, &mut recording)?;
+    let every = (0..batch * time).map(|at| at as i32).collect();
+    let rows = ResultRows {
+        wanted: recording.input("rows", HostTensor::i32([batch * time], every)?)?,
+        of_sequences: recording.input("ends", ends(folder, &model)?)?,
+    };
+    let mut recorder = Recorder::new(&mut recording.graph, DType::F32).with_hidden();
+    let results = model.record_results(&mut recorder, &tokens, &rows)?;
+    let hidden = recorder.take_hidden();
+    for (number, value) in hidden.into_iter().enumerate() {
+        let name = format!("hidden.{number}");
+        if folder.io.names().any(|known| known == format!("out.{name}")) {
+            folder.expect(&mut recording, &name, value)?;
+        }
+    }
+    for (name, value) in results {
+        let [count, width]: [usize; 2] = recording.graph.desc(value)?.shape.dims().try_into()?;
+        let shape = if count == batch { vec![batch, width] } else { vec![batch, time, width] };
+        let value = ops::reshape(&mut recording.graph, value, shape)?;
+        if task == Task::Answer {
+            for (place, name) in ["start_logits", "end_logits"].into_iter().enumerate() {
+                let column = ops::slice(&mut recording.graph, value, 2, place..place + 1)?;
+                let column = ops::reshape(&mut recording.graph, column, [batch, time])?;
+                folder.expect(&mut recording, name, column)?;
+            }
+            continue;
+        }
+        folder.expect(&mut recording, name, value)?;
+        if folder.path.join("grad.safetensors").is_file() {
+            expect_gradients(folder, &mut recording, value)?;
+        }
+    }
+    let mut report = recording.check()?;
+    report.not_compared(folder.outputs_left());
+    Ok(report)
+}
+
+/// Numbers through the batch of the token that stands for each whole sequence: the first; of a causal model the last before padding.
+fn ends(folder: &Folder, model: &Model) -> Result<HostTensor> {
+    let ids = folder.input("input_ids")?;
+    let time = ids.shape().dims()[1];
+    let padding = folder.config["pad_token_id"].as_f64();
+    let end = |(item, ids): (usize, &[f64])| {
+        let length = ids.iter().position(|&id| Some(id) == padding).unwrap_or(time);
+        let place = if model.network().signature().is_causal { length - 1 } else { 0 };
+        (item * time + place) as i32
+    };
+    let ends: Vec<i32> = ids.to_f64().chunks(time).enumerate().map(end).collect();
+    Ok(HostTensor::i32([ends.len()], ends)?)
+}
+
+/// The folder's tokens as a padded batch, `[batch, time]`.
+fn padded(folder: &Folder, model: &Model, recording: &mut Recording) -> Result<(Tokens, [usize; 2])> {
+    let (ids, mask) = (folder.input("input_ids")?, folder.input("attention_mask")?.to_f64());
+    let [batch, time]: [usize; 2] = ids.shape().dims().try_into()?;
+    let tokens = Tokens::padded(&mut recording.graph, batch, time)?;
+    let lengths: Vec<i32> = mask.chunks(time).map(|item| item.iter().sum::<f64>() as i32).collect();
+    let is_behind = |(item, &length): (&[f64], &i32)| item[..length as usize].iter().all(|&flag| flag == 1.0);
+    if !mask.chunks(time).zip(&lengths).all(is_behind) {
+        return Err("the attention mask has padding before tokens".into());
+    }
+    let first = model.facts().first_position;
+    let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
+    let types = match folder.io.find("in.token_type_ids") {
+        Some(types) => types.clone(),
+        None => HostTensor::i32([batch, time], vec![0; batch * time])?,
+    };
+    recording.set_input("ids", ids.clone());
+    recording.set_input("positions", HostTensor::i32([batch, time], positions)?);
+    recording.set_input("types", types);
+    recording.set_input("lengths", HostTensor::i32([batch], lengths)?);
+    Ok((tokens, [batch, time]))
+}
+
+/// The loss at the folder's labels, and its gradient of every parameter, by the parameters' names. Those of weights that change nothing are 0 in
+/// theory and must be so to `atol`.
+fn expect_gradients(folder: &Folder, recording: &mut Recording, logits: Value) -> Result<()> {
+    let expected = Tensors::open(&folder.path.join("grad.safetensors"))
+        .map_err(|error| format!("grad.safetensors: {error}"))?;
+    let labels = recording.input("labels", folder.input("labels")?.clone())?;
+    let loss = ops::cross_entropy(&mut recording.graph, logits, labels, &CrossEntropy::new())?;
+    let bound = Bound::of_largest(OF_LARGEST);
+    recording.expect("loss", loss, expected.get("loss")?.clone(), Rows::All, bound)?;
+    let weights: BTreeMap<String, Value> = recording.graph.parameters().iter().cloned().collect();
+    let gradients = recording.graph.gradients(loss, &weights.values().copied().collect::<Vec<_>>())?;
+    let without_effect = folder.meta["tensors_without_effect"].as_array().cloned().unwrap_or_default();
+    for (name, gradient) in weights.into_keys().zip(gradients) {
+        let has_effect = !without_effect.contains(&Json::from(name.as_str()));
+        let of_zero = if has_effect { None } else { folder.meta["grad"]["atol"].as_f64() };
+        let tensor = expected.get(&name)?.clone();
+        recording.expect(
+            &format!("gradient {name}"),
+            gradient,
+            tensor,
+            Rows::All,
+            Bound { of_zero, ..bound },
+        )?;
+    }
+    match expected.unread().next() {
+        Some(unread) => Err(format!("grad.safetensors: no parameter for {unread}").into()),
+        None => Ok(()),
+    }
+}
