@@ -8,7 +8,7 @@ use foveate::plan::Command;
 use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc, Value, cpu};
 
 use super::blocked::F32_OF_LARGEST;
-use crate::support::fixture::relative_error;
+use crate::support::compare::relative_error;
 use crate::support::{assert_error, context, plan, refused, run};
 
 const CAPACITY: usize = 38;
