@@ -153,8 +153,7 @@ fn text(folder: &Folder, task: Task) -> Result<Report> {
     let mut recorder = Recorder::new(&mut recording.graph, DType::F32).with_hidden();
     let results = model.record_results(&mut recorder, &tokens, &rows)?;
     let hidden = recorder.take_hidden();
-    for (number, value) in hidden.into_iter().enumerate() {
-        let name = format!("hidden.{number}");
+    for (name, value) in hidden {
         if folder.io.names().any(|known| known == format!("out.{name}")) {
             folder.expect(&mut recording, &name, value)?;
         }
