@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
-use foveate::nn::CausalConv1d;
+use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, CausalConv1d, Clusters};
 use foveate::ops::attention::{
     BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse, residual_scores,
 };
 use foveate::ops::{self, Activation, Gate, Linear, Pool};
 use foveate::weights::Declarations;
-use foveate::{HostTensor, Value};
+use foveate::{DType, HostTensor, Value};
 
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
@@ -36,6 +36,8 @@ const ROWS: &[Row] = &[
     row("Funnel pooling", funnel_pooling),
     row("GLU", glu),
     row("RealFormer residual scores (2012.11747), 3 layers", realformer),
+    row("adaptive embedding (Transformer-XL)", adaptive_embedding),
+    row("adaptive softmax (Transformer-XL)", adaptive_softmax),
     row("all-attention, persistent key/value vectors (1907.01470)", persistent_memory),
     Row { mechanism: "conv1d over time", has: is_causal_convolution, record: causal_convolution },
     row("local chunked attention", local_attention),
@@ -84,6 +86,50 @@ fn causal_convolution(case: &mut Case<'_>) -> Result<()> {
     let layer = CausalConv1d::declare(&mut Declarations::new().root(), inner, out, kernel)?;
     let y = layer.record(&mut case.recording.graph, x)?;
     case.output("out", y)
+}
+
+/// The vocabulary of a case, and its weights under the names that layers declare.
+fn clusters(case: &mut Case<'_>) -> Result<Clusters> {
+    let spec = &case.file.spec;
+    let [vocab_size, width, embedding, divisor] =
+        ["vocabulary", "d_proj", "d_embed", "div_val"].map(|key| spec.count(key).map(|count| count as usize));
+    let cutoffs = spec.find("cutoffs").and_then(|list| list.as_array()).ok_or("no `cutoffs`")?;
+    let cutoffs: Option<Vec<usize>> = cutoffs.iter().map(|id| Some(id.as_u64()? as usize)).collect();
+    let cutoffs = cutoffs.ok_or("`cutoffs` are no ids")?;
+    for name in spec.texts("inputs")?.into_iter().filter(|&name| name != "x") {
+        case.weight(name, name)?;
+    }
+    Ok(Clusters { vocab_size: vocab_size?, cutoffs, width: width?, embedding: embedding?, divisor: divisor? })
+}
+
+fn adaptive_embedding(case: &mut Case<'_>) -> Result<()> {
+    let clusters = clusters(case)?;
+    let layer = AdaptiveEmbedding::declare(&mut Declarations::new().root(), &clusters)?;
+    let ids = case.input("ids")?;
+    let out = layer.record(&mut case.recording.graph, ids, DType::F32)?;
+    case.output("out", out)
+}
+
+/// `nll` is minus the log-probability of each target.
+fn adaptive_softmax(case: &mut Case<'_>) -> Result<()> {
+    let clusters = clusters(case)?;
+    let layer = AdaptiveSoftmax::declare(&mut Declarations::new().root(), &clusters, None)?;
+    let [x, targets] = case.inputs(["x", "targets"])?;
+    let shape: [usize; 2] = case.dims(targets)?[..].try_into()?;
+    let graph = &mut case.recording.graph;
+    let log_prob = layer.record(graph, x)?;
+    let chosen = ops::one_hot(graph, targets, clusters.vocab_size)?;
+    let chosen = ops::multiply(graph, log_prob, chosen)?;
+    let nll = ops::sum(graph, chosen, &[2])?;
+    let nll = ops::scale(graph, nll, -1.0)?;
+    let nll = ops::reshape(graph, nll, shape)?;
+    let total = case.recording.total(nll)?;
+    let graph = &mut case.recording.graph;
+    let mean = ops::scale(graph, total, 1.0 / (shape[0] * shape[1]) as f32)?;
+    let mean = ops::reshape(graph, mean, [1])?;
+    case.output("log_prob", log_prob)?;
+    case.output("nll", nll)?;
+    case.output("loss_mean", mean)
 }
 
 fn glu(case: &mut Case<'_>) -> Result<()> {

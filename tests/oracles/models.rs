@@ -3,13 +3,17 @@
 //!
 //! [`FAMILIES`] is the table: what computes the outputs of an architecture.
 
+mod encoder_decoder;
+mod generated;
+mod segments;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use foveate::models::{Model, ResultRows, Task, Tokens};
 use foveate::nn::Recorder;
 use foveate::ops::{self, CrossEntropy};
-use foveate::{DType, HostTensor, Value};
+use foveate::{DType, Graph, HostTensor, Value};
 use serde_json::Value as Json;
 
 use crate::compare::{Bound, OF_LARGEST, Rows};
@@ -24,11 +28,32 @@ struct Family {
     architecture: &'static str,
     /// What the model is asked for.
     task: Task,
+    /// Inputs that `run` reads.
+    reads: &'static [&'static str],
+    /// What the names of outputs that it computes begin with.
+    outputs: &'static [&'static str],
     run: fn(&Folder, Task) -> Result<Report>,
 }
 
 const fn family(model_type: &'static str, architecture: &'static str, task: Task) -> Family {
-    Family { model_type, architecture, task, run: text }
+    Family {
+        model_type,
+        architecture,
+        task,
+        reads: &["input_ids", "attention_mask", "token_type_ids", "labels"],
+        outputs: &["out.logits", "out.hidden."],
+        run: text,
+    }
+}
+
+/// A family that reads a text and writes another.
+const fn encoder_decoder(model_type: &'static str, architecture: &'static str) -> Family {
+    Family {
+        reads: &["input_ids", "attention_mask", "decoder_input_ids", "labels"],
+        outputs: &["out.logits"],
+        run: encoder_decoder::run,
+        ..family(model_type, architecture, Task::Logits)
+    }
 }
 
 const FAMILIES: &[Family] = &[
@@ -44,12 +69,16 @@ const FAMILIES: &[Family] = &[
     family("gpt2", "GPT2LMHeadModel", Task::Logits),
     family("roberta", "RobertaForMaskedLM", Task::Logits),
     family("roberta", "RobertaForSequenceClassification", Task::Classify),
+    encoder_decoder("t5", "T5ForConditionalGeneration"),
+    Family {
+        reads: &["seg1_input_ids", "seg2_input_ids", "labels"],
+        outputs: &["out.seg1.log_probs"],
+        run: segments::run,
+        ..family("transfo-xl", "TransfoXLLMHeadModel", Task::Logits)
+    },
 ];
 
-/// Inputs that [`text`] reads.
-const READ: &[&str] = &["input_ids", "attention_mask", "token_type_ids", "labels"];
-
-/// Inputs of generated texts, which are not compared yet.
+/// Inputs of generated texts.
 const OF_GENERATION: &[&str] = &["eos", "left_ids", "left_mask", "prompt"];
 
 /// A checkpoint with its inputs and outputs.
@@ -71,8 +100,8 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
             folder.config.get("position_embedding_type").is_some_and(|kind| kind != "absolute");
         family.model_type == folder.config["model_type"]
             && folder.config["architectures"][0] == family.architecture
-            && folder.inputs().all(|name| READ.contains(&name) || OF_GENERATION.contains(&name))
-            && folder.io.names().any(|name| name == "out.logits" || name.starts_with("out.hidden."))
+            && folder.inputs().all(|name| family.reads.contains(&name) || OF_GENERATION.contains(&name))
+            && folder.io.names().any(|name| family.outputs.iter().any(|output| name.starts_with(output)))
             && !has_position_scores
     });
     let Some(&Family { task, run, .. }) = family else { return Ok(Found::Missing) };
@@ -176,6 +205,9 @@ fn text(folder: &Folder, task: Task) -> Result<Report> {
         }
     }
     let mut report = recording.check()?;
+    if generated::is_there(folder, task) {
+        report = report.and(generated::check(folder, &model)?);
+    }
     report.not_compared(folder.outputs_left());
     Ok(report)
 }
@@ -194,16 +226,24 @@ fn ends(folder: &Folder, model: &Model) -> Result<HostTensor> {
     Ok(HostTensor::i32([ends.len()], ends)?)
 }
 
-/// The folder's tokens as a padded batch, `[batch, time]`.
-fn padded(folder: &Folder, model: &Model, recording: &mut Recording) -> Result<(Tokens, [usize; 2])> {
-    let (ids, mask) = (folder.input("input_ids")?, folder.input("attention_mask")?.to_f64());
-    let [batch, time]: [usize; 2] = ids.shape().dims().try_into()?;
-    let tokens = Tokens::padded(&mut recording.graph, batch, time)?;
+/// Tokens of each text, of which padding must be behind.
+fn lengths(folder: &Folder) -> Result<Vec<i32>> {
+    let mask = folder.input("attention_mask")?;
+    let time = mask.shape().dims()[1];
+    let mask = mask.to_f64();
     let lengths: Vec<i32> = mask.chunks(time).map(|item| item.iter().sum::<f64>() as i32).collect();
     let is_behind = |(item, &length): (&[f64], &i32)| item[..length as usize].iter().all(|&flag| flag == 1.0);
     if !mask.chunks(time).zip(&lengths).all(is_behind) {
         return Err("the attention mask has padding before tokens".into());
     }
+    Ok(lengths)
+}
+
+/// The folder's tokens as a padded batch, `[batch, time]`.
+fn padded(folder: &Folder, model: &Model, recording: &mut Recording) -> Result<(Tokens, [usize; 2])> {
+    let ids = folder.input("input_ids")?;
+    let [batch, time]: [usize; 2] = ids.shape().dims().try_into()?;
+    let tokens = Tokens::padded(&mut recording.graph, batch, time)?;
     let first = model.facts().first_position;
     let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
     let types = match folder.io.find("in.token_type_ids") {
@@ -213,36 +253,47 @@ fn padded(folder: &Folder, model: &Model, recording: &mut Recording) -> Result<(
     recording.set_input("ids", ids.clone());
     recording.set_input("positions", HostTensor::i32([batch, time], positions)?);
     recording.set_input("types", types);
-    recording.set_input("lengths", HostTensor::i32([batch], lengths)?);
+    recording.set_input("lengths", HostTensor::i32([batch], lengths(folder)?)?);
     Ok((tokens, [batch, time]))
 }
 
-/// The loss at the folder's labels, and its gradient of every parameter, by the parameters' names. Those of weights that change nothing are 0 in
-/// theory and must be so to `atol`.
+/// The loss at the folder's labels, and its gradients.
 fn expect_gradients(folder: &Folder, recording: &mut Recording, logits: Value) -> Result<()> {
-    let expected = Tensors::open(&folder.path.join("grad.safetensors"))
-        .map_err(|error| format!("grad.safetensors: {error}"))?;
     let labels = recording.input("labels", folder.input("labels")?.clone())?;
     let loss = ops::cross_entropy(&mut recording.graph, logits, labels, &CrossEntropy::new())?;
+    for Expected { name, value, tensor, bound } in gradients(folder, &mut recording.graph, loss)? {
+        recording.expect(&name, value, tensor, Rows::All, bound)?;
+    }
+    Ok(())
+}
+
+/// What a value must be.
+struct Expected {
+    name: String,
+    value: Value,
+    tensor: HostTensor,
+    bound: Bound,
+}
+
+/// A loss, and its gradient of every parameter, by the parameters' names. Those of weights that change nothing are 0 in theory and must be so to
+/// `atol`.
+fn gradients(folder: &Folder, graph: &mut Graph, loss: Value) -> Result<Vec<Expected>> {
+    let expected = Tensors::open(&folder.path.join("grad.safetensors"))
+        .map_err(|error| format!("grad.safetensors: {error}"))?;
     let bound = Bound::of_largest(OF_LARGEST);
-    recording.expect("loss", loss, expected.get("loss")?.clone(), Rows::All, bound)?;
-    let weights: BTreeMap<String, Value> = recording.graph.parameters().iter().cloned().collect();
-    let gradients = recording.graph.gradients(loss, &weights.values().copied().collect::<Vec<_>>())?;
+    let tensor = expected.get("loss")?.clone();
+    let mut all = vec![Expected { name: "loss".to_owned(), value: loss, tensor, bound }];
+    let weights: BTreeMap<String, Value> = graph.parameters().iter().cloned().collect();
+    let gradients = graph.gradients(loss, &weights.values().copied().collect::<Vec<_>>())?;
     let without_effect = folder.meta["tensors_without_effect"].as_array().cloned().unwrap_or_default();
-    for (name, gradient) in weights.into_keys().zip(gradients) {
+    for (name, value) in weights.into_keys().zip(gradients) {
         let has_effect = !without_effect.contains(&Json::from(name.as_str()));
         let of_zero = if has_effect { None } else { folder.meta["grad"]["atol"].as_f64() };
-        let tensor = expected.get(&name)?.clone();
-        recording.expect(
-            &format!("gradient {name}"),
-            gradient,
-            tensor,
-            Rows::All,
-            Bound { of_zero, ..bound },
-        )?;
+        let (tensor, bound) = (expected.get(&name)?.clone(), Bound { of_zero, ..bound });
+        all.push(Expected { name: format!("gradient {name}"), value, tensor, bound });
     }
     match expected.unread().next() {
         Some(unread) => Err(format!("grad.safetensors: no parameter for {unread}").into()),
-        None => Ok(()),
+        None => Ok(all),
     }
 }
