@@ -10,7 +10,7 @@ use crate::gpu::{self, Bindings, Context, Program, Session};
 use crate::graph::Graph;
 use crate::plan::{Memory, Plan};
 use crate::tensor::HostTensor;
-use crate::{Error, ErrorKind, Result, cpu};
+use crate::{Result, cpu};
 
 /// How many sizes are kept; each has buffers of its own for everything but weights and states.
 const KEPT: usize = 8;
@@ -170,13 +170,13 @@ impl Ready {
         state: Option<&State>,
         inputs: &[(&str, &HostTensor)],
     ) -> Result<(&mut Made, usize)> {
-        if self.made.is_none() {
-            let program = Program::new(context, &Plan::new(&self.graph, context.caps())?)?;
-            let session = Session::unbound(&program, inputs)?;
-            self.made = Some(Made { session, streams: Vec::new(), no_stream: Arc::new(()) });
-        }
-        let Some(made) = &mut self.made else {
-            return Err(Error::new(ErrorKind::Device, "run", "session").but_found("none"));
+        let made = match &mut self.made {
+            Some(made) => made,
+            none => {
+                let program = Program::new(context, &Plan::new(&self.graph, context.caps())?)?;
+                let session = Session::unbound(&program, inputs)?;
+                none.insert(Made { session, streams: Vec::new(), no_stream: Arc::new(()) })
+            }
         };
         let identity = state.map_or(&made.no_stream, |state| &state.identity);
         let own = Arc::downgrade(identity);
