@@ -25,7 +25,7 @@ fn layouts() -> BTreeMap<String, HostTensor> {
 #[test]
 fn what_is_written_is_what_was_written() {
     let golden = golden();
-    assert_eq!(golden.len(), 33);
+    assert_eq!(golden.len(), 34);
     for (name, path) in golden {
         let document = RuleDocument::open(&path).unwrap();
         assert_eq!(document.to_json().unwrap(), std::fs::read_to_string(&path).unwrap(), "{name}");

@@ -346,7 +346,7 @@ Scores:
   {"bias": NAME}  {"alibi": NAME}  {"gaussian": NAME}  {"adaptive_span": {"span": NAME, "ramp": 8.0}}
   {"buckets": {"table": NAME, "count": 16, "max_distance": 20, "bidirectional": true}}
   {"relative_keys": {"keys": NAME, "content_bias": NAME, "position_bias": NAME, "farthest_after": 0}}
-  {"disentangled": {"keys": NAME, "queries": NAME, "span": 6}}  {"top_left": SCORE}
+  {"disentangled": {"keys": NAME, "queries": NAME, "span": 6, "max_distance": 40}}  {"top_left": SCORE}
 Where the queries of each item begin among the keys, I32 [batch], beside "mask" and "scores":
   "query_start": NAME
 The documentation of foveate::ops::attention::RuleDocument explains each.

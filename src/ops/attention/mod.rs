@@ -19,8 +19,8 @@ pub use blocked_backward::{Attended, blocked_backward};
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;
 pub use rules::{
-    Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogSparse, Mask, Pair, Score,
-    alibi_slopes, global_tokens,
+    Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogBuckets, LogSparse, Mask, Pair,
+    Score, alibi_slopes, global_tokens,
 };
 
 use super::contract::Contract;

@@ -2,8 +2,8 @@
 
 use foveate::check::{Extents, Random, compare_custom_rule};
 use foveate::ops::attention::{
-    Alignment, BigBird, BlockLayout, Blocked, Buckets, CustomMask, CustomScore, LogSparse, Mask, Score,
-    alibi_slopes, blocked, global_tokens,
+    Alignment, BigBird, BlockLayout, Blocked, Buckets, CustomMask, CustomScore, LogBuckets, LogSparse, Mask,
+    Score, alibi_slopes, blocked, global_tokens,
 };
 use foveate::{Caps, DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu, ops};
 use proptest::prelude::*;
@@ -122,6 +122,17 @@ fn scores_that_do_not_fit_are_refused() {
         ErrorKind::Argument,
         "attention/blocked: disentangled",
     );
+    for (span, max_distance) in [(1, 40), (6, 4)] {
+        check(
+            &[TensorDesc::f32([2 * span as usize, 4, 16])],
+            &|v| {
+                let buckets = LogBuckets { span, max_distance };
+                vec![Score::disentangled_in_buckets(Some(v[0]), None, buckets)]
+            },
+            ErrorKind::Argument,
+            "attention/blocked: disentangled",
+        );
+    }
 }
 
 #[test]

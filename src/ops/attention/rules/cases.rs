@@ -3,7 +3,9 @@
 
 mod query_start;
 
-use super::{Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogSparse, Mask, Score};
+use super::{
+    Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogBuckets, LogSparse, Mask, Score,
+};
 use crate::Result;
 use crate::check::Problem;
 use crate::graph::Value;
@@ -263,6 +265,21 @@ fn relative_setups() -> Vec<Setup> {
         let keys = problem.random("kr", setup.dtype, [8, setup.heads, setup.head_size], 1.0)?;
         Ok(Blocked::new().mask(Mask::strided(16)).score(Score::disentangled(Some(keys), None, 4)))
     };
+    // Keys that nobody sees, the last tile of keys in part: their rows of tables have no gradient.
+    let padded = |problem: &mut Problem, setup: &Setup| {
+        let queries = problem.random("qr", setup.dtype, [12, setup.heads, setup.head_size], 1.0)?;
+        let spec = Blocked::new().score(Score::disentangled(None, Some(queries), 6));
+        let bias = problem.random("bias", DType::F32, [1, setup.heads, 1, setup.key_time], 1.0)?;
+        let lengths = problem.input("lengths", HostTensor::i32([3], vec![41, 0, 70])?)?;
+        Ok(spec.score(Score::bias(bias)).lengths(lengths))
+    };
+    let buckets = |problem: &mut Problem, setup: &Setup| {
+        let shape = [12, setup.heads, setup.head_size];
+        let (keys, queries) =
+            (problem.random("kr", setup.dtype, shape, 1.0)?, problem.random("qr", setup.dtype, shape, 1.0)?);
+        let buckets = LogBuckets { span: 6, max_distance: 40 };
+        Ok(Blocked::new().score(Score::disentangled_in_buckets(Some(keys), Some(queries), buckets)))
+    };
     vec![
         batch(2, Setup::new(40, 70)).rule("relative keys", causal),
         Setup { dtype: DType::F16, ..Setup::new(40, 70).rule("relative keys", causal) },
@@ -278,6 +295,8 @@ fn relative_setups() -> Vec<Setup> {
         square(230).rule("relative keys in a window and a prefix", apart),
         softcap(4.0, batch(2, Setup::new(40, 50)).rule("disentangled", both)),
         square(70).rule("disentangled keys, strided", keys),
+        square(70).rule("disentangled in buckets", buckets),
+        batch(3, square(70)).rule("disentangled queries, lengths", padded),
     ]
 }
 

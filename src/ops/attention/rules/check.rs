@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::layout::refused;
 use super::mask::{Band, Blocks, Dilated, MOST_RULES, Node};
-use super::{Alignment, Buckets, CustomMask, LogSparse, Pair, Rule, Term, reference};
+use super::{Alignment, Buckets, CustomMask, LogBuckets, LogSparse, Pair, Rule, Term, reference};
 use crate::ops::attention::Dims;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -397,6 +397,22 @@ impl Buckets {
                 format!("max_distance over {}, the buckets of single distances", half / 2),
                 self.max_distance,
             );
+        }
+        Ok(())
+    }
+}
+
+impl LogBuckets {
+    pub(super) fn check(&self, op: &'static str) -> Result<()> {
+        let refused = |expected: String, found: u32| {
+            Err(Error::new(ErrorKind::Argument, op, "disentangled").expecting(expected).but_found(found))
+        };
+        if self.span < 2 {
+            return refused("a span of at least 2".into(), self.span);
+        }
+        let least = self.span / 2 + 1;
+        if self.max_distance <= least {
+            return refused(format!("max_distance over {least}, half the span and 1"), self.max_distance);
         }
         Ok(())
     }

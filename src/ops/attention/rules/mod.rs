@@ -27,7 +27,7 @@ pub use custom::{CustomMask, CustomScore, Pair};
 pub use json::RuleDocument;
 pub use layout::{BigBird, BlockLayout, LogSparse, global_tokens};
 pub use mask::{Alignment, Mask};
-pub use score::{Buckets, Score, alibi_slopes};
+pub use score::{Buckets, LogBuckets, Score, alibi_slopes};
 
 pub(in crate::ops::attention) use mask::Band;
 use mask::Node;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::mask::{Blocks, Node};
-use super::score::{MOST_SCORES, ScoreRule};
+use super::score::{LogBuckets, MOST_SCORES, ScoreRule};
 use super::{Alignment, Map, Mask, Rule, Score, Term};
 use crate::graph::{Graph, Value};
 use crate::ops::attention::{Blocked, Dims};
@@ -147,10 +147,15 @@ impl Steps<'_> {
                 let keys = self.place(*keys);
                 terms.push(Term::RelativeKeys { keys, farthest_after: *farthest_after, alignment });
             }
-            &ScoreRule::Disentangled { keys, queries, span } => {
+            &ScoreRule::Disentangled { keys, queries, span, max_distance } => {
                 let width = self.check_span(span, keys, queries)?;
+                let buckets = max_distance.map(|max_distance| LogBuckets { span, max_distance });
+                if let Some(buckets) = buckets {
+                    buckets.check(self.op)?;
+                }
                 let map = self.map(alignment, |distance| {
-                    (distance + i64::from(span)).clamp(0, width as i64 - 1) as i32
+                    let bucket = buckets.map_or(distance, |buckets| buckets.of(distance));
+                    (bucket + i64::from(span)).clamp(0, width as i64 - 1) as i32
                 })?;
                 if let Some(keys) = keys {
                     let table = self.products(self.query, keys, width)?;

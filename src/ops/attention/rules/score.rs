@@ -29,7 +29,7 @@ pub(super) enum ScoreRule<T> {
     Buckets { table: T, buckets: Buckets },
     Gaussian(T),
     RelativeKeys { content_bias: Option<T>, position_bias: Option<T>, keys: T, farthest_after: u32 },
-    Disentangled { keys: Option<T>, queries: Option<T>, span: u32 },
+    Disentangled { keys: Option<T>, queries: Option<T>, span: u32, max_distance: Option<u32> },
     AdaptiveSpan { span: T, ramp: f32 },
     Custom(CustomScore),
 }
@@ -81,7 +81,13 @@ impl<T> Score<T> {
     /// with `d = clamp(distance + span, 0, 2 span - 1)` in both, as the released code has it (arXiv 2006.03654, section 3.1). Both are
     /// `[2 span, heads, head_size]` of the query's type. The usual scale is `1 / sqrt(3 head_size)`.
     pub fn disentangled(keys: Option<T>, queries: Option<T>, span: u32) -> Self {
-        Self::new(ScoreRule::Disentangled { keys, queries, span })
+        Self::new(ScoreRule::Disentangled { keys, queries, span, max_distance: None })
+    }
+
+    /// [`Score::disentangled`] with `d = clamp(bucket(distance) + span, 0, 2 span - 1)`, as DeBERTa has it from version 2 on.
+    pub fn disentangled_in_buckets(keys: Option<T>, queries: Option<T>, buckets: LogBuckets) -> Self {
+        let LogBuckets { span, max_distance } = buckets;
+        Self::new(ScoreRule::Disentangled { keys, queries, span, max_distance: Some(max_distance) })
     }
 
     /// Multiplies the weight of a key by `clamp((ramp + span[head] - distance) / ramp, 0, 1)` before weights are normalised, f32 `[heads]`
@@ -118,10 +124,11 @@ impl<T> Score<T> {
                     farthest_after: *farthest_after,
                 }
             }
-            ScoreRule::Disentangled { keys, queries, span } => ScoreRule::Disentangled {
+            ScoreRule::Disentangled { keys, queries, span, max_distance } => ScoreRule::Disentangled {
                 keys: keys.as_ref().map(&mut *map),
                 queries: queries.as_ref().map(&mut *map),
                 span: *span,
+                max_distance: *max_distance,
             },
             ScoreRule::AdaptiveSpan { span, ramp } => {
                 ScoreRule::AdaptiveSpan { span: map(span), ramp: *ramp }
@@ -163,6 +170,33 @@ impl Buckets {
     }
 }
 
+/// DeBERTa's buckets of distances in either direction: exact ones up to half the span, growing exponentially up to `max_distance - 1`,
+/// which is in the last (He et al., arXiv 2111.09543; `make_log_bucket_position` of
+/// <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/deberta_v2/modeling_deberta_v2.py>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBuckets {
+    /// Buckets in each direction: half the rows of a table. At least 2. `position_buckets` in configurations.
+    pub span: u32,
+    /// One past the distance that is in the last bucket; more than `span / 2 + 1`. `max_relative_positions` in configurations.
+    pub max_distance: u32,
+}
+
+impl LogBuckets {
+    /// The bucket of a distance, with its sign. Distances from `max_distance` on may have buckets beyond the span.
+    pub fn of(&self, distance: i64) -> i64 {
+        let exact = self.span / 2;
+        if distance.unsigned_abs() <= u64::from(exact) {
+            return distance;
+        }
+        // In f32, as the reference computes it: bucket borders are where f32 rounds them to.
+        let middle = exact as f32;
+        let grown = (distance.unsigned_abs() as f32 / middle).ln()
+            / (self.max_distance.saturating_sub(1) as f32 / middle).ln()
+            * exact.saturating_sub(1) as f32;
+        distance.signum() * (i64::from(exact) + grown.ceil() as i64)
+    }
+}
+
 /// The slopes of ALiBi's paper for a number of heads: `2^(-8 (h + 1) / heads)` for powers of two, and for other numbers those of the
 /// next smaller power with every other slope of the next larger one behind them, as in the authors' code.
 pub fn alibi_slopes(heads: usize) -> Vec<f32> {
@@ -170,4 +204,26 @@ pub fn alibi_slopes(heads: usize) -> Vec<f32> {
     let power = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
     let further = of_power(2 * power).step_by(2);
     of_power(power).chain(further).take(heads).map(|slope| slope as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_buckets_are_those_of_the_released_code() {
+        let small = LogBuckets { span: 6, max_distance: 40 };
+        let distances = [0, 1, 3, 4, 8, 10, 11, 39, 40, 141, 142];
+        assert_eq!(distances.map(|distance| small.of(distance)), [0, 1, 3, 4, 4, 4, 5, 5, 6, 7, 7]);
+        assert_eq!(
+            distances.map(|distance| small.of(-distance)),
+            [0, 1, 3, 4, 4, 4, 5, 5, 6, 7, 7].map(|bucket: i64| -bucket)
+        );
+        let base = LogBuckets { span: 256, max_distance: 512 };
+        let distances = [127, 128, 129, 130, 200, 333, 510, 511, 512];
+        assert_eq!(
+            distances.map(|distance| base.of(distance)),
+            [127, 128, 129, 130, 169, 216, 255, 255, 256]
+        );
+    }
 }

@@ -65,6 +65,7 @@ const MOST_RULES: usize = 64;
 /// | `"buckets"` | `{"table": "tensor", "count": 16, "max_distance": 20, "bidirectional": true}` | [`Score::buckets`](super::Score::buckets) |
 /// | `"relative_keys"` | `{"keys": "tensor", "content_bias": "tensor", "position_bias": "tensor", "farthest_after": 0}`: biases may be absent | [`Score::relative_keys`](super::Score::relative_keys) |
 /// | `"disentangled"` | `{"keys": "tensor", "queries": "tensor", "span": 6}`: one of the tensors may be absent | [`Score::disentangled`](super::Score::disentangled) |
+/// | `"disentangled"` | the same with `"max_distance": 40` | [`Score::disentangled_in_buckets`](super::Score::disentangled_in_buckets) |
 /// | `"adaptive_span"` | `{"span": "tensor", "ramp": 8.0}` | [`Score::adaptive_span`](super::Score::adaptive_span) |
 ///
 /// Within version 1 a document keeps its meaning: rules may be added, none changes.

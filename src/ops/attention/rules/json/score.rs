@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::score::ScoreRule;
-use super::super::{Alignment, Buckets, Score};
+use super::super::{Alignment, Buckets, LogBuckets, Score};
 use super::mask::no_json;
 use super::{Read, Role, config};
 use crate::Result;
@@ -35,6 +35,8 @@ pub(super) enum ScoreDocument {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         queries: Option<String>,
         span: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_distance: Option<u32>,
     },
     AdaptiveSpan {
         span: String,
@@ -65,9 +67,12 @@ impl ScoreDocument {
                     farthest_after: *farthest_after,
                 }
             }
-            ScoreRule::Disentangled { keys, queries, span } => {
-                Self::Disentangled { keys: keys.clone(), queries: queries.clone(), span: *span }
-            }
+            ScoreRule::Disentangled { keys, queries, span, max_distance } => Self::Disentangled {
+                keys: keys.clone(),
+                queries: queries.clone(),
+                span: *span,
+                max_distance: *max_distance,
+            },
             ScoreRule::AdaptiveSpan { span, ramp } => Self::AdaptiveSpan { span: span.clone(), ramp: *ramp },
             ScoreRule::Custom(rule) => return Err(no_json(&rule.name)),
         };
@@ -93,7 +98,11 @@ impl ScoreDocument {
                 position_bias.clone(),
                 *farthest_after,
             ),
-            Self::Disentangled { keys, queries, span } => {
+            &Self::Disentangled { ref keys, ref queries, span, max_distance: Some(max_distance) } => {
+                let buckets = LogBuckets { span, max_distance };
+                Score::disentangled_in_buckets(keys.clone(), queries.clone(), buckets)
+            }
+            Self::Disentangled { keys, queries, span, max_distance: None } => {
                 Score::disentangled(keys.clone(), queries.clone(), *span)
             }
             Self::AdaptiveSpan { span, ramp } => Score::adaptive_span(span.clone(), *ramp),
