@@ -6,11 +6,11 @@ use crate::graph::Value;
 use crate::ops::Activation;
 use crate::weights::Scope;
 
-/// Attention and a feed-forward network, each added to what it read and normalised.
+/// Attention of one kind or another and a feed-forward network, each added to what it read and normalised.
 #[derive(Clone, Debug)]
-pub struct EncoderLayer {
+pub struct EncoderLayer<A = SelfAttention> {
     /// Gathers from the sequence.
-    pub attention: SelfAttention,
+    pub attention: A,
     /// Normalises the sum with what was gathered.
     pub attention_norm: LayerNorm,
     /// Widens.
@@ -62,9 +62,26 @@ pub struct LayerSpec {
 impl EncoderLayer {
     /// Declares a layer's weights under `scope`, where they have the family's names.
     pub fn declare(scope: &mut Scope<'_>, names: &LayerNames, spec: &LayerSpec) -> Result<Self> {
-        let LayerSpec { width, intermediate, heads, eps, activation } = *spec;
         let own = [names.query, names.key, names.value, names.output];
-        let attention = SelfAttention::declare(scope, own, width, heads)?;
+        let attention = SelfAttention::declare(scope, own, spec.width, spec.heads)?;
+        Self::declare_around(attention, scope, names, spec)
+    }
+
+    /// The layer's result for `x: [batch, time, width]`, of the same shape. Fails as its parts do.
+    pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
+        self.record_around(recorder, x, |recorder, x| self.attention.record(recorder, x, layout))
+    }
+}
+
+impl<A> EncoderLayer<A> {
+    /// Declares the weights of everything but `attention` under `scope`.
+    pub fn declare_around(
+        attention: A,
+        scope: &mut Scope<'_>,
+        names: &LayerNames,
+        spec: &LayerSpec,
+    ) -> Result<Self> {
+        let LayerSpec { width, intermediate, eps, activation, .. } = *spec;
         let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
         let (up, down) = (dense(names.up, width, intermediate)?, dense(names.down, intermediate, width)?);
         let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, eps);
@@ -72,9 +89,15 @@ impl EncoderLayer {
         Ok(Self { attention, attention_norm, up, activation, down, norm })
     }
 
-    /// The layer's result for `x: [batch, time, width]`, of the same shape. Fails as its parts do.
-    pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
-        let gathered = self.attention.record(recorder, x, layout)?;
+    /// The layer's result for `x: [batch, time, width]`, of the same shape, where `gather` records the attention. Fails as it does, and
+    /// as the other parts do.
+    pub fn record_around<'g>(
+        &self,
+        recorder: &mut Recorder<'g>,
+        x: Value,
+        gather: impl FnOnce(&mut Recorder<'g>, Value) -> Result<Value>,
+    ) -> Result<Value> {
+        let gathered = gather(recorder, x)?;
         let gathered = recorder.dropout(gathered)?;
         let x = self.attention_norm.record(recorder, gathered, Some(x))?;
         let inner = self.up.record(recorder, x, self.activation)?;

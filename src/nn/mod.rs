@@ -25,12 +25,13 @@ mod reversible;
 pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, LogSparseAttention, LongformerAttention,
-    Mixer, Pattern, SelfAttention, Softmax, SparseTransformerAttention, TransformerXl,
-    TransformerXlAttention, join_heads, next_memory, sinusoidal_positions, split_heads,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, Content, DisentangledAttention, Distances,
+    LogSparseAttention, LongformerAttention, Mixer, Pattern, SelfAttention, Softmax,
+    SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory,
+    sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
-pub use conv::CausalConv1d;
+pub use conv::{CausalConv1d, CentredConv1d};
 #[cfg(feature = "models")]
 pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
 #[cfg(feature = "models")]

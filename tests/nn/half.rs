@@ -1,6 +1,6 @@
 use foveate::nn::{
-    AdaptiveSpan, AdaptiveSpanAttention, BigBirdAttention, LogSparseAttention, LongformerAttention, Pattern,
-    SparseTransformerAttention, TransformerXl, TransformerXlAttention, sinusoidal_positions,
+    AdaptiveSpan, AdaptiveSpanAttention, BigBirdAttention, Layout, LogSparseAttention, LongformerAttention,
+    Pattern, SparseTransformerAttention, TransformerXl, TransformerXlAttention, sinusoidal_positions,
 };
 use foveate::ops::attention::{BigBird, LogSparse};
 use foveate::weights::Declarations;
@@ -27,7 +27,7 @@ fn every_layer_takes_f16() {
     let spec = TransformerXl { width: WIDTH, heads: HEADS, head_size: HEAD_SIZE, same_length: None };
     let recurrent = TransformerXlAttention::declare(&mut root.at("f"), spec).unwrap();
     let records: [Record<'_>; 6] = [
-        &|graph, x| longformer.record(graph, x, None, None),
+        &|graph, x| longformer.record(graph, x, None, &Layout::Rows),
         &|graph, x| sparse.record(graph, x),
         &|graph, x| big_bird.record(graph, x, None),
         &|graph, x| log_sparse.record(graph, x),

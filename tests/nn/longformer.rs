@@ -1,4 +1,4 @@
-use foveate::nn::LongformerAttention;
+use foveate::nn::{Layout, LongformerAttention};
 use foveate::ops::attention::global_tokens;
 use foveate::weights::Declarations;
 use foveate::{Graph, HostTensor, Result, TensorDesc, Value};
@@ -34,7 +34,10 @@ fn trial(declarations: &Declarations, time: usize) -> Trial {
 
 fn record(layer: &LongformerAttention) -> impl Fn(&mut Graph, &Values) -> Result<Value> {
     let layer = layer.clone();
-    move |graph, values| layer.record(graph, values["x"], Some(values["globals"]), Some(values["lengths"]))
+    move |graph, values| {
+        let layout = Layout::Padded { lengths: values["lengths"] };
+        layer.record(graph, values["x"], Some(values["globals"]), &layout)
+    }
 }
 
 /// Row by row, as the paper says it: one softmax for each query.
@@ -88,7 +91,7 @@ fn no_globals_are_none_at_all() {
     let none = global_tokens(&[vec![], vec![], vec![]], TIME).unwrap();
     let trial = trial(&declarations, TIME).with("globals", none);
     let without = trial.run(&|graph: &mut Graph, values: &Values| {
-        layer.record(graph, values["x"], None, Some(values["lengths"]))
+        layer.record(graph, values["x"], None, &Layout::Padded { lengths: values["lengths"] })
     });
     assert_eq!(trial.run(&record(&layer)), without);
 }
@@ -115,7 +118,7 @@ fn wrong_settings_are_refused() {
     let refused = |layer: &LongformerAttention, desc: TensorDesc| {
         let mut graph = Graph::new();
         let x = graph.input("x", desc).unwrap();
-        layer.record(&mut graph, x, None, None).unwrap_err().to_string()
+        layer.record(&mut graph, x, None, &Layout::Rows).unwrap_err().to_string()
     };
     let desc = TensorDesc::f32([1, TIME, WIDTH]);
     let (_, two) = layer(vec![1, 2]);

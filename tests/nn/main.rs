@@ -5,6 +5,7 @@ mod adaptive_span;
 mod big_bird;
 mod conv;
 mod dense;
+mod disentangled;
 mod half;
 mod log_sparse;
 mod longformer;

@@ -4,7 +4,7 @@ use super::SelfAttention;
 use super::heads::project;
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::nn::Linear;
+use crate::nn::{Layout, Linear};
 use crate::ops::add;
 use crate::ops::attention::{Blocked, Mask, blocked};
 use crate::weights::Scope;
@@ -50,30 +50,28 @@ impl LongformerAttention {
     /// What each position of `x: [batch, time, width]` gathers: `[batch, time, width]`.
     ///
     /// `globals: i32 [batch, count]` are positions of global tokens, -1 for none
-    /// ([`global_tokens`](crate::ops::attention::global_tokens)); without it, the global projections take no part. `lengths: i32
-    /// [batch]` hides padding. Fails when the dilations are neither one nor one for each head, and as [`blocked`] does.
+    /// ([`global_tokens`](crate::ops::attention::global_tokens)); without it, the global projections take no part. Of sequences packed
+    /// one behind another, positions are those along all of time, and a global token is one of its own sequence. Fails when the dilations
+    /// are neither one nor one for each head, and as [`blocked`] does.
     pub fn record(
         &self,
         graph: &mut Graph,
         x: Value,
         globals: Option<Value>,
-        lengths: Option<Value>,
+        layout: &Layout,
     ) -> Result<Value> {
         let SelfAttention { query, key, value, heads, .. } = &self.local;
         let [q, k, v] = project(graph, x, [query, key, value], *heads)?;
-        let unpadded = |mask| {
-            let spec = Blocked::new().mask(mask);
-            lengths.map_or(spec.clone(), |lengths| spec.lengths(lengths))
-        };
+        let within = |mask| layout.restrict(Blocked::new().mask(mask));
         let Some(globals) = globals else {
-            let gathered = blocked(graph, q, k, v, &unpadded(self.window()))?;
+            let gathered = blocked(graph, q, k, v, &within(self.window()))?;
             return self.local.record_output(graph, gathered);
         };
         let seen = (self.window() | Mask::global_keys(globals)) & !Mask::global_queries(globals);
-        let local = blocked(graph, q, k, v, &unpadded(seen))?;
+        let local = blocked(graph, q, k, v, &within(seen))?;
         let layers = [&self.query_global, &self.key_global, &self.value_global];
         let [q, k, v] = project(graph, x, layers, *heads)?;
-        let global = blocked(graph, q, k, v, &unpadded(Mask::global_queries(globals)))?;
+        let global = blocked(graph, q, k, v, &within(Mask::global_queries(globals)))?;
         let gathered = add(graph, local, global)?;
         self.local.record_output(graph, gathered)
     }

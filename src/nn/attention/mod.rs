@@ -8,11 +8,13 @@
 //! | [`BigBirdAttention`] | a window, global blocks and blocks at random |
 //! | [`LogSparseAttention`] | exponentially growing distances; queries and keys from a causal convolution |
 //! | [`AdaptiveSpanAttention`] | as far back as each head has learned to look |
+//! | [`DisentangledAttention`] | its own sequence; scores know distances |
 //! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
 
 mod adaptive_span;
 mod attend;
 mod big_bird;
+mod disentangled;
 mod heads;
 mod log_sparse;
 mod longformer;
@@ -23,6 +25,7 @@ mod transformer_xl;
 pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
 pub use attend::{Attend, Mixer, Softmax};
 pub use big_bird::BigBirdAttention;
+pub use disentangled::{Content, DisentangledAttention, Distances};
 pub use heads::{join_heads, split_heads};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
