@@ -15,7 +15,7 @@ use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linea
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
 
-const LAYER: LayerNames = LayerNames {
+pub(super) const LAYER: LayerNames = LayerNames {
     query: "attention.self.query",
     key: "attention.self.key",
     value: "attention.self.value",
@@ -26,26 +26,46 @@ const LAYER: LayerNames = LayerNames {
     norm: "output.LayerNorm",
 };
 
-/// Which of the two it is.
+/// Which of the families that share embeddings and heads it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variant {
     Bert,
     Roberta,
+    /// RoBERTa with attention of its own.
+    Longformer,
+}
+
+impl Variant {
+    /// Its `model_type`, which files put before names of weights, too.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::Roberta => "roberta",
+            Self::Longformer => "longformer",
+        }
+    }
 }
 
 #[derive(Debug)]
-pub(super) struct Bert {
+struct Bert {
     facts: Facts,
-    words: Embedding,
-    positions: Embedding,
-    types: Embedding,
-    norm: LayerNorm,
+    embeddings: Embeddings,
     layers: Vec<EncoderLayer>,
 }
 
+/// The sum of three tables, normalised.
+#[derive(Debug)]
+pub(super) struct Embeddings {
+    pub(super) words: Embedding,
+    positions: Embedding,
+    types: Embedding,
+    norm: LayerNorm,
+}
+
 /// What `config.json` says, checked.
-struct Config {
-    facts: Facts,
+pub(super) struct Config {
+    pub(super) facts: Facts,
+    variant: Variant,
     positions: usize,
     intermediate: usize,
     eps: f32,
@@ -53,20 +73,20 @@ struct Config {
 }
 
 impl Config {
-    fn layer(&self) -> LayerSpec {
+    pub(super) fn layer(&self) -> LayerSpec {
         let Facts { width, heads, .. } = self.facts;
         let Self { intermediate, eps, activation, .. } = *self;
         LayerSpec { width, intermediate, heads, eps, activation }
     }
 
-    fn read(fields: &Fields, variant: Variant) -> Result<Self> {
+    pub(super) fn read(fields: &Fields, variant: Variant) -> Result<Self> {
         refuse_variations(fields)?;
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
         let positions = fields.usize("max_position_embeddings", 1..=1 << 24)?;
         // RoBERTa gives padding a position of its own and counts the others from behind it.
         let first_position = match variant {
             Variant::Bert => 0,
-            Variant::Roberta => fields.usize_or("pad_token_id", 0..=1 << 24, 1)? + 1,
+            Variant::Roberta | Variant::Longformer => fields.usize_or("pad_token_id", 0..=1 << 24, 1)? + 1,
         };
         if first_position >= positions {
             return Err(fields.refuse(
@@ -75,10 +95,7 @@ impl Config {
             ));
         }
         let facts = Facts {
-            architecture: match variant {
-                Variant::Bert => "bert",
-                Variant::Roberta => "roberta",
-            },
+            architecture: variant.name(),
             vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
             width,
             layers: fields.usize("num_hidden_layers", 1..=MOST_LAYERS)?,
@@ -89,6 +106,7 @@ impl Config {
         };
         Ok(Self {
             facts,
+            variant,
             positions,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
             eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, 1e-12)?,
@@ -111,53 +129,49 @@ pub(super) fn refuse_variations(fields: &Fields) -> Result<()> {
 }
 
 pub(super) fn declare_bert(declaring: &mut Declaring<'_>) -> Result<Declared> {
-    declare(declaring, Variant::Bert, "bert")
+    declare(declaring, Variant::Bert)
 }
 
 pub(super) fn declare_roberta(declaring: &mut Declaring<'_>) -> Result<Declared> {
-    declare(declaring, Variant::Roberta, "roberta")
+    declare(declaring, Variant::Roberta)
 }
 
-fn declare(declaring: &mut Declaring<'_>, variant: Variant, prefix: &str) -> Result<Declared> {
+fn declare(declaring: &mut Declaring<'_>, variant: Variant) -> Result<Declared> {
     let config = Config::read(declaring.fields, variant)?;
-    let network = Bert::declare(&config, &mut declaring.base(prefix))?;
-    let head = match declaring.task {
-        Task::Embed | Task::Hidden => None,
-        _ => Some(head(declaring, variant, prefix, &config, &network.words)?),
-    };
-    declaring.pass_over_heads(prefix);
+    let network = Bert::declare(&config, &mut declaring.base(variant.name()))?;
+    let head = head(declaring, &config, &network.embeddings.words)?;
+    declaring.pass_over_heads(variant.name());
     Ok(Declared { network: Arc::new(network), head })
 }
 
-/// The head for a task, as `modeling_bert.py` and `modeling_roberta.py` have it.
-fn head(
+/// The head for a task, as `modeling_bert.py`, `modeling_roberta.py` and `modeling_longformer.py` have it.
+pub(super) fn head(
     declaring: &mut Declaring<'_>,
-    variant: Variant,
-    prefix: &str,
     config: &Config,
     words: &Embedding,
-) -> Result<Head> {
-    let width = config.facts.width;
+) -> Result<Option<Head>> {
+    let (width, variant) = (config.facts.width, config.variant);
     let labels = declaring.labels()?;
     let pooled = |declaring: &mut Declaring<'_>, name| -> Result<HeadResult> {
-        let pooler = Linear::declare(&mut declaring.base(prefix).at("pooler.dense"), width, width)?;
+        let pooler = Linear::declare(&mut declaring.base(variant.name()).at("pooler.dense"), width, width)?;
         Ok(HeadResult::new(name, Rows::First).dense(pooler, Activation::Tanh))
     };
     let single = |scope: &mut Scope<'_>, name, rows, out| -> Result<HeadResult> {
         Ok(HeadResult::new(name, rows).dense(Linear::declare(scope, width, out)?, Activation::Identity))
     };
     let results = match (declaring.task, variant) {
-        (Task::Logits, _) => vec![config.words("logits", variant, &mut declaring.root(), words)?],
+        (Task::Embed | Task::Hidden, _) => return Ok(None),
+        (Task::Logits, _) => vec![config.words("logits", &mut declaring.root(), words)?],
         (Task::Pretrain, Variant::Bert) => {
             let pairs = Linear::declare(&mut declaring.root().at("cls.seq_relationship"), width, 2)?;
             let pooled = pooled(declaring, "seq_relationship_logits")?.dense(pairs, Activation::Identity);
-            vec![config.words("prediction_logits", variant, &mut declaring.root(), words)?, pooled]
+            vec![config.words("prediction_logits", &mut declaring.root(), words)?, pooled]
         }
         (Task::Classify, Variant::Bert) => {
             let classifier = Linear::declare(&mut declaring.root().at("classifier"), width, labels)?;
             vec![pooled(declaring, "logits")?.dense(classifier, Activation::Identity)]
         }
-        (Task::Classify, Variant::Roberta) => {
+        (Task::Classify, Variant::Roberta | Variant::Longformer) => {
             let mut root = declaring.root();
             let dense = Linear::declare(&mut root.at("classifier.dense"), width, width)?;
             let out = Linear::declare(&mut root.at("classifier.out_proj"), width, labels)?;
@@ -170,21 +184,15 @@ fn head(
         (Task::Answer, _) => vec![single(&mut declaring.root().at("qa_outputs"), "logits", Rows::Wanted, 2)?],
         _ => return Err(declaring.no_head(config.facts.architecture)),
     };
-    Ok(Head::of(results))
+    Ok(Some(Head::of(results)))
 }
 
 impl Config {
-    fn words(
-        &self,
-        name: &'static str,
-        variant: Variant,
-        root: &mut Scope<'_>,
-        words: &Embedding,
-    ) -> Result<HeadResult> {
-        let (path, [dense, norm], activation) = match variant {
+    fn words(&self, name: &'static str, root: &mut Scope<'_>, words: &Embedding) -> Result<HeadResult> {
+        let (path, [dense, norm], activation) = match self.variant {
             Variant::Bert => ("cls.predictions", ["transform.dense", "transform.LayerNorm"], self.activation),
             // Whatever its layers have.
-            Variant::Roberta => ("lm_head", ["dense", "layer_norm"], Activation::Gelu),
+            Variant::Roberta | Variant::Longformer => ("lm_head", ["dense", "layer_norm"], Activation::Gelu),
         };
         let width = self.facts.width;
         let head = MaskedWords { dense, norm, widths: [width, width], eps: self.eps, activation };
@@ -192,24 +200,38 @@ impl Config {
     }
 }
 
+impl Embeddings {
+    pub(super) fn declare(config: &Config, scope: &mut Scope<'_>) -> Result<Self> {
+        let Facts { vocab_size, width, types: kinds, .. } = config.facts;
+        ["position_ids", "token_type_ids"].iter().for_each(|buffer| scope.ignore(buffer));
+        let mut table = |name, rows| Embedding::declare(&mut scope.at(name), rows, width);
+        Ok(Self {
+            words: table("word_embeddings", vocab_size)?,
+            positions: table("position_embeddings", config.positions)?,
+            types: table("token_type_embeddings", kinds)?,
+            norm: LayerNorm::declare(&mut scope.at("LayerNorm"), width, config.eps)?,
+        })
+    }
+
+    pub(super) fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let tables =
+            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
+        let dtype = recorder.dtype();
+        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
+        let embedded = self.norm.record(recorder, sum, None)?;
+        recorder.dropout(embedded)
+    }
+}
+
 impl Bert {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, layers, types: kinds, .. } = config.facts;
-        let mut embeddings = base.at("embeddings");
-        for buffer in ["position_ids", "token_type_ids"] {
-            embeddings.ignore(buffer);
-        }
-        let words = Embedding::declare(&mut embeddings.at("word_embeddings"), vocab_size, width)?;
-        let positions =
-            Embedding::declare(&mut embeddings.at("position_embeddings"), config.positions, width)?;
-        let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), kinds, width)?;
-        let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, config.eps)?;
+        let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
         let layer = |index| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             EncoderLayer::declare(&mut scope, &LAYER, &config.layer())
         };
-        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { facts: config.facts, words, positions, types, norm, layers })
+        let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self { facts: config.facts, embeddings, layers })
     }
 }
 
@@ -223,12 +245,7 @@ impl Network for Bert {
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let tables =
-            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
-        let dtype = recorder.dtype();
-        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
-        let embedded = self.norm.record(recorder, sum, None)?;
-        let embedded = recorder.dropout(embedded)?;
+        let embedded = self.embeddings.record(recorder, tokens)?;
         recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
             self.layers[layer].record(recorder, x, &tokens.layout)
         })

@@ -4,6 +4,7 @@
 //! [`Encoder::batch_tokens`]; its size is rounded up to one of a few, by at most a half, and the programs of the last few sizes
 //! are kept.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -44,16 +45,16 @@ pub struct Item<'a> {
     pub ids: &'a [u32],
     /// Which of a pair of texts each token is of; all the first where this is empty.
     pub types: &'a [u32],
-    /// Places of global tokens, for models that read them.
-    pub globals: &'a [usize],
+    /// Places of global tokens, for models that read them; those of [`Model::default_globals`] where absent.
+    pub globals: Option<&'a [usize]>,
     /// Places of the tokens that results are asked for, of tasks with a result for each token; all of them where absent.
     pub wanted: Option<&'a [usize]>,
 }
 
 impl<'a> Item<'a> {
-    /// A sequence of one text without global tokens.
+    /// A sequence of one text.
     pub fn new(ids: &'a [u32]) -> Self {
-        Self { ids, types: &[], globals: &[], wanted: None }
+        Self { ids, types: &[], globals: None, wanted: None }
     }
 
     /// How many tokens results are asked for.
@@ -89,7 +90,7 @@ pub struct Encoder {
 }
 
 impl Model {
-    /// The graph of a batch of packed sequences. Inputs as of [`Tokens::packed`], `globals` where the model reads them, `rows` (numbers
+    /// The graph of a batch of packed sequences. Inputs as of [`Tokens::packed`], `globals` where the size has some, `rows` (numbers
     /// of the tokens that results are asked for) where the task has a result for each, and `ends` (the first or the last token of each
     /// sequence) where it has one for each sequence. Outputs are the task's results: `result`, or `logits` and the like.
     pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {
@@ -101,7 +102,7 @@ impl Model {
     fn batch_graph_with(&self, size: BatchSize, dtype: DType, keeps_hidden: bool) -> Result<Graph> {
         let mut graph = Graph::new();
         let mut tokens = Tokens::packed(&mut graph, size.time, size.count)?;
-        if self.network().signature().reads_globals {
+        if size.globals > 0 {
             tokens = tokens.with_globals(&mut graph, size.globals)?;
         }
         let mut rows = ResultRows { wanted: tokens.ids, of_sequences: tokens.ids };
@@ -302,18 +303,18 @@ impl Encoder {
                     .expecting(format!("{length}, one a token"))
                     .but_found(item.types.len()));
             }
-            for (what, places) in [("positions", item.wanted.unwrap_or_default()), ("globals", item.globals)]
-            {
+            let globals = item.globals.unwrap_or_default();
+            for (what, places) in [("positions", item.wanted.unwrap_or_default()), ("globals", globals)] {
                 if let Some(past) = places.iter().find(|place| **place >= length) {
                     return Err(refused(format!("{what} of sequence {i}"))
                         .expecting(format!("places among its {length} tokens"))
                         .but_found(past));
                 }
             }
-            if !item.globals.is_empty() && !reads_globals {
+            if !globals.is_empty() && !reads_globals {
                 return Err(refused(format!("globals of sequence {i}"))
                     .expecting(format!("none, as {} has no global tokens", facts.architecture))
-                    .but_found(item.globals.len()));
+                    .but_found(globals.len()));
             }
         }
         Ok(())
@@ -363,13 +364,17 @@ struct Packed<'a> {
 
 impl Packed<'_> {
     fn size(&self) -> BatchSize {
-        let sum = |count: fn(&Item<'_>) -> usize| self.items.iter().map(count).sum();
+        let sum = |count: &dyn Fn(&Item<'_>) -> usize| self.items.iter().map(count).sum();
         BatchSize {
-            time: sum(|item| item.ids.len()),
+            time: sum(&|item| item.ids.len()),
             count: self.items.len(),
-            rows: if self.model.has_results(Rows::Wanted) { sum(|item| item.rows()) } else { 0 },
-            globals: sum(|item| item.globals.len()),
+            rows: if self.model.has_results(Rows::Wanted) { sum(&|item| item.rows()) } else { 0 },
+            globals: sum(&|item| self.globals(item).len()),
         }
+    }
+
+    fn globals<'i>(&self, item: &Item<'i>) -> Cow<'i, [usize]> {
+        item.globals.map_or_else(|| self.model.default_globals(item.ids).into(), Cow::Borrowed)
     }
 
     /// The graph's inputs for a batch of `size`. What fills up are tokens that each see only themselves.
@@ -384,7 +389,7 @@ impl Packed<'_> {
                 Some(wanted) => rows.extend(wanted.iter().map(place)),
                 None => rows.extend((start..start + length).map(|row| row as i32)),
             }
-            globals.extend(item.globals.iter().map(place));
+            globals.extend(self.globals(item).iter().map(place));
             ends.push(place(&if self.model.ends() == Some(Rows::Last) { length - 1 } else { 0 }));
             ids.extend(item.ids.iter().map(|&id| id as i32));
             types.extend(item.types.iter().map(|&kind| kind as i32));
@@ -404,7 +409,7 @@ impl Packed<'_> {
             ("types", tensor(types)?),
             ("segments", tensor(segments)?),
         ];
-        if self.model.network().signature().reads_globals {
+        if size.globals > 0 {
             globals.resize(size.globals, -1);
             inputs.push(("globals", HostTensor::i32([1, size.globals], globals)?));
         }

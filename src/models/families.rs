@@ -1,7 +1,7 @@
 //! The table of families: `model_type` of a `config.json` chooses a row.
 
 use super::network::Family;
-use super::{Task, albert, bert, gpt2, t5, transfo_xl};
+use super::{Task, albert, bert, deberta, gpt2, longformer, t5, transfo_xl};
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -23,6 +23,24 @@ pub const FAMILIES: &[Family] = &[
         declare: bert::declare_roberta,
     },
     Family { model_type: "albert", paper: "arXiv 1909.11942", tasks: ENCODER, declare: albert::declare },
+    Family {
+        model_type: "longformer",
+        paper: "arXiv 2004.05150",
+        tasks: WITHOUT_PAIRS,
+        declare: longformer::declare,
+    },
+    Family {
+        model_type: "deberta",
+        paper: "arXiv 2006.03654",
+        tasks: WITHOUT_PAIRS,
+        declare: deberta::declare_v1,
+    },
+    Family {
+        model_type: "deberta-v2",
+        paper: "arXiv 2006.03654, 2111.09543",
+        tasks: WITHOUT_PAIRS,
+        declare: deberta::declare_v2,
+    },
     Family {
         model_type: "gpt2",
         paper: "Radford et al., Language Models are Unsupervised Multitask Learners, 2019",

@@ -10,6 +10,17 @@ use crate::weights::Scope;
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) results: Vec<HeadResult>,
+    globals: Globals,
+}
+
+/// Which tokens of a sequence are global where a caller says nothing, of networks that have such tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Globals {
+    None,
+    /// The first, which stands for the sequence.
+    First,
+    /// Those before the first token with this id, the separator of question and passage; none where it is absent.
+    Before(u32),
 }
 
 /// One result of a head.
@@ -42,7 +53,22 @@ enum Layer {
 
 impl Head {
     pub(super) fn of(results: impl Into<Vec<HeadResult>>) -> Self {
-        Self { results: results.into() }
+        Self { results: results.into(), globals: Globals::None }
+    }
+
+    /// The same head with global tokens.
+    pub(super) fn with_globals(self, globals: Globals) -> Self {
+        Self { globals, ..self }
+    }
+
+    /// Places of global tokens where a caller says nothing.
+    pub(super) fn globals(&self, ids: &[u32]) -> Vec<usize> {
+        let count = match self.globals {
+            Globals::None => 0,
+            Globals::First => ids.len().min(1),
+            Globals::Before(separator) => ids.iter().position(|&id| id == separator).unwrap_or(0),
+        };
+        (0..count).collect()
     }
 }
 

@@ -24,18 +24,23 @@
 //! | `bert` | BERT; MiniLM and other sentence encoders | arXiv 1810.04805 |
 //! | `roberta` | RoBERTa | arXiv 1907.11692 |
 //! | `albert` | ALBERT | arXiv 1909.11942 |
+//! | `longformer` | Longformer: windows and global tokens | arXiv 2004.05150 |
+//! | `deberta` | DeBERTa, the first version | arXiv 2006.03654 |
+//! | `deberta-v2` | DeBERTa, versions 2 and 3 | arXiv 2006.03654, 2111.09543 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
 //! | `t5` | T5: encoder and decoder; for embeddings, the encoder alone | arXiv 1910.10683 |
 //! | `transfo-xl` | Transformer-XL, read segment by segment ([`Segments`]) | arXiv 1901.02860 |
 
 mod albert;
 mod bert;
+mod deberta;
 mod encoder;
 mod families;
 mod gpt2;
 mod head;
 mod labels;
 mod language_model;
+mod longformer;
 mod network;
 mod pooling;
 mod segments;
@@ -272,6 +277,13 @@ impl Model {
     /// What the model is asked for.
     pub fn task(&self) -> Task {
         self.task
+    }
+
+    /// Places of the tokens of a sequence that are global where a caller names none, for models that have such tokens: the first token for
+    /// [`Task::Classify`], the question before the first separator for [`Task::Answer`], none for other tasks. That is what Longformer's
+    /// files are trained with.
+    pub fn default_globals(&self, ids: &[u32]) -> Vec<usize> {
+        self.declared.head.as_ref().map_or_else(Vec::new, |head| head.globals(ids))
     }
 
     /// How embeddings are made of hidden states.

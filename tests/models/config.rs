@@ -55,6 +55,84 @@ fn fields_that_are_absent_or_nonsensical_are_refused_by_name() {
     }
 }
 
+/// A configuration that is sound but for one field, replaced or taken out.
+fn tiny(model_type: &str, field: &str, value: Option<serde_json::Value>) -> Result<Model, Error> {
+    let mut json = serde_json::json!({
+        "model_type": model_type, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 16, "attention_window": [4, 2],
+        "relative_attention": true, "position_biased_input": false, "pos_att_type": "c2p|p2c",
+        "max_relative_positions": -1,
+    });
+    let object = json.as_object_mut().expect("a configuration is an object");
+    match value {
+        Some(value) => object.insert(field.to_owned(), value),
+        None => object.remove(field),
+    };
+    Model::from_config(&Fields::new("config.json", json)?, Task::Answer)
+}
+
+fn is_refused(model_type: &str, field: &str, value: Option<serde_json::Value>) {
+    let shown = format!("{model_type}, {field}: {value:?}");
+    let error = tiny(model_type, field, value).expect_err(&shown);
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.to_string().contains(field), "{shown}: {error}");
+}
+
+#[test]
+fn longformer_has_a_window_for_each_layer() {
+    for window in [None, Some(4.into()), Some(serde_json::json!([2, 512]))] {
+        tiny("longformer", "attention_window", window).expect("the windows are sound");
+    }
+    for window in ["3", "0", "-4", "\"4\"", "2.5", "[4]", "[4, 3]", "[4, 4, 4]", "[4, null]", "{}", "1e30"] {
+        let window = serde_json::from_str(window).expect("it is JSON");
+        is_refused("longformer", "attention_window", Some(window));
+    }
+    is_refused("longformer", "sep_token_id", Some((-1).into()));
+    is_refused("longformer", "sep_token_id", Some("</s>".into()));
+}
+
+#[test]
+fn variations_that_deberta_does_not_have_are_refused_by_name() {
+    for model_type in ["deberta", "deberta-v2"] {
+        tiny(model_type, "nothing", None).expect("the configuration is sound");
+        tiny(model_type, "pos_att_type", Some(serde_json::json!(["p2c"]))).expect("one term is enough");
+        for field in ["relative_attention", "position_biased_input", "pos_att_type", "hidden_size"] {
+            is_refused(model_type, field, None);
+        }
+        for (field, value) in [
+            ("relative_attention", serde_json::json!(false)),
+            ("position_biased_input", serde_json::json!(true)),
+            ("talking_head", serde_json::json!(true)),
+            ("pos_att_type", serde_json::json!([])),
+            ("pos_att_type", serde_json::json!("c2p|p2p")),
+            ("pos_att_type", serde_json::json!(["c2p", "c2p"])),
+            ("pos_att_type", serde_json::json!(["c2p", 2])),
+            ("max_relative_positions", serde_json::json!("far")),
+            ("max_relative_positions", serde_json::json!(1.5)),
+            ("embedding_size", serde_json::json!(4)),
+            ("pooler_hidden_size", serde_json::json!(4)),
+            ("pooler_hidden_act", serde_json::json!("softsign")),
+            ("attention_head_size", serde_json::json!(8)),
+            ("type_vocab_size", serde_json::json!(-1)),
+        ] {
+            is_refused(model_type, field, Some(value));
+        }
+    }
+    tiny("deberta-v2", "position_buckets", Some(8.into())).expect("buckets to half of the positions");
+    for (field, value) in [
+        ("position_buckets", serde_json::json!(1)),
+        ("position_buckets", serde_json::json!(30)),
+        ("position_buckets", serde_json::json!("many")),
+        ("norm_rel_ebd", serde_json::json!("batch_norm")),
+        ("conv_kernel_size", serde_json::json!(4)),
+        ("conv_kernel_size", serde_json::json!(65)),
+        ("conv_groups", serde_json::json!(2)),
+        ("share_att_key", serde_json::json!("yes")),
+    ] {
+        is_refused("deberta-v2", field, Some(value));
+    }
+}
+
 #[test]
 fn roberta_without_a_padding_id_needs_positions_behind_the_usual_one() {
     for positions in [1, 2] {

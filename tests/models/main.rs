@@ -2,6 +2,7 @@
 
 mod config;
 mod encoder_decoder;
+mod globals;
 mod minilm;
 mod oracles;
 mod packing;

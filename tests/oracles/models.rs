@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use foveate::models::{Model, ResultRows, Task, Tokens};
 use foveate::nn::Recorder;
+use foveate::ops::attention::global_tokens;
 use foveate::ops::{self, CrossEntropy};
 use foveate::{DType, Graph, HostTensor, Value};
 use serde_json::Value as Json;
@@ -46,6 +47,11 @@ const fn family(model_type: &'static str, architecture: &'static str, task: Task
     }
 }
 
+/// A family some of whose tokens see all others.
+const fn with_globals(family: Family) -> Family {
+    Family { reads: &["input_ids", "attention_mask", "global_attention_mask", "labels"], ..family }
+}
+
 /// A family that reads a text and writes another.
 const fn encoder_decoder(model_type: &'static str, architecture: &'static str) -> Family {
     Family {
@@ -65,8 +71,14 @@ const FAMILIES: &[Family] = &[
     family("bert", "BertForQuestionAnswering", Task::Answer),
     family("bert", "BertForSequenceClassification", Task::Classify),
     family("bert", "BertForTokenClassification", Task::Label),
+    family("deberta", "DebertaForMaskedLM", Task::Logits),
+    family("deberta-v2", "DebertaV2ForMaskedLM", Task::Logits),
+    family("deberta-v2", "DebertaV2ForSequenceClassification", Task::Classify),
     family("gpt2", "GPT2ForSequenceClassification", Task::Classify),
     family("gpt2", "GPT2LMHeadModel", Task::Logits),
+    with_globals(family("longformer", "LongformerForMaskedLM", Task::Logits)),
+    with_globals(family("longformer", "LongformerForQuestionAnswering", Task::Answer)),
+    with_globals(family("longformer", "LongformerForSequenceClassification", Task::Classify)),
     family("roberta", "RobertaForMaskedLM", Task::Logits),
     family("roberta", "RobertaForSequenceClassification", Task::Classify),
     encoder_decoder("t5", "T5ForConditionalGeneration"),
@@ -239,11 +251,29 @@ fn lengths(folder: &Folder) -> Result<Vec<i32>> {
     Ok(lengths)
 }
 
+/// Places of global tokens as the folder marks them, else those of the model's task: `[batch, count]`.
+fn globals(folder: &Folder, model: &Model) -> Result<HostTensor> {
+    let ids = folder.input("input_ids")?;
+    let time = ids.shape().dims()[1];
+    let marked = |item: &[f64]| (0..time).filter(|&at| item[at] != 0.0).collect();
+    let default = |ids: &[f64]| model.default_globals(&ids.iter().map(|&id| id as u32).collect::<Vec<_>>());
+    let lists: Vec<Vec<usize>> = match folder.io.find("in.global_attention_mask") {
+        Some(mask) => mask.to_f64().chunks(time).map(marked).collect(),
+        None => ids.to_f64().chunks(time).map(default).collect(),
+    };
+    Ok(global_tokens(&lists, time)?)
+}
+
 /// The folder's tokens as a padded batch, `[batch, time]`.
 fn padded(folder: &Folder, model: &Model, recording: &mut Recording) -> Result<(Tokens, [usize; 2])> {
     let ids = folder.input("input_ids")?;
     let [batch, time]: [usize; 2] = ids.shape().dims().try_into()?;
-    let tokens = Tokens::padded(&mut recording.graph, batch, time)?;
+    let mut tokens = Tokens::padded(&mut recording.graph, batch, time)?;
+    if model.network().signature().reads_globals {
+        let globals = globals(folder, model)?;
+        tokens = tokens.with_globals(&mut recording.graph, globals.shape().dims()[1])?;
+        recording.set_input("globals", globals);
+    }
     let first = model.facts().first_position;
     let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
     let types = match folder.io.find("in.token_type_ids") {

@@ -1,0 +1,183 @@
+//! DeBERTa (He et al., arXiv 2006.03654), and its versions 2 and 3 (arXiv 2111.09543): attention by content and by distance, no positions
+//! in the embeddings.
+//!
+//! Names and order of operations as in
+//! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/deberta/modeling_deberta.py> and
+//! `deberta_v2/modeling_deberta_v2.py`, which sets embeddings of padding to 0. Here attention never sees padding, and the convolution
+//! of version 2 reads it as 0.
+
+mod config;
+
+use std::sync::Arc;
+
+use super::bert::LAYER;
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
+use super::network::{Declared, Declaring, Network, Signature};
+use super::{Facts, Task, Tokens};
+use crate::Result;
+use crate::graph::Value;
+use crate::nn::{
+    CentredConv1d, Content, DisentangledAttention, Embedding, EncoderLayer, LayerNorm, Linear, Recorder,
+};
+use crate::ops::{self, Activation};
+use crate::weights::Scope;
+use config::{Config, Version};
+
+#[derive(Debug)]
+struct Deberta {
+    facts: Facts,
+    words: Embedding,
+    types: Option<Embedding>,
+    norm: LayerNorm,
+    layers: Vec<EncoderLayer<DisentangledAttention>>,
+    /// A vector for each distance, the same for all layers.
+    relative: Embedding,
+    relative_norm: Option<LayerNorm>,
+    /// Added behind the first layer.
+    conv: Option<Convolution>,
+}
+
+/// What a convolution makes of the embeddings, added to the first layer's result and normalised.
+#[derive(Debug)]
+struct Convolution {
+    conv: CentredConv1d,
+    activation: Activation,
+    norm: LayerNorm,
+}
+
+pub(super) fn declare_v1(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    declare(declaring, Version::V1)
+}
+
+pub(super) fn declare_v2(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    declare(declaring, Version::V2)
+}
+
+fn declare(declaring: &mut Declaring<'_>, version: Version) -> Result<Declared> {
+    let config = Config::read(declaring.fields, version)?;
+    let network = Deberta::declare(&config, &mut declaring.base("deberta"))?;
+    let head = head(declaring, &config, &network.words)?;
+    declaring.pass_over_heads("deberta");
+    Ok(Declared { network: Arc::new(network), head })
+}
+
+/// The head for a task, as the `modeling_deberta.py` files have it.
+fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Option<Head>> {
+    let width = config.facts.width;
+    let (task, labels) = (declaring.task, declaring.labels()?);
+    let mut root = declaring.root();
+    let mut dense = |name, out| Linear::declare(&mut root.at(name), width, out);
+    let single = |layer| HeadResult::new("logits", Rows::Wanted).dense(layer, Activation::Identity);
+    let result = match task {
+        Task::Embed | Task::Hidden => return Ok(None),
+        Task::Logits => {
+            let head = MaskedWords {
+                dense: "transform.dense",
+                norm: "transform.LayerNorm",
+                widths: [width, width],
+                eps: config.layer.eps,
+                activation: config.layer.activation,
+            };
+            masked_words("logits", &mut root.at("cls.predictions"), words, &head)?
+        }
+        Task::Classify => HeadResult::new("logits", Rows::First)
+            .dense(dense("pooler.dense", width)?, config.pooler)
+            .dense(dense("classifier", labels)?, Activation::Identity),
+        Task::Label => single(dense("classifier", labels)?),
+        Task::Answer => single(dense("qa_outputs", 2)?),
+        Task::Pretrain => return Err(declaring.no_head(config.facts.architecture)),
+    };
+    Ok(Some(Head::of([result])))
+}
+
+fn attention(config: &Config, scope: &mut Scope<'_>) -> Result<DisentangledAttention> {
+    let width = config.facts.width;
+    let mut own = scope.at("self");
+    let is_v1 = config.version == Version::V1;
+    let content = match config.version {
+        Version::V1 => Content::declare_together(&mut own, ["in_proj", "q_bias", "v_bias"], width)?,
+        Version::V2 => Content::declare_apart(&mut own, ["query_proj", "key_proj", "value_proj"], width)?,
+    };
+    let [key, query] = match (config.version, config.shares_projections) {
+        (Version::V1, _) => ["pos_proj", "pos_q_proj"],
+        (Version::V2, false) => ["pos_key_proj", "pos_query_proj"],
+        (Version::V2, true) => ["key_proj", "query_proj"],
+    };
+    let key_layer = if is_v1 { Linear::declare_without_bias } else { Linear::declare };
+    let [has_key, has_query] = config.terms;
+    let position_key = has_key.then(|| key_layer(&mut own.at(key), width, width)).transpose()?;
+    let position_query = has_query.then(|| Linear::declare(&mut own.at(query), width, width)).transpose()?;
+    let output = Linear::declare(&mut scope.at("output.dense"), width, width)?;
+    let (heads, distances) = (config.facts.heads, config.distances);
+    Ok(DisentangledAttention { content, position_key, position_query, output, heads, distances })
+}
+
+impl Deberta {
+    fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
+        let Facts { vocab_size, width, layers, types: kinds, .. } = config.facts;
+        let eps = config.layer.eps;
+        let mut embeddings = base.at("embeddings");
+        // Files of the first version hold a table that is not used.
+        ["position_ids", "position_embeddings"].iter().for_each(|unused| embeddings.ignore(unused));
+        let mut table = |name, rows| Embedding::declare(&mut embeddings.at(name), rows, width);
+        let words = table("word_embeddings", vocab_size)?;
+        let types = config.has_types.then(|| table("token_type_embeddings", kinds)).transpose()?;
+        let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, eps)?;
+        let mut encoder = base.at("encoder");
+        let layer = |index| {
+            let mut scope = encoder.at(format_args!("layer.{index}"));
+            let attention = attention(config, &mut scope.at("attention"))?;
+            EncoderLayer::declare_around(attention, &mut scope, &LAYER, &config.layer)
+        };
+        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
+        let rows = 2 * config.distances.span() as usize;
+        let relative = Embedding::declare(&mut encoder.at("rel_embeddings"), rows, width)?;
+        let mut layer_norm = |path| LayerNorm::declare(&mut encoder.at(path), width, eps);
+        let relative_norm = config.norms_relative.then(|| layer_norm("LayerNorm")).transpose()?;
+        let conv = match config.conv {
+            None => None,
+            Some((kernel, activation)) => Some(Convolution {
+                norm: layer_norm("conv.LayerNorm")?,
+                conv: CentredConv1d::declare(&mut encoder.at("conv.conv"), width, width, kernel)?,
+                activation,
+            }),
+        };
+        Ok(Self { facts: config.facts, words, types, norm, layers, relative, relative_norm, conv })
+    }
+}
+
+impl Network for Deberta {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::default()
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let mut tables = vec![(&self.words, tokens.ids)];
+        tables.extend(self.types.iter().map(|types| (types, tokens.types)));
+        let dtype = recorder.dtype();
+        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
+        let embedded = self.norm.record(recorder, sum, None)?;
+        let embedded = recorder.dropout(embedded)?;
+        let mut relative = recorder.weight(self.relative.weight())?;
+        if let Some(norm) = &self.relative_norm {
+            relative = norm.record(recorder, relative, None)?;
+        }
+        recorder.layers(self.layers.len(), embedded, |recorder, index, x| {
+            let layer = &self.layers[index];
+            let x = layer.record_around(recorder, x, |recorder, x| {
+                layer.attention.record(recorder, x, relative, &tokens.layout)
+            })?;
+            let Some(Convolution { conv, activation, norm }) = self.conv.as_ref().filter(|_| index == 0)
+            else {
+                return Ok(x);
+            };
+            let convolved = conv.record(recorder, embedded, &tokens.layout)?;
+            let added = ops::activate(recorder, convolved, *activation)?;
+            norm.record(recorder, added, Some(x))
+        })
+    }
+}
