@@ -31,6 +31,9 @@
 //! Attention masks and score modifiers are rules ([`super::Mask`], [`super::Score`]). Where a mask shows each query a
 //! range of keys, the kernel walks over that range; for any other mask, along block lists that a dispatch before it makes.
 //!
+//! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
+//! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
+//!
 //! # Keys and values that were written before
 //!
 //! A cache of keys and values is a key of fixed length, `[batch, key_time, kv_heads, head_size]`, whose rows are written as they come
@@ -39,10 +42,10 @@
 //! every step: prefill in chunks, single tokens, streams of different lengths side by side. Where one query leaves workgroups idle, the keys
 //! that it sees are split over them.
 //!
-//! A cache as `[batch, key_time, kv_heads, head_size]` takes the rows of a step as a linear layer gives them.
-//!
-//! Sequences packed one behind another along time ([`Blocked::segments`]) cost the sum of their squared lengths, as each tile
-//! of queries walks over the keys of its own sequences only (FlashAttention's variable-length interface takes offsets instead).
+//! A cache as `[batch, key_time, kv_heads, head_size]` takes the rows of a step as a linear layer gives them. One query
+//! is faster over `[batch * kv_heads, key_time, 1, head_size]`, where the rows of a head lie side by side and each head is a batch item, which
+//! starts where its stream does: at position 1000 of 1024, 12 heads of 64 in f32, it takes 2.6 ms against 3.5 (Mesa 22.3, the best of 101 runs
+//! on a busy machine). New rows of one token only need a reshape for it, those of several a transposition.
 
 #[cfg(feature = "check")]
 pub(super) mod cases;
