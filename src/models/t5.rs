@@ -96,7 +96,7 @@ impl Config {
             (Activation::Relu, false),
         )?;
         let id = |name, default| fields.usize_or(name, 0..=vocab_size - 1, default).map(|id| id as u32);
-        let padding = fields.usize_or("pad_token_id", 0..=1 << 24, 0)?;
+        let padding = id("pad_token_id", 0)? as usize;
         let texts = EncoderDecoder {
             max_source_tokens: MOST_TOKENS,
             start: id("decoder_start_token_id", padding)?,

@@ -2,10 +2,11 @@
 
 use foveate::generate::{Generator, Streams};
 use foveate::models::{Encoder, Model, ResultRows, Task, Tokens};
-use foveate::nn::Recorder;
+use foveate::nn::{Recorder, Training};
+use foveate::ops::{self, CrossEntropy};
 use foveate::runtime::{Device, Runner, Store};
 use foveate::weights::{Fields, Weights};
-use foveate::{DType, ErrorKind, Graph, HostTensor};
+use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc};
 
 use crate::support::{devices, relative_error};
 
@@ -24,8 +25,8 @@ fn t5(task: Task) -> Model {
     Model::from_config(&fields, task).expect("the configuration is sound")
 }
 
-fn weights(model: &Model) -> Weights {
-    Weights::random(model.declarations(), DType::F32, 3).expect("f32 is a float type")
+fn weights(model: &Model, dtype: DType) -> Weights {
+    Weights::random(model.declarations(), dtype, 3).expect("it is a float type")
 }
 
 /// Scores of every token in one graph, with padding behind the shorter source text: `[texts * time, vocab_size]`.
@@ -52,7 +53,7 @@ fn whole(model: &Model, device: &Device) -> HostTensor {
         ("source_positions", &positions),
         ("source_lengths", &lengths),
     ];
-    let store = Store::upload(device, weights(model).iter()).expect("they fit");
+    let store = Store::upload(device, weights(model, DType::F32).iter()).expect("they fit");
     let outputs = Runner::new(&store).run((), &inputs, record).expect("it runs");
     outputs["scores"].clone()
 }
@@ -78,7 +79,8 @@ fn texts_from_caches_score_as_in_one_graph() {
     let model = t5(Task::Logits);
     for (name, device) in devices() {
         let expected = whole(&model, &device);
-        let mut generator = Generator::new(&model, &weights(&model), &device).expect("it is a decoder");
+        let mut generator =
+            Generator::new(&model, &weights(&model, DType::F32), &device).expect("it is a decoder");
         let mut streams = generator.encode(&SOURCES, 1, 5).expect("they fit");
         let close = |found: &HostTensor, text, at| {
             let error = relative_error(found, &row(&expected, text, at));
@@ -110,9 +112,61 @@ fn texts_from_caches_score_as_in_one_graph() {
 }
 
 #[test]
+fn f16_storage_scores_alike() {
+    let model = t5(Task::Logits);
+    let expected = whole(&model, &Device::Cpu);
+    let weights = weights(&model, DType::F16);
+    let mut generator = Generator::new(&model, &weights, &Device::Cpu).expect("it is a decoder");
+    let mut streams = generator.encode(&SOURCES, 1, 5).expect("they fit");
+    for (text, scores) in feed(&mut generator, &mut streams, &TEXTS).iter().enumerate() {
+        let error = relative_error(scores, &row(&expected, text, 4));
+        println!("text {text}: {error:.1e}");
+        assert!(error < 5e-3);
+    }
+}
+
+#[test]
+fn gradients_are_the_same_with_values_computed_again() {
+    let model = t5(Task::Logits);
+    let gradients = |recompute: usize| {
+        let mut graph = Graph::new();
+        let tokens = Tokens::rows(&mut graph, [2, 5], 0).expect("a new graph takes them");
+        let tokens = tokens.with_source(&mut graph, 8).expect("so it does");
+        let mut recorder =
+            Recorder::new(&mut graph, DType::F32).training(Training { recompute, ..Training::default() });
+        let scores = model.record_with(&mut recorder, &tokens).expect("it is recorded");
+        let labels = graph.input("labels", TensorDesc::i32([2, 5])).expect("the name is free");
+        let loss = ops::cross_entropy(&mut graph, scores, labels, &CrossEntropy::new()).expect("they fit");
+        let (names, values): (Vec<_>, Vec<_>) = graph.parameters().iter().cloned().unzip();
+        let gradients = graph.gradients(loss, &values).expect("every step has a gradient");
+        for (name, gradient) in names.iter().zip(gradients) {
+            graph.output(&format!("gradient {name}"), gradient).expect("the name is free");
+        }
+        let ids = |shape, data| HostTensor::i32(shape, data).expect("it has these extents");
+        let inputs = [
+            ("ids", &ids([2, 5], (0..10).collect())),
+            ("labels", &ids([2, 5], (4..14).collect())),
+            ("source_ids", &ids([2, 8], (2..18).collect())),
+            ("source_positions", &ids([2, 8], vec![0; 16])),
+            ("source_lengths", &HostTensor::i32([2], vec![8, 3]).expect("one a text")),
+        ];
+        let weights = weights(&model, DType::F32);
+        let parameters = foveate::cpu::Parameters::new(weights.iter()).expect("they are floats");
+        foveate::cpu::run_with(&graph, &parameters, &inputs).expect("it runs")
+    };
+    let kept = gradients(0);
+    for recompute in [1, 2] {
+        for (name, gradient) in gradients(recompute) {
+            assert_eq!(gradient.to_f32(), kept[&name].to_f32(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_written_about_is_refused_before_it_is_read() {
     let model = t5(Task::Logits);
-    let mut generator = Generator::new(&model, &weights(&model), &Device::Cpu).expect("it is a decoder");
+    let mut generator =
+        Generator::new(&model, &weights(&model, DType::F32), &Device::Cpu).expect("it is a decoder");
     let refused = |found: foveate::Result<Streams>| found.expect_err("it is refused").to_string();
     let long: Vec<u32> = vec![3; (1 << 24) + 1];
     for (sources, copies, capacity, message) in [
@@ -130,7 +184,8 @@ fn what_cannot_be_written_about_is_refused_before_it_is_read() {
         refused(generator.start(1, 4)),
         "generate: streams: expected source texts, as an encoder-decoder writes about such, found none"
     );
-    let error = Encoder::new(&model, &weights(&model), &Device::Cpu).expect_err("it reads two texts");
+    let error =
+        Encoder::new(&model, &weights(&model, DType::F32), &Device::Cpu).expect_err("it reads two texts");
     assert_eq!(
         error.to_string(),
         "encoder: t5: expected a model that reads one text at once, found an encoder-decoder"
@@ -147,6 +202,12 @@ fn a_decoder_without_a_source_text_is_refused() {
     let error = model.record_results(&mut recorder, &tokens, &rows).expect_err("it reads two texts");
     assert_eq!(error.kind(), ErrorKind::Argument);
     assert_eq!(error.to_string(), "t5: source: expected source texts, found none");
+
+    let mut graph = Graph::new();
+    let tokens = Tokens::packed(&mut graph, 6, 2).expect("a new graph takes them");
+    let tokens = tokens.with_source(&mut graph, 4).expect("so it does");
+    let error = model.record(&mut graph, &tokens, DType::F32).expect_err("whose source texts are whose?");
+    assert_eq!(error.to_string(), "t5: layout: expected a row for each text, found packed texts or segments");
 }
 
 #[test]
@@ -154,7 +215,8 @@ fn the_encoder_alone_gives_hidden_states_of_packed_texts() {
     let model = t5(Task::Hidden);
     assert!(model.declarations().list().iter().all(|weight| !weight.name.starts_with("decoder.")));
     for (name, device) in devices() {
-        let mut encoder = Encoder::new(&model, &weights(&model), &device).expect("it reads one text");
+        let mut encoder =
+            Encoder::new(&model, &weights(&model, DType::F32), &device).expect("it reads one text");
         let together = encoder.run(&SOURCES).expect("they run");
         for (source, packed) in SOURCES.iter().zip(&together) {
             let alone = encoder.run(&[source]).expect("it runs");

@@ -1,7 +1,9 @@
 //! Recurrent models: segments of texts against whole ones, and what cannot be.
 
 use foveate::models::{Encoder, Model, Segments, Task, Tokens};
-use foveate::runtime::{Device, State};
+use foveate::nn::{Recorder, Training};
+use foveate::ops::{self, CrossEntropy};
+use foveate::runtime::{Device, Runner, State, Store};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, ErrorKind, Graph, HostTensor};
 
@@ -95,6 +97,40 @@ fn distances_are_clamped_where_the_configuration_says_so() {
     let clamped = first(11);
     assert!(relative_error(&rows(&clamped, 8..9), &rows(&unclamped, 8..9)) > 1e-6);
     assert_eq!(rows(&clamped, 0..8).to_f32(), rows(&unclamped, 0..8).to_f32());
+}
+
+#[test]
+fn gradients_are_the_same_with_values_computed_again() {
+    let model = transfo_xl(&[]);
+    let weights = Weights::random(model.declarations(), DType::F32, 5).expect("f32 is a float type");
+    let store = Store::upload(&Device::Cpu, weights.iter()).expect("they fit");
+    let run = |recompute: usize| {
+        let mut graph = Graph::new();
+        let tokens = Tokens::segments(&mut graph, [2, 9]).expect("a new graph takes them");
+        let mut recorder =
+            Recorder::new(&mut graph, DType::F32).training(Training { recompute, ..Training::default() });
+        let scores = model.record_with(&mut recorder, &tokens).expect("it is recorded");
+        let loss = ops::cross_entropy(&mut graph, scores, tokens.ids, &CrossEntropy::new());
+        let (names, values): (Vec<_>, Vec<_>) = graph.parameters().iter().cloned().unzip();
+        let gradients = graph.gradients(loss.expect("they fit"), &values).expect("every step has one");
+        for (name, gradient) in names.iter().zip(gradients) {
+            graph.output(&format!("gradient {name}"), gradient).expect("the name is free");
+        }
+        let mut state = State::new(&Device::Cpu, &graph).expect("there is room");
+        let ids = TEXTS.concat().into_iter().map(|id| id as i32).collect();
+        let ids = HostTensor::i32([2, 9], ids).expect("as many");
+        let mut runner = Runner::new(&store);
+        let mut graph = Some(graph);
+        let mut outputs = Vec::new();
+        for _ in 0..2 {
+            let record = || Ok(graph.take().expect("it is kept"));
+            outputs.push(runner.run_stream((), &mut state, &[("ids", &ids)], record).expect("it runs"));
+        }
+        outputs
+    };
+    let kept = run(0);
+    assert_ne!(kept[0], kept[1], "memories are read");
+    assert_eq!(run(1), kept);
 }
 
 #[test]
