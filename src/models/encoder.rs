@@ -155,16 +155,17 @@ impl Encoder {
             model: model.clone(),
             dtype: weights.dtype(),
             runner: Runner::new(&Store::upload(device, weights.iter())?),
-            batch_tokens: BATCH_TOKENS,
+            batch_tokens: BATCH_TOKENS.min(most_tokens(model, device)),
             keeps_hidden: false,
             usage: Usage::default(),
         })
     }
 
-    /// How many tokens are run at once, where there are that many; at least 1.
+    /// How many tokens are run at once, where there are that many; at least 1. No more than what one binding of the device can hold of them.
     #[must_use]
     pub fn batch_tokens(self, tokens: usize) -> Self {
-        Self { batch_tokens: tokens.max(1), ..self }
+        let batch_tokens = tokens.clamp(1, most_tokens(&self.model, &self.runner.device()));
+        Self { batch_tokens, ..self }
     }
 
     /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
@@ -319,6 +320,14 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// Tokens of which one binding of the device holds what a step of the model needs of each; at least 1.
+fn most_tokens(model: &Model, device: &Device) -> usize {
+    let numbers = model.network().signature().numbers_per_token as u64;
+    // In f32 whatever the storage. A sixteenth is left for what lies beside them.
+    let most = device.max_tensor_bytes() / 16 * 15 / (4 * numbers).max(1);
+    usize::try_from(most).unwrap_or(usize::MAX).max(1)
 }
 
 /// The sequences from `start` on that fit a batch together: at least one.

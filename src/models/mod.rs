@@ -281,7 +281,7 @@ impl Model {
 
     /// Places of the tokens of a sequence that are global where a caller names none, for models that have such tokens: the first token for
     /// [`Task::Classify`], the question before the first separator for [`Task::Answer`], none for other tasks. That is what Longformer's
-    /// files are trained with.
+    /// files are trained with. [`Encoder`] takes them; whoever records a graph gives them as [`Tokens::globals`].
     pub fn default_globals(&self, ids: &[u32]) -> Vec<usize> {
         self.declared.head.as_ref().map_or_else(Vec::new, |head| head.globals(ids))
     }

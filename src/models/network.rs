@@ -40,6 +40,9 @@ pub struct Signature {
     pub is_causal: bool,
     /// Whether it reads which tokens are global ([`Tokens::globals`]).
     pub reads_globals: bool,
+    /// Numbers that a step holds for each token of a batch in one binding, where they are more than its hidden states and scores are:
+    /// [`Encoder`](super::Encoder) runs smaller batches where the device's bindings ask for it.
+    pub numbers_per_token: usize,
     /// Of a network that reads one text and writes another, what there is to know of the two ([`Tokens::source`]).
     pub encoder_decoder: Option<EncoderDecoder>,
     /// Whether it reads a text segment by segment, with memories of those before ([`Segments`](super::Segments)).

@@ -3,7 +3,7 @@
 use foveate::gpu::{Program, Session};
 use foveate::models::{BatchSize, Encoder, Model, Task, Tokens};
 use foveate::runtime::Device;
-use foveate::weights::Weights;
+use foveate::weights::{Fields, Weights};
 use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Plan, gpu, wgpu};
 
 use crate::support::{checkpoint, context, encoder, ids, relative_error, tensors};
@@ -185,4 +185,28 @@ fn scores_that_exceed_a_binding_take_several_batches() {
         assert_eq!(each.shape().dims(), [100, vocab_size]);
         assert!(relative_error(each, &scores[0]) < 1e-5);
     }
+}
+
+#[test]
+fn batches_are_as_large_as_bindings_of_the_device_allow() {
+    // Two tables of 16 heads by 1024 distances: 128 KiB a token.
+    let json = serde_json::json!({
+        "model_type": "deberta", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 16,
+        "intermediate_size": 16, "vocab_size": 12, "max_position_embeddings": 512, "relative_attention": true,
+        "position_biased_input": false, "pos_att_type": "c2p|p2c",
+    });
+    let model = Model::from_config(&Fields::new("config.json", json).expect("an object"), Task::Hidden)
+        .expect("the configuration is sound");
+    let weights = Weights::random(model.declarations(), DType::F32, 5).expect("the type is a float");
+    let device = Device::Gpu(context().clone());
+    let most = (device.max_tensor_bytes() >> 17) as usize;
+    let sequences: Vec<Vec<u32>> =
+        (0..40).map(|i| (0..30 + i).map(|at| (at * 5 + i) % 12).collect()).collect();
+    let tokens: usize = sequences.iter().map(Vec::len).sum();
+    let mut encoder =
+        Encoder::new(&model, &weights, &device).expect("the weights fit").batch_tokens(usize::MAX);
+    let together = encoder.run(&sequences).expect("they run");
+    assert!(encoder.usage().batches >= tokens.div_ceil(most));
+    let alone = encoder.run(&sequences[39..]).expect("it runs");
+    assert!(relative_error(&together[39], &alone[0]) < 1e-5);
 }

@@ -151,8 +151,15 @@ impl Network for Deberta {
         &self.facts
     }
 
+    /// Each token has a product with the vector of each distance, in every head and for every term.
     fn signature(&self) -> Signature {
-        Signature::default()
+        let terms = |layer: &EncoderLayer<DisentangledAttention>| {
+            let DisentangledAttention { position_key, position_query, heads, distances, .. } =
+                &layer.attention;
+            let terms = usize::from(position_key.is_some()) + usize::from(position_query.is_some());
+            terms * heads * 2 * distances.span() as usize
+        };
+        Signature { numbers_per_token: self.layers.first().map_or(0, terms), ..Signature::default() }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
