@@ -100,18 +100,19 @@ fn loss_scaling(file: &File) -> Result<Report> {
         let start = Start::Weights(&weights);
         let mut trainer =
             Trainer::new(&device, &declarations, &record, start, Description::default(), settings)?;
-        for step in 0..steps {
+        for (step, overflow) in overflow.iter().enumerate().take(steps) {
             let own = step * width..(step + 1) * width;
             let batch = HostTensor::f32([width], gradient.to_f32()[own.clone()].to_vec())?;
             let before = trainer.read("w")?.to_f64();
             let is_skipped = trainer.step(&[&[("gradient", &batch)]])?.skipped;
-            if is_skipped != (overflow[step] == 1.0) {
+            if is_skipped != (*overflow == 1.0) {
                 return Err(format!("{name}: step {step}: skipped: {is_skipped}").into());
             }
             let after = trainer.read("w")?.to_f64();
             for ((before, after), expected) in before.iter().zip(&after).zip(&unscaled[own]) {
                 let allowed = 1e-6 * expected.abs() + f64::from(f32::EPSILON) * before.abs().max(after.abs());
-                if !((before - after - expected).abs() <= allowed) {
+                let is_near = (before - after - expected).abs() <= allowed;
+                if !is_near {
                     return Err(format!(
                         "{name}: step {step}: expected {expected:e}, found {:e}",
                         before - after
