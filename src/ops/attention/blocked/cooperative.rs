@@ -148,7 +148,7 @@ impl FragmentTile {
     }
 
     pub(in crate::ops::attention) fn equip(self, mut shader: Shader) -> Shader {
-        shader.sources.push(wgsl!("attention/some_invocation.wgsl"));
+        shader.sources.push(wgsl!("attention/some_invocation_workgroup.wgsl"));
         shader
             .on_cooperative_matrices(self.side, self.operand)
             .subgroups_of(self.lanes * self.row_fragments * self.side)

@@ -147,7 +147,7 @@ pub(in crate::ops::attention) fn pair_bytes(tile: AttentionTile) -> u32 {
     16 * tile.rows * tile.row_groups * tile.lanes * tile.key_vectors
 }
 
-/// Bytes of a workgroup's memory beside numbers of pairs: what `some_invocation.wgsl` takes.
+/// Bytes of a workgroup's memory beside numbers of pairs: what `some_invocation_workgroup.wgsl` takes.
 pub(in crate::ops::attention) const WORD_BYTES: u32 = 16;
 
 /// Tiles of numbers in the ring of `relative_products.wgsl`.
@@ -274,12 +274,12 @@ impl Walk<'_> {
 
 /// `shader` with its lanes and their registers.
 pub(in crate::ops::attention) fn tiled(mut shader: Shader, tile: AttentionTile) -> Shader {
-    shader.sources.push(if tile.one_subgroup {
-        wgsl!("attention/exchange_subgroup.wgsl")
+    let between_lanes = if tile.one_subgroup {
+        [wgsl!("attention/exchange_subgroup.wgsl"), wgsl!("attention/some_invocation_subgroup.wgsl")]
     } else {
-        wgsl!("attention/exchange_workgroup.wgsl")
-    });
-    shader.sources.push(wgsl!("attention/some_invocation.wgsl"));
+        [wgsl!("attention/exchange_workgroup.wgsl"), wgsl!("attention/some_invocation_workgroup.wgsl")]
+    };
+    shader.sources.extend(between_lanes);
     let shader = shader
         .constant("SHARED_READS", tile.one_subgroup)
         .constant("LANES_X", tile.lanes)
