@@ -2,6 +2,7 @@
 
 mod config;
 mod encoder_decoder;
+mod encoders;
 mod globals;
 mod minilm;
 mod oracles;

@@ -1,0 +1,126 @@
+//! Small random encoders with attention of their own, Longformer and DeBERTa: packed sequences against each alone, half precision, and
+//! gradients with values computed again.
+
+use foveate::models::{Encoder, Item, Model, Task, Tokens};
+use foveate::nn::{Recorder, Training};
+use foveate::ops::{self, CrossEntropy};
+use foveate::runtime::Device;
+use foveate::weights::{Fields, Weights};
+use foveate::{DType, Graph, HostTensor, cpu};
+
+use crate::support::{devices, relative_error};
+
+const SEQUENCES: [&[u32]; 4] = [
+    &[0, 5, 6, 7, 2, 8, 9, 10, 11, 4, 3],
+    &[0, 3],
+    &[7],
+    &[1, 4, 9, 9, 2, 5, 8, 3, 0, 11, 6, 2, 7, 10, 1, 5, 4],
+];
+
+fn models(task: Task) -> [(&'static str, Model); 3] {
+    ["longformer", "deberta", "deberta-v2"].map(|model_type| {
+        let json = serde_json::json!({
+            "model_type": model_type, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
+            "intermediate_size": 24, "vocab_size": 12, "max_position_embeddings": 40, "attention_window": [2, 6, 4],
+            "relative_attention": true, "position_biased_input": false, "pos_att_type": "c2p|p2c",
+            "max_relative_positions": 10, "position_buckets": 6, "norm_rel_ebd": "layer_norm", "type_vocab_size": 2,
+            "share_att_key": true, "conv_kernel_size": 3, "conv_act": "gelu",
+        });
+        let fields = Fields::new("config.json", json).expect("an object");
+        (model_type, Model::from_config(&fields, task).expect("the configuration is sound"))
+    })
+}
+
+fn weights(model: &Model, dtype: DType) -> Weights {
+    Weights::random(model.declarations(), dtype, 3).expect("the type is a float")
+}
+
+/// Hidden states of every sequence, whose first and third tokens are global.
+fn hidden(model: &Model, dtype: DType, device: &Device, sequences: &[&[u32]]) -> Vec<HostTensor> {
+    let reads_globals = model.network().signature().reads_globals;
+    let items: Vec<Item<'_>> = sequences
+        .iter()
+        .map(|ids| {
+            let globals = if ids.len() > 2 { &[0, 2][..] } else { &[0] };
+            let types = if ids.len() > 2 {
+                &[0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1][..ids.len()]
+            } else {
+                &[]
+            };
+            Item { globals: reads_globals.then_some(globals), types, ..Item::new(ids) }
+        })
+        .collect();
+    let mut encoder = Encoder::new(model, &weights(model, dtype), device).expect("the weights fit");
+    let outputs = encoder.run_items(&items).expect("they run");
+    outputs.into_iter().map(|mut outputs| outputs.remove("result").expect("hidden states")).collect()
+}
+
+#[test]
+fn packed_sequences_equal_each_run_alone() {
+    for (model_type, model) in models(Task::Hidden) {
+        for (name, device) in devices() {
+            let together = hidden(&model, DType::F32, &device, &SEQUENCES);
+            for (sequence, packed) in SEQUENCES.iter().zip(&together) {
+                let alone = hidden(&model, DType::F32, &Device::Cpu, &[sequence]);
+                let error = relative_error(packed, &alone[0]);
+                println!("{model_type} on {name}, {} tokens: {error:.1e}", sequence.len());
+                assert!(error < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn f16_storage_gives_nearly_the_same() {
+    for (model_type, model) in models(Task::Hidden) {
+        let expected = hidden(&model, DType::F32, &Device::Cpu, &SEQUENCES);
+        for (name, device) in devices() {
+            let found = hidden(&model, DType::F16, &device, &SEQUENCES);
+            for (found, expected) in found.iter().zip(&expected) {
+                let error = relative_error(found, expected);
+                println!("{model_type} on {name}: {error:.1e}");
+                assert!(error < 5e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_are_the_same_with_values_computed_again() {
+    for (model_type, model) in models(Task::Logits) {
+        let gradients = |recompute: usize| {
+            let mut graph = Graph::new();
+            let tokens = Tokens::packed(&mut graph, 18, 2).expect("a new graph takes them");
+            let tokens = tokens.with_globals(&mut graph, 3).expect("so it does");
+            let training = Training { recompute, ..Training::default() };
+            let mut recorder = Recorder::new(&mut graph, DType::F32).training(training);
+            let scores = model.record_with(&mut recorder, &tokens).expect("it is recorded");
+            let loss = ops::cross_entropy(&mut graph, scores, tokens.ids, &CrossEntropy::new());
+            let (names, values): (Vec<_>, Vec<_>) = graph.parameters().iter().cloned().unzip();
+            let gradients = graph.gradients(loss.expect("they fit"), &values).expect("every step has one");
+            for (name, gradient) in names.iter().zip(gradients) {
+                graph.output(&format!("gradient {name}"), gradient).expect("the name is free");
+            }
+            let row = |number: fn(i32) -> i32| {
+                HostTensor::i32([1, 18], (0..18).map(number).collect()).expect("as many")
+            };
+            let inputs = [
+                ("ids", &row(|at| at * 5 % 12)),
+                ("positions", &row(|at| 2 + at % 11)),
+                ("types", &row(|at| i32::from(at > 14))),
+                ("segments", &row(|at| i32::from(at > 10))),
+                ("globals", &HostTensor::i32([1, 3], vec![11, 0, -1]).expect("as many")),
+            ];
+            let parameters =
+                cpu::Parameters::new(weights(&model, DType::F32).iter()).expect("they are floats");
+            cpu::run_with(&graph, &parameters, &inputs).expect("it runs")
+        };
+        let kept = gradients(0);
+        assert!(kept.len() > 20, "{model_type}");
+        for recompute in [1, 2] {
+            for (name, gradient) in gradients(recompute) {
+                assert_eq!(gradient.to_f32(), kept[&name].to_f32(), "{model_type}, {name}");
+            }
+        }
+    }
+}
