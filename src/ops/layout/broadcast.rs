@@ -3,14 +3,13 @@
 use super::super::contract::Contract;
 use super::super::elementwise::sum_to;
 use super::super::upstream;
+#[cfg(feature = "check")]
+use super::cases::{DTYPES, bench, of_types};
 use super::copy::{self, Block, Place};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::tensor::{Array, Real, Shape, TensorDesc};
-
-#[cfg(feature = "check")]
-pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "layout/broadcast";
 
@@ -82,55 +81,33 @@ impl Op for Broadcast {
     }
 }
 
-/// Conformance cases: axes that are missing, of extent 1, or empty, inside and outside of vectors.
+/// Axes that are missing, of extent 1, or empty, inside and outside of vectors.
 #[cfg(feature = "check")]
-mod cases {
-    use super::{NAME, broadcast};
-    use crate::check::{Bench, Case, Work};
-    use crate::ops::layout::DTYPES;
-    use crate::tensor::DType;
+pub(crate) fn cases() -> Vec<crate::check::Case> {
+    let problems: [(&'static [usize], &'static [usize]); 16] = [
+        (&[], &[]),
+        (&[], &[3]),
+        (&[1], &[64]),
+        (&[5], &[5]),
+        (&[1, 5], &[1, 5]),
+        (&[2, 1], &[2, 63]),
+        (&[1, 65], &[3, 65]),
+        (&[64], &[7, 64]),
+        (&[97], &[2, 3, 97]),
+        (&[3, 1, 4], &[3, 5, 4]),
+        (&[3, 1, 2], &[2, 3, 5, 2]),
+        (&[1000, 1], &[1000, 4]),
+        (&[1, 3], &[0, 3]),
+        (&[2, 1], &[2, 0]),
+        (&[0, 1], &[0, 4]),
+        (&[2, 1, 2, 1, 2, 1, 2, 1], &[2, 3, 2, 3, 2, 3, 2, 3]),
+    ];
+    of_types(NAME, &DTYPES, &problems, |&shape| format!("to {}", Shape::from(shape)), broadcast)
+}
 
-    pub(crate) fn cases() -> Vec<Case> {
-        let problems: [(&'static [usize], &'static [usize]); 16] = [
-            (&[], &[]),
-            (&[], &[3]),
-            (&[1], &[64]),
-            (&[5], &[5]),
-            (&[1, 5], &[1, 5]),
-            (&[2, 1], &[2, 63]),
-            (&[1, 65], &[3, 65]),
-            (&[64], &[7, 64]),
-            (&[97], &[2, 3, 97]),
-            (&[3, 1, 4], &[3, 5, 4]),
-            (&[3, 1, 2], &[2, 3, 5, 2]),
-            (&[1000, 1], &[1000, 4]),
-            (&[1, 3], &[0, 3]),
-            (&[2, 1], &[2, 0]),
-            (&[0, 1], &[0, 4]),
-            (&[2, 1, 2, 1, 2, 1, 2, 1], &[2, 3, 2, 3, 2, 3, 2, 3]),
-        ];
-        let mut cases = Vec::new();
-        for (dtype, amplitude) in DTYPES {
-            for (x_shape, shape) in problems {
-                let label =
-                    format!("{dtype} {} to {}", crate::Shape::from(x_shape), crate::Shape::from(shape));
-                cases.push(Case::new(NAME, label, move |problem| {
-                    let x = problem.random("x", dtype, x_shape, amplitude)?;
-                    Ok(vec![broadcast(&mut problem.graph, x, shape)?])
-                }));
-            }
-        }
-        cases
-    }
-
-    /// One write of every element.
-    pub(crate) fn benches() -> Vec<Bench> {
-        let bench = |(label, shape): (&str, [usize; 2])| {
-            Bench::new(NAME, label, Work::Bytes(4 << 20), move |problem| {
-                let x = problem.random("x", DType::F32, shape, 1.0)?;
-                Ok(vec![broadcast(&mut problem.graph, x, [1024, 1024])?])
-            })
-        };
-        [("1M f32, a row", [1, 1024]), ("1M f32, a column", [1024, 1])].map(bench).into()
-    }
+/// One write of every element.
+#[cfg(feature = "check")]
+pub(crate) fn benches() -> Vec<crate::check::Bench> {
+    let of = |label, shape| bench(NAME, label, 4 << 20, shape, |graph, x| broadcast(graph, x, [1024, 1024]));
+    vec![of("1M f32, a row", &[1, 1024]), of("1M f32, a column", &[1024, 1])]
 }

@@ -118,7 +118,7 @@ mod cases {
     use super::{NAME, concat};
     use crate::Result;
     use crate::check::{Bench, Case, Work};
-    use crate::ops::layout::DTYPES;
+    use crate::ops::layout::cases::DTYPES;
     use crate::tensor::DType;
 
     pub(crate) fn cases() -> Vec<Case> {

@@ -2,6 +2,8 @@
 
 use super::super::contract::Contract;
 use super::super::upstream;
+#[cfg(feature = "check")]
+use super::cases::{DTYPES, bench, of_types};
 use super::copy::{self, Block, Place};
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
@@ -73,9 +75,6 @@ impl Op for Flip {
 /// Every axis, several, none; whole vectors and not, empty values.
 #[cfg(feature = "check")]
 pub(crate) fn cases() -> Vec<crate::check::Case> {
-    use super::DTYPES;
-    use crate::check::Case;
-
     let problems: [(&'static [usize], &'static [usize]); 13] = [
         (&[], &[]),
         (&[5], &[0]),
@@ -91,29 +90,13 @@ pub(crate) fn cases() -> Vec<crate::check::Case> {
         (&[1000, 4], &[0]),
         (&[2, 3, 2, 3, 2, 3, 2, 3], &[0, 3, 4, 7]),
     ];
-    let mut cases = Vec::new();
-    for (dtype, amplitude) in DTYPES {
-        for (shape, axes) in problems {
-            let label = format!("{dtype} {} along {axes:?}", Shape::from(shape));
-            cases.push(Case::new(NAME, label, move |problem| {
-                let x = problem.random("x", dtype, shape, amplitude)?;
-                Ok(vec![flip(&mut problem.graph, x, axes)?])
-            }));
-        }
-    }
-    cases
+    of_types(NAME, &DTYPES, &problems, |axes| format!("along {axes:?}"), flip)
 }
 
 /// One read and one write of every element.
 #[cfg(feature = "check")]
 pub(crate) fn benches() -> Vec<crate::check::Bench> {
-    use crate::check::{Bench, Work};
-
-    let bench = |label, axis: usize| {
-        Bench::new(NAME, label, Work::Bytes(8 << 20), move |problem| {
-            let x = problem.random("x", crate::DType::F32, [1024, 1024], 1.0)?;
-            Ok(vec![flip(&mut problem.graph, x, &[axis])?])
-        })
-    };
-    vec![bench("1M f32 along rows", 0), bench("1M f32 along columns", 1)]
+    let along =
+        |label, axis| bench(NAME, label, 8 << 20, &[1024, 1024], move |graph, x| flip(graph, x, &[axis]));
+    vec![along("1M f32 along rows", 0), along("1M f32 along columns", 1)]
 }

@@ -13,6 +13,8 @@
 //! | [`slice()`] | a range of one axis; [`split()`] cuts an axis into such ranges |
 
 pub(crate) mod broadcast;
+#[cfg(feature = "check")]
+mod cases;
 pub(crate) mod concat;
 mod copy;
 pub(crate) mod flip;
@@ -33,14 +35,7 @@ pub use transpose::transpose;
 
 use super::contract::Contract;
 use crate::Result;
-#[cfg(feature = "check")]
-use crate::tensor::DType;
 use crate::tensor::TensorDesc;
-
-/// Every element type and an amplitude that makes its elements differ.
-#[cfg(feature = "check")]
-const DTYPES: [(DType, f32); 4] =
-    [(DType::F32, 1.0), (DType::F16, 1.0), (DType::I32, 2e9), (DType::U32, 4e9)];
 
 /// Refuses an axis that `x` lacks.
 pub(super) fn check_axis(contract: &Contract, axis: usize, x: &TensorDesc) -> Result<()> {

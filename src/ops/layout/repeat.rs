@@ -2,6 +2,8 @@
 
 use super::super::contract::Contract;
 use super::super::{reduce, reshape, upstream};
+#[cfg(feature = "check")]
+use super::cases::{DTYPES, bench, of_types};
 use super::check_axis;
 use super::copy::{self, Block, Place};
 use crate::Result;
@@ -113,44 +115,38 @@ impl Op for Repeat {
 /// Both orders, every axis, whole vectors and not, once, never, empty values.
 #[cfg(feature = "check")]
 pub(crate) fn cases() -> Vec<crate::check::Case> {
-    use super::DTYPES;
-    use crate::check::Case;
-
-    let problems: [(&'static [usize], usize, usize); 11] = [
-        (&[1], 0, 1),
-        (&[2], 0, 3),
-        (&[5, 1], 1, 64),
-        (&[5, 3], 0, 1),
-        (&[5, 3], 1, 0),
-        (&[0, 3], 1, 2),
-        (&[64], 0, 2),
-        (&[97, 8], 0, 3),
-        (&[63, 4], 1, 5),
-        (&[2, 5, 3, 4], 2, 4),
-        (&[2, 1, 2, 1, 2, 3, 2, 3], 5, 2),
+    let problems: [(&'static [usize], (usize, usize)); 11] = [
+        (&[1], (0, 1)),
+        (&[2], (0, 3)),
+        (&[5, 1], (1, 64)),
+        (&[5, 3], (0, 1)),
+        (&[5, 3], (1, 0)),
+        (&[0, 3], (1, 2)),
+        (&[64], (0, 2)),
+        (&[97, 8], (0, 3)),
+        (&[63, 4], (1, 5)),
+        (&[2, 5, 3, 4], (2, 4)),
+        (&[2, 1, 2, 1, 2, 3, 2, 3], (5, 2)),
     ];
-    let mut cases = Vec::new();
-    for (dtype, amplitude) in DTYPES {
-        for (shape, axis, times) in problems {
-            for (what, append) in [("all", repeat as fn(&mut _, _, _, _) -> _), ("each", repeat_each)] {
-                let label = format!("{dtype} {what} of {} {times} times along {axis}", Shape::from(shape));
-                cases.push(Case::new(NAME, label, move |problem| {
-                    let x = problem.random("x", dtype, shape, amplitude)?;
-                    Ok(vec![append(&mut problem.graph, x, axis, times)?])
-                }));
-            }
-        }
-    }
-    cases
+    let all = of_types(
+        NAME,
+        &DTYPES,
+        &problems,
+        |(axis, times)| format!("{times} times along {axis}"),
+        |graph, x, (axis, times)| repeat(graph, x, axis, times),
+    );
+    let each = of_types(
+        NAME,
+        &DTYPES,
+        &problems,
+        |(axis, times)| format!("each {times} times along {axis}"),
+        |graph, x, (axis, times)| repeat_each(graph, x, axis, times),
+    );
+    all.into_iter().chain(each).collect()
 }
 
 /// One write of every element of the result.
 #[cfg(feature = "check")]
 pub(crate) fn benches() -> Vec<crate::check::Bench> {
-    use crate::check::{Bench, Work};
-
-    vec![Bench::new(NAME, "256K f32 4 times", Work::Bytes(4 << 20), |problem| {
-        let x = problem.random("x", crate::DType::F32, [256, 1024], 1.0)?;
-        Ok(vec![repeat(&mut problem.graph, x, 0, 4)?])
-    })]
+    vec![bench(NAME, "256K f32 4 times", 4 << 20, &[256, 1024], |graph, x| repeat(graph, x, 0, 4))]
 }

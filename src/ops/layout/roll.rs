@@ -2,6 +2,8 @@
 
 use super::super::contract::Contract;
 use super::super::upstream;
+#[cfg(feature = "check")]
+use super::cases::{DTYPES, bench, of_types};
 use super::check_axis;
 use super::copy::{self, Block, Place};
 use crate::Result;
@@ -89,44 +91,27 @@ impl Op for Roll {
 /// Every axis, both directions, shifts within the extent, of it and beyond it, empty values.
 #[cfg(feature = "check")]
 pub(crate) fn cases() -> Vec<crate::check::Case> {
-    use super::DTYPES;
-    use crate::check::Case;
-
-    let problems: [(&'static [usize], usize, isize); 13] = [
-        (&[5], 0, 1),
-        (&[5], 0, -7),
-        (&[5], 0, 10),
-        (&[1], 0, 3),
-        (&[0], 0, 3),
-        (&[0, 4], 1, 3),
-        (&[64], 0, 8),
-        (&[97, 64], 0, 60),
-        (&[65, 8], 1, 4),
-        (&[65, 8], 1, -3),
-        (&[3, 63, 2], 1, isize::MIN),
-        (&[2, 3, 4, 5], 2, isize::MAX),
-        (&[1000, 3], 0, 999),
+    let problems: [(&'static [usize], (usize, isize)); 13] = [
+        (&[5], (0, 1)),
+        (&[5], (0, -7)),
+        (&[5], (0, 10)),
+        (&[1], (0, 3)),
+        (&[0], (0, 3)),
+        (&[0, 4], (1, 3)),
+        (&[64], (0, 8)),
+        (&[97, 64], (0, 60)),
+        (&[65, 8], (1, 4)),
+        (&[65, 8], (1, -3)),
+        (&[3, 63, 2], (1, isize::MIN)),
+        (&[2, 3, 4, 5], (2, isize::MAX)),
+        (&[1000, 3], (0, 999)),
     ];
-    let mut cases = Vec::new();
-    for (dtype, amplitude) in DTYPES {
-        for (shape, axis, shift) in problems {
-            let label = format!("{dtype} {} by {shift} along {axis}", crate::Shape::from(shape));
-            cases.push(Case::new(NAME, label, move |problem| {
-                let x = problem.random("x", dtype, shape, amplitude)?;
-                Ok(vec![roll(&mut problem.graph, x, axis, shift)?])
-            }));
-        }
-    }
-    cases
+    let label = |(axis, shift): &(usize, isize)| format!("by {shift} along {axis}");
+    of_types(NAME, &DTYPES, &problems, label, |graph, x, (axis, shift)| roll(graph, x, axis, shift))
 }
 
 /// One read and one write of every element.
 #[cfg(feature = "check")]
 pub(crate) fn benches() -> Vec<crate::check::Bench> {
-    use crate::check::{Bench, Work};
-
-    vec![Bench::new(NAME, "1M f32 along rows", Work::Bytes(8 << 20), |problem| {
-        let x = problem.random("x", crate::DType::F32, [1024, 1024], 1.0)?;
-        Ok(vec![roll(&mut problem.graph, x, 0, 100)?])
-    })]
+    vec![bench(NAME, "1M f32 along rows", 8 << 20, &[1024, 1024], |graph, x| roll(graph, x, 0, 100))]
 }
