@@ -446,7 +446,7 @@ fn comparison_cases(
     cases
 }
 
-/// Bytes are one read of every operand's element and one write.
+/// Bytes are one read of every operand's element and one write. What is added up beyond all caches tells the rate of memory.
 #[cfg(feature = "check")]
 fn benches(
     name: &'static str,
@@ -454,12 +454,20 @@ fn benches(
 ) -> Vec<crate::check::Bench> {
     use crate::check::{Bench, Work};
 
-    let bench = |(label, bytes, b_shape): (&str, u64, &'static [usize])| {
-        Bench::new(name, label, Work::Bytes(bytes), move |problem| {
-            let a = problem.random("a", DType::F32, [1024, 1024], 1.0)?;
+    let bench = |label: &str, a_shape: [usize; 2], b_shape: &'static [usize]| {
+        let elements = 2 * a_shape.iter().product::<usize>() + b_shape.iter().product::<usize>();
+        Bench::new(name, label, Work::Bytes(4 * elements as u64), move |problem| {
+            let a = problem.random("a", DType::F32, a_shape, 1.0)?;
             let b = problem.random("b", DType::F32, b_shape, 1.0)?;
             Ok(vec![op(&mut problem.graph, a, b)?])
         })
     };
-    [("1M f32", 12 << 20, &[1024, 1024][..]), ("1M f32, a row repeated", 8 << 20, &[1024])].map(bench).into()
+    let mut benches = vec![
+        bench("1M f32", [1024, 1024], &[1024, 1024]),
+        bench("1M f32, a row repeated", [1024, 1024], &[1024]),
+    ];
+    if name == "elementwise/add" {
+        benches.push(bench("16M f32", [4096, 4096], &[4096, 4096]));
+    }
+    benches
 }
