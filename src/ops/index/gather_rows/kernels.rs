@@ -23,6 +23,13 @@ params! {
     }
 }
 
+params! {
+    /// Rows of the table.
+    struct ElementParams {
+        rows: u32,
+    }
+}
+
 /// What the shader calls the parts of a dispatch. With the result they are 7 storage buffers; WebGPU grants 8.
 const PART_NAMES: [(&str, &str); 3] = [("table_0", "ids_0"), ("table_1", "ids_1"), ("table_2", "ids_2")];
 
@@ -65,6 +72,12 @@ pub(in crate::ops) fn lower(
         positions: to_u32(op, "positions", positions)?,
     };
     let parts = parts(op, layout, step, caps)?;
+    if let (&[part], Layout { batches: 1, per_position: 1 }) = (parts.as_slice(), layout)
+        && (width, positions % 4) == (1, 0)
+        && part.rows > 0
+    {
+        return elements(op, &part, positions, result.dtype, caps);
+    }
     // A device with room for no part at all is refused by the planner, with the numbers.
     let room = (caps.max_storage_buffers.saturating_sub(1) as usize / 2).clamp(1, PART_NAMES.len());
     let count = to_u32(op, "elements", result.elements())? / lanes;
@@ -83,6 +96,21 @@ pub(in crate::ops) fn lower(
         .collect();
     let reason = format!("bindings of at most {} bytes, {room} parts a dispatch", caps.max_binding_bytes);
     Ok(Lowered::streaming(format!("gather x{lanes}, parts: {}", parts.len()), reason, dispatches, Vec::new()))
+}
+
+/// Rows of one element, four positions an invocation.
+fn elements(op: &'static str, part: &Part, positions: usize, dtype: DType, caps: &Caps) -> Result<Lowered> {
+    let Part { table, ids: (ids, ids_dtype), rows, .. } = *part;
+    let dispatch = Kernel::new("gather elements", [wgsl!("index/gather_rows/elements.wgsl")])
+        .lanes(4)
+        .read("ids", ids, ids_dtype)
+        .write_stored("result", Operand::Output(0), dtype)
+        .lanes(1)
+        .read_stored("table", table, dtype)
+        .lanes(4)
+        .params(ElementParams { rows })
+        .per_element(to_u32(op, "positions", positions / 4)?, caps);
+    Ok(Lowered::streaming("gather x1, four positions", "rows are one element", vec![dispatch], Vec::new()))
 }
 
 /// Every table in parts, in the order in which they are added.
