@@ -30,7 +30,7 @@ fn cases_are_listed_in_the_order_of_check() {
 fn the_wgsl_of_a_case_is_valid_and_every_part_has_its_file() {
     for (op, part) in [
         ("attention/blocked", "attention/blocked/forward.wgsl.j2"),
-        ("matmul", "matmul/staged.wgsl.j2"),
+        ("matmul", "matmul/few_rows.wgsl.j2"),
         ("fill", "fill.wgsl"),
     ] {
         // One dispatch is one module.

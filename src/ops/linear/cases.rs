@@ -5,7 +5,7 @@ use crate::Result;
 use crate::check::{Bench, Case, Problem, Work, exp_ulps};
 use crate::graph::Value;
 use crate::ops::{Activation, Gate};
-use crate::tensor::DType;
+use crate::tensor::{DType, HostTensor};
 
 #[derive(Clone, Debug)]
 struct Setup {
@@ -98,6 +98,13 @@ pub(crate) fn cases() -> Vec<Case> {
         (&[2, 3, 4], 36, 44),
         (&[0], 4, 4),
         (&[4], 0, 4),
+        // Few rows, as in decoding: around the lanes that share them, and around whole vectors.
+        (&[1], 770, 67),
+        (&[1], 768, 68),
+        (&[2], 100, 37),
+        (&[3], 129, 12),
+        (&[8], 260, 34),
+        (&[2, 4], 64, 132),
     ] {
         let plain = Setup::new(leading, inner, out);
         setups.push(Setup { residual: true, activation: Activation::Gelu, ..plain.clone() });
@@ -125,11 +132,49 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.push(Setup { bias: false, residual: true, ..small.clone() });
     setups.push(Setup { gate: Some(Gate::Second), activation: Activation::Sigmoid, residual: true, ..odd });
     setups.push(Setup { gate: Some(Gate::Second), bias: false, ..small });
+    let few_f16 = [(&[1][..], 768, 36), (&[3], 101, 20), (&[8], 72, 33)].map(|(leading, inner, out)| Setup {
+        dtype: DType::F16,
+        residual: true,
+        ..Setup::new(leading, inner, out)
+    });
     let f16 = setups.iter().step_by(3).map(|setup| Setup { dtype: DType::F16, ..setup.clone() });
-    setups.iter().map(|setup| setup.clone().case()).chain(f16.map(Setup::case)).collect()
+    let rounded = f16.chain(few_f16).map(Setup::case);
+    setups.iter().map(|setup| setup.clone().case()).chain(rounded).chain(long_inner_cases()).collect()
 }
 
-/// The layers of MiniLM on 2048 tokens.
+/// Inner axes over which loops take more turns than some drivers let them: 65,535 on Mesa 22.3's llvmpipe. All numbers are whole, so that
+/// nothing may differ whatever order they are added in.
+fn long_inner_cases() -> Vec<Case> {
+    let whole = |problem: &mut Problem, name: &str, dtype, shape: &[usize], every: usize| {
+        let elements = (0..shape.iter().product()).map(|i: usize| f32::from(i % every == 0));
+        problem.input(name, HostTensor::from_f32(dtype, shape, &elements.collect::<Vec<_>>())?)
+    };
+    [
+        (DType::F32, [3, 1_100_000, 5], None),
+        (DType::F32, [12, 600_001, 8], Some(Gate::Second)),
+        (DType::F16, [2, 1_100_008, 12], Some(Gate::First)),
+        (DType::F16, [9, 600_000, 6], None),
+    ]
+    .into_iter()
+    .map(|(dtype, [rows, inner, out], gate)| {
+        let gated = if gate.is_some() { ", gated" } else { "" };
+        Case::new(NAME, format!("{dtype} [{rows}] x {inner} to {out}{gated}, long"), move |problem| {
+            let factors = if gate.is_some() { 2 * out } else { out };
+            let x = whole(problem, "x", dtype, &[rows, inner], 7001)?;
+            let weight = whole(problem, "weight", dtype, &[factors, inner], 2)?;
+            let bias = whole(problem, "bias", dtype, &[factors], 3)?;
+            let residual = whole(problem, "residual", dtype, &[rows, out], 2)?;
+            let mut spec = Linear::new().activation(Activation::Relu).bias(bias).residual(residual);
+            if let Some(gate) = gate {
+                spec = spec.gated(gate);
+            }
+            Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
+        })
+    })
+    .collect()
+}
+
+/// The layers of MiniLM on 2048 tokens, and products of few rows, as decoding has them.
 pub(crate) fn benches() -> Vec<Bench> {
     const TOKENS: usize = 2048;
     type Finish = fn(&mut Problem, usize, Linear) -> Result<Linear>;
@@ -163,5 +208,33 @@ pub(crate) fn benches() -> Vec<Bench> {
         let spec = Linear::new().activation(Activation::Silu).gated(Gate::First);
         Ok(vec![linear(&mut problem.graph, x, weight, &spec)?])
     }));
+    benches.extend(few_row_benches());
     benches
+}
+
+/// GPT-2's layers on few rows. Bytes are one read of every weight, which all else is small against.
+fn few_row_benches() -> Vec<Bench> {
+    let bench = |(dtype, rows, inner, out): (DType, usize, usize, usize)| {
+        let label = format!("{rows} x {inner} to {out} {dtype}");
+        let bench =
+            Bench::new(NAME, label, Work::Bytes((out * inner * dtype.size()) as u64), move |problem| {
+                let x = problem.random("x", dtype, [rows, inner], 1.0)?;
+                let weight = problem.random("weight", dtype, [out, inner], 1.0)?;
+                let bias = problem.random("bias", dtype, [out], 1.0)?;
+                Ok(vec![linear(&mut problem.graph, x, weight, &Linear::new().bias(bias))?])
+            });
+        if dtype == DType::F16 { bench.f16() } else { bench }
+    };
+    [
+        (DType::F32, 1, 768, 3072),
+        (DType::F32, 8, 768, 3072),
+        (DType::F32, 1, 3072, 768),
+        (DType::F32, 8, 3072, 768),
+        (DType::F32, 1, 768, 50_257),
+        (DType::F32, 8, 768, 50_257),
+        (DType::F16, 1, 768, 50_257),
+        (DType::F16, 8, 768, 50_257),
+    ]
+    .map(bench)
+    .into()
 }

@@ -4,7 +4,7 @@
 use super::{LinearOp, NAME};
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{Caps, Choice, Dispatch, Kernel, Lowered, Matrix, Operand, params, wgsl};
+use crate::kernel::{Caps, Dispatch, Kernel, Lowered, Matrix, Operand, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::ops::elementwise::{Activation, Gate};
 use crate::ops::matmul::{Geometry, Part, Product, product};
@@ -23,26 +23,36 @@ pub(super) fn lower(op: &LinearOp, step: &StepDesc, caps: &Caps) -> Result<Lower
     // Parts that start at a multiple of four columns keep results in vectors.
     let parts = row_parts(NAME, ("weight", 1), weight, 4, caps)?;
     let keeps = op.activates() && step.wanted[1];
-    let Some(gate) = op.gate.filter(|_| parts.len() > 1) else {
-        let layer = Layer {
-            op,
-            step,
-            result: Operand::Output(0),
-            dtype: weight.dtype,
-            residual: op.residual_index(),
-            keeps,
-        };
-        let (dispatches, choice) = layer.dispatches(&parts, caps)?;
-        return Ok(Lowered::Kernels { choice, dispatches, scratch: Vec::new() });
-    };
+    // Where not the result but the factors of a gate are what the product stores.
+    let stored_gate = op.gate.filter(|_| parts.len() > 1);
+    let floats = |elements: usize| (elements * size_of::<f32>()) as u64;
+    let sums = floats(step.outputs[0].elements() * if op.gate.is_some() { 2 } else { 1 });
     let factors = LinearOp { activation: Activation::Identity, gate: None, residual: false, ..*op };
-    let (result, dtype) =
-        if keeps { (Operand::Output(1), weight.dtype) } else { (Operand::Scratch(0), DType::F32) };
-    let layer = Layer { op: &factors, step, result, dtype, residual: None, keeps: false };
-    let (mut dispatches, choice) = layer.dispatches(&parts, caps)?;
-    dispatches.push(gating(op, gate, step, (result, dtype), caps)?);
-    let floats = 2 * step.outputs[0].elements() * size_of::<f32>();
-    let scratch = if keeps { Vec::new() } else { vec![floats as u64] };
+    let mut scratch = Vec::new();
+    let (own, result, dtype) = match stored_gate {
+        None => (op, Operand::Output(0), weight.dtype),
+        Some(_) if keeps => (&factors, Operand::Output(1), weight.dtype),
+        Some(_) => {
+            scratch.push(sums);
+            (&factors, Operand::Scratch(0), DType::F32)
+        }
+    };
+    let layer = Layer {
+        op: own,
+        step,
+        result,
+        dtype,
+        residual: own.residual_index(),
+        keeps: keeps && stored_gate.is_none(),
+        so_far: Operand::Scratch(scratch.len()),
+    };
+    let Product { mut dispatches, choice, in_parts } = layer.product(&parts, caps)?;
+    if in_parts {
+        scratch.push(sums);
+    }
+    if let Some(gate) = stored_gate {
+        dispatches.push(gating(op, gate, step, (result, dtype), caps)?);
+    }
     Ok(Lowered::Kernels { choice, dispatches, scratch })
 }
 
@@ -55,22 +65,24 @@ struct Layer<'p> {
     residual: Option<usize>,
     /// Whether the sums before the activation are stored, too.
     keeps: bool,
+    /// Where sums over parts of the inner axis go.
+    so_far: Operand,
 }
 
 impl Layer<'_> {
-    /// One dispatch a part, and the choice they share.
-    fn dispatches(&self, parts: &[RowPart], caps: &Caps) -> Result<(Vec<Dispatch>, Choice)> {
-        let built = parts.iter().map(|part| self.dispatch(part, caps)).collect::<Result<Vec<_>>>()?;
-        let (dispatches, mut choices): (Vec<_>, Vec<_>) = built.into_iter().unzip();
+    /// The dispatches of all parts of the weight, and the choice they share.
+    fn product(&self, parts: &[RowPart], caps: &Caps) -> Result<Product> {
+        let mut products = parts.iter().map(|part| self.part(part, caps)).collect::<Result<Vec<_>>>()?;
+        let dispatches = products.iter_mut().flat_map(|product| product.dispatches.drain(..)).collect();
         // There is at least one part, and parts differ in the number of columns alone.
-        let mut choice = choices.swap_remove(0);
+        let Product { mut choice, in_parts, .. } = products.swap_remove(0);
         if parts.len() > 1 {
             choice.kernel = format!("{}, weight in {} parts", choice.kernel, parts.len()).into();
         }
-        Ok((dispatches, choice))
+        Ok(Product { dispatches, choice, in_parts })
     }
 
-    fn dispatch(&self, part: &RowPart, caps: &Caps) -> Result<(Dispatch, Choice)> {
+    fn part(&self, part: &RowPart, caps: &Caps) -> Result<Product> {
         let Self { op, step, .. } = *self;
         let (x, weight) = (&step.inputs[0], &step.inputs[1]);
         let [out, inner] = [weight.shape.dims()[0], weight.shape.dims()[1]];
@@ -80,9 +92,14 @@ impl Layer<'_> {
             Some(_) => (out / 2, out / 2, Some(out / 2 * inner)),
         };
         let geometry = Geometry::dense([rows, columns, inner], part.first_row, line);
-        let placed = Part { b: part.operand, result: self.dtype, second };
-        let (Product { kernel, c, entry }, choice) = product(NAME, &geometry, x.dtype, placed, caps)?;
-        let one_row = Matrix { dtype: x.dtype, line: None, rows: None, ..c };
+        let placed = Part { b: part.operand, result: self.dtype, second, so_far: self.so_far };
+        product(NAME, &geometry, x.dtype, placed, caps, |kernel, c| self.finished(kernel, x.dtype, c))
+    }
+
+    /// `kernel` with what becomes of the sums, which are stored as `c` says.
+    fn finished(&self, kernel: Kernel, dtype: DType, c: Matrix) -> Kernel {
+        let op = self.op;
+        let one_row = Matrix { dtype, line: None, rows: None, ..c };
         // A row of sums has both factors of a gated layer.
         let sums_line = if op.gate.is_some() { "2u * params.c_line" } else { "params.c_line" };
         let kernel = kernel
@@ -96,11 +113,10 @@ impl Layer<'_> {
                 self.keeps.then_some(Operand::Output(1)),
                 Matrix { line: Some(sums_line), ..c },
             );
-        let kernel = match op.gate {
+        match op.gate {
             None => activating(kernel, op.activation).source(wgsl!("linear/plain.wgsl")),
             Some(gate) => gated(kernel, op.activation, gate).source(wgsl!("linear/gated.wgsl")),
-        };
-        Ok((entry.dispatch(kernel), choice))
+        }
     }
 }
 

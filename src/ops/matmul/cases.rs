@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ("a repeats", &[17, 8], &[3, 8, 12]),
         ("five axes", &[2, 1, 3, 5, 6], &[2, 1, 3, 6, 7]),
         ("one batch axis", &[70, 3, 5], &[70, 5, 2]),
+        ("few rows of many matrices", &[3, 4, 2, 68], &[3, 4, 68, 132]),
     ] {
         cases.push(Case::new(NAME, label, move |problem| {
             let a = problem.random("a", DType::F32, a_shape, 1.0)?;
@@ -49,6 +50,10 @@ fn plain_cases() -> Vec<Case> {
         [130, 64, 100],
         [1, 1000, 300],
         [1000, 4, 8],
+        [1, 100, 770],
+        [2, 37, 100],
+        [3, 132, 129],
+        [8, 68, 260],
         [0, 4, 4],
         [4, 0, 4],
         [4, 4, 0],
@@ -99,8 +104,7 @@ fn head_cases() -> Vec<Case> {
     cases
 }
 
-/// Lines of `b` longer than a page of memory, and rows enough to pack it for. The tests differentiate every fourth case on devices: here the
-/// one whose gradient has no sums of a thousand products, which lose more in one f32 than twice what the reference loses by blocks.
+/// Lines of `b` longer than a page of memory, and rows enough to pack it for.
 fn long_line_cases() -> Vec<Case> {
     use Heads::{Inner, Outer};
     [
@@ -174,5 +178,21 @@ pub(crate) fn benches() -> Vec<Bench> {
         bench("1024 f32, b transposed", DType::F32, 1024, Matmul::new().transpose_b()),
         bench("1024 f16", DType::F16, 1024, Matmul::new()).f16(),
         bench("1 x 1024 x 1024 f32", DType::F32, 1, Matmul::new()),
+        of_few_rows(1, 768, 3072),
+        of_few_rows(8, 768, 3072),
+        of_few_rows(1, 3072, 768),
+        of_few_rows(8, 3072, 768),
+        of_few_rows(1, 768, 32_768),
+        of_few_rows(8, 768, 32_768),
     ]
+}
+
+/// A layer whose weight is stored `[in, out]`, as GPT-2's are, on few rows. Bytes are one read of every weight.
+fn of_few_rows(rows: usize, inner: usize, columns: usize) -> Bench {
+    let label = format!("{rows} x {inner} x {columns} f32, few rows");
+    Bench::new(NAME, label, Work::Bytes((4 * inner * columns) as u64), move |problem| {
+        let a = problem.random("a", DType::F32, [rows, inner], 1.0)?;
+        let b = problem.random("b", DType::F32, [inner, columns], 1.0)?;
+        Ok(vec![matmul(&mut problem.graph, a, b, &Matmul::new())?])
+    })
 }

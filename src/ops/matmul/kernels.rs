@@ -44,32 +44,6 @@ params! {
     }
 }
 
-/// A product as a kernel that still lacks what becomes of the sums: `finish(base, row, column, product)`, or `finish_pair` of a gated one.
-pub(in crate::ops) struct Product {
-    /// Reads `a` and `b`.
-    pub(in crate::ops) kernel: Kernel,
-    /// How the result is written.
-    pub(in crate::ops) c: Matrix,
-    /// What starts the kernel when it is whole.
-    pub(in crate::ops) entry: Entry,
-}
-
-/// The workgroups of a product.
-pub(in crate::ops) struct Entry {
-    workgroups: u32,
-    /// None where the kernel has a `main` of its own.
-    lanes: Option<u32>,
-}
-
-impl Entry {
-    pub(in crate::ops) fn dispatch(&self, kernel: Kernel) -> Dispatch {
-        match self.lanes {
-            Some(lanes) => kernel.per_workgroup(self.workgroups, lanes),
-            None => kernel.with_own_main(self.workgroups),
-        }
-    }
-}
-
 /// What a product is made for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Part {
@@ -79,15 +53,23 @@ pub(in crate::ops) struct Part {
     pub(in crate::ops) result: DType,
     /// For a gated product, the distance from the first factor's columns of `b` to the second's.
     pub(in crate::ops) second: Option<usize>,
+    /// Where f32 sums over parts of the inner axis go if it is taken in parts: as many as the product has, of a gated one those of both factors.
+    pub(in crate::ops) so_far: Operand,
+}
+
+/// The dispatches of a product.
+pub(in crate::ops) struct Product {
+    pub(in crate::ops) dispatches: Vec<Dispatch>,
+    pub(in crate::ops) choice: Choice,
+    /// Whether the inner axis is taken in parts, whose sums [`Part::so_far`] holds.
+    pub(in crate::ops) in_parts: bool,
 }
 
 pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lowered> {
     let geometry = geometry.merged();
     let tile = Tile::of(&geometry, dtype, false, caps);
-    let packed = packing(&geometry, &tile, dtype, caps)?;
-    let mut scratch = Vec::new();
-    let mut dispatches = Vec::new();
-    let (geometry, b) = match packed {
+    let (mut scratch, mut dispatches) = (Vec::new(), Vec::new());
+    let (geometry, b) = match packing(&geometry, &tile, dtype, caps)? {
         Some(Packing { geometry, bytes, dispatch }) => {
             scratch.push(bytes);
             dispatches.push(dispatch);
@@ -95,64 +77,83 @@ pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lo
         }
         None => (geometry, Operand::Input(1)),
     };
-    let parts = tile.inner_parts(geometry.inner);
-    // Sums over parts of the inner axis are f32, too.
-    let rounded = parts.len() > 1 && dtype != DType::F32;
-    let (sums, result) = match rounded {
-        false => (Operand::Output(0), dtype),
-        true => (Operand::Scratch(scratch.len()), DType::F32),
-    };
-    for (number, inner) in parts.iter().enumerate() {
-        let part = geometry.part(inner.clone());
-        let Product { kernel, c, entry } =
-            tile.product(NAME, &part, dtype, Part { b, result, second: None })?;
-        let kernel = match number {
-            0 => kernel.source(wgsl!("matmul/finish.wgsl")).write_rows("c", sums, c),
-            _ => kernel.source(wgsl!("matmul/finish_part.wgsl")).update_rows("c", sums, c),
-        };
-        dispatches.push(entry.dispatch(kernel));
-    }
-    if rounded {
+    let part = Part { b, result: dtype, second: None, so_far: Operand::Scratch(scratch.len()) };
+    let finish =
+        |kernel: Kernel, c| kernel.source(wgsl!("matmul/finish.wgsl")).write_rows("c", Operand::Output(0), c);
+    let mut product = tile.product(NAME, &geometry, dtype, part, caps, finish)?;
+    dispatches.append(&mut product.dispatches);
+    if product.in_parts {
         scratch.push((geometry.shape.elements() * size_of::<f32>()) as u64);
-        dispatches.push(rounding(&geometry, sums, dtype, caps)?);
     }
-    let mut choice = tile.choice(caps);
+    let mut choice = product.choice;
     if b != Operand::Input(1) {
         choice.kernel = format!("{}, b packed", choice.kernel).into();
-    }
-    if parts.len() > 1 {
-        choice.kernel = format!("{}, inner axis in {} parts", choice.kernel, parts.len()).into();
     }
     Ok(Lowered::Kernels { choice, dispatches, scratch })
 }
 
-/// The result of `dtype` from sums over all parts of the inner axis.
-fn rounding(geometry: &Geometry, sums: Operand, dtype: DType, caps: &Caps) -> Result<Dispatch> {
-    let elements = geometry.shape.elements();
-    let lanes = if elements.is_multiple_of(4) { 4 } else { 1 };
-    let count = to_u32(NAME, "elements", elements)? / lanes;
-    Ok(Kernel::new("matmul, rounding", [wgsl!("matmul/rounding.wgsl")])
-        .lanes(lanes)
-        .read("sums", sums, DType::F32)
-        .write("c", Operand::Output(0), dtype)
-        .per_element(count, caps))
-}
-
-/// The product of `a: [rows, inner]`, input 0, and `b`, in the tile that suits it. `op` is who asks.
+/// The product of `a: [rows, inner]`, input 0, and `b`, in the tile that suits it. `op` is who asks. `finish` adds what becomes of the sums, the
+/// function `finish(base, row, column, product)`, or `finish_pair` of a gated product, and is told how the result lies. That function adds
+/// `so_far_row` to what it is given: the sums over earlier parts of the inner axis, or zeros.
 pub(in crate::ops) fn product(
     op: &'static str,
     geometry: &Geometry,
     dtype: DType,
     part: Part,
     caps: &Caps,
-) -> Result<(Product, Choice)> {
-    let tile = Tile::of(geometry, dtype, part.second.is_some(), caps);
-    Ok((tile.product(op, geometry, dtype, part)?, tile.choice(caps)))
+    finish: impl Fn(Kernel, Matrix) -> Kernel,
+) -> Result<Product> {
+    Tile::of(geometry, dtype, part.second.is_some(), caps).product(op, geometry, dtype, part, caps, finish)
 }
 
 impl Tile {
-    /// The kernel of a product in this tile. `op` is who asks.
-    fn product(&self, op: &'static str, geometry: &Geometry, dtype: DType, part: Part) -> Result<Product> {
+    /// [`product`] in this tile: one dispatch for each part of the inner axis, of which the last one finishes.
+    fn product(
+        &self,
+        op: &'static str,
+        geometry: &Geometry,
+        dtype: DType,
+        part: Part,
+        caps: &Caps,
+        finish: impl Fn(Kernel, Matrix) -> Kernel,
+    ) -> Result<Product> {
+        let parts = self.inner_parts(geometry.inner);
+        let c = self.result(geometry, part.result);
+        // A row of a gated product's sums has both factors.
+        let so_far_line = if part.second.is_some() { "2u * params.c_line" } else { "params.c_line" };
+        let so_far = Matrix { dtype: DType::F32, line: Some(so_far_line), ..c };
+        let mut dispatches = Vec::new();
+        for (number, inner) in parts.iter().enumerate() {
+            let (is_first, is_last) = (number == 0, number + 1 == parts.len());
+            let kernel = self.kernel(op, &geometry.part(inner.clone()), dtype, part)?;
+            let kernel = match (is_first, is_last) {
+                (_, true) => {
+                    let before = (!is_first).then_some(part.so_far);
+                    finish(kernel.read_rows_if("so_far", before, so_far), c)
+                }
+                (true, _) => kernel
+                    .source(wgsl!("matmul/finish_part.wgsl"))
+                    .read_rows_if("so_far", None, so_far)
+                    .write_rows("so_far", part.so_far, so_far),
+                _ => {
+                    kernel.source(wgsl!("matmul/finish_part.wgsl")).update_rows("so_far", part.so_far, so_far)
+                }
+            };
+            let workgroups = to_u32(op, "workgroups", geometry.tiles(self.rows, self.columns))?;
+            dispatches.push(match self.lanes {
+                Some(lanes) => kernel.per_workgroup(workgroups, lanes),
+                None => kernel.with_own_main(workgroups),
+            });
+        }
+        let mut choice = self.choice(caps);
+        if parts.len() > 1 {
+            choice.kernel = format!("{}, inner axis in {} parts", choice.kernel, parts.len()).into();
+        }
+        Ok(Product { dispatches, choice, in_parts: parts.len() > 1 })
+    }
+
+    /// The kernel of a product, which reads `a` and `b`, and lacks what becomes of the sums.
+    fn kernel(&self, op: &'static str, geometry: &Geometry, dtype: DType, part: Part) -> Result<Kernel> {
         let Geometry { rows, columns, inner, .. } = *geometry;
         let kernel = self
             .kernel
@@ -169,7 +170,8 @@ impl Tile {
             transposed: geometry.a.transposed,
             line: Some("params.a_line"),
             vectors: geometry.a.in_vectors(if geometry.a.transposed { rows } else { inner }),
-            rows: Some("params.rows"),
+            // Few rows are all there.
+            rows: (self.kind != Kind::FewRows).then_some("params.rows"),
             columns: inner_end,
         };
         let b = Matrix {
@@ -180,24 +182,26 @@ impl Tile {
             columns: Some("params.cols"),
             ..a
         };
-        let kernel = match self.kind {
+        Ok(match self.kind {
             Kind::Cooperative => {
                 kernel.read_as_stored("a", Operand::Input(0), a).read_as_stored("b", part.b, b)
             }
-            Kind::Direct | Kind::Staged => {
+            Kind::FewRows | Kind::Direct | Kind::Staged => {
                 kernel.read_matrix("a", Operand::Input(0), a).read_matrix("b", part.b, b)
             }
-        };
-        let c = Matrix {
-            dtype: part.result,
+        })
+    }
+
+    /// How the result lies.
+    fn result(&self, geometry: &Geometry, dtype: DType) -> Matrix {
+        Matrix {
+            dtype,
             transposed: false,
             line: Some("params.c_line"),
-            vectors: geometry.c.in_vectors(columns),
+            vectors: geometry.c.in_vectors(geometry.columns),
             rows: Some("params.rows"),
             columns: Some("params.cols"),
-        };
-        let workgroups = to_u32(op, "workgroups", geometry.tiles(self.rows, self.columns))?;
-        Ok(Product { kernel, c, entry: Entry { workgroups, lanes: self.lanes } })
+        }
     }
 
     fn choice(&self, caps: &Caps) -> Choice {

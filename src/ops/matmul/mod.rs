@@ -2,6 +2,7 @@
 
 #[cfg(feature = "check")]
 mod cases;
+mod few_rows;
 mod gradient;
 mod kernels;
 mod packing;

@@ -23,6 +23,7 @@
 //! loads waited for, 31,749 with the next tile on its way; 1024 of the 1350 instructions of 16 k multiply. Unrolled by 8 in place of 4: no better.
 
 use super::Geometry;
+use super::few_rows::few_rows;
 use crate::kernel::{Caps, CooperativeTile, Kernel, MatmulKernel, Tier, wgsl};
 use crate::tensor::DType;
 
@@ -36,7 +37,7 @@ const LAID_PADDING: u32 = 4;
 const LARGEST_SUBGROUP: u32 = 64;
 
 /// Invocations of the direct kernel's workgroup: one subgroup of a software rasterizer.
-const DIRECT_LANES: u32 = 8;
+pub(super) const DIRECT_LANES: u32 = 8;
 
 /// Invocations of the staged kernel's workgroup, along each axis.
 const STAGED_LANES: u32 = 16;
@@ -46,6 +47,8 @@ const STAGED_LANES: u32 = 16;
 pub(super) enum Kind {
     /// Subgroups multiply fragments, which take operands as they are stored.
     Cooperative,
+    /// Lanes share what is read of `b`, each element of it once.
+    FewRows,
     /// Registers straight from storage.
     Direct,
     /// Registers from workgroup memory.
@@ -70,7 +73,9 @@ pub(super) struct Tile {
 impl Tile {
     /// The tile of a product, gated or not, of operands of `dtype`.
     pub(super) fn of(geometry: &Geometry, dtype: DType, gated: bool, caps: &Caps) -> Self {
-        cooperative(geometry, dtype, gated, caps).unwrap_or_else(|| match caps.tuning.matmul {
+        let suited =
+            || few_rows(geometry, dtype, gated, caps).or_else(|| cooperative(geometry, dtype, gated, caps));
+        suited().unwrap_or_else(|| match caps.tuning.matmul {
             MatmulKernel::Direct { row_blocks, col_vecs, shared_reads } => {
                 direct(geometry, [row_blocks, col_vecs], shared_reads, gated)
             }
@@ -86,6 +91,7 @@ impl Tile {
     pub(super) fn tier(&self) -> Tier {
         match self.kind {
             Kind::Cooperative => Tier::CooperativeMatrix,
+            Kind::FewRows => Tier::Streaming,
             Kind::Direct | Kind::Staged => Tier::RegisterTile,
         }
     }

@@ -1,3 +1,0 @@
-fn element(i: u32) {
-    store_c(i, load_sums(i));
-}
