@@ -19,7 +19,7 @@ var<private> gathering: u32;   // where their first columns go
 fn put_word(at: u32, word: u32) {
     // What there is no room for makes the list void.
     if at < params.list_capacity {
-        aux_buffer[list + 1u + at] = word;
+        store_aux_buffer(list + 1u + at, word);
     }
 }
 
@@ -92,14 +92,9 @@ fn put_stretch(batch: u32, kv_head: u32, rows: vec2<i32>, stretch: vec2<i32>, co
     }
 }
 
-@compute @workgroup_size(LANES)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let id = (group.x + group.y * groups.x) * LANES + lane;
-    if id >= params.count {
+fn workgroup_main(workgroup: u32, lane: u32) {
+    let id = workgroup * WORKGROUP + lane;
+    if id >= params.lists {
         return;
     }
     let tile = id % params.row_tiles;
@@ -152,9 +147,9 @@ fn main(
     put_last();
     if used > params.list_capacity {
         // Everything is looked at, pair by pair.
-        aux_buffer[list + 1u] = 0u;
-        aux_buffer[list + 2u] = u32(columns * 2);
+        store_aux_buffer(list + 1u, 0u);
+        store_aux_buffer(list + 2u, u32(columns * 2));
         count = 1u;
     }
-    aux_buffer[list] = count;
+    store_aux_buffer(list, count);
 }

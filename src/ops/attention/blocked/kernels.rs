@@ -99,7 +99,7 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
     let partial = splits > 1;
     let partials = partial.then(|| Partials::new(&dims, splits, &mut scratch));
     let target = partials.map_or(wanted, Partials::target);
-    let mut aux = AuxBuffer::new(NAME, &dims, &step.inputs, REQUIRED, scratch.len());
+    let mut aux = AuxBuffer::new(NAME, caps, &dims, &step.inputs, REQUIRED, scratch.len());
     let compiled = CompiledRule::compile(rule, &dims, &mut aux, false)?;
     let tiles = Tiles { rows_are_keys: false, rows: tile.rows(), columns: tile.columns() };
     let lists = compiled

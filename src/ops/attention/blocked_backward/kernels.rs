@@ -61,7 +61,7 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     let required = op.required();
     let dtype = step.inputs[0].dtype;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &step.inputs[required..] };
-    let mut aux = AuxBuffer::new(NAME, &dims, &step.inputs, required, 0);
+    let mut aux = AuxBuffer::new(NAME, caps, &dims, &step.inputs, required, 0);
     let compiled = CompiledRule::compile(rule, &dims, &mut aux, true)?;
     // Where there are no queries, the pass that owns keys still binds the buffer.
     let statistics = aux.own((dims.batch * dims.query_time * dims.heads).max(1) * 3)?;

@@ -1,17 +1,14 @@
 //! The auxiliary buffer: lengths, tables, position lists, block lists and statistics of rows, packed into one buffer because a shader may
 //! bind no more than eight.
 
-use crate::kernel::{Dispatch, Operand, Params, Shader, Source, params, wgsl};
+use crate::kernel::{Caps, Dispatch, Kernel, Operand, Source, params, wgsl};
 use crate::ops::attention::Dims;
 use crate::ops::contract::to_u32;
-use crate::tensor::TensorDesc;
+use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 /// Sections that `params.sections` has room for.
 const MOST_SECTIONS: usize = 16;
-
-/// Invocations of a workgroup that fills a section.
-const LANES: u32 = 64;
 
 /// The words at which sections begin.
 pub(in crate::ops::attention) type SectionParams = [u32; MOST_SECTIONS];
@@ -19,7 +16,6 @@ pub(in crate::ops::attention) type SectionParams = [u32; MOST_SECTIONS];
 params! {
     struct CopyParams {
         start: u32,
-        count: u32,
     }
 }
 
@@ -27,7 +23,6 @@ params! {
     struct EndsParams {
         start: u32,
         time: u32,
-        tokens: u32,
     }
 }
 
@@ -36,7 +31,6 @@ params! {
         start: u32,
         time: u32,
         listed: u32,
-        count: u32,
     }
 }
 
@@ -45,7 +39,6 @@ params! {
         start: u32,
         columns: u32,
         words: u32,
-        count: u32,
     }
 }
 
@@ -54,7 +47,6 @@ params! {
         start: u32,
         heads: u32,
         distances: u32,
-        count: u32,
     }
 }
 
@@ -79,6 +71,7 @@ enum Contents {
 #[derive(Debug)]
 pub(in crate::ops::attention) struct AuxBuffer<'a> {
     op: &'static str,
+    caps: &'a Caps,
     dims: Dims,
     /// Inputs of the step before the tensors of its rule.
     required: usize,
@@ -94,6 +87,7 @@ pub(in crate::ops::attention) struct AuxBuffer<'a> {
 impl<'a> AuxBuffer<'a> {
     pub(in crate::ops::attention) fn new(
         op: &'static str,
+        caps: &'a Caps,
         dims: &Dims,
         inputs: &'a [TensorDesc],
         required: usize,
@@ -101,6 +95,7 @@ impl<'a> AuxBuffer<'a> {
     ) -> Self {
         Self {
             op,
+            caps,
             dims: *dims,
             required,
             tensors: &inputs[required..],
@@ -195,27 +190,11 @@ impl<'a> AuxBuffer<'a> {
         Ok((self.contents.len() as u32 - 1, true))
     }
 
-    /// Adds a dispatch of `shader`, an invocation for each of `count` words or pairs of them, whose loops take so many turns.
-    fn fill(
-        &mut self,
-        mut shader: Shader,
-        bindings: &[(&'static str, Operand)],
-        params: Params,
-        count: usize,
-        turns: usize,
-    ) -> Result<()> {
+    /// Adds a dispatch of `kernel` that fills a section, an invocation for each of `count` words or pairs of them.
+    fn fill(&mut self, kernel: Kernel, count: usize) -> Result<()> {
         let count = to_u32(self.op, "rule", count)?;
-        shader.sources.push(wgsl!("attention/rules/aux_buffer_write.wgsl"));
-        let mut bindings = bindings.to_vec();
-        bindings.push(("aux_buffer", Operand::Scratch(self.scratch)));
-        let shader = shader.constant("LANES", LANES);
-        self.fills.push(Dispatch {
-            shader,
-            bindings,
-            params,
-            workgroups: count.div_ceil(LANES).into(),
-            turns: turns as u64,
-        });
+        let kernel = kernel.write_elements("aux_buffer", self.operand(), DType::U32);
+        self.fills.push(kernel.per_element(count, self.caps));
         Ok(())
     }
 
@@ -230,14 +209,10 @@ impl<'a> AuxBuffer<'a> {
         let elements = desc.elements();
         let (section, is_new) = self.section(Contents::Copy(tensor), elements)?;
         if is_new && elements > 0 {
-            let params = CopyParams { start: self.start(section), count: to_u32(self.op, "rule", elements)? };
-            let convert = match desc.dtype.is_float() {
-                true => wgsl!("attention/rules/copy_floats.wgsl"),
-                false => wgsl!("attention/rules/copy_integers.wgsl"),
-            };
-            let shader = Shader::new("attention/rules/copy", [wgsl!("attention/rules/copy.wgsl"), convert])
-                .alias("Element", desc.dtype, 1);
-            self.fill(shader, &[("tensor", self.input(tensor))], params.into(), elements, 0)?;
+            let kernel = Kernel::new("attention/rules/copy", [wgsl!("attention/rules/copy.wgsl")])
+                .read("tensor", self.input(tensor), desc.dtype)
+                .params(CopyParams { start: self.start(section) });
+            self.fill(kernel, elements)?;
         }
         Ok(section)
     }
@@ -250,17 +225,14 @@ impl<'a> AuxBuffer<'a> {
             let params = EndsParams {
                 start: self.start(section),
                 time: to_u32(self.op, "key", self.dims.key_time)?,
-                tokens: to_u32(self.op, "tokens", tokens)?,
             };
-            let bindings = [("ids", self.input(ids))];
-            self.fill(
-                Shader::new("attention/blocked/segments", [wgsl!("attention/blocked/segments.wgsl")]),
-                &bindings,
-                params.into(),
-                tokens,
-                // Two searches by halves.
-                2 * 33,
-            )?;
+            let kernel =
+                Kernel::new("attention/rules/segment_ends", [wgsl!("attention/rules/segment_ends.wgsl")])
+                    .read("ids", self.input(ids), DType::I32)
+                    .params(params)
+                    // Two searches by halves.
+                    .turns(2 * 33);
+            self.fill(kernel, tokens)?;
         }
         Ok(section)
     }
@@ -270,20 +242,18 @@ impl<'a> AuxBuffer<'a> {
         let count = self.dims.batch * time;
         let (section, is_new) = self.section(Contents::Listed(list, time), count)?;
         if is_new && count > 0 {
+            let listed = self.desc(list).shape.dims()[1];
             let params = GlobalsParams {
                 start: self.start(section),
                 time: to_u32(self.op, "time", time)?,
-                listed: to_u32(self.op, "globals", self.desc(list).shape.dims()[1])?,
-                count: to_u32(self.op, "globals", count)?,
+                listed: to_u32(self.op, "globals", listed)?,
             };
-            let bindings = [("positions", self.input(list))];
-            self.fill(
-                Shader::new("attention/rules/mark_globals", [wgsl!("attention/rules/mark_globals.wgsl")]),
-                &bindings,
-                params.into(),
-                count,
-                self.desc(list).shape.dims()[1],
-            )?;
+            let kernel =
+                Kernel::new("attention/rules/mark_globals", [wgsl!("attention/rules/mark_globals.wgsl")])
+                    .read("positions", self.input(list), DType::I32)
+                    .params(params)
+                    .turns(listed as u64);
+            self.fill(kernel, count)?;
         }
         Ok(section)
     }
@@ -299,16 +269,12 @@ impl<'a> AuxBuffer<'a> {
                 start: self.start(section),
                 columns: to_u32(self.op, "key", key_time)?,
                 words: to_u32(self.op, "key", words)?,
-                count: to_u32(self.op, "mask", rows * words)?,
             };
-            let bindings = [("pairs", self.input(pairs))];
-            self.fill(
-                Shader::new("attention/rules/pack_bits", [wgsl!("attention/rules/pack_bits.wgsl")]),
-                &bindings,
-                params.into(),
-                rows * words,
-                32,
-            )?;
+            let kernel = Kernel::new("attention/rules/pack_bits", [wgsl!("attention/rules/pack_bits.wgsl")])
+                .read("pairs", self.input(pairs), DType::I32)
+                .params(params)
+                .turns(32);
+            self.fill(kernel, rows * words)?;
         }
         Ok(section)
     }
@@ -323,16 +289,13 @@ impl<'a> AuxBuffer<'a> {
                 start: self.start(section),
                 heads: to_u32(self.op, "heads", self.dims.heads)?,
                 distances: to_u32(self.op, "time", distances)?,
-                count: to_u32(self.op, "time", count)?,
             };
-            let bindings = [("table", self.input(table)), ("slots", self.input(slots))];
-            self.fill(
-                Shader::new("attention/rules/distance_table", [wgsl!("attention/rules/distance_table.wgsl")]),
-                &bindings,
-                params.into(),
-                count,
-                0,
-            )?;
+            let kernel =
+                Kernel::new("attention/rules/distance_table", [wgsl!("attention/rules/distance_table.wgsl")])
+                    .read("table", self.input(table), DType::F32)
+                    .read("slots", self.input(slots), DType::I32)
+                    .params(params);
+            self.fill(kernel, count)?;
         }
         Ok(section)
     }

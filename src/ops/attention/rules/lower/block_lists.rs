@@ -3,13 +3,14 @@
 use super::CompiledRule;
 use super::aux_buffer::{AuxBuffer, SectionParams};
 use crate::Result;
-use crate::kernel::{Dispatch, Shader, params, wgsl};
+use crate::kernel::{Constant, Kernel, Shader, params, wgsl};
 use crate::ops::attention::Dims;
 use crate::ops::attention::rules::mask::{Band, Blocks, Dilated, Node};
 use crate::ops::attention::rules::{Rule, Term};
 use crate::ops::contract::to_u32;
+use crate::tensor::DType;
 
-/// Invocations of a workgroup.
+/// Invocations of a workgroup, each of which makes a list.
 const LANES: u32 = 32;
 
 /// Granularity of block lists, in columns.
@@ -43,16 +44,21 @@ impl BlockLists {
     /// Tells a kernel where its lists are.
     pub(in crate::ops::attention) fn equip(self, mut shader: Shader) -> Shader {
         shader.sources.push(wgsl!("attention/walk_lists.wgsl"));
-        self.with_constants(shader).constant("COLUMN_UNIT", self.column_unit)
+        let constants = self.constants().into_iter();
+        constants
+            .fold(shader, |shader, (name, value)| shader.constant(name, value))
+            .constant("COLUMN_UNIT", self.column_unit)
     }
 
-    fn with_constants(self, shader: Shader) -> Shader {
-        shader
-            .constant("BLOCK_LISTS", self.section)
-            .constant("GRAIN", GRAIN as u32)
-            .constant("GRAINS", self.grains)
-            .constant("LISTS_BY_BATCH", self.by_batch)
-            .constant("LISTS_BY_HEAD", self.by_head)
+    /// What those who write the lists and those who read them are both told.
+    fn constants(self) -> [(&'static str, Constant); 5] {
+        [
+            ("BLOCK_LISTS", self.section.into()),
+            ("GRAIN", (GRAIN as u32).into()),
+            ("GRAINS", self.grains.into()),
+            ("LISTS_BY_BATCH", self.by_batch.into()),
+            ("LISTS_BY_HEAD", self.by_head.into()),
+        ]
     }
 }
 
@@ -98,7 +104,8 @@ pub(in crate::ops::attention) fn make_block_lists(
         false => least,
     };
     let members = if compiled.traits.by_head { 3 * (group + 2) } else { 0 };
-    let turns = steps * (10 + members) + columns.div_ceil(tile_columns) * (3 + members);
+    // One more than there are tiles: a loop whose body never runs takes a turn, too.
+    let turns = steps * (10 + members) + (columns.div_ceil(tile_columns) + 1) * (3 + members);
     let block_lists = BlockLists {
         section,
         capacity: to_u32(op, "rule", capacity)?,
@@ -110,19 +117,11 @@ pub(in crate::ops::attention) fn make_block_lists(
     };
     let mut sources = vec![
         wgsl!("attention/rules/make_block_lists.wgsl"),
-        wgsl!("attention/rules/interface.wgsl"),
         wgsl!("attention/rules/positions.wgsl"),
-        wgsl!("attention/rules/aux_buffer_write.wgsl"),
         wgsl!("attention/rules/sections.wgsl"),
     ];
     sources.extend(compiled.sources.iter().filter(|source| **source != wgsl!("attention/rules/bias.wgsl")));
-    let shader = Shader::new("attention/rules/make_block_lists", sources)
-        .generated(compiled.mask_functions())
-        .constant("LANES", LANES)
-        .constant("GROUP", group as u32)
-        .constant("ROWS_ARE_KEYS", tiles.rows_are_keys)
-        .constant("TILE_ROWS", tiles.rows);
-    let count = to_u32(op, "rule", lists)?;
+    let lists = to_u32(op, "rule", lists)?;
     let params = ListParams {
         sections: aux.section_params(),
         query_time: to_u32(op, "query", dims.query_time)?,
@@ -132,15 +131,19 @@ pub(in crate::ops::attention) fn make_block_lists(
         row_tiles: block_lists.row_tiles,
         list_capacity: block_lists.capacity,
         tile_columns: tile_columns as u32,
-        count,
+        lists,
     };
-    aux.push(Dispatch {
-        shader: block_lists.with_constants(shader),
-        bindings: aux.binding().into_iter().collect(),
-        params: params.into(),
-        workgroups: count.div_ceil(LANES).into(),
-        turns: turns as u64,
-    });
+    let kernel = Kernel::new("attention/rules/make_block_lists", sources)
+        .write_elements("aux_buffer", aux.operand(), DType::U32)
+        .generated(compiled.mask_functions())
+        .constant("GROUP", group as u32)
+        .constant("ROWS_ARE_KEYS", tiles.rows_are_keys)
+        .constant("TILE_ROWS", tiles.rows)
+        .params(params)
+        .turns(turns as u64);
+    let constants = block_lists.constants().into_iter();
+    let kernel = constants.fold(kernel, |kernel, (name, value)| kernel.constant(name, value));
+    aux.push(kernel.per_workgroup(lists.div_ceil(LANES), LANES));
     Ok(block_lists)
 }
 
@@ -154,7 +157,7 @@ params! {
         row_tiles: u32,
         list_capacity: u32,
         tile_columns: u32,
-        count: u32,
+        lists: u32,
     }
 }
 

@@ -121,7 +121,7 @@ impl CompiledRule {
     }
 
     /// The functions that say where queries stand and, where the mask is a range, which keys a batch item has and which a packed sequence:
-    /// the first, and the first behind it. segments.wgsl has found where each begins and ends.
+    /// the first, and the first behind it. segment_ends.wgsl has found where each begins and ends.
     fn ranges(&self) -> Generated {
         let end = match self.lengths {
             Some(section) => {
