@@ -36,9 +36,7 @@ use super::walk::{self, Tile, Walk};
 use super::{NAME, REQUIRED};
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{
-    AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Shader, Source, params, wgsl,
-};
+use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Shader, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 
@@ -231,7 +229,6 @@ fn forward_shader(
             Tile::Fragments(_) => wgsl!("attention/blocked/cooperative.wgsl.j2"),
         },
         wgsl!("attention/rows_are_queries.wgsl"),
-        statistics_source(statistics),
     ];
     if let Tile::Registers(_) = tile {
         own.push(wgsl!("attention/softmax.macros.j2"));
@@ -243,10 +240,14 @@ fn forward_shader(
         own.push(wgsl!("attention/walk_ranges.wgsl"));
     }
     let out = if partial { DType::F32 } else { walk.dtype };
+    let writes = [
+        walk.rows(tile).write("out", 4, Channels::Value, Some("OutPack")),
+        rows::write_statistics(5, statistics),
+    ];
     let shader = walk
         .shader("attention/blocked", own, compiled, aux, lists, tile)
         .alias("OutPack", out, walk::pack_lanes(value_size))
-        .generated([rows::generated([walk.rows(tile).write("out", 4, Channels::Value, Some("OutPack"))])])
+        .generated([rows::generated(writes)])
         .constant("ROWS_ARE_KEYS", false)
         .constant("ROWS_ARE_DISTANCES", false)
         .constant("SPLIT", partial)
@@ -260,13 +261,6 @@ fn forward_shader(
                 .alias("Lanes", DType::F32, 4)
                 .constant("VALUE_LANE_PACKS", walk::lane_packs(value_size, tile))
         }
-    }
-}
-
-fn statistics_source(wanted: bool) -> Source {
-    match wanted {
-        true => wgsl!("attention/blocked/statistics_buffer.wgsl"),
-        false => wgsl!("attention/blocked/statistics_none.wgsl"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How kernels read and write rows of query, key, value and their gradients, as generated WGSL: the storage variable, and `load_NAME(row,
+//! How kernels read and write rows of query, key, value and their gradients, and the rows' statistics, as generated WGSL: the storage variable, and `load_NAME(row,
 //! pack)` or `store_NAME(row, pack, x)` for four channels from `4 * pack` on of the row that begins at `row`, counted in packs of memory.
 //!
 //! Rows whose size is a multiple of 4 are read four channels at a time; f16, by kernels that compute in f32, as pairs in words, which takes
@@ -117,6 +117,19 @@ impl Rows {
              fn store_{name}(row: u32, pack: u32, x: vec4<f32>) {{\n{body}}}\n"
         )
     }
+}
+
+/// The storage variable of each row's maximum and sum, and `store_statistics(at, largest, sum)`, which does nothing where they are not
+/// `wanted`.
+pub(in crate::ops::attention) fn write_statistics(binding: u32, wanted: bool) -> String {
+    let (variable, body) = match wanted {
+        true => (
+            format!("@group(0) @binding({binding}) var<storage, read_write> statistics: array<vec2<f32>>;\n"),
+            "    statistics[at] = vec2(largest, sum);\n",
+        ),
+        false => (String::new(), ""),
+    };
+    format!("{variable}fn store_statistics(at: u32, largest: f32, sum: f32) {{\n{body}}}\n")
 }
 
 /// `functions` as a part of a shader.
