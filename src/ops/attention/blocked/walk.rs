@@ -79,10 +79,12 @@ impl Tile {
         }
     }
 
-    fn macros(self) -> Source {
+    fn macros(self) -> Vec<Source> {
         match self {
-            Self::Registers(_) => wgsl!("attention/tile.macros.j2"),
-            Self::Fragments(_) => wgsl!("attention/fragments.macros.j2"),
+            Self::Registers(_) => {
+                vec![wgsl!("attention/tile.macros.j2"), wgsl!("attention/products.macros.j2")]
+            }
+            Self::Fragments(_) => vec![wgsl!("attention/fragments.macros.j2")],
         }
     }
 
@@ -210,8 +212,9 @@ impl Walk<'_> {
         tile: Tile,
     ) -> Shader {
         let Self { rule, dims, dtype, .. } = self;
-        let shared = [wgsl!("attention/score.wgsl"), wgsl!("attention/softmax.wgsl"), tile.macros()];
-        let sources: Vec<Source> = own.into_iter().chain(shared).chain(aux.sources()).collect();
+        let shared = [wgsl!("attention/score.wgsl"), wgsl!("attention/softmax.wgsl")];
+        let sources: Vec<Source> =
+            own.into_iter().chain(shared).chain(tile.macros()).chain(aux.sources()).collect();
         let shader = Shader::new(label, sources)
             .alias("KeyPack", *dtype, pack_lanes(dims.head_size))
             .alias("ValuePack", *dtype, pack_lanes(dims.value_size))
