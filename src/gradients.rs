@@ -44,7 +44,6 @@ impl Graph {
     /// pairs of a value and its gradient, of the same shape and type. None for a value on which none of them depends.
     ///
     /// Fails where an op on the way has no backward pass.
-    #[cfg(feature = "check")]
     pub(crate) fn gradients_from(
         &mut self,
         seeds: &[(Value, Value)],

@@ -55,16 +55,9 @@ fn home(name: &'static str) -> &'static str {
     IN_MODULES_OF_OTHERS.iter().find(|(op, _)| *op == name).map_or(name, |(_, module)| module)
 }
 
-/// Ops from floats to floats that have no gradients: backward passes, which nothing here differentiates twice, what an optimiser does, and
-/// what is there to end gradients.
-const WITHOUT_GRADIENTS: &[&str] = &[
-    "attention/blocked_backward",
-    "optimizer/accumulate",
-    "optimizer/adamw",
-    "optimizer/global_norm",
-    "optimizer/sgd",
-    "stop_gradient",
-];
+/// Ops from floats to floats that have no gradients: what an optimiser does, and what is there to end gradients.
+const WITHOUT_GRADIENTS: &[&str] =
+    &["optimizer/accumulate", "optimizer/adamw", "optimizer/global_norm", "optimizer/sgd", "stop_gradient"];
 
 #[test]
 fn names_are_unique() {

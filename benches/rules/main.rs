@@ -3,11 +3,11 @@
 
 mod pairs;
 
-use foveate::check::Random;
+use foveate::check::{Problem, attention_backward};
 use foveate::gpu::{AdapterRequest, Context, Program, Session};
-use foveate::ops::attention::{Attended, blocked, blocked_backward};
+use foveate::ops::attention::blocked;
 use foveate::ops::{reshape, sum};
-use foveate::{Graph, HostTensor, Plan, Result, TensorDesc, Value};
+use foveate::{DType, Plan, Result};
 
 use pairs::{BY_HAND, Comparison, HEADS, Make, RELATIVE, SPARSE};
 
@@ -17,7 +17,7 @@ const TURNS: usize = 15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
     Forward,
-    /// From an output and its log-sum-exp, as one call gives both.
+    /// Of an output and statistics that are inputs.
     Backward,
     /// A step of training, for rules that take further ops around the kernel's.
     Both,
@@ -35,47 +35,26 @@ impl Pass {
 }
 
 fn session(context: &Context, pass: Pass, time: usize, make: Make) -> Result<Session> {
-    let shape = [1, time, HEADS, SIZE];
-    let mut random = Random::new(0);
-    let mut graph = Graph::new();
-    let mut inputs = Vec::new();
-    let mut input = |graph: &mut Graph, name: &'static str, shape: &[usize]| -> Result<Value> {
-        let desc = TensorDesc::f32(shape);
-        let tensor = HostTensor::f32(shape, (0..desc.elements()).map(|_| random.next_f32()).collect())?;
-        inputs.push((name, tensor));
-        graph.input(name, desc)
-    };
-    let mut qkv = Vec::new();
-    for name in ["query", "key", "value"] {
-        qkv.push(input(&mut graph, name, &shape)?);
-    }
+    let mut problem = Problem::default();
+    let mut input = |name| problem.random(name, DType::F32, [1, time, HEADS, SIZE], 1.0);
+    let qkv @ [q, k, v] = [input("query")?, input("key")?, input("value")?];
+    let spec = make(&mut problem.graph, time)?;
     let results = match pass {
-        Pass::Forward => {
-            let spec = make(&mut graph, time)?;
-            vec![blocked(&mut graph, qkv[0], qkv[1], qkv[2], &spec)?]
-        }
-        Pass::Backward => {
-            let out = input(&mut graph, "out", &shape)?;
-            let d_out = input(&mut graph, "d_out", &shape)?;
-            let statistics = input(&mut graph, "statistics", &[1, HEADS, time, 2])?;
-            let spec = make(&mut graph, time)?;
-            let attended = Attended { out, statistics, d_out, d_lse: None };
-            blocked_backward(&mut graph, qkv[0], qkv[1], qkv[2], &attended, &spec)?[..3].to_vec()
-        }
+        Pass::Forward => vec![blocked(&mut problem.graph, q, k, v, &spec)?],
+        Pass::Backward => attention_backward(&mut problem, qkv, &spec)?.into(),
         Pass::Both => {
-            let spec = make(&mut graph, time)?;
-            let out = blocked(&mut graph, qkv[0], qkv[1], qkv[2], &spec)?;
-            let total = sum(&mut graph, out, &[0, 1, 2, 3])?;
-            let total = reshape(&mut graph, total, [])?;
+            let graph = &mut problem.graph;
+            let out = blocked(graph, q, k, v, &spec)?;
+            let total = sum(graph, out, &[0, 1, 2, 3])?;
+            let total = reshape(graph, total, [])?;
             graph.gradients(total, &qkv)?
         }
     };
     for (i, result) in results.into_iter().enumerate() {
-        graph.output(&format!("result {i}"), result)?;
+        problem.graph.output(&format!("result {i}"), result)?;
     }
-    let program = Program::new(context, &Plan::new(&graph, context.caps())?)?;
-    let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
-    Session::new(&program, &inputs)
+    let program = Program::new(context, &Plan::new(&problem.graph, context.caps())?)?;
+    Session::new(&program, &problem.inputs())
 }
 
 fn seconds(session: &mut Session) -> Result<f64> {

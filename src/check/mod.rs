@@ -25,4 +25,5 @@ pub use custom_rule::{Extents, compare_custom_rule};
 pub use gradient::{Slopes, gradient_case, has_slopes, slopes};
 pub use plans::{Tensors, compare_plans};
 
+pub use crate::ops::attention::blocked::attention_backward;
 pub use crate::random::Random;

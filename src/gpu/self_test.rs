@@ -7,9 +7,7 @@
 use super::{Context, Program};
 use crate::graph::{Graph, Value};
 use crate::kernel::{Caps, CooperativeAttention, CooperativeTile, Tuning};
-use crate::ops::attention::{
-    Attended, Blocked, Forward, Mask, blocked, blocked_backward, blocked_for_backward,
-};
+use crate::ops::attention::{Blocked, Mask, blocked};
 use crate::ops::{Matmul, matmul};
 use crate::plan::Plan;
 use crate::tensor::{DType, HostTensor};
@@ -98,10 +96,9 @@ fn attention(context: &Context, dtype: DType) -> Result<()> {
     // Of weights that are nearly 1 or 0, gradients would be nothing but rounding.
     let inputs = [("query", &query), ("key", &key), ("value", &value)];
     compare(context, &caps, "attention/blocked_backward", tolerance, &inputs, |graph, inputs| {
-        let Forward { out, statistics, .. } =
-            blocked_for_backward(graph, inputs[0], inputs[1], inputs[2], &spec)?;
-        let attended = Attended { out, statistics, d_out: inputs[0], d_lse: None };
-        Ok(blocked_backward(graph, inputs[0], inputs[1], inputs[2], &attended, &spec)?.into())
+        let out = blocked(graph, inputs[0], inputs[1], inputs[2], &spec)?;
+        let gradients = graph.gradients_from(&[(out, inputs[0])], inputs)?;
+        Ok(gradients.into_iter().flatten().collect())
     })
 }
 

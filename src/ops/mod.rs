@@ -106,7 +106,6 @@ const FAMILIES: &[&[Entry]] = &[
 
 const OTHERS: &[Entry] = &[
     entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked),
-    entry!("attention/blocked_backward", "gradients of attention/blocked", attention::blocked_backward),
     entry!(view "constant", "data of the graph's own", constant),
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),

@@ -117,7 +117,9 @@ fn kinds() -> Vec<Kind> {
         add(part, Kernels::small_attention_tiles(), [1, 96], |op, _| is_attention(op));
         // Others have no fragments.
         for tiles in Kernels::cooperative_attention_tiles() {
-            add(part, tiles, [1, 96], |op, label| is_attention(op) && label.starts_with("f16"));
+            add(part, tiles, [1, 96], |op, label| {
+                is_attention(op) && label.trim_start_matches("gradients: ").starts_with("f16")
+            });
         }
     }
     for tiles in Kernels::matmul_tiles() {

@@ -1,21 +1,15 @@
-//! Attention: shared vocabulary, and the variants.
+//! Exact softmax attention, key tile by key tile, with memory linear in length, and its gradients: [`blocked()`] (FlashAttention, arXiv
+//! 2205.14135 and 2307.08691).
 //!
 //! Values are `[batch, time, head, channel]`, the order a linear layer produces. Query heads share key heads in consecutive
 //! groups (`heads = kv_heads * group`; one key head is multi-query attention).
 //!
-//! | variant | what it computes | source |
-//! |---|---|---|
-//! | [`blocked()`] | exact softmax attention, key tile by key tile, memory linear in length | FlashAttention, arXiv 2205.14135 and 2307.08691 |
-//! | [`blocked_backward()`] | its gradients from maximum and sum of each row, without atomics | the same |
-//!
-//! The attention mask is a [`Mask`], score modifiers are [`Score`]s: rules in a folder of their own, which both variants compile.
+//! The attention mask is a [`Mask`], score modifiers are [`Score`]s: rules in a folder of their own.
 
 pub(crate) mod blocked;
-pub(crate) mod blocked_backward;
 mod rules;
 
-pub use blocked::{Blocked, Forward, blocked, blocked_for_backward, blocked_with_lse, residual_scores};
-pub use blocked_backward::{Attended, blocked_backward};
+pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;
 pub use rules::{

@@ -1,12 +1,11 @@
 //! Loops longer than some drivers run them: Mesa's llvmpipe before 26 ends an invocation's loops after 65,535 turns, without a message.
 
 use foveate::gpu::Program;
-use foveate::ops::attention::{
-    Attended, Blocked, Forward, Mask, blocked, blocked_backward, blocked_for_backward,
-};
+use foveate::ops::attention::{Blocked, Mask, blocked};
 use foveate::plan::Command;
 use foveate::{Caps, Graph, HostTensor, Plan, TensorDesc};
 
+use super::gradients::gradients_from;
 use crate::support::{context, run};
 
 const KEYS: usize = 262_144;
@@ -55,10 +54,8 @@ fn gradients_of_keys_and_values_sum_over_all_queries() {
     let inputs = inputs.each_ref().map(|(name, tensor)| (*name, tensor));
     let mut graph = Graph::new();
     let [q, k, v, d_out] = inputs.map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap());
-    let spec = Blocked::new();
-    let Forward { out, statistics, .. } = blocked_for_backward(&mut graph, q, k, v, &spec).unwrap();
-    let attended = Attended { out, statistics, d_out, d_lse: None };
-    let [_, dk, dv] = blocked_backward(&mut graph, q, k, v, &attended, &spec).unwrap();
+    let out = blocked(&mut graph, q, k, v, &Blocked::new()).unwrap();
+    let [_, dk, dv] = gradients_from(&mut graph, (out, d_out), [q, k, v]);
     graph.output("dk", dk).unwrap();
     graph.output("dv", dv).unwrap();
     let program = Program::new(context(), &Plan::new(&graph, context().caps()).unwrap()).unwrap();
@@ -93,10 +90,8 @@ fn walks_are_split_only_where_a_device_ends_loops() {
     let mut graph = Graph::new();
     let [q, k, v, d_out] = [("q", 4096), ("k", KEYS), ("v", KEYS), ("d_out", 4096)]
         .map(|(name, time)| graph.input(name, TensorDesc::f32([1, time, 1, SIZE])).unwrap());
-    let spec = Blocked::new();
-    let Forward { out, statistics, .. } = blocked_for_backward(&mut graph, q, k, v, &spec).unwrap();
-    let attended = Attended { out, statistics, d_out, d_lse: None };
-    let gradients = blocked_backward(&mut graph, q, k, v, &attended, &spec).unwrap();
+    let out = blocked(&mut graph, q, k, v, &Blocked::new()).unwrap();
+    let gradients = gradients_from(&mut graph, (out, d_out), [q, k, v]);
     graph.output("out", out).unwrap();
     for (name, gradient) in ["dq", "dk", "dv"].into_iter().zip(gradients) {
         graph.output(name, gradient).unwrap();

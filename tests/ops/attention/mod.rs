@@ -1,8 +1,8 @@
-//! Attention variants.
+//! Attention.
 
 mod blocked;
-mod blocked_backward;
 mod decode;
+mod gradients;
 mod long;
 mod non_finite;
 mod rules;

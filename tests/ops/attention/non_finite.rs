@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use foveate::gpu::{Context, Cooperative, Program};
 use foveate::kernel::{AdapterKind, CooperativeAttention, Tuning};
-use foveate::ops::attention::{
-    Attended, Blocked, EMPTY_ROW_LSE, Forward, Mask, Score, blocked_backward, blocked_for_backward,
-};
+use foveate::ops::attention::{Blocked, EMPTY_ROW_LSE, Mask, Score, blocked_with_lse};
 use foveate::{Caps, DType, Graph, HostTensor, Plan, Shape, Value, cpu};
 
 use super::blocked::F32_OF_LARGEST;
+use super::gradients::gradients_from;
 use crate::support::{context, own_caps};
 
 const QUERIES: usize = 40;
@@ -65,9 +64,8 @@ impl Problem {
             self.inputs.iter().map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap()).collect();
         let [q, k, v, d_out, bias] = values[..] else { unreachable!("there are five inputs") };
         let spec = (self.set)(bias);
-        let Forward { out, lse, statistics } = blocked_for_backward(&mut graph, q, k, v, &spec).unwrap();
-        let attended = Attended { out, statistics, d_out, d_lse: None };
-        let gradients = blocked_backward(&mut graph, q, k, v, &attended, &spec).unwrap();
+        let (out, lse) = blocked_with_lse(&mut graph, q, k, v, &spec).unwrap();
+        let gradients = gradients_from(&mut graph, (out, d_out), [q, k, v]);
         for (name, value) in
             [("out", out), ("lse", lse)].into_iter().chain(["dq", "dk", "dv"].into_iter().zip(gradients))
         {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use foveate::check::{Case, exp_ulps};
+use foveate::check::{Case, attention_backward as backward_alone, exp_ulps};
 use foveate::gpu::Rate;
-use foveate::ops::attention::{Attended, Blocked, blocked, blocked_backward};
+use foveate::ops::attention::{Blocked, blocked};
 use foveate::ops::{Matmul, gelu, matmul as product, softmax};
-use foveate::{AdapterKind, Caps, DType, HostTensor, Result};
+use foveate::{AdapterKind, Caps, DType, Result};
 
 use super::settings::dtypes;
 
@@ -115,15 +115,10 @@ pub(super) fn attention_backward(caps: &Caps, wanted: impl Fn(DType) -> bool) ->
     let extents @ [time, heads] = sized(caps, [256, 4], [1024, 16]);
     let problem = |dtype| {
         let case = |[time, heads]: [usize; 2]| {
-            Case::new("attention/blocked_backward", "tune", move |problem| {
+            Case::new("attention/blocked", "tune gradients", move |problem| {
                 let mut input = |name| problem.random(name, dtype, [1, time, heads, CHANNELS], 1.0);
-                let (q, k, v) = (input("q")?, input("k")?, input("v")?);
-                let (out, d_out) = (input("out")?, input("d_out")?);
-                // Maxima of 0 and sums of 1: what they are changes no time.
-                let rows = HostTensor::f32([1, heads, time, 2], [0.0, 1.0].repeat(heads * time))?;
-                let statistics = problem.input("statistics", rows)?;
-                let attended = Attended { out, statistics, d_out, d_lse: None };
-                Ok(blocked_backward(&mut problem.graph, q, k, v, &attended, &Blocked::new())?.into())
+                let qkv = [input("q")?, input("k")?, input("v")?];
+                Ok(backward_alone(problem, qkv, &Blocked::new())?.into())
             })
             .builtin_ulps(2.0 * attention_ulps())
         };

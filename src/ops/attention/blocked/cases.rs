@@ -1,8 +1,8 @@
-//! Conformance cases: lengths around tile edges, every head size class, masks under both alignments, grouped heads, lengths per
+//! Benchmarks, and conformance cases: lengths around tile edges, every head size class, masks under both alignments, grouped heads, lengths per
 //! item, packed sequences, softcap, decoding, empty rows, extreme scores.
 
 use super::super::rules::cases::{self as rules, MakeRule};
-use super::{Blocked, NAME, blocked, blocked_with_lse};
+use super::{Blocked, NAME, backward, blocked, blocked_with_lse};
 use crate::Result;
 use crate::check::{Bench, Case, Problem, Work, exp_ulps};
 use crate::graph::Value;
@@ -261,6 +261,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cases.push(case.builtin_ulps(softmax_ulps()));
         }
     }
+    cases.extend(backward::cases::cases());
     cases
 }
 
@@ -396,7 +397,7 @@ pub(crate) fn benches() -> Vec<Bench> {
             Ok(vec![blocked(&mut problem.graph, query, key, value, &Blocked::new().mask(mask.clone()))?])
         })
     };
-    vec![
+    let mut benches = vec![
         bench("1024 f32", DType::F32, 1024, 1024, Mask::full()),
         bench("1024 f32, unchecked", DType::F32, 1024, 1024, Mask::full()).unchecked(),
         bench("1024 f32, causal", DType::F32, 1024, 1024, Mask::causal()),
@@ -409,7 +410,9 @@ pub(crate) fn benches() -> Vec<Bench> {
         bench("1024 f16", DType::F16, 1024, 1024, Mask::full()).f16(),
         bench_of_sequences("32 sequences of 64, 12 heads of 32, f32", 32, 64),
         bench_of_sequences("the same, packed", 1, 2048),
-    ]
+    ];
+    benches.extend(backward::cases::benches());
+    benches
 }
 
 /// `batch` items of `time` tokens, which where there is one item are packed sequences of 64.

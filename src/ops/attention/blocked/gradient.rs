@@ -1,8 +1,8 @@
 //! The gradients of a step: those of query, key and value, and what the rule's tensors get of what the backward pass has summed.
 
-use super::super::blocked_backward::{Differentiated, differentiate};
+use super::super::Dims;
 use super::super::rules::{Rule, Term};
-use super::super::{Attended, Dims};
+use super::backward::{self, Attended, Differentiated};
 use super::{NAME, REQUIRED};
 use crate::graph::{Adjoint, Gradient, Graph, Value};
 use crate::ops::{add, cast, fill, reshape, slice, sum, transpose};
@@ -35,7 +35,7 @@ pub(super) fn backward(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Res
     let attended = Attended { out, statistics, d_out, d_lse: adjoint.upstream(1) };
     let (required, tensors) = adjoint.inputs().split_at(REQUIRED);
     let qkv = [required[0], required[1], required[2]];
-    let found = differentiate(graph, rule, qkv, tensors, &attended)?;
+    let found = backward::append(graph, rule, qkv, tensors, &attended)?;
 
     let mut all = vec![Gradient::None; adjoint.inputs().len()];
     for (input, gradient) in found.qkv.into_iter().enumerate() {

@@ -47,15 +47,16 @@
 //! starts where its stream does: at position 1000 of 1024, 12 heads of 64 in f32, it takes 2.6 ms against 3.5 (Mesa 22.3, the best of 101 runs
 //! on a busy machine). New rows of one token only need a reshape for it, those of several a transposition.
 
+mod backward;
 #[cfg(feature = "check")]
 pub(super) mod cases;
-pub(super) mod cooperative;
+mod cooperative;
 mod gradient;
 mod kernels;
-pub(super) mod reference;
-pub(super) mod rows;
-pub(super) mod turns;
-pub(super) mod walk;
+mod reference;
+mod rows;
+mod turns;
+mod walk;
 
 use super::rules::{Prepared, Rule, prepare};
 use super::{Dims, Mask, Score};
@@ -65,6 +66,8 @@ use crate::kernel::{Caps, Lowered};
 use crate::ops::{Heads, Matmul, add, matmul, scale};
 use crate::tensor::{Array, Real, TensorDesc};
 
+#[cfg(feature = "check")]
+pub use backward::cases::attention_backward;
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
 
@@ -180,31 +183,24 @@ pub fn blocked_with_lse(
     value: Value,
     spec: &Blocked,
 ) -> Result<(Value, Value)> {
-    let Forward { out, lse, .. } = blocked_for_backward(graph, query, key, value, spec)?;
+    let Forward { out, lse, .. } = append_forward(graph, [query, key, value], spec)?;
     Ok((out, lse))
 }
 
 /// All results of [`blocked`]. What nobody reads is not computed.
 #[derive(Clone, Copy, Debug)]
-pub struct Forward {
+struct Forward {
     /// `[batch, query_time, heads, value_size]`
-    pub out: Value,
+    out: Value,
     /// The natural log-sum-exp of every row of scores: f32 `[batch, heads, query_time]`.
-    pub lse: Value,
+    lse: Value,
     /// f32 `[batch, heads, query_time, 2]`, for the backward pass of the same run: of every row, the largest score `m_i` (kernels keep it
     /// in units of log2), and the sum `l_i` of `exp(s_ij - m_i)`, 0 in rows that see no key.
-    pub statistics: Value,
+    statistics: Value,
 }
 
-/// [`blocked`] with what [`super::blocked_backward()`] reads.
-pub fn blocked_for_backward(
-    graph: &mut Graph,
-    query: Value,
-    key: Value,
-    value: Value,
-    spec: &Blocked,
-) -> Result<Forward> {
-    let Prepared { rule, query, tensors, .. } = prepare(NAME, spec, graph, [query, key, value])?;
+fn append_forward(graph: &mut Graph, [query, key, value]: [Value; 3], spec: &Blocked) -> Result<Forward> {
+    let Prepared { rule, query, tensors } = prepare(NAME, spec, graph, [query, key, value])?;
     let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
     let outputs = graph.push_builtin(BlockedAttention { rule }, &inputs)?;
     Ok(Forward { out: outputs[0], lse: outputs[1], statistics: outputs[2] })

@@ -19,8 +19,6 @@ pub(in crate::ops::attention) struct Prepared {
     pub(in crate::ops::attention) query: Value,
     /// The rule's tensors.
     pub(in crate::ops::attention) tensors: Vec<Value>,
-    /// Whether query and key enter the step in no other way than themselves.
-    pub(in crate::ops::attention) is_plain: bool,
 }
 
 /// The rule of a step of `op` over `query`, `key` and `value`.
@@ -37,12 +35,12 @@ pub(in crate::ops::attention) fn prepare(
     let mut mask = Mask(with_data.map(&mut |&tensor: &Value| place(&mut tensors, tensor)));
     let query_start = spec.query_start.map(|starts| place(&mut tensors, starts));
     let is_moved = query_start.is_some();
-    let mut steps = Steps { op, graph, dims, is_moved, query, key, tensors, is_plain: true };
+    let mut steps = Steps { op, graph, dims, is_moved, query, key, tensors };
     let mut terms = Vec::new();
     for score in &spec.scores {
         steps.terms_of(score, &mut terms)?;
     }
-    let Steps { query, tensors, is_plain, .. } = steps;
+    let Steps { query, tensors, .. } = steps;
     if is_moved {
         mask = mask.aligned(Alignment::default());
     }
@@ -55,7 +53,7 @@ pub(in crate::ops::attention) fn prepare(
         let farthest_before = (keys.shape.dims()[0] as u32).saturating_sub(farthest_after.saturating_add(1));
         rule.mask = rule.mask & Mask::window(farthest_before, farthest_after);
     }
-    Ok(Prepared { rule, query, tensors, is_plain })
+    Ok(Prepared { rule, query, tensors })
 }
 
 fn check_numbers(op: &'static str, spec: &Blocked) -> Result<()> {
@@ -117,7 +115,6 @@ struct Steps<'g> {
     query: Value,
     key: Value,
     tensors: Vec<Value>,
-    is_plain: bool,
 }
 
 impl Steps<'_> {
@@ -222,7 +219,6 @@ impl Steps<'_> {
             }
         }
         self.query = concat(self.graph, &vectors, 3)?;
-        self.is_plain = false;
         Ok(())
     }
 
@@ -249,7 +245,6 @@ impl Steps<'_> {
     /// `[batch, time, heads, width]`: the products of each row of `rows: [batch, time, heads, head_size]` with `table: [width, heads,
     /// head_size]`.
     fn products(&mut self, rows: Value, table: Value, width: usize) -> Result<Value> {
-        self.is_plain = false;
         let Dims { heads, head_size, .. } = self.dims;
         let (batch, time) = match *self.graph.desc(rows)?.shape.dims() {
             [batch, time, ..] => (batch, time),

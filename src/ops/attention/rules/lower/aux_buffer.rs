@@ -222,10 +222,8 @@ impl<'a> AuxBuffer<'a> {
         let tokens = self.dims.batch * self.dims.key_time;
         let (section, is_new) = self.section(Contents::Ends(ids), 2 * tokens)?;
         if is_new && tokens > 0 {
-            let params = EndsParams {
-                start: self.start(section),
-                time: to_u32(self.op, "key", self.dims.key_time)?,
-            };
+            let params =
+                EndsParams { start: self.start(section), time: to_u32(self.op, "key", self.dims.key_time)? };
             let kernel =
                 Kernel::new("attention/rules/segment_ends", [wgsl!("attention/rules/segment_ends.wgsl")])
                     .read("ids", self.input(ids), DType::I32)

@@ -13,63 +13,37 @@
 //! that share them. Rows that see no key, and keys that no row sees, have gradients of exactly 0.
 
 #[cfg(feature = "check")]
-mod cases;
+pub(super) mod cases;
 mod kernels;
 mod passes;
 mod reference;
 
-use super::rules::{Prepared, Rule, prepare};
-use super::{Blocked, Dims};
 use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
+use crate::ops::attention::Dims;
+use crate::ops::attention::rules::Rule;
 use crate::tensor::{Array, DType, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
-#[cfg(feature = "check")]
-pub(crate) use cases::{benches, cases};
-
 const NAME: &str = "attention/blocked_backward";
 
-/// What [`super::blocked_for_backward`] made of query, key and value, and the loss's gradients with respect to it.
+/// What the forward pass made of query, key and value, and the loss's gradients with respect to it.
 #[derive(Clone, Copy, Debug)]
-pub struct Attended {
+pub(super) struct Attended {
     /// `[batch, query_time, heads, value_size]`, of the query's type.
-    pub out: Value,
+    pub(super) out: Value,
     /// Maximum and sum of every row: f32 `[batch, heads, query_time, 2]`, as [`super::Forward`] has them.
-    pub statistics: Value,
+    pub(super) statistics: Value,
     /// The gradient of `out`, of its shape and type.
-    pub d_out: Value,
+    pub(super) d_out: Value,
     /// The gradient of the log-sum-exp, f32 `[batch, heads, query_time]`, where the loss depends on it.
-    pub d_lse: Option<Value>,
+    pub(super) d_lse: Option<Value>,
 }
 
-/// Gradients of query, key and value, each of its shape and type: the backward pass of [`super::blocked_for_backward`] with the same
-/// `query`, `key`, `value` and `spec`, which gave `attended`. A gradient that nobody reads is not computed.
-///
-/// Scores, weights and sums are f32 whatever the storage. Fails when shapes, types or settings do not fit, and for rules that multiply
-/// query or key with tensors of their own ([`super::Score::relative_keys`], [`super::Score::disentangled`]): [`Graph::gradients`] has
-/// theirs, and those of all tensors that rules read.
-pub fn blocked_backward(
-    graph: &mut Graph,
-    query: Value,
-    key: Value,
-    value: Value,
-    attended: &Attended,
-    spec: &Blocked,
-) -> Result<[Value; 3]> {
-    let Prepared { rule, tensors, is_plain, .. } = prepare(NAME, spec, graph, [query, key, value])?;
-    if !is_plain {
-        return Err(Error::new(ErrorKind::Unsupported, NAME, "spec")
-            .expecting("rules that leave query and key as they are")
-            .but_found("one that multiplies them")
-            .with_hint("Graph::gradients differentiates every rule"));
-    }
-    Ok(differentiate(graph, &rule, [query, key, value], &tensors, attended)?.qkv)
-}
-
-/// What [`differentiate`] gives.
+/// What [`append`] gives. Gradients that nobody reads are not computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Differentiated {
+    /// Those of query, key and value, each of its shape and type.
     pub(super) qkv: [Value; 3],
     /// f32 `[batch, heads, query_time, key_time]`: those of all scores, behind softcap.
     pub(super) pairs: Option<Value>,
@@ -81,8 +55,10 @@ pub(super) struct Differentiated {
     pub(super) key_slots: Option<Value>,
 }
 
-/// The backward pass of a step with `rule`, whose query may have two vectors a row.
-pub(super) fn differentiate(
+/// Appends the backward pass of a step with `rule`, whose query may have two vectors a row, and that gave `attended`.
+///
+/// Scores, weights and sums are f32 whatever the storage.
+pub(super) fn append(
     graph: &mut Graph,
     rule: &Rule,
     [query, key, value]: [Value; 3],
@@ -185,5 +161,41 @@ impl Op for BlockedBackward {
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         kernels::lower(self, step, caps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::attention::Mask;
+
+    #[test]
+    fn what_does_not_belong_to_the_forward_pass_is_refused() {
+        let rule = Rule {
+            mask: Mask::full(),
+            terms: Vec::new(),
+            query_start: None,
+            scale: 0.25,
+            softcap: None,
+            tensors: 0,
+        };
+        let backward = BlockedBackward { rule, d_lse: true };
+        let q = TensorDesc::f32([2, 10, 4, 16]);
+        let inputs = || {
+            let [statistics, lse] = [TensorDesc::f32([2, 4, 10, 2]), TensorDesc::f32([2, 4, 10])];
+            [q.clone(), q.clone(), q.clone(), q.clone(), statistics, q.clone(), lse]
+        };
+        assert_eq!(backward.contract(&inputs()).unwrap(), vec![q.clone(); 3]);
+        for (place, argument, found, kind) in [
+            (3, "out", TensorDesc::f32([2, 10, 4, 8]), ErrorKind::Shape),
+            (4, "statistics", TensorDesc::f32([2, 4, 10]), ErrorKind::Shape),
+            (5, "d_out", TensorDesc::f16([2, 10, 4, 16]), ErrorKind::Dtype),
+            (6, "d_lse", TensorDesc::f32([2, 10, 4]), ErrorKind::Shape),
+        ] {
+            let mut inputs = inputs();
+            inputs[place] = found;
+            let error = backward.contract(&inputs).unwrap_err();
+            assert_eq!((error.op(), error.kind(), error.argument()), (NAME, kind, argument), "{error}");
+        }
     }
 }

@@ -23,15 +23,15 @@
 //!
 //! Heads and values of 256 take 8 rows: 16 compile for 26 seconds of processor time against 7.
 
-use super::super::blocked::cooperative::{FragmentTile, Staging};
-use super::super::blocked::rows;
-use super::super::blocked::walk::{self, Tile, Walk};
-use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
-use super::super::{Dims, UNLIMITED};
+use super::super::cooperative::{FragmentTile, Staging};
+use super::super::rows;
+use super::super::walk::{self, Tile, Walk};
 use super::passes::{Pass, Rows};
 use super::{BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::StepDesc;
 use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Tier, params, wgsl};
+use crate::ops::attention::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
+use crate::ops::attention::{Dims, UNLIMITED};
 use crate::ops::contract::to_u32;
 use crate::ops::fill::zeros;
 use crate::tensor::{DType, TensorDesc};
@@ -226,7 +226,7 @@ fn add_splits(
 ) -> Result<Dispatch> {
     let lanes = if desc.elements().is_multiple_of(4) { 4 } else { 1 };
     let count = to_u32(NAME, "gradients", desc.elements())? / lanes;
-    let sources = [wgsl!("attention/blocked_backward/add_splits.wgsl")];
+    let sources = [wgsl!("attention/blocked/backward/add_splits.wgsl")];
     Ok(Kernel::new("attention/blocked_backward/add_splits", sources)
         .lanes(lanes)
         .read("partial", partial, DType::F32)
@@ -317,7 +317,7 @@ fn find_statistics(
         query_time: to_u32(NAME, "query", dims.query_time)?,
         kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
     };
-    let sources = [wgsl!("attention/blocked_backward/statistics.wgsl"), wgsl!("attention/softmax.wgsl")];
+    let sources = [wgsl!("attention/blocked/backward/statistics.wgsl"), wgsl!("attention/softmax.wgsl")];
     let kernel = Kernel::new("attention/blocked_backward/statistics", sources)
         .read_if("d_lse", op.d_lse.then_some(Operand::Input(D_LSE)), DType::F32)
         .lanes(lanes)

@@ -1,16 +1,23 @@
 use std::collections::BTreeMap;
 
 use foveate::check::Random;
-use foveate::ops::attention::{
-    Alignment, Attended, Blocked, Forward, Mask, blocked_backward, blocked_for_backward,
-};
-use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc, Value, cpu};
+use foveate::ops::attention::{Alignment, Blocked, Mask, blocked};
+use foveate::ops::{multiply, reshape, sum};
+use foveate::{Graph, HostTensor, Value, cpu};
 use proptest::prelude::*;
 
 use super::blocked::{F32_OF_LARGEST, any_mask};
-use crate::support::{assert_error, refused, run};
+use crate::support::run;
 
 const GRADIENTS: [&str; 3] = ["dq", "dk", "dv"];
+
+/// The gradients of `wrt` where that of `out: [batch, time, heads, channels]` is `d_out`: those of the sum of `out * d_out`.
+pub(super) fn gradients_from(graph: &mut Graph, (out, d_out): (Value, Value), wrt: [Value; 3]) -> [Value; 3] {
+    let product = multiply(graph, out, d_out).unwrap();
+    let total = sum(graph, product, &[0, 1, 2, 3]).unwrap();
+    let loss = reshape(graph, total, []).unwrap();
+    graph.gradients(loss, &wrt).unwrap().try_into().unwrap()
+}
 
 /// `dq`, `dk` and `dv` of `q`, `k`, `v` and `d_out` among `inputs`, on the device or on the CPU reference. `set` is handed the
 /// values of all inputs by name.
@@ -23,11 +30,8 @@ fn differentiate(
     let values: BTreeMap<&str, Value> =
         inputs.iter().map(|(name, tensor)| (*name, graph.input(name, tensor.desc()).unwrap())).collect();
     let [q, k, v, d_out] = ["q", "k", "v", "d_out"].map(|name| values[name]);
-    let spec = set(&values);
-    let Forward { out, statistics, .. } = blocked_for_backward(&mut graph, q, k, v, &spec).unwrap();
-    let attended = Attended { out, statistics, d_out, d_lse: None };
-    let gradients = blocked_backward(&mut graph, q, k, v, &attended, &spec).unwrap();
-    for (name, value) in GRADIENTS.into_iter().zip(gradients) {
+    let out = blocked(&mut graph, q, k, v, &set(&values)).unwrap();
+    for (name, value) in GRADIENTS.into_iter().zip(gradients_from(&mut graph, (out, d_out), [q, k, v])) {
         graph.output(name, value).unwrap();
     }
     if on_device { run(&graph, inputs) } else { cpu::run(&graph, inputs).unwrap() }
@@ -165,41 +169,6 @@ fn a_single_key_gives_the_query_and_itself_no_gradient() {
     let [dq, dk, dv] = masked(&tensors, Mask::full());
     assert!(dq.iter().chain(&dk).all(|&x| x == 0.0));
     assert_eq!(dv, tensors[3].to_f32());
-}
-
-#[test]
-fn what_does_not_belong_to_the_forward_pass_is_refused() {
-    let shape = [2, 10, 4, 16];
-    let q = TensorDesc::f32(shape);
-    let check = |out: TensorDesc, statistics: TensorDesc, d_out: TensorDesc, kind, place: &str| {
-        let error = refused(&[q.clone(), out, statistics, d_out], |graph, v| {
-            let attended = Attended { out: v[1], statistics: v[2], d_out: v[3], d_lse: None };
-            Ok(blocked_backward(graph, v[0], v[0], v[0], &attended, &Blocked::new())?[0])
-        });
-        assert_error(&error, kind, place);
-    };
-    let statistics = TensorDesc::f32([2, 4, 10, 2]);
-    check(
-        TensorDesc::f32([2, 10, 4, 8]),
-        statistics.clone(),
-        q.clone(),
-        ErrorKind::Shape,
-        "attention/blocked_backward: out",
-    );
-    check(
-        q.clone(),
-        TensorDesc::f32([2, 4, 10]),
-        q.clone(),
-        ErrorKind::Shape,
-        "attention/blocked_backward: statistics",
-    );
-    check(
-        q.clone(),
-        statistics,
-        TensorDesc::new(DType::F16, shape),
-        ErrorKind::Dtype,
-        "attention/blocked_backward: d_out",
-    );
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The passes of the backward pass: what owns what is summed, and the files, accessors and loops of each.
 
-use super::super::Dims;
-use super::super::blocked::rows::{Behind, Channels};
-use super::super::blocked::turns::{self, Turns, Work};
-use super::super::blocked::walk::{Tile, Walk};
-use super::super::rules::{Rule, Term};
+use super::super::rows::{Behind, Channels};
+use super::super::turns::{self, Turns, Work};
+use super::super::walk::{Tile, Walk};
 use crate::kernel::{Source, wgsl};
+use crate::ops::attention::Dims;
+use crate::ops::attention::rules::{Rule, Term};
 
 /// What the rows of a pass are, which own what is summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +85,14 @@ impl Pass {
     pub(super) fn sources(self, rule: &Rule, tile: Tile, has_lists: bool) -> Vec<Source> {
         let is_relative = rule.relative_keys().is_some();
         let entry = match (tile, self.rows, is_relative) {
-            (Tile::Fragments(_), ..) => wgsl!("attention/blocked_backward/cooperative.wgsl.j2"),
-            (_, Rows::Queries, false) => wgsl!("attention/blocked_backward/dq.wgsl.j2"),
-            (_, Rows::Queries, true) => wgsl!("attention/blocked_backward/dq_relative.wgsl.j2"),
-            (_, Rows::Keys, false) => wgsl!("attention/blocked_backward/dkv.wgsl.j2"),
-            (_, Rows::Keys, true) => wgsl!("attention/blocked_backward/dkv_relative.wgsl.j2"),
-            (_, Rows::Distances, _) => wgsl!("attention/blocked_backward/d_relative.wgsl.j2"),
+            (Tile::Fragments(_), ..) => wgsl!("attention/blocked/backward/cooperative.wgsl.j2"),
+            (_, Rows::Queries, false) => wgsl!("attention/blocked/backward/dq.wgsl.j2"),
+            (_, Rows::Queries, true) => wgsl!("attention/blocked/backward/dq_relative.wgsl.j2"),
+            (_, Rows::Keys, false) => wgsl!("attention/blocked/backward/dkv.wgsl.j2"),
+            (_, Rows::Keys, true) => wgsl!("attention/blocked/backward/dkv_relative.wgsl.j2"),
+            (_, Rows::Distances, _) => wgsl!("attention/blocked/backward/d_relative.wgsl.j2"),
         };
-        let mut sources = vec![entry, wgsl!("attention/blocked_backward/gradients.wgsl")];
+        let mut sources = vec![entry, wgsl!("attention/blocked/backward/gradients.wgsl")];
         if let Tile::Registers(_) = tile {
             sources.push(wgsl!("attention/gradients.macros.j2"));
         }
@@ -110,10 +110,10 @@ impl Pass {
             sources.push(wgsl!("attention/relative_products.wgsl"));
         }
         sources.extend(self.slots.map(|_| match self.rows {
-            Rows::Keys => wgsl!("attention/blocked_backward/key_slots.wgsl"),
-            _ => wgsl!("attention/blocked_backward/query_slots.wgsl"),
+            Rows::Keys => wgsl!("attention/blocked/backward/key_slots.wgsl"),
+            _ => wgsl!("attention/blocked/backward/query_slots.wgsl"),
         }));
-        sources.extend(self.pairs.map(|_| wgsl!("attention/blocked_backward/pairs.wgsl")));
+        sources.extend(self.pairs.map(|_| wgsl!("attention/blocked/backward/pairs.wgsl")));
         sources
     }
 

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::super::Dims;
-use super::super::blocked::reference::{Seen, is_hidden};
-use super::super::rules::Pair;
+use super::super::reference::{Seen, is_hidden};
 use super::{BlockedBackward, D_LSE, Outputs};
+use crate::ops::attention::Dims;
+use crate::ops::attention::rules::Pair;
 use crate::tensor::{Array, Real};
 
 /// The outputs of `op` for inputs `q`, `k`, `v`, `out`, `statistics`, `d_out`, where there is one `d_lse`, and the tensors of the rule.
