@@ -132,6 +132,12 @@ impl Model {
         results.into_iter().any(|result| result.rows == rows)
     }
 
+    /// Which of `length` tokens the one result of a sequence is made of; none of no tokens.
+    pub(crate) fn place_of_result(&self, length: usize) -> Option<usize> {
+        let last = length.checked_sub(1)?;
+        Some(if self.ends() == Some(Rows::Last) { last } else { 0 })
+    }
+
     /// Which token of a sequence its one result is made of, where the task has such a result.
     fn ends(&self) -> Option<Rows> {
         [Rows::First, Rows::Last].into_iter().find(|rows| self.has_results(*rows))
@@ -144,6 +150,28 @@ impl Encoder {
     /// Fails with [`ErrorKind::Unsupported`] when the model is an encoder-decoder or recurrent, when a weight is not finite in its type, and
     /// when the device is lost or out of memory.
     pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
+        Self::check_model(model)?;
+        Self::with_store(model, &Store::upload(device, weights.iter())?, weights.dtype())
+    }
+
+    /// A model whose weights, of type `dtype`, are on their device already, such as those of a training
+    /// ([`Trainer::weights`](crate::train::Trainer::weights)). On a device through wgpu each run reads what they hold then, on the CPU
+    /// references what they hold when this is called.
+    ///
+    /// Fails with [`ErrorKind::Unsupported`] as [`Encoder::new`] does; a weight that is missing or of another type fails the first run.
+    pub fn with_store(model: &Model, weights: &Store, dtype: DType) -> Result<Self> {
+        Self::check_model(model)?;
+        Ok(Self {
+            model: model.clone(),
+            dtype,
+            runner: Runner::new(weights),
+            batch_tokens: BATCH_TOKENS.min(most_tokens(model, &weights.device())),
+            keeps_hidden: false,
+            usage: Usage::default(),
+        })
+    }
+
+    fn check_model(model: &Model) -> Result<()> {
         let signature = model.network().signature();
         if signature.encoder_decoder.is_some() || signature.is_recurrent {
             let found = if signature.is_recurrent { "a recurrent model" } else { "an encoder-decoder" };
@@ -151,14 +179,7 @@ impl Encoder {
                 .expecting("a model that reads one text at once")
                 .but_found(found));
         }
-        Ok(Self {
-            model: model.clone(),
-            dtype: weights.dtype(),
-            runner: Runner::new(&Store::upload(device, weights.iter())?),
-            batch_tokens: BATCH_TOKENS.min(most_tokens(model, device)),
-            keeps_hidden: false,
-            usage: Usage::default(),
-        })
+        Ok(())
     }
 
     /// How many tokens are run at once, where there are that many; at least 1. No more than what one binding of the device can hold of them.
@@ -399,7 +420,7 @@ impl Packed<'_> {
                 None => rows.extend((start..start + length).map(|row| row as i32)),
             }
             globals.extend(self.globals(item).iter().map(place));
-            ends.push(place(&if self.model.ends() == Some(Rows::Last) { length - 1 } else { 0 }));
+            ends.push(place(&self.model.place_of_result(length).unwrap_or_default()));
             ids.extend(item.ids.iter().map(|&id| id as i32));
             types.extend(item.types.iter().map(|&kind| kind as i32));
             types.resize(ids.len(), 0);

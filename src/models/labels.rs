@@ -28,7 +28,7 @@ impl Labels {
     /// a softmax, as Hugging Face's pipelines take them.
     ///
     /// Fails when numbers of labels are not 0 to one less than there are, and for an unknown type.
-    pub(super) fn read(fields: &Fields) -> Result<Self> {
+    pub(crate) fn read(fields: &Fields) -> Result<Self> {
         let names = if fields.has("id2label") {
             let named = fields.object("id2label")?;
             let count = named.names().count();

@@ -33,6 +33,7 @@
 
 mod albert;
 mod bert;
+mod classes;
 mod deberta;
 mod encoder;
 mod families;
@@ -59,6 +60,8 @@ pub use pooling::{Pooling, PoolingKind};
 pub use segments::Segments;
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
+
+pub(crate) use classes::class_for;
 
 pub use crate::runtime::Device;
 
@@ -236,7 +239,7 @@ impl Model {
     }
 
     /// Files put a model below a prefix where they have a head beside it.
-    fn declare(fields: &Fields, task: Task, has_prefix: impl Fn(&str) -> bool) -> Result<Self> {
+    pub(crate) fn declare(fields: &Fields, task: Task, has_prefix: impl Fn(&str) -> bool) -> Result<Self> {
         let mut declarations = Declarations::new();
         let family = families::family(fields)?;
         if !family.tasks.contains(&task) {

@@ -3,6 +3,7 @@
 use super::optimizer::STATE_PREFIXES;
 use super::settings::{LossScale, Settings};
 use crate::graph::{Graph, Value};
+use crate::nn::Training;
 use crate::ops::optimizer::{Control, GlobalNorm, accumulate, global_norm};
 use crate::tensor::{DType, TensorDesc};
 use crate::weights::Declarations;
@@ -37,6 +38,15 @@ pub enum Mode {
     Train,
     /// To be looked at.
     Evaluate,
+}
+
+impl Mode {
+    /// `training` for a graph of this mode: with dropout it records [`STEP`] as the step, and without training it drops nothing.
+    pub fn prepare(self, graph: &mut Graph, training: Training) -> Result<Training> {
+        let drops = self == Self::Train && training.dropout > 0.0;
+        let step = drops.then(|| graph.input(STEP, TensorDesc::new(DType::U32, [1]))).transpose()?;
+        Ok(Training { dropout: if drops { training.dropout } else { 0.0 }, step, ..training })
+    }
 }
 
 /// Records a loss: f32, one element. All its parameters are trained.

@@ -38,9 +38,14 @@
 
 mod bytes;
 mod checkpoint;
+mod examples;
+mod folder;
 mod graphs;
 mod language;
+mod losses;
+mod masking;
 mod optimizer;
+mod padded;
 mod schedule;
 mod settings;
 mod start;
@@ -48,9 +53,14 @@ mod trainer;
 
 pub use bytes::{BYTES, ByteText, TextBatch};
 pub use checkpoint::{Description, Progress};
+pub use examples::{Epochs, random_of, split};
+pub use folder::Folder;
 pub use graphs::{Mode, RecordLoss, STEP};
 pub use language::language_loss;
+pub use losses::{classification_loss, masked_words_loss};
+pub use masking::{Masked, Masking, masked_inputs};
 pub use optimizer::Optimizer;
+pub use padded::{Inputs, padded_inputs, result_rows, window_inputs};
 pub use schedule::{Decay, Schedule};
 pub use settings::{LossScale, Settings};
 pub use start::Start;

@@ -214,6 +214,12 @@ impl Trainer {
         Ok(outputs[LOSS].to_f32()[0])
     }
 
+    /// Weights and the optimiser's state where they are, as the steps so far have left them: an
+    /// [`Encoder::with_store`](crate::models::Encoder::with_store) runs on them.
+    pub fn weights(&self) -> &Store {
+        self.runner.weights()
+    }
+
     /// What a weight, or the optimiser's state of one, holds now.
     pub fn read(&self, name: &str) -> Result<HostTensor> {
         self.runner.weights().read(name)

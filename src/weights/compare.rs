@@ -79,6 +79,11 @@ impl Checkpoint {
         comparison
     }
 
+    /// Whether the files hold a weight, under any of its names, in its shape.
+    pub(crate) fn holds(&self, declaration: &Declaration) -> bool {
+        self.find(declaration).is_some_and(|(_, tensor)| tensor.shape() == declaration.shape.dims())
+    }
+
     /// The tensor of `declaration` and the name it has here: its own before its aliases, in their order.
     pub(super) fn find<'a>(&'a self, declaration: &'a Declaration) -> Option<(&'a str, StoredTensor<'a>)> {
         let names = std::iter::once(&declaration.name).chain(&declaration.aliases);

@@ -1,6 +1,7 @@
 //! The command line as a user meets it: what it prints, what it writes, and how it refuses.
 
 mod attend;
+mod fine_tune;
 mod invoke;
 mod models;
 mod pipelines;

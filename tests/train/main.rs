@@ -1,5 +1,6 @@
-//! Training: against PyTorch, bit for bit over interruptions, and what is refused.
+//! Training: against PyTorch, losses of heads, bit for bit over interruptions, and what is refused.
 
+mod losses;
 mod oracle;
 mod support;
 

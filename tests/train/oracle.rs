@@ -1,15 +1,14 @@
 //! Gradients and losses of a byte-level language model that PyTorch trained for 20 steps.
 
-use foveate::gpu::{Parameters, Program, Session};
 use foveate::models::Model;
 use foveate::nn::Training;
 use foveate::ops::optimizer::AdamW;
 use foveate::runtime::Device;
 use foveate::train::{Description, Optimizer, Schedule, Settings, Start, Trainer, language_loss};
 use foveate::weights::{Checkpoint, Declarations};
-use foveate::{DType, Graph, HostTensor, Plan, Result, Value, cpu};
+use foveate::{DType, Graph, HostTensor, Result, Value};
 
-use crate::support::{fixture, gpu, loss_of, oracle_model, tensor};
+use crate::support::{fixture, gpu, loss_of, oracle_model, outputs_of, tensor};
 
 const BATCH: usize = 4;
 const TIME: usize = 128;
@@ -46,16 +45,7 @@ fn first_gradients(device: &Device, model: &Model, checkpoint: &Checkpoint, reco
     let (ids, targets) = batch(checkpoint, 0);
     let inputs = [("ids", &ids), ("targets", &targets)];
     let start = initial(checkpoint, model.declarations()).into_iter().map(Ok);
-    let outputs = match device {
-        Device::Cpu => cpu::run_f32(&graph, &cpu::Parameters::new(start).unwrap(), &inputs).unwrap(),
-        Device::Gpu(context) => {
-            let parameters = Parameters::upload(context, start).unwrap();
-            let program = Program::new(context, &Plan::new(&graph, context.caps()).unwrap()).unwrap();
-            let mut session = Session::with_parameters(&program, &parameters, &inputs).unwrap();
-            session.run().unwrap();
-            session.read().unwrap()
-        }
-    };
+    let outputs = outputs_of(device, &graph, start, &inputs);
     let mut worst = 0.0f32;
     for (name, found) in &outputs {
         let (found, expected) = (found.to_f32(), tensor(checkpoint, name).to_f32());

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use foveate::gpu::{AdapterRequest, Context};
+use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
 use foveate::models::{LanguageModelConfig, Model};
 use foveate::nn::Training;
-use foveate::runtime::Device;
+use foveate::runtime::{Device, Outputs};
 use foveate::train::{Mode, language_loss};
 use foveate::weights::Checkpoint;
-use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};
+use foveate::{DType, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 
 /// The device of all tests. Without an adapter every test that asks for it fails, and says how to get one.
 pub(crate) fn gpu() -> Device {
@@ -27,6 +27,25 @@ pub(crate) fn tensor(checkpoint: &Checkpoint, name: &str) -> HostTensor {
     let stored = checkpoint.tensor(name).unwrap_or_else(|| panic!("no {name}"));
     let dtype = if stored.dtype() == "I32" { DType::I32 } else { DType::F32 };
     HostTensor::from_bytes(&TensorDesc::new(dtype, stored.shape()), stored.bytes()).unwrap()
+}
+
+/// The outputs of a graph on a device.
+pub(crate) fn outputs_of(
+    device: &Device,
+    graph: &Graph,
+    weights: impl IntoIterator<Item = Result<(String, HostTensor)>>,
+    inputs: &[(&str, &HostTensor)],
+) -> Outputs {
+    match device {
+        Device::Cpu => cpu::run_f32(graph, &cpu::Parameters::new(weights).unwrap(), inputs).unwrap(),
+        Device::Gpu(context) => {
+            let parameters = Parameters::upload(context, weights).unwrap();
+            let program = Program::new(context, &Plan::new(graph, context.caps()).unwrap()).unwrap();
+            let mut session = Session::with_parameters(&program, &parameters, inputs).unwrap();
+            session.run().unwrap();
+            session.read().unwrap()
+        }
+    }
 }
 
 /// The language model of the fixtures.

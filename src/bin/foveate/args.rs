@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Attend(AttendArgs),
     /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
     Inspect(InspectArgs),
-    /// Train a model from nothing.
+    /// Train a language model from nothing, or a folder's model for a task.
     #[command(subcommand)]
     Train(TrainCommand),
     /// Go on with a text as a trained language model would.
@@ -49,7 +49,11 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
-    /// A byte-level language model of a text file.
+    /// A folder's model to tell labels of texts, or of pairs of texts.
+    Classify(Box<ClassifyArgs>),
+    /// A folder's model to predict masked words of texts.
+    FillMask(Box<FillMaskArgs>),
+    /// A language model of a text: a byte-level one from nothing, or a folder's.
     Lm(Box<LmArgs>),
 }
 
@@ -399,10 +403,13 @@ pub(crate) struct InspectArgs {
 }
 
 const LM_NOTES: &str = "\
-The last 5 % of the text are kept for validation. Losses are nats a byte.
-
+Without a folder it is a byte-level model from nothing: the last 5 % of the text are kept for validation, and losses are nats a byte.
 The folder of --out holds checkpoint.safetensors (weights, optimiser and step), loss.csv and loss.svg. Ctrl-C saves and ends
 cleanly; --resume goes on from the checkpoint bit for bit, with the model and settings in it, unless flags say otherwise.
+
+With a folder its causal language model goes on to be trained on the text, cut into windows of tokens. After each epoch a line shows the
+validation loss, in nats a token, and the perplexity. --out becomes a folder that `foveate generate` opens, in one move: it is not there
+before. Ctrl-C writes what there is.
 
 Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
 a flag, a file or the machine does not fit what was asked for.";
@@ -432,57 +439,78 @@ pub(crate) enum DecayName {
 #[derive(Debug, Args)]
 #[command(after_help = LM_NOTES)]
 pub(crate) struct LmArgs {
-    /// The text.
-    pub(crate) text: PathBuf,
-    /// The folder for checkpoint and loss curve.
-    #[arg(long, value_name = "FOLDER", default_value = "foveate-lm")]
-    pub(crate) out: PathBuf,
-    /// Go on from the checkpoint in the folder.
+    /// The text; or a model's folder, whose language model goes on to be trained on the text that follows.
+    #[arg(value_name = "FOLDER|TEXT")]
+    pub(crate) first: PathBuf,
+    /// The text, behind a folder.
+    #[arg(value_name = "TEXT")]
+    pub(crate) second: Option<PathBuf>,
+    /// The folder for what is trained; of a folder's model, a new one [default, without a folder: foveate-lm].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Without a folder, go on from the checkpoint in --out.
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Steps of the whole training [default: 1000].
+    /// Without a folder, steps of the whole training [default: 1000].
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<u64>,
+    /// Without a folder, bytes of a sequence [default: 128].
+    #[arg(long, value_name = "N")]
+    pub(crate) length: Option<usize>,
+    /// Without a folder, channels [default: 128].
+    #[arg(long, value_name = "N")]
+    pub(crate) width: Option<usize>,
+    /// Without a folder, layers [default: 4].
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<usize>,
+    /// Without a folder, attention heads of a layer [default: 4].
+    #[arg(long, value_name = "N")]
+    pub(crate) heads: Option<usize>,
+    /// Without a folder, channels between the two dense layers [default: 4 times the width].
+    #[arg(long, value_name = "N")]
+    pub(crate) feed_forward: Option<usize>,
+    /// Without a folder, reversible layers: activations take the memory of one layer, whatever the depth.
+    #[arg(long)]
+    pub(crate) reversible: bool,
+    /// Without a folder, steps between checkpoints [default: 100].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) save_every: Option<u64>,
+    /// Without a folder, steps between looks at the validation part [default: 100].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) evaluate_every: Option<u64>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) training: TrainingArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+/// How a model is trained, whatever it is.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingArgs {
     /// Sequences of a batch [default: 16].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     pub(crate) batch: Option<u32>,
     /// Batches whose gradients make one step [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     pub(crate) accumulate: Option<u32>,
-    /// Bytes of a sequence [default: 128].
-    #[arg(long, value_name = "N")]
-    pub(crate) length: Option<usize>,
-    /// Channels [default: 128].
-    #[arg(long, value_name = "N")]
-    pub(crate) width: Option<usize>,
-    /// Layers [default: 4].
-    #[arg(long, value_name = "N")]
-    pub(crate) depth: Option<usize>,
-    /// Attention heads of a layer [default: 4].
-    #[arg(long, value_name = "N")]
-    pub(crate) heads: Option<usize>,
-    /// Channels between the two dense layers [default: 4 times the width].
-    #[arg(long, value_name = "N")]
-    pub(crate) feed_forward: Option<usize>,
-    /// Reversible layers: activations take the memory of one layer, whatever the depth.
-    #[arg(long)]
-    pub(crate) reversible: bool,
     /// Layers of a segment whose activations are recomputed in place of kept; 0 keeps all [default: 0].
     #[arg(long, value_name = "N")]
     pub(crate) recompute: Option<usize>,
     /// The optimiser [default: adamw].
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerName>,
-    /// The highest learning rate [default: 0.002].
+    /// The highest learning rate [default: 5e-5 for a folder's model, 2e-3 for one from nothing].
     #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub(crate) lr: Option<f32>,
-    /// Steps over which the rate rises to that [default: 50].
+    /// Steps over which the rate rises to that [default: a tenth of all for a folder's model, 50 for one from nothing].
     #[arg(long, value_name = "N")]
     pub(crate) warm_up: Option<u64>,
-    /// How the rate goes on [default: cosine].
+    /// How the rate goes on [default: linear for a folder's model, cosine for one from nothing].
     #[arg(long, value_enum)]
     pub(crate) decay: Option<DecayName>,
-    /// Weight decay [default: 0.1].
+    /// Weight decay [default: 0.01 for a folder's model, 0.1 for one from nothing].
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub(crate) weight_decay: Option<f32>,
     /// Momentum of sgd [default: 0.9].
@@ -491,21 +519,84 @@ pub(crate) struct LmArgs {
     /// The largest norm of all gradients; 0 for any [default: 1].
     #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
     pub(crate) clip: Option<f32>,
-    /// Dropout of what layers add [default: 0].
+    /// Dropout of what layers add [default: 0.1 for a folder's model, 0 for one from nothing].
     #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub(crate) dropout: Option<f32>,
     /// What layers compute in, f32 or f16; weights and sums stay f32 [default: f32].
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<String>,
-    /// Decides the first weights, the order of batches, and dropout [default: 0].
+    /// Decides fresh weights, what is kept for validation, the order of batches, masks and dropout [default: 0].
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Steps between checkpoints.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) save_every: u64,
-    /// Steps between looks at the validation part.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) evaluate_every: u64,
+}
+
+/// What a folder's model is trained on.
+#[derive(Debug, Default, PartialEq, Args)]
+pub(crate) struct DataArgs {
+    /// A file like the data to look at after each epoch, or the fraction of the data that is kept for it [default: 0.1].
+    #[arg(long, value_name = "FILE|FRACTION")]
+    pub(crate) validation: Option<String>,
+    /// How often all of the data is gone through [default: 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) epochs: Option<u32>,
+    /// The longest text in tokens, special ones included, at most what the model takes; of a language model, the length of its windows
+    /// [default: what the model takes, of a language model at most 256].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub(crate) max_tokens: Option<u32>,
+    /// Cut longer texts in place of refusing them.
+    #[arg(long)]
+    pub(crate) truncate: bool,
+}
+
+const CLASSIFY_NOTES: &str = "\
+The data is a .csv or .tsv file whose first line names its columns, or a .jsonl file of one object a line: `text`, `label` and, for pairs
+of texts, `pair`. Labels that the folder's config.json has all of keep their numbers; else they are numbered in alphabetical order, and
+a head that does not fit them starts anew.
+
+After each epoch a line shows the validation loss, the accuracy, and the mean of the labels' F1. --out becomes a folder that `foveate
+run --task classify` opens, in one move: it is not there before. Ctrl-C writes what there is.
+
+Exit codes: 0 when all epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
+a flag, a file or the machine does not fit what was asked for.";
+
+#[derive(Debug, Args)]
+#[command(after_help = CLASSIFY_NOTES)]
+pub(crate) struct ClassifyArgs {
+    #[command(flatten)]
+    pub(crate) folders: FineTuneArgs,
+}
+
+const FILL_MASK_NOTES: &str = "\
+The data is a file of texts in UTF-8, one a line, blank lines left out. Of a text's tokens 15 % are to be predicted, others in each epoch:
+80 % of these are masked, 10 % exchanged for any other, 10 % left (arXiv 1810.04805, section 3.1). Validation masks stay the same.
+
+After each epoch a line shows the validation loss, in nats a masked token. --out becomes a folder that `foveate run --task fill-mask`
+opens, in one move: it is not there before. Ctrl-C writes what there is.
+
+Exit codes: 0 when all epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
+a flag, a file or the machine does not fit what was asked for.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FILL_MASK_NOTES)]
+pub(crate) struct FillMaskArgs {
+    #[command(flatten)]
+    pub(crate) folders: FineTuneArgs,
+}
+
+/// A folder's model, its data, and where it goes.
+#[derive(Debug, Args)]
+pub(crate) struct FineTuneArgs {
+    /// The model's folder.
+    pub(crate) folder: PathBuf,
+    /// The data.
+    pub(crate) data_file: PathBuf,
+    /// The folder that the trained model is written to: a new or an empty one.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) training: TrainingArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 }

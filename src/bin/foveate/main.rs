@@ -1,6 +1,6 @@
 //! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), which WGSL they are (`shader`), how fast they are
 //! (`bench`), which kernel shapes are fastest (`tune`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
-//! and language models from nothing (`train`, `generate`).
+//! models for a task or from nothing (`train`), and texts that language models write (`generate`).
 //!
 //! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
 
@@ -59,6 +59,12 @@ fn execute(command: Command) -> Result<Verdict> {
         Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
         Command::Attend(args) => attend::run(&args),
         Command::Inspect(args) => inspect::run(&args).map(|()| Verdict::Sound),
+        Command::Train(TrainCommand::Classify(args)) => {
+            train::classify(&args.folders).map(|()| Verdict::Sound)
+        }
+        Command::Train(TrainCommand::FillMask(args)) => {
+            train::fill_mask(&args.folders).map(|()| Verdict::Sound)
+        }
         Command::Train(TrainCommand::Lm(args)) => train::lm(&args).map(|()| Verdict::Sound),
         Command::Generate(args) => generate::run(&args).map(|()| Verdict::Sound),
     }

@@ -16,7 +16,7 @@ const MOST_LINE: u64 = 1 << 20;
 
 /// One sequence as it was given.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(crate) struct Given {
     source: String,
     content: Content,
 }
@@ -31,18 +31,25 @@ enum Content {
 
 /// One sequence as the model takes it.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// What messages call it: `--text 1`, `moby-dick.txt line 7`.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// The text, or two, where ids were not given in their place.
     pub(super) texts: Vec<String>,
     /// Where the tokens come from, for tasks that ask.
     pub(super) encoding: Option<Tokens>,
-    pub(super) ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
     /// The text that each token counts to; nothing where all are of the first.
-    pub(super) types: Vec<u32>,
+    pub(crate) types: Vec<u32>,
     /// Whether something was cut off.
-    pub(super) truncated: bool,
+    pub(crate) truncated: bool,
+}
+
+impl Given {
+    /// A text, or two, that messages call `source`.
+    pub(crate) fn of_texts(source: String, texts: Vec<String>) -> Self {
+        Self { source, content: Content::Texts(texts) }
+    }
 }
 
 impl AsRef<[u32]> for Input {
@@ -70,7 +77,7 @@ pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
         if texts.iter().any(|text| text.trim().is_empty()) {
             return Err(refused(&source, "text").expecting("words").but_found("nothing but blanks"));
         }
-        given.push(Given { source, content: Content::Texts(texts) });
+        given.push(Given::of_texts(source, texts));
     }
     for (index, ids) in args.ids.iter().enumerate() {
         let source = format!("--ids {}", index + 1);
@@ -82,19 +89,15 @@ pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
         given.push(Given { source, content: Content::Ids(ids, types) });
     }
     match &args.input {
-        Some(path) if path == Path::new("-") => read_lines("stdin", stdin().lock(), &mut given)?,
-        Some(path) => {
-            let source = path.display().to_string();
-            let file = File::open(path).map_err(|error| unreadable(&source, &error))?;
-            read_lines(&source, BufReader::new(file), &mut given)?;
-        }
+        Some(path) if path == Path::new("-") => given.extend(lines_of("stdin", stdin().lock())?),
+        Some(path) => given.extend(lines_of_file(path)?),
         None if !given.is_empty() => {}
         None if stdin().is_terminal() => {
             return Err(refused("run", "--text, --ids or --input")
                 .expecting("at least one of them, or lines on stdin")
                 .but_found("a terminal there"));
         }
-        None => read_lines("stdin", stdin().lock(), &mut given)?,
+        None => given.extend(lines_of("stdin", stdin().lock())?),
     }
     if given.is_empty() {
         let source = args.input.as_ref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
@@ -121,8 +124,28 @@ fn parse_ids(source: &str, text: &str) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-/// Adds the lines that are not blank, under their numbers in the file.
-fn read_lines(source: &str, mut reader: impl BufRead, given: &mut Vec<Given>) -> Result<()> {
+/// The lines of the file at `path` that are not blank, as texts under their numbers.
+pub(crate) fn lines_of_file(path: &Path) -> Result<Vec<Given>> {
+    let source = path.display().to_string();
+    let file = File::open(path).map_err(|error| unreadable(&source, &error))?;
+    lines_of(&source, BufReader::new(file))
+}
+
+fn lines_of(source: &str, reader: impl BufRead) -> Result<Vec<Given>> {
+    let mut given = Vec::new();
+    read_lines(source, reader, |source, text| {
+        given.push(Given::of_texts(source, vec![text.to_owned()]));
+        Ok(())
+    })?;
+    Ok(given)
+}
+
+/// Gives `take` the lines that are not blank, each with the name that messages call it by: that of the file, and its number there.
+pub(crate) fn read_lines(
+    source: &str,
+    mut reader: impl BufRead,
+    mut take: impl FnMut(String, &str) -> Result<()>,
+) -> Result<()> {
     let mut line = Vec::new();
     for number in 1_usize.. {
         line.clear();
@@ -148,7 +171,7 @@ fn read_lines(source: &str, mut reader: impl BufRead, given: &mut Vec<Given>) ->
         let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
         let text = text.trim_end_matches(['\r', '\n']);
         if !text.trim().is_empty() {
-            given.push(Given { source, content: Content::Texts(vec![text.to_owned()]) });
+            take(source, text)?;
         }
     }
     Ok(())
@@ -161,16 +184,16 @@ pub(super) fn has_text(given: &[Given]) -> bool {
 
 /// How sequences are made to fit a model.
 #[derive(Debug)]
-pub(super) struct Encoding<'a> {
-    pub(super) tokenizer: Option<&'a Tokenizer>,
-    pub(super) facts: Facts,
-    pub(super) truncate: bool,
-    pub(super) task: TaskName,
+pub(crate) struct Encoding<'a> {
+    pub(crate) tokenizer: Option<&'a Tokenizer>,
+    pub(crate) facts: Facts,
+    pub(crate) truncate: bool,
+    pub(crate) task: TaskName,
 }
 
 impl Encoding<'_> {
     /// Ids of everything, checked against the model. Fails with the first input's error, by its name.
-    pub(super) fn encode(&self, given: Vec<Given>) -> Result<Vec<Input>> {
+    pub(crate) fn encode(&self, given: Vec<Given>) -> Result<Vec<Input>> {
         // What a text without any token comes to.
         let empty = self.tokenizer.map_or(Ok(0), |tokenizer| tokenizer.encode("").map(|ids| ids.len()))?;
         let encoded: Vec<_> = given.into_par_iter().map(|given| self.encode_one(given, empty)).collect();
@@ -272,10 +295,10 @@ fn named<T>(source: &str, result: Result<T>) -> Result<T> {
     })
 }
 
-fn refused(source: &str, argument: &str) -> Error {
+pub(crate) fn refused(source: &str, argument: &str) -> Error {
     Error::new(ErrorKind::Argument, source.to_owned(), argument)
 }
 
-fn unreadable(source: &str, error: &std::io::Error) -> Error {
+pub(crate) fn unreadable(source: &str, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::Io, source.to_owned(), "file").expecting("a readable file").but_found(error)
 }

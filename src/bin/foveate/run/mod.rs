@@ -2,7 +2,7 @@
 
 mod files;
 mod fill;
-mod inputs;
+pub(crate) mod inputs;
 mod report;
 
 use std::time::{Duration, Instant};

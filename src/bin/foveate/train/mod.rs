@@ -1,75 +1,39 @@
-//! `foveate train lm`: a byte-level language model from a text.
+//! `foveate train`: a byte-level language model from nothing, or a folder's model for a task.
 
+mod byte_level;
 mod curve;
+mod data;
+mod fine_tune;
+mod metrics;
 mod settings;
+mod tasks;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use foveate::models::Model;
-use foveate::nn::Training;
-use foveate::train::{
-    ByteText, Description, Mode, Progress, STEP, Start, StepReport, TextBatch, Trainer, language_loss,
-};
-use foveate::weights::Checkpoint;
-use foveate::{DType, Error, ErrorKind, Graph, Result, TensorDesc, Value};
-use indicatif::ProgressBar;
+use foveate::{Error, ErrorKind, Result};
 
-use crate::args::LmArgs;
-use crate::device::{Arithmetic, Device};
-use crate::output;
+use crate::args::{FineTuneArgs, LmArgs};
 
-use curve::Row;
-use settings::RunSettings;
+pub(crate) use byte_level::CHECKPOINT;
 
-/// The name of the checkpoint in a training's folder.
-pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
+/// `foveate train classify`.
+pub(crate) fn classify(args: &FineTuneArgs) -> Result<()> {
+    fine_tune::run(&fine_tune::Job::of(args)?, tasks::classify)
+}
 
-/// The part of the text that is kept for validation.
-const VALIDATION: f64 = 0.05;
+/// `foveate train fill-mask`.
+pub(crate) fn fill_mask(args: &FineTuneArgs) -> Result<()> {
+    fine_tune::run(&fine_tune::Job::of(args)?, tasks::fill_mask)
+}
 
-/// Validation sequences that are looked at each time.
-const VALIDATION_SEQUENCES: usize = 128;
-
+/// `foveate train lm`: with a folder before the text its model, else a byte-level one.
 pub(crate) fn lm(args: &LmArgs) -> Result<()> {
-    let interrupted = watch_interrupts()?;
-    let path = args.out.join(CHECKPOINT);
-    let checkpoint = open_checkpoint(args, &path)?;
-    let progress = checkpoint.as_ref().map(Progress::of).transpose()?;
-    let (config, settings) = settings::resolve(args, progress.as_ref())?;
-    let model = config.model()?;
-    let bytes = fs::read(&args.text).map_err(|error| refused(&args.text, "a readable file", &error))?;
-    let text = ByteText::new(bytes, config.length, VALIDATION)?;
-    let device = Device::open(&args.device, Arithmetic::F32)?;
-
-    let recording = settings.recording()?;
-    let shape = [settings.batch, config.length];
-    let validation = text.validation(settings.batch, VALIDATION_SEQUENCES)?;
-    let record = |graph: &mut Graph, mode: Mode| {
-        // Validation may be shorter than a batch.
-        let batch = if mode == Mode::Train { shape[0] } else { validation[0].ids.shape().dims()[0] };
-        record_loss(graph, &model, [batch, shape[1]], recording, mode)
-    };
-    let start_from = |start: Start<'_>| {
-        let (description, training) = (description(&config, &settings)?, settings.training()?);
-        Trainer::new(&device.runtime(), model.declarations(), &record, start, description, training)
-    };
-    // Neither the mapped file nor the first weights are kept: the file will be replaced.
-    let trainer = match checkpoint {
-        Some(checkpoint) => start_from(Start::Checkpoint(&checkpoint))?,
-        None => {
-            let weights = config.initial_weights(model.declarations(), settings.seed);
-            start_from(Start::Weights(&weights.collect::<Result<_>>()?))?
-        }
-    };
-    fs::create_dir_all(&args.out).map_err(|error| refused(&args.out, "a folder that can be made", &error))?;
-    let rows = curve::read(&args.out.join("loss.csv"), trainer.step_count())?;
-    let baselines = text.baselines();
-    let weights = model.declarations().list().iter().map(|weight| weight.shape.elements()).sum();
-    Run { args, settings, text, validation, baselines, trainer, weights, rows }.train(&interrupted)
+    match &args.second {
+        None => byte_level::train(args),
+        Some(text) => fine_tune::run(&fine_tune::Job::of_lm(args, text)?, tasks::language),
+    }
 }
 
 /// A flag that the first interrupt sets; the second one ends the process.
@@ -87,186 +51,6 @@ fn watch_interrupts() -> Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-/// The checkpoint to go on from. One that would be overwritten is refused.
-fn open_checkpoint(args: &LmArgs, path: &Path) -> Result<Option<Checkpoint>> {
-    match (args.resume, path.exists()) {
-        (true, _) => Checkpoint::open(path).map(Some),
-        (false, false) => Ok(None),
-        (false, true) => Err(Error::new(ErrorKind::Argument, "train", "--out")
-            .expecting("a folder without a checkpoint, or --resume to go on from it")
-            .but_found(path.display())),
-    }
-}
-
-fn description(config: &foveate::models::LanguageModelConfig, settings: &RunSettings) -> Result<Description> {
-    let failed = |error| Error::new(ErrorKind::Config, "train", "settings").but_found(error);
-    Ok(Description {
-        model: serde_json::to_value(config).map_err(failed)?,
-        settings: serde_json::to_value(settings).map_err(failed)?,
-    })
-}
-
 fn refused(path: &Path, expected: &str, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::Io, "train", path.display().to_string()).expecting(expected).but_found(error)
-}
-
-fn record_loss(
-    graph: &mut Graph,
-    model: &Model,
-    [batch, time]: [usize; 2],
-    recording: (DType, Training),
-    mode: Mode,
-) -> Result<Value> {
-    let (dtype, training) = recording;
-    let drops = mode == Mode::Train && training.dropout > 0.0;
-    let step = drops.then(|| graph.input(STEP, TensorDesc::new(DType::U32, [1]))).transpose()?;
-    let dropout = if drops { training.dropout } else { 0.0 };
-    language_loss(graph, model, [batch, time], dtype, Training { dropout, step, ..training })
-}
-
-/// A training under way.
-struct Run<'a> {
-    args: &'a LmArgs,
-    settings: RunSettings,
-    text: ByteText,
-    validation: Vec<TextBatch>,
-    baselines: (f64, f64),
-    trainer: Trainer,
-    weights: usize,
-    rows: Vec<Row>,
-}
-
-impl Run<'_> {
-    /// Steps until all are done or the user has had enough.
-    fn train(mut self, interrupted: &AtomicBool) -> Result<()> {
-        self.announce()?;
-        let bar = output::progress(self.settings.steps as usize);
-        bar.set_position(self.trainer.step_count());
-        let before = self.rows.last().map_or((0.0, 0), |row| (row.seconds, row.tokens));
-        let start = Instant::now();
-        let mut saved = self.path().exists().then(|| self.trainer.step_count());
-        while self.trainer.step_count() < self.settings.steps && !interrupted.load(Ordering::SeqCst) {
-            let report = self.step()?;
-            let last = report.step == self.settings.steps;
-            let looks = last || report.step.is_multiple_of(self.args.evaluate_every);
-            let validation_loss = looks.then(|| self.validate()).transpose()?;
-            if let Some(loss) = validation_loss.filter(|loss| !loss.is_finite()) {
-                return Err(Error::new(ErrorKind::Diverged, "train", format!("step {}", report.step))
-                    .expecting("a finite validation loss")
-                    .but_found(loss)
-                    .with_hint("resume from the last checkpoint with a lower learning rate"));
-            }
-            self.remember(report, validation_loss, start.elapsed(), before);
-            self.show(&bar, start.elapsed(), before.1)?;
-            if report.step.is_multiple_of(self.args.save_every) {
-                self.save()?;
-                saved = Some(report.step);
-            }
-        }
-        bar.finish_and_clear();
-        let step = self.trainer.step_count();
-        if saved != Some(step) {
-            self.save()?;
-        }
-        let place = self.path().display().to_string();
-        if step < self.settings.steps {
-            eprintln!("interrupted: step {step} is saved in {place}; --resume goes on from it");
-        } else {
-            output::print(format!("{step} steps: {place}\n"))?;
-        }
-        Ok(())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.args.out.join(CHECKPOINT)
-    }
-
-    fn announce(&mut self) -> Result<()> {
-        let memory = self.trainer.memory()?.map_or(String::new(), |memory| {
-            let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            format!(
-                ", a step takes {:.1} MiB on the device, {:.1} of it activations and gradients",
-                mebibytes(memory.total()),
-                mebibytes(memory.working)
-            )
-        });
-        let (unigram, bigram) = self.baselines;
-        eprintln!("{} weights{memory}", self.weights);
-        eprintln!("validation loss of counting: single bytes {unigram:.3}, pairs {bigram:.3}");
-        let step = self.trainer.step_count();
-        if step > 0 {
-            eprintln!("resuming after step {step}");
-        }
-        Ok(())
-    }
-
-    fn step(&mut self) -> Result<StepReport> {
-        let RunSettings { batch, accumulate, seed, .. } = self.settings;
-        let first = self.trainer.step_count() * accumulate as u64;
-        let batches = (0..accumulate as u64)
-            .map(|index| self.text.batch(batch, seed, first + index))
-            .collect::<Result<Vec<_>>>()?;
-        let named: Vec<_> = batches.iter().map(TextBatch::named).collect();
-        let named: Vec<_> = named.iter().map(|batch| &batch[..]).collect();
-        self.trainer.step(&named)
-    }
-
-    /// The mean loss of the validation sequences.
-    fn validate(&mut self) -> Result<f32> {
-        let mut sum = 0.0;
-        for batch in &self.validation {
-            sum += f64::from(self.trainer.evaluate(&batch.named())?);
-        }
-        Ok((sum / self.validation.len() as f64) as f32)
-    }
-
-    fn remember(
-        &mut self,
-        report: StepReport,
-        validation_loss: Option<f32>,
-        elapsed: Duration,
-        (seconds, tokens): (f64, u64),
-    ) {
-        let StepReport { step, loss, rate, norm, skipped } = report;
-        self.rows.push(Row {
-            step,
-            seconds: seconds + elapsed.as_secs_f64(),
-            tokens: self.rows.last().map_or(tokens, |row| row.tokens) + self.tokens_a_step(),
-            learning_rate: rate,
-            loss,
-            gradient_norm: norm,
-            skipped,
-            validation_loss,
-        });
-    }
-
-    fn tokens_a_step(&self) -> u64 {
-        let time = self.validation[0].ids.shape().dims()[1];
-        (self.settings.batch * self.settings.accumulate * time) as u64
-    }
-
-    /// Moves the bar and, when the validation loss is new, prints a line.
-    fn show(&self, bar: &ProgressBar, elapsed: Duration, tokens_before: u64) -> Result<()> {
-        let Some(row) = self.rows.last() else { return Ok(()) };
-        let rate = (row.tokens - tokens_before) as f64 / elapsed.as_secs_f64();
-        bar.set_position(row.step);
-        bar.set_message(format!("loss {:.3}, {rate:.0} tokens/s", row.loss));
-        let Some(validation) = row.validation_loss else { return Ok(()) };
-        let line = format!(
-            "step {:>6}  loss {:.4}  validation {validation:.4}  rate {:.2e}  {rate:.0} tokens/s",
-            row.step, row.loss, row.learning_rate
-        );
-        output::print_line(bar, &line)
-    }
-
-    /// Writes the curve and then the checkpoint, each in one move. The rows of a curve that is ahead are dropped when it is read.
-    fn save(&self) -> Result<()> {
-        let chart = curve::svg(&self.rows, self.baselines)?;
-        for (name, contents) in [("loss.csv", curve::csv(&self.rows)?), ("loss.svg", chart)] {
-            let path = self.args.out.join(name);
-            foveate::weights::replace_file(&path, contents.as_bytes())
-                .map_err(|error| refused(&path, "a file that can be written", &error))?;
-        }
-        self.trainer.save(self.path())
-    }
 }

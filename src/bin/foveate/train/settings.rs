@@ -7,7 +7,7 @@ use foveate::train::{BYTES, Decay, Description, LossScale, Optimizer, Progress, 
 use foveate::{DType, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{self, DecayName, LmArgs, OptimizerName};
+use crate::args::{self, DecayName, LmArgs, OptimizerName, TrainingArgs};
 
 /// Everything but the model that decides how a training goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub(super) fn resolve(
             .expecting(format!("the checkpoint's model, {}", shown(&config)))
             .but_found(format!("flags for {}", shown(&asked))));
     }
-    Ok((asked, settings.with(args)?))
+    Ok((asked, settings.with(&args.training, args.steps)?))
 }
 
 fn shown(config: &LanguageModelConfig) -> String {
@@ -121,12 +121,25 @@ impl RunSettings {
         }
     }
 
+    /// Those of a folder's model, which takes `steps`.
+    pub(super) fn of_folder(args: &TrainingArgs, steps: u64) -> Result<Self> {
+        let defaults = Self {
+            dropout: 0.1,
+            weight_decay: 0.01,
+            learning_rate: 5e-5,
+            warm_up: steps / 10,
+            decay: DecayName::Linear,
+            ..Self::defaults()
+        };
+        defaults.with(args, Some(steps))
+    }
+
     /// These with what flags say.
-    fn with(self, args: &LmArgs) -> Result<Self> {
+    fn with(self, args: &TrainingArgs, steps: Option<u64>) -> Result<Self> {
         let settings = Self {
             batch: args.batch.map_or(self.batch, |batch| batch as usize),
             accumulate: args.accumulate.map_or(self.accumulate, |batches| batches as usize),
-            steps: args.steps.unwrap_or(self.steps),
+            steps: steps.unwrap_or(self.steps),
             seed: args.seed.unwrap_or(self.seed),
             dropout: args.dropout.unwrap_or(self.dropout),
             recompute: args.recompute.unwrap_or(self.recompute),

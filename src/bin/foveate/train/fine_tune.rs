@@ -1,0 +1,258 @@
+//! A folder's model trained for a task: epochs over the data, a look at the validation part after each, and a new folder at the end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foveate::nn::Training;
+use foveate::train::{Description, Epochs, Folder, Inputs, Mode, Start, Trainer};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
+
+use super::settings::RunSettings;
+use super::{refused, watch_interrupts};
+use crate::args::{DataArgs, DeviceArgs, FineTuneArgs, LmArgs, TrainingArgs};
+use crate::device::{Arithmetic, Device};
+use crate::output;
+
+/// How often all of the data is gone through.
+const EPOCHS: u32 = 3;
+
+/// What is asked for.
+pub(super) struct Job<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) data_file: &'a Path,
+    out: &'a Path,
+    pub(super) data: &'a DataArgs,
+    training: &'a TrainingArgs,
+    device: &'a DeviceArgs,
+}
+
+/// What a layer computes in, and what training adds to it.
+pub(super) type Recording = (DType, Training);
+
+/// A task: its model, its data and its loss.
+pub(super) trait Task {
+    /// The model.
+    fn folder(&self) -> &Folder;
+
+    /// Examples to train on.
+    fn examples(&self) -> usize;
+
+    /// Records the loss of a batch of `batch` examples.
+    fn record(&self, graph: &mut Graph, batch: usize, recording: Recording) -> Result<Value>;
+
+    /// The inputs of that loss for examples by their numbers, as they are in `epoch`.
+    fn inputs(&self, examples: &[usize], epoch: u64) -> Result<Inputs>;
+
+    /// The validation part's loss, and what else tells how good the model is, by name. Batches have `batch` examples.
+    fn evaluate(&self, trainer: &mut Trainer, batch: usize) -> Result<Vec<(&'static str, f64)>>;
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn of(args: &'a FineTuneArgs) -> Result<Self> {
+        let FineTuneArgs { folder, data_file, out, data, training, device } = args;
+        Self { folder, data_file, out, data, training, device }.checked()
+    }
+
+    /// `foveate train lm FOLDER TEXT`.
+    pub(super) fn of_lm(args: &'a LmArgs, text: &'a Path) -> Result<Self> {
+        let foreign = [
+            ("--resume", args.resume),
+            ("--steps", args.steps.is_some()),
+            ("--length", args.length.is_some()),
+            ("--width", args.width.is_some()),
+            ("--depth", args.depth.is_some()),
+            ("--heads", args.heads.is_some()),
+            ("--feed-forward", args.feed_forward.is_some()),
+            ("--reversible", args.reversible),
+            ("--save-every", args.save_every.is_some()),
+            ("--evaluate-every", args.evaluate_every.is_some()),
+        ];
+        if let Some((flag, _)) = foreign.iter().find(|(_, given)| *given) {
+            return Err(Error::new(ErrorKind::Argument, "train", *flag)
+                .expecting("a text alone, as the flag is for models from nothing")
+                .but_found("a folder before it"));
+        }
+        let Some(out) = &args.out else {
+            return Err(Error::new(ErrorKind::Argument, "train", "--out")
+                .expecting("a folder")
+                .but_found("none"));
+        };
+        let LmArgs { first: folder, data, training, device, .. } = args;
+        Self { folder, data_file: text, out, data, training, device }.checked()
+    }
+
+    /// Refuses what has no meaning before anything is read.
+    fn checked(self) -> Result<Self> {
+        RunSettings::of_folder(self.training, 1)?;
+        Ok(self)
+    }
+
+    /// Decides what is drawn at random.
+    pub(super) fn seed(&self) -> u64 {
+        self.training.seed.unwrap_or_default()
+    }
+}
+
+/// Trains what `open` makes of the job.
+pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn Task>>) -> Result<()> {
+    let interrupted = watch_interrupts()?;
+    let destination = Destination::open(job.out)?;
+    let task = open(job)?;
+    let epochs = job.data.epochs.unwrap_or(EPOCHS);
+    let settings = RunSettings::of_folder(job.training, 1)?;
+    let order = Epochs::new(task.examples(), settings.batch, settings.seed);
+    let steps = (u64::from(epochs) * order.batches()).div_ceil(settings.accumulate as u64);
+    let settings = RunSettings::of_folder(job.training, steps)?;
+    let device = Device::open(job.device, Arithmetic::F32)?;
+
+    let folder = task.folder();
+    let fresh: Vec<&str> = folder.fresh().collect();
+    if !fresh.is_empty() {
+        eprintln!("fresh weights, as the folder has none that fit: {}", fresh.join(", "));
+    }
+    let (dtype, training) = settings.recording()?;
+    let record = |graph: &mut Graph, mode: Mode| {
+        let training = mode.prepare(graph, training)?;
+        task.record(graph, order.batch_size(), (dtype, training))
+    };
+    let declarations = folder.model().declarations();
+    let start = folder.initial_weights(settings.seed)?;
+    let (start, description) = (Start::Weights(&start), Description::default());
+    let trainer =
+        Trainer::new(&device.runtime(), declarations, &record, start, description, settings.training()?)?;
+    Run { task: &*task, trainer, order: order.clone(), settings, epochs }.train(&interrupted, destination)
+}
+
+/// A training under way.
+struct Run<'a> {
+    task: &'a dyn Task,
+    trainer: Trainer,
+    order: Epochs,
+    settings: RunSettings,
+    epochs: u32,
+}
+
+impl Run<'_> {
+    /// Steps until all are done or the user has had enough, and the folder.
+    fn train(mut self, interrupted: &AtomicBool, destination: Destination) -> Result<()> {
+        eprintln!(
+            "{} examples, {} batches an epoch, {} steps",
+            self.task.examples(),
+            self.order.batches(),
+            self.settings.steps
+        );
+        let bar = output::progress(self.settings.steps as usize);
+        self.show(&bar, 0, None)?;
+        let (mut losses, mut seen) = (Vec::new(), 0);
+        while self.trainer.step_count() < self.settings.steps && !interrupted.load(Ordering::SeqCst) {
+            losses.push(self.step()?);
+            bar.inc(1);
+            let step = self.trainer.step_count();
+            let batches = step * self.settings.accumulate as u64;
+            let epoch = (batches / self.order.batches()).min(self.epochs.into());
+            if epoch > seen || step == self.settings.steps {
+                let loss = losses.iter().sum::<f32>() / losses.len() as f32;
+                losses.clear();
+                seen = epoch;
+                self.show(&bar, epoch, Some(loss))?;
+            }
+        }
+        bar.finish_and_clear();
+        let out = destination.finish(|folder| self.task.folder().write(folder, &self.trainer))?;
+        let step = self.trainer.step_count();
+        if step < self.settings.steps {
+            eprintln!("interrupted: the model after step {step} is in {}", out.display());
+            return Ok(());
+        }
+        output::print(format!("{step} steps: {}\n", out.display()))
+    }
+
+    /// One step; its loss.
+    fn step(&mut self) -> Result<f32> {
+        let accumulate = self.settings.accumulate as u64;
+        let first = self.trainer.step_count() * accumulate;
+        let batches = (first..first + accumulate)
+            .map(|number| self.task.inputs(&self.order.batch(number), number / self.order.batches()))
+            .collect::<Result<Vec<_>>>()?;
+        let named: Vec<Vec<(&str, &HostTensor)>> = batches.iter().map(|inputs| named(inputs)).collect();
+        let named: Vec<_> = named.iter().map(|batch| &batch[..]).collect();
+        Ok(self.trainer.step(&named)?.loss)
+    }
+
+    /// Prints what the validation part says, and the mean training `loss` since the last time.
+    fn show(&mut self, bar: &indicatif::ProgressBar, epoch: u64, loss: Option<f32>) -> Result<()> {
+        let found = self.task.evaluate(&mut self.trainer, self.order.batch_size())?;
+        if let Some((_, loss)) = found.first().filter(|(_, loss)| !loss.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                "train",
+                format!("step {}", self.trainer.step_count()),
+            )
+            .expecting("a finite validation loss")
+            .but_found(loss)
+            .with_hint("a lower learning rate may help"));
+        }
+        let loss = loss.map_or_else(String::new, |loss| format!("  loss {loss:.4}"));
+        let found: Vec<String> = found.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let step = self.trainer.step_count();
+        let line =
+            format!("epoch {epoch}/{}  step {step}{loss}  validation {}", self.epochs, found.join(", "));
+        output::print_line(bar, &line)
+    }
+}
+
+/// Inputs as a trainer takes them.
+pub(super) fn named(inputs: &Inputs) -> Vec<(&str, &HostTensor)> {
+    inputs.iter().map(|(name, tensor)| (*name, tensor)).collect()
+}
+
+/// A folder that is not there until all of it is: it is written beside its place, and moved there.
+struct Destination {
+    out: PathBuf,
+    unfinished: PathBuf,
+}
+
+impl Destination {
+    /// Makes the folder beside `out`, so that a place where nothing can be written is found before the training. Fails when `out` holds
+    /// anything.
+    fn open(out: &Path) -> Result<Self> {
+        let is_empty = fs::read_dir(out).map(|mut entries| entries.next().is_none());
+        if out.exists() && !is_empty.unwrap_or(false) {
+            return Err(Error::new(ErrorKind::Argument, "train", "--out")
+                .expecting("a new folder, or an empty one")
+                .but_found(format!("{}, which holds something", out.display())));
+        }
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        if name.is_empty() {
+            return Err(Error::new(ErrorKind::Argument, "train", "--out")
+                .expecting("the name of a folder")
+                .but_found(format!("`{}`", out.display())));
+        }
+        name.push(".unfinished");
+        let unfinished = out.with_file_name(name);
+        // What a process that was killed left there.
+        let cleared = if unfinished.exists() { fs::remove_dir_all(&unfinished) } else { Ok(()) };
+        cleared
+            .and_then(|()| fs::create_dir_all(&unfinished))
+            .map_err(|error| refused(&unfinished, "a folder that can be made", &error))?;
+        Ok(Self { out: out.to_owned(), unfinished })
+    }
+
+    /// Writes the folder and puts it into its place, which it gives.
+    fn finish(self, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        write(&self.unfinished)?;
+        let cleared = if self.out.exists() { fs::remove_dir(&self.out) } else { Ok(()) };
+        cleared
+            .and_then(|()| fs::rename(&self.unfinished, &self.out))
+            .map_err(|error| refused(&self.out, "a folder that can be put there", &error))?;
+        Ok(self.out.clone())
+    }
+}
+
+impl Drop for Destination {
+    /// Nothing is left of a training that failed; where it was finished, there is nothing to remove.
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.unfinished);
+    }
+}

@@ -1,0 +1,380 @@
+//! The tasks that a folder's model is trained for, each with its data and its loss.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use foveate::models::{self, Encoder, Facts, Item, Labels};
+use foveate::tokenize::Tokenizer;
+use foveate::train::{
+    Folder, Inputs, Masked, Masking, Trainer, classification_loss, language_loss, masked_inputs,
+    masked_words_loss, padded_inputs, random_of, result_rows, split, window_inputs,
+};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
+
+use super::data::{self, Row};
+use super::fine_tune::{Job, Recording, Task, named};
+use super::metrics::Judged;
+use super::refused;
+use crate::args::TaskName;
+use crate::run::inputs::{Encoding, Given, Input, lines_of_file};
+
+/// The part of the data that is kept for validation.
+const VALIDATION: f64 = 0.1;
+
+/// The longest window of a language model, in tokens, where nothing else is asked for.
+const WINDOW: usize = 256;
+
+/// The share of a text's tokens that is to be predicted (arXiv 1810.04805, section 3.1).
+const MASKED: f64 = 0.15;
+
+/// The epoch whose masks the validation part has: none that is trained.
+const VALIDATION_EPOCH: u64 = u64::MAX;
+
+/// Where the validation part comes from.
+enum Validation<'a> {
+    File(&'a Path),
+    Fraction(f64),
+}
+
+impl<'a> Validation<'a> {
+    fn of(job: &'a Job<'_>) -> Result<Self> {
+        let Some(text) = &job.data.validation else { return Ok(Self::Fraction(VALIDATION)) };
+        match text.parse::<f64>() {
+            Err(_) => Ok(Self::File(Path::new(text))),
+            Ok(fraction) if fraction > 0.0 && fraction < 1.0 => Ok(Self::Fraction(fraction)),
+            Ok(_) => Err(Error::new(ErrorKind::Argument, "train", "--validation")
+                .expecting("a file, or a fraction above 0 and below 1")
+                .but_found(text)),
+        }
+    }
+
+    /// Training and validation examples of `data`, and of `read` from a file where one is named.
+    fn parts<T>(
+        &self,
+        data: Vec<T>,
+        job: &Job<'_>,
+        read: impl FnOnce(&Path) -> Result<Vec<T>>,
+    ) -> Result<[Vec<T>; 2]> {
+        let share = match self {
+            Self::File(path) => return Ok([data, read(path)?]),
+            Self::Fraction(share) => *share,
+        };
+        if data.len() < 2 {
+            return Err(Error::new(ErrorKind::Argument, job.data_file.display().to_string(), "rows")
+                .expecting("at least two, one of them for validation")
+                .but_found(data.len()));
+        }
+        let kept: BTreeSet<usize> = split(data.len(), share, job.seed())[1].iter().copied().collect();
+        let numbered = data.into_iter().enumerate();
+        let (validation, training): (Vec<_>, Vec<_>) =
+            numbered.partition(|(number, _)| kept.contains(number));
+        Ok([training, validation].map(|part| part.into_iter().map(|(_, example)| example).collect()))
+    }
+}
+
+/// The texts as the model takes them, no longer than the job allows.
+fn encode(
+    job: &Job<'_>,
+    folder: &Folder,
+    tokenizer: &Tokenizer,
+    task: TaskName,
+    given: Vec<Given>,
+) -> Result<Vec<Input>> {
+    let facts = *folder.model().facts();
+    let facts = Facts { max_tokens: longest(job, facts.max_tokens)?, ..facts };
+    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate: job.data.truncate, task };
+    let inputs = encoding.encode(given)?;
+    let cut = inputs.iter().filter(|input| input.truncated).count();
+    if cut > 0 {
+        eprintln!("truncated: {cut} of {} texts, to {} tokens", inputs.len(), facts.max_tokens);
+    }
+    Ok(inputs)
+}
+
+/// What `--max-tokens` asks for, within `most`.
+fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
+    let asked = job.data.max_tokens.map_or(most, |tokens| tokens as usize);
+    if asked > most {
+        return Err(Error::new(ErrorKind::Argument, "train", "--max-tokens")
+            .expecting(format!("at most {most}, what the model takes"))
+            .but_found(asked));
+    }
+    Ok(asked)
+}
+
+fn longest_of<'i>(ids: impl Iterator<Item = &'i Vec<u32>>) -> usize {
+    ids.map(Vec::len).max().unwrap_or(1)
+}
+
+struct Classify {
+    folder: Folder,
+    labels: Labels,
+    time: usize,
+    training: Vec<(Input, usize)>,
+    validation: Vec<(Input, usize)>,
+}
+
+/// `foveate train classify`.
+pub(super) fn classify(job: &Job<'_>) -> Result<Box<dyn Task>> {
+    let from = Validation::of(job)?;
+    let rows = data::labelled(job.data_file)?;
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.label.as_str()).collect();
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    if let [only] = &names[..] {
+        return Err(Error::new(ErrorKind::Argument, job.data_file.display().to_string(), "label")
+            .expecting("at least two labels to tell apart")
+            .but_found(format!("`{only}` alone")));
+    }
+    let folder = Folder::open(job.folder, models::Task::Classify, Some(&names))?;
+    let labels = folder.model().labels().cloned().ok_or_else(|| {
+        Error::new(ErrorKind::Config, job.folder.display().to_string(), "labels").but_found("none")
+    })?;
+    let tokenizer = Tokenizer::open(job.folder)?;
+    let numbered = |rows: Vec<Row>| -> Result<Vec<(Input, usize)>> {
+        let (mut given, mut numbers) = (Vec::new(), Vec::new());
+        for row in rows {
+            let (text, source, label) = row.into_given();
+            let number = labels.names.iter().position(|name| *name == label).ok_or_else(|| {
+                Error::new(ErrorKind::Argument, source, "label")
+                    .expecting(format!("one of {}", labels.names.join(", ")))
+                    .but_found(format!("`{label}`"))
+            })?;
+            given.push(text);
+            numbers.push(number);
+        }
+        Ok(encode(job, &folder, &tokenizer, TaskName::Classify, given)?.into_iter().zip(numbers).collect())
+    };
+    let [training, validation] = from.parts(numbered(rows)?, job, |path| numbered(data::labelled(path)?))?;
+    let time = longest_of(training.iter().map(|(input, _)| &input.ids));
+    Ok(Box::new(Classify { folder, labels, time, training, validation }))
+}
+
+/// What an encoder reads of an input.
+fn item(input: &Input) -> Item<'_> {
+    Item { types: &input.types, ..Item::new(&input.ids) }
+}
+
+impl Task for Classify {
+    fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn examples(&self) -> usize {
+        self.training.len()
+    }
+
+    fn record(&self, graph: &mut Graph, batch: usize, (dtype, training): Recording) -> Result<Value> {
+        classification_loss(graph, self.folder.model(), [batch, self.time], dtype, training)
+    }
+
+    fn inputs(&self, examples: &[usize], _: u64) -> Result<Inputs> {
+        let items: Vec<Item<'_>> = examples.iter().map(|&number| item(&self.training[number].0)).collect();
+        let labels = examples.iter().map(|&number| self.training[number].1 as i32).collect();
+        let mut inputs = padded_inputs(self.folder.model(), &items, self.time)?;
+        inputs.push(("ends", result_rows(self.folder.model(), &items, self.time)?));
+        inputs.push(("labels", HostTensor::i32([examples.len()], labels)?));
+        Ok(inputs)
+    }
+
+    fn evaluate(&self, trainer: &mut Trainer, _: usize) -> Result<Vec<(&'static str, f64)>> {
+        let mut encoder = Encoder::with_store(self.folder.model(), trainer.weights(), DType::F32)?;
+        let items: Vec<Item<'_>> = self.validation.iter().map(|(input, _)| item(input)).collect();
+        let mut judged = Judged::new(self.labels.names.len());
+        for (scores, (_, label)) in encoder.run_first(&items)?.iter().zip(&self.validation) {
+            judged.add(&scores.to_f32(), &self.labels, *label);
+        }
+        Ok(vec![("loss", judged.loss()), ("accuracy", judged.accuracy()), ("macro F1", judged.macro_f1())])
+    }
+}
+
+struct FillMask {
+    folder: Folder,
+    masking: Masking,
+    seed: u64,
+    time: usize,
+    training: Vec<Vec<u32>>,
+    validation: Vec<Vec<u32>>,
+}
+
+/// `foveate train fill-mask`.
+pub(super) fn fill_mask(job: &Job<'_>) -> Result<Box<dyn Task>> {
+    let from = Validation::of(job)?;
+    let folder = Folder::open(job.folder, models::Task::Logits, None)?;
+    if folder.model().network().signature().is_causal {
+        return Err(Error::new(ErrorKind::Unsupported, job.folder.display().to_string(), "fill-mask")
+            .expecting("a model that sees both sides of a word")
+            .but_found(folder.model().facts().architecture)
+            .with_hint("`foveate train lm FOLDER TEXT` trains causal language models"));
+    }
+    let tokenizer = Tokenizer::open(job.folder)?;
+    let mask = tokenizer.mask_id().ok_or_else(|| {
+        Error::new(ErrorKind::Config, job.folder.display().to_string(), "mask token")
+            .expecting("one, for fill-mask")
+            .but_found("none")
+    })?;
+    let texts = |path: &Path| -> Result<Vec<Vec<u32>>> {
+        let given = lines_of_file(path)?;
+        if given.is_empty() {
+            return Err(Error::new(ErrorKind::Argument, path.display().to_string(), "lines")
+                .expecting("at least one with a text")
+                .but_found("none"));
+        }
+        let inputs = encode(job, &folder, &tokenizer, TaskName::FillMask, given)?;
+        Ok(inputs.into_iter().map(|input| input.ids).collect())
+    };
+    let [training, validation] = from.parts(texts(job.data_file)?, job, texts)?;
+    let time = longest_of(training.iter().chain(&validation));
+    let special = tokenizer.special_ids().collect();
+    // Tables may have more rows than the vocabulary has tokens.
+    let vocab_size = tokenizer.vocab_size().min(folder.model().facts().vocab_size);
+    let masking = Masking { share: MASKED, mask, vocab_size, special };
+    if training.iter().flatten().all(|id| masking.special.contains(id)) {
+        return Err(Error::new(ErrorKind::Argument, job.data_file.display().to_string(), "texts")
+            .expecting("words that the vocabulary has")
+            .but_found("special tokens alone"));
+    }
+    Ok(Box::new(FillMask { folder, masking, seed: job.seed(), time, training, validation }))
+}
+
+impl FillMask {
+    /// Predictions that a batch has room for.
+    fn room(&self, batch: usize) -> usize {
+        batch * self.masking.chosen(self.time)
+    }
+
+    fn masked(&self, ids: &[u32], epoch: u64, number: usize) -> Masked {
+        self.masking.apply(ids, &mut random_of(self.seed, epoch, number as u64))
+    }
+
+    fn tensors(&self, texts: &[Masked]) -> Result<Inputs> {
+        masked_inputs(self.folder.model(), texts, [self.time, self.room(texts.len())])
+    }
+}
+
+impl Task for FillMask {
+    fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn examples(&self) -> usize {
+        self.training.len()
+    }
+
+    fn record(&self, graph: &mut Graph, batch: usize, (dtype, training): Recording) -> Result<Value> {
+        masked_words_loss(graph, self.folder.model(), [batch, self.time], self.room(batch), dtype, training)
+    }
+
+    fn inputs(&self, examples: &[usize], epoch: u64) -> Result<Inputs> {
+        let texts: Vec<Masked> =
+            examples.iter().map(|&number| self.masked(&self.training[number], epoch, number)).collect();
+        self.tensors(&texts)
+    }
+
+    fn evaluate(&self, trainer: &mut Trainer, batch: usize) -> Result<Vec<(&'static str, f64)>> {
+        let (mut sum, mut count) = (0.0, 0);
+        let numbers: Vec<usize> = (0..self.validation.len()).collect();
+        for numbers in numbers.chunks(batch) {
+            let masked = |&number: &usize| self.masked(&self.validation[number], VALIDATION_EPOCH, number);
+            let mut texts: Vec<Masked> = numbers.iter().map(masked).collect();
+            let targets: usize = texts.iter().map(|text| text.targets.len()).sum();
+            texts.resize(batch, Masked { ids: vec![self.masking.mask], ..Masked::default() });
+            sum += targets as f64 * f64::from(trainer.evaluate(&named(&self.tensors(&texts)?))?);
+            count += targets;
+        }
+        Ok(vec![("loss", sum / f64::from(count.max(1) as u32))])
+    }
+}
+
+struct Language {
+    folder: Folder,
+    time: usize,
+    training: Vec<Vec<u32>>,
+    validation: Vec<Vec<u32>>,
+}
+
+/// `foveate train lm FOLDER TEXT`.
+pub(super) fn language(job: &Job<'_>) -> Result<Box<dyn Task>> {
+    let from = Validation::of(job)?;
+    let folder = Folder::open(job.folder, models::Task::Logits, None)?;
+    let facts = *folder.model().facts();
+    if !folder.model().network().signature().is_causal {
+        return Err(Error::new(ErrorKind::Unsupported, job.folder.display().to_string(), "lm")
+            .expecting("a causal language model")
+            .but_found(facts.architecture)
+            .with_hint("`foveate train fill-mask` trains models that see both sides of a word"));
+    }
+    let length = longest(job, facts.max_tokens)?;
+    let length = if job.data.max_tokens.is_some() { length } else { length.min(WINDOW) };
+    let tokenizer = Tokenizer::open(job.folder)?;
+    let tokens = |path: &Path| -> Result<Vec<u32>> {
+        let text = std::fs::read_to_string(path).map_err(|error| refused(path, "a text in UTF-8", &error))?;
+        let ids = tokenizer.encode(&text)?;
+        let source = || path.display().to_string();
+        if ids.len() < 2 {
+            return Err(Error::new(ErrorKind::Argument, source(), "text")
+                .expecting("at least two tokens")
+                .but_found(ids.len()));
+        }
+        match ids.iter().position(|&id| id as usize >= facts.vocab_size) {
+            None => Ok(ids),
+            Some(at) => Err(Error::new(ErrorKind::Argument, source(), format!("token {at}"))
+                .expecting(format!("an id below {}, the model's vocabulary", facts.vocab_size))
+                .but_found(ids[at])),
+        }
+    };
+    let mut training = tokens(job.data_file)?;
+    let validation = match from {
+        Validation::File(path) => tokens(path)?,
+        Validation::Fraction(share) => {
+            let kept = ((share * training.len() as f64).round() as usize).max(2);
+            if training.len() < kept + 2 {
+                return Err(Error::new(ErrorKind::Argument, job.data_file.display().to_string(), "text")
+                    .expecting("at least four tokens, two of them for validation")
+                    .but_found(training.len()));
+            }
+            // The end of the text: what is read between two parts of it would be known.
+            training.split_off(training.len() - kept)
+        }
+    };
+    let [training, validation] = [windows(&training, length), windows(&validation, length)];
+    let time = longest_of(training.iter().chain(&validation)) - 1;
+    Ok(Box::new(Language { folder, time, training, validation }))
+}
+
+/// A text in windows of `length` tokens and the one that follows, which begins the next; the last one may be shorter.
+fn windows(ids: &[u32], length: usize) -> Vec<Vec<u32>> {
+    let starts = (0..ids.len().saturating_sub(1)).step_by(length);
+    starts.map(|start| ids[start..ids.len().min(start + length + 1)].to_vec()).collect()
+}
+
+impl Task for Language {
+    fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn examples(&self) -> usize {
+        self.training.len()
+    }
+
+    fn record(&self, graph: &mut Graph, batch: usize, (dtype, training): Recording) -> Result<Value> {
+        language_loss(graph, self.folder.model(), [batch, self.time], dtype, training)
+    }
+
+    fn inputs(&self, examples: &[usize], _: u64) -> Result<Inputs> {
+        let windows: Vec<&[u32]> = examples.iter().map(|&number| &self.training[number][..]).collect();
+        window_inputs(&windows, [windows.len(), self.time])
+    }
+
+    fn evaluate(&self, trainer: &mut Trainer, batch: usize) -> Result<Vec<(&'static str, f64)>> {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for windows in self.validation.chunks(batch) {
+            let all: Vec<&[u32]> = windows.iter().map(|window| &window[..]).collect();
+            let targets: usize = all.iter().map(|window| window.len() - 1).sum();
+            let inputs = window_inputs(&all, [batch, self.time])?;
+            sum += targets as f64 * f64::from(trainer.evaluate(&named(&inputs))?);
+            count += targets as f64;
+        }
+        let loss = sum / count;
+        Ok(vec![("loss", loss), ("perplexity", loss.exp())])
+    }
+}

@@ -1,0 +1,213 @@
+//! A model's folder: opened to be trained for a task, and written when it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::Trainer;
+use super::losses::check_reads_texts;
+use crate::models::{LabelKind, Model, Task, class_for};
+use crate::tensor::{DType, HostTensor, Shape};
+use crate::weights::{Checkpoint, Declaration, Declarations, Fields, replace_file, write_tensors};
+use crate::{Error, ErrorKind, Random, Result};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Deviation that weights start with where the configuration has no `initializer_range`.
+const DEVIATION: f32 = 0.02;
+
+/// What a folder says of its texts' tokens, for the libraries that write and read such folders.
+const TOKENIZER_FILES: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+];
+
+/// A folder's model for a task that its files need not have a head for.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+    config: Map<String, Json>,
+    model: Model,
+    /// The weights that the files hold.
+    found: Declarations,
+    checkpoint: Checkpoint,
+    /// What each weight is called in a file beside a head: below the family's own prefix.
+    written_names: Vec<String>,
+    deviation: f32,
+}
+
+impl Folder {
+    /// Opens the folder at `path` for `task`, whatever head `architectures` names. `labels` are those of a classifier; where the folder's own
+    /// hold all of them, these stay.
+    ///
+    /// Weights of the head are read where the files have them in the right shape, and are fresh otherwise ([`Folder::fresh`]).
+    ///
+    /// Fails as [`Model::open`] does, with [`ErrorKind::Unsupported`] for a model that does not read one text at once, when a weight below the
+    /// head is missing or misshapen, and when there are fewer than two labels.
+    pub fn open(path: impl AsRef<Path>, task: Task, labels: Option<&[String]>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        let config = path.join(CONFIG);
+        let fields = Fields::open(&config)?;
+        let source = fields.source().to_owned();
+        let mut object: Map<String, Json> = fields
+            .names()
+            .map(|name| (name.to_owned(), fields.get(name).cloned().unwrap_or(Json::Null)))
+            .collect();
+        if let Some(labels) = labels {
+            name_labels(&mut object, &fields, labels)?;
+        }
+        let fields = Fields::new(&source, Json::Object(object.clone()))?;
+        let checkpoint = Checkpoint::open(&path)?;
+        let has_prefix = |family: &str| checkpoint.has_prefix(&format!("{family}."));
+        let model = Model::declare(&fields, task, has_prefix)?;
+        check_reads_texts(&model)?;
+        let below = Model::declare(&fields, Task::Hidden, has_prefix)?;
+        checkpoint.load(&with_all_ignored(below.declarations())?, DType::F32)?;
+        let found = found(&checkpoint, model.declarations(), below.declarations())?;
+        let written = Model::declare(&fields, task, |_| true)?;
+        let written_names = written.declarations().list().iter().map(|weight| weight.name.clone()).collect();
+        let class = class_for(&fields, task, model.network().signature().is_causal);
+        object.insert("architectures".into(), json!([class]));
+        if object.contains_key("torch_dtype") {
+            object.insert("torch_dtype".into(), json!("float32"));
+        }
+        let deviation = fields.f32_or("initializer_range", 0.0..=1.0, DEVIATION)?;
+        Ok(Self { path, config: object, model, found, checkpoint, written_names, deviation })
+    }
+
+    /// The model with the head of its task.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The weights of the head that the files lack.
+    pub fn fresh(&self) -> impl Iterator<Item = &str> {
+        let declared = self.model.declarations().list().iter().map(|weight| weight.name.as_str());
+        declared.filter(|name| self.found.find(name).is_none())
+    }
+
+    /// What training starts from, by name, f32: the files' weights, and fresh ones drawn with `seed`: normal with the deviation of
+    /// `initializer_range`, biases 0 and the factors of normalisations 1.
+    ///
+    /// Fails when a weight is not finite.
+    pub fn initial_weights(&self, seed: u64) -> Result<BTreeMap<String, HostTensor>> {
+        let stored = self.checkpoint.load(&self.found, DType::F32)?;
+        let mut random = Random::new(seed);
+        let declared = self.model.declarations().list();
+        let weight = |declaration: &Declaration| {
+            let name = &declaration.name;
+            let tensor = match self.found.find(name) {
+                Some(_) => stored.get(name)?,
+                None => fresh(declaration, self.deviation, &mut random)?,
+            };
+            Ok((name.clone(), tensor))
+        };
+        declared.iter().map(weight).collect()
+    }
+
+    /// Writes the model as `trainer` has left it into the folder at `out`, which must be there: `config.json`, `model.safetensors` in f32,
+    /// and the tokenizer's files. [`Model::open`] and Hugging Face's libraries read it.
+    ///
+    /// Fails with [`ErrorKind::Io`] when a file cannot be read or written, with [`ErrorKind::Diverged`] when a weight is no longer
+    /// finite, and when the device is lost.
+    pub fn write(&self, out: impl AsRef<Path>, trainer: &Trainer) -> Result<()> {
+        let out = out.as_ref();
+        let declared = self.model.declarations().list().iter();
+        let tensors = declared
+            .zip(&self.written_names)
+            .map(|(weight, name)| Ok((name.clone(), trainer.read(&weight.name)?)))
+            .collect::<Result<Vec<_>>>()?;
+        write_tensors(out.join(WEIGHTS), &tensors, &[("format", "pt".to_owned())])?;
+        for name in TOKENIZER_FILES {
+            let from = self.path.join(name);
+            if from.exists() {
+                fs::copy(&from, out.join(name)).map_err(|error| failed(&from, &error))?;
+            }
+        }
+        let config = out.join(CONFIG);
+        let text = serde_json::to_string_pretty(&self.config).map_err(|error| failed(&config, &error))?;
+        replace_file(&config, format!("{text}\n").as_bytes()).map_err(|error| failed(&config, &error))
+    }
+}
+
+fn failed(path: &Path, found: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Io, "folder", path.display().to_string())
+        .expecting("a file that can be copied or written")
+        .but_found(found)
+}
+
+/// Puts `labels` into a configuration, unless its own hold all of them, and says that one of them holds.
+fn name_labels(object: &mut Map<String, Json>, fields: &Fields, labels: &[String]) -> Result<()> {
+    if labels.len() < 2 {
+        return Err(Error::new(ErrorKind::Argument, "folder", "labels")
+            .expecting("at least two")
+            .but_found(labels.len()));
+    }
+    let own = crate::models::Labels::read(fields);
+    let keeps = own.is_ok_and(|own| {
+        own.kind == LabelKind::One
+            && own.names.len() > 1
+            && labels.iter().all(|label| own.names.contains(label))
+    });
+    object.insert("problem_type".into(), json!("single_label_classification"));
+    if !keeps {
+        object.remove("num_labels");
+        let numbered = labels.iter().enumerate();
+        let by_number = numbered.clone().map(|(id, label)| (id.to_string(), json!(label)));
+        object.insert("id2label".into(), Json::Object(by_number.collect()));
+        let by_label = numbered.map(|(id, label)| (label.clone(), json!(id)));
+        object.insert("label2id".into(), Json::Object(by_label.collect()));
+    }
+    Ok(())
+}
+
+/// `declarations`, of files that may hold anything besides.
+fn with_all_ignored(declarations: &Declarations) -> Result<Declarations> {
+    let mut ignoring = declarations.clone();
+    ignoring.root().ignore("");
+    Ok(ignoring)
+}
+
+/// Those of `declared` that are also in `below`, and of the others those that the files hold in the declared shape.
+fn found(checkpoint: &Checkpoint, declared: &Declarations, below: &Declarations) -> Result<Declarations> {
+    let mut found = Declarations::new();
+    let mut weights = BTreeMap::new();
+    for weight in declared.list() {
+        if below.find(&weight.name).is_some() || checkpoint.holds(weight) {
+            let mut names = vec![weight.name.as_str()];
+            names.extend(weight.aliases.iter().map(String::as_str));
+            weights.insert(weight.name.as_str(), found.root().weight_or(&names, weight.shape.clone())?);
+        }
+    }
+    for (copy, original) in declared.tied() {
+        if let Some(weight) = weights.get(original.name.as_str()) {
+            found.root().tied(copy, weight)?;
+        }
+    }
+    found.root().ignore("");
+    Ok(found)
+}
+
+fn fresh(declaration: &Declaration, deviation: f32, random: &mut Random) -> Result<HostTensor> {
+    let Declaration { name, shape, .. } = declaration;
+    let elements = shape.elements();
+    let is_factor = shape.rank() == 1 && name.to_lowercase().contains("norm");
+    let values = if name.ends_with("bias") {
+        vec![0.0; elements]
+    } else if is_factor {
+        vec![1.0; elements]
+    } else {
+        (0..elements).map(|_| deviation * random.next_normal()).collect()
+    };
+    HostTensor::f32(Shape::clone(shape), values)
+}

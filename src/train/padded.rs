@@ -1,0 +1,84 @@
+//! Texts of a padded batch as the tensors that losses read.
+
+use crate::models::{Item, Model};
+use crate::tensor::HostTensor;
+use crate::{Error, ErrorKind, Result};
+
+/// Tensors by the names of a loss's inputs.
+pub type Inputs = Vec<(&'static str, HostTensor)>;
+
+/// `ids`, `positions`, `types: i32 [batch, time]` and `lengths: i32 [batch]` of `items`, filled up with id 0.
+///
+/// Fails when an item is empty, longer than `time`, or has types that are not one for each token.
+pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<Inputs> {
+    let (batch, first) = (items.len(), model.facts().first_position);
+    let (mut ids, mut types, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, item) in items.iter().enumerate() {
+        let length = item.ids.len();
+        if !(1..=time).contains(&length) || ![0, length].contains(&item.types.len()) {
+            return Err(Error::new(ErrorKind::Argument, "batch", format!("text {number}"))
+                .expecting(format!("1 to {time} tokens, with a type each or none"))
+                .but_found(format!("{length} tokens, {} types", item.types.len())));
+        }
+        ids.extend(item.ids.iter().map(|&id| id as i32));
+        ids.resize((number + 1) * time, 0);
+        types.extend(item.types.iter().map(|&kind| kind as i32));
+        types.resize((number + 1) * time, 0);
+        lengths.push(length as i32);
+    }
+    let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
+    Ok(vec![
+        ("ids", HostTensor::i32([batch, time], ids)?),
+        ("positions", HostTensor::i32([batch, time], positions)?),
+        ("types", HostTensor::i32([batch, time], types)?),
+        ("lengths", HostTensor::i32([batch], lengths)?),
+    ])
+}
+
+/// The input `ends: i32 [batch]` of [`classification_loss`](super::classification_loss): the token that the model's head judges each of
+/// `items` by, its first or its last, numbered through the whole batch.
+///
+/// Fails for an empty item.
+pub fn result_rows(model: &Model, items: &[Item<'_>], time: usize) -> Result<HostTensor> {
+    let place = |(number, item): (usize, &Item<'_>)| {
+        let place = model.place_of_result(item.ids.len());
+        place.map(|place| (number * time + place) as i32).ok_or_else(|| {
+            Error::new(ErrorKind::Argument, "batch", format!("text {number}"))
+                .expecting("at least one token")
+                .but_found("none")
+        })
+    };
+    let rows = items.iter().enumerate().map(place).collect::<Result<Vec<i32>>>()?;
+    HostTensor::i32([items.len()], rows)
+}
+
+/// Windows of a text as the inputs of [`language_loss`](super::language_loss): `ids` and `targets`, the ids that follow them, both `i32
+/// [batch, time]`. A window holds `time + 1` tokens; of one with fewer, and of a batch with fewer windows, the missing targets are not counted.
+///
+/// Fails when a window has fewer than two tokens or more than `time + 1`, and when there are more than `batch`.
+pub fn window_inputs(windows: &[&[u32]], [batch, time]: [usize; 2]) -> Result<Inputs> {
+    if windows.len() > batch {
+        return Err(Error::new(ErrorKind::Argument, "batch", "windows")
+            .expecting(format!("at most {batch}"))
+            .but_found(windows.len()));
+    }
+    let (mut ids, mut targets) = (Vec::new(), Vec::new());
+    for (number, window) in windows.iter().enumerate() {
+        if !(2..=time + 1).contains(&window.len()) {
+            return Err(Error::new(ErrorKind::Argument, "batch", format!("window {number}"))
+                .expecting(format!("2 to {} tokens", time + 1))
+                .but_found(window.len()));
+        }
+        ids.extend(window[..window.len() - 1].iter().map(|&id| id as i32));
+        ids.resize((number + 1) * time, 0);
+        targets.extend(window[1..].iter().map(|&id| id as i32));
+        targets.resize((number + 1) * time, UNCOUNTED);
+    }
+    ids.resize(batch * time, 0);
+    targets.resize(batch * time, UNCOUNTED);
+    let shape = [batch, time];
+    Ok(vec![("ids", HostTensor::i32(shape, ids)?), ("targets", HostTensor::i32(shape, targets)?)])
+}
+
+/// A target that does not count, as Hugging Face's libraries have it.
+pub(super) const UNCOUNTED: i32 = -100;

@@ -1,0 +1,226 @@
+//! Losses of heads: their gradients as PyTorch has them, and by differences.
+
+use std::path::PathBuf;
+
+use foveate::models::{Item, Model, Task};
+use foveate::nn::Training;
+use foveate::runtime::Device;
+use foveate::train::{
+    Inputs, Masked, Mode, classification_loss, masked_inputs, masked_words_loss, padded_inputs, result_rows,
+};
+use foveate::weights::{Checkpoint, Fields, Weights};
+use foveate::{DType, ErrorKind, Graph, HostTensor, Result, Value, cpu};
+use serde_json::{Value as Json, json};
+
+use crate::support::{gpu, outputs_of, tensor};
+
+fn oracle(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracles/models/bert-mlm").join(file)
+}
+
+/// A loss with the gradients of all weights as outputs `grad.NAME`.
+fn with_gradients(record: impl Fn(&mut Graph) -> Result<Value>) -> Graph {
+    let mut graph = Graph::new();
+    let loss = record(&mut graph).unwrap();
+    graph.output("loss", loss).unwrap();
+    let weights = graph.parameters().to_vec();
+    let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
+    let gradients = graph.gradients(loss, &values).unwrap();
+    for ((name, _), gradient) in weights.iter().zip(gradients) {
+        graph.output(&format!("grad.{name}"), gradient).unwrap();
+    }
+    graph
+}
+
+fn named(inputs: &Inputs) -> Vec<(&str, &HostTensor)> {
+    inputs.iter().map(|(name, tensor)| (*name, tensor)).collect()
+}
+
+#[test]
+fn masked_words_have_the_gradients_of_the_other_implementation() {
+    let model = Model::open(oracle("."), Task::Logits).unwrap();
+    let [io, expected] =
+        ["io.safetensors", "grad.safetensors"].map(|file| Checkpoint::open(oracle(file)).unwrap());
+    let integers =
+        |name: &str| -> Vec<i32> { tensor(&io, name).to_f64().into_iter().map(|x| x as i32).collect() };
+    let [ids, labels, mask, types] =
+        ["in.input_ids", "in.labels", "in.attention_mask", "in.token_type_ids"].map(integers);
+    let shape = tensor(&io, "in.input_ids");
+    let [batch, time] = shape.shape().dims() else { panic!("a batch") };
+    let (batch, time) = (*batch, *time);
+    // Rows of valid tokens; where labels are of words, they count.
+    let texts: Vec<Masked> = (0..batch)
+        .map(|row| {
+            let length = (0..time).filter(|at| mask[row * time + at] == 1).count();
+            let places: Vec<usize> = (0..length).filter(|at| labels[row * time + at] >= 0).collect();
+            Masked {
+                ids: ids[row * time..][..length].iter().map(|&id| id as u32).collect(),
+                targets: places.iter().map(|at| labels[row * time + at] as u32).collect(),
+                places,
+            }
+        })
+        .collect();
+    let wanted: usize = texts.iter().map(|text| text.places.len()).sum();
+    assert_eq!(wanted, labels.iter().filter(|&&label| label >= 0).count(), "no label is of padding");
+    // Room for more words than there are.
+    let count = wanted + 3;
+    let mut inputs = masked_inputs(&model, &texts, [time, count]).unwrap();
+    let kinds = HostTensor::i32([batch, time], types).unwrap();
+    inputs.iter_mut().filter(|(name, _)| *name == "types").for_each(|(_, tensor)| *tensor = kinds.clone());
+
+    for recompute in [0, 1] {
+        let training = Training { recompute, ..Training::default() };
+        let graph = with_gradients(|graph| {
+            masked_words_loss(graph, &model, [batch, time], count, DType::F32, training)
+        });
+        for device in [gpu(), Device::Cpu] {
+            let weights = model.load(DType::F32).unwrap();
+            let outputs = outputs_of(&device, &graph, weights.iter(), &named(&inputs));
+            assert_eq!(outputs.len(), 1 + model.declarations().list().len());
+            for (name, found) in &outputs {
+                let expected = tensor(&expected, name.strip_prefix("grad.").unwrap_or(name)).to_f32();
+                let found = found.to_f32();
+                // Key biases have no influence: of their gradients only rounding is left.
+                let least = if name.ends_with("key.bias") { 1.0 } else { 0.0 };
+                let largest = expected.iter().fold(least, |largest: f32, x| largest.max(x.abs()));
+                for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
+                    assert!((a - b).abs() <= 1e-4 * largest, "{name}[{i}]: {a} for {b}, largest {largest}");
+                }
+            }
+        }
+    }
+}
+
+/// A small classifier with labels of the kind that `problem` names.
+fn classifier(family: &str, problem: &str) -> Model {
+    let mut config = json!({"problem_type": problem, "num_labels": 3, "vocab_size": 11});
+    let more = match family {
+        "bert" => json!({"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 8, "max_position_embeddings": 6, "type_vocab_size": 2}),
+        _ => json!({"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 6}),
+    };
+    let fields = config.as_object_mut().unwrap();
+    fields.insert("model_type".into(), json!(family));
+    if let Json::Object(more) = more {
+        fields.extend(more);
+    }
+    Model::from_config(&Fields::new("config.json", config).unwrap(), Task::Classify).unwrap()
+}
+
+/// The loss's slope along its own gradient, by differences in f64, is the gradient's squared length.
+fn slope_is_the_gradient(family: &str, problem: &str) {
+    let model = classifier(family, problem);
+    let size = [3, 5];
+    let items =
+        [Item { types: &[0, 1, 1], ..Item::new(&[1, 2, 3]) }, Item::new(&[4, 5, 6, 7, 8]), Item::new(&[9])];
+    let mut inputs = padded_inputs(&model, &items, size[1]).unwrap();
+    inputs.push(("ends", result_rows(&model, &items, size[1]).unwrap()));
+    inputs.push(match problem {
+        "single_label_classification" => ("labels", HostTensor::i32([3], vec![2, -100, 0]).unwrap()),
+        _ => ("labels", HostTensor::f32([3, 3], vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.5, 0.0]).unwrap()),
+    });
+    let training = Training::default();
+    let record = |graph: &mut Graph| classification_loss(graph, &model, size, DType::F32, training);
+    let graph = with_gradients(record);
+    let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
+    let weights: Vec<(String, HostTensor)> = weights.iter().collect::<Result<_>>().unwrap();
+    let run = |weights: &[(String, HostTensor)]| {
+        let parameters = cpu::Parameters::<f64>::new(weights.iter().cloned().map(Ok)).unwrap();
+        cpu::run_with(&graph, &parameters, &named(&inputs)).unwrap()
+    };
+    let outputs = run(&weights);
+    let gradients: Vec<Vec<f64>> =
+        weights.iter().map(|(name, _)| outputs[&format!("grad.{name}")].to_f64()).collect();
+    let squared: f64 = gradients.iter().flatten().map(|x| x * x).sum();
+    assert!(squared > 1e-6, "{family}, {problem}");
+    // Weights are f32, so that steps must be long beside their rounding.
+    let step = 1e-2 / squared.sqrt();
+    let moved = |sign: f64| -> f64 {
+        let moved: Vec<(String, HostTensor)> = weights
+            .iter()
+            .zip(&gradients)
+            .map(|((name, tensor), gradient)| {
+                let values = tensor.to_f64().into_iter().zip(gradient);
+                let values = values.map(|(x, slope)| (x + sign * step * slope) as f32).collect();
+                (name.clone(), HostTensor::f32(tensor.shape().clone(), values).unwrap())
+            })
+            .collect();
+        run(&moved)["loss"].to_f64()[0]
+    };
+    let slope = (moved(1.0) - moved(-1.0)) / (2.0 * step);
+    assert!((slope / squared - 1.0).abs() < 2e-3, "{family}, {problem}: {slope} for {squared}");
+    for device in [gpu(), Device::Cpu] {
+        let found = outputs_of(&device, &graph, weights.iter().cloned().map(Ok), &named(&inputs));
+        for (name, expected) in &outputs {
+            let expected = expected.to_f32();
+            let largest = expected.iter().fold(1e-3, |largest: f32, x| largest.max(x.abs()));
+            for (a, b) in found[name].to_f32().iter().zip(&expected) {
+                assert!((a - b).abs() <= 1e-4 * largest, "{name}: {a} for {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn classifiers_have_the_gradients_of_their_losses() {
+    for family in ["bert", "gpt2"] {
+        for problem in ["single_label_classification", "multi_label_classification", "regression"] {
+            slope_is_the_gradient(family, problem);
+        }
+    }
+}
+
+#[test]
+fn labels_count_as_their_kind_has_it() {
+    // With all weights 0 all scores are 0: ln 3, ln 2, and the mean square of the labels.
+    for (problem, expected) in [
+        ("single_label_classification", 3f64.ln()),
+        ("multi_label_classification", 2f64.ln()),
+        ("regression", (1.0 + 1.0 + 1.0 + 1.0 + 0.25) / 9.0),
+    ] {
+        let model = classifier("bert", problem);
+        let items = [Item::new(&[1]), Item::new(&[2]), Item::new(&[3])];
+        let mut inputs = padded_inputs(&model, &items, 1).unwrap();
+        inputs.push(("ends", result_rows(&model, &items, 1).unwrap()));
+        inputs.push(match problem {
+            "single_label_classification" => ("labels", HostTensor::i32([3], vec![2, 0, 1]).unwrap()),
+            _ => (
+                "labels",
+                HostTensor::f32([3, 3], vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.5, 0.0]).unwrap(),
+            ),
+        });
+        let mut graph = Graph::new();
+        let loss = classification_loss(&mut graph, &model, [3, 1], DType::F32, Training::default()).unwrap();
+        graph.output("loss", loss).unwrap();
+        let zeros = model.declarations().list().iter().map(|weight| {
+            let zeros = vec![0.0; weight.shape.elements()];
+            Ok((weight.name.clone(), HostTensor::f32(weight.shape.clone(), zeros)?))
+        });
+        let found = outputs_of(&Device::Cpu, &graph, zeros, &named(&inputs))["loss"].to_f64()[0];
+        assert!((found - expected).abs() < 1e-6, "{problem}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn what_a_loss_is_not_for_is_refused() {
+    let model = classifier("bert", "single_label_classification");
+    let mut graph = Graph::new();
+    let long = classification_loss(&mut graph, &model, [1, 7], DType::F32, Training::default()).unwrap_err();
+    assert!(long.to_string().contains("at most 6 tokens, found 7"), "{long}");
+    let mut graph = Graph::new();
+    let other =
+        masked_words_loss(&mut graph, &model, [1, 6], 2, DType::F32, Training::default()).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Argument);
+    let items = [Item::new(&[1, 2])];
+    assert!(padded_inputs(&model, &items, 1).is_err());
+    assert!(padded_inputs(&model, &[Item::new(&[])], 4).is_err());
+    assert!(padded_inputs(&model, &[Item { types: &[0], ..items[0] }], 4).is_err());
+    let text = Masked { ids: vec![1, 2], places: vec![0, 1], targets: vec![3, 4] };
+    assert!(masked_inputs(&model, &[text], [4, 1]).is_err());
+    let dropped = Training { dropout: 0.5, ..Training::default() };
+    let mut graph = Graph::new();
+    assert!(classification_loss(&mut graph, &model, [1, 6], DType::F32, dropped).is_err());
+    let prepared = Mode::Train.prepare(&mut graph, dropped).unwrap();
+    assert!(prepared.step.is_some());
+    assert_eq!(Mode::Evaluate.prepare(&mut graph, dropped).unwrap().dropout, 0.0);
+}
