@@ -122,7 +122,7 @@
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
 //! | [`nn`] | layers: weights and the ops they are used with (feature `models`), and reversible layers |
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
-//! | `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints (feature `models`) |
+//! | `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints; models' folders (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |

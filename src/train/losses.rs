@@ -1,7 +1,8 @@
 //! Losses of heads, on padded batches of whole texts ([`Tokens::padded`]).
 //!
 //! Their inputs are `ids`, `positions`, `types: i32 [batch, time]` and `lengths: i32 [batch]`, which [`padded_inputs`](super::padded_inputs)
-//! makes of texts, and the targets that each loss names. Results are f32 `[1]`.
+//! makes of texts, `globals: i32 [batch, count]` where the model's head has global tokens, and the targets that each loss names. Results are f32
+//! `[1]`.
 
 use crate::graph::{Graph, Value};
 use crate::models::{LabelKind, Model, ResultRows, Task, Tokens};
@@ -28,7 +29,7 @@ pub fn classification_loss(
 ) -> Result<Value> {
     check(model, Task::Classify, time)?;
     let kind = model.labels().map_or(LabelKind::One, |labels| labels.kind);
-    let tokens = Tokens::padded(graph, batch, time)?;
+    let tokens = padded(graph, model, [batch, time])?;
     let ends = graph.input("ends", TensorDesc::i32([batch]))?;
     let logits = single_result(graph, model, &tokens, ends, (dtype, training))?;
     if kind == LabelKind::One {
@@ -61,11 +62,25 @@ pub fn masked_words_loss(
     training: Training,
 ) -> Result<Value> {
     check(model, Task::Logits, time)?;
-    let tokens = Tokens::padded(graph, batch, time)?;
+    let tokens = padded(graph, model, [batch, time])?;
     let rows = graph.input("rows", TensorDesc::i32([count]))?;
     let logits = single_result(graph, model, &tokens, rows, (dtype, training))?;
     let targets = graph.input("targets", TensorDesc::i32([count]))?;
     ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())
+}
+
+/// Declares a padded batch, with the global tokens that the head of `model` has.
+fn padded(graph: &mut Graph, model: &Model, [batch, time]: [usize; 2]) -> Result<Tokens> {
+    let tokens = Tokens::padded(graph, batch, time)?;
+    match default_globals(model) {
+        0 => Ok(tokens),
+        count => tokens.with_globals(graph, count),
+    }
+}
+
+/// How many tokens of every text are global by the head of `model`, whatever the text.
+pub(super) fn default_globals(model: &Model) -> usize {
+    model.default_globals(&[0]).len()
 }
 
 /// The one result of the head, of the tokens that `rows` numbers: `[count, width]`.
@@ -111,12 +126,14 @@ pub(super) fn check_reads_texts(model: &Model) -> Result<()> {
     let found = match signature {
         _ if signature.encoder_decoder.is_some() => Some("an encoder-decoder"),
         _ if signature.is_recurrent => Some("a recurrent model"),
-        _ if signature.reads_globals => Some("a model that reads which tokens are global"),
+        _ if signature.reads_globals && default_globals(model) == 0 => {
+            Some("a model whose weights for global tokens have no influence, as the task has no such tokens")
+        }
         _ => None,
     };
     if let Some(found) = found {
         return Err(Error::new(ErrorKind::Unsupported, model.facts().architecture, "training")
-            .expecting("a model that reads one text at once")
+            .expecting("a model that reads one text at once, with all its weights")
             .but_found(found));
     }
     Ok(())

@@ -33,6 +33,17 @@
 //! # }
 //! ```
 //!
+//! Any model of one text at once is trained by its head's loss:
+//!
+//! ```text
+//! Folder::open(folder, task, labels)            a model's folder, whose files need not have the task's head
+//! classification_loss, masked_words_loss,       what a `RecordLoss` records for its model, and
+//! language_loss                                 padded_inputs, masked_inputs, window_inputs: the batches they read
+//! Epochs, split, Masking                        which examples and which words, as functions of a seed
+//! Encoder::with_store(model, trainer.weights()) the model at work, on the weights of the training
+//! Folder::write(out, &trainer)                  a folder that `Model::open` opens
+//! ```
+//!
 //! Everything a step takes is a pure function of the parameters, the batches and the number of the step, so that two runs give the
 //! same bits, and so does one that was interrupted ([`Trainer::save`], [`Start::Checkpoint`]).
 

@@ -1,5 +1,6 @@
 //! Texts of a padded batch as the tensors that losses read.
 
+use super::losses::default_globals;
 use crate::models::{Item, Model};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
@@ -7,7 +8,8 @@ use crate::{Error, ErrorKind, Result};
 /// Tensors by the names of a loss's inputs.
 pub type Inputs = Vec<(&'static str, HostTensor)>;
 
-/// `ids`, `positions`, `types: i32 [batch, time]` and `lengths: i32 [batch]` of `items`, filled up with id 0.
+/// `ids`, `positions`, `types: i32 [batch, time]` and `lengths: i32 [batch]` of `items`, filled up with id 0; and `globals: i32 [batch, count]`,
+/// the places of the global tokens that the model's head has.
 ///
 /// Fails when an item is empty, longer than `time`, or has types that are not one for each token.
 pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<Inputs> {
@@ -27,12 +29,19 @@ pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<I
         lengths.push(length as i32);
     }
     let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
-    Ok(vec![
+    let mut inputs = vec![
         ("ids", HostTensor::i32([batch, time], ids)?),
         ("positions", HostTensor::i32([batch, time], positions)?),
         ("types", HostTensor::i32([batch, time], types)?),
         ("lengths", HostTensor::i32([batch], lengths)?),
-    ])
+    ];
+    let count = default_globals(model);
+    if count > 0 {
+        let places = items.iter().flat_map(|item| model.default_globals(&item.ids[..1]));
+        let places = places.map(|place| place as i32).collect();
+        inputs.push(("globals", HostTensor::i32([batch, count], places)?));
+    }
+    Ok(inputs)
 }
 
 /// The input `ends: i32 [batch]` of [`classification_loss`](super::classification_loss): the token that the model's head judges each of

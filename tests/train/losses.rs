@@ -97,6 +97,10 @@ fn classifier(family: &str, problem: &str) -> Model {
     let more = match family {
         "bert" => json!({"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
             "intermediate_size": 8, "max_position_embeddings": 6, "type_vocab_size": 2}),
+        "longformer" => {
+            json!({"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "pad_token_id": 1,
+            "intermediate_size": 8, "max_position_embeddings": 8, "type_vocab_size": 2, "attention_window": [2]})
+        }
         _ => json!({"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 6}),
     };
     let fields = config.as_object_mut().unwrap();
@@ -163,7 +167,7 @@ fn slope_is_the_gradient(family: &str, problem: &str) {
 
 #[test]
 fn classifiers_have_the_gradients_of_their_losses() {
-    for family in ["bert", "gpt2"] {
+    for family in ["bert", "gpt2", "longformer"] {
         for problem in ["single_label_classification", "multi_label_classification", "regression"] {
             slope_is_the_gradient(family, problem);
         }
