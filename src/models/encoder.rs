@@ -4,11 +4,11 @@
 //! [`Encoder::batch_tokens`]; its size is rounded up to one of a few, by at most a half, and the programs of the last few sizes
 //! are kept.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::head::Rows;
+use super::packed::Packed;
 use super::{Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
 use crate::nn::Recorder;
@@ -58,7 +58,7 @@ impl<'a> Item<'a> {
     }
 
     /// How many tokens results are asked for.
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.wanted.map_or(self.ids.len(), <[usize]>::len)
     }
 }
@@ -127,7 +127,7 @@ impl Model {
         Ok(graph)
     }
 
-    fn has_results(&self, rows: Rows) -> bool {
+    pub(super) fn has_results(&self, rows: Rows) -> bool {
         let results = self.declared.head.iter().flat_map(|head| &head.results);
         results.into_iter().any(|result| result.rows == rows)
     }
@@ -139,7 +139,7 @@ impl Model {
     }
 
     /// Which token of a sequence its one result is made of, where the task has such a result.
-    fn ends(&self) -> Option<Rows> {
+    pub(super) fn ends(&self) -> Option<Rows> {
         [Rows::First, Rows::Last].into_iter().find(|rows| self.has_results(*rows))
     }
 }
@@ -383,104 +383,6 @@ impl BatchSize {
             rows: rounded(self.rows).min(most_rows.max(self.rows)),
             globals: rounded(self.globals),
         }
-    }
-}
-
-/// Sequences of one batch.
-struct Packed<'a> {
-    model: &'a Model,
-    items: &'a [Item<'a>],
-}
-
-impl Packed<'_> {
-    fn size(&self) -> BatchSize {
-        let sum = |count: &dyn Fn(&Item<'_>) -> usize| self.items.iter().map(count).sum();
-        BatchSize {
-            time: sum(&|item| item.ids.len()),
-            count: self.items.len(),
-            rows: if self.model.has_results(Rows::Wanted) { sum(&|item| item.rows()) } else { 0 },
-            globals: sum(&|item| self.globals(item).len()),
-        }
-    }
-
-    fn globals<'i>(&self, item: &Item<'i>) -> Cow<'i, [usize]> {
-        item.globals.map_or_else(|| self.model.default_globals(item.ids).into(), Cow::Borrowed)
-    }
-
-    /// The graph's inputs for a batch of `size`. What fills up are tokens that each see only themselves.
-    fn inputs(&self, size: BatchSize) -> Result<Vec<(&'static str, HostTensor)>> {
-        let first = self.model.facts().first_position;
-        let (mut ids, mut positions, mut types, mut segments) = (vec![], vec![], vec![], vec![]);
-        let (mut rows, mut ends, mut globals) = (vec![], vec![], vec![]);
-        for (segment, item) in self.items.iter().enumerate() {
-            let (start, length) = (ids.len(), item.ids.len());
-            let place = |position: &usize| (start + position) as i32;
-            match item.wanted {
-                Some(wanted) => rows.extend(wanted.iter().map(place)),
-                None => rows.extend((start..start + length).map(|row| row as i32)),
-            }
-            globals.extend(self.globals(item).iter().map(place));
-            ends.push(place(&self.model.place_of_result(length).unwrap_or_default()));
-            ids.extend(item.ids.iter().map(|&id| id as i32));
-            types.extend(item.types.iter().map(|&kind| kind as i32));
-            types.resize(ids.len(), 0);
-            positions.extend((0..length).map(|position| (first + position) as i32));
-            segments.extend(std::iter::repeat_n(segment as i32, length));
-        }
-        let filling = size.time - ids.len();
-        segments.extend((0..filling).map(|i| (size.count + i) as i32));
-        ids.resize(size.time, 0);
-        types.resize(size.time, 0);
-        positions.resize(size.time, first as i32);
-        let tensor = |data| HostTensor::i32([1, size.time], data);
-        let mut inputs = vec![
-            ("ids", tensor(ids)?),
-            ("positions", tensor(positions)?),
-            ("types", tensor(types)?),
-            ("segments", tensor(segments)?),
-        ];
-        if size.globals > 0 {
-            globals.resize(size.globals, -1);
-            inputs.push(("globals", HostTensor::i32([1, size.globals], globals)?));
-        }
-        if self.model.has_results(Rows::Wanted) {
-            rows.resize(size.rows, -1);
-            inputs.push(("rows", HostTensor::i32([size.rows], rows)?));
-        }
-        if self.model.ends().is_some() {
-            ends.resize(size.count, -1);
-            inputs.push(("ends", HostTensor::i32([size.count], ends)?));
-        }
-        Ok(inputs)
-    }
-
-    /// The batch's results cut into those of each sequence.
-    fn unpack(&self, outputs: &Outputs) -> Result<Vec<Outputs>> {
-        let mut unpacked = vec![Outputs::new(); self.items.len()];
-        let results = self.model.declared.head.as_ref().map_or(&[][..], |head| &head.results);
-        for (name, output) in outputs {
-            let dims = output.shape().dims();
-            let width = dims[dims.len() - 1];
-            let values = output.to_f32();
-            let mut rest = &values[..];
-            let rows_of = results.iter().find(|result| result.name == name).map(|result| result.rows);
-            let is_single = match rows_of {
-                Some(rows) => rows != Rows::Wanted,
-                None => self.model.task == Task::Embed && name == RESULT,
-            };
-            for (item, unpacked) in self.items.iter().zip(&mut unpacked) {
-                let rows = match rows_of {
-                    _ if is_single => 1,
-                    Some(_) => item.rows(),
-                    None => item.ids.len(),
-                };
-                let (own, others) = rest.split_at(rows * width);
-                rest = others;
-                let shape = if is_single { vec![width] } else { vec![rows, width] };
-                unpacked.insert(name.clone(), HostTensor::f32(shape, own.to_vec())?);
-            }
-        }
-        Ok(unpacked)
     }
 }
 

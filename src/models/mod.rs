@@ -43,6 +43,7 @@ mod labels;
 mod language_model;
 mod longformer;
 mod network;
+mod packed;
 mod pooling;
 mod segments;
 mod source;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use foveate::models::{Item, Model, Task};
+use foveate::models::{Encoder, Item, Model, Task};
 use foveate::nn::Training;
-use foveate::runtime::Device;
+use foveate::runtime::{Device, Store};
 use foveate::train::{
     Inputs, Masked, Mode, classification_loss, masked_inputs, masked_words_loss, padded_inputs, result_rows,
 };
@@ -170,6 +170,36 @@ fn classifiers_have_the_gradients_of_their_losses() {
     for family in ["bert", "gpt2", "longformer"] {
         for problem in ["single_label_classification", "multi_label_classification", "regression"] {
             slope_is_the_gradient(family, problem);
+        }
+    }
+}
+
+/// Padding, places, types and global tokens change nothing: a padded batch has the loss of what an encoder says of each text alone.
+#[test]
+fn a_padded_batch_is_judged_as_texts_of_their_own_lengths() {
+    for family in ["bert", "gpt2", "longformer"] {
+        let model = classifier(family, "single_label_classification");
+        let types: &[u32] = if family == "bert" { &[0, 1, 1] } else { &[] };
+        let items =
+            [Item { types, ..Item::new(&[1, 2, 3]) }, Item::new(&[4, 5, 6, 7, 8]), Item::new(&[9, 10])];
+        let labels = [2, 0, 1];
+        let mut inputs = padded_inputs(&model, &items, 6).unwrap();
+        inputs.push(("ends", result_rows(&model, &items, 6).unwrap()));
+        inputs.push(("labels", HostTensor::i32([3], labels.to_vec()).unwrap()));
+        let mut graph = Graph::new();
+        let loss = classification_loss(&mut graph, &model, [3, 6], DType::F32, Training::default()).unwrap();
+        graph.output("loss", loss).unwrap();
+        let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
+        for device in [gpu(), Device::Cpu] {
+            let found = outputs_of(&device, &graph, weights.iter(), &named(&inputs))["loss"].to_f64()[0];
+            let store = Store::upload(&device, weights.iter()).unwrap();
+            let mut encoder = Encoder::with_store(&model, &store, DType::F32).unwrap();
+            let losses = items.iter().zip(labels).map(|(item, label)| {
+                let scores = encoder.run_first(&[*item]).unwrap()[0].to_f64();
+                scores.iter().map(|x| x.exp()).sum::<f64>().ln() - scores[label as usize]
+            });
+            let expected = losses.sum::<f64>() / 3.0;
+            assert!((found - expected).abs() < 1e-5, "{family}: {found} for {expected}");
         }
     }
 }
