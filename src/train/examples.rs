@@ -8,15 +8,27 @@ pub struct Epochs {
     count: usize,
     batch: usize,
     seed: u64,
+    /// The group of each example, where they have some.
+    groups: Vec<usize>,
     /// The epoch asked for last, and its order.
     order: Option<(u64, Vec<usize>)>,
 }
+
+/// Batches that are drawn together before their examples are sorted by group.
+const DRAWN: usize = 64;
 
 impl Epochs {
     /// Batches of `batch` of `count` examples, or of all where there are fewer; at least 1 of both.
     pub fn new(count: usize, batch: usize, seed: u64) -> Self {
         let count = count.max(1);
-        Self { count, batch: batch.clamp(1, count), seed, order: None }
+        Self { count, batch: batch.clamp(1, count), seed, groups: Vec::new(), order: None }
+    }
+
+    /// Batches whose examples are mostly of one group each, such as texts of about one length; `groups` has that of every example. Which
+    /// examples of a group meet, and which batch follows which, stays random.
+    #[must_use]
+    pub fn grouped(self, groups: Vec<usize>) -> Self {
+        Self { groups, order: None, ..self }
     }
 
     /// Examples of a batch.
@@ -34,10 +46,25 @@ impl Epochs {
     pub fn batch(&mut self, number: u64) -> Vec<usize> {
         let (epoch, within) = (number / self.batches(), (number % self.batches()) as usize);
         if self.order.as_ref().is_none_or(|(known, _)| *known != epoch) {
-            self.order = Some((epoch, shuffled(self.count, self.seed, epoch)));
+            self.order = Some((epoch, self.order_of(epoch)));
         }
         let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
         order.iter().cycle().skip(within * self.batch).take(self.batch).copied().collect()
+    }
+
+    fn order_of(&self, epoch: u64) -> Vec<usize> {
+        let mut order = shuffled(self.count, self.seed, epoch);
+        if self.groups.is_empty() {
+            return order;
+        }
+        for drawn in order.chunks_mut(DRAWN * self.batch) {
+            drawn.sort_by_key(|&example| self.groups.get(example));
+        }
+        let whole = self.count / self.batch;
+        // Another stream than that of the examples.
+        let batches = shuffled(whole, !self.seed, epoch);
+        let batches = batches.into_iter().flat_map(|batch| &order[batch * self.batch..][..self.batch]);
+        batches.chain(&order[whole * self.batch..]).copied().collect()
     }
 }
 
@@ -89,6 +116,21 @@ mod tests {
             assert_eq!(sorted, (0..10).collect::<Vec<_>>());
         }
         assert_eq!(Epochs::new(2, 16, 0).batch(0).len(), 2);
+    }
+
+    #[test]
+    fn batches_of_groups_hold_one_group_where_they_can() {
+        let groups: Vec<usize> = (0..42).map(|example| example % 2).collect();
+        let mut epochs = Epochs::new(42, 4, 3).grouped(groups);
+        let batches: Vec<Vec<usize>> = (0..11).map(|number| epochs.batch(number)).collect();
+        let mixed = |batch: &&Vec<usize>| batch.iter().any(|example| example % 2 != batch[0] % 2);
+        assert!(batches[..10].iter().filter(mixed).count() <= 1, "{batches:?}");
+        let kinds: Vec<usize> = batches.iter().map(|batch| batch[0] % 2).collect();
+        assert!(!kinds.is_sorted() && !kinds.is_sorted_by(|a, b| a >= b), "{kinds:?}");
+        let mut all = batches.concat();
+        all.truncate(42);
+        all.sort_unstable();
+        assert_eq!(all, (0..42).collect::<Vec<_>>());
     }
 
     #[test]

@@ -44,19 +44,20 @@ pub struct Trainer {
     progress: Progress,
     /// Parameters that a checkpoint holds: weights and the optimiser's state.
     state: Vec<String>,
-    gradients: Arc<Graph>,
+    /// One for each size of batches, and so are evaluations.
+    gradients: Vec<Arc<Graph>>,
     /// With accumulation, the step itself.
     apply: Option<Arc<Graph>>,
-    evaluation: Arc<Graph>,
+    evaluations: Vec<Arc<Graph>>,
     runner: Runner<Routine>,
 }
 
 /// Which of the graphs of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Routine {
-    Gradients,
+    Gradients(usize),
     Apply,
-    Evaluation,
+    Evaluation(usize),
 }
 
 impl Trainer {
@@ -73,15 +74,40 @@ impl Trainer {
         description: Description,
         settings: Settings,
     ) -> Result<Self> {
+        Self::of_sizes(device, declarations, &[record], start, description, settings)
+    }
+
+    /// [`Trainer::new`] for batches of a few sizes, the loss of each recorded by one of `records`: a batch is of the first size whose inputs
+    /// it fits. Each size that is met takes device memory of its own.
+    ///
+    /// Fails as [`Trainer::new`] does, and without a size.
+    pub fn of_sizes(
+        device: &Device,
+        declarations: &Declarations,
+        records: &[&RecordLoss<'_>],
+        start: Start<'_>,
+        description: Description,
+        settings: Settings,
+    ) -> Result<Self> {
         settings.check()?;
-        let gradients = gradient_graph(declarations, record, &settings)?;
+        if records.is_empty() {
+            return Err(Error::new(ErrorKind::Argument, NAME, "records")
+                .expecting("at least one")
+                .but_found(0));
+        }
+        let gradient = |record: &&RecordLoss<'_>| gradient_graph(declarations, record, &settings);
+        let gradients = records.iter().map(gradient).collect::<Result<Vec<_>>>()?;
         let apply = (settings.accumulate > 1).then(|| apply_graph(declarations, &settings)).transpose()?;
-        let mut evaluation = declared(declarations)?;
-        let loss = record(&mut evaluation, Mode::Evaluate)?;
-        evaluation.output(LOSS, loss)?;
+        let evaluation = |record: &&RecordLoss<'_>| -> Result<Arc<Graph>> {
+            let mut graph = declared(declarations)?;
+            let loss = record(&mut graph, Mode::Evaluate)?;
+            graph.output(LOSS, loss)?;
+            Ok(Arc::new(graph))
+        };
+        let evaluations = records.iter().map(evaluation).collect::<Result<Vec<_>>>()?;
 
         let mut parameters: Vec<(String, TensorDesc)> = Vec::new();
-        for graph in [Some(&gradients), apply.as_ref()].into_iter().flatten() {
+        for graph in gradients.iter().chain(&apply) {
             for (name, value) in graph.parameters() {
                 if parameters.iter().all(|(known, _)| known != name) {
                     parameters.push((name.clone(), graph.desc(*value)?.clone()));
@@ -103,9 +129,9 @@ impl Trainer {
             settings,
             progress,
             state,
-            gradients: Arc::new(gradients),
+            gradients: gradients.into_iter().map(Arc::new).collect(),
             apply: apply.map(Arc::new),
-            evaluation: Arc::new(evaluation),
+            evaluations,
             runner: Runner::new(&Store::upload(device, tensors.into_iter().map(Ok))?),
         })
     }
@@ -132,19 +158,18 @@ impl Trainer {
         let schedule = HostTensor::f32([3], vec![rate, first, second])?;
         let scale = HostTensor::f32([1], vec![self.loss_scale()])?;
         let zero = HostTensor::u32([1], vec![0])?;
-        for batch in batches {
-            // All of them before the first adds to any sum.
-            let own = [(STEP, &zero), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-            self.gradients.match_inputs(&with_own(&self.gradients, batch, &own))?;
-        }
+        // All of them before the first adds to any sum.
+        let own = [(STEP, &zero), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
+        let sizes =
+            batches.iter().map(|batch| size_of(&self.gradients, batch, &own)).collect::<Result<Vec<_>>>()?;
         let (mut losses, mut outputs) = (Vec::new(), Default::default());
-        for (index, batch) in batches.iter().enumerate() {
+        for (index, (batch, size)) in batches.iter().zip(sizes).enumerate() {
             let run = self.progress.step * self.settings.accumulate as u64 + index as u64;
             // The generator's counter is 32 bits wide; a training of as many steps repeats its masks.
             let counter = HostTensor::u32([1], vec![run as u32])?;
             let own = [(STEP, &counter), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-            let inputs = with_own(&self.gradients, batch, &own);
-            outputs = self.run(Routine::Gradients, self.gradients.clone(), &inputs)?;
+            let graph = self.gradients[size].clone();
+            outputs = self.run(Routine::Gradients(size), graph.clone(), &with_own(&graph, batch, &own))?;
             let count = outputs.get(COUNT).map_or(1.0, |count| count.to_f32()[0]);
             losses.push((outputs[LOSS].to_f32()[0], count));
         }
@@ -209,8 +234,10 @@ impl Trainer {
     /// The loss of a batch, without changing anything. Fails as [`Trainer::step`] does, but for a loss that is not finite.
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<f32> {
         let zero = HostTensor::u32([1], vec![0])?;
-        let inputs = with_own(&self.evaluation, batch, &[(STEP, &zero)]);
-        let outputs = self.run(Routine::Evaluation, self.evaluation.clone(), &inputs)?;
+        let own = [(STEP, &zero)];
+        let size = size_of(&self.evaluations, batch, &own)?;
+        let graph = self.evaluations[size].clone();
+        let outputs = self.run(Routine::Evaluation(size), graph.clone(), &with_own(&graph, batch, &own))?;
         Ok(outputs[LOSS].to_f32()[0])
     }
 
@@ -230,10 +257,12 @@ impl Trainer {
         self.state.iter().map(String::as_str)
     }
 
-    /// Device memory of one batch's gradients and, without accumulation, of the step. None on the CPU references.
+    /// Device memory of one batch's gradients and, without accumulation, of the step; of several sizes, the last one's. None on the CPU
+    /// references.
     pub fn memory(&mut self) -> Result<Option<Memory>> {
-        let graph = self.gradients.clone();
-        self.runner.memory(Routine::Gradients, || Ok(graph))
+        let last = self.gradients.len() - 1;
+        let graph = self.gradients[last].clone();
+        self.runner.memory(Routine::Gradients(last), || Ok(graph))
     }
 
     /// Writes weights, optimiser and step to the safetensors file at `path`, in one move: whenever the process ends, there is a whole
@@ -249,6 +278,18 @@ impl Trainer {
             .collect::<Result<Vec<_>>>()?;
         checkpoint::write(path.as_ref(), &tensors, &self.progress)
     }
+}
+
+/// Which of `graphs` a batch fits: the first of them.
+fn size_of(graphs: &[Arc<Graph>], batch: &Batch<'_>, own: &Batch<'_>) -> Result<usize> {
+    let mut refused = Ok(());
+    for (size, graph) in graphs.iter().enumerate() {
+        refused = graph.match_inputs(&with_own(graph, batch, own)).map(|_| ());
+        if refused.is_ok() {
+            return Ok(size);
+        }
+    }
+    refused.map(|()| 0)
 }
 
 /// `batch` with those of the trainer's own inputs that the graph has.

@@ -7,7 +7,7 @@ use foveate::ops::optimizer::{AdamW, Sgd};
 use foveate::ops::{self, Activation, Dropout, Linear};
 use foveate::runtime::Device;
 use foveate::train::{
-    Description, LossScale, Mode, Optimizer, STEP, Schedule, Settings, Start, StepReport, Trainer,
+    Description, LossScale, Mode, Optimizer, RecordLoss, STEP, Schedule, Settings, Start, StepReport, Trainer,
 };
 use foveate::weights::{Checkpoint, Declarations, Weights};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Random, Result, TensorDesc, Value};
@@ -191,6 +191,50 @@ fn batches_that_add_up_make_the_step_of_one_batch() {
     }
     let error = small.step(&[]).unwrap_err();
     assert_eq!(error.to_string(), "train: batches: expected 3, found 0");
+}
+
+#[test]
+fn batches_of_several_sizes_take_the_steps_of_each_size() {
+    let weights = weights();
+    // Without dropout, so that a step's loss is that of an evaluation.
+    let losses =
+        [4, 8].map(|rows| move |graph: &mut Graph, _: Mode| record(graph, Mode::Evaluate, DType::F32, rows));
+    let records: Vec<&RecordLoss<'_>> = losses.iter().map(|loss| loss as &RecordLoss<'_>).collect();
+    let settings = Settings { accumulate: 2, ..adamw() };
+    let start = Start::Weights(&weights);
+    for device in [gpu(), Device::Cpu] {
+        let build = |records: &[&RecordLoss<'_>], settings| {
+            Trainer::of_sizes(&device, &declarations(), records, start, description("small"), settings)
+                .unwrap()
+        };
+        let mut fresh = build(&records, adamw());
+        for (size, rows) in [4, 8].into_iter().enumerate() {
+            // A step of one size is that of a trainer which knows no other.
+            let mut alone = build(&records[size..=size], adamw());
+            let mut both = build(&records, adamw());
+            for _ in 0..2 {
+                let [found, expected] =
+                    [&mut both, &mut alone].map(|trainer| step(trainer, &adamw(), 1.0, rows).unwrap());
+                assert_eq!(found, expected);
+            }
+            assert_eq!(contents(&both), contents(&alone));
+            let [x, y] = batch(9, rows, 1.0);
+            let batch = [("x", &x), ("target", &y)];
+            assert_eq!(both.evaluate(&batch).unwrap(), alone.evaluate(&batch).unwrap());
+        }
+        let error = step(&mut fresh, &adamw(), 1.0, 5).unwrap_err();
+        assert!(error.to_string().contains('5'), "{error}");
+        // One step of two sizes.
+        let mut accumulating = build(&records, settings);
+        let [few, many] = [batch(0, 4, 1.0), batch(1, 8, 1.0)];
+        let [few, many] = [&few, &many].map(|[x, y]| [("x", x), ("target", y)]);
+        let report = accumulating.step(&[&few, &many]).unwrap();
+        let expected = (fresh.evaluate(&few).unwrap() + fresh.evaluate(&many).unwrap()) / 2.0;
+        assert!((report.loss / expected - 1.0).abs() < 1e-5, "{report:?} {expected}");
+        assert_ne!(accumulating.read("up").unwrap(), weights["up"]);
+    }
+    let none = Trainer::of_sizes(&Device::Cpu, &declarations(), &[], start, description("small"), settings);
+    assert_eq!(none.unwrap_err().to_string(), "train: records: expected at least one, found 0");
 }
 
 #[test]

@@ -567,7 +567,7 @@ pub(crate) struct ClassifyArgs {
 }
 
 const FILL_MASK_NOTES: &str = "\
-The data is a file of texts in UTF-8, one a line, blank lines left out. Of a text's tokens 15 % are to be predicted, others in each epoch:
+The data is a file of texts in UTF-8, one a line, blank lines left out; or a .csv, .tsv or .jsonl file with a column `text`. Of a text's tokens 15 % are to be predicted, others in each epoch:
 80 % of these are masked, 10 % exchanged for any other, 10 % left (arXiv 1810.04805, section 3.1). Validation masks stay the same.
 
 After each epoch a line shows the validation loss, in nats a masked token. --out becomes a folder that `foveate run --task fill-mask`

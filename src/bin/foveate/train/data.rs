@@ -1,4 +1,4 @@
-//! Data files: labelled texts as CSV, TSV or JSONL. Messages name the file and the line.
+//! Data files: texts, with labels or without, as CSV, TSV, JSONL or lines. Messages name the file and the line.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -8,7 +8,7 @@ use foveate::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use crate::output;
-use crate::run::inputs::{Given, read_lines, refused, unreadable};
+use crate::run::inputs::{Given, lines_of_file, read_lines, refused, unreadable};
 
 const TEXT: &str = "text";
 const PAIR: &str = "pair";
@@ -23,6 +23,7 @@ pub(super) struct Row {
     /// The file and the line.
     pub(super) source: String,
     pub(super) texts: Vec<String>,
+    /// Nothing where no label was wanted.
     pub(super) label: String,
 }
 
@@ -34,32 +35,59 @@ impl Row {
     }
 }
 
+/// What a row must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Texts,
+    Labels,
+}
+
 /// All rows of the file at `path`, whose name says what it is.
 ///
 /// Fails with the first row that lacks a text or a label, and when there is none.
 pub(super) fn labelled(path: &Path) -> Result<Vec<Row>> {
+    let source = path.display().to_string();
+    match rows(path, Wanted::Labels) {
+        None => Err(Error::new(ErrorKind::Argument, "train", source)
+            .expecting("a name that ends in .csv, .tsv or .jsonl")
+            .but_found("another")),
+        Some(Ok(rows)) if rows.is_empty() => {
+            Err(refused(&source, "rows").expecting("at least one").but_found("none"))
+        }
+        Some(rows) => rows,
+    }
+}
+
+/// All texts of the file at `path`, as [`labelled`] reads them but for labels; the lines of a file of another name.
+///
+/// Fails with the first row that lacks a text, and when there is none.
+pub(super) fn texts(path: &Path) -> Result<Vec<Given>> {
+    let given: Vec<Given> = match rows(path, Wanted::Texts) {
+        None => lines_of_file(path)?,
+        Some(rows) => rows?.into_iter().map(|row| row.into_given().0).collect(),
+    };
+    if given.is_empty() {
+        let source = path.display().to_string();
+        return Err(refused(&source, "lines").expecting("at least one with a text").but_found("none"));
+    }
+    Ok(given)
+}
+
+/// The rows of a file whose name says that it has some.
+fn rows(path: &Path, wanted: Wanted) -> Option<Result<Vec<Row>>> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let source = path.display().to_string();
-    let read = match extension.to_ascii_lowercase().as_str() {
-        "csv" => |source: &str, file| columns(source, file, b','),
-        "tsv" => |source: &str, file| columns(source, file, b'\t'),
-        "jsonl" | "ndjson" => objects,
-        _ => {
-            return Err(Error::new(ErrorKind::Argument, "train", source)
-                .expecting("a name that ends in .csv, .tsv or .jsonl")
-                .but_found(format!("{extension:?}")));
-        }
-    };
-    let file = File::open(path).map_err(|error| unreadable(&source, &error))?;
-    let rows = read(&source, file)?;
-    if rows.is_empty() {
-        return Err(refused(&source, "rows").expecting("at least one").but_found("none"));
-    }
-    Ok(rows)
+    let file = || File::open(path).map_err(|error| unreadable(&source, &error));
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "csv" => file().and_then(|file| columns(&source, file, b',', wanted)),
+        "tsv" => file().and_then(|file| columns(&source, file, b'\t', wanted)),
+        "jsonl" | "ndjson" | "json" => file().and_then(|file| objects(&source, file, wanted)),
+        _ => return None,
+    })
 }
 
 /// Rows with commas or tabs between their columns, which the first one names.
-fn columns(source: &str, file: File, delimiter: u8) -> Result<Vec<Row>> {
+fn columns(source: &str, file: File, delimiter: u8, wanted: Wanted) -> Result<Vec<Row>> {
     // Tabs separate what may hold quotes as they are.
     let quotes = delimiter == b',';
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).quoting(quotes).from_reader(file);
@@ -71,15 +99,18 @@ fn columns(source: &str, file: File, delimiter: u8) -> Result<Vec<Row>> {
             .but_found(output::one_line(&names.iter().collect::<Vec<_>>().join(", "), SHOWN))
     };
     let text = place(TEXT).ok_or_else(|| missing(TEXT))?;
-    let label = place(LABEL).ok_or_else(|| missing(LABEL))?;
-    let pair = place(PAIR);
+    let label = match wanted {
+        Wanted::Labels => Some(place(LABEL).ok_or_else(|| missing(LABEL))?),
+        Wanted::Texts => None,
+    };
+    let pair = if wanted == Wanted::Labels { place(PAIR) } else { None };
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| unreadable_row(source, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
         let field = |place: usize| record.get(place).map(str::to_owned);
         let source = format!("{source} line {line}");
-        rows.push(row(source, field(text), pair.map(field), field(label))?);
+        rows.push(row(source, field(text), pair.map(field), label.map(field))?);
     }
     Ok(rows)
 }
@@ -99,7 +130,7 @@ fn unreadable_row(source: &str, error: &csv::Error) -> Error {
 }
 
 /// One JSON object a line.
-fn objects(source: &str, file: File) -> Result<Vec<Row>> {
+fn objects(source: &str, file: File, wanted: Wanted) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     read_lines(source, BufReader::new(file), |source, line| {
         let parsed: Value = serde_json::from_str(line)
@@ -115,20 +146,23 @@ fn objects(source: &str, file: File) -> Result<Vec<Row>> {
             }
             Some(_) => Err(refused(&source, name).expecting("a string").but_found("another value")),
         };
-        let (text, label) = (field(TEXT, false)?, field(LABEL, true)?);
-        let pair = fields.contains_key(PAIR).then(|| field(PAIR, false)).transpose()?;
+        let text = field(TEXT, false)?;
+        let labelled = wanted == Wanted::Labels;
+        let label = labelled.then(|| field(LABEL, true)).transpose()?;
+        let has_pair = labelled && fields.contains_key(PAIR);
+        let pair = has_pair.then(|| field(PAIR, false)).transpose()?;
         rows.push(row(source, text, pair, label)?);
         Ok(())
     })?;
     Ok(rows)
 }
 
-/// A row of which everything is there; `pair` only where the file has pairs.
+/// A row of which everything is there; `pair` only where the file has pairs, `label` where it is wanted.
 fn row(
     source: String,
     text: Option<String>,
     pair: Option<Option<String>>,
-    label: Option<String>,
+    label: Option<Option<String>>,
 ) -> Result<Row> {
     let filled = |name: &str, field: Option<String>| {
         let found = if field.is_some() { "nothing but blanks" } else { "no such field" };
@@ -140,6 +174,9 @@ fn row(
     if let Some(pair) = pair {
         texts.push(filled(PAIR, pair)?);
     }
-    let label = filled(LABEL, label)?.trim().to_owned();
+    let label = match label {
+        Some(label) => filled(LABEL, label)?.trim().to_owned(),
+        None => String::new(),
+    };
     Ok(Row { source, texts, label })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::nn::Training;
-use foveate::train::{Description, Epochs, Folder, Inputs, Mode, Start, Trainer};
+use foveate::train::{Description, Epochs, Folder, Inputs, Mode, RecordLoss, Start, Trainer};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
 
 use super::settings::RunSettings;
@@ -35,17 +35,56 @@ pub(super) trait Task {
     /// The model.
     fn folder(&self) -> &Folder;
 
-    /// Examples to train on.
-    fn examples(&self) -> usize;
+    /// Tokens that the model reads of each example to train on.
+    fn lengths(&self) -> Vec<usize>;
 
-    /// Records the loss of a batch of `batch` examples.
-    fn record(&self, graph: &mut Graph, batch: usize, recording: Recording) -> Result<Value>;
+    /// The most tokens that a batch holds of an example, whether to train on or to look at.
+    fn longest(&self) -> usize;
 
-    /// The inputs of that loss for examples by their numbers, as they are in `epoch`.
-    fn inputs(&self, examples: &[usize], epoch: u64) -> Result<Inputs>;
+    /// Records the loss of a batch `[batch, time]`.
+    fn record(&self, graph: &mut Graph, size: [usize; 2], recording: Recording) -> Result<Value>;
 
-    /// The validation part's loss, and what else tells how good the model is, by name. Batches have `batch` examples.
-    fn evaluate(&self, trainer: &mut Trainer, batch: usize) -> Result<Vec<(&'static str, f64)>>;
+    /// The inputs of that loss for examples by their numbers, as they are in `epoch`, with `time` tokens each.
+    fn inputs(&self, examples: &[usize], epoch: u64, time: usize) -> Result<Inputs>;
+
+    /// The validation part's loss, and what else tells how good the model is, by name.
+    fn evaluate(&self, trainer: &mut Trainer, sizes: &Sizes) -> Result<Vec<(&'static str, f64)>>;
+}
+
+/// The sizes that batches have: texts are padded to the next of a few lengths.
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    /// Ascending.
+    times: Vec<usize>,
+}
+
+/// The least share of the examples that a length is made for: programs take memory.
+const LEAST_SHARE: f64 = 0.1;
+
+impl Sizes {
+    /// A quarter, half, and all of the `longest` length, where enough examples have such `lengths`.
+    fn of(batch: usize, lengths: &[usize], longest: usize) -> Self {
+        let mut times: Vec<usize> = Vec::new();
+        for part in [4, 2] {
+            let time = longest.div_ceil(part).next_multiple_of(8);
+            let above = times.last().copied().unwrap_or(0);
+            let fitting = lengths.iter().filter(|length| (above + 1..=time).contains(*length)).count();
+            if time < longest && fitting as f64 >= LEAST_SHARE * lengths.len() as f64 {
+                times.push(time);
+            }
+        }
+        times.push(longest);
+        Self { batch, times }
+    }
+
+    /// The length that texts of at most `length` tokens are padded to.
+    pub(super) fn time_of(&self, length: usize) -> usize {
+        self.times[self.number_of(length)]
+    }
+
+    fn number_of(&self, length: usize) -> usize {
+        self.times.partition_point(|time| *time < length).min(self.times.len() - 1)
+    }
 }
 
 impl<'a> Job<'a> {
@@ -101,7 +140,12 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let task = open(job)?;
     let epochs = job.data.epochs.unwrap_or(EPOCHS);
     let settings = RunSettings::of_folder(job.training, 1)?;
-    let order = Epochs::new(task.examples(), settings.batch, settings.seed);
+    let lengths = task.lengths();
+    let mut order = Epochs::new(lengths.len(), settings.batch, settings.seed);
+    let sizes = Sizes::of(order.batch_size(), &lengths, task.longest());
+    if sizes.times.len() > 1 {
+        order = order.grouped(lengths.iter().map(|&length| sizes.number_of(length)).collect());
+    }
     let steps = (u64::from(epochs) * order.batches()).div_ceil(settings.accumulate as u64);
     let settings = RunSettings::of_folder(job.training, steps)?;
     let device = Device::open(job.device, Arithmetic::F32)?;
@@ -112,23 +156,31 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
         eprintln!("fresh weights, as the folder has none that fit: {}", fresh.join(", "));
     }
     let (dtype, training) = settings.recording()?;
-    let record = |graph: &mut Graph, mode: Mode| {
-        let training = mode.prepare(graph, training)?;
-        task.record(graph, order.batch_size(), (dtype, training))
+    let record = |&time: &usize| {
+        let (task, batch) = (&*task, sizes.batch);
+        move |graph: &mut Graph, mode: Mode| {
+            let training = mode.prepare(graph, training)?;
+            task.record(graph, [batch, time], (dtype, training))
+        }
     };
+    let records: Vec<_> = sizes.times.iter().map(record).collect();
+    let records: Vec<&RecordLoss<'_>> = records.iter().map(|record| record as &RecordLoss<'_>).collect();
     let declarations = folder.model().declarations();
     let start = folder.initial_weights(settings.seed)?;
     let (start, description) = (Start::Weights(&start), Description::default());
-    let trainer =
-        Trainer::new(&device.runtime(), declarations, &record, start, description, settings.training()?)?;
-    Run { task: &*task, trainer, order: order.clone(), settings, epochs }.train(&interrupted, destination)
+    let (device, settings_of) = (device.runtime(), settings.training()?);
+    let trainer = Trainer::of_sizes(&device, declarations, &records, start, description, settings_of)?;
+    Run { task: &*task, lengths, trainer, order, sizes: &sizes, settings, epochs }
+        .train(&interrupted, destination)
 }
 
 /// A training under way.
 struct Run<'a> {
     task: &'a dyn Task,
+    lengths: Vec<usize>,
     trainer: Trainer,
     order: Epochs,
+    sizes: &'a Sizes,
     settings: RunSettings,
     epochs: u32,
 }
@@ -138,7 +190,7 @@ impl Run<'_> {
     fn train(mut self, interrupted: &AtomicBool, destination: Destination) -> Result<()> {
         eprintln!(
             "{} examples, {} batches an epoch, {} steps",
-            self.task.examples(),
+            self.lengths.len(),
             self.order.batches(),
             self.settings.steps
         );
@@ -173,7 +225,12 @@ impl Run<'_> {
         let accumulate = self.settings.accumulate as u64;
         let first = self.trainer.step_count() * accumulate;
         let batches = (first..first + accumulate)
-            .map(|number| self.task.inputs(&self.order.batch(number), number / self.order.batches()))
+            .map(|number| {
+                let examples = self.order.batch(number);
+                let longest = examples.iter().map(|&example| self.lengths[example]).max();
+                let time = self.sizes.time_of(longest.unwrap_or_default());
+                self.task.inputs(&examples, number / self.order.batches(), time)
+            })
             .collect::<Result<Vec<_>>>()?;
         let named: Vec<Vec<(&str, &HostTensor)>> = batches.iter().map(|inputs| named(inputs)).collect();
         let named: Vec<_> = named.iter().map(|batch| &batch[..]).collect();
@@ -182,7 +239,7 @@ impl Run<'_> {
 
     /// Prints what the validation part says, and the mean training `loss` since the last time.
     fn show(&mut self, bar: &indicatif::ProgressBar, epoch: u64, loss: Option<f32>) -> Result<()> {
-        let found = self.task.evaluate(&mut self.trainer, self.order.batch_size())?;
+        let found = self.task.evaluate(&mut self.trainer, self.sizes)?;
         if let Some((_, loss)) = found.first().filter(|(_, loss)| !loss.is_finite()) {
             return Err(Error::new(
                 ErrorKind::Diverged,
@@ -254,5 +311,23 @@ impl Drop for Destination {
     /// Nothing is left of a training that failed; where it was finished, there is nothing to remove.
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.unfinished);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_few_and_each_is_worth_its_program() {
+        let of = |lengths: &[usize]| Sizes::of(4, lengths, lengths.iter().copied().max().unwrap());
+        assert_eq!(of(&[20, 30, 50, 100, 100]).times, [32, 56, 100]);
+        // One text in eleven is short.
+        let mut lengths = vec![100; 10];
+        lengths.push(3);
+        assert_eq!(of(&lengths).times, [100]);
+        assert_eq!(of(&[5, 6, 7]).times, [7]);
+        let sizes = of(&[20, 30, 50, 100, 100]);
+        assert_eq!([1, 32, 33, 57, 100].map(|length| sizes.time_of(length)), [32, 32, 56, 100, 100]);
     }
 }

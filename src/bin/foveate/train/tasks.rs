@@ -12,11 +12,11 @@ use foveate::train::{
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
 
 use super::data::{self, Row};
-use super::fine_tune::{Job, Recording, Task, named};
+use super::fine_tune::{Job, Recording, Sizes, Task, named};
 use super::metrics::Judged;
 use super::refused;
 use crate::args::TaskName;
-use crate::run::inputs::{Encoding, Given, Input, lines_of_file};
+use crate::run::inputs::{Encoding, Given, Input};
 
 /// The part of the data that is kept for validation.
 const VALIDATION: f64 = 0.1;
@@ -102,14 +102,13 @@ fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
     Ok(asked)
 }
 
-fn longest_of<'i>(ids: impl Iterator<Item = &'i Vec<u32>>) -> usize {
-    ids.map(Vec::len).max().unwrap_or(1)
+fn longest_of(texts: &[Vec<u32>]) -> usize {
+    texts.iter().map(Vec::len).max().unwrap_or(1)
 }
 
 struct Classify {
     folder: Folder,
     labels: Labels,
-    time: usize,
     training: Vec<(Input, usize)>,
     validation: Vec<(Input, usize)>,
 }
@@ -145,8 +144,7 @@ pub(super) fn classify(job: &Job<'_>) -> Result<Box<dyn Task>> {
         Ok(encode(job, &folder, &tokenizer, TaskName::Classify, given)?.into_iter().zip(numbers).collect())
     };
     let [training, validation] = from.parts(numbered(rows)?, job, |path| numbered(data::labelled(path)?))?;
-    let time = longest_of(training.iter().map(|(input, _)| &input.ids));
-    Ok(Box::new(Classify { folder, labels, time, training, validation }))
+    Ok(Box::new(Classify { folder, labels, training, validation }))
 }
 
 /// What an encoder reads of an input.
@@ -159,24 +157,28 @@ impl Task for Classify {
         &self.folder
     }
 
-    fn examples(&self) -> usize {
-        self.training.len()
+    fn lengths(&self) -> Vec<usize> {
+        self.training.iter().map(|(input, _)| input.ids.len()).collect()
     }
 
-    fn record(&self, graph: &mut Graph, batch: usize, (dtype, training): Recording) -> Result<Value> {
-        classification_loss(graph, self.folder.model(), [batch, self.time], dtype, training)
+    fn longest(&self) -> usize {
+        self.lengths().into_iter().max().unwrap_or(1)
     }
 
-    fn inputs(&self, examples: &[usize], _: u64) -> Result<Inputs> {
+    fn record(&self, graph: &mut Graph, size: [usize; 2], (dtype, training): Recording) -> Result<Value> {
+        classification_loss(graph, self.folder.model(), size, dtype, training)
+    }
+
+    fn inputs(&self, examples: &[usize], _: u64, time: usize) -> Result<Inputs> {
         let items: Vec<Item<'_>> = examples.iter().map(|&number| item(&self.training[number].0)).collect();
         let labels = examples.iter().map(|&number| self.training[number].1 as i32).collect();
-        let mut inputs = padded_inputs(self.folder.model(), &items, self.time)?;
-        inputs.push(("ends", result_rows(self.folder.model(), &items, self.time)?));
+        let mut inputs = padded_inputs(self.folder.model(), &items, time)?;
+        inputs.push(("ends", result_rows(self.folder.model(), &items, time)?));
         inputs.push(("labels", HostTensor::i32([examples.len()], labels)?));
         Ok(inputs)
     }
 
-    fn evaluate(&self, trainer: &mut Trainer, _: usize) -> Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&self, trainer: &mut Trainer, _: &Sizes) -> Result<Vec<(&'static str, f64)>> {
         let mut encoder = Encoder::with_store(self.folder.model(), trainer.weights(), DType::F32)?;
         let items: Vec<Item<'_>> = self.validation.iter().map(|(input, _)| item(input)).collect();
         let mut judged = Judged::new(self.labels.names.len());
@@ -191,7 +193,6 @@ struct FillMask {
     folder: Folder,
     masking: Masking,
     seed: u64,
-    time: usize,
     training: Vec<Vec<u32>>,
     validation: Vec<Vec<u32>>,
 }
@@ -213,17 +214,10 @@ pub(super) fn fill_mask(job: &Job<'_>) -> Result<Box<dyn Task>> {
             .but_found("none")
     })?;
     let texts = |path: &Path| -> Result<Vec<Vec<u32>>> {
-        let given = lines_of_file(path)?;
-        if given.is_empty() {
-            return Err(Error::new(ErrorKind::Argument, path.display().to_string(), "lines")
-                .expecting("at least one with a text")
-                .but_found("none"));
-        }
-        let inputs = encode(job, &folder, &tokenizer, TaskName::FillMask, given)?;
+        let inputs = encode(job, &folder, &tokenizer, TaskName::FillMask, data::texts(path)?)?;
         Ok(inputs.into_iter().map(|input| input.ids).collect())
     };
     let [training, validation] = from.parts(texts(job.data_file)?, job, texts)?;
-    let time = longest_of(training.iter().chain(&validation));
     let special = tokenizer.special_ids().collect();
     // Tables may have more rows than the vocabulary has tokens.
     let vocab_size = tokenizer.vocab_size().min(folder.model().facts().vocab_size);
@@ -233,21 +227,21 @@ pub(super) fn fill_mask(job: &Job<'_>) -> Result<Box<dyn Task>> {
             .expecting("words that the vocabulary has")
             .but_found("special tokens alone"));
     }
-    Ok(Box::new(FillMask { folder, masking, seed: job.seed(), time, training, validation }))
+    Ok(Box::new(FillMask { folder, masking, seed: job.seed(), training, validation }))
 }
 
 impl FillMask {
     /// Predictions that a batch has room for.
-    fn room(&self, batch: usize) -> usize {
-        batch * self.masking.chosen(self.time)
+    fn room(&self, [batch, time]: [usize; 2]) -> usize {
+        batch * self.masking.chosen(time)
     }
 
     fn masked(&self, ids: &[u32], epoch: u64, number: usize) -> Masked {
         self.masking.apply(ids, &mut random_of(self.seed, epoch, number as u64))
     }
 
-    fn tensors(&self, texts: &[Masked]) -> Result<Inputs> {
-        masked_inputs(self.folder.model(), texts, [self.time, self.room(texts.len())])
+    fn tensors(&self, texts: &[Masked], time: usize) -> Result<Inputs> {
+        masked_inputs(self.folder.model(), texts, [time, self.room([texts.len(), time])])
     }
 }
 
@@ -256,29 +250,36 @@ impl Task for FillMask {
         &self.folder
     }
 
-    fn examples(&self) -> usize {
-        self.training.len()
+    fn lengths(&self) -> Vec<usize> {
+        self.training.iter().map(Vec::len).collect()
     }
 
-    fn record(&self, graph: &mut Graph, batch: usize, (dtype, training): Recording) -> Result<Value> {
-        masked_words_loss(graph, self.folder.model(), [batch, self.time], self.room(batch), dtype, training)
+    fn longest(&self) -> usize {
+        longest_of(&self.training).max(longest_of(&self.validation))
     }
 
-    fn inputs(&self, examples: &[usize], epoch: u64) -> Result<Inputs> {
+    fn record(&self, graph: &mut Graph, size: [usize; 2], (dtype, training): Recording) -> Result<Value> {
+        masked_words_loss(graph, self.folder.model(), size, self.room(size), dtype, training)
+    }
+
+    fn inputs(&self, examples: &[usize], epoch: u64, time: usize) -> Result<Inputs> {
         let texts: Vec<Masked> =
             examples.iter().map(|&number| self.masked(&self.training[number], epoch, number)).collect();
-        self.tensors(&texts)
+        self.tensors(&texts, time)
     }
 
-    fn evaluate(&self, trainer: &mut Trainer, batch: usize) -> Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&self, trainer: &mut Trainer, sizes: &Sizes) -> Result<Vec<(&'static str, f64)>> {
         let (mut sum, mut count) = (0.0, 0);
-        let numbers: Vec<usize> = (0..self.validation.len()).collect();
-        for numbers in numbers.chunks(batch) {
+        let mut numbers: Vec<usize> = (0..self.validation.len()).collect();
+        // Texts of about one length share a batch.
+        numbers.sort_by_key(|&number| self.validation[number].len());
+        for numbers in numbers.chunks(sizes.batch) {
             let masked = |&number: &usize| self.masked(&self.validation[number], VALIDATION_EPOCH, number);
             let mut texts: Vec<Masked> = numbers.iter().map(masked).collect();
             let targets: usize = texts.iter().map(|text| text.targets.len()).sum();
-            texts.resize(batch, Masked { ids: vec![self.masking.mask], ..Masked::default() });
-            sum += targets as f64 * f64::from(trainer.evaluate(&named(&self.tensors(&texts)?))?);
+            let time = sizes.time_of(texts.iter().map(|text| text.ids.len()).max().unwrap_or(1));
+            texts.resize(sizes.batch, Masked { ids: vec![self.masking.mask], ..Masked::default() });
+            sum += targets as f64 * f64::from(trainer.evaluate(&named(&self.tensors(&texts, time)?))?);
             count += targets;
         }
         Ok(vec![("loss", sum / f64::from(count.max(1) as u32))])
@@ -287,7 +288,6 @@ impl Task for FillMask {
 
 struct Language {
     folder: Folder,
-    time: usize,
     training: Vec<Vec<u32>>,
     validation: Vec<Vec<u32>>,
 }
@@ -337,8 +337,7 @@ pub(super) fn language(job: &Job<'_>) -> Result<Box<dyn Task>> {
         }
     };
     let [training, validation] = [windows(&training, length), windows(&validation, length)];
-    let time = longest_of(training.iter().chain(&validation)) - 1;
-    Ok(Box::new(Language { folder, time, training, validation }))
+    Ok(Box::new(Language { folder, training, validation }))
 }
 
 /// A text in windows of `length` tokens and the one that follows, which begins the next; the last one may be shorter.
@@ -352,25 +351,30 @@ impl Task for Language {
         &self.folder
     }
 
-    fn examples(&self) -> usize {
-        self.training.len()
+    fn lengths(&self) -> Vec<usize> {
+        self.training.iter().map(|window| window.len() - 1).collect()
     }
 
-    fn record(&self, graph: &mut Graph, batch: usize, (dtype, training): Recording) -> Result<Value> {
-        language_loss(graph, self.folder.model(), [batch, self.time], dtype, training)
+    fn longest(&self) -> usize {
+        longest_of(&self.training).max(longest_of(&self.validation)) - 1
     }
 
-    fn inputs(&self, examples: &[usize], _: u64) -> Result<Inputs> {
+    fn record(&self, graph: &mut Graph, size: [usize; 2], (dtype, training): Recording) -> Result<Value> {
+        language_loss(graph, self.folder.model(), size, dtype, training)
+    }
+
+    fn inputs(&self, examples: &[usize], _: u64, time: usize) -> Result<Inputs> {
         let windows: Vec<&[u32]> = examples.iter().map(|&number| &self.training[number][..]).collect();
-        window_inputs(&windows, [windows.len(), self.time])
+        window_inputs(&windows, [windows.len(), time])
     }
 
-    fn evaluate(&self, trainer: &mut Trainer, batch: usize) -> Result<Vec<(&'static str, f64)>> {
+    fn evaluate(&self, trainer: &mut Trainer, sizes: &Sizes) -> Result<Vec<(&'static str, f64)>> {
         let (mut sum, mut count) = (0.0, 0.0);
-        for windows in self.validation.chunks(batch) {
+        for windows in self.validation.chunks(sizes.batch) {
             let all: Vec<&[u32]> = windows.iter().map(|window| &window[..]).collect();
             let targets: usize = all.iter().map(|window| window.len() - 1).sum();
-            let inputs = window_inputs(&all, [batch, self.time])?;
+            let time = sizes.time_of(all.iter().map(|window| window.len() - 1).max().unwrap_or(1));
+            let inputs = window_inputs(&all, [sizes.batch, time])?;
             sum += targets as f64 * f64::from(trainer.evaluate(&named(&inputs))?);
             count += targets as f64;
         }
