@@ -589,6 +589,7 @@ pub(crate) struct FineTuneArgs {
     /// The model's folder.
     pub(crate) folder: PathBuf,
     /// The data.
+    #[arg(value_name = "DATA")]
     pub(crate) data_file: PathBuf,
     /// The folder that the trained model is written to: a new or an empty one.
     #[arg(long, value_name = "FOLDER")]
