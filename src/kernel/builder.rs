@@ -15,6 +15,7 @@
 
 use std::fmt::Write;
 
+use super::accessor::{Accessor, ignored, zeros};
 use super::{
     Caps, Choice, Constant, Dispatch, Field, Generated, Lowered, Operand, Params, Shader, Source, Tier, wgsl,
 };
@@ -71,49 +72,47 @@ impl Kernel {
 
     /// A storage variable that is read: `load_NAME(i)` gives pack `i`, floats as `Lanes`.
     pub(crate) fn read(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let lanes = self.lanes;
-        self.declare(name, operand, dtype, lanes, false).loads(name, dtype, lanes)
+        let packs = Accessor::packs(name, dtype, self.lanes);
+        self.declare(name, operand, &packs, false).define(packs.load(&load(name), INDEX, "i"))
     }
 
     /// [`Kernel::read`], an element at a time whatever a pack is: lengths, ids, numbers of a row.
     pub(crate) fn read_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        self.declare(name, operand, dtype, 1, false).loads(name, dtype, 1)
+        let elements = Accessor::packs(name, dtype, 1);
+        self.declare(name, operand, &elements, false).define(elements.load(&load(name), INDEX, "i"))
     }
 
     /// A storage variable that is written: `store_NAME(i, value)` puts pack `i`.
     pub(crate) fn write(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let lanes = self.lanes;
-        self.declare(name, operand, dtype, lanes, true).stores(name, dtype, lanes)
+        let packs = Accessor::packs(name, dtype, self.lanes);
+        self.declare(name, operand, &packs, true).define(packs.store(&store(name), INDEX, "i"))
     }
 
     /// [`Kernel::write`], an element at a time whatever a pack is.
     pub(crate) fn write_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        self.declare(name, operand, dtype, 1, true).stores(name, dtype, 1)
+        let elements = Accessor::packs(name, dtype, 1);
+        self.declare(name, operand, &elements, true).define(elements.store(&store(name), INDEX, "i"))
     }
 
     /// A storage variable that is read and written: both functions.
     pub(crate) fn update(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let lanes = self.lanes;
-        self.declare(name, operand, dtype, lanes, true).loads(name, dtype, lanes).stores(name, dtype, lanes)
+        let packs = Accessor::packs(name, dtype, self.lanes);
+        let functions = packs.load(&load(name), INDEX, "i") + &packs.store(&store(name), INDEX, "i");
+        self.declare(name, operand, &packs, true).define(functions)
     }
 
     /// A storage variable that is read as it is stored: `load_NAME(i)` gives pack `i` of `dtype`, `zero_NAME()` zeros of that type. For what
     /// is moved, whose bits stay.
     pub(crate) fn read_stored(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let (_, stored) = value_type(dtype, self.lanes);
-        let lanes = self.lanes;
-        self.declare(name, operand, dtype, lanes, false).define(format!(
-            "fn load_{name}(i: u32) -> {stored} {{\n    return {name}[i];\n}}\n\
-             fn zero_{name}() -> {stored} {{\n    return {stored}();\n}}\n"
-        ))
+        let packs = Accessor::packs(name, dtype, self.lanes).as_stored();
+        let zero = zeros(&format!("zero_{name}"), "", packs.value());
+        self.declare(name, operand, &packs, false).define(packs.load(&load(name), INDEX, "i") + &zero)
     }
 
     /// A storage variable that is written as it is stored: `store_NAME(i, value)` takes a pack of `dtype`.
     pub(crate) fn write_stored(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let (_, stored) = value_type(dtype, self.lanes);
-        let lanes = self.lanes;
-        self.declare(name, operand, dtype, lanes, true)
-            .define(format!("fn store_{name}(i: u32, value: {stored}) {{\n    {name}[i] = value;\n}}\n"))
+        let packs = Accessor::packs(name, dtype, self.lanes).as_stored();
+        self.declare(name, operand, &packs, true).define(packs.store(&store(name), INDEX, "i"))
     }
 
     /// A storage variable that is read if there is one: without, `load_NAME(i)` gives 0.
@@ -121,8 +120,8 @@ impl Kernel {
         match operand {
             Some(operand) => self.read(name, operand, dtype),
             None => {
-                let (value, _) = value_type(dtype, self.lanes);
-                self.define(format!("fn load_{name}(i: u32) -> {value} {{\n    return {value}();\n}}\n"))
+                let packs = Accessor::packs(name, dtype, self.lanes);
+                self.define(zeros(&load(name), INDEX, packs.value()))
             }
         }
     }
@@ -132,8 +131,8 @@ impl Kernel {
         match operand {
             Some(operand) => self.write(name, operand, dtype),
             None => {
-                let (value, _) = value_type(dtype, self.lanes);
-                self.define(format!("fn store_{name}(i: u32, value: {value}) {{\n}}\n"))
+                let packs = Accessor::packs(name, dtype, self.lanes);
+                self.define(ignored(&store(name), INDEX, packs.value()))
             }
         }
     }
@@ -252,30 +251,13 @@ impl Kernel {
         mut self,
         name: &'static str,
         operand: Operand,
-        dtype: DType,
-        lanes: u32,
+        accessor: &Accessor<'_>,
         written: bool,
     ) -> Self {
         // The parameters come first.
         let binding = 1 + self.bindings.len();
-        let access = if written { "read_write" } else { "read" };
-        let (_, stored) = value_type(dtype, lanes);
         self.bindings.push((name, operand));
-        self.define(format!(
-            "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{stored}>;\n"
-        ))
-    }
-
-    fn loads(self, name: &'static str, dtype: DType, lanes: u32) -> Self {
-        let (value, stored) = value_type(dtype, lanes);
-        let loaded = converted(&value, &stored, &format!("{name}[i]"));
-        self.define(format!("fn load_{name}(i: u32) -> {value} {{\n    return {loaded};\n}}\n"))
-    }
-
-    fn stores(self, name: &'static str, dtype: DType, lanes: u32) -> Self {
-        let (value, stored) = value_type(dtype, lanes);
-        let kept = converted(&stored, &value, "value");
-        self.define(format!("fn store_{name}(i: u32, value: {value}) {{\n    {name}[i] = {kept};\n}}\n"))
+        self.define(accessor.declaration(binding, written))
     }
 
     pub(super) fn define(mut self, text: String) -> Self {
@@ -337,17 +319,15 @@ impl Lowered {
     }
 }
 
-/// The WGSL types of a pack as kernels compute with it, and as it is stored.
-fn value_type(dtype: DType, lanes: u32) -> (String, String) {
-    let packed =
-        |element: &str| if lanes == 1 { element.to_owned() } else { format!("vec{lanes}<{element}>") };
-    let computed = if dtype.is_float() { DType::F32 } else { dtype };
-    (packed(computed.name()), packed(dtype.name()))
+/// What the functions of flat variables take.
+const INDEX: &str = "i: u32";
+
+fn load(name: &str) -> String {
+    format!("load_{name}")
 }
 
-/// `expression` of type `from` as a `to`.
-fn converted(to: &str, from: &str, expression: &str) -> String {
-    if to == from { expression.to_owned() } else { format!("{to}({expression})") }
+fn store(name: &str) -> String {
+    format!("store_{name}")
 }
 
 /// The struct and the variable of the parameters.

@@ -14,6 +14,7 @@
 //! `base` is the matrix's first element, so that one variable holds many. Halves that are read as f32 come as pairs, two of them a word,
 //! where lines are whole vectors: drivers load words, where they load `vec4<f16>` element by element.
 
+use super::accessor::{Accessor, Four, Past, clamped, ignored, zeros};
 use super::{Kernel, Operand};
 use crate::tensor::DType;
 
@@ -40,72 +41,73 @@ const ARGUMENTS: &str = "base: u32, row: u32, column: u32";
 impl Kernel {
     /// A matrix that is read as f32: `NAME_row`, `NAME_column` and `NAME_block`, whose element `[r][c]` is row `r` and column `c` of it.
     pub(crate) fn read_matrix(self, name: &'static str, operand: Operand, matrix: Matrix) -> Self {
-        let (dtype, lanes) = matrix.read_as();
+        let accessor = matrix.read_as(name);
         let functions = [
             matrix.header(name),
-            matrix.along(name, matrix.in_pairs()),
-            matrix.across(name),
+            matrix.along(name, &accessor),
+            matrix.across(name, &accessor),
             matrix.block(name),
         ];
-        self.declare(name, operand, dtype, lanes, false).define(functions.concat())
+        self.declare(name, operand, &accessor, false).define(functions.concat())
     }
 
     /// A matrix, not transposed, of which rows are read as f32: `NAME_row`, zeros if there is no operand.
     pub(crate) fn read_rows_if(self, name: &'static str, operand: Option<Operand>, matrix: Matrix) -> Self {
-        let (dtype, lanes) = matrix.read_as();
         match operand {
-            Some(operand) => self
-                .declare(name, operand, dtype, lanes, false)
-                .define(matrix.header(name) + &matrix.along(name, matrix.in_pairs())),
-            None => self.define(format!(
-                "// There is no {name}.\nfn {name}_row({ARGUMENTS}) -> vec4<f32> {{\n    return vec4<f32>();\n}}\n"
-            )),
+            Some(operand) => {
+                let accessor = matrix.read_as(name);
+                let functions = matrix.header(name) + &matrix.along(name, &accessor);
+                self.declare(name, operand, &accessor, false).define(functions)
+            }
+            None => {
+                let rows = zeros(&format!("{name}_row"), ARGUMENTS, "vec4<f32>");
+                self.define(format!("// There is no {name}.\n{rows}"))
+            }
         }
     }
 
     /// A matrix whose lines are read in the type they are stored as: `NAME_row`, or `NAME_column` if it is transposed.
     pub(crate) fn read_as_stored(self, name: &'static str, operand: Operand, matrix: Matrix) -> Self {
-        let ty = format!("vec4<{}>", matrix.dtype.name());
-        let lines = matrix.line_function(name, &ty, "pack", &|element| element.to_owned());
-        self.declare(name, operand, matrix.dtype, matrix.lanes(), false).define(matrix.header(name) + &lines)
+        let accessor = Accessor::elements(name, matrix.dtype, matrix.vectors, matrix.dtype.name());
+        let functions = matrix.header(name) + &matrix.along(name, &accessor);
+        self.declare(name, operand, &accessor, false).define(functions)
     }
 
     /// A matrix, not transposed, whose rows are written: `store_NAME`.
     pub(crate) fn write_rows(self, name: &'static str, operand: Operand, matrix: Matrix) -> Self {
-        self.declare(name, operand, matrix.dtype, matrix.lanes(), true)
-            .define(matrix.header(name) + &matrix.store(name))
+        let accessor = matrix.written_as(name);
+        let functions = matrix.header(name) + &matrix.store(name, &accessor);
+        self.declare(name, operand, &accessor, true).define(functions)
     }
 
     /// A matrix, not transposed, whose rows are read and written: both functions.
     pub(crate) fn update_rows(self, name: &'static str, operand: Operand, matrix: Matrix) -> Self {
-        let functions = [matrix.header(name), matrix.along(name, false), matrix.store(name)];
-        self.declare(name, operand, matrix.dtype, matrix.lanes(), true).define(functions.concat())
+        let accessor = matrix.written_as(name);
+        let functions = [matrix.header(name), matrix.along(name, &accessor), matrix.store(name, &accessor)];
+        self.declare(name, operand, &accessor, true).define(functions.concat())
     }
 
     /// [`Kernel::write_rows`] if somebody wants it: without, `store_NAME` does nothing.
     pub(crate) fn write_rows_if(self, name: &'static str, operand: Option<Operand>, matrix: Matrix) -> Self {
         match operand {
             Some(operand) => self.write_rows(name, operand, matrix),
-            None => self.define(format!(
-                "// Nobody wants {name}.\nfn store_{name}({ARGUMENTS}, value: vec4<f32>) {{\n}}\n"
-            )),
+            None => {
+                let rows = ignored(&format!("store_{name}"), ARGUMENTS, "vec4<f32>");
+                self.define(format!("// Nobody wants {name}.\n{rows}"))
+            }
         }
     }
 }
 
 impl Matrix {
-    fn lanes(&self) -> u32 {
-        if self.vectors { 4 } else { 1 }
+    /// The variable of a matrix that is read as f32.
+    fn read_as<'n>(&self, name: &'n str) -> Accessor<'n> {
+        if self.vectors && self.dtype == DType::F16 { Accessor::pairs(name) } else { self.written_as(name) }
     }
 
-    /// Whether halves are read in pairs.
-    fn in_pairs(&self) -> bool {
-        self.vectors && self.dtype == DType::F16
-    }
-
-    /// Type and width of the variable of a matrix that is read as f32.
-    fn read_as(&self) -> (DType, u32) {
-        if self.in_pairs() { (DType::U32, 2) } else { (self.dtype, self.lanes()) }
+    /// The variable of a matrix that is written.
+    fn written_as<'n>(&self, name: &'n str) -> Accessor<'n> {
+        Accessor::elements(name, self.dtype, self.vectors, "f32")
     }
 
     /// Which of `row` and `column` counts lines, and is what a line is; and how many there are if they end.
@@ -134,63 +136,25 @@ impl Matrix {
     /// The first element of a line, past the last of which the last one is repeated.
     fn start(&self) -> String {
         let Some(line) = self.line else { return "base".into() };
-        format!("base + {} * {line}", clamped(self.across_axis(), 1))
+        let (across, end) = self.across_axis();
+        format!("base + {} * {line}", clamped(across, end, 1))
     }
 
-    /// Four neighbours of a line, as f32. `in_pairs` where halves are stored as words.
-    fn along(&self, name: &str, in_pairs: bool) -> String {
-        let widened = |element: &str| match self.dtype {
-            DType::F32 => element.to_owned(),
-            _ => format!("f32({element})"),
-        };
-        let vector = match self.dtype {
-            DType::F32 => "pack",
-            _ if in_pairs => "vec4<f32>(unpack2x16float(pack.x), unpack2x16float(pack.y))",
-            _ => "vec4<f32>(pack)",
-        };
-        self.line_function(name, "vec4<f32>", vector, &widened)
+    /// The function of four neighbours of a line.
+    fn along(&self, name: &str, accessor: &Accessor<'_>) -> String {
+        let (along, end) = self.along_axis();
+        let four = Four { line: &self.start(), first: along, end };
+        accessor.load_four(&format!("{name}_{}", self.across_axis().0), ARGUMENTS, &four, Past::Last)
     }
 
-    /// The function of four neighbours of a line, of type `ty`: the expression `vector` of a `pack`, or single elements by `element`.
-    fn line_function(&self, name: &str, ty: &str, vector: &str, element: &dyn Fn(&str) -> String) -> String {
-        let axis @ (along, end) = self.along_axis();
-        let start = self.start();
-        let body = if self.vectors {
-            let pack = format!("{name}[({start} + {}) / 4u]", clamped(axis, 4));
-            format!("    let pack = {pack};\n    return {};\n", vector)
-        } else {
-            let (begin, places) = match end {
-                None => (
-                    format!("    let at = {start} + {along};\n"),
-                    ["at".into(), "at + 1u".into(), "at + 2u".into(), "at + 3u".into()],
-                ),
-                Some(end) => (
-                    format!("    let start = {start};\n    let last = {end} - 1u;\n"),
-                    ["", " + 1u", " + 2u", " + 3u"].map(|next| format!("start + min({along}{next}, last)")),
-                ),
-            };
-            let elements = places.map(|place: String| element(&format!("{name}[{place}]")));
-            format!("{begin}    return {ty}(\n        {},\n    );\n", elements.join(",\n        "))
-        };
-        format!("fn {name}_{}({ARGUMENTS}) -> {ty} {{\n{body}}}\n", self.across_axis().0)
-    }
-
-    /// Four elements of neighbouring lines, as f32, and the function of one element that they come from.
-    fn across(&self, name: &str) -> String {
-        let at = format!("{} + {}", self.start(), clamped(self.along_axis(), 1));
-        let one = match (self.vectors, self.dtype) {
-            (true, DType::F16) => format!(
-                "    let at = {at};\n    return unpack2x16float({name}[at / 4u][at / 2u % 2u])[at % 2u];\n"
-            ),
-            (true, _) => format!("    let at = {at};\n    return {name}[at / 4u][at % 4u];\n"),
-            (false, DType::F32) => format!("    return {name}[{at}];\n"),
-            (false, _) => format!("    return f32({name}[{at}]);\n"),
-        };
-        let along = self.along_axis().0;
+    /// The function of four elements of neighbouring lines, and that of one element which they come from.
+    fn across(&self, name: &str, accessor: &Accessor<'_>) -> String {
+        let (along, end) = self.along_axis();
+        let place = format!("{} + {}", self.start(), clamped(along, end, 1));
+        let one = accessor.load_one(&format!("{name}_at"), ARGUMENTS, &place);
         let elements = self.neighbours(name, "at");
         format!(
-            "fn {name}_at({ARGUMENTS}) -> f32 {{\n{one}}}\n\
-             fn {name}_{along}({ARGUMENTS}) -> vec4<f32> {{\n    return vec4<f32>({elements});\n}}\n"
+            "{one}fn {name}_{along}({ARGUMENTS}) -> vec4<f32> {{\n    return vec4<f32>({elements});\n}}\n"
         )
     }
 
@@ -211,47 +175,13 @@ impl Matrix {
         format!("\n        {},\n    ", calls.join(",\n        "))
     }
 
-    /// Stores four neighbours of a row, those that exist.
-    fn store(&self, name: &str) -> String {
-        let start = self.line.map_or("base".into(), |line| format!("base + row * {line}"));
-        let stored = |value: &str, ty: &str| match self.dtype {
-            DType::F32 => value.to_owned(),
-            _ => format!("{ty}({value})"),
-        };
-        let (element, vector) = (self.dtype.name(), format!("vec4<{}>", self.dtype.name()));
-        let body = if self.vectors {
-            let inside = [("row", self.rows), ("column", self.columns)]
-                .into_iter()
-                .filter_map(|(axis, extent)| extent.map(|extent| format!("{axis} < {extent}")))
-                .collect::<Vec<_>>();
-            let put = format!("{name}[({start} + column) / 4u] = {};\n", stored("value", &vector));
-            if inside.is_empty() {
-                format!("    {put}")
-            } else {
-                format!("    if {} {{\n        {put}    }}\n", inside.join(" && "))
-            }
-        } else {
-            let rows = self
-                .rows
-                .map_or(String::new(), |rows| format!("    if row >= {rows} {{\n        return;\n    }}\n"));
-            let puts: String = (0..4)
-                .map(|i| {
-                    let put = format!("{name}[at + {i}u] = {};\n", stored(&format!("value[{i}]"), element));
-                    match self.columns {
-                        Some(end) => format!("    if column + {i}u < {end} {{\n        {put}    }}\n"),
-                        None => format!("    {put}"),
-                    }
-                })
-                .collect();
-            format!("{rows}    let at = {start} + column;\n{puts}")
-        };
-        format!("fn store_{name}({ARGUMENTS}, value: vec4<f32>) {{\n{body}}}\n")
+    /// The function that stores four neighbours of a row, those that exist.
+    fn store(&self, name: &str, accessor: &Accessor<'_>) -> String {
+        let line = self.line.map_or("base".into(), |line| format!("base + row * {line}"));
+        let inside = self.rows.map(|rows| format!("row < {rows}"));
+        let four = Four { line: &line, first: "column", end: self.columns };
+        accessor.store_four(&format!("store_{name}"), ARGUMENTS, &four, inside.as_deref())
     }
-}
-
-/// An index of an axis, or the last from which `elements` exist.
-fn clamped((index, end): (&str, Option<&str>), elements: u32) -> String {
-    end.map_or(index.to_owned(), |end| format!("min({index}, {end} - {elements}u)"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Nothing here names a GPU object, so ops lower, plans are made and shaders are checked without an adapter.
 
+mod accessor;
 mod builder;
 mod caps;
 mod dispatch;
@@ -12,6 +13,7 @@ mod template;
 mod tuning;
 mod user_wgsl;
 
+pub(crate) use accessor::{Accessor, Four, Past, ignored};
 pub(crate) use builder::Kernel;
 pub use caps::{AdapterKind, Caps, CooperativeShape};
 pub use dispatch::{Choice, Dispatch, Lowered, Operand, Tier, fold_workgroups};

@@ -5,19 +5,13 @@
 //! half the loads. Of other rows, what lies behind the last channel is read as 0, or as the last channel where whatever it meets is 0 or
 //! dropped: its index is clamped rather than the load guarded, as a branch costs more than a spare load.
 
-use std::fmt::Write;
-
 use super::super::Dims;
 use super::walk::Tile;
-use crate::kernel::Generated;
+use crate::kernel::{Accessor, Four, Generated, Past, ignored};
 use crate::tensor::DType;
 
-/// What is read behind the last channel of rows that are no whole packs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::ops::attention) enum Behind {
-    Zero,
-    Last,
-}
+/// What the functions of rows take: where the row begins, and which four channels.
+const ARGUMENTS: &str = "row: u32, pack: u32";
 
 /// Which size the rows of a tensor have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,40 +53,22 @@ impl Rows {
         name: &str,
         binding: u32,
         channels: Channels,
-        behind: Behind,
+        past: Past,
     ) -> String {
         let (size, pack) = channels.names();
         // Fragments take factors in their own type.
         let element = if matches!(self.tile, Tile::Fragments(_)) { "Operand" } else { "f32" };
         let whole = channels.of(&self.dims).is_multiple_of(4);
-        let (stored, body) = match (whole, element, self.dtype) {
-            (true, "f32", DType::F16) => (
-                "vec2<u32>",
-                format!(
-                    "    let x = {name}[row + pack];\n    return vec4(unpack2x16float(x.x), unpack2x16float(x.y));\n"
-                ),
-            ),
-            (true, ..) => (pack, format!("    return vec4<{element}>({name}[row + pack]);\n")),
-            (false, ..) => (pack, Self::channel_by_channel(name, size, element, behind)),
+        let accessor = match (whole, element, self.dtype) {
+            (true, "f32", DType::F16) => Accessor::pairs(name),
+            _ => Accessor::elements(name, self.dtype, whole, element).stored_as(pack),
         };
-        format!(
-            "@group(0) @binding({binding}) var<storage, read> {name}: array<{stored}>;\n\
-             fn load_{name}(row: u32, pack: u32) -> vec4<{element}> {{\n{body}}}\n"
-        )
-    }
-
-    fn channel_by_channel(name: &str, size: &str, element: &str, behind: Behind) -> String {
-        let mut body = format!(
-            "    let channel = vec4(pack * 4u) + vec4(0u, 1u, 2u, 3u);\n    let at = vec4(row) + min(channel, vec4({size} - 1u));\n"
-        );
-        let loads = ["x", "y", "z", "w"].map(|lane| format!("{element}({name}[at.{lane}])")).join(", ");
-        let _ = match behind {
-            Behind::Zero => {
-                writeln!(body, "    return select(vec4<{element}>(), vec4({loads}), channel < vec4({size}));")
-            }
-            Behind::Last => writeln!(body, "    return vec4({loads});"),
+        let function = format!("load_{name}");
+        let load = match whole {
+            true => accessor.load_vector(&function, ARGUMENTS, "row + pack"),
+            false => accessor.load_four(&function, ARGUMENTS, &channels_of(size), past),
         };
-        body
+        accessor.declaration(binding as usize, false) + &load
     }
 
     /// Rows of `name` that are written, of the type `pack` where that is not the tensors'.
@@ -104,32 +80,30 @@ impl Rows {
         pack: Option<&'static str>,
     ) -> String {
         let (size, own) = channels.names();
-        let pack = pack.unwrap_or(own);
-        let body = match channels.of(&self.dims).is_multiple_of(4) {
-            true => format!("    {name}[row + pack] = {pack}(x);\n"),
-            false => format!(
-                "    let channel = pack * 4u;\n    for (var i = 0u; i < min(4u, {size} - channel); i++) {{\n        \
-                 {name}[row + channel + i] = {pack}(x[i]);\n    }}\n"
-            ),
+        let whole = channels.of(&self.dims).is_multiple_of(4);
+        let accessor = Accessor::elements(name, self.dtype, whole, "f32").stored_as(pack.unwrap_or(own));
+        let function = format!("store_{name}");
+        let store = match whole {
+            true => accessor.store_vector(&function, ARGUMENTS, "row + pack"),
+            false => accessor.store_four(&function, ARGUMENTS, &channels_of(size), None),
         };
-        format!(
-            "@group(0) @binding({binding}) var<storage, read_write> {name}: array<{pack}>;\n\
-             fn store_{name}(row: u32, pack: u32, x: vec4<f32>) {{\n{body}}}\n"
-        )
+        accessor.declaration(binding as usize, true) + &store
     }
 }
 
-/// The storage variable of each row's maximum and sum, and `store_statistics(at, largest, sum)`, which does nothing where they are not
+/// Four channels of a row of `size`.
+fn channels_of(size: &str) -> Four<'_> {
+    Four { line: "row", first: "pack * 4u", end: Some(size) }
+}
+
+/// The storage variable of each row's maximum and sum, and `store_statistics(at, value: vec2<f32>)`, which does nothing where they are not
 /// `wanted`.
 pub(in crate::ops::attention) fn write_statistics(binding: u32, wanted: bool) -> String {
-    let (variable, body) = match wanted {
-        true => (
-            format!("@group(0) @binding({binding}) var<storage, read_write> statistics: array<vec2<f32>>;\n"),
-            "    statistics[at] = vec2(largest, sum);\n",
-        ),
-        false => (String::new(), ""),
-    };
-    format!("{variable}fn store_statistics(at: u32, largest: f32, sum: f32) {{\n{body}}}\n")
+    let pairs = Accessor::packs("statistics", DType::F32, 2);
+    match wanted {
+        true => pairs.declaration(binding as usize, true) + &pairs.store("store_statistics", "at: u32", "at"),
+        false => ignored("store_statistics", "at: u32", pairs.value()),
+    }
 }
 
 /// `functions` as a part of a shader.
@@ -147,8 +121,8 @@ mod tests {
         let tile = Tile::Registers(Tuning::for_adapter(crate::kernel::AdapterKind::Discrete, None).attention);
         let rows = Rows { dims, dtype, tile };
         [
-            rows.read("key", 1, Channels::Head, Behind::Zero),
-            rows.read("value", 2, Channels::Value, Behind::Last),
+            rows.read("key", 1, Channels::Head, Past::Zero),
+            rows.read("value", 2, Channels::Value, Past::Last),
             rows.write("out", 3, Channels::Value, None),
         ]
         .concat()
@@ -184,13 +158,26 @@ mod tests {
     #[test]
     fn what_lies_behind_the_last_channel_is_0_or_the_last() {
         let text = text(DType::F32, 3);
-        assert!(text.contains("select(vec4<f32>(), vec4(f32(key[at.x]), f32(key[at.y]), f32(key[at.z]), f32(key[at.w])), channel < vec4(HEAD_SIZE))"), "{text}");
+        let at = |of: &str| -> String {
+            let function = text.split("\nfn ").find(|function| function.starts_with(of));
+            function
+                .unwrap_or_else(|| panic!("no {of} in {text}"))
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let (key, value, out) = (at("load_key"), at("load_value"), at("store_out"));
+        for load in [&key, &value] {
+            assert!(
+                load.contains("let last = ") && load.contains("[start + min(pack * 4u + 3u, last)]"),
+                "{load}"
+            );
+        }
         assert!(
-            text.contains(
-                "return vec4(f32(value[at.x]), f32(value[at.y]), f32(value[at.z]), f32(value[at.w]));"
-            ),
-            "{text}"
+            key.contains("select(vec4<f32>(), vec4<f32>(") && key.contains("< vec4(HEAD_SIZE))"),
+            "{key}"
         );
-        assert!(text.contains("i < min(4u, VALUE_SIZE - channel)"), "{text}");
+        assert!(value.contains("return vec4<f32>( f32(value[start + min("), "{value}");
+        assert!(out.contains("if pack * 4u + 3u < VALUE_SIZE {"), "{out}");
     }
 }

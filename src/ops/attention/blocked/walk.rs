@@ -5,8 +5,8 @@ use super::super::rules::Rule;
 use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, SectionParams};
 use super::super::{Dims, EMPTY_ROW_LSE, HIDDEN_SCORE, UNLIMITED};
 use super::cooperative::FragmentTile;
-use super::rows::{self, Behind, Channels, Rows};
-use crate::kernel::{AttentionTile, Constant, Operand, Params, Shader, Source, Tier, params, wgsl};
+use super::rows::{self, Channels, Rows};
+use crate::kernel::{AttentionTile, Constant, Operand, Params, Past, Shader, Source, Tier, params, wgsl};
 use crate::ops::contract::to_u32;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -244,12 +244,12 @@ impl Walk<'_> {
     fn loads(&self, tile: Tile) -> Vec<String> {
         let rows = self.rows(tile);
         let mut loads = vec![
-            rows.read("query", 1, Channels::Head, Behind::Zero),
-            rows.read("key", 2, Channels::Head, Behind::Zero),
-            rows.read("value", 3, Channels::Value, Behind::Last),
+            rows.read("query", 1, Channels::Head, Past::Zero),
+            rows.read("key", 2, Channels::Head, Past::Zero),
+            rows.read("value", 3, Channels::Value, Past::Last),
         ];
         if self.rule.relative_keys().is_some() {
-            loads.push(rows.read("relative_keys", 8, Channels::Head, Behind::Zero));
+            loads.push(rows.read("relative_keys", 8, Channels::Head, Past::Zero));
         }
         loads
     }

@@ -1,9 +1,9 @@
 //! The passes of the backward pass: what owns what is summed, and the files, accessors and loops of each.
 
-use super::super::rows::{Behind, Channels};
+use super::super::rows::Channels;
 use super::super::turns::{self, Turns, Work};
 use super::super::walk::{Tile, Walk};
-use crate::kernel::{Source, wgsl};
+use crate::kernel::{Past, Source, wgsl};
 use crate::ops::attention::Dims;
 use crate::ops::attention::rules::{Rule, Term};
 
@@ -141,7 +141,7 @@ impl Pass {
     pub(super) fn accessors(self, walk: &Walk<'_>, tile: Tile) -> Vec<String> {
         let rows = walk.rows(tile);
         // Zeros behind the last channel take what is read there of values out of products.
-        let mut accessors = vec![rows.read("d_out", 4, Channels::Value, Behind::Zero)];
+        let mut accessors = vec![rows.read("d_out", 4, Channels::Value, Past::Zero)];
         let scores = if self.rows == Rows::Queries { "dq" } else { "dk" };
         accessors.extend(self.scores.map(|_| rows.write(scores, 9, Channels::Head, Some("KeySum"))));
         accessors.extend(self.values.map(|_| rows.write("dv", 10, Channels::Value, Some("ValueSum"))));
