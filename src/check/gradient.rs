@@ -31,7 +31,7 @@ const MOST_ELEMENTS: usize = 1 << 16;
 /// None where no float output depends on a float input, for an op that has no gradients, and where gradients overflow the element type. An output that is only there for the
 /// backward pass, and refuses an upstream gradient, gets none.
 pub fn gradient_case(case: &Arc<Case>) -> Result<Option<Case>> {
-    if case.has_overflowing_gradients() || differentiated(case)?.is_none() {
+    if case.is_without_gradients() || differentiated(case)?.is_none() {
         return Ok(None);
     }
     let inner = case.clone();
