@@ -102,7 +102,7 @@ impl<'n> Accessor<'n> {
     }
 
     /// What is moved, whose bits stay: packs are given and taken in the type they are stored in.
-    pub(crate) fn as_stored(self) -> Self {
+    pub(crate) fn in_stored_type(self) -> Self {
         Self { value: self.stored.clone(), ..self }
     }
 

@@ -104,14 +104,14 @@ impl Kernel {
     /// A storage variable that is read as it is stored: `load_NAME(i)` gives pack `i` of `dtype`, `zero_NAME()` zeros of that type. For what
     /// is moved, whose bits stay.
     pub(crate) fn read_stored(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let packs = Accessor::packs(name, dtype, self.lanes).as_stored();
+        let packs = Accessor::packs(name, dtype, self.lanes).in_stored_type();
         let zero = zeros(&format!("zero_{name}"), "", packs.value());
         self.declare(name, operand, &packs, false).define(packs.load(&load(name), INDEX, "i") + &zero)
     }
 
     /// A storage variable that is written as it is stored: `store_NAME(i, value)` takes a pack of `dtype`.
     pub(crate) fn write_stored(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
-        let packs = Accessor::packs(name, dtype, self.lanes).as_stored();
+        let packs = Accessor::packs(name, dtype, self.lanes).in_stored_type();
         self.declare(name, operand, &packs, true).define(packs.store(&store(name), INDEX, "i"))
     }
 

@@ -117,7 +117,9 @@ impl Op for Pad {
 /// Every axis, zeros before, behind and on both sides, whole vectors and not, empty values.
 #[cfg(feature = "check")]
 pub(crate) fn cases() -> Vec<crate::check::Case> {
-    let problems: [(&'static [usize], (usize, usize, usize)); 16] = [
+    /// A shape, and the axis with what is put before and behind.
+    type Padded = (&'static [usize], (usize, usize, usize));
+    let problems: [Padded; 16] = [
         (&[1], (0, 0, 2)),
         (&[1], (0, 0, 1)),
         (&[2], (0, 61, 63)),

@@ -110,7 +110,9 @@ impl Op for Slice {
 pub(crate) fn cases() -> Vec<crate::check::Case> {
     use crate::check::Case;
 
-    let problems: [(&'static [usize], (usize, Range<usize>)); 14] = [
+    /// A shape, and the axis with what is kept of it.
+    type Sliced = (&'static [usize], (usize, Range<usize>));
+    let problems: [Sliced; 14] = [
         (&[1], (0, 0..1)),
         (&[5], (0, 4..5)),
         (&[64], (0, 8..64)),
