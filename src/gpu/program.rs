@@ -1,4 +1,5 @@
-//! A plan with everything it needs on one device: pipelines, buffers, uniforms, bind groups.
+//! A plan with everything it needs on one device: pipelines, buffers, uniforms, bind groups. The file is long because creating, binding and
+//! encoding share the private parts of `Program` and `Bindings`, and most of it is checks of what the caller binds.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;

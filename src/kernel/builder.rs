@@ -192,7 +192,7 @@ impl Kernel {
         self
     }
 
-    /// Runs `fn element(i: u32)` for every `i` below `count`, one invocation each, which know nothing of each other.
+    /// Runs `fn element(i: u32)` for every `i` below `count`, by an invocation each, without shared memory or barriers.
     pub(crate) fn per_element(self, count: u32, caps: &Caps) -> Dispatch {
         let workgroup = caps.tuning.element_lanes;
         let workgroups = count.div_ceil(workgroup);

@@ -104,7 +104,7 @@ pub struct Tuning {
     pub attention: AttentionTile,
     /// Invocations per workgroup of kernels that give a row to each workgroup, and of small ones that gather.
     pub row_lanes: u32,
-    /// Invocations per workgroup of kernels whose invocations know nothing of each other.
+    /// Invocations per workgroup of kernels without shared memory or barriers.
     pub element_lanes: u32,
 }
 

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::check_rows;
+use crate::Result;
 use crate::tokenize::Encoding;
 
 /// A part of a passage that answers a question.
@@ -20,8 +22,13 @@ pub struct Answer {
 /// The likeliest span of at most `most` tokens of `passage`, the second text of `encoding` behind the question, by `scores: [tokens, 2]`
 /// of its first and its last token; none where the passage has no token.
 ///
-/// Of equally likely spans it is the first.
-pub fn answer(scores: &[f32], encoding: &Encoding, passage: &str, most: usize) -> Option<Answer> {
+/// Of equally likely spans it is the first. Fails when there are not two scores for each token.
+pub fn answer(scores: &[f32], encoding: &Encoding, passage: &str, most: usize) -> Result<Option<Answer>> {
+    check_rows(scores, encoding.ids.len(), Some(2))?;
+    Ok(best_span(scores, encoding, passage, most))
+}
+
+fn best_span(scores: &[f32], encoding: &Encoding, passage: &str, most: usize) -> Option<Answer> {
     let places: Vec<usize> = encoding.places(1).collect();
     let [starts, ends] = [0, 1].map(|side| {
         let side: Vec<f64> = places.iter().map(|place| f64::from(scores[2 * place + side])).collect();
@@ -62,7 +69,7 @@ mod tests {
         };
         // The question and special tokens have the highest scores, and the last word the best start.
         let scores = [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 0.0, 4.0, 1.0, 1.0, 3.0, 0.0];
-        let found = answer(&scores, &encoding, "on my du", 3).unwrap();
+        let found = answer(&scores, &encoding, "on my du", 3).unwrap().unwrap();
         assert_eq!((found.text.as_str(), found.at), ("on", 0..2));
         assert_eq!(
             answer(
@@ -70,8 +77,10 @@ mod tests {
                 &Encoding { texts: vec![None; 2], ids: vec![0; 2], ..Encoding::default() },
                 "",
                 3
-            ),
+            )
+            .unwrap(),
             None
         );
+        assert!(answer(&[0.0; 3], &encoding, "on my du", 3).is_err());
     }
 }

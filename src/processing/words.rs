@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::check_rows;
+use crate::Result;
 use crate::models::Labels;
 use crate::tokenize::Encoding;
 
@@ -21,7 +23,10 @@ pub struct Word {
 }
 
 /// The words of `text`, the first of `encoding`, with their labels by `scores: [tokens, labels]`.
-pub fn label_words(scores: &[f32], labels: &Labels, encoding: &Encoding, text: &str) -> Vec<Word> {
+///
+/// Fails when there is not one row of scores for each token.
+pub fn label_words(scores: &[f32], labels: &Labels, encoding: &Encoding, text: &str) -> Result<Vec<Word>> {
+    check_rows(scores, encoding.ids.len(), Some(labels.names.len()))?;
     let mut words: Vec<(Option<usize>, Word)> = Vec::new();
     for place in encoding.places(0) {
         let (word, at) = (encoding.words[place], encoding.offsets[place].clone());
@@ -46,7 +51,7 @@ pub fn label_words(scores: &[f32], labels: &Labels, encoding: &Encoding, text: &
         let start = word.at.end - found.trim_start().len();
         Word { text: found.trim().to_owned(), at: start..start + found.trim().len(), ..word }
     };
-    words.into_iter().map(shown).collect()
+    Ok(words.into_iter().map(shown).collect())
 }
 
 #[cfg(test)]
@@ -65,7 +70,7 @@ mod tests {
         };
         let labels = Labels { names: vec!["O".into(), "PER".into()], kind: LabelKind::One };
         let scores = [0.0, 0.0, 0.0, 5.0, 9.0, 0.0, 2.0, 1.0, 0.0, 0.0];
-        let found = label_words(&scores, &labels, &encoding, "Adele is");
+        let found = label_words(&scores, &labels, &encoding, "Adele is").unwrap();
         let parts: Vec<(&str, &str, Range<usize>)> =
             found.iter().map(|word| (word.label.as_str(), word.text.as_str(), word.at.clone())).collect();
         assert_eq!(parts, [("PER", "Adele", 0..5), ("O", "is", 6..8)]);

@@ -1,4 +1,4 @@
-//! One place that runs graphs, on a device through wgpu or by the CPU references: nobody else asks which of the two it is.
+//! One place that runs graphs, on a device through wgpu or by the CPU references: the library's models and training know of no other difference between the two.
 //!
 //! ```text
 //! Device                     Gpu(Context) or Cpu

@@ -156,30 +156,30 @@ impl Job {
                 Found::Masks { filled: fill::filled(input, &masks, tokenizer)?, masks }
             }
             (TaskName::Embed, _) => Found::Embedding { embedding: tensor.to_f32() },
-            (TaskName::Score, _) => Found::likelihood(&log_likelihood(&tensor.to_f32(), &input.ids)),
+            (TaskName::Score, _) => Found::likelihood(&log_likelihood(&tensor.to_f32(), &input.ids)?),
             (TaskName::Classify | TaskName::Label | TaskName::Answer, _) => {
-                self.judged(input, &tensor.to_f32())
+                self.judged(input, &tensor.to_f32())?
             }
             _ => Found::hidden(tensor),
         })
     }
 
     /// What the scores of a classifier or of a question answerer say.
-    fn judged(&self, input: &Input, scores: &[f32]) -> Found {
-        match (&self.labels, &input.encoding) {
+    fn judged(&self, input: &Input, scores: &[f32]) -> Result<Found> {
+        Ok(match (&self.labels, &input.encoding) {
             (Some(labels), _) if self.task == TaskName::Classify => {
                 let mut labels = classify(scores, labels);
                 labels.truncate(self.top);
                 Found::Labels { labels }
             }
             (Some(labels), Some(encoding)) => {
-                Found::Words { words: label_words(scores, labels, encoding, &input.texts[0]) }
+                Found::Words { words: label_words(scores, labels, encoding, &input.texts[0])? }
             }
             (None, Some(encoding)) => {
-                Found::Answer { answer: answer(scores, encoding, &input.texts[1], self.longest_answer) }
+                Found::Answer { answer: answer(scores, encoding, &input.texts[1], self.longest_answer)? }
             }
             (_, None) => Found::Answer { answer: None },
-        }
+        })
     }
 
     /// The arrays for a file, by name. Beside scores a .safetensors file also holds the places they are of.

@@ -89,8 +89,8 @@ impl BlockLayout {
         [self.heads, self.query_blocks, self.key_blocks.div_ceil(32)]
     }
 
-    /// How often, along a row of blocks (or a column, with `by_key`), pairs that meet give way to pairs that do not or the other way
-    /// round, at most, where `rows` tokens are looked at together.
+    /// The most changes between visible and hidden blocks along a row of blocks (or a column, with `by_key`), where `rows` tokens are
+    /// looked at together.
     pub(super) fn changes(&self, rows: usize, by_key: bool) -> usize {
         let (own, other) =
             if by_key { (self.key_blocks, self.query_blocks) } else { (self.query_blocks, self.key_blocks) };

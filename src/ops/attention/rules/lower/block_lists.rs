@@ -78,7 +78,7 @@ pub(in crate::ops::attention) fn make_block_lists(
     };
     let rows_together =
         if tiles.rows_are_keys { tiles.rows as usize } else { (tiles.rows as usize).div_ceil(group) };
-    // Columns of the rules, which know nothing of groups.
+    // Columns as rules count them: keys and queries, not queries times the heads of a group.
     let tile_columns =
         if tiles.rows_are_keys { (tiles.columns as usize / group).max(1) } else { tiles.columns as usize };
     let column_unit = if tiles.rows_are_keys { group } else { 1 };

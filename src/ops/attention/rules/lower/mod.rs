@@ -1,5 +1,5 @@
 //! A rule for kernels: mask and score modifiers compiled to WGSL functions, what these read packed into an auxiliary buffer, and block
-//! lists where the mask is no range of keys.
+//! lists where the visible keys of a query are not one contiguous range.
 
 mod aux_buffer;
 mod block_lists;
@@ -20,7 +20,7 @@ use crate::ops::attention::Dims;
 pub(in crate::ops::attention) struct CompiledRule {
     /// Files whose functions the generated text calls.
     sources: Vec<Source>,
-    /// `sees`, `meets` and what they need, where the mask is no range.
+    /// `sees`, `meets` and what they need, where the visible keys are not one contiguous range.
     mask: Option<Vec<Generated>>,
     /// `content`, `added`, `ramp`, `custom`, and what they need.
     scores: Vec<Generated>,
