@@ -1,11 +1,14 @@
-//! Every shader variant that any case uses, under every choice of kernels: valid WGSL within WebGPU's default limits, its
-//! parameters laid out as the host writes them, and writable as SPIR-V, MSL and HLSL. No adapter is needed.
+//! The shader variants that cases use, under every choice of kernels: valid WGSL within WebGPU's default limits, their
+//! parameters laid out as the host writes them, and writable as SPIR-V, MSL and HLSL. No adapter is needed. A run takes a
+//! sample of the cases, which changes from day to day; `FOVEATE_SAMPLE=all` takes every one.
 
 mod choices;
 #[path = "shaders/loops.rs"]
 mod loops;
 #[path = "choices/plans.rs"]
 mod plans;
+#[path = "conformance/sample.rs"]
+mod sample;
 
 use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
@@ -18,32 +21,41 @@ use naga::back::{hlsl, msl, spv};
 use naga::valid::ModuleInfo;
 
 use crate::plans::every_plan;
+use crate::sample::Sample;
+
+/// Every how many cases a sample has one.
+const PERIOD: u64 = 4;
 
 /// A distinct shader, parameters it is run with, the variables a dispatch binds, and the most loop turns that one states.
 type Variant = (Shader, Params, Vec<&'static str>, u64);
 
-/// All of them. Planning every case takes longer than most of what is tested of the shaders, so the tests share them.
+/// Those of the sample. Planning takes longer than most of what is tested of the shaders, so the tests share them.
 fn variants() -> &'static [Variant] {
     static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(planned);
     &VARIANTS
 }
 
 fn planned() -> Vec<Variant> {
+    let sample = Sample::from_environment().unwrap_or_else(|error| panic!("{error}"));
+    println!("the shaders of a sample of the cases: {} takes the same", sample.setting());
     let mut places = HashMap::new();
     let mut variants: Vec<Variant> = Vec::new();
-    every_plan(|plan| {
-        for command in plan.commands() {
-            if let Scheduled::Dispatch { shader, params, buffers, turns, .. } = command {
-                let shader = &plan.shaders()[*shader];
-                let place = *places.entry(shader.clone()).or_insert_with(|| {
-                    let names = buffers.iter().map(|buffer| buffer.name).collect();
-                    variants.push((shader.clone(), params.clone(), names, 0));
-                    variants.len() - 1
-                });
-                variants[place].3 = variants[place].3.max(*turns);
+    every_plan(
+        |place| sample.takes(place, PERIOD),
+        |plan| {
+            for command in plan.commands() {
+                if let Scheduled::Dispatch { shader, params, buffers, turns, .. } = command {
+                    let shader = &plan.shaders()[*shader];
+                    let place = *places.entry(shader.clone()).or_insert_with(|| {
+                        let names = buffers.iter().map(|buffer| buffer.name).collect();
+                        variants.push((shader.clone(), params.clone(), names, 0));
+                        variants.len() - 1
+                    });
+                    variants[place].3 = variants[place].3.max(*turns);
+                }
             }
-        }
-    });
+        },
+    );
     variants
 }
 
