@@ -89,7 +89,8 @@ impl Generator {
         kept[1..].iter_mut().for_each(|beam| beam.sum = -1e9);
         for _ in 0..most {
             let scores = self.feed(&mut streams, &fresh.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-            let candidates = candidates(&kept, scores, 2 * beams)?;
+            // Enough that as many as there are beams go on, whichever end.
+            let candidates = candidates(&kept, scores, beams.saturating_mul((1 + stop.len()).max(2)))?;
             let mut parents = Vec::with_capacity(beams);
             let mut next = Vec::with_capacity(beams);
             let best = candidates.first().map_or(f64::NEG_INFINITY, |(_, _, sum)| *sum);

@@ -1,5 +1,6 @@
 //! Streams: texts that are continued together, and the programs that read their next tokens.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::NAME;
@@ -9,11 +10,15 @@ use crate::models::{Model, ResultRows, Task, Tokens};
 use crate::nn::Recorder;
 use crate::runtime::{Device, Runner, State, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
-use crate::weights::Weights;
+use crate::weights::{Checkpoint, Weights};
 use crate::{Error, ErrorKind, Result, ops};
 
 /// Tokens of a stream that are read at once: enough rows to fill the tiles of every layer.
 const CHUNK: usize = 256;
+
+/// Metadata of a file of streams: how many tokens each holds, and its source text has.
+const LENGTHS: &str = "lengths";
+const SOURCE_LENGTHS: &str = "source_lengths";
 
 /// A causal language model on a device, which may write about texts that an encoder reads.
 #[derive(Debug)]
@@ -87,9 +92,35 @@ impl Streams {
         }
     }
 
-    /// The caches, to be saved and loaded; [`Streams::lengths`] belongs to them.
-    pub fn state(&self) -> &State {
-        &self.state
+    /// Writes what the streams hold to the safetensors file at `path`, in one move. Fails as [`State::save`] does.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");
+        let metadata = [(LENGTHS, list(&self.lengths)), (SOURCE_LENGTHS, list(&self.sources.lengths))];
+        self.state.save_with(path, &metadata)
+    }
+
+    /// Goes on from what [`Streams::save`] wrote of as many streams with as much room, of the same model.
+    ///
+    /// Fails, changing nothing, when the file is damaged or was written of other streams, and when the device is lost.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let checkpoint = Checkpoint::open(path.as_ref())?;
+        let numbers = |name: &str, count: usize, most: usize| {
+            let listed = checkpoint.metadata(name).unwrap_or("");
+            let found: Option<Vec<usize>> =
+                listed.split_whitespace().map(|number| number.parse().ok()).collect();
+            let fits =
+                |found: &Vec<usize>| found.len() == count && found.iter().all(|&length| length <= most);
+            found.filter(fits).ok_or_else(|| {
+                Error::new(ErrorKind::Weights, checkpoint.source().to_owned(), name.to_owned())
+                    .expecting(format!("{count} lengths of at most {most} tokens"))
+                    .but_found(format!("{listed:?}"))
+            })
+        };
+        let lengths = numbers(LENGTHS, self.lengths.len(), self.capacity)?;
+        let of_sources = numbers(SOURCE_LENGTHS, self.sources.lengths.len(), self.sources.capacity)?;
+        self.state.load(path)?;
+        (self.lengths, self.sources.lengths) = (lengths, of_sources);
+        Ok(())
     }
 
     fn size(&self) -> Size {

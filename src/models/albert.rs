@@ -11,7 +11,7 @@ use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activ
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
+use crate::nn::{Block, Embedding, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
 
@@ -36,7 +36,7 @@ pub(super) struct Albert {
     /// From the embeddings' width to the layers'.
     widen: Linear,
     /// The layers of each group, one behind another; every layer of the model is a whole group.
-    groups: Vec<Vec<EncoderLayer>>,
+    groups: Vec<Vec<Block>>,
 }
 
 /// What `config.json` says, checked.
@@ -150,7 +150,7 @@ impl Albert {
             let mut layers = Vec::with_capacity(config.group_layers);
             for index in 0..config.group_layers {
                 let path = format!("albert_layer_groups.{group}.albert_layers.{index}");
-                layers.push(EncoderLayer::declare(&mut encoder.at(path), &LAYER, &config.layer())?);
+                layers.push(Block::declare(&mut encoder.at(path), &LAYER, &config.layer())?);
             }
             groups.push(layers);
         }
@@ -158,7 +158,7 @@ impl Albert {
     }
 
     /// The layers of the group that layer number `layer` of the model belongs to.
-    fn group_of(&self, layer: usize) -> &[EncoderLayer] {
+    fn group_of(&self, layer: usize) -> &[Block] {
         &self.groups[layer * self.groups.len() / self.facts.layers]
     }
 }
@@ -182,7 +182,7 @@ impl Network for Albert {
         let widened = self.widen.record(recorder, embedded, Activation::Identity)?;
         recorder.layers(self.facts.layers, widened, |recorder, layer, x| {
             let layers = self.group_of(layer);
-            layers.iter().try_fold(x, |x, layer| layer.record(recorder, x, &tokens.layout))
+            layers.iter().try_fold(x, |x, layer| layer.record(recorder, x, &tokens.layout, None))
         })
     }
 }

@@ -11,7 +11,7 @@ use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activ
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Embedding, EncoderLayer, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
+use crate::nn::{Block, Embedding, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
 
@@ -50,7 +50,7 @@ impl Variant {
 struct Bert {
     facts: Facts,
     embeddings: Embeddings,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<Block>,
 }
 
 /// The sum of three tables, normalised.
@@ -228,7 +228,7 @@ impl Bert {
         let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
         let layer = |index| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
-            EncoderLayer::declare(&mut scope, &LAYER, &config.layer())
+            Block::declare(&mut scope, &LAYER, &config.layer())
         };
         let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
         Ok(Self { facts: config.facts, embeddings, layers })
@@ -247,7 +247,7 @@ impl Network for Bert {
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
         let embedded = self.embeddings.record(recorder, tokens)?;
         recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
-            self.layers[layer].record(recorder, x, &tokens.layout)
+            self.layers[layer].record(recorder, x, &tokens.layout, None)
         })
     }
 }

@@ -11,31 +11,19 @@ use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activ
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Attend, Embedding, LayerNorm, Layout, Linear, Recorder, Softmax, join_heads, split_heads};
+use crate::nn::{
+    Block, Embedding, FeedForward, LayerNorm, Linear, Projections, Recorder, Residual, SelfAttention,
+};
+use crate::ops::Activation;
 use crate::ops::attention::{Blocked, Mask};
-use crate::ops::{self, Activation};
 use crate::weights::{Fields, Scope};
-
-/// A layer: `x + f(norm(x))` twice, with attention and with the feed-forward network.
-#[derive(Debug)]
-struct Layer {
-    norm: LayerNorm,
-    /// Makes queries, keys and values, one behind another.
-    qkv: Linear,
-    attend: Softmax,
-    output: Linear,
-    feed_forward_norm: LayerNorm,
-    up: Linear,
-    down: Linear,
-}
 
 #[derive(Debug)]
 struct Gpt2 {
     facts: Facts,
-    activation: Activation,
     words: Embedding,
     positions: Embedding,
-    layers: Vec<Layer>,
+    layers: Vec<Block>,
     norm: LayerNorm,
 }
 
@@ -78,12 +66,12 @@ impl Config {
     }
 
     /// Causal attention of layer `index`, as its scores are scaled.
-    fn attend(&self, index: usize) -> Softmax {
+    fn attend(&self, index: usize) -> Blocked {
         let [by_size, by_layer] = self.scaled;
         let size = (self.facts.width / self.facts.heads) as f32;
         let scale = if by_size { size.sqrt().recip() } else { 1.0 };
         let scale = if by_layer { scale / (index + 1) as f32 } else { scale };
-        Softmax::new(Blocked::new().mask(Mask::causal()).scale(scale))
+        Blocked::new().mask(Mask::causal()).scale(scale)
     }
 }
 
@@ -112,7 +100,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 
 impl Gpt2 {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, layers, max_tokens, .. } = config.facts;
+        let Facts { vocab_size, width, heads, layers, max_tokens, .. } = config.facts;
         let words = Embedding::declare(&mut base.at("wte"), vocab_size, width)?;
         let positions = Embedding::declare(&mut base.at("wpe"), max_tokens, width)?;
         let norm = LayerNorm::declare(&mut base.at("ln_f"), width, config.eps)?;
@@ -120,42 +108,20 @@ impl Gpt2 {
             let mut scope = base.at(format_args!("h.{index}"));
             // Masks that old files hold.
             ["attn.bias", "attn.masked_bias"].iter().for_each(|buffer| scope.ignore(buffer));
-            let mut norm = |name| LayerNorm::declare(&mut scope.at(name), width, config.eps);
-            let (first, second) = (norm("ln_1")?, norm("ln_2")?);
+            let mut normed =
+                |name| LayerNorm::declare(&mut scope.at(name), width, config.eps).map(Residual::before);
+            let (mixing, feeding) = (normed("ln_1")?, normed("ln_2")?);
             let mut dense = |name, inner, out| Linear::declare_in_out(&mut scope.at(name), inner, out);
-            Ok(Layer {
-                norm: first,
-                qkv: dense("attn.c_attn", width, 3 * width)?,
-                attend: config.attend(index),
-                output: dense("attn.c_proj", width, width)?,
-                feed_forward_norm: second,
-                up: dense("mlp.c_fc", width, config.inner)?,
-                down: dense("mlp.c_proj", config.inner, width)?,
-            })
+            let projections = Projections::Fused(dense("attn.c_attn", width, 3 * width)?);
+            let mixer = SelfAttention::new(projections, dense("attn.c_proj", width, width)?, heads);
+            let mixer = mixer.attending(config.attend(index));
+            let (up, down) =
+                (dense("mlp.c_fc", width, config.inner)?, dense("mlp.c_proj", config.inner, width)?);
+            let feed_forward = FeedForward { up, gate: None, activation: config.activation, down };
+            Ok(Block { mixer, mixing, cross: None, feed_forward, feeding })
         };
         let layers = (0..layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { facts: config.facts, activation: config.activation, words, positions, layers, norm })
-    }
-
-    fn layer(&self, recorder: &mut Recorder<'_>, layer: &Layer, x: Value, layout: &Layout) -> Result<Value> {
-        let Facts { width, heads, .. } = self.facts;
-        let normed = layer.norm.record(recorder, x, None)?;
-        let qkv = layer.qkv.record(recorder, normed, Activation::Identity)?;
-        let mut parts = [qkv; 3];
-        for (part, rows) in parts.iter_mut().zip(ops::split(recorder, qkv, 2, &[width; 3])?) {
-            *part = split_heads(recorder, rows, heads)?;
-        }
-        let [query, key, value] = parts;
-        let gathered = layer.attend.record(recorder, query, key, value, layout)?;
-        let joined = join_heads(recorder, gathered)?;
-        let attended = layer.output.record(recorder, joined, Activation::Identity)?;
-        let attended = recorder.dropout(attended)?;
-        let x = ops::add(recorder, x, attended)?;
-        let normed = layer.feed_forward_norm.record(recorder, x, None)?;
-        let inner = layer.up.record(recorder, normed, self.activation)?;
-        let fed = layer.down.record(recorder, inner, Activation::Identity)?;
-        let fed = recorder.dropout(fed)?;
-        ops::add(recorder, x, fed)
+        Ok(Self { facts: config.facts, words, positions, layers, norm })
     }
 }
 
@@ -174,7 +140,7 @@ impl Network for Gpt2 {
         let embedded = Embedding::record_sum(recorder, &tables, dtype)?;
         let embedded = recorder.dropout(embedded)?;
         let x = recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
-            self.layer(recorder, &self.layers[layer], x, &tokens.layout)
+            self.layers[layer].record(recorder, x, &tokens.layout, None)
         })?;
         let x = self.norm.record(recorder, x, None)?;
         recorder.replace_last(x);

@@ -16,7 +16,8 @@ use super::network::{Declared, Network, Signature};
 use super::{Facts, Model, Task, Tokens};
 use crate::graph::{Graph, Value};
 use crate::nn::{
-    Attend, Embedding, LayerNorm, Layout, Linear, Recorder, Reversible, Softmax, join_heads, split_heads,
+    Block, Embedding, FeedForward, LayerNorm, Layout, Linear, Mixer, Projections, Recorder, Residual,
+    Reversible, SelfAttention, converted,
 };
 use crate::ops::attention::{Blocked, Mask};
 use crate::ops::{self, Activation};
@@ -62,20 +63,9 @@ struct LanguageModel {
     facts: Facts,
     token: Embedding,
     position: Embedding,
-    layers: Vec<Layer>,
+    layers: Vec<Block>,
     norm: LayerNorm,
     is_reversible: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Layer {
-    norm1: LayerNorm,
-    qkv: Linear,
-    proj: Linear,
-    norm2: LayerNorm,
-    up: Linear,
-    down: Linear,
-    heads: usize,
 }
 
 impl LanguageModelConfig {
@@ -89,7 +79,7 @@ impl LanguageModelConfig {
         let token = Embedding::declare(&mut root.at("token"), self.vocab_size, self.width)?;
         let position = Embedding::declare(&mut root.at("position"), self.length, self.width)?;
         let layers = (0..self.layers)
-            .map(|layer| Layer::declare(&mut root.at(format_args!("layer.{layer}")), self))
+            .map(|layer| self.declare_layer(&mut root.at(format_args!("layer.{layer}"))))
             .collect::<Result<_>>()?;
         let norm = LayerNorm::declare(&mut root.at("norm"), self.width, EPS)?;
         // The checkpoint of a training holds it beside the weights.
@@ -142,6 +132,19 @@ impl LanguageModelConfig {
         Ok(())
     }
 
+    fn declare_layer(&self, scope: &mut Scope<'_>) -> Result<Block> {
+        let Self { width, heads, feed_forward, .. } = *self;
+        let mut norm = |name| LayerNorm::declare(&mut scope.at(name), width, EPS).map(Residual::before);
+        let (mixing, feeding) = (norm("norm1")?, norm("norm2")?);
+        let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
+        let projections = Projections::Fused(dense("qkv", width, 3 * width)?);
+        let mixer = SelfAttention::new(projections, dense("proj", width, width)?, heads);
+        let mixer = mixer.attending(Blocked::new().mask(Mask::causal()));
+        let (up, down) = (dense("up", width, feed_forward)?, dense("down", feed_forward, width)?);
+        let feed_forward = FeedForward { up, gate: None, activation: Activation::Gelu, down };
+        Ok(Block { mixer, mixing, cross: None, feed_forward, feeding })
+    }
+
     /// Numbers to start training from, by name, for the `declarations` of [`LanguageModelConfig::model`]: normal with deviation 0.02,
     /// what adds to the stream smaller by the root of the number of such layers, biases 0 and the factors of normalisations 1.
     pub fn initial_weights<'d>(
@@ -185,16 +188,13 @@ impl Network for LanguageModel {
             self.record_reversible(recorder, x, &tokens.layout)?
         } else {
             recorder.layers(self.layers.len(), x, |recorder, layer, x| {
-                let layer = &self.layers[layer];
-                let f = layer.attend(recorder, x, &tokens.layout)?;
-                let x = ops::add(recorder, x, f)?;
-                let g = layer.feed_forward(recorder, x)?;
-                ops::add(recorder, x, g)
+                self.layers[layer].record(recorder, x, &tokens.layout, None)
             })?
         };
         let x = self.norm.record(recorder, x, None)?;
         recorder.replace_last(x);
-        narrow(recorder, x)
+        let dtype = recorder.dtype();
+        converted(recorder, x, dtype)
     }
 }
 
@@ -203,74 +203,21 @@ impl LanguageModel {
         let mut streams = [x, x];
         for (i, layer) in self.layers.iter().enumerate() {
             // A block that runs backwards takes functions of graphs.
-            let settings = recorder.settings();
+            let settings = recorder.settings().clone();
             let branch = 2 * i as u32;
-            let f = |graph: &mut Graph, x| layer.attend(&mut settings.recorder(graph, branch, i), x, layout);
-            let g =
-                |graph: &mut Graph, x| layer.feed_forward(&mut settings.recorder(graph, branch + 1, i), x);
+            let f = |graph: &mut Graph, x| {
+                let mut recorder = settings.recorder(graph, branch, i);
+                layer
+                    .mixing
+                    .branch(&mut recorder, x, |recorder, x| layer.mixer.record(recorder, x, None, layout))
+            };
+            let g = |graph: &mut Graph, x| {
+                let mut recorder = settings.recorder(graph, branch + 1, i);
+                layer.feeding.branch(&mut recorder, x, |recorder, x| layer.feed_forward.record(recorder, x))
+            };
             streams = Reversible::new(f, g).record(recorder, streams)?;
         }
         let sum = ops::add(recorder, streams[0], streams[1])?;
         ops::scale(recorder, sum, 0.5)
-    }
-}
-
-/// The stream's value in the type that layers compute in.
-fn narrow(recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
-    let dtype = recorder.dtype();
-    if recorder.desc(x)?.dtype == dtype { Ok(x) } else { ops::cast(recorder, x, dtype) }
-}
-
-/// What a branch adds to the stream, in the stream's type.
-fn finish(recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
-    let x = match recorder.is_training() && recorder.dtype() != DType::F32 {
-        true => ops::cast(recorder, x, DType::F32)?,
-        false => x,
-    };
-    recorder.dropout(x)
-}
-
-impl Layer {
-    fn declare(scope: &mut Scope<'_>, config: &LanguageModelConfig) -> Result<Self> {
-        let LanguageModelConfig { width, heads, feed_forward, .. } = *config;
-        let norm1 = LayerNorm::declare(&mut scope.at("norm1"), width, EPS)?;
-        let norm2 = LayerNorm::declare(&mut scope.at("norm2"), width, EPS)?;
-        let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
-        Ok(Self {
-            norm1,
-            qkv: dense("qkv", width, 3 * width)?,
-            proj: dense("proj", width, width)?,
-            norm2,
-            up: dense("up", width, feed_forward)?,
-            down: dense("down", feed_forward, width)?,
-            heads,
-        })
-    }
-
-    /// `f`: what each position gathers from itself and those before it.
-    fn attend(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
-        let x = self.norm1.record(recorder, x, None)?;
-        let x = narrow(recorder, x)?;
-        let qkv = self.qkv.record(recorder, x, Activation::Identity)?;
-        let width = recorder.desc(qkv)?.shape.dims()[2] / 3;
-        let mut heads = [qkv; 3];
-        for (heads, part) in heads.iter_mut().zip(ops::split(recorder, qkv, 2, &[width; 3])?) {
-            *heads = split_heads(recorder, part, self.heads)?;
-        }
-        let [query, key, value] = heads;
-        let attend = Softmax::new(Blocked::new().mask(Mask::causal()));
-        let gathered = attend.record(recorder, query, key, value, layout)?;
-        let joined = join_heads(recorder, gathered)?;
-        let projected = self.proj.record(recorder, joined, Activation::Identity)?;
-        finish(recorder, projected)
-    }
-
-    /// `g`: each position on its own.
-    fn feed_forward(&self, recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
-        let x = self.norm2.record(recorder, x, None)?;
-        let x = narrow(recorder, x)?;
-        let inner = self.up.record(recorder, x, Activation::Gelu)?;
-        let fed = self.down.record(recorder, inner, Activation::Identity)?;
-        finish(recorder, fed)
     }
 }

@@ -12,14 +12,14 @@ use super::network::{Declared, Declaring, Network, Signature};
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{EncoderLayer, LongformerAttention, Recorder};
+use crate::nn::{Block, LongformerAttention, Recorder};
 use crate::weights::{Fields, Scope};
 
 #[derive(Debug)]
 struct Longformer {
     facts: Facts,
     embeddings: Embeddings,
-    layers: Vec<EncoderLayer<LongformerAttention>>,
+    layers: Vec<Block<LongformerAttention>>,
 }
 
 /// Keys that a query of each layer sees on either side: half of `attention_window`, which is a number for all layers or one for each.
@@ -66,7 +66,7 @@ impl Longformer {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let attention =
                 LongformerAttention::declare(&mut scope.at("attention"), width, heads, half_width)?;
-            EncoderLayer::declare_around(attention, &mut scope, &LAYER, &config.layer())
+            Block::declare_around(attention, &mut scope, &LAYER, &config.layer())
         };
         let layers = half_widths.iter().enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Self { facts: config.facts, embeddings, layers })
@@ -87,7 +87,7 @@ impl Network for Longformer {
         recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
             let layer = &self.layers[layer];
             layer.record_around(recorder, x, |recorder, x| {
-                layer.attention.record(recorder, x, tokens.globals, &tokens.layout)
+                layer.mixer.record(recorder, x, tokens.globals, &tokens.layout)
             })
         })
     }

@@ -338,6 +338,7 @@ impl Model {
     /// [`Model::record`] with the settings of `recorder`, such as those of training.
     pub fn record_with(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
         let hidden = self.declared.network.record(recorder, tokens)?;
+        recorder.check_exchanged()?;
         match (self.task, &self.declared.head) {
             (Task::Embed, _) => self.pooling.record(recorder, hidden, &tokens.layout),
             (_, None) => Ok(hidden),
@@ -360,6 +361,7 @@ impl Model {
         rows: &ResultRows,
     ) -> Result<Vec<(&'static str, Value)>> {
         let hidden = self.declared.network.record(recorder, tokens)?;
+        recorder.check_exchanged()?;
         let Some(head) = &self.declared.head else {
             let result = match self.task {
                 Task::Embed => self.pooling.record(recorder, hidden, &tokens.layout)?,

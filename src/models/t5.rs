@@ -13,9 +13,11 @@ use super::source::{SourceTokens, cross};
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Embedding, Layout, Linear, Recorder, RmsNorm, SelfAttention};
+use crate::nn::{
+    Block, Embedding, FeedForward, Layout, Linear, Recorder, Residual, RmsNorm, SelfAttention, converted,
+};
+use crate::ops::Activation;
 use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE, Mask, Score};
-use crate::ops::{self, Activation};
 use crate::tensor::DType;
 use crate::weights::{Fields, Scope, Weight};
 
@@ -40,23 +42,11 @@ struct Config {
 /// Layers that read one text: the encoder, or the decoder, which attends to the encoder's besides.
 #[derive(Debug)]
 struct Stack {
-    layers: Vec<Layer>,
+    layers: Vec<Block>,
     norm: RmsNorm,
     /// `[buckets, heads]`, added to the scores of every layer.
     distances: Weight,
     buckets: Buckets,
-}
-
-#[derive(Debug)]
-struct Layer {
-    norm: RmsNorm,
-    attention: SelfAttention,
-    cross: Option<(RmsNorm, SelfAttention)>,
-    feed_forward_norm: RmsNorm,
-    up: Linear,
-    /// Multiplied with what `up` gives.
-    gate: Option<Linear>,
-    down: Linear,
 }
 
 #[derive(Debug)]
@@ -100,7 +90,11 @@ impl Config {
         let texts = EncoderDecoder {
             max_source_tokens: MOST_TOKENS,
             start: id("decoder_start_token_id", padding)?,
-            end: fields.has("eos_token_id").then(|| id("eos_token_id", 1)).transpose()?,
+            // Absent, it is 1; null, there is none.
+            end: match fields.names().any(|name| name == "eos_token_id") && !fields.has("eos_token_id") {
+                true => None,
+                false => Some(id("eos_token_id", 1)?),
+            },
         };
         let facts = Facts {
             architecture: "t5",
@@ -170,7 +164,7 @@ impl Stack {
         let distances = scope.weight(distances, [count, heads])?;
         let norm = RmsNorm::declare(&mut scope.at("final_layer_norm"), width, eps)?;
         let layer =
-            |index| Layer::declare(config, &mut scope.at(format_args!("block.{index}.layer")), is_decoder);
+            |index| declare_layer(config, &mut scope.at(format_args!("block.{index}.layer")), is_decoder);
         let layers = (0..layers).map(layer).collect::<Result<_>>()?;
         let buckets =
             Buckets { count: count as u32, max_distance: farthest as u32, bidirectional: !is_decoder };
@@ -181,101 +175,66 @@ impl Stack {
     /// many of them count.
     fn record(
         &self,
-        config: &Config,
         recorder: &mut Recorder<'_>,
         x: Value,
         layout: &Layout,
         cross: Option<&(Vec<[Value; 2]>, Value)>,
     ) -> Result<Value> {
-        let mut distances = recorder.weight(&self.distances)?;
-        if recorder.dtype() != DType::F32 {
-            distances = ops::cast(recorder, distances, DType::F32)?;
-        }
+        let distances = recorder.weight(&self.distances)?;
+        let distances = converted(recorder, distances, DType::F32)?;
         let mask = if self.buckets.bidirectional { Mask::full() } else { Mask::causal() };
         let spec = Blocked::new().scale(1.0).mask(mask).score(Score::buckets(distances, self.buckets));
-        let spec = layout.restrict(spec);
         let x = recorder.dropout(x)?;
         let x = recorder.layers(self.layers.len(), x, |recorder, index, x| {
             let layer = &self.layers[index];
-            let normed = layer.norm.record(recorder, x)?;
-            let pair = layer.attention.keys_and_values(recorder, normed)?;
-            let pair = recorder.cached(pair, layout)?;
-            let attended = layer.attention.record_over(recorder, normed, pair, &spec)?;
-            let attended = recorder.dropout(attended)?;
-            let mut x = ops::add(recorder, x, attended)?;
-            if let (Some((norm, attention)), Some((pairs, lengths))) = (&layer.cross, cross) {
-                let normed = norm.record(recorder, x)?;
-                let spec = Blocked::new().scale(1.0).lengths(*lengths);
-                let attended = attention.record_over(recorder, normed, pairs[index], &spec)?;
-                let attended = recorder.dropout(attended)?;
-                x = ops::add(recorder, x, attended)?;
+            let mut x = layer
+                .mixing
+                .record(recorder, x, |recorder, x| layer.mixer.record_with(recorder, x, &spec, layout))?;
+            if let Some((pairs, lengths)) = cross {
+                x = layer.attend_to(recorder, x, pairs[index], &Layout::Padded { lengths: *lengths })?;
             }
-            layer.feed_forward(config, recorder, x)
+            layer.feed(recorder, x)
         })?;
-        let x = self.norm.record(recorder, x)?;
+        let x = self.norm.record(recorder, x, None)?;
         let x = recorder.dropout(x)?;
         recorder.replace_last(x);
         Ok(x)
     }
 }
 
-impl Layer {
-    /// The scope is that of the layer's parts, which are numbered.
-    fn declare(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<Self> {
-        let Config { facts: Facts { width, .. }, inner, is_gated, eps, .. } = *config;
-        let cross = is_decoder.then(|| {
-            // The first releases hold a table that nothing reads.
-            scope.ignore("1.EncDecAttention.relative_attention_bias");
-            let norm = RmsNorm::declare(&mut scope.at("1.layer_norm"), width, eps)?;
-            Ok((norm, declare_attention(config, &mut scope.at("1.EncDecAttention"))?))
-        });
-        let cross = cross.transpose()?;
-        let last = if is_decoder { 2 } else { 1 };
-        let mut dense = |name, inner, out| {
-            let mut scope = scope.at(format_args!("{last}.DenseReluDense.{name}"));
-            Linear::declare_without_bias(&mut scope, inner, out)
-        };
-        let (up, gate) = match is_gated {
-            true => (dense("wi_0", width, inner)?, Some(dense("wi_1", width, inner)?)),
-            false => (dense("wi", width, inner)?, None),
-        };
-        let down = dense("wo", inner, width)?;
-        Ok(Self {
-            norm: RmsNorm::declare(&mut scope.at("0.layer_norm"), width, eps)?,
-            attention: declare_attention(config, &mut scope.at("0.SelfAttention"))?,
-            cross,
-            feed_forward_norm: RmsNorm::declare(
-                &mut scope.at(format_args!("{last}.layer_norm")),
-                width,
-                eps,
-            )?,
-            up,
-            gate,
-            down,
-        })
+/// A layer; `scope` is that of its parts, which are numbered.
+fn declare_layer(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<Block> {
+    let Config { facts: Facts { width, heads, .. }, head_size, inner, activation, is_gated, eps, .. } =
+        *config;
+    let attention = |scope: &mut Scope<'_>, name: &str| {
+        // Heads need not share the width, and scores are not scaled.
+        let (names, extents) = (["q", "k", "v", "o"], [width, heads * head_size]);
+        let layer = SelfAttention::declare_without_bias(&mut scope.at(name), names, extents, heads)?;
+        Ok(layer.attending(Blocked::new().scale(1.0)))
+    };
+    let norm = |scope: &mut Scope<'_>, part: usize| {
+        let path = format!("{part}.layer_norm");
+        RmsNorm::declare(&mut scope.at(path), width, eps).map(Residual::before)
+    };
+    let (mixer, mixing) = (attention(scope, "0.SelfAttention")?, norm(scope, 0)?);
+    let mut cross = None;
+    if is_decoder {
+        // The first releases hold a table that nothing reads.
+        scope.ignore("1.EncDecAttention.relative_attention_bias");
+        cross = Some((norm(scope, 1)?, attention(scope, "1.EncDecAttention")?));
     }
-
-    fn feed_forward(&self, config: &Config, recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
-        let normed = self.feed_forward_norm.record(recorder, x)?;
-        let mut inner = self.up.record(recorder, normed, config.activation)?;
-        if let Some(gate) = &self.gate {
-            let factor = gate.record(recorder, normed, Activation::Identity)?;
-            inner = ops::multiply(recorder, inner, factor)?;
-        }
-        let fed = self.down.record(recorder, inner, Activation::Identity)?;
-        let fed = recorder.dropout(fed)?;
-        ops::add(recorder, x, fed)
-    }
-}
-
-/// Heads need not share the width.
-fn declare_attention(config: &Config, scope: &mut Scope<'_>) -> Result<SelfAttention> {
-    let Facts { width, heads, .. } = config.facts;
-    let inner = heads * config.head_size;
-    let mut dense = |name, from, to| Linear::declare_without_bias(&mut scope.at(name), from, to);
-    let (query, key) = (dense("q", width, inner)?, dense("k", width, inner)?);
-    let (value, output) = (dense("v", width, inner)?, dense("o", inner, width)?);
-    Ok(SelfAttention { query, key, value, output, heads })
+    let last = if is_decoder { 2 } else { 1 };
+    let feeding = norm(scope, last)?;
+    let mut dense = |name, inner, out| {
+        let path = format!("{last}.DenseReluDense.{name}");
+        Linear::declare_without_bias(&mut scope.at(path), inner, out)
+    };
+    let (up, gate) = match is_gated {
+        true => (dense("wi_0", width, inner)?, Some(dense("wi_1", width, inner)?)),
+        false => (dense("wi", width, inner)?, None),
+    };
+    let feed_forward = FeedForward { up, gate, activation, down: dense("wo", inner, width)? };
+    Ok(Block { mixer, mixing, cross, feed_forward, feeding })
 }
 
 impl T5 {
@@ -298,19 +257,19 @@ impl Network for T5 {
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
         let Some(decoder) = &self.decoder else {
             let x = self.embed(recorder, tokens.ids)?;
-            return self.encoder.record(&self.config, recorder, x, &tokens.layout, None);
+            return self.encoder.record(recorder, x, &tokens.layout, None);
         };
         let heads = [self.config.facts.heads, self.config.head_size];
         let cross = cross(self, recorder, tokens, decoder.layers.len(), heads)?;
         recorder.name_hidden("decoder_hidden");
         let x = self.embed(recorder, tokens.ids)?;
-        decoder.record(&self.config, recorder, x, &tokens.layout, Some(&cross))
+        decoder.record(recorder, x, &tokens.layout, Some(&cross))
     }
 
     fn encode(&self, recorder: &mut Recorder<'_>, source: &SourceTokens) -> Result<Vec<[Value; 2]>> {
         recorder.name_hidden("encoder_hidden");
         let x = self.embed(recorder, source.ids)?;
-        let encoded = self.encoder.record(&self.config, recorder, x, &source.layout(), None)?;
+        let encoded = self.encoder.record(recorder, x, &source.layout(), None)?;
         let layers = self.decoder.iter().flat_map(|decoder| &decoder.layers);
         let attentions = layers.filter_map(|layer| layer.cross.as_ref());
         attentions.map(|(_, attention)| attention.keys_and_values(recorder, encoded)).collect()

@@ -11,8 +11,8 @@ use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature};
 use super::{Facts, Task, Tokens};
 use crate::graph::Value;
 use crate::nn::{
-    AdaptiveEmbedding, AdaptiveSoftmax, Clusters, LayerNorm, Layout, Linear, Recorder, TransformerXl,
-    TransformerXlAttention, sinusoidal_positions,
+    AdaptiveEmbedding, AdaptiveSoftmax, Block, Clusters, FeedForward, LayerNorm, Layout, Linear, NormPlace,
+    Recorder, Residual, TransformerXl, TransformerXlAttention, sinusoidal_positions,
 };
 use crate::ops::attention::MAX_HEAD_SIZE;
 use crate::ops::{self, Activation};
@@ -35,27 +35,17 @@ struct Config {
     memory: usize,
     /// Larger distances are taken for this one.
     farthest: Option<usize>,
-    /// Whether layers normalise what they read, not what they give.
-    is_normed_before: bool,
+    norm_place: NormPlace,
     /// Whether each layer has biases of its own in its scores.
     has_own_biases: bool,
     eps: f32,
 }
 
 #[derive(Debug)]
-struct Layer {
-    attention: TransformerXlAttention,
-    attention_norm: LayerNorm,
-    up: Linear,
-    down: Linear,
-    norm: LayerNorm,
-}
-
-#[derive(Debug)]
 struct TransfoXl {
     config: Config,
     words: AdaptiveEmbedding,
-    layers: Vec<Layer>,
+    layers: Vec<Block<TransformerXlAttention>>,
 }
 
 impl Config {
@@ -78,7 +68,7 @@ impl Config {
             width,
             heads,
             head_size: fields.usize("d_head", 1..=MAX_HEAD_SIZE)?,
-            same_length: fields.bool_or("same_length", false)?.then_some(memory as u32),
+            same_length: fields.bool_or("same_length", true)?.then_some(memory as u32),
         };
         let facts = Facts {
             architecture: "transfo-xl",
@@ -92,8 +82,7 @@ impl Config {
         };
         let farthest = match fields.get("clamp_len").and_then(|value| value.as_i64()) {
             Some(..=0) => None,
-            _ if !fields.has("clamp_len") => None,
-            _ => Some(fields.usize("clamp_len", 1..=1 << 24)?),
+            _ => Some(fields.usize_or("clamp_len", 1..=1 << 24, 1000)?),
         };
         Ok(Self {
             facts,
@@ -103,7 +92,10 @@ impl Config {
             inner: fields.usize("d_inner", 1..=1 << 20)?,
             memory,
             farthest,
-            is_normed_before: fields.bool_or("pre_lnorm", false)?,
+            norm_place: match fields.bool_or("pre_lnorm", false)? {
+                true => NormPlace::Before,
+                false => NormPlace::After,
+            },
             has_own_biases: fields.bool_or("untie_r", true)?,
             eps: fields.f32_or("layer_norm_epsilon", f32::MIN_POSITIVE..=1.0, 1e-5)?,
         })
@@ -122,8 +114,8 @@ fn clusters(fields: &Fields, width: usize) -> Result<Clusters> {
         [&[0], &cutoffs[..], &[vocab_size]].concat().is_sorted_by(|before, after| before < after)
     });
     let cutoffs = cutoffs.ok_or_else(|| fields.refuse("cutoffs", &expected))?;
-    let divisor = fields.usize_or("div_val", 1..=1 << 16, 1)?;
-    let embedding = fields.usize_or("d_embed", 1..=1 << 16, width)?;
+    let divisor = fields.usize_or("div_val", 1..=1 << 16, 4)?;
+    let embedding = fields.usize_or("d_embed", 1..=1 << 16, 1024)?;
     let smallest = divisor.checked_pow(cutoffs.len() as u32).map_or(0, |by| embedding / by);
     if smallest == 0 {
         return Err(
@@ -173,54 +165,21 @@ impl TransfoXl {
             let biases = if config.has_own_biases { &path } else { "" };
             let biases = TransformerXlAttention::declare_biases(&mut base.at(biases), &config.attention)?;
             let mut scope = base.at(&path);
-            let attention =
-                TransformerXlAttention::declare_with_biases(&mut scope, config.attention, biases)?;
-            let attention_norm = LayerNorm::declare(&mut scope.at("layer_norm"), width, config.eps)?;
+            let mixer = TransformerXlAttention::declare_with_biases(&mut scope, config.attention, biases)?;
+            let norm = |scope: &mut Scope<'_>| {
+                let norm = LayerNorm::declare(&mut scope.at("layer_norm"), width, config.eps)?;
+                Ok(Residual { norm: norm.into(), place: config.norm_place })
+            };
+            let mixing = norm(&mut scope)?;
             let mut scope = base.at(format_args!("layers.{index}.pos_ff"));
-            Ok(Layer {
-                attention,
-                attention_norm,
-                up: Linear::declare(&mut scope.at("CoreNet.0"), width, config.inner)?,
-                down: Linear::declare(&mut scope.at("CoreNet.3"), config.inner, width)?,
-                norm: LayerNorm::declare(&mut scope.at("layer_norm"), width, config.eps)?,
-            })
+            let up = Linear::declare(&mut scope.at("CoreNet.0"), width, config.inner)?;
+            let down = Linear::declare(&mut scope.at("CoreNet.3"), config.inner, width)?;
+            let feed_forward = FeedForward { up, gate: None, activation: Activation::Relu, down };
+            Ok(Block { mixer, mixing, cross: None, feed_forward, feeding: norm(&mut scope)? })
         };
         let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
         Ok(Self { config: config.clone(), words, layers })
     }
-
-    /// The layer's result for `x: [batch, time, width]` behind `memory: [batch, memory_time, width]`.
-    fn layer(
-        &self,
-        recorder: &mut Recorder<'_>,
-        layer: &Layer,
-        [x, memory, positions]: [Value; 3],
-    ) -> Result<Value> {
-        let is_normed_before = self.config.is_normed_before;
-        let (mut read, mut behind) = (x, memory);
-        if is_normed_before {
-            read = layer.attention_norm.record(recorder, x, None)?;
-            behind = layer.attention_norm.record(recorder, memory, None)?;
-        }
-        let attended = layer.attention.record(recorder, read, Some(behind), positions)?;
-        let attended = recorder.dropout(attended)?;
-        let x = join(recorder, &layer.attention_norm, [attended, x], is_normed_before)?;
-        let read = if is_normed_before { layer.norm.record(recorder, x, None)? } else { x };
-        let inner = layer.up.record(recorder, read, Activation::Relu)?;
-        let fed = layer.down.record(recorder, inner, Activation::Identity)?;
-        let fed = recorder.dropout(fed)?;
-        join(recorder, &layer.norm, [fed, x], is_normed_before)
-    }
-}
-
-/// The sum of what a layer gives and what it read, normalised unless that was done before.
-fn join(
-    recorder: &mut Recorder<'_>,
-    norm: &LayerNorm,
-    [given, x]: [Value; 2],
-    is_normed_before: bool,
-) -> Result<Value> {
-    if is_normed_before { ops::add(recorder, x, given) } else { norm.record(recorder, given, Some(x)) }
 }
 
 impl Network for TransfoXl {
@@ -249,8 +208,14 @@ impl Network for TransfoXl {
         let x = self.words.record(recorder, tokens.ids, dtype)?;
         let x = recorder.dropout(x)?;
         let x = recorder.layers(self.layers.len(), x, |recorder, index, x| {
-            let memory = recorder.memory(index, x, memory)?;
-            self.layer(recorder, &self.layers[index], [x, memory, positions])
+            let layer = &self.layers[index];
+            let mut memory = recorder.memory(index, x, memory)?;
+            if layer.mixing.place == NormPlace::Before {
+                memory = layer.mixing.norm.record(recorder, memory, None)?;
+            }
+            layer.record_around(recorder, x, |recorder, x| {
+                layer.mixer.record(recorder, x, Some(memory), positions)
+            })
         })?;
         recorder.dropout(x)
     }

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::Layout;
-use super::layers::parameter;
+use super::{Layout, Mixer, Recorder, check_one_sequence_a_row, parameter, refuse_memory};
 use crate::graph::{Graph, Value};
 use crate::ops::{
     self, concat, constant, equal, fill, less, linear, pad, reshape, roll, select, slice, transpose,
@@ -101,6 +100,35 @@ impl CentredConv1d {
             shifted.push(part);
         }
         dense(graph, &shifted, 0..kernel, [&self.weight, &self.bias])
+    }
+}
+
+impl Mixer for CausalConv1d {
+    /// [`CausalConv1d::record`] of a row for each sequence.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(CAUSAL, memory)?;
+        check_one_sequence_a_row(CAUSAL, layout)?;
+        self.record(recorder, x)
+    }
+}
+
+impl Mixer for CentredConv1d {
+    /// [`CentredConv1d::record`].
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(CENTRED, memory)?;
+        self.record(recorder, x, layout)
     }
 }
 

@@ -19,6 +19,11 @@ pub(crate) fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Res
     graph.parameter(weight.name(), TensorDesc::new(dtype, weight.shape().clone()))
 }
 
+/// `x` in `dtype`, itself where that is its type.
+pub(crate) fn converted(graph: &mut Graph, x: Value, dtype: DType) -> Result<Value> {
+    if graph.desc(x)?.dtype == dtype { Ok(x) } else { ops::cast(graph, x, dtype) }
+}
+
 /// A dense layer: `weight: [out, in]`, or `[in, out]` where files have it so, and `bias: [out]` unless it goes without.
 #[derive(Clone, Debug)]
 pub struct Linear {
@@ -129,11 +134,13 @@ impl RmsNorm {
         Ok(Self { weight: scope.weight("weight", [width])?, eps })
     }
 
-    /// The normalised `x: [.., width]`.
-    pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+    /// The normalised `x: [.., width]`, or of `x + residual`.
+    pub fn record(&self, graph: &mut Graph, x: Value, residual: Option<Value>) -> Result<Value> {
         let dtype = graph.desc(x)?.dtype;
         let weight = parameter(graph, &self.weight, dtype)?;
-        ops::rms_norm(graph, x, weight, &ops::RmsNorm::new(self.eps))
+        let spec = ops::RmsNorm::new(self.eps);
+        let spec = residual.map_or(spec, |residual| spec.residual(residual));
+        ops::rms_norm(graph, x, weight, &spec)
     }
 }
 

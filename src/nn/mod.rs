@@ -3,6 +3,10 @@
 //! A layer is made once, by declaring its weights in a `weights::Scope`; it is recorded into any number of graphs, where its weights are
 //! parameters under their full names. Layers that are declared twice under one path share their weights.
 //!
+//! A [`Block`] is a layer of a Transformer: a [`Mixer`] for the tokens, such as [`SelfAttention`] or a convolution, and a feed-forward network,
+//! each added to the residual stream. Between the projections of a `SelfAttention` stands an [`Attend`], which [`Recorder::exchange`] replaces
+//! in a trained model.
+//!
 //! Layers with weights need the feature `models`; [`Reversible`], which has none of its own, does not.
 
 #[cfg(feature = "models")]
@@ -10,9 +14,9 @@ mod adaptive;
 #[cfg(feature = "models")]
 mod attention;
 #[cfg(feature = "models")]
-mod conv;
+mod block;
 #[cfg(feature = "models")]
-mod encoder_layer;
+mod conv;
 #[cfg(feature = "models")]
 mod layers;
 #[cfg(feature = "models")]
@@ -25,19 +29,21 @@ mod reversible;
 pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, Content, DisentangledAttention, Distances,
-    LogSparseAttention, LongformerAttention, Mixer, Pattern, SelfAttention, Softmax,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DisentangledAttention, Distances,
+    LogSparseAttention, LongformerAttention, Mixer, Pattern, Projections, SelfAttention, Softmax,
     SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory,
     sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
+pub(crate) use attention::{check_one_sequence_a_row, refuse_memory};
+#[cfg(feature = "models")]
+pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};
+#[cfg(feature = "models")]
 pub use conv::{CausalConv1d, CentredConv1d};
 #[cfg(feature = "models")]
-pub use encoder_layer::{EncoderLayer, LayerNames, LayerSpec};
-#[cfg(feature = "models")]
-pub(crate) use layers::parameter;
-#[cfg(feature = "models")]
 pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};
+#[cfg(feature = "models")]
+pub(crate) use layers::{converted, parameter};
 #[cfg(feature = "models")]
 pub use layout::Layout;
 #[cfg(feature = "models")]

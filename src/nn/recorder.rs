@@ -1,8 +1,10 @@
 //! A graph under construction, with what all layers of a network agree on.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Layout, next_memory, parameter};
+use super::{Attend, Layout, next_memory, parameter};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Dropout};
 use crate::tensor::{DType, TensorDesc};
@@ -35,16 +37,25 @@ struct Hidden {
     next: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     dtype: DType,
     training: Option<Training>,
+    exchange: Option<Exchange>,
+}
+
+/// What takes the place of layers' attention.
+#[derive(Clone, Debug)]
+struct Exchange {
+    attend: Arc<dyn Attend>,
+    /// Whether a layer has taken it, recorded by whichever recorder of the network.
+    is_taken: Arc<AtomicBool>,
 }
 
 impl Settings {
     /// A recorder for a part of the graph, whose first branch with dropout and whose first cache have these numbers.
-    pub(crate) fn recorder(self, graph: &mut Graph, branch: u32, cache: usize) -> Recorder<'_> {
-        Recorder { graph, settings: self, branches: branch, caches: cache, hidden: None }
+    pub(crate) fn recorder<'g>(&self, graph: &'g mut Graph, branch: u32, cache: usize) -> Recorder<'g> {
+        Recorder { graph, settings: self.clone(), branches: branch, caches: cache, hidden: None }
     }
 }
 
@@ -78,7 +89,7 @@ impl DerefMut for Recorder<'_> {
 impl<'g> Recorder<'g> {
     /// Records for inference, with layers that compute in `dtype`.
     pub fn new(graph: &'g mut Graph, dtype: DType) -> Self {
-        let settings = Settings { dtype, training: None };
+        let settings = Settings { dtype, training: None, exchange: None };
         Self { graph, settings, branches: 0, caches: 0, hidden: None }
     }
 
@@ -87,6 +98,41 @@ impl<'g> Recorder<'g> {
     pub fn training(mut self, training: Training) -> Self {
         self.settings.training = Some(training);
         self
+    }
+
+    /// Puts `attend` in the place of the attention between the projections of every [`SelfAttention`](super::SelfAttention), its masks and
+    /// score modifiers with it: to see what another method costs a trained model in error, and gains in time. Attention over another
+    /// sequence stays, and so do layers with projections of their own, such as Longformer's.
+    #[must_use]
+    pub fn exchange(mut self, attend: Arc<dyn Attend>) -> Self {
+        self.settings.exchange = Some(Exchange { attend, is_taken: Arc::default() });
+        self
+    }
+
+    /// What `attend`, or what was put in its place, makes of query, key and value.
+    pub(crate) fn attend(
+        &mut self,
+        attend: &dyn Attend,
+        [query, key, value]: [Value; 3],
+        layout: &Layout,
+    ) -> Result<Value> {
+        let Some(other) = self.settings.exchange.clone() else {
+            return attend.record(self, query, key, value, layout);
+        };
+        other.is_taken.store(true, Ordering::Relaxed);
+        other.attend.record(self, query, key, value, layout)
+    }
+
+    /// Fails when there is an attention to put in the place of others and no layer has taken it.
+    pub(crate) fn check_exchanged(&self) -> Result<()> {
+        match &self.settings.exchange {
+            Some(exchange) if !exchange.is_taken.load(Ordering::Relaxed) => {
+                Err(Error::new(ErrorKind::Unsupported, NAME, "exchange")
+                    .expecting("a network with layers whose attention can be exchanged")
+                    .but_found("none"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps hidden states for [`Recorder::take_hidden`].
@@ -114,8 +160,8 @@ impl<'g> Recorder<'g> {
     }
 
     /// What all recorders of the network agree on.
-    pub(crate) fn settings(&self) -> Settings {
-        self.settings
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// A weight, in the type that layers compute in.
@@ -159,7 +205,7 @@ impl<'g> Recorder<'g> {
             }
             return Ok(x);
         }
-        let (settings, mut branches, caches) = (self.settings, self.branches, self.caches);
+        let (settings, mut branches, caches) = (self.settings.clone(), self.branches, self.caches);
         for first in (0..count).step_by(segment) {
             x = self.graph.checkpoint(|graph| {
                 let mut inner = settings.recorder(graph, branches, caches);

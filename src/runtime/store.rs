@@ -180,9 +180,18 @@ impl State {
     /// Fails with [`ErrorKind::Io`] when it cannot be written, with [`ErrorKind::Diverged`] when a number is not finite, and when the
     /// device is lost; the file is then as it was.
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        self.save_with(path, &[])
+    }
+
+    /// [`State::save`] with metadata by name.
+    pub(crate) fn save_with(
+        &self,
+        path: impl AsRef<std::path::Path>,
+        metadata: &[(&str, String)],
+    ) -> Result<()> {
         let read = |name: &str| Ok((name.to_owned(), self.store.read(name)?));
         let tensors = self.store.names().into_iter().map(read).collect::<Result<Vec<_>>>()?;
-        crate::weights::write_tensors(path, &tensors, &[])
+        crate::weights::write_tensors(path, &tensors, metadata)
     }
 
     /// Goes on from what [`State::save`] wrote of a state of the same tensors.

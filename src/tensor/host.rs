@@ -73,14 +73,21 @@ impl HostTensor {
         Self::new(shape.into(), data)
     }
 
-    /// A tensor of zeros.
+    /// A tensor of zeros. Fails with [`ErrorKind::OutOfMemory`] when the machine has no room for it.
     pub fn zeros(desc: &TensorDesc) -> Result<Self> {
-        let elements = desc.elements();
+        fn zeroed<T: Clone + Default>(desc: &TensorDesc) -> Result<Vec<T>> {
+            let mut data = Vec::new();
+            data.try_reserve_exact(desc.elements()).map_err(|error| {
+                Error::new(ErrorKind::OutOfMemory, "tensor", "zeros").expecting(desc).but_found(error)
+            })?;
+            data.resize(desc.elements(), T::default());
+            Ok(data)
+        }
         let data = match desc.dtype {
-            DType::F32 => HostData::F32(vec![0.0; elements]),
-            DType::F16 => HostData::F16(vec![f16::ZERO; elements]),
-            DType::I32 => HostData::I32(vec![0; elements]),
-            DType::U32 => HostData::U32(vec![0; elements]),
+            DType::F32 => HostData::F32(zeroed(desc)?),
+            DType::F16 => HostData::F16(zeroed(desc)?),
+            DType::I32 => HostData::I32(zeroed(desc)?),
+            DType::U32 => HostData::U32(zeroed(desc)?),
         };
         Self::new(desc.shape.clone(), data)
     }

@@ -314,7 +314,7 @@ fn fields_of_t5_are_refused_by_name() {
 fn transfo_xl_with(field: &str, value: Option<serde_json::Value>) -> Result<Model, Error> {
     let mut json = serde_json::json!({
         "model_type": "transfo-xl", "vocab_size": 20, "cutoffs": [4, 9], "d_model": 8, "d_embed": 8, "d_inner": 8,
-        "d_head": 4, "n_head": 2, "n_layer": 1, "mem_len": 4,
+        "d_head": 4, "n_head": 2, "n_layer": 1, "mem_len": 4, "div_val": 1,
     });
     let object = json.as_object_mut().expect("a configuration is an object");
     match value {

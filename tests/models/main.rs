@@ -3,12 +3,14 @@
 mod config;
 mod encoder_decoder;
 mod encoders;
+mod exchange;
 mod globals;
 mod minilm;
 mod oracles;
 mod packing;
 mod search;
 mod segments;
+mod streams;
 mod support;
 
 #[path = "../../examples/semantic_search.rs"]

@@ -1,4 +1,4 @@
-use foveate::nn::{Content, DisentangledAttention, Distances, Layout, Linear};
+use foveate::nn::{DisentangledAttention, Distances, Layout, Linear, Projections};
 use foveate::ops::attention::LogBuckets;
 use foveate::weights::{Declarations, Scope};
 use foveate::{Graph, HostTensor, Result, TensorDesc, Value};
@@ -11,7 +11,7 @@ const SPAN: u32 = 6;
 const LENGTHS: [usize; BATCH] = [17, TIME];
 
 fn layer(
-    content: fn(&mut Scope<'_>) -> Result<Content>,
+    content: fn(&mut Scope<'_>) -> Result<Projections>,
     [has_key, has_query]: [bool; 2],
     distances: Distances,
 ) -> (Declarations, DisentangledAttention) {
@@ -27,12 +27,12 @@ fn layer(
     (declarations, layer)
 }
 
-fn apart(scope: &mut Scope<'_>) -> Result<Content> {
-    Content::declare_apart(scope, ["query", "key", "value"], WIDTH)
+fn apart(scope: &mut Scope<'_>) -> Result<Projections> {
+    Projections::declare_apart(scope, ["query", "key", "value"], WIDTH)
 }
 
-fn together(scope: &mut Scope<'_>) -> Result<Content> {
-    Content::declare_together(scope, ["qkv", "query_bias", "value_bias"], WIDTH)
+fn together(scope: &mut Scope<'_>) -> Result<Projections> {
+    Projections::declare_together(scope, ["qkv", "query_bias", "value_bias"], WIDTH)
 }
 
 fn trial(declarations: &Declarations) -> Trial {

@@ -3,6 +3,7 @@
 mod adaptive;
 mod adaptive_span;
 mod big_bird;
+mod block;
 mod conv;
 mod dense;
 mod disentangled;

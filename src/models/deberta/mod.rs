@@ -17,7 +17,7 @@ use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
-    CentredConv1d, Content, DisentangledAttention, Embedding, EncoderLayer, LayerNorm, Linear, Recorder,
+    Block, CentredConv1d, DisentangledAttention, Embedding, LayerNorm, Linear, Projections, Recorder,
 };
 use crate::ops::{self, Activation};
 use crate::weights::Scope;
@@ -29,7 +29,7 @@ struct Deberta {
     words: Embedding,
     types: Option<Embedding>,
     norm: LayerNorm,
-    layers: Vec<EncoderLayer<DisentangledAttention>>,
+    layers: Vec<Block<DisentangledAttention>>,
     /// A vector for each distance, the same for all layers.
     relative: Embedding,
     relative_norm: Option<LayerNorm>,
@@ -95,8 +95,8 @@ fn attention(config: &Config, scope: &mut Scope<'_>) -> Result<DisentangledAtten
     let mut own = scope.at("self");
     let is_v1 = config.version == Version::V1;
     let content = match config.version {
-        Version::V1 => Content::declare_together(&mut own, ["in_proj", "q_bias", "v_bias"], width)?,
-        Version::V2 => Content::declare_apart(&mut own, ["query_proj", "key_proj", "value_proj"], width)?,
+        Version::V1 => Projections::declare_together(&mut own, ["in_proj", "q_bias", "v_bias"], width)?,
+        Version::V2 => Projections::declare_apart(&mut own, ["query_proj", "key_proj", "value_proj"], width)?,
     };
     let [key, query] = match (config.version, config.shares_projections) {
         (Version::V1, _) => ["pos_proj", "pos_q_proj"],
@@ -127,7 +127,7 @@ impl Deberta {
         let layer = |index| {
             let mut scope = encoder.at(format_args!("layer.{index}"));
             let attention = attention(config, &mut scope.at("attention"))?;
-            EncoderLayer::declare_around(attention, &mut scope, &LAYER, &config.layer)
+            Block::declare_around(attention, &mut scope, &LAYER, &config.layer)
         };
         let layers = (0..layers).map(layer).collect::<Result<_>>()?;
         let rows = 2 * config.distances.span() as usize;
@@ -153,9 +153,8 @@ impl Network for Deberta {
 
     /// Each token has a product with the vector of each distance, in every head and for every term.
     fn signature(&self) -> Signature {
-        let terms = |layer: &EncoderLayer<DisentangledAttention>| {
-            let DisentangledAttention { position_key, position_query, heads, distances, .. } =
-                &layer.attention;
+        let terms = |layer: &Block<DisentangledAttention>| {
+            let DisentangledAttention { position_key, position_query, heads, distances, .. } = &layer.mixer;
             let terms = usize::from(position_key.is_some()) + usize::from(position_query.is_some());
             terms * heads * 2 * distances.span() as usize
         };
@@ -176,7 +175,7 @@ impl Network for Deberta {
         recorder.layers(self.layers.len(), embedded, |recorder, index, x| {
             let layer = &self.layers[index];
             let x = layer.record_around(recorder, x, |recorder, x| {
-                layer.attention.record(recorder, x, relative, &tokens.layout)
+                layer.mixer.record(recorder, x, relative, &tokens.layout)
             })?;
             let Some(Convolution { conv, activation, norm }) = self.conv.as_ref().filter(|_| index == 0)
             else {

@@ -1,10 +1,10 @@
 //! Attention with learned spans (Sukhbaatar et al., arXiv 1905.07799).
 
-use super::heads::{head_size, project};
+use super::heads::head_size;
 use super::memory::with_memory;
-use super::{OP, SelfAttention};
+use super::{Mixer, OP, SelfAttention, check_one_sequence_a_row};
 use crate::graph::{Graph, Value};
-use crate::nn::parameter;
+use crate::nn::{Layout, Recorder, parameter};
 use crate::ops::attention::{Blocked, Mask, Score, blocked};
 use crate::ops::{add, broadcast, fill, pad, relu, reshape, scale, subtract, sum};
 use crate::tensor::{DType, TensorDesc};
@@ -53,7 +53,7 @@ impl AdaptiveSpanAttention {
             return Err(Error::new(ErrorKind::Argument, OP, "max_span").expecting("at least 1").but_found(0));
         }
         let names = ["proj_query", "proj_key", "proj_val", "proj_out"];
-        let attention = SelfAttention::declare_without_bias(scope, names, width, heads)?;
+        let attention = SelfAttention::declare_without_bias(scope, names, [width, width], heads)?;
         let shares = scope.at("attn.adaptive_span._mask").weight("current_val", [heads, 1, 1])?;
         Ok(Self { attention, shares, spec })
     }
@@ -72,10 +72,10 @@ impl AdaptiveSpanAttention {
         positions: Option<Value>,
     ) -> Result<Value> {
         let AdaptiveSpan { max_span, ramp } = self.spec;
-        let SelfAttention { query, key, value, heads, .. } = &self.attention;
+        let SelfAttention { projections, heads, .. } = &self.attention;
         let seen = with_memory(graph, x, memory)?;
-        let [query] = project(graph, x, [query], *heads)?;
-        let [key, value] = project(graph, seen, [key, value], *heads)?;
+        let query = projections.query(graph, x, *heads)?;
+        let [key, value] = projections.keys_and_values(graph, seen, *heads)?;
         let shares = self.shares(graph)?;
         let span = scale(graph, shares, max_span as f32)?;
         // Distance 1 is the code's 0.
@@ -129,5 +129,19 @@ impl AdaptiveSpanAttention {
     fn shares(&self, graph: &mut Graph) -> Result<Value> {
         let shares = parameter(graph, &self.shares, DType::F32)?;
         reshape(graph, shares, [self.attention.heads])
+    }
+}
+
+impl Mixer for AdaptiveSpanAttention {
+    /// [`AdaptiveSpanAttention::record`] of a row for each sequence, without keys of relative positions.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        check_one_sequence_a_row(OP, layout)?;
+        self.record(recorder, x, memory, None)
     }
 }

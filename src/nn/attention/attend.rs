@@ -2,11 +2,11 @@
 
 use std::fmt::Debug;
 
-use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Blocked, blocked};
 use crate::weights::Weight;
+use crate::{Error, ErrorKind, Result};
 
 /// How queries gather values, between the projections of a layer: what can be exchanged for another in a trained model, to see what it
 /// costs in error and gains in time.
@@ -27,10 +27,10 @@ pub trait Attend: Debug + Send + Sync {
 
 /// Any layer that mixes tokens: attention with its projections, a convolution, a Fourier transform.
 pub trait Mixer: Debug + Send + Sync {
-    /// `[batch, time, width]` of `x: [batch, time, width]`, and of `memory: [batch, memory_time, width]` where the layer reads another
-    /// sequence.
+    /// `[batch, time, width]` of `x: [batch, time, width]`, whose rows lie as `layout` says. `memory: [batch, memory_time, width]` lies before
+    /// `x`: earlier segments, which are seen and have no results.
     ///
-    /// Fails when `layout` is one that the method cannot take, and as its ops do.
+    /// Fails when `layout` is one that the layer cannot take, when it takes no memory and there is one, and as its ops do.
     fn record(
         &self,
         recorder: &mut Recorder<'_>,
@@ -38,6 +38,42 @@ pub trait Mixer: Debug + Send + Sync {
         memory: Option<Value>,
         layout: &Layout,
     ) -> Result<Value>;
+}
+
+/// Refuses memory, for a layer that takes none.
+pub(crate) fn refuse_memory(layer: &'static str, memory: Option<Value>) -> Result<()> {
+    if memory.is_none() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, layer, "memory").expecting("none").but_found("earlier segments"))
+}
+
+/// Refuses layouts but those in which each row begins with a whole sequence.
+pub(crate) fn check_one_sequence_a_row(layer: &'static str, layout: &Layout) -> Result<()> {
+    let found = match layout {
+        Layout::Rows | Layout::Padded { .. } => return Ok(()),
+        Layout::Packed { .. } => "several sequences in a row",
+        Layout::Cached { .. } | Layout::Recurrent => "parts of streams",
+    };
+    Err(Error::new(ErrorKind::Unsupported, layer, "layout")
+        .expecting("a row for each sequence")
+        .but_found(found))
+}
+
+/// Softmax attention under a rule.
+impl Attend for Blocked {
+    /// Of a layout with caches, keys and values are appended to these, and queries gather from all of them: the rule must be causal.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        query: Value,
+        key: Value,
+        value: Value,
+        layout: &Layout,
+    ) -> Result<Value> {
+        let [key, value] = recorder.cached([key, value], layout)?;
+        blocked(recorder, query, key, value, &layout.restrict(self.clone()))
+    }
 }
 
 /// Softmax attention under a rule whose tensors are weights.
@@ -54,7 +90,7 @@ impl Softmax {
 }
 
 impl Attend for Softmax {
-    /// Of a layout with caches, keys and values are appended to these, and queries gather from all of them: the rule must be causal.
+    /// As [`Blocked`] does, with the weights as parameters.
     fn record(
         &self,
         recorder: &mut Recorder<'_>,
@@ -71,10 +107,9 @@ impl Attend for Softmax {
                 query
             })
         });
-        if let Some(error) = failed {
-            return Err(error);
+        match failed {
+            Some(error) => Err(error),
+            None => spec.record(recorder, query, key, value, layout),
         }
-        let [key, value] = recorder.cached([key, value], layout)?;
-        blocked(recorder, query, key, value, &layout.restrict(spec))
     }
 }

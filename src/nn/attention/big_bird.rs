@@ -1,8 +1,9 @@
 //! BigBird's attention (Zaheer et al., arXiv 2007.14062, section 2).
 
-use super::SelfAttention;
+use super::{Mixer, OP, SelfAttention, check_one_sequence_a_row, refuse_memory};
 use crate::Result;
 use crate::graph::{Graph, Value};
+use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{BigBird, Blocked, Mask};
 use crate::weights::Scope;
 
@@ -32,6 +33,25 @@ impl BigBirdAttention {
     pub fn record(&self, graph: &mut Graph, x: Value, lengths: Option<Value>) -> Result<Value> {
         let spec = Blocked::new().mask(Mask::big_bird(self.spec));
         let spec = lengths.map_or(spec.clone(), |lengths| spec.lengths(lengths));
-        self.attention.record_with(graph, x, &spec)
+        self.attention.record_under(graph, x, &spec)
+    }
+}
+
+impl Mixer for BigBirdAttention {
+    /// [`BigBirdAttention::record`] of a row for each sequence.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(OP, memory)?;
+        check_one_sequence_a_row(OP, layout)?;
+        let lengths = match *layout {
+            Layout::Padded { lengths } => Some(lengths),
+            _ => None,
+        };
+        self.record(recorder, x, lengths)
     }
 }

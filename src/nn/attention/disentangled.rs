@@ -1,14 +1,12 @@
 //! DeBERTa's attention (He et al., arXiv 2006.03654, section 3.1).
 
-use super::heads::{head_size, project};
-use super::join_heads;
+use super::heads::head_size;
+use super::{Projections, join_heads};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::nn::layers::parameter;
 use crate::nn::{Layout, Linear};
 use crate::ops::attention::{Blocked, LogBuckets, Score, blocked};
-use crate::ops::{Activation, add, reshape, split};
-use crate::weights::{Scope, Weight};
+use crate::ops::{Activation, reshape};
 
 /// Self-attention whose scores know how far apart two tokens are: the query meets a key made of the distance (content to position), the
 /// key a query made of it (position to content).
@@ -17,7 +15,7 @@ use crate::weights::{Scope, Weight};
 #[derive(Clone, Debug)]
 pub struct DisentangledAttention {
     /// Makes queries, keys and values.
-    pub content: Content,
+    pub content: Projections,
     /// Makes keys of distances; without it, the term is left out.
     pub position_key: Option<Linear>,
     /// Makes queries of distances; without it, the term is left out.
@@ -28,23 +26,6 @@ pub struct DisentangledAttention {
     pub heads: usize,
     /// Which distance has which vector.
     pub distances: Distances,
-}
-
-/// How queries, keys and values are made.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// Query, key and value by layers of their own, as DeBERTa has them from version 2 on.
-    Apart(Box<[Linear; 3]>),
-    /// By one layer without bias, those of a head one behind another, `[heads, 3, head_size]`; biases of queries and of values `[width]`.
-    /// DeBERTa's first version.
-    Together {
-        /// The layer, `[3 width, width]`.
-        layer: Linear,
-        /// Added to queries.
-        query_bias: Weight,
-        /// Added to values.
-        value_bias: Weight,
-    },
 }
 
 /// Which of `2 span` vectors each distance has; beyond the span, distances share the last one.
@@ -63,42 +44,6 @@ impl Distances {
             Self::Exact(span) => span,
             Self::Buckets(buckets) => buckets.span,
         }
-    }
-}
-
-impl Content {
-    /// Declares layers of their own under `scope`. `names` are those of query, key and value.
-    pub fn declare_apart(scope: &mut Scope<'_>, names: [&str; 3], width: usize) -> Result<Self> {
-        let mut dense = |name| Linear::declare(&mut scope.at(name), width, width);
-        let [query, key, value] = names;
-        Ok(Self::Apart(Box::new([dense(query)?, dense(key)?, dense(value)?])))
-    }
-
-    /// Declares one layer under `scope`, with biases apart. `names` are those of the layer and of the biases of queries and of values.
-    pub fn declare_together(scope: &mut Scope<'_>, names: [&str; 3], width: usize) -> Result<Self> {
-        let [layer, query_bias, value_bias] = names;
-        Ok(Self::Together {
-            layer: Linear::declare_without_bias(&mut scope.at(layer), width, 3 * width)?,
-            query_bias: scope.weight(query_bias, [width])?,
-            value_bias: scope.weight(value_bias, [width])?,
-        })
-    }
-
-    fn record(&self, graph: &mut Graph, x: Value, heads: usize) -> Result<[Value; 3]> {
-        let (layer, query_bias, value_bias) = match self {
-            Self::Apart(layers) => return project(graph, x, layers.each_ref(), heads),
-            Self::Together { layer, query_bias, value_bias } => (layer, query_bias, value_bias),
-        };
-        let [rows] = project(graph, x, [layer], heads)?;
-        let desc = graph.desc(rows)?;
-        let (dtype, size) = (desc.dtype, desc.shape.dims()[3] / 3);
-        let parts = split(graph, rows, 3, &[size; 3])?;
-        let mut biased = |part, bias| {
-            let bias = parameter(graph, bias, dtype)?;
-            let bias = reshape(graph, bias, [heads, size])?;
-            add(graph, part, bias)
-        };
-        Ok([biased(parts[0], query_bias)?, parts[1], biased(parts[2], value_bias)?])
     }
 }
 

@@ -40,15 +40,14 @@ pub fn join_heads(graph: &mut Graph, x: Value) -> Result<Value> {
     reshape(graph, x, dims.into_iter().take(2).chain([width]).collect::<Vec<usize>>())
 }
 
-/// What each of `layers` makes of `x: [batch, time, width]`, in heads.
+/// What each of `layers` makes of `x: [batch, time, width]`, in heads. Fails when these do not divide it.
 pub(super) fn project<const N: usize>(
     graph: &mut Graph,
     x: Value,
     layers: [&Linear; N],
     heads: usize,
 ) -> Result<[Value; N]> {
-    let [_, _, width] = sequence(graph, "x", x)?;
-    head_size(width, heads)?;
+    sequence(graph, "x", x)?;
     let mut projected = [x; N];
     for (value, layer) in projected.iter_mut().zip(layers) {
         *value = layer.record(graph, x, Activation::Identity)?;

@@ -1,9 +1,10 @@
 //! LogSparse Transformer's attention (Li et al., arXiv 1907.00235, section 4).
 
 use super::heads::{head_size, join_heads, project, split_heads};
+use super::{Mixer, OP, check_one_sequence_a_row, refuse_memory};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::nn::{CausalConv1d, Linear};
+use crate::nn::{CausalConv1d, Layout, Linear, Recorder};
 use crate::ops::Activation;
 use crate::ops::attention::{Blocked, LogSparse, Mask, blocked};
 use crate::weights::Scope;
@@ -59,5 +60,20 @@ impl LogSparseAttention {
         let gathered = blocked(graph, query, key, value, &spec)?;
         let joined = join_heads(graph, gathered)?;
         self.output.record(graph, joined, Activation::Identity)
+    }
+}
+
+impl Mixer for LogSparseAttention {
+    /// [`LogSparseAttention::record`] of a row for each sequence.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(OP, memory)?;
+        check_one_sequence_a_row(OP, layout)?;
+        self.record(recorder, x)
     }
 }

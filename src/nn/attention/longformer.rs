@@ -60,8 +60,8 @@ impl LongformerAttention {
         globals: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
-        let SelfAttention { query, key, value, heads, .. } = &self.local;
-        let [q, k, v] = project(graph, x, [query, key, value], *heads)?;
+        let heads = self.local.heads;
+        let [q, k, v] = self.local.projections.record(graph, x, heads)?;
         let within = |mask| layout.restrict(Blocked::new().mask(mask));
         let Some(globals) = globals else {
             let gathered = blocked(graph, q, k, v, &within(self.window()))?;
@@ -70,7 +70,7 @@ impl LongformerAttention {
         let seen = (self.window() | Mask::global_keys(globals)) & !Mask::global_queries(globals);
         let local = blocked(graph, q, k, v, &within(seen))?;
         let layers = [&self.query_global, &self.key_global, &self.value_global];
-        let [q, k, v] = project(graph, x, layers, *heads)?;
+        let [q, k, v] = project(graph, x, layers, heads)?;
         let global = blocked(graph, q, k, v, &within(Mask::global_queries(globals)))?;
         let gathered = add(graph, local, global)?;
         self.local.record_output(graph, gathered)

@@ -19,116 +19,133 @@ mod heads;
 mod log_sparse;
 mod longformer;
 mod memory;
+mod projections;
 mod sparse_transformer;
 mod transformer_xl;
 
 pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
 pub use attend::{Attend, Mixer, Softmax};
+pub(crate) use attend::{check_one_sequence_a_row, refuse_memory};
 pub use big_bird::BigBirdAttention;
-pub use disentangled::{Content, DisentangledAttention, Distances};
+pub use disentangled::{DisentangledAttention, Distances};
 pub use heads::{join_heads, split_heads};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
 pub use memory::next_memory;
+pub use projections::Projections;
 pub use sparse_transformer::{Pattern, SparseTransformerAttention};
 pub use transformer_xl::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
 
-use super::{Layout, Linear};
+use std::sync::Arc;
+
+use super::{Layout, Linear, Recorder};
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::Activation;
 use crate::ops::attention::{Blocked, blocked};
 use crate::weights::Scope;
-use heads::{head_size, project};
+use heads::head_size;
+use memory::with_memory;
 
 const OP: &str = "self-attention";
 
 /// Queries, keys and values of all heads from the same positions, and a dense layer over what they gather.
 #[derive(Clone, Debug)]
 pub struct SelfAttention {
-    /// Makes the queries.
-    pub query: Linear,
-    /// Makes the keys.
-    pub key: Linear,
-    /// Makes the values.
-    pub value: Linear,
+    /// Makes queries, keys and values.
+    pub projections: Projections,
+    /// How queries gather values; another may take its place in a trained model ([`Recorder::exchange`]).
+    pub attend: Arc<dyn Attend>,
     /// Joins the heads.
     pub output: Linear,
-    /// How many heads share the width.
+    /// How many heads there are.
     pub heads: usize,
 }
 
 impl SelfAttention {
-    /// Declares four dense layers with bias, `[width, width]`, under `scope`. `names` are those of query, key, value and output.
+    /// Declares four dense layers with bias, `[width, width]`, under `scope`, for softmax attention in which every token sees all. `names`
+    /// are those of query, key, value and output.
     ///
     /// Fails when the heads do not divide the width.
     pub fn declare(scope: &mut Scope<'_>, names: [&str; 4], width: usize, heads: usize) -> Result<Self> {
-        Self::declare_with(Linear::declare, scope, names, width, heads)
+        Self::declare_with(Linear::declare, scope, names, [width, width], heads)
     }
 
-    /// [`SelfAttention::declare`] for layers without bias.
+    /// [`SelfAttention::declare`] for layers without bias, and for heads that have `inner` channels in all.
     pub fn declare_without_bias(
         scope: &mut Scope<'_>,
         names: [&str; 4],
-        width: usize,
+        [width, inner]: [usize; 2],
         heads: usize,
     ) -> Result<Self> {
-        Self::declare_with(Linear::declare_without_bias, scope, names, width, heads)
+        Self::declare_with(Linear::declare_without_bias, scope, names, [width, inner], heads)
     }
 
     fn declare_with(
         declare: fn(&mut Scope<'_>, usize, usize) -> Result<Linear>,
         scope: &mut Scope<'_>,
         [query, key, value, output]: [&str; 4],
-        width: usize,
+        [width, inner]: [usize; 2],
         heads: usize,
     ) -> Result<Self> {
-        head_size(width, heads)?;
-        let mut dense = |name| declare(&mut scope.at(name), width, width);
-        let (query, key, value) = (dense(query)?, dense(key)?, dense(value)?);
-        Ok(Self { query, key, value, output: dense(output)?, heads })
+        head_size(inner, heads)?;
+        let mut dense = |name, from, to| declare(&mut scope.at(name), from, to);
+        let layers = [dense(query, width, inner)?, dense(key, width, inner)?, dense(value, width, inner)?];
+        let output = dense(output, inner, width)?;
+        Ok(Self::new(Projections::Apart(Box::new(layers)), output, heads))
     }
 
-    /// What each position of `x: [batch, time, width]` gathers from its own sequence: `[batch, time, width]`.
-    ///
-    /// Fails when the heads do not divide the width, and as [`blocked`] does.
-    pub fn record(&self, graph: &mut Graph, x: Value, layout: &Layout) -> Result<Value> {
-        let spec = layout.restrict(Blocked::new());
-        self.record_with(graph, x, &spec)
+    /// Softmax attention in which every token sees all, from layers that are declared already.
+    pub fn new(projections: Projections, output: Linear, heads: usize) -> Self {
+        Self { projections, attend: Arc::new(Blocked::new()), output, heads }
     }
 
-    /// [`SelfAttention::record`] with the caller's own attention mask and score modifiers.
-    pub fn record_with(&self, graph: &mut Graph, x: Value, spec: &Blocked) -> Result<Value> {
-        let [query, key, value] = project(graph, x, [&self.query, &self.key, &self.value], self.heads)?;
-        let gathered = blocked(graph, query, key, value, spec)?;
-        self.record_output(graph, gathered)
+    /// The layer with another way to gather values.
+    #[must_use]
+    pub fn attending(self, attend: impl Attend + 'static) -> Self {
+        Self { attend: Arc::new(attend), ..self }
     }
 
-    /// Keys and values of `x: [batch, time, width]`, in heads, for [`SelfAttention::record_over`].
+    /// [`Mixer::record`] without memory, and with `attend` in place of the layer's own: a rule with tensors that layers share, such as T5's
+    /// table of distances.
+    pub fn record_with(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        attend: &dyn Attend,
+        layout: &Layout,
+    ) -> Result<Value> {
+        let [query, key, value] = self.projections.record(recorder, x, self.heads)?;
+        let gathered = recorder.attend(attend, [query, key, value], layout)?;
+        self.record_output(recorder, gathered)
+    }
+
+    /// Keys and values of `x: [batch, time, width]`, each `[batch, time, heads, head_size]`, for [`SelfAttention::record_over`].
     ///
     /// Fails when the heads do not divide what the layers make.
     pub fn keys_and_values(&self, graph: &mut Graph, x: Value) -> Result<[Value; 2]> {
-        let mut pair = [x; 2];
-        for (rows, layer) in pair.iter_mut().zip([&self.key, &self.value]) {
-            *rows = layer.record(graph, x, Activation::Identity)?;
-            *rows = split_heads(graph, *rows, self.heads)?;
-        }
-        Ok(pair)
+        self.projections.keys_and_values(graph, x, self.heads)
     }
 
-    /// What queries of `x: [batch, time, width]` gather from keys and values that were made before, of another text or with those of a
-    /// cache: `[batch, time, width]`.
+    /// What queries of `x: [batch, time, width]` gather from keys and values of another sequence, which lie as `layout` says: `[batch, time,
+    /// width]`.
     ///
-    /// Fails when the heads do not divide what the layers make, and as [`blocked`] does.
+    /// Fails when the heads do not divide what the layers make, and as the attention does.
     pub fn record_over(
         &self,
-        graph: &mut Graph,
+        recorder: &mut Recorder<'_>,
         x: Value,
         [key, value]: [Value; 2],
-        spec: &Blocked,
+        layout: &Layout,
     ) -> Result<Value> {
-        let query = self.query.record(graph, x, Activation::Identity)?;
-        let query = split_heads(graph, query, self.heads)?;
+        let query = self.projections.query(recorder, x, self.heads)?;
+        let gathered = self.attend.record(recorder, query, key, value, layout)?;
+        self.record_output(recorder, gathered)
+    }
+
+    /// What each position of `x: [batch, time, width]` gathers from its own sequence under a rule that is given as the graph's values.
+    fn record_under(&self, graph: &mut Graph, x: Value, spec: &Blocked) -> Result<Value> {
+        let [query, key, value] = self.projections.record(graph, x, self.heads)?;
         let gathered = blocked(graph, query, key, value, spec)?;
         self.record_output(graph, gathered)
     }
@@ -137,5 +154,25 @@ impl SelfAttention {
     fn record_output(&self, graph: &mut Graph, gathered: Value) -> Result<Value> {
         let joined = join_heads(graph, gathered)?;
         self.output.record(graph, joined, Activation::Identity)
+    }
+}
+
+impl Mixer for SelfAttention {
+    /// What each position gathers from its own sequence, of earlier segments too. A causal rule aligns the last query with the last key.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        if memory.is_none() {
+            return self.record_with(recorder, x, &*self.attend, layout);
+        }
+        let seen = with_memory(recorder, x, memory)?;
+        let query = self.projections.query(recorder, x, self.heads)?;
+        let [key, value] = self.projections.keys_and_values(recorder, seen, self.heads)?;
+        let gathered = recorder.attend(&*self.attend, [query, key, value], layout)?;
+        self.record_output(recorder, gathered)
     }
 }

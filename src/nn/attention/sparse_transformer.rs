@@ -1,8 +1,9 @@
 //! Sparse Transformer's attention (Child et al., arXiv 1904.10509, section 4).
 
-use super::SelfAttention;
+use super::{Mixer, OP, SelfAttention, check_one_sequence_a_row, refuse_memory};
 use crate::Result;
 use crate::graph::{Graph, Value};
+use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Blocked, Mask};
 use crate::weights::Scope;
 
@@ -53,6 +54,21 @@ impl SparseTransformerAttention {
     ///
     /// Fails when stride or expressivity is 0, and as [`blocked`](crate::ops::attention::blocked()) does.
     pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
-        self.attention.record_with(graph, x, &Blocked::new().mask(self.pattern.mask()))
+        self.attention.record_under(graph, x, &Blocked::new().mask(self.pattern.mask()))
+    }
+}
+
+impl Mixer for SparseTransformerAttention {
+    /// [`SparseTransformerAttention::record`] of a row for each sequence.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(OP, memory)?;
+        check_one_sequence_a_row(OP, layout)?;
+        self.record(recorder, x)
     }
 }

@@ -1,0 +1,208 @@
+//! Streams of a causal model: in chunks as at once, full, forked, saved, and what is refused.
+
+use foveate::generate::{BeamOptions, Generator, Streams};
+use foveate::models::{Model, Task};
+use foveate::runtime::Device;
+use foveate::weights::{Fields, Weights};
+use foveate::{DType, ErrorKind};
+
+use crate::support::devices;
+
+const VOCABULARY: u32 = 11;
+
+fn gpt2() -> Model {
+    let json = serde_json::json!({
+        "model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": VOCABULARY, "n_positions": 320,
+    });
+    let fields = Fields::new("config.json", json).expect("an object");
+    Model::from_config(&fields, Task::Logits).expect("the configuration is sound")
+}
+
+fn generator(device: &Device) -> Generator {
+    let model = gpt2();
+    let weights = Weights::random(model.declarations(), DType::F32, 3).expect("it is a float type");
+    Generator::new(&model, &weights, device).expect("it is causal")
+}
+
+fn ids(count: usize) -> Vec<u32> {
+    (0..count as u32).map(|at| (at * at + 3 * at) % VOCABULARY).collect()
+}
+
+/// The scores of the next token of the only stream.
+fn feed(generator: &mut Generator, streams: &mut Streams, tokens: &[u32]) -> Vec<f32> {
+    let scores = generator.feed(streams, &[tokens]).expect("they fit");
+    scores[0].clone().expect("it got tokens")
+}
+
+fn assert_close(found: &[f32], expected: &[f32]) {
+    let largest = expected.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() <= 1e-5 * largest, "found {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn a_prompt_longer_than_a_chunk_scores_as_token_by_token() {
+    for (_, device) in devices() {
+        let mut generator = generator(&device);
+        let prompt = ids(300);
+        let mut at_once = generator.start(1, 320).expect("there is room");
+        let expected = feed(&mut generator, &mut at_once, &prompt);
+        let mut in_parts = generator.start(1, 320).expect("there is room");
+        feed(&mut generator, &mut in_parts, &prompt[..290]);
+        prompt[290..299].iter().for_each(|&id| drop(feed(&mut generator, &mut in_parts, &[id])));
+        assert_close(&feed(&mut generator, &mut in_parts, &prompt[299..]), &expected);
+        assert_eq!(in_parts.lengths(), [300]);
+    }
+}
+
+#[test]
+fn a_full_stream_refuses_more_and_can_be_continued_otherwise() {
+    for (_, device) in devices() {
+        let mut generator = generator(&device);
+        let mut streams = generator.start(2, 4).expect("there is room");
+        generator.feed(&mut streams, &[&[1, 2, 3], &[4]]).expect("they fit");
+        let error = generator.feed(&mut streams, &[&[1, 2], &[5]]).expect_err("the first has room for one");
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert_eq!(
+            error.to_string(),
+            "generate: stream 0: expected at most 4 tokens, of which it holds 3, found 2 more"
+        );
+        assert_eq!(streams.lengths(), [3, 1], "nothing was written");
+        let scores = generator.feed(&mut streams, &[&[1], &[5]]).expect("both have room for one");
+        let mut alone = generator.start(1, 4).expect("there is room");
+        assert_close(scores[0].as_ref().expect("scores"), &feed(&mut generator, &mut alone, &[1, 2, 3, 1]));
+        let mut alone = generator.start(1, 4).expect("there is room");
+        assert_close(scores[1].as_ref().expect("scores"), &feed(&mut generator, &mut alone, &[4, 5]));
+    }
+}
+
+#[test]
+fn forks_go_on_by_themselves_and_truncated_streams_forget() {
+    for (_, device) in devices() {
+        let mut generator = generator(&device);
+        let mut first = generator.start(1, 8).expect("there is room");
+        feed(&mut generator, &mut first, &[1, 2, 3]);
+        let mut second = first.fork().expect("there is room");
+        feed(&mut generator, &mut first, &[9, 9, 9]);
+        let forked = feed(&mut generator, &mut second, &[4]);
+        first.truncate(0, 3).expect("it holds more");
+        assert_close(&feed(&mut generator, &mut first, &[4]), &forked);
+        first.reset().expect("the device is there");
+        assert_close(&feed(&mut generator, &mut first, &[1, 2, 3, 4]), &forked);
+        let error = first.truncate(0, 5).expect_err("it holds 4");
+        assert_eq!(
+            error.to_string(),
+            "generate: stream 0: expected one that holds at least 5 tokens, found 4"
+        );
+    }
+}
+
+#[test]
+fn saved_streams_go_on_where_they_were() {
+    let path = std::env::temp_dir().join(format!("foveate-streams-{}.safetensors", std::process::id()));
+    for (_, device) in devices() {
+        let mut generator = generator(&device);
+        let mut streams = generator.start(2, 8).expect("there is room");
+        generator.feed(&mut streams, &[&[1, 2, 3], &[7]]).expect("they fit");
+        streams.save(&path).expect("it can be written");
+        let expected = generator.feed(&mut streams, &[&[4], &[5]]).expect("they fit");
+
+        let mut others = generator.start(2, 8).expect("there is room");
+        others.load(&path).expect("it was written of such streams");
+        assert_eq!(others.lengths(), [3, 1]);
+        let found = generator.feed(&mut others, &[&[4], &[5]]).expect("they fit");
+        assert_eq!(found, expected);
+
+        // Of another number of streams, or with another room.
+        for (count, capacity) in [(1, 8), (2, 2), (2, 9)] {
+            let mut others = generator.start(count, capacity).expect("there is room");
+            let error = others.load(&path).expect_err("these are other streams");
+            assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
+            assert_eq!(others.lengths(), vec![0; count]);
+        }
+    }
+    std::fs::remove_file(&path).expect("it is there");
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    let mut generator = generator(&Device::Cpu);
+    let mut streams = generator.start(2, 8).expect("there is room");
+    let mut refused =
+        |tokens: &[&[u32]]| generator.feed(&mut streams, tokens).expect_err("it cannot be").to_string();
+    assert_eq!(refused(&[&[1]]), "generate: tokens: expected 2 lists, one a stream, found 1");
+    assert_eq!(refused(&[&[1], &[11]]), "generate: tokens of stream 1: expected ids below 11, found 11");
+    let error = generator.reorder(&mut streams, &[0, 2]).expect_err("there are two");
+    assert_eq!(error.to_string(), "generate: from: expected 2 numbers of streams, found [0, 2]");
+    for (streams, capacity) in [(0, 8), (1, 0), (1, 321)] {
+        assert_eq!(generator.start(streams, capacity).expect_err("it cannot be").kind(), ErrorKind::Argument);
+    }
+}
+
+#[test]
+fn beams_find_the_likeliest_of_all_texts() {
+    let mut generator = generator(&Device::Cpu);
+    let prompt = [1, 2, 3];
+    let options = BeamOptions { most: 2, beams: VOCABULARY as usize, length_penalty: 1.0, stop: Vec::new() };
+    let found = generator.beams(&prompt, &options).expect("they can be searched");
+    assert_eq!(found.len(), VOCABULARY as usize);
+    // As many beams as tokens leave nothing out at two steps.
+    let log = |scores: &[f32], id: u32| {
+        let highest = scores.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f64 = scores.iter().map(|score| f64::from(score - highest).exp()).sum();
+        f64::from(scores[id as usize] - highest) - sum.ln()
+    };
+    let mut streams = generator.start(1, 8).expect("there is room");
+    let first = feed(&mut generator, &mut streams, &prompt);
+    let mut all = Vec::new();
+    for a in 0..VOCABULARY {
+        streams.truncate(0, 3).expect("it holds as many");
+        let second = feed(&mut generator, &mut streams, &[a]);
+        all.extend((0..VOCABULARY).map(|b| (vec![1, 2, 3, a, b], log(&first, a) + log(&second, b))));
+    }
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    for (found, (tokens, sum)) in found.iter().zip(&all) {
+        assert_eq!(found.tokens, *tokens);
+        assert!((found.score - sum / 5.0).abs() < 1e-5, "{} and {}", found.score, sum / 5.0);
+    }
+}
+
+/// With stop tokens among the likeliest, as many texts go on as there are beams.
+#[test]
+fn texts_that_end_leave_as_many_beams_as_before() {
+    let mut generator = generator(&Device::Cpu);
+    let mut streams = generator.start(1, 8).expect("there is room");
+    let scores = feed(&mut generator, &mut streams, &[1, 2, 3]);
+    let mut ranked: Vec<u32> = (0..VOCABULARY).collect();
+    ranked.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
+    // Of two beams the best four tokens end.
+    let options = BeamOptions { most: 3, beams: 2, length_penalty: 0.0, stop: ranked[..4].to_vec() };
+    let found = generator.beams(&[1, 2, 3], &options).expect("they can be searched");
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|text| text.score.is_finite() && text.score > -1e6), "{found:?}");
+}
+
+#[test]
+fn beams_without_a_meaning_are_refused() {
+    let mut generator = generator(&Device::Cpu);
+    let options = BeamOptions { most: 2, beams: 2, length_penalty: 1.0, stop: Vec::new() };
+    let mut refused = |prompt: &[u32], options: BeamOptions| {
+        generator.beams(prompt, &options).expect_err("it cannot be").to_string()
+    };
+    for beams in [0, 12] {
+        assert_eq!(
+            refused(&[1], BeamOptions { beams, ..options.clone() }),
+            format!("generate: beams: expected 1 to 11, as many as there are tokens, found {beams}")
+        );
+    }
+    assert_eq!(
+        refused(&[1], BeamOptions { length_penalty: f32::NAN, ..options.clone() }),
+        "generate: length_penalty: expected a finite number, found NaN"
+    );
+    assert_eq!(refused(&[], options.clone()), "generate: prompt: expected at least one token, found none");
+    assert_eq!(
+        refused(&[1], BeamOptions { most: 321, ..options }),
+        "generate: tokens: expected at most 320, as many as the model has positions, found 1 of the prompt and 321 more"
+    );
+}
