@@ -119,6 +119,7 @@
 //! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
 //! | [`gpu`] | the only room that names a GPU object: devices, tuning profiles, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
+//! | [`runtime`] | the one place that runs graphs on either: devices, weights, streams' states, graphs by size, graphs that are timed |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
 //! | [`nn`] | layers: weights and the ops they are used with (feature `models`), and reversible layers |
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
@@ -129,7 +130,7 @@
 //!
 //! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
 //! kernel -> tensor`, `ops -> graph`, `gradients -> ops`, `cpu -> graph`, `train -> models, gradients`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
-//! gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
+//! runtime -> gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
 //! form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
 //!
 //! **Adding an op** takes one `.rs` file in `src/ops/` (contract, reference, lowering, gradient; a folder where that grows long) and one

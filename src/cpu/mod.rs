@@ -111,9 +111,7 @@ pub fn run_with(
     inputs: &[(&str, &HostTensor)],
 ) -> Result<BTreeMap<String, HostTensor>> {
     check_pure(graph)?;
-    let outputs =
-        walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, array| array)?;
-    Ok(named_outputs(graph, outputs))
+    Ok(named_outputs(graph, walk_in_f64(graph, parameters, inputs)?))
 }
 
 /// Runs `graph` in f32, each step's results rounded to their storage type: the fast mode of the same references.
@@ -128,6 +126,18 @@ pub fn run_f32(
     Ok(named_outputs(graph, walk_in_storage_precision(graph, parameters, inputs)?))
 }
 
+/// [`run_with`] for a graph that updates parameters or states: they hold their new contents afterwards, in f64 and not rounded.
+///
+/// Fails as [`run`] does, and then nothing is updated.
+pub fn update(
+    graph: &Graph,
+    parameters: &mut Parameters<f64>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<BTreeMap<String, HostTensor>> {
+    let results = walk_in_f64(graph, parameters, inputs)?;
+    Ok(kept_and_named(graph, parameters, results))
+}
+
 /// [`run_f32`] for a graph that updates parameters or states: they hold their new contents afterwards.
 ///
 /// Fails as [`run`] does, and then nothing is updated.
@@ -136,14 +146,23 @@ pub fn update_f32(
     parameters: &mut Parameters<f32>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<BTreeMap<String, HostTensor>> {
-    let mut results = walk_in_storage_precision(graph, parameters, inputs)?;
+    let results = walk_in_storage_precision(graph, parameters, inputs)?;
+    Ok(kept_and_named(graph, parameters, results))
+}
+
+/// Puts the updates among `results` into `parameters`, and names the outputs.
+fn kept_and_named<R: Real>(
+    graph: &Graph,
+    parameters: &mut Parameters<R>,
+    mut results: Vec<Arc<Array<R>>>,
+) -> BTreeMap<String, HostTensor> {
     let updates = results.split_off(graph.outputs().len());
     let names: HashMap<Value, &String> = graph.kept().map(|(name, value)| (*value, name)).collect();
     for ((parameter, value), array) in graph.updates().iter().zip(updates) {
         let dtype = graph.values()[value.index()].dtype;
         parameters.arrays.extend(names.get(parameter).map(|&name| (name.clone(), (dtype, array))));
     }
-    Ok(named_outputs(graph, results))
+    named_outputs(graph, results)
 }
 
 /// Refuses a graph whose updates would be lost.
@@ -152,14 +171,14 @@ fn check_pure(graph: &Graph) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Argument, "run", "graph")
-        .expecting("no updates of parameters, which `cpu::update_f32` is for")
+        .expecting("no updates of parameters, which `cpu::update` and `cpu::update_f32` are for")
         .but_found(format!("{} of them", graph.updates().len())))
 }
 
 /// Runs `graph` in f64 without rounding anything: one array per output, in order.
 #[cfg(feature = "check")]
 pub(crate) fn run_exact(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Arc<Array<f64>>>> {
-    walk(graph, &Parameters::default(), inputs, |step, read| step.op.reference_f64(read), |_, array| array)
+    walk_in_f64(graph, &Parameters::default(), inputs)
 }
 
 /// The arrays of `results` for inputs in f64, in the order of the graph's inputs; no parameters.
@@ -193,6 +212,14 @@ pub(crate) fn run_in_storage_precision(
     inputs: &[(&str, &HostTensor)],
 ) -> Result<Vec<Arc<Array<f32>>>> {
     walk_in_storage_precision(graph, &Parameters::default(), inputs)
+}
+
+fn walk_in_f64(
+    graph: &Graph,
+    parameters: &Parameters<f64>,
+    inputs: &[(&str, &HostTensor)],
+) -> Result<Vec<Arc<Array<f64>>>> {
+    walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, array| array)
 }
 
 fn walk_in_storage_precision(

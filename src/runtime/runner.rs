@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::store::Tensors;
 use super::{Device, State, Store};
+use crate::Result;
 use crate::gpu::{self, Bindings, Context, Program, Session};
 use crate::graph::Graph;
 use crate::plan::{Memory, Plan};
 use crate::tensor::HostTensor;
-use crate::{Result, cpu};
 
 /// How many sizes are kept; each has buffers of its own for everything but weights and states.
 const KEPT: usize = 8;
@@ -98,7 +98,8 @@ impl<K: PartialEq> Runner<K> {
         size: K,
         record: impl FnOnce() -> Result<G>,
     ) -> Result<Option<Memory>> {
-        let Device::Gpu(context) = self.device() else { return Ok(None) };
+        let device = self.device();
+        let Some(context) = device.context() else { return Ok(None) };
         Ok(Some(*Plan::new(&self.ready(size, record)?.graph, context.caps())?.memory()))
     }
 
@@ -124,14 +125,14 @@ impl<K: PartialEq> Runner<K> {
                 self.preparing += prepared;
                 Ok(outputs)
             }
-            Tensors::Cpu { parameters } => {
+            Tensors::Cpu(host) => {
                 let mut all = match &state {
-                    None => parameters,
-                    Some(state) => parameters.with(state.on_cpu()?),
+                    None => host,
+                    Some(state) => host.with(state.on_cpu()?)?,
                 };
-                let outputs = cpu::update_f32(&ready.graph, &mut all, inputs)?;
-                if let Tensors::Cpu { parameters } = &mut self.weights.tensors {
-                    parameters.refresh(&all);
+                let outputs = all.run(&ready.graph, inputs)?;
+                if let Tensors::Cpu(host) = &mut self.weights.tensors {
+                    host.refresh(&all)?;
                 }
                 state.map_or(Ok(()), |state| state.refresh(&all))?;
                 Ok(outputs)

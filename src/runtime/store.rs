@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Device;
+use super::host::{Host, elsewhere};
 use crate::gpu::{self, Context};
 use crate::graph::Graph;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -17,7 +18,7 @@ pub struct Store {
 #[derive(Clone, Debug)]
 pub(super) enum Tensors {
     Gpu { context: Context, parameters: gpu::Parameters },
-    Cpu { parameters: cpu::Parameters<f32> },
+    Cpu(Host),
 }
 
 impl Store {
@@ -34,9 +35,22 @@ impl Store {
                 context: context.clone(),
                 parameters: gpu::Parameters::upload(context, tensors)?,
             },
-            Device::Cpu => Tensors::Cpu { parameters: cpu::Parameters::new(tensors)? },
+            Device::Cpu => Tensors::Cpu(Host::F32(cpu::Parameters::new(tensors)?)),
+            Device::CpuF64 => Tensors::Cpu(Host::F64(cpu::Parameters::new(tensors)?)),
         };
         Ok(Self { tensors })
+    }
+
+    /// No tensors: what graphs without parameters run with.
+    pub fn empty(device: &Device) -> Self {
+        let tensors = match device {
+            Device::Gpu(context) => {
+                Tensors::Gpu { context: context.clone(), parameters: gpu::Parameters::default() }
+            }
+            Device::Cpu => Tensors::Cpu(Host::F32(cpu::Parameters::default())),
+            Device::CpuF64 => Tensors::Cpu(Host::F64(cpu::Parameters::default())),
+        };
+        Self { tensors }
     }
 
     /// Tensors of zeros. Fails when one is larger than a buffer of the device may be, and when the device is lost or out of memory.
@@ -48,7 +62,8 @@ impl Store {
             Device::Gpu(context) => {
                 Tensors::Gpu { context: context.clone(), parameters: gpu::Parameters::zeros(context, descs)? }
             }
-            Device::Cpu => Tensors::Cpu { parameters: cpu::Parameters::zeros(descs)? },
+            Device::Cpu => Tensors::Cpu(Host::F32(cpu::Parameters::zeros(descs)?)),
+            Device::CpuF64 => Tensors::Cpu(Host::F64(cpu::Parameters::zeros(descs)?)),
         };
         Ok(Self { tensors })
     }
@@ -57,7 +72,8 @@ impl Store {
     pub fn device(&self) -> Device {
         match &self.tensors {
             Tensors::Gpu { context, .. } => Device::Gpu(context.clone()),
-            Tensors::Cpu { .. } => Device::Cpu,
+            Tensors::Cpu(Host::F32(_)) => Device::Cpu,
+            Tensors::Cpu(Host::F64(_)) => Device::CpuF64,
         }
     }
 
@@ -65,7 +81,7 @@ impl Store {
     pub fn names(&self) -> Vec<&str> {
         match &self.tensors {
             Tensors::Gpu { parameters, .. } => parameters.names().collect(),
-            Tensors::Cpu { parameters } => parameters.names().collect(),
+            Tensors::Cpu(host) => host.names(),
         }
     }
 
@@ -74,7 +90,7 @@ impl Store {
         let named = |(name, desc): (&str, TensorDesc)| (name.to_owned(), desc);
         match &self.tensors {
             Tensors::Gpu { parameters, .. } => parameters.descs().map(named).collect(),
-            Tensors::Cpu { parameters } => parameters.descs().map(named).collect(),
+            Tensors::Cpu(host) => host.descs().into_iter().map(named).collect(),
         }
     }
 
@@ -82,7 +98,7 @@ impl Store {
     pub fn read(&self, name: &str) -> Result<HostTensor> {
         match &self.tensors {
             Tensors::Gpu { context, parameters } => parameters.download(context, name),
-            Tensors::Cpu { parameters } => parameters.get(name).ok_or_else(|| {
+            Tensors::Cpu(host) => host.get(name).ok_or_else(|| {
                 Error::new(ErrorKind::Binding, "parameters", format!("`{name}`"))
                     .expecting(self.names().join(", "))
                     .but_found("an unknown name")
@@ -117,7 +133,7 @@ impl State {
             Tensors::Gpu { context, parameters } => {
                 Tensors::Gpu { context: context.clone(), parameters: parameters.duplicate(context)? }
             }
-            Tensors::Cpu { parameters } => Tensors::Cpu { parameters: parameters.clone() },
+            Tensors::Cpu(host) => Tensors::Cpu(host.clone()),
         };
         Ok(Self { store: Store { tensors }, identity: Arc::new(()) })
     }
@@ -126,14 +142,14 @@ impl State {
     pub fn reset(&mut self) -> Result<()> {
         match &mut self.store.tensors {
             Tensors::Gpu { context, parameters } => parameters.clear(context),
-            Tensors::Cpu { parameters } => parameters.clear(),
+            Tensors::Cpu(host) => host.clear(),
         }
     }
 
     /// The tensors as the CPU references take them. Fails when they are elsewhere.
-    pub(super) fn on_cpu(&self) -> Result<&cpu::Parameters<f32>> {
+    pub(super) fn on_cpu(&self) -> Result<&Host> {
         match &self.store.tensors {
-            Tensors::Cpu { parameters } => Ok(parameters),
+            Tensors::Cpu(host) => Ok(host),
             Tensors::Gpu { .. } => Err(elsewhere()),
         }
     }
@@ -147,12 +163,9 @@ impl State {
     }
 
     /// Takes over what a run of the CPU references left.
-    pub(super) fn refresh(&mut self, all: &cpu::Parameters<f32>) -> Result<()> {
+    pub(super) fn refresh(&mut self, all: &Host) -> Result<()> {
         match &mut self.store.tensors {
-            Tensors::Cpu { parameters } => {
-                parameters.refresh(all);
-                Ok(())
-            }
+            Tensors::Cpu(host) => host.refresh(all),
             Tensors::Gpu { .. } => Err(elsewhere()),
         }
     }
@@ -168,7 +181,7 @@ impl State {
     pub fn write(&mut self, tensors: &[(&str, &HostTensor)]) -> Result<()> {
         match &mut self.store.tensors {
             Tensors::Gpu { context, parameters } => parameters.write(context, tensors),
-            Tensors::Cpu { parameters } => parameters.write(tensors),
+            Tensors::Cpu(host) => host.write(tensors),
         }
     }
 }
@@ -223,10 +236,4 @@ impl State {
         let names = descs.iter().map(|(name, _)| name.as_str());
         self.write(&names.zip(&tensors).collect::<Vec<_>>())
     }
-}
-
-fn elsewhere() -> Error {
-    Error::new(ErrorKind::Binding, "run", "state")
-        .expecting("a state on the device of the weights")
-        .but_found("one on another device")
 }

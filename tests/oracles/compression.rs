@@ -92,7 +92,7 @@ fn loss_scaling(file: &File) -> Result<Report> {
     let settings = Settings { loss_scale, ..Settings::new(optimizer, Schedule::constant(1.0)) };
     let mut report = Report::default();
     for (name, device) in [("gpu", Device::Gpu(context().clone())), ("cpu", Device::Cpu)] {
-        if matches!(&device, Device::Gpu(context) if !context.caps().f16) {
+        if !device.stores(DType::F16) {
             report.not_compared(["anything on the GPU, which has no f16".to_owned()]);
             continue;
         }

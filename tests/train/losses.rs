@@ -1,6 +1,7 @@
 //! Losses of heads: their gradients as PyTorch has them, and by differences.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use foveate::models::{Encoder, Item, Model, Task};
 use foveate::nn::Training;
@@ -9,7 +10,7 @@ use foveate::train::{
     Inputs, Masked, Mode, classification_loss, masked_inputs, masked_words_loss, padded_inputs, result_rows,
 };
 use foveate::weights::{Checkpoint, Fields, Weights};
-use foveate::{DType, ErrorKind, Graph, HostTensor, Result, Value, cpu};
+use foveate::{DType, ErrorKind, Graph, HostTensor, Result, Value};
 use serde_json::{Value as Json, json};
 
 use crate::support::{gpu, outputs_of, tensor};
@@ -19,7 +20,7 @@ fn oracle(file: &str) -> PathBuf {
 }
 
 /// A loss with the gradients of all weights as outputs `grad.NAME`.
-fn with_gradients(record: impl Fn(&mut Graph) -> Result<Value>) -> Graph {
+fn with_gradients(record: impl Fn(&mut Graph) -> Result<Value>) -> Arc<Graph> {
     let mut graph = Graph::new();
     let loss = record(&mut graph).unwrap();
     graph.output("loss", loss).unwrap();
@@ -29,7 +30,7 @@ fn with_gradients(record: impl Fn(&mut Graph) -> Result<Value>) -> Graph {
     for ((name, _), gradient) in weights.iter().zip(gradients) {
         graph.output(&format!("grad.{name}"), gradient).unwrap();
     }
-    graph
+    graph.into()
 }
 
 fn named(inputs: &Inputs) -> Vec<(&str, &HostTensor)> {
@@ -129,8 +130,7 @@ fn slope_is_the_gradient(family: &str, problem: &str) {
     let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
     let weights: Vec<(String, HostTensor)> = weights.iter().collect::<Result<_>>().unwrap();
     let run = |weights: &[(String, HostTensor)]| {
-        let parameters = cpu::Parameters::<f64>::new(weights.iter().cloned().map(Ok)).unwrap();
-        cpu::run_with(&graph, &parameters, &named(&inputs)).unwrap()
+        outputs_of(&Device::CpuF64, &graph, weights.iter().cloned().map(Ok), &named(&inputs))
     };
     let outputs = run(&weights);
     let gradients: Vec<Vec<f64>> =
@@ -189,6 +189,7 @@ fn a_padded_batch_is_judged_as_texts_of_their_own_lengths() {
         let mut graph = Graph::new();
         let loss = classification_loss(&mut graph, &model, [3, 6], DType::F32, Training::default()).unwrap();
         graph.output("loss", loss).unwrap();
+        let graph = Arc::new(graph);
         let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
         for device in [gpu(), Device::Cpu] {
             let found = outputs_of(&device, &graph, weights.iter(), &named(&inputs))["loss"].to_f64()[0];
@@ -230,7 +231,7 @@ fn labels_count_as_their_kind_has_it() {
             let zeros = vec![0.0; weight.shape.elements()];
             Ok((weight.name.clone(), HostTensor::f32(weight.shape.clone(), zeros)?))
         });
-        let found = outputs_of(&Device::Cpu, &graph, zeros, &named(&inputs))["loss"].to_f64()[0];
+        let found = outputs_of(&Device::Cpu, &graph.into(), zeros, &named(&inputs))["loss"].to_f64()[0];
         assert!((found - expected).abs() < 1e-6, "{problem}: {found} for {expected}");
     }
 }

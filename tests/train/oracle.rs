@@ -45,7 +45,7 @@ fn first_gradients(device: &Device, model: &Model, checkpoint: &Checkpoint, reco
     let (ids, targets) = batch(checkpoint, 0);
     let inputs = [("ids", &ids), ("targets", &targets)];
     let start = initial(checkpoint, model.declarations()).into_iter().map(Ok);
-    let outputs = outputs_of(device, &graph, start, &inputs);
+    let outputs = outputs_of(device, &graph.into(), start, &inputs);
     let mut worst = 0.0f32;
     for (name, found) in &outputs {
         let (found, expected) = (found.to_f32(), tensor(checkpoint, name).to_f32());

@@ -1,15 +1,15 @@
 //! Models and fixtures that the tests share.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
+use foveate::gpu::{AdapterRequest, Context};
 use foveate::models::{LanguageModelConfig, Model};
 use foveate::nn::Training;
-use foveate::runtime::{Device, Outputs};
+use foveate::runtime::{Device, Outputs, Planned, Store};
 use foveate::train::{Mode, language_loss};
 use foveate::weights::Checkpoint;
-use foveate::{DType, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
+use foveate::{DType, Graph, HostTensor, Result, TensorDesc, Value};
 
 /// The device of all tests. Without an adapter every test that asks for it fails, and says how to get one.
 pub(crate) fn gpu() -> Device {
@@ -32,20 +32,12 @@ pub(crate) fn tensor(checkpoint: &Checkpoint, name: &str) -> HostTensor {
 /// The outputs of a graph on a device.
 pub(crate) fn outputs_of(
     device: &Device,
-    graph: &Graph,
+    graph: &Arc<Graph>,
     weights: impl IntoIterator<Item = Result<(String, HostTensor)>>,
     inputs: &[(&str, &HostTensor)],
 ) -> Outputs {
-    match device {
-        Device::Cpu => cpu::run_f32(graph, &cpu::Parameters::new(weights).unwrap(), inputs).unwrap(),
-        Device::Gpu(context) => {
-            let parameters = Parameters::upload(context, weights).unwrap();
-            let program = Program::new(context, &Plan::new(graph, context.caps()).unwrap()).unwrap();
-            let mut session = Session::with_parameters(&program, &parameters, inputs).unwrap();
-            session.run().unwrap();
-            session.read().unwrap()
-        }
-    }
+    let weights = Store::upload(device, weights).unwrap();
+    Planned::new(&weights, graph.clone()).unwrap().start(inputs).unwrap().read().unwrap()
 }
 
 /// The language model of the fixtures.

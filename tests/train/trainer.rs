@@ -135,16 +135,9 @@ fn an_interrupted_training_goes_on_bit_for_bit() {
         goes_on_bit_for_bit(&device, adamw(), DType::F32, &format!("adamw-{name}"));
         goes_on_bit_for_bit(&device, sgd(), DType::F32, &format!("sgd-{name}"));
         goes_on_bit_for_bit(&device, accumulating, DType::F32, &format!("accumulated-{name}"));
-        if device_has_f16(&device) {
+        if device.stores(DType::F16) {
             goes_on_bit_for_bit(&device, scaled, DType::F16, &format!("f16-{name}"));
         }
-    }
-}
-
-fn device_has_f16(device: &Device) -> bool {
-    match device {
-        Device::Gpu(context) => context.caps().f16,
-        Device::Cpu => true,
     }
 }
 
@@ -243,7 +236,7 @@ fn gradients_that_overflow_skip_the_step_and_halve_the_scale() {
     let loss_scale = LossScale::Dynamic { start: 2f32.powi(30), patience: 2 };
     let settings = Settings { loss_scale, max_norm: None, ..adamw() };
     for device in [gpu(), Device::Cpu] {
-        if !device_has_f16(&device) {
+        if !device.stores(DType::F16) {
             continue;
         }
         let mut trainer = trainer(&device, Start::Weights(&weights), settings, DType::F16, BATCH).unwrap();

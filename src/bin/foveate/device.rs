@@ -7,38 +7,19 @@ use serde::Serialize;
 use crate::args::DeviceArgs;
 use crate::tuning::{self, Source, TuningReport};
 
-/// What a command runs on.
+/// What a command runs on, and where kernel shapes come from.
 #[derive(Clone, Debug)]
-pub(crate) enum Device {
-    /// An adapter, real or software, through wgpu.
-    Gpu(Adapter),
-    /// The CPU references.
-    Cpu(Arithmetic),
+pub(crate) struct Device {
+    runtime: runtime::Device,
+    /// Without a meaning on the CPU references, which have no kernels.
+    source: Source,
 }
 
-/// An adapter, and where its kernel shapes come from.
+/// An adapter, real or software, and where its kernel shapes come from: what commands about kernels run on.
 #[derive(Clone, Debug)]
 pub(crate) struct Adapter {
     pub(crate) context: Context,
     pub(crate) source: Source,
-}
-
-/// What the CPU references compute in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
-    /// As fast as they get: whole models.
-    F32,
-    /// What kernels are measured against.
-    F64,
-}
-
-impl Arithmetic {
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F64 => "f64",
-        }
-    }
 }
 
 /// The device as reports carry it.
@@ -73,12 +54,12 @@ pub(crate) fn adapter(flag: &str) -> Result<Context> {
 
 impl Device {
     /// The device that `--device` asks for, with the kernel shapes of `--profile`. Only `auto` falls back, only to the CPU reference, and it says so
-    /// on stderr with advice on how to get an adapter. A CPU reference computes in `arithmetic`.
-    pub(crate) fn open(args: &DeviceArgs, arithmetic: Arithmetic) -> Result<Self> {
+    /// on stderr with advice on how to get an adapter. `reference` is the CPU reference to take, in f32 or f64.
+    pub(crate) fn open(args: &DeviceArgs, reference: runtime::Device) -> Result<Self> {
         let flag = args.device.as_str();
         if flag == "cpu" {
             tuning::ignore_without_adapter(&args.profile)?;
-            return Ok(Self::Cpu(arithmetic));
+            return Ok(Self::from(reference));
         }
         match Adapter::open(args) {
             Err(error) if flag == "auto" && error.kind() == ErrorKind::NoAdapter => {
@@ -87,40 +68,52 @@ impl Device {
                     advice(&error)
                 );
                 tuning::ignore_without_adapter(&args.profile)?;
-                Ok(Self::Cpu(arithmetic))
+                Ok(Self::from(reference))
             }
-            opened => opened.map(Self::Gpu),
+            opened => opened.map(Self::from),
         }
     }
 
     /// The device as the library takes it.
-    pub(crate) fn runtime(&self) -> runtime::Device {
-        match self {
-            Self::Gpu(adapter) => runtime::Device::Gpu(adapter.context.clone()),
-            Self::Cpu(_) => runtime::Device::Cpu,
-        }
+    pub(crate) fn runtime(&self) -> &runtime::Device {
+        &self.runtime
+    }
+
+    /// The same adapter by way of another context.
+    pub(crate) fn with_context(self, context: Context) -> Self {
+        Self { runtime: runtime::Device::Gpu(context), ..self }
     }
 
     /// The device in one line.
     pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Gpu(adapter) => adapter.context.describe(),
-            Self::Cpu(arithmetic) => format!("CPU reference ({})", arithmetic.name()),
-        }
+        self.runtime.describe()
     }
 
     pub(crate) fn report(&self) -> DeviceReport {
-        match self {
-            Self::Gpu(adapter) => adapter.report(),
-            Self::Cpu(arithmetic) => DeviceReport {
+        match self.runtime.context() {
+            Some(context) => DeviceReport::of(context, &self.source),
+            None => DeviceReport {
                 name: "CPU reference".into(),
-                kind: format!("{} reference", arithmetic.name()),
+                kind: format!("{} reference", self.runtime.arithmetic()),
                 backend: "none".into(),
                 driver: String::new(),
                 tuning: None,
                 runtime_checks: None,
             },
         }
+    }
+}
+
+impl From<runtime::Device> for Device {
+    /// With the library's own kernel shapes.
+    fn from(runtime: runtime::Device) -> Self {
+        Self { runtime, source: Source::Table }
+    }
+}
+
+impl From<Adapter> for Device {
+    fn from(Adapter { context, source }: Adapter) -> Self {
+        Self { runtime: runtime::Device::Gpu(context), source }
     }
 }
 
@@ -134,14 +127,21 @@ impl Adapter {
     }
 
     pub(crate) fn report(&self) -> DeviceReport {
-        let info = self.context.info();
-        DeviceReport {
+        DeviceReport::of(&self.context, &self.source)
+    }
+}
+
+impl DeviceReport {
+    /// An adapter with kernel shapes from `source`.
+    fn of(context: &Context, source: &Source) -> Self {
+        let info = context.info();
+        Self {
             name: info.name.clone(),
-            kind: self.context.caps().adapter.name().into(),
+            kind: context.caps().adapter.name().into(),
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
-            tuning: Some(TuningReport { source: self.source.clone(), kernels: self.context.caps().tuning }),
-            runtime_checks: Some(self.context.runtime_checks().name()),
+            tuning: Some(TuningReport { source: source.clone(), kernels: context.caps().tuning }),
+            runtime_checks: Some(context.runtime_checks().name()),
         }
     }
 }

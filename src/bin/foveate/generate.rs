@@ -8,10 +8,10 @@ use foveate::models::{LanguageModelConfig, Model, Task};
 use foveate::tokenize::Tokenizer;
 use foveate::train::{BYTES, Progress};
 use foveate::weights::{Checkpoint, Fields};
-use foveate::{Error, ErrorKind, Result};
+use foveate::{Error, ErrorKind, Result, runtime};
 
 use crate::args::{self, GenerateArgs};
-use crate::device::{Arithmetic, Device};
+use crate::device::Device;
 use crate::train::CHECKPOINT;
 
 /// How a text becomes token ids, and they become text.
@@ -42,8 +42,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     // An encoder-decoder writes a text of its own about the prompt.
     let starts = usize::from(model.network().signature().encoder_decoder.is_some());
     let weights = model.load(dtype)?;
-    let device = Device::open(&args.device, Arithmetic::F32)?;
-    let mut generator = Generator::new(&model, &weights, &device.runtime())?;
+    let device = Device::open(&args.device, runtime::Device::Cpu)?;
+    let mut generator = Generator::new(&model, &weights, device.runtime())?;
     if let Some(beams) = args.beams {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;

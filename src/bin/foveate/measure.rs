@@ -1,6 +1,6 @@
 //! Timing: repeated runs, medians and quartiles.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foveate::Result;
 use foveate::gpu::{Session, Timing};
@@ -62,13 +62,6 @@ pub(crate) fn in_turn<const N: usize>(
         }
     }
     Ok(timings.map(|timings| Times::of(&timings)))
-}
-
-/// Runs `work` on the host and takes its time.
-pub(crate) fn on_host<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Timing)> {
-    let start = Instant::now();
-    let result = work()?;
-    Ok((result, Timing { wall: start.elapsed(), gpu: None }))
 }
 
 impl Quartiles {

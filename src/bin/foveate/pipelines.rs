@@ -7,7 +7,7 @@ use foveate::gpu::Context;
 use foveate::weights::replace_file;
 use foveate::{Error, ErrorKind, Result};
 
-use crate::device::{Adapter, Device};
+use crate::device::Device;
 
 const FLAG: &str = "--pipeline-cache";
 
@@ -25,18 +25,17 @@ impl<'a> CacheFile<'a> {
     /// Fails when the file cannot be read, is damaged or another adapter's, or the device keeps no caches.
     pub(crate) fn open(device: Device, path: Option<&'a Path>) -> Result<(Device, Option<Self>)> {
         let Some(path) = path else { return Ok((device, None)) };
-        let Device::Gpu(Adapter { context, source }) = &device else {
-            return Err(Error::new(ErrorKind::Argument, "device", FLAG)
+        let context = device.runtime().context().ok_or_else(|| {
+            Error::new(ErrorKind::Argument, "device", FLAG)
                 .expecting("an adapter, whose driver compiles")
-                .but_found(device.describe()));
-        };
+                .but_found(device.describe())
+        })?;
         let context = match std::fs::read(path) {
             Ok(blob) => load(context, &blob, path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => context.with_pipeline_cache()?,
             Err(error) => return Err(failed(path, "a file that can be read", &error)),
         };
-        let adapter = Adapter { context: context.clone(), source: source.clone() };
-        Ok((Device::Gpu(adapter), Some(Self { path, context })))
+        Ok((device.with_context(context.clone()), Some(Self { path, context })))
     }
 
     /// Puts what the driver has compiled by now into the place of the file, in one move.
@@ -71,13 +70,13 @@ fn failed(path: &Path, expected: &str, error: &io::Error) -> Error {
 
 /// `device` with its own kernels unchecked, where `wanted`.
 pub(crate) fn unchecked(device: Device, wanted: bool) -> Result<Device> {
-    match device {
-        device if !wanted => Ok(device),
-        Device::Gpu(Adapter { context, source }) => {
-            Ok(Device::Gpu(Adapter { context: context.trusting_own_kernels(), source }))
-        }
-        Device::Cpu(_) => Err(Error::new(ErrorKind::Argument, "device", "--unchecked")
-            .expecting("an adapter, whose shaders are checked")
-            .but_found(device.describe())),
+    if !wanted {
+        return Ok(device);
     }
+    let trusting = device.runtime().context().map(Context::trusting_own_kernels).ok_or_else(|| {
+        Error::new(ErrorKind::Argument, "device", "--unchecked")
+            .expecting("an adapter, whose shaders are checked")
+            .but_found(device.describe())
+    })?;
+    Ok(device.with_context(trusting))
 }

@@ -8,11 +8,11 @@ mod tensors;
 use std::path::Path;
 
 use foveate::ops::attention::RuleDocument;
-use foveate::{DType, Error, ErrorKind, Result};
+use foveate::{DType, Error, ErrorKind, Result, runtime};
 
 use crate::Verdict;
 use crate::args::AttendArgs;
-use crate::device::{Arithmetic, Device};
+use crate::device::Device;
 use crate::output;
 
 use compare::Comparison;
@@ -42,8 +42,8 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
             .expecting(format!("at least one of {}", names.join(", ")))
             .but_found("none of them"));
     }
-    let device = Device::open(&args.device, Arithmetic::F64)?;
-    let results = problem.run(&device)?;
+    let device = Device::open(&args.device, runtime::Device::CpuF64)?;
+    let results = problem.run(device.runtime())?;
 
     let default = if problem.dtype() == DType::F16 { F16_TOLERANCE } else { F32_TOLERANCE };
     let tolerance = args.compare.then(|| args.tolerance.unwrap_or(default));

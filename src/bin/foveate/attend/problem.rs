@@ -1,14 +1,14 @@
 //! The graph of a run: attention, and gradients where there are upstream ones.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
 
-use foveate::gpu::{Program, Session, Timing};
+use foveate::gpu::Timing;
 use foveate::ops::attention::{RuleDocument, blocked_with_lse};
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu, ops};
+use foveate::runtime::{Device, Outputs, Planned, Store};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, ops};
 
 use super::COMMAND;
-use crate::device::{Adapter, Device};
 
 /// What every file holds.
 pub(super) const GIVEN: [&str; 3] = ["q", "k", "v"];
@@ -20,14 +20,14 @@ pub(super) const RESULTS: [&str; 5] = ["out", "lse", "dq", "dk", "dv"];
 /// The graph and what goes into it.
 #[derive(Debug)]
 pub(super) struct AttentionRun {
-    graph: Graph,
+    graph: Arc<Graph>,
     inputs: Vec<(String, HostTensor)>,
 }
 
 /// What came out.
 #[derive(Debug)]
 pub(super) struct Results {
-    pub(super) tensors: BTreeMap<String, HostTensor>,
+    pub(super) tensors: Outputs,
     pub(super) timing: Timing,
     /// The attention steps' kernels, on a GPU.
     pub(super) kernels: Vec<KernelReport>,
@@ -74,7 +74,7 @@ impl AttentionRun {
         }
         names.extend(upstream.iter().map(|(name, _)| (*name).to_owned()));
         let inputs = names.into_iter().filter_map(|name| tensors.remove_entry(&name)).collect();
-        Ok(Self { graph, inputs })
+        Ok(Self { graph: graph.into(), inputs })
     }
 
     /// The type of the queries.
@@ -95,21 +95,15 @@ impl AttentionRun {
             .collect()
     }
 
-    /// Runs on `device`; on a GPU twice, because what is made on first use must not count.
+    /// Runs on `device`, timed without what is made on first use.
     pub(super) fn run(&self, device: &Device) -> Result<Results> {
         let inputs: Vec<(&str, &HostTensor)> =
             self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let Device::Gpu(Adapter { context, .. }) = device else {
-            let start = Instant::now();
-            let tensors = cpu::run(&self.graph, &inputs)?;
-            let timing = Timing { wall: start.elapsed(), gpu: None };
-            return Ok(Results { tensors, timing, kernels: Vec::new() });
-        };
-        let program = Program::new(context, &Plan::new(&self.graph, context.caps())?)?;
-        let mut session = Session::new(&program, &inputs)?;
-        session.run()?;
-        let timing = session.run()?;
-        let attention = program.report().iter().filter(|step| step.op.starts_with("attention/"));
+        let planned = Planned::new(&Store::empty(device), self.graph.clone())?;
+        let mut running = planned.start(&inputs)?;
+        let timing = running.time_one()?;
+        let report = planned.plan().map_or(&[][..], Plan::report);
+        let attention = report.iter().filter(|step| step.op.starts_with("attention/"));
         let kernels = attention.filter_map(|step| {
             let choice = step.choice.as_ref()?;
             Some(KernelReport {
@@ -119,7 +113,7 @@ impl AttentionRun {
                 reason: choice.reason.to_string(),
             })
         });
-        Ok(Results { tensors: session.read()?, timing, kernels: kernels.collect() })
+        Ok(Results { tensors: running.read()?, timing, kernels: kernels.collect() })
     }
 }
 

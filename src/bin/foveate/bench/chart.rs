@@ -113,12 +113,14 @@ fn span(lines: &[Line<'_>], coordinate: impl Fn(&(f64, f64)) -> f64) -> (f64, f6
 
 #[cfg(test)]
 mod tests {
+    use foveate::runtime;
+
     use super::super::methods::Exact;
     use super::super::report::{Outcome, Row, Source};
     use super::super::row::Measurement;
     use super::super::subject::Distance;
     use super::*;
-    use crate::device::{Arithmetic, Device};
+    use crate::device::Device;
     use crate::measure::{Quartiles, Times};
 
     fn row(length: usize, milliseconds: f64) -> Row {
@@ -139,7 +141,7 @@ mod tests {
     fn a_time_of_zero_stays_off_the_logarithmic_axis() {
         let mut report = Report {
             version: "0",
-            device: Device::Cpu(Arithmetic::F64).report(),
+            device: Device::from(runtime::Device::CpuF64).report(),
             dtype: "f32",
             activations: Source { source: "noise".into(), time: 1, heads: 1, channels: 1 },
             headline: None,

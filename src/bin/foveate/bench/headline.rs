@@ -4,10 +4,10 @@ use foveate::check::{Case, Expectation, Random};
 use foveate::gpu::{Context, Program, Session};
 use foveate::kernel::MatmulKernel;
 use foveate::ops::{Matmul, matmul};
+use foveate::runtime::Device;
 use foveate::{DType, Graph, HostTensor, Plan, Result, TensorDesc};
 use serde::Serialize;
 
-use crate::device::Device;
 use crate::measure;
 
 use super::activations::Activations;
@@ -56,7 +56,7 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
     let subject = bench.subject(ATTENTION[0])?;
     bench.measure(&prepared, &subject)?;
     let no_plan = || Failure::Wrong("attention has no plan for this device".into());
-    let attention = Program::new(context, prepared.plan().ok_or_else(no_plan)?)?;
+    let attention = Program::new(context, prepared.planned.plan().ok_or_else(no_plan)?)?;
 
     let mut attending = Session::new(&attention, &subject.inputs.named())?;
     attending.run()?;

@@ -13,12 +13,12 @@ mod verify;
 
 use std::time::{Duration, Instant};
 
-use foveate::{DType, Error, ErrorKind, Result};
+use foveate::{DType, Error, ErrorKind, Result, runtime};
 use indicatif::ProgressBar;
 
 use crate::Verdict;
 use crate::args::{self, BenchArgs};
-use crate::device::{Adapter, Arithmetic, Device};
+use crate::device::Device;
 use crate::output::{self, Sink, Target};
 use crate::pipelines::{self, CacheFile};
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let dtype = args::dtype("bench", &args.dtype)?;
     let activations = Activations::load(args.activations.as_deref())?;
     let mut outputs = Outputs::open(args)?;
-    let device = Device::open(&args.device, Arithmetic::F64)?;
+    let device = Device::open(&args.device, runtime::Device::CpuF64)?;
     let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
     let device = pipelines::unchecked(device, args.unchecked)?;
     check_dtype(dtype, &device)?;
@@ -57,11 +57,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
             heads: activations.heads,
             channels: activations.channels,
         },
-        headline: if args.no_headline { None } else { Some(headline(&device, args.repeats, &bar)?) },
+        headline: if args.no_headline { None } else { Some(headline(device.runtime(), args.repeats, &bar)?) },
         rows: Vec::new(),
     };
-    let mut schedule = schedule(args, &device, start + budget);
-    let mut bench = Workbench::new(&device, &activations, dtype, args.repeats);
+    let mut schedule = schedule(args, device.runtime(), start + budget);
+    let mut bench = Workbench::new(device.runtime(), &activations, dtype, args.repeats);
     while let Some(time) = schedule.next() {
         let spent = measure_length(&mut bench, &methods, time, &mut report, &bar)?;
         schedule.record(time, &spent);
@@ -74,30 +74,25 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
 
 /// Refuses f16 on an adapter that cannot store it, before every row does.
 fn check_dtype(dtype: DType, device: &Device) -> Result<()> {
-    match device {
-        Device::Gpu(Adapter { context, .. }) if dtype == DType::F16 && !context.caps().f16 => {
-            Err(Error::new(ErrorKind::Unsupported, "bench", "--dtype f16")
-                .expecting("an adapter with f16 storage")
-                .but_found(device.describe()))
-        }
-        _ => Ok(()),
+    if device.runtime().stores(dtype) {
+        return Ok(());
     }
+    Err(Error::new(ErrorKind::Unsupported, "bench", "--dtype f16")
+        .expecting("an adapter with f16 storage")
+        .but_found(device.describe()))
 }
 
-fn schedule(args: &BenchArgs, device: &Device, end: Instant) -> Schedule {
+fn schedule(args: &BenchArgs, device: &runtime::Device, end: Instant) -> Schedule {
     if !args.lengths.is_empty() {
         return Schedule::Asked(args.lengths.clone().into_iter());
     }
-    let first = match device {
-        Device::Gpu(_) => FIRST_LENGTH,
-        Device::Cpu(_) => FIRST_CPU_LENGTH,
-    };
+    let first = if device.is_planned() { FIRST_LENGTH } else { FIRST_CPU_LENGTH };
     Schedule::Doubling { next: Some(first), end, repeats: args.repeats }
 }
 
-fn headline(device: &Device, repeats: Option<u32>, bar: &ProgressBar) -> Result<HeadlineOutcome> {
+fn headline(device: &runtime::Device, repeats: Option<u32>, bar: &ProgressBar) -> Result<HeadlineOutcome> {
     bar.set_message("matmul and attention rates");
-    let Device::Gpu(Adapter { context, .. }) = device else {
+    let Some(context) = device.context() else {
         return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
     };
     match headline::measure(device, context, repeats) {

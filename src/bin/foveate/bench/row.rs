@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use foveate::gpu::{Context, Program, Session};
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result};
+use foveate::plan;
+use foveate::runtime::{Device, Planned, Store};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result};
 use serde::Serialize;
 
-use crate::device::{Adapter, Device};
 use crate::measure::{self, Times};
 
 use super::activations::{Activations, rows_of};
 use super::methods::Method;
-use super::subject::{Distance, Subject, graph, only_output, reference};
+use super::subject::{Distance, Subject, graph, only_output};
 use super::verify::{Checked, Expected, case, conforms, excerpt_case};
 
 /// Tokens of the short call that is verified in all rows.
@@ -61,16 +61,12 @@ pub(super) struct Workbench<'a> {
 #[derive(Debug)]
 pub(super) struct Prepared {
     method: &'static Method,
-    graph: Graph,
-    plan: Option<Plan>,
-    /// What making the plan took.
-    planning: Duration,
+    pub(super) planned: Planned,
 }
 
-impl Prepared {
-    /// What runs on an adapter; none on the CPU reference.
-    pub(super) fn plan(&self) -> Option<&Plan> {
-        self.plan.as_ref()
+impl From<&plan::Memory> for Memory {
+    fn from(memory: &plan::Memory) -> Self {
+        Self { total_bytes: memory.total(), working_bytes: memory.working }
     }
 }
 
@@ -89,24 +85,21 @@ impl<'a> Workbench<'a> {
         self.prefix_time
     }
 
-    /// Whether runs ask about every pair of query and key.
+    /// Whether runs ask about every pair of query and key, as references do.
     pub(super) fn asks_all(&self) -> bool {
-        matches!(self.device, Device::Cpu(_))
+        !self.device.is_planned()
     }
 
     /// Plans `method` for `time` tokens. Fails when that exceeds a limit of the device.
     pub(super) fn prepare(&self, method: &'static Method, time: usize) -> Result<Prepared> {
         let desc = self.activations.desc(time, self.dtype);
         let graph = graph(method, &[desc.clone(), desc.clone(), desc])?;
-        let start = Instant::now();
-        let plan = match self.device {
-            Device::Gpu(Adapter { context, .. }) => Some(Plan::new(&graph, context.caps())?),
-            Device::Cpu(_) => {
-                check_reference_bytes(method.name, reference_bytes(&graph)?)?;
-                None
-            }
-        };
-        Ok(Prepared { method, graph, plan, planning: start.elapsed() })
+        let planned = Planned::new(&Store::empty(self.device), graph)?;
+        // Planning checks the limits of a device; references run into none until memory is full.
+        if planned.plan().is_none() {
+            check_reference_bytes(method.name, reference_bytes(planned.graph())?)?;
+        }
+        Ok(Prepared { method, planned })
     }
 
     /// The inputs for `time` tokens, which some method has been prepared for.
@@ -116,42 +109,24 @@ impl<'a> Workbench<'a> {
 
     /// Verifies and times `prepared` on `subject`.
     pub(super) fn measure(&mut self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
-        match (self.device, &prepared.plan) {
-            (Device::Gpu(Adapter { context, .. }), Some(plan)) => {
-                self.measure_on_gpu(context, prepared, plan, subject)
-            }
-            _ => self.measure_on_cpu(prepared, subject),
-        }
-    }
-
-    fn measure_on_gpu(
-        &mut self,
-        context: &Context,
-        &Prepared { method, planning, .. }: &Prepared,
-        plan: &Plan,
-        subject: &Subject,
-    ) -> Checked<Measurement> {
+        let Prepared { method, planned } = prepared;
         // Before the verification, which would leave warm pipelines behind.
-        let start = Instant::now();
-        let program = Program::new(context, plan)?;
-        let mut session = Session::new(&program, &subject.inputs.named())?;
-        session.run()?;
-        let first_call = planning + start.elapsed();
-        let output = only_output(session.read()?)?;
+        let mut running = planned.start(&subject.inputs.named())?;
+        let output = only_output(running.read()?)?;
 
-        let mut worst = self.verify_prefix(context, method)?;
+        let mut worst = self.verify_prefix(method)?;
         worst = worst.max(verify_rows(method, subject, &output)?);
 
-        let times = measure::times(self.repeats, || session.run())?;
-        let memory = plan.memory();
+        let times = measure::times(self.repeats, || running.run())?;
         Ok(Measurement {
-            memory: Some(Memory { total_bytes: memory.total(), working_bytes: memory.working }),
-            ..Measurement::new(method, subject, &output, times, first_call, worst)?
+            memory: planned.plan().map(|plan| plan.memory().into()),
+            ..Measurement::new(method, subject, &output, times, running.first_call(), worst)?
         })
     }
 
-    /// The short call of `method` on a device, run once for all lengths.
-    fn verify_prefix(&mut self, context: &Context, method: &'static Method) -> Checked<f64> {
+    /// The short call of `method`, run once for all lengths. None is needed of the CPU reference, which short calls are held to.
+    fn verify_prefix(&mut self, method: &'static Method) -> Checked<f64> {
+        let Some(context) = self.device.context() else { return Ok(0.0) };
         if let Some(&of_budget) = self.prefixes.get(method.name) {
             return Ok(of_budget);
         }
@@ -161,17 +136,6 @@ impl<'a> Workbench<'a> {
         self.prefix_time += start.elapsed();
         self.prefixes.insert(method.name, of_budget);
         Ok(of_budget)
-    }
-
-    fn measure_on_cpu(&self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
-        let Prepared { method, graph: full, .. } = prepared;
-        let (output, first) = measure::on_host(|| reference(full, &subject.inputs))?;
-        // The reference itself, asked about few rows and told what they see.
-        let worst = verify_rows(method, subject, &output)?;
-        let times = measure::times(self.repeats, || {
-            measure::on_host(|| reference(full, &subject.inputs)).map(|(_, timing)| timing)
-        })?;
-        Ok(Measurement::new(method, subject, &output, times, first.wall, worst)?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, TensorDesc, cpu};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, TensorDesc};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -184,10 +184,6 @@ pub(super) fn graph(method: &Method, descs: &[TensorDesc; 3]) -> Result<Graph> {
     Ok(graph)
 }
 
-pub(super) fn reference(graph: &Graph, inputs: &Inputs) -> Result<HostTensor> {
-    only_output(cpu::run(graph, &inputs.named())?)
-}
-
 pub(super) fn only_output(mut outputs: BTreeMap<String, HostTensor>) -> Result<HostTensor> {
     outputs
         .remove(OUTPUT)
@@ -196,6 +192,8 @@ pub(super) fn only_output(mut outputs: BTreeMap<String, HostTensor>) -> Result<H
 
 #[cfg(test)]
 mod tests {
+    use foveate::cpu;
+
     use super::super::methods::{EXACT, METHODS};
     use super::super::verify::{Expected, excerpt_case};
     use super::*;
@@ -206,7 +204,7 @@ mod tests {
 
     fn found(method: &Method, subject: &Subject) -> HostTensor {
         let descs = subject.inputs.0.each_ref().map(HostTensor::desc);
-        reference(&graph(method, &descs).unwrap(), &subject.inputs).unwrap()
+        only_output(cpu::run(&graph(method, &descs).unwrap(), &subject.inputs.named()).unwrap()).unwrap()
     }
 
     #[test]

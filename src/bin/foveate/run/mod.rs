@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use foveate::models::{Encoder, Item, Labels, Model};
 use foveate::processing::{answer, classify, label_words, log_likelihood};
 use foveate::tokenize::Tokenizer;
-use foveate::{DType, Error, ErrorKind, HostTensor, Result};
+use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 
 use crate::args::{self, RunArgs, TaskName};
-use crate::device::{Arithmetic, Device};
+use crate::device::Device;
 use crate::output::{self, Sink, Target};
 use crate::pipelines::CacheFile;
 
@@ -32,10 +32,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         let most = model.facts().max_tokens;
         eprintln!("truncated: {} of {} inputs, to {most} tokens", job.truncated(), job.inputs.len());
     }
-    let device = Device::open(&args.device, Arithmetic::F32)?;
+    let device = Device::open(&args.device, runtime::Device::Cpu)?;
     let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
-    let mut encoder = Encoder::new(&model, &model.load(dtype)?, &device.runtime())?;
+    let mut encoder = Encoder::new(&model, &model.load(dtype)?, device.runtime())?;
     if let Some(tokens) = args.batch_tokens {
         encoder = encoder.batch_tokens(tokens as usize);
     }

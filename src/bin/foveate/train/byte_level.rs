@@ -11,11 +11,11 @@ use foveate::train::{
     ByteText, Description, Mode, Progress, Start, StepReport, TextBatch, Trainer, language_loss,
 };
 use foveate::weights::Checkpoint;
-use foveate::{DType, Error, ErrorKind, Graph, Result, Value};
+use foveate::{DType, Error, ErrorKind, Graph, Result, Value, runtime};
 use indicatif::ProgressBar;
 
 use crate::args::{DataArgs, LmArgs};
-use crate::device::{Arithmetic, Device};
+use crate::device::Device;
 use crate::output;
 
 use super::curve::{self, Row};
@@ -56,7 +56,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     let model = config.model()?;
     let bytes = fs::read(&args.first).map_err(|error| refused(&args.first, "a readable file", &error))?;
     let text = ByteText::new(bytes, config.length, VALIDATION)?;
-    let device = Device::open(&args.device, Arithmetic::F32)?;
+    let device = Device::open(&args.device, runtime::Device::Cpu)?;
 
     let recording = settings.recording()?;
     let shape = [settings.batch, config.length];
@@ -68,7 +68,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     };
     let start_from = |start: Start<'_>| {
         let (description, training) = (description(&config, &settings)?, settings.training()?);
-        Trainer::new(&device.runtime(), model.declarations(), &record, start, description, training)
+        Trainer::new(device.runtime(), model.declarations(), &record, start, description, training)
     };
     // Neither the mapped file nor the first weights are kept: the file will be replaced.
     let trainer = match checkpoint {

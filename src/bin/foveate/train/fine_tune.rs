@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::nn::Training;
 use foveate::train::{Description, Epochs, Folder, Inputs, Mode, RecordLoss, Start, Trainer};
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value, runtime};
 
 use super::settings::RunSettings;
 use super::{refused, watch_interrupts};
 use crate::args::{DataArgs, DeviceArgs, FineTuneArgs, LmArgs, TrainingArgs};
-use crate::device::{Arithmetic, Device};
+use crate::device::Device;
 use crate::output;
 
 /// How often all of the data is gone through.
@@ -148,7 +148,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     }
     let steps = (u64::from(epochs) * order.batches()).div_ceil(settings.accumulate as u64);
     let settings = RunSettings::of_folder(job.training, steps)?;
-    let device = Device::open(job.device, Arithmetic::F32)?;
+    let device = Device::open(job.device, runtime::Device::Cpu)?;
 
     let folder = task.folder();
     let fresh: Vec<&str> = folder.fresh().collect();
@@ -169,7 +169,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let start = folder.initial_weights(settings.seed)?;
     let (start, description) = (Start::Weights(&start), Description::default());
     let (device, settings_of) = (device.runtime(), settings.training()?);
-    let trainer = Trainer::of_sizes(&device, declarations, &records, start, description, settings_of)?;
+    let trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
     Run { task: &*task, lengths, trainer, order, sizes: &sizes, settings, epochs }
         .train(&interrupted, destination)
 }
