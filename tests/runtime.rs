@@ -156,7 +156,17 @@ fn devices_say_what_they_are() {
     assert_eq!([cpu.describe(), exact.describe()], ["CPU reference (f32)", "CPU reference (f64)"]);
     assert_eq!([&gpu, &cpu, &exact].map(Device::is_planned), [true, false, false]);
     assert_eq!([&gpu, &cpu, &exact].map(Device::arithmetic), ["f32", "f32", "f64"]);
-    for device in [&gpu, &cpu, &exact] {
+}
+
+#[test]
+fn f16_is_stored_where_the_device_can() {
+    let adapter = foveate::gpu::adapters().into_iter().next().expect("there is an adapter");
+    let (device, queue) =
+        pollster::block_on(adapter.request_device(&foveate::wgpu::DeviceDescriptor::default()))
+            .expect("every adapter grants the default limits");
+    let least = Device::Gpu(Context::from_device(&device, &queue, adapter.get_info(), &[]));
+    assert!(least.stores(DType::F32) && !least.stores(DType::F16));
+    for device in devices() {
         assert!(device.stores(DType::F32));
         assert_eq!(device.stores(DType::F16), device.context().is_none_or(|context| context.caps().f16));
     }
