@@ -85,7 +85,8 @@ impl Generator {
         };
         let longest = begun.iter().map(Vec::len).max().unwrap_or(0);
         // The last token is never read.
-        let (positions, room) = (self.model().facts().max_tokens, longest + most.saturating_sub(1));
+        let (positions, room) =
+            (self.model().facts().max_tokens, longest.saturating_add(most.saturating_sub(1)));
         if room > positions && !restarts {
             return Err(Error::new(ErrorKind::Limit, NAME, "tokens")
                 .expecting(format!("at most {positions}, as many as the model has positions"))

@@ -1,5 +1,7 @@
 //! The labels of a classifier, as its configuration names them.
 
+use serde_json::Value;
+
 use crate::Result;
 use crate::weights::Fields;
 
@@ -23,11 +25,22 @@ pub enum LabelKind {
     Number,
 }
 
+impl LabelKind {
+    /// Its name in Hugging Face's configurations.
+    pub fn problem_type(self) -> &'static str {
+        match self {
+            Self::One => "single_label_classification",
+            Self::Any => "multi_label_classification",
+            Self::Number => "regression",
+        }
+    }
+}
+
 impl Labels {
     /// Reads `id2label` or else `num_labels`, and `problem_type`. Without a type, scores of one label are for a sigmoid, those of more for
-    /// a softmax, as Hugging Face's pipelines take them.
+    /// a softmax, as Hugging Face's pipelines take them. Names may be numbers: its training examples write them so where data has such labels.
     ///
-    /// Fails when numbers of labels are not 0 to one less than there are, and for an unknown type.
+    /// Fails when numbers of labels are not 0 to one less than there are, when `num_labels` is another number, and for an unknown type.
     pub(crate) fn read(fields: &Fields) -> Result<Self> {
         let names = if fields.has("id2label") {
             let named = fields.object("id2label")?;
@@ -35,17 +48,17 @@ impl Labels {
             if !(1..=1 << 20).contains(&count) {
                 return Err(fields.refuse("id2label", "at least one label"));
             }
-            (0..count).map(|id| named.text(&id.to_string()).map(str::to_owned)).collect::<Result<_>>()?
+            if fields.usize_or("num_labels", 0..=1 << 20, count)? != count {
+                return Err(fields.refuse("num_labels", format!("{count}, as many labels as id2label has")));
+            }
+            (0..count).map(|id| name(&named, &id.to_string())).collect::<Result<_>>()?
         } else {
             let count = fields.usize_or("num_labels", 1..=1 << 20, 2)?;
             (0..count).map(|id| format!("LABEL_{id}")).collect::<Vec<_>>()
         };
         let usual = if names.len() == 1 { LabelKind::Any } else { LabelKind::One };
-        let kinds = [
-            ("single_label_classification", LabelKind::One),
-            ("multi_label_classification", LabelKind::Any),
-            ("regression", LabelKind::Number),
-        ];
+        let kinds =
+            [LabelKind::One, LabelKind::Any, LabelKind::Number].map(|kind| (kind.problem_type(), kind));
         Ok(Self { kind: fields.choice_or("problem_type", &kinds, usual)?, names })
     }
 
@@ -62,6 +75,15 @@ impl Labels {
                 weights.into_iter().map(|weight| weight / sum).collect()
             }
         }
+    }
+}
+
+/// The name of label `id` of `id2label`.
+fn name(named: &Fields, id: &str) -> Result<String> {
+    match named.get(id) {
+        Some(Value::String(name)) => Ok(name.clone()),
+        Some(name @ (Value::Number(_) | Value::Bool(_))) => Ok(name.to_string()),
+        _ => Err(named.refuse(id, "the name of a label")),
     }
 }
 
@@ -93,11 +115,30 @@ mod tests {
     }
 
     #[test]
-    fn labels_with_a_gap_and_unknown_types_are_refused() {
-        for json in
-            [r#"{"id2label": {"0": "a", "2": "b"}}"#, r#"{"id2label": {}}"#, r#"{"problem_type": "ranking"}"#]
-        {
-            assert_eq!(read(json).unwrap_err().kind(), ErrorKind::Config, "{json}");
+    fn names_may_be_numbers() {
+        assert_eq!(read(r#"{"id2label": {"0": 10, "1": 7}}"#).unwrap().names, ["10", "7"]);
+        assert_eq!(read(r#"{"id2label": {"0": false, "1": true}}"#).unwrap().names, ["false", "true"]);
+    }
+
+    #[test]
+    fn nonsensical_labels_are_refused_by_field() {
+        for (json, field) in [
+            (r#"{"id2label": {"0": "a", "2": "b"}}"#, "id2label.1"),
+            (r#"{"id2label": {}}"#, "id2label"),
+            (r#"{"id2label": ["a", "b"]}"#, "id2label"),
+            (r#"{"id2label": {"0": ["a"]}}"#, "id2label.0"),
+            (r#"{"id2label": {"0": null}}"#, "id2label.0"),
+            (r#"{"id2label": {"0": "a", "1": "b"}, "num_labels": 3}"#, "num_labels"),
+            (r#"{"id2label": {"0": "a"}, "num_labels": 0}"#, "num_labels"),
+            (r#"{"id2label": {"0": "a"}, "num_labels": "1"}"#, "num_labels"),
+            (r#"{"num_labels": 0}"#, "num_labels"),
+            (r#"{"num_labels": -1}"#, "num_labels"),
+            (r#"{"num_labels": 1e300}"#, "num_labels"),
+            (r#"{"problem_type": "ranking"}"#, "problem_type"),
+            (r#"{"problem_type": 1}"#, "problem_type"),
+        ] {
+            let error = read(json).unwrap_err();
+            assert_eq!((error.kind(), error.argument()), (ErrorKind::Config, field), "{json}: {error}");
         }
     }
 }

@@ -133,9 +133,12 @@ impl<'a> Declaring<'a> {
         HEADS.iter().for_each(|head| root.ignore(head));
     }
 
-    /// The number of labels of a classifier.
+    /// The number of labels of a classifier; 0 for tasks without labels, whatever the configuration says of them.
     pub(super) fn labels(&self) -> Result<usize> {
-        Ok(Labels::read(self.fields)?.names.len())
+        match self.task {
+            Task::Classify | Task::Label => Ok(Labels::read(self.fields)?.names.len()),
+            _ => Ok(0),
+        }
     }
 
     /// An error for a task that the family does not have.

@@ -6,6 +6,7 @@ mod encoders;
 mod exchange;
 mod globals;
 mod minilm;
+mod nonsense;
 mod oracles;
 mod packing;
 mod search;

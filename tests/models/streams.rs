@@ -1,6 +1,6 @@
 //! Streams of a causal model: in chunks as at once, full, forked, saved, and what is refused.
 
-use foveate::generate::{BeamOptions, Generator, Streams};
+use foveate::generate::{BeamOptions, Generator, Options, Sampling, Streams};
 use foveate::models::{Model, Task};
 use foveate::runtime::Device;
 use foveate::weights::{Fields, Weights};
@@ -210,4 +210,20 @@ fn beams_without_a_meaning_are_refused() {
         refused(&[1], BeamOptions { most: 321, ..options }),
         "generate: tokens: expected at most 320, as many as the model has positions, found 1 of the prompt and 321 more"
     );
+}
+
+#[test]
+fn texts_that_would_not_fit_are_refused_beforehand() {
+    let mut generator = generator(&Device::Cpu);
+    for (length, most) in [(321, 1), (10, 312), (1, usize::MAX)] {
+        let prompt = ids(length);
+        let sampling = Sampling::default();
+        let options = Options { most, sampling, stop: Vec::new(), seed: 0, restarts: false };
+        let generated = generator.generate(&[&prompt], &options, |_, _| panic!("nothing is generated"));
+        let beams = BeamOptions { most, beams: 2, length_penalty: 1.0, stop: Vec::new() };
+        let searched = generator.beams(&prompt, &beams);
+        for error in [generated.expect_err("it is too long"), searched.expect_err("it is too long")] {
+            assert_eq!((error.kind(), error.argument()), (ErrorKind::Limit, "tokens"), "{error}");
+        }
+    }
 }
