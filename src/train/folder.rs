@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Trainer;
 use super::losses::check_reads_texts;
-use crate::models::{LabelKind, Model, Task, class_for};
+use crate::models::{LabelKind, Labels, Model, Task, class_for};
 use crate::tensor::{DType, HostTensor, Shape};
 use crate::weights::{Checkpoint, Declaration, Declarations, Fields, replace_file, write_tensors};
 use crate::{Error, ErrorKind, Random, Result};
@@ -47,14 +47,14 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder at `path` for `task`, whatever head `architectures` names. `labels` are those of a classifier; where the folder's own
-    /// hold all of them, these stay.
+    /// Opens the folder at `path` for `task`, whatever head `architectures` names. `labels` are those of a classifier, of which one holds or
+    /// any may; where the folder's own names hold all of theirs, these stay.
     ///
     /// Weights of the head are read where the files have them in the right shape, and are fresh otherwise ([`Folder::fresh`]).
     ///
     /// Fails as [`Model::open`] does, with [`ErrorKind::Unsupported`] for a model that does not read one text at once, when a weight below the
-    /// head is missing or misshapen, and when there are fewer than two labels.
-    pub fn open(path: impl AsRef<Path>, task: Task, labels: Option<&[String]>) -> Result<Self> {
+    /// head is missing or misshapen, and when there is no label, or only one of which one holds.
+    pub fn open(path: impl AsRef<Path>, task: Task, labels: Option<&Labels>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let config = path.join(CONFIG);
         let fields = Fields::open(&config)?;
@@ -146,23 +146,23 @@ fn failed(path: &Path, found: &dyn std::fmt::Display) -> Error {
         .but_found(found)
 }
 
-/// Puts `labels` into a configuration, unless its own hold all of them, and says that one of them holds.
-fn name_labels(object: &mut Map<String, Json>, fields: &Fields, labels: &[String]) -> Result<()> {
-    if labels.len() < 2 {
+/// Puts `labels` into a configuration, unless its own hold all of their names, and says what they are.
+fn name_labels(object: &mut Map<String, Json>, fields: &Fields, labels: &Labels) -> Result<()> {
+    let least = if labels.kind == LabelKind::One { 2 } else { 1 };
+    if labels.names.len() < least {
         return Err(Error::new(ErrorKind::Argument, "folder", "labels")
-            .expecting("at least two")
-            .but_found(labels.len()));
+            .expecting(format!("at least {least}"))
+            .but_found(labels.names.len()));
     }
-    let own = crate::models::Labels::read(fields);
-    let keeps = own.is_ok_and(|own| {
-        own.kind == LabelKind::One
-            && own.names.len() > 1
-            && labels.iter().all(|label| own.names.contains(label))
+    let keeps = Labels::read(fields).is_ok_and(|own| {
+        own.kind != LabelKind::Number
+            && own.names.len() >= least
+            && labels.names.iter().all(|label| own.names.contains(label))
     });
-    object.insert("problem_type".into(), json!("single_label_classification"));
+    object.insert("problem_type".into(), json!(labels.kind.problem_type()));
     if !keeps {
         object.remove("num_labels");
-        let numbered = labels.iter().enumerate();
+        let numbered = labels.names.iter().enumerate();
         let by_number = numbered.clone().map(|(id, label)| (id.to_string(), json!(label)));
         object.insert("id2label".into(), Json::Object(by_number.collect()));
         let by_label = numbered.map(|(id, label)| (label.clone(), json!(id)));

@@ -1,45 +1,19 @@
 //! `foveate train` on models' folders, as a user meets it: what it learns, what it writes, and what it refuses.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use foveate::models::{Model, Task};
-use foveate::weights::{Checkpoint, Fields, Weights, write_tensors};
-use foveate::{DType, HostTensor, Random};
+use foveate::Random;
+use foveate::models::Task;
+use foveate::weights::Checkpoint;
 use serde_json::{Value, json};
 
-use crate::invoke::{assert_passes, assert_refuses, run, scratch, stderr};
+use crate::folders::{SPECIAL, empty, model};
+use crate::invoke::{assert_passes, assert_refuses, run, stderr};
 
-const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 const GOOD: [&str; 4] = ["good", "great", "fine", "lovely"];
 const BAD: [&str; 4] = ["bad", "awful", "poor", "dreadful"];
 const OTHERS: [&str; 8] = ["the", "a", "film", "book", "was", "is", "very", "##s"];
-
-/// A fresh folder.
-fn empty(name: &str) -> PathBuf {
-    let folder = scratch(&format!("fine-tune-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// A model's folder: `config`, small random weights of the network alone, and `vocabulary`.
-fn model(folder: &Path, config: &Value, task: Task, vocabulary: &[&str]) -> String {
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    fs::write(folder.join("vocab.txt"), vocabulary.join("\n")).unwrap();
-    let model = Model::from_config(&Fields::new("config.json", config.clone()).unwrap(), task).unwrap();
-    let weights = Weights::random(model.declarations(), DType::F32, 1).unwrap();
-    let started = |item: foveate::Result<(String, HostTensor)>| {
-        let (name, tensor) = item.unwrap();
-        let is_factor = tensor.shape().rank() == 1 && name.ends_with("weight");
-        let ones = || HostTensor::f32(tensor.shape().clone(), vec![1.0; tensor.shape().elements()]).unwrap();
-        (name.clone(), if is_factor { ones() } else { tensor })
-    };
-    let tensors: Vec<(String, HostTensor)> = weights.iter().map(started).collect();
-    write_tensors(folder.join("model.safetensors"), &tensors, &[]).unwrap();
-    folder.display().to_string()
-}
 
 fn bert(folder: &Path) -> String {
     let vocabulary = [&SPECIAL[..], &GOOD, &BAD, &OTHERS].concat();
@@ -84,7 +58,7 @@ const FAST: [&str; 8] = ["--lr", "0.01", "--batch", "8", "--dropout", "0", "--ep
 
 #[test]
 fn a_classifier_learns_its_labels_and_its_folder_opens() {
-    let folder = empty("classify");
+    let folder = empty("fine-tune-classify");
     let (from, data) = (bert(&folder.join("bert")), csv(&folder.join("data.csv"), &sentences(60)));
     for device in ["gpu", "cpu"] {
         let out = folder.join(format!("out-{device}")).display().to_string();
@@ -136,7 +110,7 @@ fn a_classifier_learns_its_labels_and_its_folder_opens() {
 
 #[test]
 fn pairs_in_json_lines_and_tabs_are_told_apart() {
-    let folder = empty("pairs");
+    let folder = empty("fine-tune-pairs");
     let from = bert(&folder.join("bert"));
     // Which of two texts has the good word: both have the same words, so that only their places and types tell.
     let rows: Vec<(&str, &str, i32)> =
@@ -163,9 +137,102 @@ fn pairs_in_json_lines_and_tabs_are_told_apart() {
     assert_eq!(losses(&printed)[..3], losses(&same), "the same rows in another format");
 }
 
+/// Sentences that praise, blame, both or neither, each with the labels that it has.
+fn mixed(count: usize) -> Vec<(String, Vec<&'static str>)> {
+    let mut random = Random::new(6);
+    let mut any = |words: &[&'static str]| words[random.next_below(words.len())];
+    (0..count)
+        .map(|i| {
+            let words = [any(&OTHERS[2..4]), any(&OTHERS[4..6])];
+            let [good, bad] = [any(&GOOD), any(&BAD)];
+            let (praise, blame) = (i % 2 == 0, i / 2 % 2 == 0);
+            let text = [&words[..], &[good][..usize::from(praise)], &[bad][..usize::from(blame)]].concat();
+            let labels = [("praise", praise), ("blame", blame)];
+            (text.join(" "), labels.iter().filter(|(_, held)| *held).map(|(label, _)| *label).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn any_number_of_labels_a_text_is_learnt_from_lists_and_with_a_separator() {
+    let folder = empty("fine-tune-several");
+    let from = bert(&folder.join("bert"));
+    let rows = mixed(80);
+    let json: Vec<String> =
+        rows.iter().map(|(text, labels)| json!({"text": text, "label": labels}).to_string()).collect();
+    let tabs: Vec<String> =
+        rows.iter().map(|(text, labels)| format!("{text}\t{}", labels.join(" | "))).collect();
+    let [jsonl, tsv] = ["data.jsonl", "data.tsv"].map(|name| folder.join(name));
+    fs::write(&jsonl, json.join("\n")).unwrap();
+    fs::write(&tsv, format!("text\tlabel\n{}\n", tabs.join("\n"))).unwrap();
+    let train = |from: &str, data: &Path, out: &str, more: &[&str]| {
+        let (out, data) = (folder.join(out).display().to_string(), data.display().to_string());
+        let arguments = ["train", "classify", from, &data, "--out", &out];
+        run(&[&arguments[..], &FAST[..6], more].concat())
+    };
+    let lists = assert_passes(&train(&from, &jsonl, "out", &["--epochs", "8", "--device", "gpu"]));
+    for (name, last) in [("accuracy", 1.0), ("micro F1", 1.0), ("macro F1", 1.0)] {
+        assert_eq!(numbers(&lists, name).last(), Some(&last), "{lists}");
+    }
+    let separated = ["--epochs", "8", "--device", "cpu", "--label-separator", "|"];
+    let separated = assert_passes(&train(&from, &tsv, "out-cpu", &separated));
+    let apart = numbers(&lists, "loss")[0] - numbers(&separated, "loss")[0];
+    assert!(apart.abs() < 1e-3, "the same rows in another format: {lists}{separated}");
+    assert_eq!(numbers(&separated, "accuracy").last(), Some(&1.0), "{separated}");
+
+    let out = folder.join("out").display().to_string();
+    let config = fs::read_to_string(Path::new(&out).join("config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["problem_type"], "multi_label_classification");
+    assert_eq!(config["id2label"], json!({"0": "blame", "1": "praise"}));
+    let texts = ["--text", "film was good bad", "--text", "book is", "--text", "film is awful"];
+    let told = ["run", &out, "--task", "classify", "--json", "-", "--device", "cpu"];
+    let told: Value = serde_json::from_str(&assert_passes(&run(&[&told[..], &texts].concat()))).unwrap();
+    for (result, expected) in [(0, [true, true]), (1, [false, false]), (2, [true, false])] {
+        let labels = told["results"][result]["labels"].as_array().unwrap();
+        for (label, expected) in ["blame", "praise"].into_iter().zip(expected) {
+            let found = labels.iter().find(|found| found["label"] == label).unwrap();
+            assert_eq!(found["score"].as_f64() > Some(0.5), expected, "{label}: {told}");
+        }
+    }
+
+    // What has learnt any number of labels is not given one for each text by mistake.
+    let one = csv(&folder.join("one.csv"), &sentences(8));
+    let output = train(&out, Path::new(&one), "again", &["--device", "cpu"]);
+    assert_refuses(
+        &output,
+        &["one.csv: label: expected lists", "--label-separator", "found one label a row"],
+    );
+    let output = train(
+        &out,
+        Path::new(&one),
+        "again",
+        &["--device", "cpu", "--label-separator", "|", "--epochs", "1"],
+    );
+    assert!(!stderr(&output).contains("fresh weights"), "{}", stderr(&output));
+    assert_passes(&output);
+}
+
+#[test]
+fn labels_that_are_whole_numbers_are_in_their_order() {
+    let folder = empty("fine-tune-numbers");
+    let from = bert(&folder.join("bert"));
+    let rows: String = (0..24).map(|i| format!("{},good\n", i % 12)).collect();
+    let data = folder.join("data.csv");
+    fs::write(&data, format!("label,text\n{rows}")).unwrap();
+    let (data, out) = (data.display().to_string(), folder.join("out"));
+    let arguments =
+        ["train", "classify", &from, &data, "--out", &out.display().to_string(), "--device", "cpu"];
+    assert_passes(&run(&[&arguments[..], &["--epochs", "1"]].concat()));
+    let config: Value = serde_json::from_str(&fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
+    for number in 0..12 {
+        assert_eq!(config["id2label"][number.to_string()], number.to_string());
+    }
+}
+
 #[test]
 fn accumulated_half_and_recomputed_batches_learn_as_well() {
-    let folder = empty("settings");
+    let folder = empty("fine-tune-settings");
     let (from, data) = (bert(&folder.join("bert")), csv(&folder.join("data.csv"), &sentences(60)));
     let settings = [
         &["--accumulate", "2", "--batch", "4", "--recompute", "1", "--dropout", "0.1"][..],
@@ -182,7 +249,7 @@ fn accumulated_half_and_recomputed_batches_learn_as_well() {
 
 #[test]
 fn masked_words_are_learnt_and_the_folder_fills_masks() {
-    let folder = empty("fill-mask");
+    let folder = empty("fine-tune-fill-mask");
     let from = bert(&folder.join("bert"));
     let data = folder.join("data.txt");
     // Texts of 6 and of 16 tokens, so that batches have two lengths.
@@ -212,7 +279,7 @@ fn masked_words_are_learnt_and_the_folder_fills_masks() {
 
 #[test]
 fn a_language_model_goes_on_with_what_it_was_trained_on() {
-    let folder = empty("lm");
+    let folder = empty("fine-tune-lm");
     let vocabulary = ["<unk>", "a", "b", "c", "d", "e", "f", "g", "h"];
     let config = json!({
         "model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 32,
@@ -242,7 +309,7 @@ fn a_language_model_goes_on_with_what_it_was_trained_on() {
 
 #[test]
 fn rows_that_do_not_fit_are_named_by_their_lines() {
-    let folder = empty("rows");
+    let folder = empty("fine-tune-rows");
     let from = bert(&folder.join("bert"));
     let out = folder.join("out").display().to_string();
     let refuses = |name: &str, contents: &str, more: &[&str], parts: &[&str]| {
@@ -281,6 +348,80 @@ fn rows_that_do_not_fit_are_named_by_their_lines() {
     fs::write(&other, "text,label\ngood,a\nbad,c\n").unwrap();
     let other = other.display().to_string();
     refuses("known.csv", good, &["--validation", &other], &["other.csv line 3", "one of a, b", "`c`"]);
+    refuses("crlf.csv", "text,label\r\ngood,a\r\nbad,\r\n", &[], &["crlf.csv line 3", "label"]);
+    refuses("gaps.csv", "\u{feff}text,label\n\n\ngood,a\n\nbad\n", &[], &["gaps.csv line 6", "expected 2"]);
+    refuses("gaps.tsv", "\ntext\tlabel\n\n\n\t\n", &[], &["gaps.tsv line 5", "text"]);
+    refuses("bytes.csv", "", &[], &["bytes.csv line 1", "`text`", "found none"]);
+    refuses(
+        "twice.csv",
+        "text,label,text\ngood,a,bad\n",
+        &[],
+        &["twice.csv line 1", "`text`", "it once", "text, label, text"],
+    );
+    refuses("short.csv", "text,label\ngood,a\nbad\n", &[], &["short.csv line 3", "expected 2", "found 1"]);
+    refuses("list.csv", good, &["--label-separator", ""], &["--label-separator"]);
+    refuses(
+        "none.tsv",
+        "text\tlabel\ngood\t\n",
+        &["--label-separator", "|"],
+        &["none.tsv", "at least one", "none"],
+    );
+    refuses(
+        "object.jsonl",
+        "{\"text\": \"good\", \"label\": {}}\n",
+        &[],
+        &["object.jsonl line 1", "label", "a list"],
+    );
+    refuses("null.jsonl", "{\"text\": \"good\", \"label\": [null]}\n", &[], &["null.jsonl line 1", "label"]);
+    refuses(
+        "blank.jsonl",
+        "{\"text\": \"good\", \"label\": [\" \"]}\n",
+        &[],
+        &["blank.jsonl line 1", "label", "blanks"],
+    );
+    refuses(
+        "absent.jsonl",
+        "{\"text\": \"good\"}\n",
+        &[],
+        &["absent.jsonl line 1", "label", "no such field"],
+    );
+    for (name, bytes) in [("latin.csv", &b"text,label\ngood,a\nb\xe4d,b\n"[..]), ("latin.jsonl", b"{}\xff\n")]
+    {
+        let data = folder.join(name);
+        fs::write(&data, bytes).unwrap();
+        let arguments =
+            ["train", "classify", &from, &data.display().to_string(), "--out", &out, "--device", "cpu"];
+        assert_refuses(&run(&arguments), &[name, "line ", "UTF-8"]);
+    }
+    // A file of single labels to validate lists, and the other way around.
+    let lists = "{\"text\": \"good\", \"label\": [\"a\", \"b\"]}\n".repeat(2);
+    let several = folder.join("lists.jsonl");
+    fs::write(&several, &lists).unwrap();
+    let several = several.display().to_string();
+    refuses(
+        "single.csv",
+        good,
+        &["--validation", &several],
+        &["lists.jsonl line 1", "expected one", "a list of 2"],
+    );
+    refuses("two.jsonl", &lists, &["--validation", &other], &["other.csv line 3", "one of a, b", "`c`"]);
+    let numbers = folder.join("regression");
+    fs::create_dir_all(&numbers).unwrap();
+    let numbers = bert(&numbers);
+    let config = Path::new(&numbers).join("config.json");
+    let mut fields: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    fields["problem_type"] = json!("regression");
+    fs::write(&config, fields.to_string()).unwrap();
+    let data = folder.join("scores.csv");
+    fs::write(&data, "text,label\ngood,4.5\nbad,1\n").unwrap();
+    let arguments =
+        ["train", "classify", &numbers, &data.display().to_string(), "--out", &out, "--device", "cpu"];
+    assert_refuses(&run(&arguments), &["problem_type: expected labels to tell apart, found regression"]);
+    // A folder that cannot be made.
+    let file = folder.join("some.csv").join("out").display().to_string();
+    let data = folder.join("some.csv").display().to_string();
+    let arguments = ["train", "classify", &from, &data, "--out", &file, "--device", "cpu"];
+    assert_refuses(&run(&arguments), &["some.csv", "a folder that can be made"]);
     // Cut, the long text can be trained on.
     let data = folder.join("long.csv").display().to_string();
     let arguments =
@@ -293,7 +434,7 @@ fn rows_that_do_not_fit_are_named_by_their_lines() {
 
 #[test]
 fn folders_that_do_not_fit_are_refused() {
-    let folder = empty("folders");
+    let folder = empty("fine-tune-folders");
     let from = bert(&folder.join("bert"));
     let out = folder.join("out").display().to_string();
     let (csv, text) = (folder.join("data.csv"), folder.join("text.txt"));
@@ -328,7 +469,7 @@ fn an_interrupt_writes_what_there_is() {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
-    let folder = empty("interrupted");
+    let folder = empty("fine-tune-interrupted");
     let (from, data) = (bert(&folder.join("bert")), csv(&folder.join("data.csv"), &sentences(60)));
     let out = folder.join("out").display().to_string();
     let mut child = Command::new(env!("CARGO_BIN_EXE_foveate"))

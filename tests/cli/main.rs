@@ -2,11 +2,14 @@
 
 mod attend;
 mod fine_tune;
+mod folders;
+mod generate;
 mod invoke;
 mod models;
 mod pipelines;
 mod rules;
 mod shader;
+mod tasks;
 mod train;
 mod tune;
 

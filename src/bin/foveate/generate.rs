@@ -9,8 +9,9 @@ use foveate::tokenize::Tokenizer;
 use foveate::train::{BYTES, Progress};
 use foveate::weights::{Checkpoint, Fields};
 use foveate::{Error, ErrorKind, Result, runtime};
+use serde_json::Value;
 
-use crate::args::{self, GenerateArgs};
+use crate::args::GenerateArgs;
 use crate::device::Device;
 use crate::train::CHECKPOINT;
 
@@ -33,12 +34,10 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
             .expecting("something to go on from")
             .but_found("an empty text"));
     }
-    let dtype = args::dtype("generate", &args.dtype)?;
-    let (model, words, mut stop) = open(&args.model)?;
-    if !args.stop.is_empty() {
-        stop.clone_from(&args.stop);
-    }
+    let dtype = args.storage.dtype("generate")?;
+    let (model, words, stop) = open(args)?;
     let prompt = words.encode(&args.prompt)?;
+    check_ids("--prompt", &prompt, &model)?;
     // An encoder-decoder writes a text of its own about the prompt.
     let starts = usize::from(model.network().signature().encoder_decoder.is_some());
     let weights = model.load(dtype)?;
@@ -51,48 +50,108 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         write(&words.decode(best)?)?;
         return write(b"\n");
     }
-    let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
-    let mut text = Vec::new();
-    if starts == 0 {
-        write(args.prompt.as_bytes())?;
-        text.clone_from(&prompt);
+    let most = model.facts().max_tokens;
+    if starts == 0 && prompt.len().saturating_add(args.tokens) > most + 1 {
+        eprintln!("the model reads {most} tokens: what is longer goes on from its last {}", most.div_ceil(2));
     }
-    let mut written = words.decode(&text)?.len();
+    let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
+    let mut text = Growing::new(&words, (starts == 0).then_some((&args.prompt, &prompt)))?;
     let mut outcome = Ok(());
     generator.generate(&[&prompt], &options, |_, id| {
-        text.push(id);
-        outcome = words.decode(&text).and_then(|decoded| {
-            // A token may end inside a character, which the next ones complete.
-            let complete = match &words {
-                Words::Bytes => decoded.len(),
-                Words::Tokens(_) => decoded.len() - unfinished(&decoded),
-            };
-            let fresh = decoded.get(written..complete).unwrap_or_default();
-            written = written.max(complete);
-            write(fresh)
-        });
+        outcome = text.push(id);
         outcome.is_ok()
     })?;
     outcome?;
-    write(words.decode(&text)?.get(written..).unwrap_or_default())?;
-    write(b"\n")
+    text.end()
+}
+
+/// A text that is printed as it grows. Nothing is before its first token is there.
+struct Growing<'a> {
+    words: &'a Words,
+    ids: Vec<u32>,
+    /// What the text begins with, until it is printed.
+    start: Option<&'a str>,
+    /// Bytes of the decoded text that are printed, the start included.
+    written: usize,
+}
+
+impl<'a> Growing<'a> {
+    /// A text behind a prompt, which has those ids, or one without any.
+    fn new(words: &'a Words, prompt: Option<(&'a String, &Vec<u32>)>) -> Result<Self> {
+        let ids = prompt.map_or_else(Vec::new, |(_, ids)| ids.clone());
+        let written = words.decode(&ids)?.len();
+        Ok(Self { words, ids, start: prompt.map(|(text, _)| text.as_str()), written })
+    }
+
+    fn push(&mut self, id: u32) -> Result<()> {
+        self.ids.push(id);
+        self.print(|words, decoded| match words {
+            Words::Bytes => decoded.len(),
+            // A token may end inside a character, which the next ones complete.
+            Words::Tokens(_) => decoded.len() - unfinished(decoded),
+        })
+    }
+
+    /// The rest, and the end of the line.
+    fn end(mut self) -> Result<()> {
+        self.print(|_, decoded| decoded.len())?;
+        write(b"\n")
+    }
+
+    /// Prints the text up to as many bytes as `complete` says.
+    fn print(&mut self, complete: impl FnOnce(&Words, &[u8]) -> usize) -> Result<()> {
+        if let Some(start) = self.start.take() {
+            write(start.as_bytes())?;
+        }
+        let decoded = self.words.decode(&self.ids)?;
+        let complete = complete(self.words, &decoded);
+        write(decoded.get(self.written..complete).unwrap_or_default())?;
+        self.written = self.written.max(complete);
+        Ok(())
+    }
+}
+
+/// Refuses ids that the model has no words for.
+fn check_ids(flag: &str, ids: &[u32], model: &Model) -> Result<()> {
+    let vocabulary = model.facts().vocab_size;
+    match ids.iter().find(|id| **id as usize >= vocabulary) {
+        None => Ok(()),
+        Some(id) => Err(Error::new(ErrorKind::Argument, "generate", flag)
+            .expecting(format!("ids below {vocabulary}, the model's vocabulary"))
+            .but_found(id)),
+    }
 }
 
 /// The model, its words, and the tokens that end a text.
-fn open(path: &Path) -> Result<(Model, Words, Vec<u32>)> {
-    let config = path.join("config.json");
-    if !config.exists() {
-        return Ok((byte_level(path)?, Words::Bytes, Vec::new()));
-    }
-    let model = Model::open(path, Task::Logits)?;
-    let fields = Fields::open(&config)?;
-    let vocabulary = model.facts().vocab_size;
-    let stop = if fields.has("eos_token_id") {
-        vec![fields.usize("eos_token_id", 0..=vocabulary - 1)? as u32]
+fn open(args: &GenerateArgs) -> Result<(Model, Words, Vec<u32>)> {
+    let config = args.model.join("config.json");
+    let (model, words, usual) = if config.exists() {
+        let model = Model::open(&args.model, Task::Logits)?;
+        let stop = ends(&Fields::open(&config)?, model.facts().vocab_size)?;
+        (model, Words::Tokens(Box::new(Tokenizer::open(&args.model)?)), stop)
     } else {
-        Vec::new()
+        (byte_level(&args.model)?, Words::Bytes, Vec::new())
     };
-    Ok((model, Words::Tokens(Box::new(Tokenizer::open(path)?)), stop))
+    check_ids("--stop", &args.stop, &model)?;
+    let stop = if args.stop.is_empty() { usual } else { args.stop.clone() };
+    Ok((model, words, stop))
+}
+
+/// The tokens that end a text by `eos_token_id`, which is an id or a list of them.
+fn ends(fields: &Fields, vocabulary: usize) -> Result<Vec<u32>> {
+    const NAME: &str = "eos_token_id";
+    let id = |id: &Value| {
+        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.filter(|id| (*id as usize) < vocabulary).ok_or_else(|| {
+            fields
+                .refuse(NAME, format!("an id below {vocabulary}, the model's vocabulary, or a list of such"))
+        })
+    };
+    match fields.get(NAME) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(ids)) => ids.iter().map(id).collect(),
+        Some(one) => Ok(vec![id(one)?]),
+    }
 }
 
 /// A model of `foveate train lm`.
@@ -124,7 +183,12 @@ impl Words {
     fn decode(&self, ids: &[u32]) -> Result<Vec<u8>> {
         match self {
             Self::Bytes => Ok(ids.iter().map(|&id| id as u8).collect()),
-            Self::Tokens(tokenizer) => Ok(tokenizer.decode(ids)?.into_bytes()),
+            Self::Tokens(tokenizer) => {
+                // A model may have more rows than the vocabulary has tokens.
+                let known: Vec<u32> =
+                    ids.iter().copied().filter(|id| tokenizer.token(*id).is_some()).collect();
+                Ok(tokenizer.decode(&known)?.into_bytes())
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
+use clap::ValueEnum;
 use foveate::models::{BatchSize, Model, Pooling, PoolingKind, Task};
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Checkpoint, Comparison, Fields};
@@ -10,7 +11,7 @@ use foveate::{Caps, DType, Error, ErrorKind, Plan, Result, TensorDesc};
 use serde::Serialize;
 
 use crate::args::{InspectArgs, TaskName};
-use crate::output;
+use crate::{output, run};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -23,7 +24,8 @@ struct Report {
     pooling: Option<String>,
     weights: Needed,
     file: Option<Stored>,
-    memory: [BatchMemory; 2],
+    /// As f32 and as f16; nothing of models that read no packed batches, and of those that are too large to be planned.
+    memory: Vec<BatchMemory>,
     tokenizer: Option<Words>,
     complete: bool,
     differences: Option<Differences>,
@@ -100,8 +102,20 @@ struct Misshapen {
 }
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let (model, mut problems) = open(args)?;
+    let usable = Usable::of(args);
+    let task = args.task.unwrap_or_else(|| usable.usual(args));
+    let (model, mut problems) = open(args, task)?;
     let sound = problems.is_empty();
+    let refused = run::check(task, &model).err();
+    let dtypes = if refused.is_none() { &[DType::F32, DType::F16][..] } else { &[] };
+    let memory =
+        dtypes.iter().map(|&dtype| BatchMemory::of(&model, dtype, task, args)).collect::<Result<Vec<_>>>();
+    let memory = memory.unwrap_or_else(|error| {
+        problems.push(error);
+        Vec::new()
+    });
+    // What was not asked for is no problem.
+    problems.extend(refused.filter(|_| args.task.is_some()));
     let tokenizer = tokenizer(args).unwrap_or_else(|error| {
         problems.push(error);
         None
@@ -111,19 +125,19 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         model: args.folder.display().to_string(),
-        task: args.task.name(),
-        tasks: tasks(args),
+        task: task.name(),
+        tasks: usable.names(),
         architecture: Architecture::of(&model),
-        pooling: (args.task == TaskName::Embed && sound).then(|| described(model.pooling())),
+        pooling: (task == TaskName::Embed && sound).then(|| described(model.pooling())),
         weights: Needed::of(&model),
         file: model.checkpoint().map(Stored::of),
-        memory: [BatchMemory::of(&model, DType::F32, args)?, BatchMemory::of(&model, DType::F16, args)?],
+        memory,
         tokenizer,
         complete,
         differences: differences.as_ref().map(Differences::of),
         problems: problems.iter().map(Error::to_string).collect(),
     };
-    output::print(if args.json { output::json(&report)? } else { report.to_string() })?;
+    output::print(if args.output.json { output::json(&report)? } else { report.to_string() })?;
     match (problems.into_iter().next(), differences) {
         (Some(problem), _) => Err(problem),
         (None, Some(differences)) if !complete => Err(incomplete(&report.model, &differences)),
@@ -132,8 +146,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
 }
 
 /// The model, or where other files than its configuration are missing or damaged, what can be told of it, and why.
-fn open(args: &InspectArgs) -> Result<(Model, Vec<Error>)> {
-    let task = args.task.task();
+fn open(args: &InspectArgs, task: TaskName) -> Result<(Model, Vec<Error>)> {
+    let task = task.task();
     Model::open(&args.folder, task).map(|model| (model, Vec::new())).or_else(|error| {
         let fields = || Fields::open(args.folder.join("config.json"));
         // Hidden states take the same weights as embeddings, and no files about pooling.
@@ -147,17 +161,49 @@ fn open(args: &InspectArgs) -> Result<(Model, Vec<Error>)> {
     })
 }
 
-/// The tasks that the folder can be used for, as `foveate run` and `foveate generate` call them.
-fn tasks(args: &InspectArgs) -> Vec<&'static str> {
-    let is_causal =
-        |task| Model::open(&args.folder, task).is_ok_and(|model| model.network().signature().is_causal);
-    let found = foveate::models::tasks(&args.folder).unwrap_or_default();
-    let names = |task| match task {
-        Task::Logits if is_causal(task) => vec!["generate", "score"],
-        Task::Logits => vec!["fill-mask"],
-        _ => vec![task.name()],
-    };
-    found.into_iter().flat_map(names).collect()
+/// What a folder can be used for.
+struct Usable {
+    /// By `foveate run`.
+    tasks: Vec<TaskName>,
+    /// By `foveate generate`.
+    generates: bool,
+}
+
+impl Usable {
+    fn of(args: &InspectArgs) -> Self {
+        let complete = foveate::models::tasks(&args.folder).unwrap_or_default();
+        let opened = |task: Task| Model::open(&args.folder, task).ok().filter(|_| complete.contains(&task));
+        let runs =
+            |task: &TaskName| opened(task.task()).is_some_and(|model| run::check(*task, &model).is_ok());
+        let continues = |model: Model| {
+            let signature = model.network().signature();
+            signature.is_causal && !signature.is_recurrent
+        };
+        Self {
+            tasks: TaskName::value_variants().iter().copied().filter(runs).collect(),
+            generates: opened(Task::Logits).is_some_and(continues),
+        }
+    }
+
+    /// The task that is shown where none is asked for: the first, embeddings where weights are missing, and hidden states of families without
+    /// embeddings.
+    fn usual(&self, args: &InspectArgs) -> TaskName {
+        let has_embeddings = || {
+            let opened = Model::open(&args.folder, Task::Embed);
+            opened.map_or_else(|error| error.kind() != ErrorKind::Unsupported, |_| true)
+        };
+        match self.tasks.first() {
+            Some(first) => *first,
+            None if has_embeddings() => TaskName::Embed,
+            None => TaskName::Hidden,
+        }
+    }
+
+    /// The names of the tasks, as the commands call them.
+    fn names(&self) -> Vec<&'static str> {
+        let generate = self.generates.then_some("generate");
+        self.tasks.iter().map(|task| task.name()).chain(generate).collect()
+    }
 }
 
 /// None where the folder has no tokenizer: ids are enough to run a model.
@@ -241,9 +287,13 @@ impl Stored {
 
 impl BatchMemory {
     /// Planned for a device of unlimited buffers, because the plan tells what is needed only if it can be made.
-    fn of(model: &Model, dtype: DType, args: &InspectArgs) -> Result<Self> {
+    fn of(model: &Model, dtype: DType, task: TaskName, args: &InspectArgs) -> Result<Self> {
         let (time, count) = (args.batch_tokens as usize, args.count as usize);
-        let rows = if args.task == TaskName::FillMask { count } else { 0 };
+        let rows = match task {
+            TaskName::FillMask => count,
+            TaskName::Label | TaskName::Answer | TaskName::Score => time,
+            _ => 0,
+        };
         let graph = model.batch_graph(BatchSize { time, count, rows, globals: 0 }, dtype)?;
         let defaults = Caps { f16: true, ..Caps::webgpu_default() };
         let raised = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..defaults.clone() };
@@ -291,10 +341,13 @@ impl Display for Report {
             Some(pooling) => line("task", &format!("{}: {pooling}", self.task))?,
             None => line("task", &self.task)?,
         }
-        let tasks = if self.tasks.is_empty() {
-            "nothing, as weights are missing".into()
-        } else {
-            self.tasks.join(", ")
+        let tasks = match (&self.tasks[..], self.complete) {
+            ([], true) => {
+                "nothing on the command line: it reads segments, as the library's `models::Segments` does"
+                    .into()
+            }
+            ([], false) => "nothing, as weights are missing".into(),
+            (tasks, _) => tasks.join(", "),
         };
         line("can be used", &format!("for {tasks}"))?;
         let Needed { tensors, parameters, f32_bytes, f16_bytes } = self.weights;

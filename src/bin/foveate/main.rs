@@ -59,9 +59,7 @@ fn execute(command: Command) -> Result<Verdict> {
         Command::Run(args) => run::run(&args).map(|()| Verdict::Sound),
         Command::Attend(args) => attend::run(&args),
         Command::Inspect(args) => inspect::run(&args).map(|()| Verdict::Sound),
-        Command::Train(TrainCommand::Classify(args)) => {
-            train::classify(&args.folders).map(|()| Verdict::Sound)
-        }
+        Command::Train(TrainCommand::Classify(args)) => train::classify(&args).map(|()| Verdict::Sound),
         Command::Train(TrainCommand::FillMask(args)) => {
             train::fill_mask(&args.folders).map(|()| Verdict::Sound)
         }

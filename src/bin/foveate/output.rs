@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::fs::{File, OpenOptions};
-use std::io::{Write, stdout};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use foveate::weights::replace_file;
 use foveate::{Error, ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -30,29 +31,55 @@ impl FromStr for Target {
 #[derive(Debug)]
 pub(crate) struct Sink {
     flag: &'static str,
-    file: Option<(PathBuf, File)>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Stdout,
+    /// A path with a file or nothing at it.
+    File(PathBuf),
+    /// A device, a pipe or a link, which a file must not replace.
+    Open(PathBuf, File),
 }
 
 impl Sink {
-    /// Opens `target`, the value of `flag`. A file that is there keeps its contents until [`Sink::write`].
+    /// Opens `target`, the value of `flag`. A file that is there keeps its contents, and none comes to be, until [`Sink::write`].
     pub(crate) fn open(flag: &'static str, target: &Target) -> Result<Self> {
-        let Target::File(path) = target else { return Ok(Self { flag, file: None }) };
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let file = opened.map_err(|error| refused(flag, path, &error))?;
-        Ok(Self { flag, file: Some((path.clone(), file)) })
+        let Target::File(path) = target else { return Ok(Self { flag, place: Place::Stdout }) };
+        let failed = |error| refused(flag, path, &error);
+        let there = path.symlink_metadata().ok();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let place = match there {
+            Some(there) if !there.is_file() => Place::Open(path.clone(), file),
+            Some(_) => Place::File(path.clone()),
+            None => {
+                drop(file);
+                fs::remove_file(path).map_err(failed)?;
+                Place::File(path.clone())
+            }
+        };
+        Ok(Self { flag, place })
     }
 
-    /// Replaces the target's contents.
-    pub(crate) fn write(&mut self, contents: impl AsRef<[u8]>) -> Result<()> {
+    /// Replaces the target's contents, a file's in one move.
+    pub(crate) fn write(&self, contents: impl AsRef<[u8]>) -> Result<()> {
         let contents = contents.as_ref();
-        match &mut self.file {
-            None => print(contents),
-            Some((path, file)) => file
-                .set_len(0)
-                .and_then(|()| file.write_all(contents))
-                .map_err(|error| refused(self.flag, path, &error)),
-        }
+        let (path, written) = match &self.place {
+            Place::Stdout => return print(contents),
+            Place::File(path) => (path, replace_file(path, contents)),
+            Place::Open(path, file) => (path, overwrite(file, contents)),
+        };
+        written.map_err(|error| refused(self.flag, path, &error))
     }
+}
+
+fn overwrite(mut file: &File, contents: &[u8]) -> io::Result<()> {
+    // What is no file has no length.
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    file.write_all(contents)
 }
 
 fn refused(flag: &'static str, path: &Path, error: &std::io::Error) -> Error {

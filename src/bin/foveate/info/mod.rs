@@ -65,7 +65,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     let profile = tuning::load(&args.profile)?;
     let adapters = adapters().iter().map(|adapter| AdapterReport::of(adapter, &profile)).collect();
     let report = Report { version: env!("CARGO_PKG_VERSION"), adapters };
-    if args.json {
+    if args.output.json {
         return output::print(&output::json(&report)?);
     }
     if report.adapters.is_empty() {

@@ -71,6 +71,11 @@ pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
                 .but_found(found));
         }
     }
+    if let (false, TaskName::Label | TaskName::Score) = (args.pair.is_empty(), args.task) {
+        return Err(refused("run", "--pair")
+            .expecting(format!("none, as {} is about single texts", args.task.name()))
+            .but_found(args.pair.len()));
+    }
     for (index, text) in args.text.iter().enumerate() {
         let source = format!("--text {}", index + 1);
         let texts: Vec<String> = [Some(text), args.pair.get(index)].into_iter().flatten().cloned().collect();
@@ -81,9 +86,9 @@ pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
     }
     for (index, ids) in args.ids.iter().enumerate() {
         let source = format!("--ids {}", index + 1);
-        let ids = parse_ids(&source, ids)?;
+        let ids = parse_numbers(&source, "ids", "token id", ids)?;
         let types = match args.types.get(index) {
-            Some(types) => parse_ids(&format!("--types {}", index + 1), types)?,
+            Some(types) => parse_numbers(&format!("--types {}", index + 1), "types", "type", types)?,
             None => Vec::new(),
         };
         given.push(Given { source, content: Content::Ids(ids, types) });
@@ -106,22 +111,23 @@ pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
     Ok(given)
 }
 
-fn parse_ids(source: &str, text: &str) -> Result<Vec<u32>> {
+/// The numbers of a flag called `argument`, each a `name`.
+fn parse_numbers(source: &str, argument: &str, name: &str, text: &str) -> Result<Vec<u32>> {
     let parts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
-    let ids: Vec<u32> = parts
+    let numbers: Vec<u32> = parts
         .map(|part| {
             part.parse().map_err(|_| {
                 let shown: String = part.chars().take(40).collect();
-                refused(source, "ids")
-                    .expecting("token ids with commas or blanks between them")
+                refused(source, argument)
+                    .expecting(format!("{name}s with commas or blanks between them"))
                     .but_found(format!("{shown:?}"))
             })
         })
         .collect::<Result<_>>()?;
-    if ids.is_empty() {
-        return Err(refused(source, "ids").expecting("at least one token id").but_found("none"));
+    if numbers.is_empty() {
+        return Err(refused(source, argument).expecting(format!("at least one {name}")).but_found("none"));
     }
-    Ok(ids)
+    Ok(numbers)
 }
 
 /// The lines of the file at `path` that are not blank, as texts under their numbers.

@@ -12,7 +12,7 @@ use foveate::processing::{answer, classify, label_words, log_likelihood};
 use foveate::tokenize::Tokenizer;
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 
-use crate::args::{self, RunArgs, TaskName};
+use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
 use crate::output::{self, Sink, Target};
 use crate::pipelines::CacheFile;
@@ -22,9 +22,13 @@ use inputs::{Encoding, Input};
 use report::{Found, Report, Throughput};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
-    let dtype = args::dtype("run", &args.dtype)?;
+    let dtype = args.storage.dtype("run")?;
     let format = args.output.as_deref().map(Format::of).transpose()?;
-    let model = Model::open(&args.folder, args.task.task())?;
+    let model = Model::open(&args.folder, args.task.task()).map_err(|error| match error.argument() {
+        "task" => error.with_hint("`foveate inspect` shows what a folder can be used for"),
+        _ => error,
+    })?;
+    check(args.task, &model)?;
     let job = Job::open(args, &model)?;
     job.check_format(format)?;
     let mut outputs = Outputs::open(args, format)?;
@@ -44,6 +48,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     eprintln!("{}", Throughput::of(encoder.usage(), loading));
     outputs.write(&job, &results, &report(args, &job, &results, &encoder, (&device, dtype, loading)))?;
     cache.map_or(Ok(()), |cache| cache.save())
+}
+
+/// Refuses a task that the network of `model` is not made for, whatever its weights.
+pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
+    let signature = model.network().signature();
+    let kind = match signature {
+        _ if signature.encoder_decoder.is_some() => ", an encoder-decoder",
+        _ if signature.is_recurrent => ", which reads segments",
+        _ => "",
+    };
+    let expected = match task {
+        TaskName::FillMask if signature.is_causal => "a model that sees both sides of a word",
+        TaskName::Score if !signature.is_causal => "a causal language model",
+        _ if !kind.is_empty() => "a model that reads one text at once",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Unsupported, "run", format!("--task {}", task.name()))
+        .expecting(expected)
+        .but_found(format!("{}{kind}", model.facts().architecture)))
 }
 
 /// What there is to compute.
@@ -71,11 +94,6 @@ impl Job {
     fn open(args: &RunArgs, model: &Model) -> Result<Self> {
         let given = inputs::gather(args)?;
         // The id of the mask token and the text of predictions come from a vocabulary.
-        if args.task == TaskName::Score && !model.network().signature().is_causal {
-            return Err(Error::new(ErrorKind::Unsupported, "run", "--task score")
-                .expecting("a causal language model")
-                .but_found(model.facts().architecture));
-        }
         let needs_tokenizer = inputs::has_text(&given) || args.task == TaskName::FillMask;
         let tokenizer = if needs_tokenizer { Some(Tokenizer::open(&args.folder)?) } else { None };
         let encoding = Encoding {

@@ -38,7 +38,7 @@ const OUT: &str = "foveate-lm";
 const EVERY: u64 = 100;
 
 pub(super) fn train(args: &LmArgs) -> Result<()> {
-    if args.data != DataArgs::default() {
+    if args.learning.data != DataArgs::default() {
         return Err(Error::new(
             ErrorKind::Argument,
             "train",
@@ -56,7 +56,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     let model = config.model()?;
     let bytes = fs::read(&args.first).map_err(|error| refused(&args.first, "a readable file", &error))?;
     let text = ByteText::new(bytes, config.length, VALIDATION)?;
-    let device = Device::open(&args.device, runtime::Device::Cpu)?;
+    let device = Device::open(&args.learning.device, runtime::Device::Cpu)?;
 
     let recording = settings.recording()?;
     let shape = [settings.batch, config.length];

@@ -17,37 +17,59 @@ const LABEL: &str = "label";
 /// Characters of a file's own words that messages show.
 const SHOWN: usize = 40;
 
-/// A text, or a pair, with its label.
+/// A text, or a pair, with its labels.
 #[derive(Debug)]
 pub(super) struct Row {
     /// The file and the line.
     pub(super) source: String,
     pub(super) texts: Vec<String>,
-    /// Nothing where no label was wanted.
-    pub(super) label: String,
+    pub(super) labels: RowLabels,
+}
+
+/// The labels of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RowLabels {
+    /// None were wanted.
+    Unread,
+    /// One, as it is.
+    One(String),
+    /// A list of any number.
+    Several(Vec<String>),
+}
+
+impl RowLabels {
+    pub(super) fn names(&self) -> &[String] {
+        match self {
+            Self::Unread => &[],
+            Self::One(label) => std::slice::from_ref(label),
+            Self::Several(labels) => labels,
+        }
+    }
 }
 
 impl Row {
     /// The text, to be encoded, and what remains.
-    pub(super) fn into_given(self) -> (Given, String, String) {
-        let Self { source, texts, label } = self;
-        (Given::of_texts(source.clone(), texts), source, label)
+    pub(super) fn into_given(self) -> (Given, String, RowLabels) {
+        let Self { source, texts, labels } = self;
+        (Given::of_texts(source.clone(), texts), source, labels)
     }
 }
 
 /// What a row must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Wanted<'a> {
     Texts,
-    Labels,
+    /// A label, or where there is something to separate them by, any number.
+    Labels(Option<&'a str>),
 }
 
-/// All rows of the file at `path`, whose name says what it is.
+/// All rows of the file at `path`, whose name says what it is. Where there is a `separator`, a row has any number of labels with it between
+/// them.
 ///
 /// Fails with the first row that lacks a text or a label, and when there is none.
-pub(super) fn labelled(path: &Path) -> Result<Vec<Row>> {
+pub(super) fn labelled(path: &Path, separator: Option<&str>) -> Result<Vec<Row>> {
     let source = path.display().to_string();
-    match rows(path, Wanted::Labels) {
+    match rows(path, Wanted::Labels(separator)) {
         None => Err(Error::new(ErrorKind::Argument, "train", source)
             .expecting("a name that ends in .csv, .tsv or .jsonl")
             .but_found("another")),
@@ -74,63 +96,98 @@ pub(super) fn texts(path: &Path) -> Result<Vec<Given>> {
 }
 
 /// The rows of a file whose name says that it has some.
-fn rows(path: &Path, wanted: Wanted) -> Option<Result<Vec<Row>>> {
+fn rows(path: &Path, wanted: Wanted<'_>) -> Option<Result<Vec<Row>>> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let source = path.display().to_string();
-    let file = || File::open(path).map_err(|error| unreadable(&source, &error));
+    let failed = |error| unreadable(&source, &error);
+    let table = |delimiter| {
+        let bytes = std::fs::read(path).map_err(failed)?;
+        columns(&Table::new(&source, &bytes), delimiter, wanted)
+    };
     Some(match extension.to_ascii_lowercase().as_str() {
-        "csv" => file().and_then(|file| columns(&source, file, b',', wanted)),
-        "tsv" => file().and_then(|file| columns(&source, file, b'\t', wanted)),
-        "jsonl" | "ndjson" | "json" => file().and_then(|file| objects(&source, file, wanted)),
+        "csv" => table(b','),
+        "tsv" => table(b'\t'),
+        "jsonl" | "ndjson" | "json" => {
+            File::open(path).map_err(failed).and_then(|file| objects(&source, file, wanted))
+        }
         _ => return None,
     })
 }
 
+/// A file of rows with columns.
+struct Table<'a> {
+    source: &'a str,
+    bytes: &'a [u8],
+    /// Where its lines end.
+    ends: Vec<usize>,
+}
+
+impl<'a> Table<'a> {
+    fn new(source: &'a str, bytes: &'a [u8]) -> Self {
+        let ends = (0..bytes.len()).filter(|&at| bytes[at] == b'\n').collect();
+        Self { source, bytes, ends }
+    }
+
+    /// The file and the line that the row at `position` begins on. The parser (csv 1.4) counts what ends the line before, and blank lines
+    /// between, as parts of a row.
+    fn line(&self, position: &csv::Position) -> String {
+        let start = usize::try_from(position.byte()).unwrap_or(usize::MAX).min(self.bytes.len());
+        let blank = self.bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        format!("{} line {}", self.source, 1 + self.ends.partition_point(|&end| end < start + blank))
+    }
+}
+
 /// Rows with commas or tabs between their columns, which the first one names.
-fn columns(source: &str, file: File, delimiter: u8, wanted: Wanted) -> Result<Vec<Row>> {
+fn columns(table: &Table<'_>, delimiter: u8, wanted: Wanted<'_>) -> Result<Vec<Row>> {
     // Tabs separate what may hold quotes as they are.
     let quotes = delimiter == b',';
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).quoting(quotes).from_reader(file);
-    let names = reader.headers().map_err(|error| unreadable_row(source, &error))?.clone();
-    let place = |name: &str| names.iter().position(|column| column.trim() == name);
-    let missing = |name: &str| {
-        refused(&format!("{source} line 1"), &format!("column `{name}`"))
-            .expecting("it among the names of the columns")
-            .but_found(output::one_line(&names.iter().collect::<Vec<_>>().join(", "), SHOWN))
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).quoting(quotes).from_reader(table.bytes);
+    let names = reader.headers().map_err(|error| unreadable_row(table, &error))?.clone();
+    let refuse = |name: &str| {
+        let shown = output::one_line(&names.iter().collect::<Vec<_>>().join(", "), SHOWN);
+        refused(&format!("{} line 1", table.source), &format!("column `{name}`"))
+            .expecting("it once among the names of the columns")
+            .but_found(if shown.is_empty() { "none".to_owned() } else { shown })
     };
-    let text = place(TEXT).ok_or_else(|| missing(TEXT))?;
-    let label = match wanted {
-        Wanted::Labels => Some(place(LABEL).ok_or_else(|| missing(LABEL))?),
-        Wanted::Texts => None,
+    let place = |name: &str| {
+        let mut places = (0..names.len()).filter(|&place| names[place].trim() == name);
+        match (places.next(), places.next()) {
+            (_, Some(_)) => Err(refuse(name)),
+            (place, None) => Ok(place),
+        }
     };
-    let pair = if wanted == Wanted::Labels { place(PAIR) } else { None };
+    let text = place(TEXT)?.ok_or_else(|| refuse(TEXT))?;
+    let (pair, label) = match wanted {
+        Wanted::Texts => (None, None),
+        Wanted::Labels(_) => (place(PAIR)?, Some(place(LABEL)?.ok_or_else(|| refuse(LABEL))?)),
+    };
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| unreadable_row(source, &error))?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let record = record.map_err(|error| unreadable_row(table, &error))?;
+        let source = record.position().map_or_else(|| table.source.to_owned(), |at| table.line(at));
         let field = |place: usize| record.get(place).map(str::to_owned);
-        let source = format!("{source} line {line}");
-        rows.push(row(source, field(text), pair.map(field), label.map(field))?);
+        let label = label.map(|place| field(place).map(Label::Text));
+        rows.push(row(source, (field(text), pair.map(field)), label, wanted)?);
     }
     Ok(rows)
 }
 
-fn unreadable_row(source: &str, error: &csv::Error) -> Error {
-    let line = error.position().map_or_else(String::new, |position| format!(" line {}", position.line()));
+fn unreadable_row(table: &Table<'_>, error: &csv::Error) -> Error {
+    let source = error.position().map_or_else(|| table.source.to_owned(), |at| table.line(at));
     let found = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            return refused(&format!("{source}{line}"), "columns")
+            return refused(&source, "columns")
                 .expecting(format!("{expected_len}, as in the first row"))
                 .but_found(len);
         }
         csv::ErrorKind::Utf8 { err, .. } => format!("{err}"),
         _ => format!("{error}"),
     };
-    Error::new(ErrorKind::Io, format!("{source}{line}"), "row").expecting("columns in UTF-8").but_found(found)
+    Error::new(ErrorKind::Io, source, "row").expecting("columns in UTF-8").but_found(found)
 }
 
 /// One JSON object a line.
-fn objects(source: &str, file: File, wanted: Wanted) -> Result<Vec<Row>> {
+fn objects(source: &str, file: File, wanted: Wanted<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     read_lines(source, BufReader::new(file), |source, line| {
         let parsed: Value = serde_json::from_str(line)
@@ -138,31 +195,50 @@ fn objects(source: &str, file: File, wanted: Wanted) -> Result<Vec<Row>> {
         let Value::Object(fields) = parsed else {
             return Err(refused(&source, "row").expecting("a JSON object").but_found("another value"));
         };
-        let field = |name: &str, takes_numbers: bool| match fields.get(name) {
+        let field = |name: &str| match fields.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(number @ (Value::Number(_) | Value::Bool(_))) if takes_numbers => {
-                Ok(Some(number.to_string()))
-            }
             Some(_) => Err(refused(&source, name).expecting("a string").but_found("another value")),
         };
-        let text = field(TEXT, false)?;
-        let labelled = wanted == Wanted::Labels;
-        let label = labelled.then(|| field(LABEL, true)).transpose()?;
+        let text = field(TEXT)?;
+        let labelled = wanted != Wanted::Texts;
+        let label = labelled.then(|| label_of(&source, fields.get(LABEL))).transpose()?;
         let has_pair = labelled && fields.contains_key(PAIR);
-        let pair = has_pair.then(|| field(PAIR, false)).transpose()?;
-        rows.push(row(source, text, pair, label)?);
+        let pair = has_pair.then(|| field(PAIR)).transpose()?;
+        rows.push(row(source, (text, pair), label, wanted)?);
         Ok(())
     })?;
     Ok(rows)
 }
 
-/// A row of which everything is there; `pair` only where the file has pairs, `label` where it is wanted.
+/// What a file has in the place of a label.
+enum Label {
+    Text(String),
+    List(Vec<String>),
+}
+
+/// The label of a JSON object: a string, a number, true or false, or a list of such; none where it is absent.
+fn label_of(source: &str, value: Option<&Value>) -> Result<Option<Label>> {
+    let one = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        _ => Err(refused(source, LABEL)
+            .expecting("a string, a number, or a list of them")
+            .but_found("another value")),
+    };
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(list)) => Ok(Some(Label::List(list.iter().map(one).collect::<Result<_>>()?))),
+        Some(value) => Ok(Some(Label::Text(one(value)?))),
+    }
+}
+
+/// A row of which everything is there; the second text only where the file has pairs, `label` where it is wanted.
 fn row(
     source: String,
-    text: Option<String>,
-    pair: Option<Option<String>>,
-    label: Option<Option<String>>,
+    (text, pair): (Option<String>, Option<Option<String>>),
+    label: Option<Option<Label>>,
+    wanted: Wanted<'_>,
 ) -> Result<Row> {
     let filled = |name: &str, field: Option<String>| {
         let found = if field.is_some() { "nothing but blanks" } else { "no such field" };
@@ -174,9 +250,18 @@ fn row(
     if let Some(pair) = pair {
         texts.push(filled(PAIR, pair)?);
     }
-    let label = match label {
-        Some(label) => filled(LABEL, label)?.trim().to_owned(),
-        None => String::new(),
+    let labels = match (label, wanted) {
+        (Some(Some(Label::Text(text))), Wanted::Labels(Some(separator))) => {
+            let labels = text.split(separator).map(str::trim).filter(|label| !label.is_empty());
+            RowLabels::Several(labels.map(str::to_owned).collect())
+        }
+        (Some(Some(Label::List(labels))), _) => {
+            let labels = labels.into_iter().map(|label| filled(LABEL, Some(label)));
+            RowLabels::Several(labels.map(|label| Ok(label?.trim().to_owned())).collect::<Result<_>>()?)
+        }
+        (Some(Some(Label::Text(text))), _) => RowLabels::One(filled(LABEL, Some(text))?.trim().to_owned()),
+        (Some(None), _) => return Err(refused(&source, LABEL).expecting("words").but_found("no such field")),
+        (None, _) => RowLabels::Unread,
     };
-    Ok(Row { source, texts, label })
+    Ok(Row { source, texts, labels })
 }

@@ -10,7 +10,7 @@ use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value, runtime
 
 use super::settings::RunSettings;
 use super::{refused, watch_interrupts};
-use crate::args::{DataArgs, DeviceArgs, FineTuneArgs, LmArgs, TrainingArgs};
+use crate::args::{FineTuneArgs, LearningArgs, LmArgs};
 use crate::device::Device;
 use crate::output;
 
@@ -22,9 +22,7 @@ pub(super) struct Job<'a> {
     pub(super) folder: &'a Path,
     pub(super) data_file: &'a Path,
     out: &'a Path,
-    pub(super) data: &'a DataArgs,
-    training: &'a TrainingArgs,
-    device: &'a DeviceArgs,
+    pub(super) learning: &'a LearningArgs,
 }
 
 /// What a layer computes in, and what training adds to it.
@@ -89,8 +87,8 @@ impl Sizes {
 
 impl<'a> Job<'a> {
     pub(super) fn of(args: &'a FineTuneArgs) -> Result<Self> {
-        let FineTuneArgs { folder, data_file, out, data, training, device } = args;
-        Self { folder, data_file, out, data, training, device }.checked()
+        let FineTuneArgs { folder, data_file, out, learning } = args;
+        Self { folder, data_file, out, learning }.checked()
     }
 
     /// `foveate train lm FOLDER TEXT`.
@@ -117,19 +115,18 @@ impl<'a> Job<'a> {
                 .expecting("a folder")
                 .but_found("none"));
         };
-        let LmArgs { first: folder, data, training, device, .. } = args;
-        Self { folder, data_file: text, out, data, training, device }.checked()
+        Self { folder: &args.first, data_file: text, out, learning: &args.learning }.checked()
     }
 
     /// Refuses what has no meaning before anything is read.
     fn checked(self) -> Result<Self> {
-        RunSettings::of_folder(self.training, 1)?;
+        RunSettings::of_folder(&self.learning.training, 1)?;
         Ok(self)
     }
 
     /// Decides what is drawn at random.
     pub(super) fn seed(&self) -> u64 {
-        self.training.seed.unwrap_or_default()
+        self.learning.training.seed.unwrap_or_default()
     }
 }
 
@@ -138,8 +135,8 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let interrupted = watch_interrupts()?;
     let destination = Destination::open(job.out)?;
     let task = open(job)?;
-    let epochs = job.data.epochs.unwrap_or(EPOCHS);
-    let settings = RunSettings::of_folder(job.training, 1)?;
+    let epochs = job.learning.data.epochs.unwrap_or(EPOCHS);
+    let settings = RunSettings::of_folder(&job.learning.training, 1)?;
     let lengths = task.lengths();
     let mut order = Epochs::new(lengths.len(), settings.batch, settings.seed);
     let sizes = Sizes::of(order.batch_size(), &lengths, task.longest());
@@ -147,8 +144,8 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
         order = order.grouped(lengths.iter().map(|&length| sizes.number_of(length)).collect());
     }
     let steps = (u64::from(epochs) * order.batches()).div_ceil(settings.accumulate as u64);
-    let settings = RunSettings::of_folder(job.training, steps)?;
-    let device = Device::open(job.device, runtime::Device::Cpu)?;
+    let settings = RunSettings::of_folder(&job.learning.training, steps)?;
+    let device = Device::open(&job.learning.device, runtime::Device::Cpu)?;
 
     let folder = task.folder();
     let fresh: Vec<&str> = folder.fresh().collect();
@@ -276,9 +273,10 @@ impl Destination {
     fn open(out: &Path) -> Result<Self> {
         let is_empty = fs::read_dir(out).map(|mut entries| entries.next().is_none());
         if out.exists() && !is_empty.unwrap_or(false) {
+            let found = if out.is_dir() { "which holds something" } else { "which is no folder" };
             return Err(Error::new(ErrorKind::Argument, "train", "--out")
                 .expecting("a new folder, or an empty one")
-                .but_found(format!("{}, which holds something", out.display())));
+                .but_found(format!("{}, {found}", out.display())));
         }
         let mut name = out.file_name().unwrap_or_default().to_owned();
         if name.is_empty() {

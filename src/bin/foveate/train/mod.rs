@@ -1,6 +1,7 @@
 //! `foveate train`: a byte-level language model from nothing, or a folder's model for a task.
 
 mod byte_level;
+mod classify;
 mod curve;
 mod data;
 mod fine_tune;
@@ -14,13 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::{Error, ErrorKind, Result};
 
-use crate::args::{FineTuneArgs, LmArgs};
+use crate::args::{ClassifyArgs, FineTuneArgs, LmArgs};
 
 pub(crate) use byte_level::CHECKPOINT;
 
 /// `foveate train classify`.
-pub(crate) fn classify(args: &FineTuneArgs) -> Result<()> {
-    fine_tune::run(&fine_tune::Job::of(args)?, tasks::classify)
+pub(crate) fn classify(args: &ClassifyArgs) -> Result<()> {
+    let separator = args.label_separator.as_deref();
+    fine_tune::run(&fine_tune::Job::of(&args.folders)?, |job| classify::classify(job, separator))
 }
 
 /// `foveate train fill-mask`.

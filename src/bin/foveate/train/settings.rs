@@ -64,7 +64,7 @@ pub(super) fn resolve(
             .expecting(format!("the checkpoint's model, {}", shown(&config)))
             .but_found(format!("flags for {}", shown(&asked))));
     }
-    Ok((asked, settings.with(&args.training, args.steps)?))
+    Ok((asked, settings.with(&args.learning.training, args.steps)?))
 }
 
 fn shown(config: &LanguageModelConfig) -> String {

@@ -1,19 +1,18 @@
-//! The tasks that a folder's model is trained for, each with its data and its loss.
+//! Language tasks that a folder's model is trained for, each with its data and its loss, and what all tasks make of their data.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use foveate::models::{self, Encoder, Facts, Item, Labels};
+use foveate::models::{self, Facts};
 use foveate::tokenize::Tokenizer;
 use foveate::train::{
-    Folder, Inputs, Masked, Masking, Trainer, classification_loss, language_loss, masked_inputs,
-    masked_words_loss, padded_inputs, random_of, result_rows, split, window_inputs,
+    Folder, Inputs, Masked, Masking, Trainer, language_loss, masked_inputs, masked_words_loss, random_of,
+    split, window_inputs,
 };
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
+use foveate::{Error, ErrorKind, Graph, Result, Value};
 
-use super::data::{self, Row};
+use super::data;
 use super::fine_tune::{Job, Recording, Sizes, Task, named};
-use super::metrics::Judged;
 use super::refused;
 use crate::args::TaskName;
 use crate::run::inputs::{Encoding, Given, Input};
@@ -31,14 +30,14 @@ const MASKED: f64 = 0.15;
 const VALIDATION_EPOCH: u64 = u64::MAX;
 
 /// Where the validation part comes from.
-enum Validation<'a> {
+pub(super) enum Validation<'a> {
     File(&'a Path),
     Fraction(f64),
 }
 
 impl<'a> Validation<'a> {
-    fn of(job: &'a Job<'_>) -> Result<Self> {
-        let Some(text) = &job.data.validation else { return Ok(Self::Fraction(VALIDATION)) };
+    pub(super) fn of(job: &'a Job<'_>) -> Result<Self> {
+        let Some(text) = &job.learning.data.validation else { return Ok(Self::Fraction(VALIDATION)) };
         match text.parse::<f64>() {
             Err(_) => Ok(Self::File(Path::new(text))),
             Ok(fraction) if fraction > 0.0 && fraction < 1.0 => Ok(Self::Fraction(fraction)),
@@ -49,7 +48,7 @@ impl<'a> Validation<'a> {
     }
 
     /// Training and validation examples of `data`, and of `read` from a file where one is named.
-    fn parts<T>(
+    pub(super) fn parts<T>(
         &self,
         data: Vec<T>,
         job: &Job<'_>,
@@ -73,7 +72,7 @@ impl<'a> Validation<'a> {
 }
 
 /// The texts as the model takes them, no longer than the job allows.
-fn encode(
+pub(super) fn encode(
     job: &Job<'_>,
     folder: &Folder,
     tokenizer: &Tokenizer,
@@ -82,7 +81,7 @@ fn encode(
 ) -> Result<Vec<Input>> {
     let facts = *folder.model().facts();
     let facts = Facts { max_tokens: longest(job, facts.max_tokens)?, ..facts };
-    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate: job.data.truncate, task };
+    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate: job.learning.data.truncate, task };
     let inputs = encoding.encode(given)?;
     let cut = inputs.iter().filter(|input| input.truncated).count();
     if cut > 0 {
@@ -93,7 +92,7 @@ fn encode(
 
 /// What `--max-tokens` asks for, within `most`.
 fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
-    let asked = job.data.max_tokens.map_or(most, |tokens| tokens as usize);
+    let asked = job.learning.data.max_tokens.map_or(most, |tokens| tokens as usize);
     if asked > most {
         return Err(Error::new(ErrorKind::Argument, "train", "--max-tokens")
             .expecting(format!("at most {most}, what the model takes"))
@@ -104,89 +103,6 @@ fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
 
 fn longest_of(texts: &[Vec<u32>]) -> usize {
     texts.iter().map(Vec::len).max().unwrap_or(1)
-}
-
-struct Classify {
-    folder: Folder,
-    labels: Labels,
-    training: Vec<(Input, usize)>,
-    validation: Vec<(Input, usize)>,
-}
-
-/// `foveate train classify`.
-pub(super) fn classify(job: &Job<'_>) -> Result<Box<dyn Task>> {
-    let from = Validation::of(job)?;
-    let rows = data::labelled(job.data_file)?;
-    let names: BTreeSet<&str> = rows.iter().map(|row| row.label.as_str()).collect();
-    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    if let [only] = &names[..] {
-        return Err(Error::new(ErrorKind::Argument, job.data_file.display().to_string(), "label")
-            .expecting("at least two labels to tell apart")
-            .but_found(format!("`{only}` alone")));
-    }
-    let folder = Folder::open(job.folder, models::Task::Classify, Some(&names))?;
-    let labels = folder.model().labels().cloned().ok_or_else(|| {
-        Error::new(ErrorKind::Config, job.folder.display().to_string(), "labels").but_found("none")
-    })?;
-    let tokenizer = Tokenizer::open(job.folder)?;
-    let numbered = |rows: Vec<Row>| -> Result<Vec<(Input, usize)>> {
-        let (mut given, mut numbers) = (Vec::new(), Vec::new());
-        for row in rows {
-            let (text, source, label) = row.into_given();
-            let number = labels.names.iter().position(|name| *name == label).ok_or_else(|| {
-                Error::new(ErrorKind::Argument, source, "label")
-                    .expecting(format!("one of {}", labels.names.join(", ")))
-                    .but_found(format!("`{label}`"))
-            })?;
-            given.push(text);
-            numbers.push(number);
-        }
-        Ok(encode(job, &folder, &tokenizer, TaskName::Classify, given)?.into_iter().zip(numbers).collect())
-    };
-    let [training, validation] = from.parts(numbered(rows)?, job, |path| numbered(data::labelled(path)?))?;
-    Ok(Box::new(Classify { folder, labels, training, validation }))
-}
-
-/// What an encoder reads of an input.
-fn item(input: &Input) -> Item<'_> {
-    Item { types: &input.types, ..Item::new(&input.ids) }
-}
-
-impl Task for Classify {
-    fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
-    fn lengths(&self) -> Vec<usize> {
-        self.training.iter().map(|(input, _)| input.ids.len()).collect()
-    }
-
-    fn longest(&self) -> usize {
-        self.lengths().into_iter().max().unwrap_or(1)
-    }
-
-    fn record(&self, graph: &mut Graph, size: [usize; 2], (dtype, training): Recording) -> Result<Value> {
-        classification_loss(graph, self.folder.model(), size, dtype, training)
-    }
-
-    fn inputs(&self, examples: &[usize], _: u64, time: usize) -> Result<Inputs> {
-        let items: Vec<Item<'_>> = examples.iter().map(|&number| item(&self.training[number].0)).collect();
-        let labels = examples.iter().map(|&number| self.training[number].1 as i32).collect();
-        let mut inputs = padded_inputs(self.folder.model(), &items, time)?;
-        inputs.push(("ends", result_rows(self.folder.model(), &items, time)?));
-        inputs.push(("labels", HostTensor::i32([examples.len()], labels)?));
-        Ok(inputs)
-    }
-
-    fn evaluate(&self, trainer: &mut Trainer, _: &Sizes) -> Result<Vec<(&'static str, f64)>> {
-        let mut encoder = Encoder::with_store(self.folder.model(), trainer.weights(), DType::F32)?;
-        let items: Vec<Item<'_>> = self.validation.iter().map(|(input, _)| item(input)).collect();
-        let mut judged = Judged::new(self.labels.names.len());
-        for (scores, (_, label)) in encoder.run_first(&items)?.iter().zip(&self.validation) {
-            judged.add(&scores.to_f32(), &self.labels, *label);
-        }
-        Ok(vec![("loss", judged.loss()), ("accuracy", judged.accuracy()), ("macro F1", judged.macro_f1())])
-    }
 }
 
 struct FillMask {
@@ -304,7 +220,7 @@ pub(super) fn language(job: &Job<'_>) -> Result<Box<dyn Task>> {
             .with_hint("`foveate train fill-mask` trains models that see both sides of a word"));
     }
     let length = longest(job, facts.max_tokens)?;
-    let length = if job.data.max_tokens.is_some() { length } else { length.min(WINDOW) };
+    let length = if job.learning.data.max_tokens.is_some() { length } else { length.min(WINDOW) };
     let tokenizer = Tokenizer::open(job.folder)?;
     let tokens = |path: &Path| -> Result<Vec<u32>> {
         let text = std::fs::read_to_string(path).map_err(|error| refused(path, "a text in UTF-8", &error))?;

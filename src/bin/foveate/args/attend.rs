@@ -1,0 +1,59 @@
+//! Flags of `attend`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::DeviceArgs;
+
+const ATTEND_NOTES: &str = r#"The tensors are q, k and v, [batch, time, head, channel] in F32 or F16, and those that the rule names. With d_out or d_lse, the
+gradients of the results, there are gradients, too. Results are out, lse (natural logarithm, -1e30 for a row that sees no key), dq,
+dk, dv, and d_NAME for every float that the rule names. Those that the file holds already are compared.
+
+A rule is JSON; texts are names of tensors:
+  {"version": 1, "mask": {"any": [{"window": {"left": 4, "right": 4}}, {"globals": "positions"}]},
+   "scores": [{"alibi": "slopes"}], "scale": 0.25, "softcap": 3.0}
+
+Masks:
+  "full"  "causal"  {"window": {"left": 5, "right": 2}}  {"band": {"left": 5}}  {"prefix": 9}
+  {"dilated_window": {"half_width": 4, "dilations": [3]}}  {"dilated": {"left": 4, "right": 0, "dilations": [3]}}
+  {"lengths": NAME}  {"segments": NAME}  {"global_keys": NAME}  {"global_queries": NAME}  {"globals": NAME}  {"dense": NAME}
+  {"longformer": {"half_width": 4, "globals": NAME}}  {"log_sparse": {"local": 1, "restart": 64}}
+  {"blocks": {"block_size": 8, "layout": NAME}}  {"block_diagonal": 8}
+  {"block_entries": {"block_size": 8, "shape": [1, 5, 5], "entries": [[0, 2, 1]]}}
+  {"strided": 8}  {"fixed": {"stride": 8, "expressivity": 2}}  {"columns": {"period": 8, "from": 6}}
+  {"big_bird": {"block_size": 64, "window_blocks": 3, "global_blocks": 1, "random_blocks": 3, "seed": 0}}
+  {"all": [MASK, ..]}  {"any": [MASK, ..]}  {"not": MASK}  {"top_left": MASK}
+Scores:
+  {"bias": NAME}  {"alibi": NAME}  {"gaussian": NAME}  {"adaptive_span": {"span": NAME, "ramp": 8.0}}
+  {"buckets": {"table": NAME, "count": 16, "max_distance": 20, "bidirectional": true}}
+  {"relative_keys": {"keys": NAME, "content_bias": NAME, "position_bias": NAME, "farthest_after": 0}}
+  {"disentangled": {"keys": NAME, "queries": NAME, "span": 6, "max_distance": 40}}  {"top_left": SCORE}
+Where the queries of each item begin among the keys, I32 [batch], beside "mask" and "scores":
+  "query_start": NAME
+The documentation of foveate::ops::attention::RuleDocument explains each.
+
+Exit codes: 0 when all is well; 1 when --compare found results beyond the tolerance or the device failed; 2 when a flag, a file or
+the machine does not fit what was asked for."#;
+
+#[derive(Debug, Args)]
+#[command(after_help = ATTEND_NOTES)]
+pub(crate) struct AttendArgs {
+    /// The rule.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) rule: PathBuf,
+    /// What it is applied to.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) tensors: PathBuf,
+    /// Write the results, in one move; the metadata under `foveate` say what made them.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) out: Option<PathBuf>,
+    /// Fail when a result lies too far from the one that the file of tensors holds.
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// How far is too far, of the largest element [default: 2e-5 for F32, 7.8e-3 for F16].
+    #[arg(long, value_name = "X", requires = "compare", allow_negative_numbers = true)]
+    pub(crate) tolerance: Option<f64>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}

@@ -1,0 +1,140 @@
+//! The flags, and the sentences that explain them. What several commands take stands here, once.
+
+mod attend;
+mod kernels;
+mod run;
+mod train;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, Parser, Subcommand};
+use foveate::{DType, Error, ErrorKind, Result};
+
+pub(crate) use attend::AttendArgs;
+pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
+pub(crate) use run::{GenerateArgs, InspectArgs, RunArgs, TaskName};
+pub(crate) use train::{
+    ClassifyArgs, DataArgs, DecayName, FillMaskArgs, FineTuneArgs, LearningArgs, LmArgs, OptimizerName,
+    TrainingArgs,
+};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 when all is well; 1 when a result is wrong or the device failed; 2 when a flag, a file or
+the machine does not fit what was asked for.";
+
+/// Attention kernels for efficient Transformers on any GPU that wgpu reaches.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show every adapter: its features, its limits, and which kernel each op would use on it and why.
+    Info(InfoArgs),
+    /// Run every op's conformance cases on an adapter against the CPU reference.
+    Check(CheckArgs),
+    /// Show the WGSL that runs for a case of an op, with the file and line each part came from.
+    Shader(ShaderArgs),
+    /// Verify and time attention methods on real activations.
+    Bench(BenchArgs),
+    /// Measure which kernel shapes are fastest on an adapter, and write them as a profile.
+    Tune(TuneArgs),
+    /// Run a trained model on texts: embeddings, hidden states, or predictions for masked tokens.
+    Run(RunArgs),
+    /// Run attention under a rule in JSON on the tensors of a file, with gradients, and compare with another program.
+    Attend(AttendArgs),
+    /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
+    Inspect(InspectArgs),
+    /// Train a language model from nothing, or a folder's model for a task.
+    #[command(subcommand)]
+    Train(TrainCommand),
+    /// Go on with a text as a trained language model would.
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// A folder's model to tell labels of texts, or of pairs of texts.
+    Classify(Box<ClassifyArgs>),
+    /// A folder's model to predict masked words of texts.
+    FillMask(Box<FillMaskArgs>),
+    /// A language model of a text: a byte-level one from nothing, or a folder's.
+    Lm(Box<LmArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// What to run on: `auto` takes the best adapter and says which, or the CPU reference when there is none; `gpu` takes
+    /// the best adapter, software rasterizers included, and fails when there is none; `cpu` is the CPU reference; any other
+    /// text takes the first adapter whose name contains it.
+    #[arg(long, value_name = "auto|gpu|cpu|NAME", default_value = "auto")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// Kernel shapes that `foveate tune` measured, in place of the built-in table's. A profile of another adapter, driver or version is
+    /// ignored with a warning.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// Keep what the driver compiles in this file: it is read, if it is there, and replaced at the end. Only Vulkan has such caches; a file
+    /// that is damaged, or another adapter's or driver's, is refused. The driver believes the file: keep it where nobody else can write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipeline_cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    /// How weights and activations are stored: f32 or f16.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(crate) dtype: String,
+}
+
+impl StorageArgs {
+    /// The type that `--dtype` of `command` names.
+    pub(crate) fn dtype(&self, command: &'static str) -> Result<DType> {
+        dtype(command, &self.dtype)
+    }
+}
+
+/// Whole numbers from 1 to `most`.
+fn whole(most: i64) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=most)
+}
+
+/// The value of `--dtype` of `command`.
+pub(crate) fn dtype(command: &'static str, name: &str) -> Result<DType> {
+    name.parse().ok().filter(|dtype: &DType| dtype.is_float()).ok_or_else(|| {
+        Error::new(ErrorKind::Dtype, command, "--dtype")
+            .expecting("f32 or f16")
+            .but_found(format!("`{name}`"))
+    })
+}
+
+/// The value of `--budget` of `command`.
+pub(crate) fn budget(command: &'static str, seconds: f64) -> Result<Duration> {
+    let refused = || {
+        Error::new(ErrorKind::Argument, command, "--budget").expecting("seconds above 0").but_found(seconds)
+    };
+    let budget = Duration::try_from_secs_f64(seconds).map_err(|_| refused())?;
+    // A day is more than anyone waits for, and what is added to it does not overflow.
+    if budget.is_zero() || budget > Duration::from_secs(86_400) { Err(refused()) } else { Ok(budget) }
+}

@@ -1,0 +1,173 @@
+//! Flags of the commands that use trained models: `run`, `inspect` and `generate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use foveate::models::Task;
+
+use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, StorageArgs, whole};
+use crate::output::Target;
+
+const RUN_NOTES: &str = "\
+The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
+for texts tokenizer.json or vocab.txt. Without --text, --ids and --input, texts are read from stdin, one a line.
+
+Human-readable results go to stdout; the device, how many texts were cut, and the throughput go to stderr.";
+
+/// What a model is asked for, as flags have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TaskName {
+    /// One vector a text, pooled and normalised as the folder says.
+    Embed,
+    /// The last layer's state of every token.
+    Hidden,
+    /// The likeliest tokens behind every mask.
+    FillMask,
+    /// The labels of each text, or pair of texts, likeliest first.
+    Classify,
+    /// A label for each word.
+    Label,
+    /// The part of a passage (--pair) that answers a question (--text).
+    Answer,
+    /// How likely each text is to a causal language model: the sum of its tokens' log-probabilities but for the first.
+    Score,
+}
+
+impl TaskName {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Hidden => "hidden",
+            Self::FillMask => "fill-mask",
+            Self::Classify => "classify",
+            Self::Label => "label",
+            Self::Answer => "answer",
+            Self::Score => "score",
+        }
+    }
+
+    pub(crate) fn task(self) -> Task {
+        match self {
+            Self::Embed => Task::Embed,
+            Self::Hidden => Task::Hidden,
+            Self::FillMask | Self::Score => Task::Logits,
+            Self::Classify => Task::Classify,
+            Self::Label => Task::Label,
+            Self::Answer => Task::Answer,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_NOTES)]
+pub(crate) struct RunArgs {
+    /// The model's folder.
+    pub(crate) folder: PathBuf,
+    /// A text; may be given several times.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) text: Vec<String>,
+    /// The second text of a pair: one for each --text, in the same order. For --task answer, the passage.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, requires = "text")]
+    pub(crate) pair: Vec<String>,
+    /// Token ids with commas or blanks between them, taken as they are: no special tokens are added; may be given several times.
+    #[arg(long, value_name = "\"1 2 3\"")]
+    pub(crate) ids: Vec<String>,
+    /// Which of two texts each of the --ids is of, 0 or 1: one list for each --ids, in the same order.
+    #[arg(long, value_name = "\"0 0 1\"", requires = "ids")]
+    pub(crate) types: Vec<String>,
+    /// A file of texts in UTF-8, one a line, blank lines left out; `-` is stdin.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) input: Option<PathBuf>,
+    /// What to compute.
+    #[arg(long, value_enum, default_value_t = TaskName::Embed)]
+    pub(crate) task: TaskName,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    /// Cut what is longer than the model takes, in place of refusing it: texts before their closing special token, ids at
+    /// their end.
+    #[arg(long)]
+    pub(crate) truncate: bool,
+    /// Tokens that are run at once; fewer take less memory.
+    #[arg(long, value_name = "N", value_parser = whole(1 << 20))]
+    pub(crate) batch_tokens: Option<u32>,
+    /// For answer, the most tokens of one.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = whole(1 << 20))]
+    pub(crate) longest_answer: u32,
+    /// For fill-mask and classify, how many tokens or labels to show.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1000))]
+    pub(crate) top: u32,
+    /// Write everything as JSON; `-` is stdout, in place of the text.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) json: Option<Target>,
+    /// Write the numbers as f32. A .safetensors file holds `embeddings`, `logits` of labels, `N.hidden`, or `N.logits` (of fill-mask
+    /// with `N.positions`), N counting texts from 0; a .npy file holds all embeddings or labels' logits, or the numbers of one text.
+    #[arg(long, value_name = "FILE.npy|FILE.safetensors")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+const INSPECT_NOTES: &str = "\
+Exit codes: 0 when the model is complete; 2 when a file is missing or damaged, or weights do not fit the architecture.";
+
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_NOTES)]
+pub(crate) struct InspectArgs {
+    /// The model's folder.
+    pub(crate) folder: PathBuf,
+    /// What the model would be asked for: it decides which weights are needed [default: the first that the folder can be used for].
+    #[arg(long, value_enum)]
+    pub(crate) task: Option<TaskName>,
+    /// Tokens of the batch whose memory is shown.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = whole(1 << 20))]
+    pub(crate) batch_tokens: u32,
+    /// Sequences in that batch, each with one mask for fill-mask.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole(1 << 20))]
+    pub(crate) count: u32,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct GenerateArgs {
+    /// A model's folder; or the checkpoint of `foveate train lm`, or the folder that it is in.
+    pub(crate) model: PathBuf,
+    /// What the text starts with.
+    #[arg(long, value_name = "TEXT", default_value = "\n", allow_hyphen_values = true)]
+    pub(crate) prompt: String,
+    /// Tokens to add at most; of a byte-level model, bytes. A text longer than the model reads goes on from the last half of that; with
+    /// --beams it is refused.
+    #[arg(long, alias = "bytes", value_name = "N", default_value_t = 400)]
+    pub(crate) tokens: usize,
+    /// Below 1 likely tokens get likelier; 0 takes the likeliest.
+    #[arg(long, allow_negative_numbers = true, value_name = "X", default_value_t = 0.8)]
+    pub(crate) temperature: f32,
+    /// How many of the likeliest tokens are drawn from; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Draw from the likeliest tokens that together have this probability; 1 for all.
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f32,
+    /// What scores of tokens that are in the text already are divided by; 1 changes nothing.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f32,
+    /// Search for the likeliest text with so many beams, in place of drawing; it is printed when it is found.
+    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_k", "top_p", "repetition_penalty"])]
+    pub(crate) beams: Option<usize>,
+    /// With beams, what a text's length is raised to before its log-probability is divided by it.
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "beams", allow_negative_numbers = true)]
+    pub(crate) length_penalty: f32,
+    /// A token that ends the text, by its id; may be given several times. Without it, the `eos_token_id` of the folder's config.json.
+    #[arg(long, value_name = "ID")]
+    pub(crate) stop: Vec<u32>,
+    /// Decides the draws.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
