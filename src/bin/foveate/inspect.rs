@@ -103,7 +103,7 @@ struct Misshapen {
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let usable = Usable::of(args);
-    let task = args.task.unwrap_or_else(|| usable.usual(args));
+    let task = args.task.unwrap_or_else(|| usual(args));
     let (model, mut problems) = open(args, task)?;
     let sound = problems.is_empty();
     let refused = run::check(task, &model).err();
@@ -161,6 +161,14 @@ fn open(args: &InspectArgs, task: TaskName) -> Result<(Model, Vec<Error>)> {
     })
 }
 
+/// The task that is shown where none is asked for: embeddings, or hidden states of families without embeddings.
+fn usual(args: &InspectArgs) -> TaskName {
+    match Model::open(&args.folder, Task::Embed) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => TaskName::Hidden,
+        _ => TaskName::Embed,
+    }
+}
+
 /// What a folder can be used for.
 struct Usable {
     /// By `foveate run`.
@@ -182,20 +190,6 @@ impl Usable {
         Self {
             tasks: TaskName::value_variants().iter().copied().filter(runs).collect(),
             generates: opened(Task::Logits).is_some_and(continues),
-        }
-    }
-
-    /// The task that is shown where none is asked for: the first, embeddings where weights are missing, and hidden states of families without
-    /// embeddings.
-    fn usual(&self, args: &InspectArgs) -> TaskName {
-        let has_embeddings = || {
-            let opened = Model::open(&args.folder, Task::Embed);
-            opened.map_or_else(|error| error.kind() != ErrorKind::Unsupported, |_| true)
-        };
-        match self.tasks.first() {
-            Some(first) => *first,
-            None if has_embeddings() => TaskName::Embed,
-            None => TaskName::Hidden,
         }
     }
 

@@ -117,7 +117,7 @@ Exit codes: 0 when the model is complete; 2 when a file is missing or damaged, o
 pub(crate) struct InspectArgs {
     /// The model's folder.
     pub(crate) folder: PathBuf,
-    /// What the model would be asked for: it decides which weights are needed [default: the first that the folder can be used for].
+    /// What the model would be asked for: it decides which weights are needed [default: embed, or hidden of families without embeddings].
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskName>,
     /// Tokens of the batch whose memory is shown.
