@@ -228,6 +228,17 @@ fn labels_that_are_whole_numbers_are_in_their_order() {
     for number in 0..12 {
         assert_eq!(config["id2label"][number.to_string()], number.to_string());
     }
+    // Known labels stay, and others that take their places are named.
+    for (labels, said) in [(["3", "11"], false), (["3", "12"], true)] {
+        fs::write(&data, format!("label,text\n{},good\n{},bad\n", labels[0], labels[1])).unwrap();
+        let (from, again) = (out.display().to_string(), folder.join(labels[1]).display().to_string());
+        let arguments =
+            ["train", "classify", &from, &data, "--out", &again, "--device", "cpu", "--epochs", "1"];
+        let output = run(&arguments);
+        assert_passes(&output);
+        let told = stderr(&output).contains("labels: 3, 12, in place of the folder's: 0, 1, 2, ");
+        assert_eq!(told, said, "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -321,6 +321,17 @@ fn inspect_names_the_tasks_that_work_and_what_they_leave_out() {
     }
     let text = assert_passes(&run(&["inspect", &oracle("transfo-xl-div1").display().to_string()]));
     assert!(text.contains("for nothing on the command line"), "{text}");
+    // What is too large to be planned does not keep the rest from being told.
+    let huge = bert("inspect-huge", Task::Hidden, json!({}));
+    let path = Path::new(&huge).join("config.json");
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    config["vocab_size"] = json!(1 << 24);
+    config["hidden_size"] = json!(1 << 16);
+    config["num_attention_heads"] = json!(1 << 12);
+    fs::write(&path, config.to_string()).unwrap();
+    let output = run(&["inspect", &huge]);
+    assert_refuses(&output, &["elements: expected at most 4294967295"]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("misshapen"));
     let refused = run(&["inspect", &oracle("bert-mlm").display().to_string(), "--task", "score"]);
     assert_refuses(&refused, &["--task score: expected a causal language model, found bert"]);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use foveate::models::{self, Encoder, Item, LabelKind, Labels};
+use foveate::models::{self, Encoder, Item, LabelKind, Labels, Model};
 use foveate::tokenize::Tokenizer;
 use foveate::train::{Folder, Inputs, Trainer, classification_loss, padded_inputs, result_rows};
 use foveate::weights::Fields;
@@ -14,7 +14,11 @@ use super::fine_tune::{Job, Recording, Sizes, Task};
 use super::metrics::Judged;
 use super::tasks::{Validation, encode};
 use crate::args::TaskName;
+use crate::output;
 use crate::run::inputs::{Input, refused};
+
+/// Characters of a list of labels that are shown.
+const SHOWN: usize = 200;
 
 /// A text, and the numbers of the labels that it has, ascending.
 type Example = (Input, Vec<usize>);
@@ -40,6 +44,7 @@ pub(super) fn classify(job: &Job<'_>, separator: Option<&str>) -> Result<Box<dyn
     let labels = folder.model().labels().cloned().ok_or_else(|| {
         Error::new(ErrorKind::Config, job.folder.display().to_string(), "labels").but_found("none")
     })?;
+    tell_new_names(job, &labels)?;
     let tokenizer = Tokenizer::open(job.folder)?;
     let numbered = |rows: Vec<Row>| -> Result<Vec<Example>> {
         let (mut given, mut numbers) = (Vec::new(), Vec::new());
@@ -93,6 +98,18 @@ fn check_kind(job: &Job<'_>, kind: LabelKind, names: &[String]) -> Result<()> {
         return Err(Error::new(ErrorKind::Unsupported, job.folder.display().to_string(), "problem_type")
             .expecting("labels to tell apart")
             .but_found("regression, and numbers in the data"));
+    }
+    Ok(())
+}
+
+/// Says so where the folder has names for other labels, whose places these take.
+fn tell_new_names(job: &Job<'_>, labels: &Labels) -> Result<()> {
+    let fields = Fields::open(job.folder.join("config.json"))?;
+    let own = Model::from_config(&fields, models::Task::Classify).ok();
+    let own = own.as_ref().and_then(Model::labels).filter(|_| fields.has("id2label"));
+    if let Some(own) = own.filter(|own| own.names != labels.names) {
+        let [new, old] = [labels, own].map(|labels| output::one_line(&labels.names.join(", "), SHOWN));
+        eprintln!("labels: {new}, in place of the folder's: {old}");
     }
     Ok(())
 }

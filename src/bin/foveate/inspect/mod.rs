@@ -1,0 +1,149 @@
+//! `foveate inspect`: what a model folder holds, against what its architecture needs.
+
+mod report;
+
+use clap::ValueEnum;
+use foveate::models::{Model, Pooling, PoolingKind, Task};
+use foveate::tokenize::Tokenizer;
+use foveate::weights::{Comparison, Fields};
+use foveate::{DType, Error, ErrorKind, Result};
+
+use crate::args::{InspectArgs, TaskName};
+use crate::{output, run};
+use report::{Architecture, BatchMemory, Differences, Needed, Report, Stored, Words};
+
+pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    let usable = Usable::of(args);
+    let task = args.task.unwrap_or_else(|| usual(args));
+    let (model, mut problems) = open(args, task)?;
+    let sound = problems.is_empty();
+    let refused = run::check(task, &model).err();
+    let dtypes = if refused.is_none() { &[DType::F32, DType::F16][..] } else { &[] };
+    let memory =
+        dtypes.iter().map(|&dtype| BatchMemory::of(&model, dtype, task, args)).collect::<Result<Vec<_>>>();
+    let memory = memory.unwrap_or_else(|error| {
+        problems.push(error);
+        Vec::new()
+    });
+    // What was not asked for is no problem.
+    problems.extend(refused.filter(|_| args.task.is_some()));
+    let tokenizer = tokenizer(args).unwrap_or_else(|error| {
+        problems.push(error);
+        None
+    });
+    let differences = model.compare();
+    let complete = differences.as_ref().is_some_and(Comparison::is_complete);
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        model: args.folder.display().to_string(),
+        task: task.name(),
+        tasks: usable.names(),
+        architecture: Architecture::of(&model),
+        pooling: (task == TaskName::Embed && sound).then(|| described(model.pooling())),
+        weights: Needed::of(&model),
+        file: model.checkpoint().map(Stored::of),
+        memory,
+        tokenizer,
+        complete,
+        differences: differences.as_ref().map(Differences::of),
+        problems: problems.iter().map(Error::to_string).collect(),
+    };
+    output::print(if args.output.json { output::json(&report)? } else { report.to_string() })?;
+    match (problems.into_iter().next(), differences) {
+        (Some(problem), _) => Err(problem),
+        (None, Some(differences)) if !complete => Err(incomplete(&report.model, &differences)),
+        (None, _) => Ok(()),
+    }
+}
+
+/// The model, or where other files than its configuration are missing or damaged, what can be told of it, and why.
+fn open(args: &InspectArgs, task: TaskName) -> Result<(Model, Vec<Error>)> {
+    let task = task.task();
+    Model::open(&args.folder, task).map(|model| (model, Vec::new())).or_else(|error| {
+        let fields = || Fields::open(args.folder.join("config.json"));
+        // Hidden states take the same weights as embeddings, and no files about pooling.
+        let unpooled = if task == Task::Embed { Task::Hidden } else { task };
+        let told = Model::open(&args.folder, unpooled)
+            .or_else(|_| fields().and_then(|fields| Model::from_config(&fields, task)));
+        match told {
+            Ok(model) => Ok((model, vec![error])),
+            Err(_) => Err(error),
+        }
+    })
+}
+
+/// The task that is shown where none is asked for: embeddings, or hidden states of families without embeddings.
+fn usual(args: &InspectArgs) -> TaskName {
+    match Model::open(&args.folder, Task::Embed) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => TaskName::Hidden,
+        _ => TaskName::Embed,
+    }
+}
+
+/// What a folder can be used for.
+struct Usable {
+    /// By `foveate run`.
+    tasks: Vec<TaskName>,
+    /// By `foveate generate`.
+    generates: bool,
+}
+
+impl Usable {
+    fn of(args: &InspectArgs) -> Self {
+        let complete = foveate::models::tasks(&args.folder).unwrap_or_default();
+        let opened = |task: Task| Model::open(&args.folder, task).ok().filter(|_| complete.contains(&task));
+        let runs =
+            |task: &TaskName| opened(task.task()).is_some_and(|model| run::check(*task, &model).is_ok());
+        let continues = |model: Model| {
+            let signature = model.network().signature();
+            signature.is_causal && !signature.is_recurrent
+        };
+        Self {
+            tasks: TaskName::value_variants().iter().copied().filter(runs).collect(),
+            generates: opened(Task::Logits).is_some_and(continues),
+        }
+    }
+
+    /// The names of the tasks, as the commands call them.
+    fn names(&self) -> Vec<&'static str> {
+        let generate = self.generates.then_some("generate");
+        self.tasks.iter().map(|task| task.name()).chain(generate).collect()
+    }
+}
+
+/// None where the folder has no tokenizer: ids are enough to run a model.
+fn tokenizer(args: &InspectArgs) -> Result<Option<Words>> {
+    if !["tokenizer.json", "vocab.txt"].iter().any(|name| args.folder.join(name).exists()) {
+        return Ok(None);
+    }
+    let tokenizer = Tokenizer::open(&args.folder)?;
+    Ok(Some(Words {
+        algorithm: tokenizer.algorithm(),
+        tokens: tokenizer.vocab_size(),
+        mask: tokenizer.mask_id().and_then(|id| tokenizer.token(id)),
+    }))
+}
+
+fn incomplete(model: &str, differences: &Comparison) -> Error {
+    let Comparison { missing, unexpected, misshapen, unsupported, differing, .. } = differences;
+    let counts = [
+        ("missing", missing.len()),
+        ("unexpected", unexpected.len()),
+        ("misshapen", misshapen.len()),
+        ("of a type that is not read", unsupported.len()),
+        ("unlike what they are copies of", differing.len()),
+    ];
+    let counts = counts.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} {kind}"));
+    Error::new(ErrorKind::Weights, model.to_owned(), "tensors")
+        .expecting("what the model declares")
+        .but_found(counts.collect::<Vec<_>>().join(", "))
+}
+
+fn described(pooling: Pooling) -> String {
+    let kind = match pooling.kind {
+        PoolingKind::Mean => "the mean of all tokens",
+        PoolingKind::First => "the first token",
+        PoolingKind::Max => "the largest of each channel",
+    };
+    format!("{kind}, {}", if pooling.normalize { "normalised" } else { "as it is" })
+}
