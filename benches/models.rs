@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use foveate::check::Random;
 use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
-use foveate::models::{BatchSize, Model, Task};
+use foveate::models::{BatchSize, FAMILIES, Model, Task, Tokens};
 use foveate::ops::{Matmul, matmul};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, Graph, HostTensor, Plan, TensorDesc};
@@ -128,16 +128,63 @@ fn bench(criterion: &mut Criterion) {
     }
     group.finish();
 
-    let twelve = minilm(12);
-    let mut group = criterion.benchmark_group("host");
-    group.sample_size(10).measurement_time(Duration::from_secs(2));
-    group.bench_function("record and plan 12 layers", |bencher| {
-        bencher.iter(|| {
-            let graph = twelve.batch_graph(size(), DType::F32).expect("it records");
-            Plan::new(&graph, context.caps()).expect("it can be planned")
-        });
+    for family in FAMILIES {
+        plan_twelve_layers(&context, family.model_type);
+    }
+}
+
+/// Time to record and plan twelve layers, of a decoder those of a step besides.
+fn plan_twelve_layers(context: &Context, model_type: &str) {
+    let config = serde_json::json!({
+        "model_type": model_type, "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
+        "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512,
+        "attention_window": 256, "relative_attention": true, "position_biased_input": false,
+        "pos_att_type": "c2p|p2c", "max_relative_positions": 512, "position_buckets": 256,
+        "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024,
+        "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12,
+        "d_inner": 3072, "d_head": 64, "mem_len": 512, "cutoffs": [2000, 10000],
     });
-    group.finish();
+    let open = |task| {
+        let fields = Fields::new("config", config.clone()).expect("an object");
+        Model::from_config(&fields, task)
+    };
+    let model = open(Task::Hidden).expect("a sound configuration");
+    let signature = model.network().signature();
+    let whole = || match signature.is_recurrent {
+        true => {
+            let mut graph = Graph::new();
+            let tokens = Tokens::segments(&mut graph, [1, 128])?;
+            let hidden = model.record(&mut graph, &tokens, DType::F32)?;
+            graph.output("hidden", hidden)?;
+            Ok(graph)
+        }
+        false => model.batch_graph(BatchSize { rows: 1, ..size() }, DType::F32),
+    };
+    let mut times = vec![("texts", planning(context, &whole))];
+    if signature.is_causal && !signature.is_recurrent {
+        let step = || {
+            let mut graph = Graph::new();
+            let tokens = Tokens::cached(&mut graph, [1, 1], 512)?;
+            let hidden = model.record(&mut graph, &tokens, DType::F32)?;
+            graph.output("hidden", hidden)?;
+            Ok(graph)
+        };
+        times.push(("a step", planning(context, &step)));
+    }
+    for (what, time) in times {
+        println!("record and plan 12 layers of {model_type}, {what}: {:.1} ms", 1e3 * time);
+    }
+}
+
+/// The median of a few times that recording and planning took, in seconds.
+fn planning(context: &Context, record: &dyn Fn() -> foveate::Result<Graph>) -> f64 {
+    let time = |_| {
+        let start = Instant::now();
+        let graph = record().expect("it records");
+        Plan::new(&graph, context.caps()).expect("it can be planned");
+        start.elapsed().as_secs_f64()
+    };
+    median((0..5).map(time).collect())
 }
 
 criterion_group!(benches, bench);

@@ -1,6 +1,7 @@
 //! Streams of a causal model: in chunks as at once, full, forked, saved, and what is refused.
 
 use foveate::generate::{BeamOptions, Generator, Options, Sampling, Streams};
+use foveate::gpu::{AdapterRequest, Context};
 use foveate::models::{Model, Task};
 use foveate::runtime::Device;
 use foveate::weights::{Fields, Weights};
@@ -74,6 +75,28 @@ fn a_full_stream_refuses_more_and_can_be_continued_otherwise() {
         assert_close(scores[0].as_ref().expect("scores"), &feed(&mut generator, &mut alone, &[1, 2, 3, 1]));
         let mut alone = generator.start(1, 4).expect("there is room");
         assert_close(scores[1].as_ref().expect("scores"), &feed(&mut generator, &mut alone, &[4, 5]));
+    }
+}
+
+/// One program serves every step: behind the first one, nothing is allocated on the device, as making a program or buffers would.
+#[test]
+fn steps_make_nothing() {
+    // A device of its own, on which nothing else is allocated meanwhile.
+    let context = Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
+    let mut generator = generator(&Device::Gpu(context.clone()));
+    let mut streams = generator.start(2, 40).expect("there is room");
+    generator.feed(&mut streams, &[&[1, 2, 3], &[7]]).expect("they fit");
+    let allocated = || {
+        let report = context.device().generate_allocator_report().expect("the backend keeps one");
+        (report.allocations.len(), report.total_reserved_bytes)
+    };
+    let empty = allocated();
+    generator.feed(&mut streams, &[&[4], &[5]]).expect("they fit");
+    let before = allocated();
+    assert_ne!(before, empty, "making a program shows in the report");
+    for id in 0..30 {
+        generator.feed(&mut streams, &[&[id % VOCABULARY], &[(id + 1) % VOCABULARY]]).expect("they fit");
+        assert_eq!(allocated(), before, "step {id}");
     }
 }
 
