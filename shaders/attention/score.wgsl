@@ -37,9 +37,10 @@ fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key:
     if CONTENT {
         scored.score += content(batch, head, query, key, apart);
     }
-    // A product that is not finite is not a number from here on: it would pass for hidden, and softcap would make it finite.
+    // A product that is not finite is not a number from here on, where it would not become one by itself: minus infinity would pass for
+    // hidden, and softcap and rules in WGSL may make any of them finite.
     let bits = bitcast<vec4<u32>>(scored.score);
-    let broken = is_not_finite(scored.score);
+    let broken = select(bits == vec4(MINUS_INFINITY), is_not_finite(scored.score), SOFTCAP || CUSTOM);
     if SOFTCAP {
         // tanh is 1 beyond 10 in f32; some drivers overflow there. Near 0 they may lose all but the fifth decimal, which a large cap
         // would show: there it is its series.
@@ -47,9 +48,9 @@ fn score(product: vec4<f32>, batch: u32, head: vec4<u32>, query: vec4<i32>, key:
         let t = select(tanh(x), x - x * x * x / 3.0, abs(x) < vec4(0.01));
         scored.score = t * (params.softcap * LOG2_E);
         scored.slope = vec4(1.0) - t * t;
-        scored.score = select(scored.score, bitcast<vec4<f32>>(bits | vec4(QUIET)), broken);
+        scored.score = select(scored.score, bitcast<vec4<f32>>(bits | vec4(NOT_A_NUMBER)), broken);
     } else {
-        scored.score = bitcast<vec4<f32>>(bits | select(vec4(0u), vec4(QUIET), broken));
+        scored.score = bitcast<vec4<f32>>(bits | select(vec4(0u), vec4(NOT_A_NUMBER), broken));
         scored.score *= params.scale * LOG2_E;
     }
     if ADDED {

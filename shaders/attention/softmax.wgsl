@@ -4,7 +4,7 @@
 const LOG2_E: f32 = 1.4426950408889634;
 const INFINITY: u32 = 0x7f800000u;
 const MINUS_INFINITY: u32 = 0xff800000u;
-const QUIET: u32 = 0x00400000u;  // set in an infinity it makes a NaN
+const NOT_A_NUMBER: u32 = 0xffffffffu;  // all bits, which is what comparisons give on many devices
 
 // From HIDDEN_SCORE down to minus infinity.
 fn is_hidden(score: vec4<f32>) -> vec4<bool> {
