@@ -14,6 +14,7 @@ mod compression;
 #[path = "../devices/mod.rs"]
 mod devices;
 mod file;
+mod linear;
 mod mechanisms;
 mod models;
 mod recording;

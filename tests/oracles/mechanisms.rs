@@ -16,10 +16,10 @@ use foveate::{DType, HostTensor, Value};
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
 use crate::file::{File, Spec};
-use crate::{Found, Result, is_safetensors};
+use crate::{Found, Result, is_safetensors, linear};
 
 /// A kind of mechanism that the crate has.
-struct Row {
+pub(crate) struct Row {
     /// The `mechanism` of its specs.
     mechanism: &'static str,
     /// Whether the crate has the mechanism with the options of a spec.
@@ -27,7 +27,7 @@ struct Row {
     record: Record,
 }
 
-const fn row(mechanism: &'static str, record: Record) -> Row {
+pub(crate) const fn row(mechanism: &'static str, record: Record) -> Row {
     Row { mechanism, has: |_| Ok(true), record }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let spec = File::open(path)?.spec;
     let mechanism = spec.text("mechanism")?;
-    for row in ROWS.iter().filter(|row| row.mechanism == mechanism) {
+    for row in ROWS.iter().chain(linear::ROWS).filter(|row| row.mechanism == mechanism) {
         if (row.has)(&spec)? {
             let (path, record) = (path.to_owned(), row.record);
             return Ok(Found::test(move || {

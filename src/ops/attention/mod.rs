@@ -1,15 +1,20 @@
 //! Exact softmax attention, key tile by key tile, with memory linear in length, and its gradients: [`blocked()`] (FlashAttention, arXiv
-//! 2205.14135 and 2307.08691).
+//! 2205.14135 and 2307.08691). Linear attention, with scores that are products of features, time and memory linear in length, and a state of
+//! fixed size: [`linear_attention`] (arXiv 2006.16236).
 //!
 //! Values are `[batch, time, head, channel]`, the order a linear layer produces. Query heads share key heads in consecutive
 //! groups (`heads = kv_heads * group`; one key head is multi-query attention).
 //!
-//! The attention mask is a [`Mask`], score modifiers are [`Score`]s: rules in a folder of their own.
+//! The attention mask of softmax attention is a [`Mask`], its score modifiers are [`Score`]s: rules in a folder of their own.
 
 pub(crate) mod blocked;
+pub(crate) mod linear;
 mod rules;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
+pub use linear::{
+    Denominator, FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
+};
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;
 pub use rules::{

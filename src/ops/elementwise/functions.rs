@@ -219,6 +219,20 @@ functions! {
         kinked: true,
         known: &[(-1.0, -0.790_150_698_535_697_2), (2.0, 2.0)],
     }
+    /// `elu(x) + 1`, which is `x + 1` where `x` is positive, else `exp(x)`: features of linear attention (Katharopoulos et al., arXiv
+    /// 2006.16236, equation 7).
+    elu_plus_one EluPlusOne {
+        at: |x| if x > R::zero() { x + R::one() } else { x.exp() },
+        slope: |x| if x > R::zero() { R::one() } else { x.exp() },
+        wgsl: "select(exp_down(x), x + 1.0, x > Lanes(0.0))",
+        wgsl_slope: "select(exp_down(x), Lanes(1.0), x > Lanes(0.0))",
+        ulps: [exp_ulps(4.0), exp_ulps(4.0)],
+        within: [-4.0, 4.0],
+        reach: f32::MAX,
+        turns: &[-0.36, -0.01, 0.01],
+        kinked: true,
+        known: &[(-1.0, 0.367_879_441_171_442_33), (2.0, 3.0)],
+    }
     /// `exp(x)`, which leaves f32 above 88.7.
     exp Exp {
         at: |x| x.exp(),
@@ -572,6 +586,19 @@ functions! {
         turns: &[],
         kinked: false,
         known: &[(-1.5, 2.25)],
+    }
+    /// `max(x, 0)^2` (So et al., arXiv 2109.08668, section 4.1).
+    squared_relu SquaredRelu {
+        at: |x| x.max(R::zero()) * x.max(R::zero()),
+        slope: |x| R::of(2.0) * x.max(R::zero()),
+        wgsl: "max(x, Lanes(0.0)) * max(x, Lanes(0.0))",
+        wgsl_slope: "2.0 * max(x, Lanes(0.0))",
+        ulps: [0.0, 0.0],
+        within: [-4.0, 4.0],
+        reach: f32::MAX,
+        turns: &[],
+        kinked: false,
+        known: &[(-1.5, 0.0), (1.5, 2.25)],
     }
     /// Hyperbolic tangent.
     tanh Tanh {

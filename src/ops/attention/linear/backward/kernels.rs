@@ -1,0 +1,158 @@
+//! Lowering: what each row of queries adds to its scores, then, as far as anybody reads them, the gradients of queries from the states of
+//! keys, and those of keys and values from the states of queries, which are walked from behind.
+
+use super::super::kernels::{Finish, Frame, Pass, RowVector, Rows, Sums, Vector};
+use super::super::rule::Denominator;
+use super::{D_OUT, FORWARD_DENOMINATOR, FORWARD_OUT, LinearBackward, NAME, REQUIRED};
+use crate::Result;
+use crate::graph::StepDesc;
+use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
+use crate::ops::contract::to_u32;
+use crate::tensor::DType;
+
+params! {
+    struct UpstreamParams {
+        addends: u32,
+        eps: f32,
+    }
+}
+
+pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let rule = &op.rule;
+    let mut frame = Frame::new(NAME, rule, step, op.required(), rule.is_normalised(), caps)?;
+    let (x, y, v) = (frame.features(0)?, frame.features(1)?, frame.values());
+    let n = upstream(op, &mut frame)?;
+    let dims = frame.dims;
+    let is_normalised = rule.is_normalised();
+    let vector = if is_normalised { Vector::OfColumns } else { Vector::None };
+    let source = |input: usize| Rows {
+        operand: Operand::Input(input),
+        dtype: frame.dtype,
+        size: dims.head_size,
+        map: rule.maps[input].function(),
+        scale: if input == 0 { rule.scale } else { 1.0 },
+    };
+    let (query, key) = (source(0), source(1));
+    let result = |output: usize, size| Rows::plain(Operand::Output(output), step.inputs[0].dtype, size);
+
+    if step.wanted[0] {
+        let given = rule.state_at(op.required()).map(Operand::Input);
+        let keys = Sums {
+            of_keys: true,
+            near: v,
+            far: y,
+            vector,
+            is_weighted: false,
+            transposed: true,
+            given: given.map(|sums| (sums, rule.normalizer_at(op.required()).map(Operand::Input))),
+            last: None,
+        };
+        let states = frame.states(&keys, false, true)?;
+        frame.gather(&Pass {
+            label: "attention/linear_backward/queries",
+            rows_are_keys: false,
+            near: n,
+            far: v,
+            summed: y,
+            states,
+            row_vector: if is_normalised { RowVector::Weighted } else { RowVector::None },
+            has_denominator: false,
+            row_addends: is_normalised,
+            column_addends: false,
+            result: result(0, dims.head_size),
+            finish: Finish::ThroughFeatures(query),
+            denominators: None,
+        })?;
+    }
+    let d_state = op.has_d_state.then(|| {
+        let at = op.d_state_at();
+        (Operand::Input(at), is_normalised.then_some(Operand::Input(at + 1)))
+    });
+    let first = REQUIRED..REQUIRED + rule.state_parts();
+    let first = (rule.has_state && first.clone().any(|output| step.wanted[output]))
+        .then(|| (Operand::Output(first.start), is_normalised.then_some(Operand::Output(first.start + 1))));
+    if step.wanted[1] || first.is_some() {
+        let queries = Sums {
+            of_keys: false,
+            near: n,
+            far: x,
+            vector,
+            is_weighted: true,
+            transposed: true,
+            given: d_state,
+            last: first,
+        };
+        let states = frame.states(&queries, true, step.wanted[1])?;
+        if step.wanted[1] {
+            frame.gather(&Pass {
+                label: "attention/linear_backward/keys",
+                rows_are_keys: true,
+                near: v,
+                far: n,
+                summed: x,
+                states,
+                row_vector: if is_normalised { RowVector::Once } else { RowVector::None },
+                has_denominator: false,
+                row_addends: false,
+                column_addends: is_normalised,
+                result: result(1, dims.head_size),
+                finish: Finish::ThroughFeatures(key),
+                denominators: None,
+            })?;
+        }
+    }
+    if step.wanted[2] {
+        let queries = Sums {
+            of_keys: false,
+            near: x,
+            far: n,
+            vector: Vector::None,
+            is_weighted: false,
+            transposed: false,
+            given: d_state.map(|(sums, _)| (sums, None)),
+            last: None,
+        };
+        let states = frame.states(&queries, true, true)?;
+        frame.gather(&Pass {
+            label: "attention/linear_backward/values",
+            rows_are_keys: true,
+            near: y,
+            far: x,
+            summed: n,
+            states,
+            row_vector: RowVector::None,
+            has_denominator: false,
+            row_addends: false,
+            column_addends: false,
+            result: result(2, dims.value_size),
+            finish: Finish::AsItIs,
+            denominators: None,
+        })?;
+    }
+    Ok(frame.finish())
+}
+
+/// The gradients of the rows' numerators; those of their denominators go to the auxiliary buffer.
+fn upstream(op: &LinearBackward, frame: &mut Frame<'_>) -> Result<Rows> {
+    let size = frame.dims.value_size;
+    let d_out = Rows::plain(Operand::Input(D_OUT), frame.dtype, size);
+    let (Some(denominator), Some(aux)) = (op.rule.denominator, frame.aux()) else { return Ok(d_out) };
+    let (Denominator::Plus(eps) | Denominator::AtLeast(eps)) = denominator;
+    let rows = frame.dims.batch * frame.dims.query_time * frame.dims.heads;
+    let lanes = if size.is_multiple_of(4) { 4 } else { 1 };
+    let numerators = frame.scratch((4 * rows * size) as u64);
+    let dispatch = Kernel::new("attention/linear_backward/upstream", [wgsl!("attention/linear/upstream.wgsl")])
+        .lanes(lanes)
+        .read("d_out", Operand::Input(D_OUT), frame.dtype)
+        .read("out", Operand::Input(FORWARD_OUT), frame.dtype)
+        .read_elements("denominator", Operand::Input(FORWARD_DENOMINATOR), DType::F32)
+        .write("d_numerator", numerators, DType::F32)
+        .write_elements("aux", aux, DType::U32)
+        .constant("ROW_PACKS", size as u32 / lanes)
+        .constant("ADDS_EPS", matches!(denominator, Denominator::Plus(_)))
+        .params(UpstreamParams { addends: frame.first_addend()?, eps })
+        .turns(size as u64)
+        .per_element(to_u32(NAME, "rows", rows)?, frame.caps);
+    frame.push(dispatch);
+    Ok(Rows::plain(numerators, DType::F32, size))
+}

@@ -1,0 +1,314 @@
+//! Lowering: what rows must know beforehand, the features that are worth storing, the states, and what rows gather from these and from their
+//! own chunk.
+//!
+//! Rows of queries are (time, group member) pairs, as in blocked attention. A chunk is [`CHUNK`] times: its pairs cost as many products as its
+//! state where head and value sizes are 64.
+
+mod attend;
+mod rows;
+mod sums;
+
+pub(super) use attend::{Finish, Pass, RowVector};
+pub(super) use rows::Rows;
+pub(super) use sums::{Sums, Vector};
+
+use super::rule::{Denominator, Rule};
+use super::{DENOMINATOR, Dims, NAME, NORMALIZER, OUT, REQUIRED, SUMS};
+use crate::Result;
+use crate::graph::StepDesc;
+use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Tier, params, wgsl};
+use crate::ops::Activation;
+use crate::ops::contract::to_u32;
+use crate::tensor::DType;
+
+/// Times of a chunk, where the caller does not say and memory allows.
+const CHUNK: usize = 64;
+
+/// Keys of a part of a sum over all keys.
+const PART: usize = 256;
+
+params! {
+    /// What every kernel that knows rows and chunks is told. `bounds` and `addends` are words of the auxiliary buffer.
+    struct FrameParams {
+        batch: u32,
+        query_time: u32,
+        key_time: u32,
+        heads: u32,
+        kv_heads: u32,
+        chunk: u32,
+        chunks: u32,
+        chunk_rows: u32,
+        tiles: u32,
+        bounds: u32,
+        addends: u32,
+        eps: f32,
+    }
+}
+
+/// The op's dispatches while they are put together.
+pub(super) struct Frame<'a> {
+    pub(super) op: &'static str,
+    pub(super) rule: &'a Rule,
+    pub(super) dims: Dims,
+    pub(super) dtype: DType,
+    pub(super) caps: &'a Caps,
+    /// Times of a chunk.
+    chunk: usize,
+    aux: Option<Operand>,
+    bounds: usize,
+    addends: usize,
+    scratch: Vec<u64>,
+    dispatches: Vec<Dispatch>,
+}
+
+/// A tile of [`Frame`]'s kernels.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    lanes: u32,
+    groups: u32,
+    one_subgroup: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// `tensors` is where the rule's tensors begin among the inputs. `has_addends`: whether the op has a number of each row of queries.
+    pub(super) fn new(
+        op: &'static str,
+        rule: &'a Rule,
+        step: &StepDesc,
+        tensors: usize,
+        has_addends: bool,
+        caps: &'a Caps,
+    ) -> Result<Self> {
+        let dims = Dims::of(&step.inputs[0], &step.inputs[1], &step.inputs[2]);
+        let lengths = if rule.has_lengths { dims.batch } else { 0 };
+        let bounds = if rule.has_segments { 2 * dims.batch * dims.key_time } else { 0 };
+        let addends = if has_addends { dims.batch * dims.query_time * dims.heads } else { 0 };
+        let words = lengths + bounds + addends;
+        let mut frame = Self {
+            op,
+            rule,
+            dims,
+            dtype: step.inputs[0].dtype,
+            caps,
+            chunk: chunk(rule, &dims, caps),
+            aux: None,
+            bounds: lengths,
+            addends: lengths + bounds,
+            scratch: Vec::new(),
+            dispatches: Vec::new(),
+        };
+        if words > 0 {
+            to_u32(op, "auxiliary buffer", words)?;
+            frame.aux = Some(frame.scratch(4 * words as u64));
+        }
+        frame.fill_aux(tensors)?;
+        Ok(frame)
+    }
+
+    pub(super) fn scratch(&mut self, bytes: u64) -> Operand {
+        // A buffer has at least a vector.
+        self.scratch.push(bytes.max(16));
+        Operand::Scratch(self.scratch.len() - 1)
+    }
+
+    pub(super) fn push(&mut self, dispatch: Dispatch) {
+        self.dispatches.push(dispatch);
+    }
+
+    /// The auxiliary buffer, for a kernel that fills a part of it.
+    pub(super) fn aux(&self) -> Option<Operand> {
+        self.aux
+    }
+
+    /// Where the addends of the rows of queries begin in it.
+    pub(super) fn first_addend(&self) -> Result<u32> {
+        to_u32(self.op, "addends", self.addends)
+    }
+
+    /// Lengths, and the bounds of packed sequences.
+    fn fill_aux(&mut self, tensors: usize) -> Result<()> {
+        let Some(aux) = self.aux else { return Ok(()) };
+        if let Some(lengths) = self.rule.lengths_at(tensors) {
+            let dispatch = Kernel::new("attention/linear/lengths", [wgsl!("attention/linear/lengths.wgsl")])
+                .read_elements("lengths", Operand::Input(lengths), DType::I32)
+                .write_elements("aux", aux, DType::U32)
+                .params(self.params(1, 1, 1)?)
+                .per_element(to_u32(self.op, "batch", self.dims.batch)?, self.caps);
+            self.push(dispatch);
+        }
+        if let Some(segments) = self.rule.segments_at(tensors) {
+            let times = to_u32(self.op, "segments", self.dims.batch * self.dims.key_time)?;
+            let dispatch = Kernel::new("attention/linear/bounds", [wgsl!("attention/linear/bounds.wgsl")])
+                .read_elements("segments", Operand::Input(segments), DType::I32)
+                .write_elements("aux", aux, DType::U32)
+                .params(self.params(1, 1, 1)?)
+                .turns(2 * self.chunk as u64)
+                .per_element(times, self.caps);
+            self.push(dispatch);
+        }
+        Ok(())
+    }
+
+    fn params(&self, chunks: usize, chunk_rows: usize, tiles: usize) -> Result<FrameParams> {
+        let to_u32 = |what, count| to_u32(self.op, what, count);
+        let eps = match self.rule.denominator {
+            Some(Denominator::Plus(eps) | Denominator::AtLeast(eps)) => eps,
+            None => 0.0,
+        };
+        Ok(FrameParams {
+            batch: to_u32("batch", self.dims.batch)?,
+            query_time: to_u32("query", self.dims.query_time)?,
+            key_time: to_u32("key", self.dims.key_time)?,
+            heads: to_u32("heads", self.dims.heads)?,
+            kv_heads: to_u32("kv_heads", self.dims.kv_heads)?,
+            chunk: to_u32("chunk", self.chunk)?,
+            chunks: to_u32("chunks", chunks)?,
+            chunk_rows: to_u32("chunk", chunk_rows)?,
+            tiles: to_u32("tiles", tiles)?,
+            bounds: to_u32("segments", self.bounds)?,
+            addends: to_u32("addends", self.addends)?,
+            eps,
+        })
+    }
+
+    /// A kernel with what frame.wgsl leaves open.
+    fn kernel(&self, label: &'static str, source: crate::kernel::Source) -> Kernel {
+        let kernel = Kernel::new(label, [source, wgsl!("attention/linear/frame.wgsl")])
+            .constant("LENGTHS", self.rule.has_lengths)
+            .constant("SEGMENTS", self.rule.has_segments)
+            .constant("GROUP", self.dims.group() as u32)
+            .source(wgsl!("elementwise/math.wgsl"));
+        match self.aux {
+            Some(aux) => kernel.read_elements("aux", aux, DType::U32).lanes(4),
+            None => kernel.lanes(1).read_if("aux", None, DType::U32).lanes(4),
+        }
+    }
+
+    fn tile(&self) -> Tile {
+        let AttentionTile { lanes, row_groups, one_subgroup, .. } = self.caps.tuning.attention;
+        Tile { lanes, groups: row_groups, one_subgroup }
+    }
+
+    /// Workgroups of every tile of every chunk of every head.
+    fn workgroups(&self, chunks: usize, tiles: usize) -> Result<u32> {
+        let heads = self.dims.batch.saturating_mul(self.dims.kv_heads);
+        to_u32(self.op, "workgroups", heads.saturating_mul(chunks).saturating_mul(tiles))
+    }
+
+    /// Times of a side, in chunks.
+    fn chunks_of(&self, time: usize) -> usize {
+        time.div_ceil(self.chunk).max(1)
+    }
+
+    /// The features of queries, or of keys: as they are read, or stored in f32 where the function costs more than reading them again.
+    pub(super) fn features(&mut self, input: usize) -> Result<Rows> {
+        let map = self.rule.maps[input].function();
+        let scale = if input == 0 { self.rule.scale } else { 1.0 };
+        let size = self.dims.head_size;
+        let rows = Rows { operand: Operand::Input(input), dtype: self.dtype, size, map, scale };
+        if is_cheap(map) {
+            return Ok(rows);
+        }
+        let elements = match input {
+            0 => self.dims.batch * self.dims.query_time * self.dims.heads * size,
+            _ => self.dims.batch * self.dims.key_time * self.dims.kv_heads * size,
+        };
+        let stored = self.scratch((4 * elements) as u64);
+        let lanes = if size.is_multiple_of(4) { 4 } else { 1 };
+        let text = format!(
+            "fn feature(x: Lanes) -> Lanes {{\n{}    return {scale:e}f * ({});\n}}\n",
+            rows::arguments_of(map),
+            rows::function_of(map)
+        );
+        let sources = [wgsl!("attention/linear/features.wgsl"), wgsl!("elementwise/math.wgsl")];
+        let dispatch = Kernel::new("attention/linear/features", sources)
+            .lanes(lanes)
+            .read("x", rows.operand, self.dtype)
+            .write("features", stored, DType::F32)
+            .generated([rows::generated(text)])
+            .per_element(to_u32(self.op, "features", elements)? / lanes, self.caps);
+        self.push(dispatch);
+        Ok(Rows::plain(stored, DType::F32, size))
+    }
+
+    /// The values.
+    pub(super) fn values(&self) -> Rows {
+        Rows::plain(Operand::Input(2), self.dtype, self.dims.value_size)
+    }
+
+    /// Everything that was put together.
+    pub(super) fn finish(self) -> Lowered {
+        let way = match (self.rule.is_masked(), self.rule.has_segments) {
+            (false, _) => "one state".to_owned(),
+            (true, false) => format!("chunks of {}", self.chunk),
+            (true, true) => format!("chunks of {}, packed", self.chunk),
+        };
+        let choice = Choice {
+            tier: Tier::RegisterTile,
+            kernel: way.into(),
+            reason: format!("{}: time linear in length", self.caps.adapter.name()).into(),
+        };
+        Lowered::Kernels { choice, dispatches: self.dispatches, scratch: self.scratch }
+    }
+}
+
+/// Functions that cost a tile no more than reading what they give.
+fn is_cheap(map: Activation) -> bool {
+    use Activation::{Identity, Relu, Relu6, Scale, Square, SquaredRelu};
+    matches!(map, Identity | Relu | Relu6 | Scale { .. } | Square | SquaredRelu)
+}
+
+/// Times of a chunk: as asked for, or by default, and more where one binding would not hold the states.
+fn chunk(rule: &Rule, dims: &Dims, caps: &Caps) -> usize {
+    let time = dims.key_time.max(dims.query_time).max(1);
+    let default = if rule.is_masked() { CHUNK } else { PART };
+    let mut chunk = rule.chunk.map_or(default, |times| times as usize).min(time);
+    let widths = (dims.head_size + 4) * (dims.value_size + 4);
+    let state = (4 * dims.batch * dims.kv_heads).saturating_mul(widths);
+    while chunk < time && state.saturating_mul(time.div_ceil(chunk)) as u64 > caps.max_binding_bytes {
+        chunk *= 2;
+    }
+    chunk
+}
+
+pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
+    let mut frame = Frame::new(NAME, rule, step, REQUIRED, false, caps)?;
+    let dims = frame.dims;
+    let (x, y, v) = (frame.features(0)?, frame.features(1)?, frame.values());
+    let wanted = |output: usize| step.wanted.get(output) == Some(&true);
+    let parts: Vec<usize> = (SUMS..SUMS + rule.state_parts()).collect();
+    let last = parts.iter().any(|&part| wanted(part));
+    let given = rule.state_at(REQUIRED).map(|sums| (sums, rule.normalizer_at(REQUIRED)));
+    let sums = Sums {
+        of_keys: true,
+        near: y,
+        far: v,
+        vector: if rule.is_normalised() { Vector::OfRows } else { Vector::None },
+        is_weighted: false,
+        transposed: false,
+        given: given.map(|(sums, normalizer)| (Operand::Input(sums), normalizer.map(Operand::Input))),
+        last: last.then(|| {
+            (Operand::Output(SUMS), rule.is_normalised().then_some(Operand::Output(NORMALIZER)))
+        }),
+    };
+    let gathers = step.wanted[OUT] || wanted(DENOMINATOR);
+    let states = frame.states(&sums, false, gathers)?;
+    if gathers {
+        frame.gather(&Pass {
+            label: "attention/linear/gather",
+            rows_are_keys: false,
+            near: x,
+            far: y,
+            summed: v,
+            states,
+            row_vector: RowVector::None,
+            has_denominator: rule.is_normalised(),
+            row_addends: false,
+            column_addends: false,
+            result: Rows::plain(Operand::Output(OUT), frame.dtype, dims.value_size),
+            finish: Finish::AsItIs,
+            denominators: wanted(DENOMINATOR).then_some(Operand::Output(DENOMINATOR)),
+        })?;
+    }
+    Ok(frame.finish())
+}

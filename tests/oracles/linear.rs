@@ -1,0 +1,96 @@
+//! Linear attention: the rows of the table of `mechanisms.rs` about it.
+
+use foveate::ops::Activation;
+use foveate::ops::attention::{
+    Denominator, FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
+};
+
+use crate::Result;
+use crate::case::Case;
+use crate::mechanisms::{Row, row};
+
+pub(crate) const ROWS: &[Row] = &[
+    row("efficient attention (1812.01243)", efficient),
+    row("linear attention", mapped),
+    row("linear attention, causal", softmax_and_exp),
+    row("linear attention, no feature map, no denominator", unmapped),
+];
+
+/// Query, key and value gather under `spec`, from a state where the file has one.
+fn gather(case: &mut Case<'_>, mut spec: LinearAttention) -> Result<()> {
+    let [query, key, value] = case.inputs(["q", "k", "v"])?;
+    if case.file.tensors.find("length").is_some() {
+        spec = spec.lengths(case.input("length")?);
+    }
+    let names = case.file.spec.texts("inputs")?;
+    if !names.contains(&"state") {
+        let out = linear_attention(&mut case.recording.graph, query, key, value, &spec)?;
+        return case.output("out", out);
+    }
+    let has_normalizer = names.contains(&"z");
+    let sums = case.input("state")?;
+    let normalizer = if has_normalizer { Some(case.input("z")?) } else { None };
+    let spec = spec.state(LinearState { sums, normalizer });
+    let (out, last) = linear_attention_with_state(&mut case.recording.graph, query, key, value, &spec)?;
+    case.output("out", out)?;
+    case.output("final_state", last.sums)?;
+    match last.normalizer {
+        Some(normalizer) => case.output("final_z", normalizer),
+        None => Ok(()),
+    }
+}
+
+/// The settings that all specs have.
+fn settings(case: &Case<'_>) -> Result<LinearAttention> {
+    let spec = LinearAttention::new();
+    Ok(if case.file.spec.bool("causal")? { spec.causal() } else { spec })
+}
+
+fn mapped(case: &mut Case<'_>) -> Result<()> {
+    let map = match case.file.spec.text("feature_map")? {
+        "elu(x) + 1" => Activation::EluPlusOne,
+        "relu(x)" => Activation::Relu,
+        "relu(x)^2" => Activation::SquaredRelu,
+        other => return Err(format!("this test does not know the feature map `{other}`").into()),
+    };
+    if case.file.spec.text("scale")? != "none" {
+        return Err("this test knows no scale beside a feature map".into());
+    }
+    let spec = settings(case)?.feature_map(FeatureMap::Elementwise(map));
+    let spec = match case.file.spec.find("normalised") {
+        Some(normalised) if normalised.as_bool() == Some(false) => spec.unnormalised(),
+        _ => spec.denominator(Denominator::Plus(case.file.spec.number("eps")?)),
+    };
+    // How heads are grouped, in words: shapes say it, too.
+    case.file.spec.pass_over(&["heads"]);
+    gather(case, spec)
+}
+
+fn unmapped(case: &mut Case<'_>) -> Result<()> {
+    if case.file.spec.bool("normalised")? {
+        return Err("without a feature map there is no denominator".into());
+    }
+    let spec = settings(case)?.feature_map(FeatureMap::Given).unnormalised();
+    let spec = spec.scale(case.file.spec.number("scale")?);
+    gather(case, spec)
+}
+
+fn softmax_and_exp(case: &mut Case<'_>) -> Result<()> {
+    let map = case.file.spec.text("feature_map")?;
+    if map != "f(q) = softmax(q over channels) * D^-1/2, f(k) = exp(k)" {
+        return Err(format!("this test does not know the feature map `{map}`").into());
+    }
+    let exp = FeatureMap::Elementwise(Activation::Exp);
+    let spec = settings(case)?.feature_maps(FeatureMap::SoftmaxOfChannels, exp);
+    let spec = spec.denominator(Denominator::AtLeast(case.file.spec.number("eps")?));
+    let spec = spec.scale(case.file.spec.number("scale")?);
+    gather(case, spec)
+}
+
+fn efficient(case: &mut Case<'_>) -> Result<()> {
+    if !case.file.spec.text("scale")?.starts_with("none") {
+        return Err("this test knows no scale beside softmax".into());
+    }
+    let spec = settings(case)?.feature_maps(FeatureMap::SoftmaxOfChannels, FeatureMap::SoftmaxOverTime);
+    gather(case, spec.unnormalised())
+}
