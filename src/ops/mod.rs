@@ -106,7 +106,11 @@ const FAMILIES: &[&[Entry]] = &[
 
 const OTHERS: &[Entry] = &[
     entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked),
-    entry!("attention/linear", "products of features in place of softmax, time linear in length", attention::linear),
+    entry!(
+        "attention/linear",
+        "products of features in place of softmax, time linear in length",
+        attention::linear
+    ),
     entry!(view "constant", "data of the graph's own", constant),
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),

@@ -8,6 +8,7 @@ mod conv;
 mod dense;
 mod disentangled;
 mod half;
+mod linear_attention;
 mod log_sparse;
 mod longformer;
 mod memory;

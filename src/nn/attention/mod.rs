@@ -9,6 +9,7 @@
 //! | [`LogSparseAttention`] | exponentially growing distances; queries and keys from a causal convolution |
 //! | [`AdaptiveSpanAttention`] | as far back as each head has learned to look |
 //! | [`DisentangledAttention`] | its own sequence; scores know distances |
+//! | [`LinearAttention`] | its own sequence, or what came before; scores are products of features |
 //! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
 
 mod adaptive_span;
@@ -16,6 +17,7 @@ mod attend;
 mod big_bird;
 mod disentangled;
 mod heads;
+mod linear;
 mod log_sparse;
 mod longformer;
 mod memory;
@@ -29,6 +31,7 @@ pub(crate) use attend::{check_one_sequence_a_row, refuse_memory};
 pub use big_bird::BigBirdAttention;
 pub use disentangled::{DisentangledAttention, Distances};
 pub use heads::{join_heads, split_heads};
+pub use linear::LinearAttention;
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
 pub use memory::next_memory;

@@ -3,6 +3,7 @@
 mod blocked;
 mod decode;
 mod gradients;
+mod linear;
 mod long;
 mod non_finite;
 mod rules;

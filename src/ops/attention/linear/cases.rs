@@ -2,7 +2,8 @@
 //! masks, states, grouped heads, packed sequences, chunks of any length. Gradients' cases follow from these.
 
 use super::{
-    Denominator, FeatureMap, LinearAttention, LinearState, NAME, linear_attention, linear_attention_with_state,
+    Denominator, FeatureMap, LinearAttention, LinearState, NAME, linear_attention,
+    linear_attention_with_state,
 };
 use crate::Result;
 use crate::check::{Bench, Case, DIVISION_ULPS, Problem, Work};
@@ -258,7 +259,9 @@ fn rule_setups() -> Vec<Setup> {
         setups.push(Setup { denominator: Some(Denominator::Plus(0.1)), ..Setup::causal(90).map(map) });
         setups.push(Setup { denominator: Some(Denominator::AtLeast(4.0)), ..Setup::new(40, 30).map(map) });
     }
-    for map in [Activation::Identity, Activation::Tanh, Activation::Relu, Activation::LeakyRelu { slope: 0.1 }] {
+    for map in
+        [Activation::Identity, Activation::Tanh, Activation::Relu, Activation::LeakyRelu { slope: 0.1 }]
+    {
         setups.push(Setup { scale: 0.25, ..Setup::causal(90).map(map).unnormalised() });
         setups.push(Setup { scale: -0.5, ..Setup::new(30, 50).map(map).unnormalised().with_state() });
     }

@@ -49,9 +49,14 @@ pub(super) fn rows_of_heads<R: Real, H>(
 
 /// Sums and, with a denominator, the normalizer of all heads.
 pub(super) fn state_arrays<R: Real>(heads: &[&State<R>], rule: &Rule, dims: &Dims) -> Vec<Array<R>> {
-    let joined = |of: fn(&State<R>) -> &Vec<R>| heads.iter().flat_map(|head| of(head).iter().copied()).collect();
+    let joined =
+        |of: fn(&State<R>) -> &Vec<R>| heads.iter().flat_map(|head| of(head).iter().copied()).collect();
     let parts: [Vec<R>; 2] = [joined(|state| &state.sums), joined(|state| &state.normalizer)];
-    rule.state_descs(dims).into_iter().zip(parts).map(|(desc, reals)| Array::real(desc.shape, reals)).collect()
+    rule.state_descs(dims)
+        .into_iter()
+        .zip(parts)
+        .map(|(desc, reals)| Array::real(desc.shape, reals))
+        .collect()
 }
 
 /// `S: [head_size, value_size]` and `z: [head_size]`, or their gradients.

@@ -139,6 +139,11 @@ impl<T> LinearAttention<T> {
         Self { state: Some(state), ..self }
     }
 
+    /// Whether a query sees no key behind its own position.
+    pub fn is_causal(&self) -> bool {
+        self.is_causal
+    }
+
     /// Whether scores are divided by their sum.
     pub fn is_normalised(&self) -> bool {
         self.denominator.is_some()
@@ -215,7 +220,10 @@ impl FeatureMap {
         match self {
             Self::Given | Self::SoftmaxOfChannels | Self::SoftmaxOverTime => true,
             Self::Elementwise(function) => {
-                matches!(function, EluPlusOne | Exp | Relu | Relu6 | Sigmoid | Softplus | Square | SquaredRelu)
+                matches!(
+                    function,
+                    EluPlusOne | Exp | Relu | Relu6 | Sigmoid | Softplus | Square | SquaredRelu
+                )
             }
         }
     }
@@ -291,7 +299,9 @@ impl Rule {
         }
         let [query, key] = self.maps;
         if query == FeatureMap::SoftmaxOverTime {
-            return Err(refused("query's feature map").expecting("another one").but_found("softmax over time"));
+            return Err(refused("query's feature map")
+                .expecting("another one")
+                .but_found("softmax over time"));
         }
         let is_partial = self.is_masked() || self.has_lengths || self.has_state;
         if key == FeatureMap::SoftmaxOverTime && is_partial {
@@ -347,4 +357,3 @@ impl Rule {
         Ok(dims)
     }
 }
-

@@ -141,18 +141,19 @@ fn upstream(op: &LinearBackward, frame: &mut Frame<'_>) -> Result<Rows> {
     let rows = frame.dims.batch * frame.dims.query_time * frame.dims.heads;
     let lanes = if size.is_multiple_of(4) { 4 } else { 1 };
     let numerators = frame.scratch((4 * rows * size) as u64);
-    let dispatch = Kernel::new("attention/linear_backward/upstream", [wgsl!("attention/linear/upstream.wgsl")])
-        .lanes(lanes)
-        .read("d_out", Operand::Input(D_OUT), frame.dtype)
-        .read("out", Operand::Input(FORWARD_OUT), frame.dtype)
-        .read_elements("denominator", Operand::Input(FORWARD_DENOMINATOR), DType::F32)
-        .write("d_numerator", numerators, DType::F32)
-        .write_elements("aux", aux, DType::U32)
-        .constant("ROW_PACKS", size as u32 / lanes)
-        .constant("ADDS_EPS", matches!(denominator, Denominator::Plus(_)))
-        .params(UpstreamParams { addends: frame.first_addend()?, eps })
-        .turns(size as u64)
-        .per_element(to_u32(NAME, "rows", rows)?, frame.caps);
+    let dispatch =
+        Kernel::new("attention/linear_backward/upstream", [wgsl!("attention/linear/upstream.wgsl")])
+            .lanes(lanes)
+            .read("d_out", Operand::Input(D_OUT), frame.dtype)
+            .read("out", Operand::Input(FORWARD_OUT), frame.dtype)
+            .read_elements("denominator", Operand::Input(FORWARD_DENOMINATOR), DType::F32)
+            .write("d_numerator", numerators, DType::F32)
+            .write_elements("aux", aux, DType::U32)
+            .constant("ROW_PACKS", size as u32 / lanes)
+            .constant("ADDS_EPS", matches!(denominator, Denominator::Plus(_)))
+            .params(UpstreamParams { addends: frame.first_addend()?, eps })
+            .turns(size as u64)
+            .per_element(to_u32(NAME, "rows", rows)?, frame.caps);
     frame.push(dispatch);
     Ok(Rows::plain(numerators, DType::F32, size))
 }

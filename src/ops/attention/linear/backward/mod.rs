@@ -102,7 +102,8 @@ impl Op for LinearBackward {
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let dims = self.rule.check(NAME, inputs, self.required())?;
-        let out = TensorDesc::new(inputs[0].dtype, [dims.batch, dims.query_time, dims.heads, dims.value_size]);
+        let out =
+            TensorDesc::new(inputs[0].dtype, [dims.batch, dims.query_time, dims.heads, dims.value_size]);
         let denominator = TensorDesc::f32([dims.batch, dims.query_time, dims.heads]);
         let mut wanted = vec![("d_out", out.clone())];
         if self.rule.is_normalised() {

@@ -1,6 +1,6 @@
 //! What rows gather from the states at the ends of their chunk and from the pairs of the chunk.
 
-use super::sums::{States, Stands};
+use super::sums::{Stands, States};
 use super::{Frame, Rows, Tile, rows};
 use crate::Result;
 use crate::kernel::{Kernel, Operand, wgsl};
@@ -65,7 +65,8 @@ impl Frame<'_> {
         let (chunks, chunk_rows) =
             if is_within { (self.chunks_of(time), self.chunk * group) } else { (1, time * group) };
         let tile = self.tile();
-        let share = share(tile, pass.result.size, chunk_rows.min(time * group), self.caps.tuning.attention.rows);
+        let share =
+            share(tile, pass.result.size, chunk_rows.min(time * group), self.caps.tuning.attention.rows);
         let tiles = chunk_rows.div_ceil((share.rows * tile.groups) as usize).max(1);
         let near_packs = pass.near.size.div_ceil(4) as u64;
         let columns = self.chunk * if pass.rows_are_keys { self.dims.group() } else { 1 };

@@ -287,9 +287,8 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
         is_weighted: false,
         transposed: false,
         given: given.map(|(sums, normalizer)| (Operand::Input(sums), normalizer.map(Operand::Input))),
-        last: last.then(|| {
-            (Operand::Output(SUMS), rule.is_normalised().then_some(Operand::Output(NORMALIZER)))
-        }),
+        last: last
+            .then(|| (Operand::Output(SUMS), rule.is_normalised().then_some(Operand::Output(NORMALIZER)))),
     };
     let gathers = step.wanted[OUT] || wanted(DENOMINATOR);
     let states = frame.states(&sums, false, gathers)?;

@@ -31,17 +31,22 @@ impl Rows {
             (kernel, format!("    let x = load_{name}(place * {}u + pack);\n", size / 4))
         } else {
             let kernel = kernel.read_elements(name, self.operand, self.dtype);
-            let channels: Vec<String> =
-                (0..4).map(|i| format!("load_{name}(first + min(4u * pack + {i}u, {}u))", size - 1)).collect();
+            let channels: Vec<String> = (0..4)
+                .map(|i| format!("load_{name}(first + min(4u * pack + {i}u, {}u))", size - 1))
+                .collect();
             let first = format!("    let first = place * {size}u;\n");
-            (kernel, format!("{first}    let x = vec4<f32>(\n        {},\n    );\n", channels.join(",\n        ")))
+            (
+                kernel,
+                format!("{first}    let x = vec4<f32>(\n        {},\n    );\n", channels.join(",\n        ")),
+            )
         };
         let mut value = function_of(self.map);
         if self.scale.to_bits() != 1.0_f32.to_bits() {
             value = format!("{:e}f * ({value})", self.scale);
         }
         if !size.is_multiple_of(4) {
-            value = format!("select(vec4(0.0), {value}, vec4(4u * pack) + vec4(0u, 1u, 2u, 3u) < vec4({size}u))");
+            value =
+                format!("select(vec4(0.0), {value}, vec4(4u * pack) + vec4(0u, 1u, 2u, 3u) < vec4({size}u))");
         }
         let args = arguments_of(self.map);
         let text = format!(

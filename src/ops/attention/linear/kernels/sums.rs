@@ -143,7 +143,14 @@ impl Frame<'_> {
         Ok(())
     }
 
-    fn scan(&mut self, sums: &Sums, states: States, chunks: usize, vectors: u32, reverse: bool) -> Result<()> {
+    fn scan(
+        &mut self,
+        sums: &Sums,
+        states: States,
+        chunks: usize,
+        vectors: u32,
+        reverse: bool,
+    ) -> Result<()> {
         let read_if = |kernel: Kernel, name, operand| kernel.lanes(1).read_if(name, operand, DType::F32);
         let write_if = |kernel: Kernel, name, operand| kernel.lanes(1).write_if(name, operand, DType::F32);
         let kernel = self
