@@ -30,8 +30,8 @@ pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 #[cfg(feature = "models")]
 pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DisentangledAttention, Distances,
-    LinearAttention, LogSparseAttention, LongformerAttention, Mixer, Pattern, Projections, SelfAttention, Softmax,
-    SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory,
+    LinearAttention, LogSparseAttention, LongformerAttention, Mixer, Pattern, Projections, SelfAttention,
+    Softmax, SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory,
     sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]

@@ -10,16 +10,9 @@ use crate::{BATCH, HEAD_SIZE, HEADS, TIME};
 const STEP: usize = 3;
 
 /// Two layers, the second of which reads what the first gathers, over `time` tokens.
-fn layers(layer: &LinearAttention, time: usize, streams: bool) -> Result<Graph> {
+fn layers(layer: &LinearAttention, time: usize, layout: Layout) -> Result<Graph> {
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::f32([BATCH, time, HEADS, HEAD_SIZE]))?;
-    let layout = match streams {
-        true => {
-            let starts = graph.input("starts", TensorDesc::new(DType::I32, [BATCH]))?;
-            Layout::Cached { starts, capacity: TIME }
-        }
-        false => Layout::Rows,
-    };
     let mut recorder = Recorder::new(&mut graph, DType::F32);
     let y = layer.record(&mut recorder, x, x, x, &layout)?;
     let y = layer.record(&mut recorder, y, x, y, &layout)?;
@@ -31,13 +24,13 @@ fn layers(layer: &LinearAttention, time: usize, streams: bool) -> Result<Graph> 
 fn a_stream_in_steps_is_the_whole_text() {
     let layer = LinearAttention::new(Settings::new().causal());
     let x = random("x", &[BATCH, TIME, HEADS, HEAD_SIZE], 1.0);
-    let whole = cpu::run(&layers(&layer, TIME, false).unwrap(), &[("x", &x)]).unwrap().remove("y").unwrap();
-    let graph = layers(&layer, STEP, true).unwrap();
+    let whole =
+        cpu::run(&layers(&layer, TIME, Layout::Rows).unwrap(), &[("x", &x)]).unwrap().remove("y").unwrap();
+    let graph = layers(&layer, STEP, Layout::Recurrent).unwrap();
     let names: Vec<&str> = graph.states().iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["linear.0.sums", "linear.0.normalizer", "linear.1.sums", "linear.1.normalizer"]);
     let descs = graph.states().iter().map(|(name, value)| (name.as_str(), graph.desc(*value).unwrap()));
     let mut states = cpu::Parameters::zeros(descs).unwrap();
-    let starts = HostTensor::i32([BATCH], vec![0; BATCH]).unwrap();
     let width = HEADS * HEAD_SIZE;
     for first in (0..TIME).step_by(STEP) {
         let rows = |tensor: &HostTensor| -> Vec<f32> {
@@ -45,7 +38,7 @@ fn a_stream_in_steps_is_the_whole_text() {
             (0..BATCH).flat_map(|b| floats[(b * TIME + first) * width..][..STEP * width].to_vec()).collect()
         };
         let step = HostTensor::f32([BATCH, STEP, HEADS, HEAD_SIZE], rows(&x)).unwrap();
-        let y = cpu::update_f32(&graph, &mut states, &[("x", &step), ("starts", &starts)]).unwrap();
+        let y = cpu::update_f32(&graph, &mut states, &[("x", &step)]).unwrap();
         for (found, expected) in y["y"].to_f32().into_iter().zip(rows(&whole)) {
             assert!((found - expected).abs() < 1e-5, "from {first} on: {found}, not {expected}");
         }
@@ -53,10 +46,18 @@ fn a_stream_in_steps_is_the_whole_text() {
 }
 
 #[test]
-fn a_stream_needs_a_causal_rule() {
-    let error = layers(&LinearAttention::new(Settings::new()), STEP, true).unwrap_err();
+fn a_stream_needs_a_causal_rule_and_no_caches() {
+    let layer = LinearAttention::new(Settings::new());
+    let error = layers(&layer, STEP, Layout::Recurrent).unwrap_err();
     assert_eq!(
         (error.kind(), error.op(), error.argument()),
         (ErrorKind::Argument, "linear attention", "layout")
     );
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::f32([BATCH, STEP, HEADS, HEAD_SIZE])).unwrap();
+    let starts = graph.input("starts", TensorDesc::new(DType::I32, [BATCH])).unwrap();
+    let layout = Layout::Cached { starts, capacity: TIME };
+    let layer = LinearAttention::new(Settings::new().causal());
+    let error = layer.record(&mut Recorder::new(&mut graph, DType::F32), x, x, x, &layout).unwrap_err();
+    assert_eq!((error.kind(), error.argument()), (ErrorKind::Unsupported, "layout"));
 }

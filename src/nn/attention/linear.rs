@@ -14,9 +14,9 @@ const NAME: &str = "linear attention";
 /// Attention whose scores are products of features ([`linear_attention`]; Katharopoulos et al., arXiv 2006.16236), to which layouts add
 /// lengths, packed sequences and the states of streams.
 ///
-/// Where each batch item continues a stream ([`Layout::Cached`], [`Layout::Recurrent`]), the sums over all keys so far are states of the
-/// graph, `linear.N.sums` and, with a denominator, `linear.N.normalizer`: of a fixed size, however long the text. The settings must be causal
-/// then.
+/// Where each batch item is the next segment of a stream ([`Layout::Recurrent`]), the sums over all keys so far are states of the graph,
+/// `linear.N.sums` and, with a denominator, `linear.N.normalizer`: of a fixed size, however long the text. The settings must be causal then. A
+/// sum cannot forget a key again, as rows of a cache are written over: [`Layout::Cached`] is refused.
 #[derive(Clone, Debug, Default)]
 pub struct LinearAttention {
     settings: Settings,
@@ -77,8 +77,11 @@ impl Attend for LinearAttention {
             Layout::Rows => self.settings.clone(),
             Layout::Padded { lengths } => self.settings.clone().lengths(lengths),
             Layout::Packed { segments, .. } => self.settings.clone().segments(segments),
-            Layout::Cached { .. } | Layout::Recurrent => {
-                return self.record_stream(recorder, [query, key, value]);
+            Layout::Recurrent => return self.record_stream(recorder, [query, key, value]),
+            Layout::Cached { .. } => {
+                return Err(Error::new(ErrorKind::Unsupported, NAME, "layout")
+                    .expecting("whole sequences, or segments of streams")
+                    .but_found("caches, whose last rows may be written anew"));
             }
         };
         linear_attention(recorder, query, key, value, &spec)

@@ -402,6 +402,7 @@ pub(crate) fn benches() -> Vec<Bench> {
         bench("1024 f32, unchecked", DType::F32, 1024, 1024, Mask::full()).unchecked(),
         bench("1024 f32, causal", DType::F32, 1024, 1024, Mask::causal()),
         bench("4096 f32", DType::F32, 4096, 4096, Mask::full()),
+        bench("4096 f32, causal", DType::F32, 4096, 4096, Mask::causal()),
         bench("4096 f32, window of 256", DType::F32, 4096, 4096, Mask::window(128, 127)),
         bench("one query of 65,536 keys, f32", DType::F32, 1, 65_536, Mask::causal()),
         bench_of_a_step(100),
