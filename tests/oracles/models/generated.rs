@@ -1,6 +1,6 @@
 //! Texts that a model generates: ids must be equal, and scores as near as the file says.
 
-use foveate::generate::{BeamOptions, Generator, Options, Sampling};
+use foveate::generate::{BeamOptions, Generator, Options, Sampling, Streams};
 use foveate::models::{Model, Task};
 use foveate::runtime::Device;
 use foveate::{DType, HostTensor};
@@ -9,10 +9,14 @@ use super::{Folder, lengths};
 use crate::Result;
 use crate::compare::compare;
 use crate::devices::context;
+use crate::file::numbers;
 use crate::report::Report;
 
-/// Beams of the file's `beam4`.
-const BEAMS: usize = 4;
+/// What outputs of generated texts are called, before the kind of text.
+const TEXTS: &str = "out.gen.";
+
+/// Scores that a sampler has changed, and which tokens it keeps.
+const WARPED: [&str; 2] = ["out.warped_keep", "out.warped_logits"];
 
 /// What texts go on from.
 struct Begun {
@@ -31,8 +35,8 @@ struct Run<'f> {
     report: Report,
 }
 
-/// Compares what the folder has of greedy continuations, with and without an end token, of those of prompts that differ in their lengths, and of
-/// beams.
+/// Compares what the folder has of greedy continuations, with and without an end token, of those of prompts that differ in their lengths, of
+/// beams, and of scores that a sampler has changed.
 pub(super) fn check(folder: &Folder, model: &Model) -> Result<Report> {
     let weights = model.load(DType::F32)?;
     let mut report = Report::default();
@@ -47,21 +51,31 @@ pub(super) fn check(folder: &Folder, model: &Model) -> Result<Report> {
 
 /// Whether the folder has texts that `task` generates.
 pub(super) fn is_there(folder: &Folder, task: Task) -> bool {
-    task == Task::Logits && folder.io.names().any(|name| name.starts_with("out.gen."))
+    task == Task::Logits && folder.io.names().any(|name| name.starts_with(TEXTS) || WARPED.contains(&name))
 }
 
 impl Run<'_> {
     fn all(&mut self) -> Result<()> {
-        let begun = self.begun("prompt", None)?;
-        let end = ids(self.folder.input("eos")?).concat();
-        self.greedy("greedy", &begun, &[])?;
-        self.greedy("greedy_eos", &begun, &end)?;
-        if self.folder.io.find("in.left_ids").is_some() {
-            let begun = self.begun("left_ids", Some("left_mask"))?;
-            self.greedy("left_greedy", &begun, &[])?;
+        let names: Vec<&str> = self.folder.io.names().filter_map(|name| name.strip_prefix(TEXTS)).collect();
+        for name in names {
+            let (kind, end) = match name.strip_suffix("_eos") {
+                Some(kind) => (kind, ids(self.folder.input("eos")?).concat()),
+                None => (name, Vec::new()),
+            };
+            match (kind, numbers("beam#", kind).as_deref()) {
+                ("greedy", _) => self.greedy(name, &self.begun("prompt", None)?, &end)?,
+                ("left_greedy", _) => self.greedy(name, &self.begun("left_ids", Some("left_mask"))?, &end)?,
+                (_, Some(&[beams])) => {
+                    self.beams(name, &self.begun("prompt", None)?, beams as usize, &end)?
+                }
+                // Scores of texts, which are compared with these.
+                _ => {}
+            }
         }
-        self.beams("beam4", &begun, &[])?;
-        self.beams("beam4_eos", &begun, &end)
+        if self.folder.io.names().any(|name| WARPED.contains(&name)) {
+            self.warped()?;
+        }
+        Ok(())
     }
 
     /// What the texts go on from: the input of that name, without what its mask hides; the source texts of an encoder-decoder.
@@ -84,11 +98,10 @@ impl Run<'_> {
         Ok(Begun { prompts, shown, is_encoder_decoder: false })
     }
 
-    fn compare(&mut self, name: &str, found: &HostTensor) -> Result<()> {
-        let output = format!("out.gen.{name}");
-        let (rows, bound) = self.folder.demands(&output)?;
-        let deviation = compare(&output, found, self.folder.io.get(&output)?, &rows, bound)?;
-        self.report.add(self.device, &output, deviation);
+    fn compare(&mut self, output: &str, found: &HostTensor) -> Result<()> {
+        let (rows, bound) = self.folder.demands(output)?;
+        let deviation = compare(output, found, self.folder.io.get(output)?, &rows, bound)?;
+        self.report.add(self.device, output, deviation);
         Ok(())
     }
 
@@ -102,7 +115,7 @@ impl Run<'_> {
             text.into_iter().map(|id| id as i32).chain(std::iter::repeat_n(padding, missing))
         };
         let found = HostTensor::i32([count, longest], texts.into_iter().flat_map(padded).collect())?;
-        self.compare(name, &found)
+        self.compare(&format!("{TEXTS}{name}"), &found)
     }
 
     fn greedy(&mut self, name: &str, begun: &Begun, stop: &[u32]) -> Result<()> {
@@ -122,7 +135,22 @@ impl Run<'_> {
 
     /// Scores of each step, of the tokens that the file's texts go on with.
     fn scores(&mut self, name: &str, texts: &str, begun: &Begun) -> Result<()> {
-        let texts = ids(self.folder.io.get(&format!("out.gen.{texts}"))?);
+        let texts = self.texts(texts)?;
+        let steps = self.steps(&texts, begun)?;
+        let vocabulary = self.generator.model().facts().vocab_size;
+        let of_text = |text: usize| steps.iter().flat_map(move |step| step[text].iter().copied());
+        let scores: Vec<f32> = (0..texts.len()).flat_map(of_text).collect();
+        let scores = HostTensor::f32([texts.len(), steps.len(), vocabulary], scores)?;
+        self.compare(&format!("{TEXTS}{name}"), &scores)
+    }
+
+    /// The file's texts of that name.
+    fn texts(&self, name: &str) -> Result<Vec<Vec<u32>>> {
+        Ok(ids(self.folder.io.get(&format!("{TEXTS}{name}"))?))
+    }
+
+    /// What the model makes of each token of `texts` behind those that the file shows: of every step, the scores of each text.
+    fn steps(&mut self, texts: &[Vec<u32>], begun: &Begun) -> Result<Vec<Vec<Vec<f32>>>> {
         let (width, time) = (begun.shown[0].len(), texts[0].len());
         let mut streams = match begun.is_encoder_decoder {
             true => self.generator.encode(&begun.prompts, 1, time)?,
@@ -132,21 +160,25 @@ impl Run<'_> {
         let mut fresh: Vec<&[u32]> = fresh.iter().map(Vec::as_slice).collect();
         let mut steps = Vec::new();
         for at in width..time {
-            steps.push(self.generator.feed(&mut streams, &fresh)?);
+            steps.push(self.feed(&mut streams, &fresh)?);
             fresh = texts.iter().map(|text| &text[at..=at]).collect();
         }
-        let vocabulary = self.generator.model().facts().vocab_size;
-        let of_text = |text: usize| steps.iter().flat_map(move |step| step[text].iter().flatten().copied());
-        let scores: Vec<f32> = (0..texts.len()).flat_map(of_text).collect();
-        self.compare(name, &HostTensor::f32([texts.len(), steps.len(), vocabulary], scores)?)
+        Ok(steps)
     }
 
-    fn beams(&mut self, name: &str, begun: &Begun, stop: &[u32]) -> Result<()> {
+    /// Scores of what comes behind the last of each stream's tokens.
+    fn feed(&mut self, streams: &mut Streams, tokens: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let scores = self.generator.feed(streams, tokens)?.into_iter();
+        scores.map(|scores| scores.ok_or_else(|| "a stream without scores".into())).collect()
+    }
+
+    fn beams(&mut self, name: &str, begun: &Begun, beams: usize, stop: &[u32]) -> Result<()> {
         let most = self.most(begun)?;
         let longest = begun.shown[0].len() + most;
+        let length_penalty = self.length_penalty(name, begun, stop)?;
         let (mut texts, mut scores) = (Vec::new(), Vec::new());
         for prompt in &begun.prompts {
-            let options = BeamOptions { most, beams: BEAMS, length_penalty: 1.0, stop: stop.to_vec() };
+            let options = BeamOptions { most, beams, length_penalty, stop: stop.to_vec() };
             let best =
                 self.generator.beams(prompt, &options)?.into_iter().next().ok_or("no text was found")?;
             scores.push(best.score as f32);
@@ -155,8 +187,75 @@ impl Run<'_> {
             texts.push(best.tokens.iter().copied().chain(end).collect());
         }
         self.compare_texts(name, texts)?;
-        self.compare(&format!("{name}_score"), &HostTensor::f32([scores.len()], scores)?)
+        self.compare(&format!("{TEXTS}{name}_score"), &HostTensor::f32([scores.len()], scores)?)
     }
+
+    /// What the file's lengths were raised to, in hundredths: no field says it, but the longest text's log-probability over its score does.
+    fn length_penalty(&mut self, name: &str, begun: &Begun, stop: &[u32]) -> Result<f32> {
+        let texts = self.texts(name)?;
+        let steps = self.steps(&texts, begun)?;
+        let scores = self.folder.io.get(&format!("{TEXTS}{name}_score"))?.to_f64();
+        let width = begun.shown[0].len();
+        let mut longest = (1, 1.0);
+        for (item, (text, score)) in texts.iter().zip(scores).enumerate() {
+            let end = text[width..].iter().position(|id| stop.contains(id)).map(|at| width + at);
+            let length = end.unwrap_or(text.len());
+            // The end has a probability and does not count as length.
+            let added = width..end.map_or(text.len(), |end| end + 1);
+            let sum: f64 = added.map(|at| log_probability(&steps[at - width][item], text[at])).sum();
+            if length > longest.0 {
+                longest = (length, (sum / score).ln() / (length as f64).ln());
+            }
+        }
+        Ok(((longest.1 * 100.0).round() / 100.0) as f32)
+    }
+
+    /// Which tokens a sampler keeps, and their scores, with the settings and at the position that the notes name.
+    fn warped(&mut self) -> Result<()> {
+        let sampling = Sampling {
+            temperature: self.noted("temperature ")? as f32,
+            top_k: self.noted("top-k ")? as usize,
+            top_p: self.noted("top-p ")? as f32,
+            ..Sampling::default()
+        };
+        let position = self.noted("out.logits[:, ")? as usize;
+        let texts = ids(self.folder.input("input_ids")?);
+        let begun: Vec<&[u32]> = texts.iter().map(|text| &text[..=position]).collect();
+        let mut streams = self.generator.start(texts.len(), position + 1)?;
+        let (mut keeps, mut warped) = (Vec::new(), Vec::new());
+        for scores in self.feed(&mut streams, &begun)? {
+            let start = keeps.len();
+            keeps.resize(start + scores.len(), 0);
+            warped.resize(start + scores.len(), 0.0);
+            for (id, score) in sampling.candidates(&scores)? {
+                keeps[start + id as usize] = 1;
+                warped[start + id as usize] = score as f32;
+            }
+        }
+        let shape = [texts.len(), self.generator.model().facts().vocab_size];
+        self.compare(WARPED[0], &HostTensor::i32(shape, keeps)?)?;
+        self.compare(WARPED[1], &HostTensor::f32(shape, warped)?)
+    }
+
+    /// The number behind `words` in the notes on scores that a sampler has changed.
+    fn noted(&self, words: &str) -> Result<f64> {
+        let notes =
+            self.folder.meta["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str());
+        let of = |note: &str| {
+            let behind = note.split_once(words)?.1;
+            let end = behind.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(behind.len());
+            behind[..end].trim_end_matches('.').parse().ok()
+        };
+        let found = notes.filter(|note| note.contains(WARPED[1])).find_map(of);
+        found.ok_or_else(|| format!("no note says the number behind `{words}`").into())
+    }
+}
+
+/// The log-probability of a token by scores of all, in f64.
+fn log_probability(scores: &[f32], token: u32) -> f64 {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let above = |score: f32| f64::from(score) - f64::from(largest);
+    above(scores[token as usize]) - scores.iter().map(|&score| above(score).exp()).sum::<f64>().ln()
 }
 
 /// The rows of a matrix of ids.

@@ -26,7 +26,7 @@ pub(super) fn run(folder: &Folder, task: Task) -> Result<Report> {
         };
         check(folder, &model, &device, &mut add)?;
     }
-    report.not_compared(folder.outputs_left());
+    folder.refuse_unread_outputs()?;
     Ok(report)
 }
 
