@@ -68,6 +68,23 @@ fn gelu_slope(x: Lanes) -> Lanes {
     return 0.5 * (1.0 + erf(t * SQRT_HALF)) + SQRT_HALF_OVER_PI * t * exp(-0.5 * t * t);
 }
 
+// That of gelu where its result lies within the bounds.
+fn gelu_clipped_slope(x: Lanes, bounds: vec2<f32>) -> Lanes {
+    let y = 0.5 * x * (1.0 + erf(x * SQRT_HALF));
+    return select(Lanes(0.0), gelu_slope(x), (y >= Lanes(bounds.x)) & (y <= Lanes(bounds.y)));
+}
+
+// (x - mean) / (deviation sqrt(2)).
+fn laplace_argument(x: Lanes) -> Lanes {
+    return (x - 0.707107) * 2.5066264;
+}
+
+// The normal density. Beyond the bound it is below 1e-40, and a square may overflow.
+fn laplace_slope(x: Lanes) -> Lanes {
+    let t = clamp(laplace_argument(x), Lanes(-10.0), Lanes(10.0));
+    return 1.4142125 * exp(-t * t);
+}
+
 // 2 u of (1 + tanh(u)) / 2 = sigmoid(2 u). Beyond 20 the sigmoid is 0 or 1, and a cube may overflow.
 fn gelu_tanh_argument(x: Lanes) -> Lanes {
     let t = clamp(x, Lanes(-20.0), Lanes(20.0));

@@ -6,6 +6,8 @@
 //!
 //! **To add a function**: add a row. `shaders/elementwise/math.wgsl` has what WGSL lacks.
 
+use std::f64::consts::SQRT_2;
+
 use crate::Result;
 #[cfg(feature = "check")]
 use std::f32::consts::{FRAC_PI_4, PI};
@@ -14,6 +16,10 @@ use std::f32::consts::{FRAC_PI_4, PI};
 use crate::check::{DIVISION_ULPS, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 use crate::graph::{Graph, Value};
 use crate::tensor::Real;
+
+/// Where [`laplace`](super::laplace()) is one half, and how steep it is there.
+const LAPLACE_MEAN: f64 = 0.707107;
+const LAPLACE_DEVIATION: f64 = 0.282095;
 
 /// What the conformance cases of a function need to know.
 #[cfg(feature = "check")]
@@ -277,6 +283,28 @@ functions! {
         kinked: false,
         known: &[(-2.0, -0.045_500_263_896_358_42), (-0.5, -0.154_268_769_362_993_44), (1.0, 0.841_344_746_068_542_9)],
     }
+    /// [`gelu`](super::gelu()) with its results bounded by `low` and `high` (Wu et al., arXiv 2004.09602); beyond the bounds the derivative is 0.
+    gelu_clipped GeluClipped (
+        /// The least result.
+        low = -0.125,
+        /// The largest.
+        high = 1.5
+    ) {
+        at: |x| Activation::Gelu.at(x).max(low).min(high),
+        slope: |x| {
+            let y = Activation::Gelu.at(x);
+            if y >= low && y <= high { Activation::Gelu.slope_at(x) } else { R::zero() }
+        },
+        wgsl: "clamp(0.5 * x * (1.0 + erf(x * SQRT_HALF)), Lanes(args.x), Lanes(args.y))",
+        wgsl_slope: "gelu_clipped_slope(x, args)",
+        // As gelu's.
+        ulps: [exp_ulps(1.0), 2.0 * exp_ulps(1.0)],
+        within: [-4.0, 4.0],
+        reach: f32::MAX,
+        turns: &[-6.0, -1.5, -1.25, -0.75, -0.375, -0.25, 1.5, 1.75],
+        kinked: true,
+        known: &[(-2.0, -0.045_500_263_896_358_42), (-0.5, -0.125), (1.0, 0.841_344_746_068_542_9), (2.0, 1.5)],
+    }
     /// Gaussian error linear unit in its tanh form, `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2` (Hendrycks and Gimpel, arXiv
     /// 1606.08415, section 2): what GPT-2 calls gelu. It is within 5e-4 of [`gelu`](super::gelu()).
     gelu_tanh GeluTanh {
@@ -326,6 +354,24 @@ functions! {
         turns: &[-3.1, -2.9, 2.9, 3.1],
         kinked: true,
         known: &[(-4.0, 0.0), (0.0, 0.0), (1.0, 0.666_666_666_666_666_6), (5.0, 5.0)],
+    }
+    /// `(1 + erf((x - mean) / (deviation sqrt(2)))) / 2` for a mean of 0.707107 and a deviation of 0.282095: near
+    /// [`squared_relu`](super::squared_relu()) up to 1, and bounded (Ma et al., arXiv 2209.10655, section 3.4).
+    laplace Laplace {
+        at: |x| R::of(0.5) * (R::one() + ((x - R::of(LAPLACE_MEAN)) / R::of(LAPLACE_DEVIATION * SQRT_2)).erf()),
+        slope: |x| {
+            let z = (x - R::of(LAPLACE_MEAN)) / R::of(LAPLACE_DEVIATION * SQRT_2);
+            (-z * z).exp() / R::of(LAPLACE_DEVIATION * (2.0 * std::f64::consts::PI).sqrt())
+        },
+        wgsl: "0.5 * (1.0 + erf(laplace_argument(x)))",
+        wgsl_slope: "laplace_slope(x)",
+        // gelu's, and the rounding of the argument, which is 1 where the result and its slope change most by it.
+        ulps: [exp_ulps(1.0) + 2.0, 2.0 * exp_ulps(1.0) + 4.0],
+        within: [-1.0, 2.5],
+        reach: f32::MAX,
+        turns: &[-0.9, -0.88, 0.34, 0.35, 1.06, 1.07, 2.3, 2.31],
+        kinked: false,
+        known: &[(0.707107, 0.5), (0.707107 + 0.282095, 0.841_344_746_068_542_9)],
     }
     /// `x` where that is positive, else `slope x`.
     leaky_relu LeakyRelu (
