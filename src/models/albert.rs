@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::bert::refuse_variations;
+use super::bert::refuse_decoders;
 use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
 use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activation, head_count};
+use super::positions::Positions;
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
@@ -30,18 +31,20 @@ const LAYER: LayerNames = LayerNames {
 pub(super) struct Albert {
     facts: Facts,
     words: Embedding,
-    positions: Embedding,
+    positions: Option<Embedding>,
     types: Embedding,
     norm: LayerNorm,
     /// From the embeddings' width to the layers'.
     widen: Linear,
     /// The layers of each group, one behind another; every layer of the model is a whole group.
     groups: Vec<Vec<Block>>,
+    numbers_per_token: usize,
 }
 
 /// What `config.json` says, checked.
 struct Config {
     facts: Facts,
+    known_from: Positions,
     embedding: usize,
     intermediate: usize,
     groups: usize,
@@ -58,7 +61,7 @@ impl Config {
     }
 
     fn read(fields: &Fields) -> Result<Self> {
-        refuse_variations(fields)?;
+        refuse_decoders(fields)?;
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
         let layers = fields.usize("num_hidden_layers", 1..=MOST_LAYERS)?;
         let facts = Facts {
@@ -73,6 +76,7 @@ impl Config {
         };
         Ok(Self {
             facts,
+            known_from: Positions::read(fields)?,
             embedding: fields.usize_or("embedding_size", 1..=1 << 16, 128)?,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
             groups: fields.usize_or("num_hidden_groups", 1..=layers, 1)?,
@@ -97,7 +101,6 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 /// The head for a task, as `modeling_albert.py` has it.
 fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Head> {
     let width = config.facts.width;
-    let labels = declaring.labels()?;
     let predictions = |declaring: &mut Declaring<'_>, name| {
         let head = MaskedWords {
             dense: "dense",
@@ -105,6 +108,7 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
             widths: [width, config.embedding],
             eps: config.eps,
             activation: config.activation,
+            is_tied: declaring.ties_words()?,
         };
         masked_words(name, &mut declaring.root().at("predictions"), words, &head)
     };
@@ -124,8 +128,14 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
             predictions(declaring, "prediction_logits")?,
             pooled(declaring, "sop_logits", "sop_classifier.classifier", 2)?,
         ],
-        Task::Classify => vec![pooled(declaring, "logits", "classifier", labels)?],
-        Task::Label => vec![single(declaring, "classifier", labels)?],
+        Task::Classify => {
+            let labels = declaring.labels()?;
+            vec![pooled(declaring, "logits", "classifier", labels)?]
+        }
+        Task::Label => {
+            let labels = declaring.labels()?;
+            vec![single(declaring, "classifier", labels)?]
+        }
         Task::Answer => vec![single(declaring, "qa_outputs", 2)?],
         _ => return Err(declaring.no_head("albert")),
     }))
@@ -133,14 +143,18 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
 
 impl Albert {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, max_tokens, types: kinds, .. } = config.facts;
+        let Facts { vocab_size, width, heads, max_tokens, types: kinds, .. } = config.facts;
         let narrow = config.embedding;
         let mut embeddings = base.at("embeddings");
-        for buffer in ["position_ids", "token_type_ids"] {
-            embeddings.ignore(buffer);
+        // Files of models whose scores know distances hold a table of positions that is not used.
+        for unused in ["position_ids", "token_type_ids", "position_embeddings"] {
+            embeddings.ignore(unused);
         }
         let words = Embedding::declare(&mut embeddings.at("word_embeddings"), vocab_size, narrow)?;
-        let positions = Embedding::declare(&mut embeddings.at("position_embeddings"), max_tokens, narrow)?;
+        let mut positions =
+            || Embedding::declare(&mut embeddings.at("position_embeddings"), max_tokens, narrow);
+        let has_positions = config.known_from == Positions::Absolute;
+        let positions = has_positions.then(&mut positions).transpose()?;
         let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), kinds, narrow)?;
         let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), narrow, config.eps)?;
         let mut encoder = base.at("encoder");
@@ -150,11 +164,15 @@ impl Albert {
             let mut layers = Vec::with_capacity(config.group_layers);
             for index in 0..config.group_layers {
                 let path = format!("albert_layer_groups.{group}.albert_layers.{index}");
-                layers.push(Block::declare(&mut encoder.at(path), &LAYER, &config.layer())?);
+                let mut scope = encoder.at(path);
+                let layer = Block::declare(&mut scope, &LAYER, &config.layer())?;
+                let mut scope = scope.at("attention");
+                layers.push(config.known_from.attending(layer, &mut scope, max_tokens, width / heads)?);
             }
             groups.push(layers);
         }
-        Ok(Self { facts: config.facts, words, positions, types, norm, widen, groups })
+        let numbers_per_token = config.known_from.numbers_per_token(heads, max_tokens);
+        Ok(Self { facts: config.facts, words, positions, types, norm, widen, groups, numbers_per_token })
     }
 
     /// The layers of the group that layer number `layer` of the model belongs to.
@@ -169,12 +187,12 @@ impl Network for Albert {
     }
 
     fn signature(&self) -> Signature {
-        Signature::default()
+        Signature { numbers_per_token: self.numbers_per_token, ..Signature::default() }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let tables =
-            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
+        let mut tables = vec![(&self.words, tokens.ids), (&self.types, tokens.types)];
+        tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));
         let dtype = recorder.dtype();
         let sum = Embedding::record_sum(recorder, &tables, dtype)?;
         let embedded = self.norm.record(recorder, sum, None)?;

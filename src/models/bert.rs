@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
 use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activation, head_count};
+use super::positions::Positions;
 use super::{Facts, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
@@ -51,13 +52,14 @@ struct Bert {
     facts: Facts,
     embeddings: Embeddings,
     layers: Vec<Block>,
+    numbers_per_token: usize,
 }
 
-/// The sum of three tables, normalised.
+/// The sum of two tables, and a third where embeddings know positions, normalised.
 #[derive(Debug)]
 pub(super) struct Embeddings {
     pub(super) words: Embedding,
-    positions: Embedding,
+    positions: Option<Embedding>,
     types: Embedding,
     norm: LayerNorm,
 }
@@ -67,6 +69,7 @@ pub(super) struct Config {
     pub(super) facts: Facts,
     variant: Variant,
     positions: usize,
+    known_from: Positions,
     intermediate: usize,
     eps: f32,
     activation: Activation,
@@ -80,7 +83,11 @@ impl Config {
     }
 
     pub(super) fn read(fields: &Fields, variant: Variant) -> Result<Self> {
-        refuse_variations(fields)?;
+        refuse_decoders(fields)?;
+        let known_from = match variant {
+            Variant::Bert | Variant::Roberta => Positions::read(fields)?,
+            Variant::Longformer => refuse_distances(fields)?,
+        };
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
         let positions = fields.usize("max_position_embeddings", 1..=1 << 24)?;
         // RoBERTa gives padding a position of its own and counts the others from behind it.
@@ -108,6 +115,7 @@ impl Config {
             facts,
             variant,
             positions,
+            known_from,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
             eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, 1e-12)?,
             activation: activation(fields, "hidden_act", Activation::Gelu)?,
@@ -115,11 +123,13 @@ impl Config {
     }
 }
 
-/// Refuses what the configuration may ask for and these models do not have.
-pub(super) fn refuse_variations(fields: &Fields) -> Result<()> {
-    if fields.text_or("position_embedding_type", "absolute")? != "absolute" {
-        return Err(fields.refuse("position_embedding_type", "absolute"));
-    }
+/// Refuses scores that know distances, for families that do not have them.
+pub(super) fn refuse_distances(fields: &Fields) -> Result<Positions> {
+    fields.choice_or("position_embedding_type", &[("absolute", Positions::Absolute)], Positions::Absolute)
+}
+
+/// Refuses what the configuration may ask for and these models do not have: to be a decoder.
+pub(super) fn refuse_decoders(fields: &Fields) -> Result<()> {
     for field in ["is_decoder", "add_cross_attention"] {
         if fields.bool_or(field, false)? {
             return Err(fields.refuse(field, "false"));
@@ -151,7 +161,6 @@ pub(super) fn head(
     words: &Embedding,
 ) -> Result<Option<Head>> {
     let (width, variant) = (config.facts.width, config.variant);
-    let labels = declaring.labels()?;
     let pooled = |declaring: &mut Declaring<'_>, name| -> Result<HeadResult> {
         let pooler = Linear::declare(&mut declaring.base(variant.name()).at("pooler.dense"), width, width)?;
         Ok(HeadResult::new(name, Rows::First).dense(pooler, Activation::Tanh))
@@ -161,17 +170,19 @@ pub(super) fn head(
     };
     let results = match (declaring.task, variant) {
         (Task::Embed | Task::Hidden, _) => return Ok(None),
-        (Task::Logits, _) => vec![config.words("logits", &mut declaring.root(), words)?],
+        (Task::Logits, _) => vec![config.words("logits", declaring, words)?],
         (Task::Pretrain, Variant::Bert) => {
             let pairs = Linear::declare(&mut declaring.root().at("cls.seq_relationship"), width, 2)?;
             let pooled = pooled(declaring, "seq_relationship_logits")?.dense(pairs, Activation::Identity);
-            vec![config.words("prediction_logits", &mut declaring.root(), words)?, pooled]
+            vec![config.words("prediction_logits", declaring, words)?, pooled]
         }
         (Task::Classify, Variant::Bert) => {
+            let labels = declaring.labels()?;
             let classifier = Linear::declare(&mut declaring.root().at("classifier"), width, labels)?;
             vec![pooled(declaring, "logits")?.dense(classifier, Activation::Identity)]
         }
         (Task::Classify, Variant::Roberta | Variant::Longformer) => {
+            let labels = declaring.labels()?;
             let mut root = declaring.root();
             let dense = Linear::declare(&mut root.at("classifier.dense"), width, width)?;
             let out = Linear::declare(&mut root.at("classifier.out_proj"), width, labels)?;
@@ -179,6 +190,7 @@ pub(super) fn head(
             vec![result.dense(out, Activation::Identity)]
         }
         (Task::Label, _) => {
+            let labels = declaring.labels()?;
             vec![single(&mut declaring.root().at("classifier"), "logits", Rows::Wanted, labels)?]
         }
         (Task::Answer, _) => vec![single(&mut declaring.root().at("qa_outputs"), "logits", Rows::Wanted, 2)?],
@@ -188,34 +200,45 @@ pub(super) fn head(
 }
 
 impl Config {
-    fn words(&self, name: &'static str, root: &mut Scope<'_>, words: &Embedding) -> Result<HeadResult> {
+    fn words(
+        &self,
+        name: &'static str,
+        declaring: &mut Declaring<'_>,
+        words: &Embedding,
+    ) -> Result<HeadResult> {
         let (path, [dense, norm], activation) = match self.variant {
             Variant::Bert => ("cls.predictions", ["transform.dense", "transform.LayerNorm"], self.activation),
             // Whatever its layers have.
             Variant::Roberta | Variant::Longformer => ("lm_head", ["dense", "layer_norm"], Activation::Gelu),
         };
         let width = self.facts.width;
-        let head = MaskedWords { dense, norm, widths: [width, width], eps: self.eps, activation };
-        masked_words(name, &mut root.at(path), words, &head)
+        let is_tied = declaring.ties_words()?;
+        let head = MaskedWords { dense, norm, widths: [width, width], eps: self.eps, activation, is_tied };
+        masked_words(name, &mut declaring.root().at(path), words, &head)
     }
 }
 
 impl Embeddings {
     pub(super) fn declare(config: &Config, scope: &mut Scope<'_>) -> Result<Self> {
         let Facts { vocab_size, width, types: kinds, .. } = config.facts;
-        ["position_ids", "token_type_ids"].iter().for_each(|buffer| scope.ignore(buffer));
+        // Files of models whose scores know distances hold a table of positions that is not used.
+        ["position_ids", "token_type_ids", "position_embeddings"]
+            .iter()
+            .for_each(|unused| scope.ignore(unused));
         let mut table = |name, rows| Embedding::declare(&mut scope.at(name), rows, width);
+        let has_positions = config.known_from == Positions::Absolute;
+        let positions = has_positions.then(|| table("position_embeddings", config.positions)).transpose()?;
         Ok(Self {
             words: table("word_embeddings", vocab_size)?,
-            positions: table("position_embeddings", config.positions)?,
+            positions,
             types: table("token_type_embeddings", kinds)?,
             norm: LayerNorm::declare(&mut scope.at("LayerNorm"), width, config.eps)?,
         })
     }
 
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let tables =
-            [(&self.words, tokens.ids), (&self.types, tokens.types), (&self.positions, tokens.positions)];
+        let mut tables = vec![(&self.words, tokens.ids), (&self.types, tokens.types)];
+        tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));
         let dtype = recorder.dtype();
         let sum = Embedding::record_sum(recorder, &tables, dtype)?;
         let embedded = self.norm.record(recorder, sum, None)?;
@@ -225,13 +248,21 @@ impl Embeddings {
 
 impl Bert {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
+        let Facts { width, heads, layers, .. } = config.facts;
         let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
         let layer = |index| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
-            Block::declare(&mut scope, &LAYER, &config.layer())
+            let layer = Block::declare(&mut scope, &LAYER, &config.layer())?;
+            config.known_from.attending(
+                layer,
+                &mut scope.at("attention.self"),
+                config.positions,
+                width / heads,
+            )
         };
-        let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { facts: config.facts, embeddings, layers })
+        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
+        let numbers_per_token = config.known_from.numbers_per_token(heads, config.positions);
+        Ok(Self { facts: config.facts, embeddings, layers, numbers_per_token })
     }
 }
 
@@ -241,7 +272,7 @@ impl Network for Bert {
     }
 
     fn signature(&self) -> Signature {
-        Signature::default()
+        Signature { numbers_per_token: self.numbers_per_token, ..Signature::default() }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

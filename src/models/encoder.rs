@@ -91,8 +91,8 @@ pub struct Encoder {
 
 impl Model {
     /// The graph of a batch of packed sequences. Inputs as of [`Tokens::packed`], `globals` where the size has some, `rows` (numbers
-    /// of the tokens that results are asked for) where the task has a result for each, and `ends` (the first or the last token of each
-    /// sequence) where it has one for each sequence. Outputs are the task's results: `result`, or `logits` and the like.
+    /// of the tokens that results are asked for) where the task has a result for each, and `ends` (the token of each
+    /// sequence that its result is made of) where it has one for each sequence. Outputs are the task's results: `result`, or `logits` and the like.
     pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {
         self.batch_graph_with(size, dtype, false)
     }
@@ -132,15 +132,15 @@ impl Model {
         results.into_iter().any(|result| result.rows == rows)
     }
 
-    /// Which of `length` tokens the one result of a sequence is made of; none of no tokens.
-    pub(crate) fn place_of_result(&self, length: usize) -> Option<usize> {
-        let last = length.checked_sub(1)?;
-        Some(if self.ends() == Some(Rows::Last) { last } else { 0 })
+    /// Which of a sequence's tokens its one result is made of, the first where the task has no such result; none of no tokens.
+    pub(crate) fn place_of_result(&self, ids: &[u32]) -> Option<usize> {
+        self.ends().unwrap_or(Rows::First).place(ids)
     }
 
     /// Which token of a sequence its one result is made of, where the task has such a result.
     pub(super) fn ends(&self) -> Option<Rows> {
-        [Rows::First, Rows::Last].into_iter().find(|rows| self.has_results(*rows))
+        let results = self.declared.head.iter().flat_map(|head| &head.results);
+        results.map(|result| result.rows).find(|rows| *rows != Rows::Wanted)
     }
 }
 

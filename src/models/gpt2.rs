@@ -83,14 +83,25 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
         Task::Embed | Task::Hidden => None,
         Task::Logits => {
             let words = network.words.weight();
-            declaring.root().tied("lm_head.weight", words)?;
-            let decoder = Linear::of(words.clone(), None);
+            let decoder = if declaring.ties_words()? {
+                declaring.root().tied("lm_head.weight", words)?;
+                Linear::of(words.clone(), None)
+            } else {
+                let vocab_size = config.facts.vocab_size;
+                Linear::declare_without_bias(&mut declaring.root().at("lm_head"), width, vocab_size)?
+            };
             Some(HeadResult::new("logits", Rows::Wanted).dense(decoder, Activation::Identity))
         }
         Task::Classify => {
             let labels = declaring.labels()?;
             let score = Linear::declare_without_bias(&mut declaring.root().at("score"), width, labels)?;
-            Some(HeadResult::new("logits", Rows::Last).dense(score, Activation::Identity))
+            let fields = declaring.fields;
+            let padding = match fields.has("pad_token_id") {
+                // Ids are below 2^24, as the vocabulary is.
+                true => Some(fields.usize("pad_token_id", 0..=(1 << 24) - 1)? as u32),
+                false => None,
+            };
+            Some(HeadResult::new("logits", Rows::Last { padding }).dense(score, Activation::Identity))
         }
         _ => return Err(declaring.no_head("gpt2")),
     };

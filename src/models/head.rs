@@ -39,8 +39,18 @@ pub(super) enum Rows {
     Wanted,
     /// The first of each sequence.
     First,
-    /// The last of each sequence.
-    Last,
+    /// The last of each sequence, or, where files name a padding id, the one before the first of these, unless that is the first token.
+    Last { padding: Option<u32> },
+}
+
+impl Rows {
+    /// Which of a sequence's tokens its one result is made of; none of no tokens.
+    pub(super) fn place(self, ids: &[u32]) -> Option<usize> {
+        let last = ids.len().checked_sub(1)?;
+        let Self::Last { padding } = self else { return Some(0) };
+        let first_padding = ids.iter().position(|id| Some(*id) == padding);
+        Some(first_padding.and_then(|at| at.checked_sub(1)).unwrap_or(last))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -121,10 +131,12 @@ pub(super) struct MaskedWords<'n> {
     pub(super) widths: [usize; 2],
     pub(super) eps: f32,
     pub(super) activation: Activation,
+    /// Whether the embeddings themselves are the decoder's weights.
+    pub(super) is_tied: bool,
 }
 
-/// Scores of the whole vocabulary by the embeddings themselves, as BERT, RoBERTa, ALBERT and others have them: a dense layer, a
-/// normalisation, and a decoder tied to `words` with a bias of its own.
+/// Scores of the whole vocabulary, as BERT, RoBERTa, ALBERT and others have them: a dense layer, a normalisation, and a decoder with a bias,
+/// whose weights are those of `words`, or its own in the same shape.
 pub(super) fn masked_words(
     name: &'static str,
     scope: &mut Scope<'_>,
@@ -132,14 +144,36 @@ pub(super) fn masked_words(
     head: &MaskedWords<'_>,
 ) -> Result<HeadResult> {
     let [width, embedding] = head.widths;
-    scope.tied("decoder.weight", words.weight())?;
+    let weight = if head.is_tied {
+        scope.tied("decoder.weight", words.weight())?;
+        words.weight().clone()
+    } else {
+        scope.weight("decoder.weight", words.weight().shape().clone())?
+    };
     let bias = scope.weight("bias", [words.weight().shape().dims()[0]])?;
     scope.tied("decoder.bias", &bias)?;
     let dense = Linear::declare(&mut scope.at(head.dense), width, embedding)?;
     let norm = LayerNorm::declare(&mut scope.at(head.norm), embedding, head.eps)?;
-    let decoder = Linear::of(words.weight().clone(), Some(bias));
+    let decoder = Linear::of(weight, Some(bias));
     Ok(HeadResult::new(name, Rows::Wanted)
         .dense(dense, head.activation)
         .norm(norm)
         .dense(decoder, Activation::Identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_is_judged_by_its_first_token_or_by_the_last_before_padding() {
+        let last = |padding, ids: &[u32]| Rows::Last { padding }.place(ids);
+        assert_eq!(last(None, &[5, 6, 0, 0]), Some(3));
+        assert_eq!(last(Some(0), &[5, 6, 0, 0]), Some(1));
+        assert_eq!(last(Some(0), &[5, 0, 6, 7]), Some(0));
+        assert_eq!(last(Some(0), &[0, 5, 6]), Some(2));
+        assert_eq!(last(Some(9), &[5, 6]), Some(1));
+        assert_eq!(last(Some(9), &[]), None);
+        assert_eq!(Rows::First.place(&[5, 6]), Some(0));
+    }
 }

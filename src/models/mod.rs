@@ -45,6 +45,7 @@ mod longformer;
 mod network;
 mod packed;
 mod pooling;
+mod positions;
 mod segments;
 mod source;
 mod t5;
@@ -436,6 +437,6 @@ pub(crate) const RESULT: &str = "result";
 pub struct ResultRows {
     /// Of results with a row for each token.
     pub wanted: Value,
-    /// Of results with one row for each sequence: its first or its last token, as the head reads it.
+    /// Of results with one row for each sequence: its first token, or its last before padding, as the head reads it.
     pub of_sequences: Value,
 }

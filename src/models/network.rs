@@ -133,6 +133,11 @@ impl<'a> Declaring<'a> {
         HEADS.iter().for_each(|head| root.ignore(head));
     }
 
+    /// Whether the decoder of a head that scores words has the embeddings' weights.
+    pub(super) fn ties_words(&self) -> Result<bool> {
+        self.fields.bool_or("tie_word_embeddings", true)
+    }
+
     /// The number of labels of a classifier; 0 for tasks without labels, whatever the configuration says of them.
     pub(super) fn labels(&self) -> Result<usize> {
         match self.task {
@@ -165,18 +170,31 @@ pub(super) fn head_count(fields: &Fields, field: &str, width: usize) -> Result<u
     Ok(heads)
 }
 
-/// An activation by its name in Hugging Face's configurations.
+/// Activations by their names in Hugging Face's configurations
+/// (<https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/activations.py>).
+pub(super) const ACTIVATIONS: [(&str, Activation); 19] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_10", Activation::GeluClipped { low: -10.0, high: 10.0 }),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("laplace", Activation::Laplace),
+    ("leaky_relu", Activation::LeakyRelu { slope: 0.01 }),
+    ("linear", Activation::Identity),
+    ("mish", Activation::Mish),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("relu2", Activation::SquaredRelu),
+    ("relu6", Activation::Relu6),
+    ("sigmoid", Activation::Sigmoid),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("tanh", Activation::Tanh),
+];
+
+/// The activation that a field names.
 pub(super) fn activation(fields: &Fields, field: &str, default: Activation) -> Result<Activation> {
-    let choices = [
-        ("gelu", Activation::Gelu),
-        ("gelu_new", Activation::GeluTanh),
-        ("gelu_pytorch_tanh", Activation::GeluTanh),
-        ("relu", Activation::Relu),
-        ("silu", Activation::Silu),
-        ("swish", Activation::Silu),
-        ("tanh", Activation::Tanh),
-        ("sigmoid", Activation::Sigmoid),
-        ("linear", Activation::Identity),
-    ];
-    fields.choice_or(field, &choices, default)
+    fields.choice_or(field, &ACTIVATIONS, default)
 }

@@ -43,7 +43,7 @@ impl Packed<'_> {
                 None => rows.extend((start..start + length).map(|row| row as i32)),
             }
             globals.extend(self.globals(item).iter().map(place));
-            ends.push(place(&self.model.place_of_result(length).unwrap_or_default()));
+            ends.push(place(&self.model.place_of_result(item.ids).unwrap_or_default()));
             ids.extend(item.ids.iter().map(|&id| id as i32));
             types.extend(item.types.iter().map(|&kind| kind as i32));
             types.resize(ids.len(), 0);

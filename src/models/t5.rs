@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows};
-use super::network::{Declared, Declaring, EncoderDecoder, MOST_LAYERS, Network, Signature};
+use super::network::{
+    ACTIVATIONS, Declared, Declaring, EncoderDecoder, MOST_LAYERS, Network, Signature, activation,
+};
 use super::source::{SourceTokens, cross};
 use super::{Facts, Task, Tokens};
 use crate::Result;
@@ -73,28 +75,13 @@ impl Config {
             let most = format!("more than half of the buckets, {}", buckets / 2);
             return Err(fields.refuse("relative_attention_max_distance", most));
         }
-        let (activation, is_gated) = fields.choice_or(
-            "feed_forward_proj",
-            &[
-                ("relu", (Activation::Relu, false)),
-                ("gelu", (Activation::Gelu, false)),
-                ("silu", (Activation::Silu, false)),
-                ("gated-relu", (Activation::Relu, true)),
-                ("gated-gelu", (Activation::GeluTanh, true)),
-                ("gated-silu", (Activation::Silu, true)),
-            ],
-            (Activation::Relu, false),
-        )?;
+        let (activation, is_gated) = feed_forward(fields)?;
         let id = |name, default| fields.usize_or(name, 0..=vocab_size - 1, default).map(|id| id as u32);
         let padding = id("pad_token_id", 0)? as usize;
         let texts = EncoderDecoder {
             max_source_tokens: MOST_TOKENS,
             start: id("decoder_start_token_id", padding)?,
-            // Absent, it is 1; null, there is none.
-            end: match fields.names().any(|name| name == "eos_token_id") && !fields.has("eos_token_id") {
-                true => None,
-                false => Some(id("eos_token_id", 1)?),
-            },
+            end: end(fields, vocab_size)?,
         };
         let facts = Facts {
             architecture: "t5",
@@ -119,6 +106,34 @@ impl Config {
             is_tied: fields.bool_or("tie_word_embeddings", true)?,
         })
     }
+}
+
+/// The token that ends a text, of several the first: 1 where the field is absent, none where it is null.
+fn end(fields: &Fields, vocab_size: usize) -> Result<Option<u32>> {
+    let field = "eos_token_id";
+    if !fields.has(field) {
+        let is_null = fields.names().any(|name| name == field);
+        return Ok(if is_null { None } else { Some(1) });
+    }
+    Ok(fields.ids(field, vocab_size)?.first().copied())
+}
+
+/// The activation between the two dense layers, and whether there is a gate: `NAME` or `gated-NAME`, where `gated-gelu` means the tanh form.
+/// Files that name the two apart mean these, as Hugging Face's configuration does.
+fn feed_forward(fields: &Fields) -> Result<(Activation, bool)> {
+    let field = "feed_forward_proj";
+    let whole = fields.text_or(field, "relu")?;
+    let (name, is_gated) = match whole.strip_prefix("gated-") {
+        Some(name) => (name, true),
+        None => (whole, false),
+    };
+    let named = ACTIVATIONS.iter().find_map(|(known, activation)| (*known == name).then_some(*activation));
+    let named = if whole == "gated-gelu" { Some(Activation::GeluTanh) } else { named };
+    let Some(named) = named else {
+        let names = ACTIVATIONS.map(|(name, _)| name).join(", ");
+        return Err(fields.refuse(field, format!("one of {names}, alone or behind `gated-`")));
+    };
+    Ok((activation(fields, "dense_act_fn", named)?, fields.bool_or("is_gated_act", is_gated)?))
 }
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {

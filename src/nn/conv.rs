@@ -41,14 +41,15 @@ impl CausalConv1d {
     ///
     /// Fails when `x` is not of that shape.
     pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
-        let [time, kernel] = extents(CAUSAL, graph, x, &self.weight)?;
+        let [time, kernel] = extents(CAUSAL, graph, x, &self.weight, 1)?;
         // Places before the sequence's length meet nothing but zeros.
         let places = kernel.min(time.max(1));
         let padded = pad(graph, x, 1, places - 1, time + places - 1)?;
         let shifted = (0..places)
             .map(|place| slice(graph, padded, 1, place..place + time))
             .collect::<Result<Vec<_>>>()?;
-        dense(graph, &shifted, kernel - places..kernel, [&self.weight, &self.bias])
+        let out = self.weight.shape().dims()[0];
+        dense(graph, &shifted, [0..out, kernel - places..kernel], [&self.weight, &self.bias])
     }
 }
 
@@ -58,17 +59,36 @@ impl CausalConv1d {
 pub struct CentredConv1d {
     weight: Weight,
     bias: Weight,
+    groups: usize,
 }
 
 impl CentredConv1d {
     /// Declares the layer's weights under `scope`. Fails when the kernel is even.
     pub fn declare(scope: &mut Scope<'_>, inner: usize, out: usize, kernel: usize) -> Result<Self> {
+        Self::declare_in_groups(scope, inner, out, kernel, 1)
+    }
+
+    /// [`CentredConv1d::declare`] for channels in `groups`, one behind another, each of which sees its own alone: `weight: [out, in / groups,
+    /// kernel]`. Fails also when the groups do not divide both numbers of channels.
+    pub fn declare_in_groups(
+        scope: &mut Scope<'_>,
+        inner: usize,
+        out: usize,
+        kernel: usize,
+        groups: usize,
+    ) -> Result<Self> {
         if kernel.is_multiple_of(2) {
             return Err(Error::new(ErrorKind::Argument, CENTRED, "kernel")
                 .expecting("an odd number")
                 .but_found(kernel));
         }
-        Ok(Self { weight: scope.weight("weight", [out, inner, kernel])?, bias: scope.weight("bias", [out])? })
+        if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
+            return Err(Error::new(ErrorKind::Argument, CENTRED, "groups")
+                .expecting(format!("a divisor of {inner} and {out} channels"))
+                .but_found(groups));
+        }
+        let weight = scope.weight("weight", [out, inner / groups, kernel])?;
+        Ok(Self { weight, bias: scope.weight("bias", [out])?, groups })
     }
 
     /// `y_t = bias + sum_j weight[.., j] x_(t + j - kernel / 2)` for `x: [batch, time, in]`, with zeros outside each sequence: `[batch, time,
@@ -76,7 +96,7 @@ impl CentredConv1d {
     ///
     /// Fails when `x` is not of that shape, and for parts of streams.
     pub fn record(&self, graph: &mut Graph, x: Value, layout: &Layout) -> Result<Value> {
-        let [time, kernel] = extents(CENTRED, graph, x, &self.weight)?;
+        let [time, kernel] = extents(CENTRED, graph, x, &self.weight, self.groups)?;
         let x = match *layout {
             Layout::Rows | Layout::Packed { .. } => x,
             Layout::Padded { lengths } => without_padding(graph, x, lengths)?,
@@ -99,7 +119,16 @@ impl CentredConv1d {
             }
             shifted.push(part);
         }
-        dense(graph, &shifted, 0..kernel, [&self.weight, &self.bias])
+        let [out, inner, _] = [0, 1, 2].map(|axis| self.weight.shape().dims()[axis]);
+        let mut of_groups = Vec::with_capacity(self.groups);
+        for group in 0..self.groups {
+            let own = |x: &Value| slice(graph, *x, 2, group * inner..(group + 1) * inner);
+            let own = shifted.iter().map(own).collect::<Result<Vec<_>>>()?;
+            let rows = out / self.groups;
+            let rows = group * rows..(group + 1) * rows;
+            of_groups.push(dense(graph, &own, [rows, 0..kernel], [&self.weight, &self.bias])?);
+        }
+        concat(graph, &of_groups, 2)
     }
 }
 
@@ -150,13 +179,13 @@ fn keep(graph: &mut Graph, condition: Value, x: Value) -> Result<Value> {
 }
 
 /// Time and kernel. Fails when `x` is not `[batch, time, in]`.
-fn extents(op: &'static str, graph: &Graph, x: Value, weight: &Weight) -> Result<[usize; 2]> {
+fn extents(op: &'static str, graph: &Graph, x: Value, weight: &Weight, groups: usize) -> Result<[usize; 2]> {
     let [_, inner, kernel] = *weight.shape().dims() else {
         return Err(Error::new(ErrorKind::Shape, op, "weight")
             .expecting("[out, in, kernel]")
             .but_found(weight.shape()));
     };
-    let desc = graph.desc(x)?;
+    let (desc, inner) = (graph.desc(x)?, inner * groups);
     match *desc.shape.dims() {
         [_, time, width] if width == inner => Ok([time, kernel]),
         _ => Err(Error::new(ErrorKind::Shape, op, "x")
@@ -165,21 +194,23 @@ fn extents(op: &'static str, graph: &Graph, x: Value, weight: &Weight) -> Result
     }
 }
 
-/// One dense layer over shifted copies of the input side by side, by the weights of those `places` of the kernel.
+/// One dense layer over shifted copies of the input side by side, by the weights of those `rows` and those `places` of the kernel.
 fn dense(
     graph: &mut Graph,
     shifted: &[Value],
-    places: Range<usize>,
+    [rows, places]: [Range<usize>; 2],
     [weight, bias]: [&Weight; 2],
 ) -> Result<Value> {
-    let [out, inner] = [0, 1].map(|axis| weight.shape().dims()[axis]);
+    let (out, inner) = (rows.len(), weight.shape().dims()[1]);
     let beside = concat(graph, shifted, 2)?;
     let dtype = graph.desc(beside)?.dtype;
     let weight = parameter(graph, weight, dtype)?;
     let count = places.len();
+    let weight = slice(graph, weight, 0, rows.clone())?;
     let weight = slice(graph, weight, 2, places)?;
     let weight = transpose(graph, weight, &[0, 2, 1])?;
     let weight = reshape(graph, weight, [out, count * inner])?;
     let bias = parameter(graph, bias, dtype)?;
+    let bias = slice(graph, bias, 0, rows)?;
     linear(graph, beside, weight, &ops::Linear::new().bias(bias))
 }

@@ -30,9 +30,9 @@ pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 #[cfg(feature = "models")]
 pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DisentangledAttention, Distances,
-    LinearAttention, LogSparseAttention, LongformerAttention, Mixer, Pattern, Projections, SelfAttention,
-    Softmax, SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory,
-    sinusoidal_positions, split_heads,
+    LinearAttention, LogSparseAttention, LongformerAttention, Mixer, Pattern, Projections, RelativePositions,
+    SelfAttention, Softmax, SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads,
+    next_memory, sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
 pub(crate) use attention::{check_one_sequence_a_row, refuse_memory};

@@ -45,12 +45,12 @@ pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<I
 }
 
 /// The input `ends: i32 [batch]` of [`classification_loss`](super::classification_loss): the token that the model's head judges each of
-/// `items` by, its first or its last, numbered through the whole batch.
+/// `items` by, its first, or its last before padding, numbered through the whole batch.
 ///
 /// Fails for an empty item.
 pub fn result_rows(model: &Model, items: &[Item<'_>], time: usize) -> Result<HostTensor> {
     let place = |(number, item): (usize, &Item<'_>)| {
-        let place = model.place_of_result(item.ids.len());
+        let place = model.place_of_result(&item.ids);
         place.map(|place| (number * time + place) as i32).ok_or_else(|| {
             Error::new(ErrorKind::Argument, "batch", format!("text {number}"))
                 .expecting("at least one token")

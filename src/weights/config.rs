@@ -126,6 +126,18 @@ impl Fields {
         if self.has(name) { self.f32(name, range) } else { Ok(default) }
     }
 
+    /// Ids below `count`: one, or a list of them.
+    pub fn ids(&self, name: &str, count: usize) -> Result<Vec<u32>> {
+        let id = |value: &Value| {
+            let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+            id.filter(|id| (*id as usize) < count)
+        };
+        self.read(name, &format!("an id below {count}, or a list of them"), |value| match value {
+            Value::Array(values) => values.iter().map(id).collect(),
+            value => id(value).map(|id| vec![id]),
+        })
+    }
+
     /// `true` or `false`.
     pub fn bool(&self, name: &str) -> Result<bool> {
         self.read(name, "true or false", Value::as_bool)

@@ -42,8 +42,9 @@ fn fields_that_are_absent_or_nonsensical_are_refused_by_name() {
         ("hidden_size", 1_000_000_000_000_u64.into()),
         ("hidden_size", "wide".into()),
         ("layer_norm_eps", (-1.0).into()),
-        ("hidden_act", "relu6".into()),
-        ("position_embedding_type", "relative_key".into()),
+        ("hidden_act", "softsign".into()),
+        ("position_embedding_type", "relative_value".into()),
+        ("tie_word_embeddings", "no".into()),
         ("is_decoder", true.into()),
         ("pad_token_id", 145.into()),
         ("max_position_embeddings", 1.into()),
@@ -61,7 +62,7 @@ fn tiny(model_type: &str, field: &str, value: Option<serde_json::Value>) -> Resu
         "model_type": model_type, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
         "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 16, "attention_window": [4, 2],
         "relative_attention": true, "position_biased_input": false, "pos_att_type": "c2p|p2c",
-        "max_relative_positions": -1,
+        "max_relative_positions": -1, "conv_kernel_size": 3,
     });
     let object = json.as_object_mut().expect("a configuration is an object");
     match value {
@@ -96,12 +97,13 @@ fn variations_that_deberta_does_not_have_are_refused_by_name() {
     for model_type in ["deberta", "deberta-v2"] {
         tiny(model_type, "nothing", None).expect("the configuration is sound");
         tiny(model_type, "pos_att_type", Some(serde_json::json!(["p2c"]))).expect("one term is enough");
-        for field in ["relative_attention", "position_biased_input", "pos_att_type", "hidden_size"] {
+        for field in ["relative_attention", "pos_att_type", "hidden_size"] {
             is_refused(model_type, field, None);
         }
         for (field, value) in [
             ("relative_attention", serde_json::json!(false)),
-            ("position_biased_input", serde_json::json!(true)),
+            ("position_biased_input", serde_json::json!("yes")),
+            ("position_embedding_type", serde_json::json!("relative_key")),
             ("talking_head", serde_json::json!(true)),
             ("pos_att_type", serde_json::json!([])),
             ("pos_att_type", serde_json::json!("c2p|p2p")),
@@ -109,7 +111,7 @@ fn variations_that_deberta_does_not_have_are_refused_by_name() {
             ("pos_att_type", serde_json::json!(["c2p", 2])),
             ("max_relative_positions", serde_json::json!("far")),
             ("max_relative_positions", serde_json::json!(1.5)),
-            ("embedding_size", serde_json::json!(4)),
+            ("embedding_size", serde_json::json!(0)),
             ("pooler_hidden_size", serde_json::json!(4)),
             ("pooler_hidden_act", serde_json::json!("softsign")),
             ("attention_head_size", serde_json::json!(8)),
@@ -126,7 +128,7 @@ fn variations_that_deberta_does_not_have_are_refused_by_name() {
         ("norm_rel_ebd", serde_json::json!("batch_norm")),
         ("conv_kernel_size", serde_json::json!(4)),
         ("conv_kernel_size", serde_json::json!(65)),
-        ("conv_groups", serde_json::json!(2)),
+        ("conv_groups", serde_json::json!(3)),
         ("share_att_key", serde_json::json!("yes")),
     ] {
         is_refused("deberta-v2", field, Some(value));
@@ -185,6 +187,78 @@ fn a_bert_head_has_the_names_of_hugging_face_s_files() {
             ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"),
         ]
     );
+}
+
+#[test]
+fn a_decoder_that_is_not_tied_has_weights_of_its_own() {
+    for (model_type, decoder) in [
+        ("bert", "cls.predictions.decoder.weight"),
+        ("roberta", "lm_head.decoder.weight"),
+        ("albert", "predictions.decoder.weight"),
+        ("longformer", "lm_head.decoder.weight"),
+        ("deberta", "cls.predictions.decoder.weight"),
+        ("deberta-v2", "cls.predictions.decoder.weight"),
+        ("gpt2", "lm_head.weight"),
+    ] {
+        let json = serde_json::json!({
+            "model_type": model_type, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 16, "attention_window": 2,
+            "relative_attention": true, "pos_att_type": "c2p", "embedding_size": 4, "tie_word_embeddings": false,
+            "n_embd": 4, "n_layer": 1, "n_head": 2, "n_positions": 8,
+        });
+        let fields = Fields::new("config.json", json).expect("an object");
+        let model = Model::from_config(&fields, Task::Logits).expect("the configuration is sound");
+        let weight = model.declarations().find(decoder).unwrap_or_else(|| panic!("{model_type}: {decoder}"));
+        let width = if ["bert", "roberta", "longformer"].contains(&model_type) { 8 } else { 4 };
+        assert_eq!(weight.shape.dims(), [6, width], "{model_type}");
+        assert!(model.declarations().tied().all(|(copy, _)| copy != decoder), "{model_type}");
+    }
+}
+
+#[test]
+fn labels_are_read_where_they_are_needed() {
+    for model_type in ["bert", "roberta", "albert", "longformer", "deberta", "gpt2"] {
+        let open = |task| {
+            let json = serde_json::json!({
+                "model_type": model_type, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 16, "attention_window": 2,
+                "relative_attention": true, "pos_att_type": "c2p", "n_embd": 4, "n_layer": 1, "n_head": 2,
+                "n_positions": 8, "id2label": {"1": "a label without a first"},
+            });
+            Model::from_config(&Fields::new("config.json", json).expect("an object"), task)
+        };
+        for task in [Task::Embed, Task::Hidden, Task::Logits] {
+            open(task).expect("the task has no labels");
+        }
+        let error = open(Task::Classify).expect_err("the labels have a gap");
+        assert!(error.to_string().contains("id2label"), "{model_type}: {error}");
+    }
+}
+
+#[test]
+fn t5_has_any_activation_with_a_gate_or_without() {
+    let open = |feed_forward: &str| {
+        let json = serde_json::json!({
+            "model_type": "t5", "d_model": 8, "d_kv": 4, "d_ff": 6, "num_layers": 1, "num_heads": 2,
+            "vocab_size": 6, "feed_forward_proj": feed_forward, "eos_token_id": [1, 2],
+        });
+        Model::from_config(&Fields::new("config.json", json).expect("an object"), Task::Logits)
+    };
+    for (feed_forward, first) in [
+        ("relu", "wi"),
+        ("quick_gelu", "wi"),
+        ("gated-gelu", "wi_0"),
+        ("gated-relu2", "wi_0"),
+        ("gated-silu", "wi_0"),
+    ] {
+        let model = open(feed_forward).expect(feed_forward);
+        let name = format!("decoder.block.0.layer.2.DenseReluDense.{first}.weight");
+        assert!(model.declarations().find(&name).is_some(), "{feed_forward}");
+    }
+    for feed_forward in ["softsign", "gated", "gated-", "gated-gated-relu", "relu-gated"] {
+        let error = open(feed_forward).expect_err(feed_forward);
+        assert!(error.to_string().contains("feed_forward_proj"), "{error}");
+    }
 }
 
 /// The RoBERTa fixture in a folder of its own, with these files of a sentence encoder beside it.

@@ -1,4 +1,4 @@
-//! Small random encoders with attention of their own, Longformer and DeBERTa: packed sequences against each alone, half precision, and
+//! Small random encoders with attention of their own, Longformer, DeBERTa, and BERT whose scores know distances: packed sequences against each alone, half precision, and
 //! gradients with values computed again.
 
 use foveate::models::{Encoder, Item, Model, Task, Tokens};
@@ -17,17 +17,34 @@ const SEQUENCES: [&[u32]; 4] = [
     &[1, 4, 9, 9, 2, 5, 8, 3, 0, 11, 6, 2, 7, 10, 1, 5, 4],
 ];
 
-fn models(task: Task) -> [(&'static str, Model); 3] {
-    ["longformer", "deberta", "deberta-v2"].map(|model_type| {
-        let json = serde_json::json!({
-            "model_type": model_type, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
+/// What each model is called, and which of the fields below are other ones.
+const MODELS: [(&str, &str); 6] = [
+    ("longformer", r#"{"model_type": "longformer"}"#),
+    ("deberta", r#"{"model_type": "deberta"}"#),
+    ("deberta-v2", r#"{"model_type": "deberta-v2"}"#),
+    (
+        "deberta-v2 with narrow embeddings that know positions, and groups of channels",
+        r#"{"model_type": "deberta-v2", "position_biased_input": true, "embedding_size": 12, "conv_groups": 2}"#,
+    ),
+    (
+        "bert of few positions, whose keys meet distances",
+        r#"{"model_type": "bert", "position_embedding_type": "relative_key_query", "max_position_embeddings": 17}"#,
+    ),
+    ("albert with distances", r#"{"model_type": "albert", "position_embedding_type": "relative_key"}"#),
+];
+
+fn models(task: Task) -> [(&'static str, Model); 6] {
+    MODELS.map(|(name, others)| {
+        let mut json = serde_json::json!({ "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
             "intermediate_size": 24, "vocab_size": 12, "max_position_embeddings": 40, "attention_window": [2, 6, 4],
             "relative_attention": true, "position_biased_input": false, "pos_att_type": "c2p|p2c",
             "max_relative_positions": 10, "position_buckets": 6, "norm_rel_ebd": "layer_norm", "type_vocab_size": 2,
-            "share_att_key": true, "conv_kernel_size": 3, "conv_act": "gelu",
+            "share_att_key": true, "conv_kernel_size": 3, "conv_act": "gelu", "tie_word_embeddings": false,
         });
+        let others: serde_json::Map<_, _> = serde_json::from_str(others).expect("it is JSON");
+        json.as_object_mut().expect("an object").extend(others);
         let fields = Fields::new("config.json", json).expect("an object");
-        (model_type, Model::from_config(&fields, task).expect("the configuration is sound"))
+        (name, Model::from_config(&fields, task).expect("the configuration is sound"))
     })
 }
 
@@ -57,13 +74,13 @@ fn hidden(model: &Model, dtype: DType, device: &Device, sequences: &[&[u32]]) ->
 
 #[test]
 fn packed_sequences_equal_each_run_alone() {
-    for (model_type, model) in models(Task::Hidden) {
+    for (kind, model) in models(Task::Hidden) {
         for (name, device) in devices() {
             let together = hidden(&model, DType::F32, &device, &SEQUENCES);
             for (sequence, packed) in SEQUENCES.iter().zip(&together) {
                 let alone = hidden(&model, DType::F32, &Device::Cpu, &[sequence]);
                 let error = relative_error(packed, &alone[0]);
-                println!("{model_type} on {name}, {} tokens: {error:.1e}", sequence.len());
+                println!("{kind} on {name}, {} tokens: {error:.1e}", sequence.len());
                 assert!(error < 1e-5);
             }
         }
@@ -72,13 +89,13 @@ fn packed_sequences_equal_each_run_alone() {
 
 #[test]
 fn f16_storage_gives_nearly_the_same() {
-    for (model_type, model) in models(Task::Hidden) {
+    for (kind, model) in models(Task::Hidden) {
         let expected = hidden(&model, DType::F32, &Device::Cpu, &SEQUENCES);
         for (name, device) in devices() {
             let found = hidden(&model, DType::F16, &device, &SEQUENCES);
             for (found, expected) in found.iter().zip(&expected) {
                 let error = relative_error(found, expected);
-                println!("{model_type} on {name}: {error:.1e}");
+                println!("{kind} on {name}: {error:.1e}");
                 assert!(error < 5e-3);
             }
         }
@@ -87,7 +104,7 @@ fn f16_storage_gives_nearly_the_same() {
 
 #[test]
 fn gradients_are_the_same_with_values_computed_again() {
-    for (model_type, model) in models(Task::Logits) {
+    for (kind, model) in models(Task::Logits) {
         let gradients = |recompute: usize| {
             let mut graph = Graph::new();
             let tokens = Tokens::packed(&mut graph, 18, 2).expect("a new graph takes them");
@@ -116,10 +133,10 @@ fn gradients_are_the_same_with_values_computed_again() {
             cpu::run_with(&graph, &parameters, &inputs).expect("it runs")
         };
         let kept = gradients(0);
-        assert!(kept.len() > 20, "{model_type}");
+        assert!(kept.len() > 20, "{kind}");
         for recompute in [1, 2] {
             for (name, gradient) in gradients(recompute) {
-                assert_eq!(gradient.to_f32(), kept[&name].to_f32(), "{model_type}, {name}");
+                assert_eq!(gradient.to_f32(), kept[&name].to_f32(), "{kind}, {name}");
             }
         }
     }

@@ -137,6 +137,33 @@ fn packed_sequences_are_read_apart() {
 }
 
 #[test]
+fn groups_see_their_own_channels_alone() {
+    let mut declarations = Declarations::new();
+    let mut root = declarations.root();
+    let layer = CentredConv1d::declare_in_groups(&mut root.at("conv"), WIDTH, 6, 3, 2).unwrap();
+    let trial = Trial::new(&declarations, &[("x", random("x", &[BATCH, TIME, WIDTH], 1.0))]);
+    let record = |graph: &mut Graph, values: &Values| layer.record(graph, values["x"], &Layout::Rows);
+    trial.check(&record, &|tensors| {
+        // The same as one kernel with zeros where a channel is of another group.
+        let (narrow, per_out) = (&tensors["conv.weight"], WIDTH / 2 * 3);
+        let mut whole = Vec::new();
+        for out in 0..6 {
+            let own = &narrow[out * per_out..(out + 1) * per_out];
+            let nothing = vec![0.0; per_out];
+            whole.extend(if out < 3 { [own, &nothing] } else { [&nothing, own] }.concat());
+        }
+        let mut tensors = tensors.clone();
+        tensors.insert("conv.weight".to_owned(), whole);
+        centred(&tensors, &[TIME; BATCH], 3)
+    });
+    for groups in [0, 4, 5] {
+        let error = CentredConv1d::declare_in_groups(&mut Declarations::new().root(), WIDTH, 6, 3, groups)
+            .unwrap_err();
+        assert!(error.to_string().contains("a divisor of 32 and 6 channels"), "{error}");
+    }
+}
+
+#[test]
 fn a_kernel_without_a_middle_is_refused() {
     let error = CentredConv1d::declare(&mut Declarations::new().root(), WIDTH, WIDTH, 4).unwrap_err();
     assert_eq!(error.to_string(), "centred convolution: kernel: expected an odd number, found 4");

@@ -5,6 +5,7 @@
 
 mod encoder_decoder;
 mod generated;
+mod packed;
 mod segments;
 
 use std::collections::BTreeMap;
@@ -111,8 +112,6 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let folder = Folder::open(path)?;
     let family = FAMILIES.iter().find(|family| {
-        let has_position_scores =
-            folder.config.get("position_embedding_type").is_some_and(|kind| kind != "absolute");
         family.model_type == folder.config["model_type"]
             && folder.config["architectures"][0] == family.architecture
             && folder.inputs().all(|name| {
@@ -120,7 +119,6 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
                 family.reads.iter().chain(OF_GENERATION).any(is_read)
             })
             && folder.io.names().any(|name| family.outputs.iter().any(|output| name.starts_with(output)))
-            && !has_position_scores
     });
     let Some(&Family { task, run, .. }) = family else { return Ok(Found::Missing) };
     let path = path.to_owned();
@@ -144,6 +142,16 @@ impl Folder {
 
     fn input(&self, name: &str) -> Result<&HostTensor> {
         self.io.get(&format!("in.{name}"))
+    }
+
+    /// The number behind `words` in a note of meta.json that has `about`.
+    fn noted(&self, about: &str, words: &str) -> Option<f64> {
+        let notes = self.meta["notes"].as_array().into_iter().flatten().filter_map(Json::as_str);
+        notes.filter(|note| note.contains(about)).find_map(|note| {
+            let behind = note.split_once(words)?.1;
+            let end = behind.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(behind.len());
+            behind[..end].trim_end_matches('.').parse().ok()
+        })
     }
 
     /// Which rows of an output count, and how far off it may be.
@@ -229,7 +237,7 @@ fn text(folder: &Folder, task: Task) -> Result<Report> {
             expect_gradients(folder, &mut recording, value)?;
         }
     }
-    let mut report = recording.check()?;
+    let mut report = recording.check()?.and(packed::check(folder, &model, task)?);
     if generated::is_there(folder, task) {
         report = report.and(generated::check(folder, &model)?);
     }

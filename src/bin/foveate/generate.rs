@@ -9,7 +9,6 @@ use foveate::tokenize::Tokenizer;
 use foveate::train::{BYTES, Progress};
 use foveate::weights::{Checkpoint, Fields};
 use foveate::{Error, ErrorKind, Result, runtime};
-use serde_json::Value;
 
 use crate::args::GenerateArgs;
 use crate::device::Device;
@@ -127,7 +126,7 @@ fn open(args: &GenerateArgs) -> Result<(Model, Words, Vec<u32>)> {
     let config = args.model.join("config.json");
     let (model, words, usual) = if config.exists() {
         let model = Model::open(&args.model, Task::Logits)?;
-        let stop = ends(&Fields::open(&config)?, model.facts().vocab_size)?;
+        let stop = ends(&args.model, &Fields::open(&config)?, model.facts().vocab_size)?;
         (model, Words::Tokens(Box::new(Tokenizer::open(&args.model)?)), stop)
     } else {
         (byte_level(&args.model)?, Words::Bytes, Vec::new())
@@ -137,21 +136,14 @@ fn open(args: &GenerateArgs) -> Result<(Model, Words, Vec<u32>)> {
     Ok((model, words, stop))
 }
 
-/// The tokens that end a text by `eos_token_id`, which is an id or a list of them.
-fn ends(fields: &Fields, vocabulary: usize) -> Result<Vec<u32>> {
+/// The tokens that end a text: the `eos_token_id`, one or a list, of `generation_config.json` in `folder`, or else of the model's own
+/// configuration.
+fn ends(folder: &Path, config: &Fields, vocabulary: usize) -> Result<Vec<u32>> {
     const NAME: &str = "eos_token_id";
-    let id = |id: &Value| {
-        let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
-        id.filter(|id| (*id as usize) < vocabulary).ok_or_else(|| {
-            fields
-                .refuse(NAME, format!("an id below {vocabulary}, the model's vocabulary, or a list of such"))
-        })
-    };
-    match fields.get(NAME) {
-        None => Ok(Vec::new()),
-        Some(Value::Array(ids)) => ids.iter().map(id).collect(),
-        Some(one) => Ok(vec![id(one)?]),
-    }
+    let generation = folder.join("generation_config.json");
+    let generation = generation.exists().then(|| Fields::open(&generation)).transpose()?;
+    let first = generation.iter().chain([config]).find(|fields| fields.has(NAME));
+    first.map_or_else(|| Ok(Vec::new()), |fields| fields.ids(NAME, vocabulary))
 }
 
 /// A model of `foveate train lm`.

@@ -1,7 +1,7 @@
 //! What a DeBERTa's `config.json` says.
 
 use super::super::Facts;
-use super::super::bert::refuse_variations;
+use super::super::bert::{refuse_decoders, refuse_distances};
 use super::super::network::{MOST_LAYERS, activation, head_count};
 use crate::Result;
 use crate::nn::{Distances, LayerSpec};
@@ -16,11 +16,23 @@ pub(super) enum Version {
     V2,
 }
 
+/// The convolution behind the first layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConvolutionSpec {
+    pub(super) kernel: usize,
+    pub(super) groups: usize,
+    pub(super) activation: Activation,
+}
+
 /// What `config.json` says, checked.
 pub(super) struct Config {
     pub(super) version: Version,
     pub(super) facts: Facts,
     pub(super) has_types: bool,
+    /// Whether embeddings know positions.
+    pub(super) has_positions: bool,
+    /// Channels of an embedding.
+    pub(super) embedding: usize,
     pub(super) layer: LayerSpec,
     pub(super) distances: Distances,
     pub(super) norms_relative: bool,
@@ -28,8 +40,7 @@ pub(super) struct Config {
     pub(super) shares_projections: bool,
     /// Content to position, and position to content.
     pub(super) terms: [bool; 2],
-    /// The kernel of the convolution, and what comes behind it.
-    pub(super) conv: Option<(usize, Activation)>,
+    pub(super) conv: Option<ConvolutionSpec>,
     pub(super) pooler: Activation,
 }
 
@@ -55,6 +66,9 @@ impl Config {
             version,
             facts,
             has_types: has_types > 0,
+            // Where absent, as Hugging Face's configurations have it.
+            has_positions: fields.bool_or("position_biased_input", true)?,
+            embedding: fields.usize_or("embedding_size", 1..=1 << 16, width)?,
             layer: LayerSpec {
                 width,
                 intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
@@ -66,7 +80,7 @@ impl Config {
             norms_relative: is_v2 && norms_relative(fields)?,
             shares_projections: is_v2 && fields.bool_or("share_att_key", false)?,
             terms: terms(fields)?,
-            conv: if is_v2 { convolution(fields)? } else { None },
+            conv: if is_v2 { convolution(fields, width)? } else { None },
             pooler: activation("pooler_hidden_act")?,
         })
     }
@@ -74,24 +88,16 @@ impl Config {
 
 /// Refuses what the configuration may ask for and these models do not have.
 fn refuse_other_variations(fields: &Fields, facts: &Facts) -> Result<()> {
-    refuse_variations(fields)?;
+    refuse_decoders(fields)?;
+    refuse_distances(fields)?;
     // Where absent, as Hugging Face's configurations have it.
-    for (field, wanted, default) in [
-        ("relative_attention", true, false),
-        ("position_biased_input", false, true),
-        ("talking_head", false, false),
-    ] {
-        if fields.bool_or(field, default)? != wanted {
+    for (field, wanted) in [("relative_attention", true), ("talking_head", false)] {
+        if fields.bool_or(field, false)? != wanted {
             return Err(fields.refuse(field, wanted));
         }
     }
     let (width, size) = (facts.width, facts.width / facts.heads);
-    for (field, wanted) in [
-        ("embedding_size", width),
-        ("pooler_hidden_size", width),
-        ("attention_head_size", size),
-        ("conv_groups", 1),
-    ] {
+    for (field, wanted) in [("pooler_hidden_size", width), ("attention_head_size", size)] {
         fields.usize_or(field, wanted..=wanted, wanted)?;
     }
     Ok(())
@@ -140,10 +146,18 @@ fn terms(fields: &Fields) -> Result<[bool; 2]> {
     }
 }
 
-fn convolution(fields: &Fields) -> Result<Option<(usize, Activation)>> {
+fn convolution(fields: &Fields, width: usize) -> Result<Option<ConvolutionSpec>> {
     let Some(kernel) = positive(fields, "conv_kernel_size")? else { return Ok(None) };
     if kernel.is_multiple_of(2) || kernel > 63 {
         return Err(fields.refuse("conv_kernel_size", "an odd number up to 63"));
     }
-    Ok(Some((kernel, activation(fields, "conv_act", Activation::Tanh)?)))
+    let groups = fields.usize_or("conv_groups", 1..=width, 1)?;
+    if !width.is_multiple_of(groups) {
+        return Err(fields.refuse("conv_groups", format!("a divisor of the width, {width}")));
+    }
+    Ok(Some(ConvolutionSpec {
+        kernel,
+        groups,
+        activation: activation(fields, "conv_act", Activation::Tanh)?,
+    }))
 }

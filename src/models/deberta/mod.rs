@@ -1,5 +1,5 @@
-//! DeBERTa (He et al., arXiv 2006.03654), and its versions 2 and 3 (arXiv 2111.09543): attention by content and by distance, no positions
-//! in the embeddings.
+//! DeBERTa (He et al., arXiv 2006.03654), and its versions 2 and 3 (arXiv 2111.09543): attention by content and by distance; most files
+//! have no positions in the embeddings.
 //!
 //! Names and order of operations as in
 //! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/deberta/modeling_deberta.py> and
@@ -21,13 +21,16 @@ use crate::nn::{
 };
 use crate::ops::{self, Activation};
 use crate::weights::Scope;
-use config::{Config, Version};
+use config::{Config, ConvolutionSpec, Version};
 
 #[derive(Debug)]
 struct Deberta {
     facts: Facts,
     words: Embedding,
+    positions: Option<Embedding>,
     types: Option<Embedding>,
+    /// From the embeddings' width to the layers', where these differ.
+    widen: Option<Linear>,
     norm: LayerNorm,
     layers: Vec<Block<DisentangledAttention>>,
     /// A vector for each distance, the same for all layers.
@@ -64,7 +67,7 @@ fn declare(declaring: &mut Declaring<'_>, version: Version) -> Result<Declared> 
 /// The head for a task, as the `modeling_deberta.py` files have it.
 fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Option<Head>> {
     let width = config.facts.width;
-    let (task, labels) = (declaring.task, declaring.labels()?);
+    let (task, labels, is_tied) = (declaring.task, declaring.labels()?, declaring.ties_words()?);
     let mut root = declaring.root();
     let mut dense = |name, out| Linear::declare(&mut root.at(name), width, out);
     let single = |layer| HeadResult::new("logits", Rows::Wanted).dense(layer, Activation::Identity);
@@ -74,9 +77,10 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
             let head = MaskedWords {
                 dense: "transform.dense",
                 norm: "transform.LayerNorm",
-                widths: [width, width],
+                widths: [width, config.embedding],
                 eps: config.layer.eps,
                 activation: config.layer.activation,
+                is_tied,
             };
             masked_words("logits", &mut root.at("cls.predictions"), words, &head)?
         }
@@ -114,14 +118,18 @@ fn attention(config: &Config, scope: &mut Scope<'_>) -> Result<DisentangledAtten
 
 impl Deberta {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, layers, types: kinds, .. } = config.facts;
+        let Facts { vocab_size, width, layers, types: kinds, max_tokens, .. } = config.facts;
         let eps = config.layer.eps;
         let mut embeddings = base.at("embeddings");
         // Files of the first version hold a table that is not used.
         ["position_ids", "position_embeddings"].iter().for_each(|unused| embeddings.ignore(unused));
-        let mut table = |name, rows| Embedding::declare(&mut embeddings.at(name), rows, width);
+        let mut table = |name, rows| Embedding::declare(&mut embeddings.at(name), rows, config.embedding);
         let words = table("word_embeddings", vocab_size)?;
+        let positions = config.has_positions.then(|| table("position_embeddings", max_tokens)).transpose()?;
         let types = config.has_types.then(|| table("token_type_embeddings", kinds)).transpose()?;
+        let mut widen =
+            || Linear::declare_without_bias(&mut embeddings.at("embed_proj"), config.embedding, width);
+        let widen = (config.embedding != width).then(&mut widen).transpose()?;
         let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, eps)?;
         let mut encoder = base.at("encoder");
         let layer = |index| {
@@ -136,13 +144,25 @@ impl Deberta {
         let relative_norm = config.norms_relative.then(|| layer_norm("LayerNorm")).transpose()?;
         let conv = match config.conv {
             None => None,
-            Some((kernel, activation)) => Some(Convolution {
-                norm: layer_norm("conv.LayerNorm")?,
-                conv: CentredConv1d::declare(&mut encoder.at("conv.conv"), width, width, kernel)?,
-                activation,
-            }),
+            Some(ConvolutionSpec { kernel, groups, activation }) => {
+                let norm = layer_norm("conv.LayerNorm")?;
+                let mut scope = encoder.at("conv.conv");
+                let conv = CentredConv1d::declare_in_groups(&mut scope, width, width, kernel, groups)?;
+                Some(Convolution { conv, activation, norm })
+            }
         };
-        Ok(Self { facts: config.facts, words, types, norm, layers, relative, relative_norm, conv })
+        Ok(Self {
+            facts: config.facts,
+            words,
+            positions,
+            types,
+            widen,
+            norm,
+            layers,
+            relative,
+            relative_norm,
+            conv,
+        })
     }
 }
 
@@ -163,9 +183,13 @@ impl Network for Deberta {
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
         let mut tables = vec![(&self.words, tokens.ids)];
+        tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));
         tables.extend(self.types.iter().map(|types| (types, tokens.types)));
         let dtype = recorder.dtype();
-        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
+        let mut sum = Embedding::record_sum(recorder, &tables, dtype)?;
+        if let Some(widen) = &self.widen {
+            sum = widen.record(recorder, sum, Activation::Identity)?;
+        }
         let embedded = self.norm.record(recorder, sum, None)?;
         let embedded = recorder.dropout(embedded)?;
         let mut relative = recorder.weight(self.relative.weight())?;

@@ -10,6 +10,7 @@
 //! | [`AdaptiveSpanAttention`] | as far back as each head has learned to look |
 //! | [`DisentangledAttention`] | its own sequence; scores know distances |
 //! | [`LinearAttention`] | its own sequence, or what came before; scores are products of features |
+//! | [`RelativePositions`] | its own sequence; scores know distances, by vectors that heads share |
 //! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
 
 mod adaptive_span;
@@ -22,6 +23,7 @@ mod log_sparse;
 mod longformer;
 mod memory;
 mod projections;
+mod relative;
 mod sparse_transformer;
 mod transformer_xl;
 
@@ -36,6 +38,7 @@ pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
 pub use memory::next_memory;
 pub use projections::Projections;
+pub use relative::RelativePositions;
 pub use sparse_transformer::{Pattern, SparseTransformerAttention};
 pub use transformer_xl::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
 

@@ -212,13 +212,17 @@ impl Run<'_> {
 
     /// Which tokens a sampler keeps, and their scores, with the settings and at the position that the notes name.
     fn warped(&mut self) -> Result<()> {
+        let noted = |words: &str| {
+            let number = self.folder.noted(WARPED[1], words);
+            number.ok_or_else(|| format!("no note says the number behind `{words}`"))
+        };
         let sampling = Sampling {
-            temperature: self.noted("temperature ")? as f32,
-            top_k: self.noted("top-k ")? as usize,
-            top_p: self.noted("top-p ")? as f32,
+            temperature: noted("temperature ")? as f32,
+            top_k: noted("top-k ")? as usize,
+            top_p: noted("top-p ")? as f32,
             ..Sampling::default()
         };
-        let position = self.noted("out.logits[:, ")? as usize;
+        let position = noted("out.logits[:, ")? as usize;
         let texts = ids(self.folder.input("input_ids")?);
         let begun: Vec<&[u32]> = texts.iter().map(|text| &text[..=position]).collect();
         let mut streams = self.generator.start(texts.len(), position + 1)?;
@@ -236,19 +240,6 @@ impl Run<'_> {
         self.compare(WARPED[0], &HostTensor::i32(shape, keeps)?)?;
         self.compare(WARPED[1], &HostTensor::f32(shape, warped)?)
     }
-
-    /// The number behind `words` in the notes on scores that a sampler has changed.
-    fn noted(&self, words: &str) -> Result<f64> {
-        let notes =
-            self.folder.meta["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str());
-        let of = |note: &str| {
-            let behind = note.split_once(words)?.1;
-            let end = behind.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(behind.len());
-            behind[..end].trim_end_matches('.').parse().ok()
-        };
-        let found = notes.filter(|note| note.contains(WARPED[1])).find_map(of);
-        found.ok_or_else(|| format!("no note says the number behind `{words}`").into())
-    }
 }
 
 /// The log-probability of a token by scores of all, in f64.
@@ -259,7 +250,7 @@ fn log_probability(scores: &[f32], token: u32) -> f64 {
 }
 
 /// The rows of a matrix of ids.
-fn ids(tensor: &HostTensor) -> Vec<Vec<u32>> {
+pub(super) fn ids(tensor: &HostTensor) -> Vec<Vec<u32>> {
     let width = tensor.shape().dims().last().copied().unwrap_or(1);
     tensor.to_f64().chunks(width).map(|row| row.iter().map(|id| *id as u32).collect()).collect()
 }

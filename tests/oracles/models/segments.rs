@@ -1,4 +1,4 @@
-//! Recurrent models, segment by segment: log-probabilities, hidden states and memories after each, and gradients of the last.
+//! Recurrent models, segment by segment: log-probabilities, hidden states and memories after each, and gradients of one.
 
 use foveate::models::{Model, Segments, Task, Tokens};
 use foveate::nn::Recorder;
@@ -37,11 +37,14 @@ fn check(folder: &Folder, model: &Model, device: &Device, add: &mut Add<'_>) -> 
     let weights = model.load(DType::F32)?;
     let mut segments = Segments::new(model, &weights, device)?.with_hidden();
     let count = folder.inputs().filter(|name| name.ends_with("_input_ids")).count();
+    // The segment that the labels are those of.
+    let labelled =
+        folder.noted("grad.safetensors", "log_probs of seg").map_or(count, |number| number as usize);
     let batch = folder.input("seg1_input_ids")?.shape().dims()[0];
     let mut streams = segments.start(batch)?;
     for segment in 1..=count {
         let ids = folder.input(&format!("seg{segment}_input_ids"))?;
-        if segment == count && folder.path.join("grad.safetensors").is_file() {
+        if segment == labelled && folder.path.join("grad.safetensors").is_file() {
             let store = Store::upload(device, weights.iter())?;
             check_gradients(folder, model, &store, (streams.fork()?, ids), add)?;
         }

@@ -160,7 +160,8 @@ pub(crate) struct GenerateArgs {
     /// With beams, what a text's length is raised to before its log-probability is divided by it.
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "beams", allow_negative_numbers = true)]
     pub(crate) length_penalty: f32,
-    /// A token that ends the text, by its id; may be given several times. Without it, the `eos_token_id` of the folder's config.json.
+    /// A token that ends the text, by its id; may be given several times. Without it, the `eos_token_id` of the folder's
+    /// generation_config.json, or else of its config.json.
     #[arg(long, value_name = "ID")]
     pub(crate) stop: Vec<u32>,
     /// Decides the draws.
