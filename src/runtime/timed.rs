@@ -29,7 +29,7 @@ pub struct Planned {
 /// What a graph was planned for.
 #[derive(Debug)]
 enum Target {
-    Gpu { context: Context, weights: Parameters, plan: Plan },
+    Gpu { context: Context, weights: Parameters, plan: Box<Plan> },
     Cpu(Host),
 }
 
@@ -42,7 +42,7 @@ impl Planned {
         let start = Instant::now();
         let target = match weights.tensors.clone() {
             Tensors::Gpu { context, parameters } => {
-                let plan = Plan::new(&graph, context.caps())?;
+                let plan = Box::new(Plan::new(&graph, context.caps())?);
                 Target::Gpu { context, weights: parameters, plan }
             }
             Tensors::Cpu(host) => Target::Cpu(host),
