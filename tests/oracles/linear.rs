@@ -12,8 +12,13 @@ use crate::mechanisms::{Row, row};
 pub(crate) const ROWS: &[Row] = &[
     row("efficient attention (1812.01243)", efficient),
     row("linear attention", mapped),
+    row(
+        "linear attention with a scalar data-dependent decay per head (simple GLA, Mamba-2 / SSD without its skip and conv)",
+        decayed,
+    ),
     row("linear attention, causal", softmax_and_exp),
     row("linear attention, no feature map, no denominator", unmapped),
+    row("retention (2307.08621), without group norm, rotation or gate", decayed),
 ];
 
 /// Query, key and value gather under `spec`, from a state where the file has one.
@@ -72,6 +77,14 @@ fn unmapped(case: &mut Case<'_>) -> Result<()> {
     }
     let spec = settings(case)?.feature_map(FeatureMap::Given).unnormalised();
     let spec = spec.scale(case.file.spec.number("scale")?);
+    gather(case, spec)
+}
+
+/// Log decays of each head, or of each step of each head.
+fn decayed(case: &mut Case<'_>) -> Result<()> {
+    let log_decay = case.input("log_decay")?;
+    let spec = LinearAttention::new().causal().feature_map(FeatureMap::Given).unnormalised();
+    let spec = spec.scale(case.file.spec.number("scale")?).decay(log_decay);
     gather(case, spec)
 }
 

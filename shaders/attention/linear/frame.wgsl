@@ -2,7 +2,7 @@
 // pairs, row = time * GROUP + member; rows of keys are times. Times are cut into chunks of `params.chunk`.
 //
 // The auxiliary buffer holds the number of keys of each batch item (LENGTHS), from `params.bounds` on what `bounds` gives of each time
-// (SEGMENTS), and from `params.addends` on a number of each row of queries.
+// (SEGMENTS), from `params.addends` on a number of each row of queries, and from `params.decays` on what `log_left` gives of each key (DECAYS).
 
 // Set in a bound that is a chunk's, where the sequence goes on in the chunk beyond, or in the state that is given.
 const GOES_ON: u32 = 0x80000000u;
@@ -35,6 +35,16 @@ fn bounds(batch: u32, time: u32) -> vec2<u32> {
 // What a row of queries adds to all of its scores in the backward pass.
 fn addend(place: u32) -> f32 {
     return bitcast<f32>(load_aux(params.addends + place));
+}
+
+// The logarithm of what is left, behind a key, of the state that stands before its chunk.
+fn log_left(place: u32) -> f32 {
+    return bitcast<f32>(load_aux(params.decays + place));
+}
+
+// The same behind the last key of the chunk.
+fn log_left_of_chunk(batch: u32, kv_head: u32, chunk: u32) -> f32 {
+    return log_left(key_place(batch, kv_head, min((chunk + 1u) * params.chunk, params.key_time) - 1u));
 }
 
 // The first vector of the state of a chunk.

@@ -19,6 +19,9 @@ fn element(i: u32) {
             sum += own;
         } else {
             store_states(place, sum);
+            if DECAYS && params.key_time > 0u {
+                sum *= exp(log_left_of_chunk(batch, head % params.kv_heads, chunk));
+            }
             sum = select(vec4(0.0), sum, goes_on(batch, chunk)) + own;
         }
     }

@@ -246,6 +246,22 @@ fn tensors_that_do_not_fit_are_refused() {
     assert_error(&error, ErrorKind::Shape, "attention/linear: segments");
 }
 
+#[test]
+fn decays_are_for_causal_rules_on_given_features() {
+    let descs = [[2, 10, 4, 16], [2, 10, 4, 16], [2, 10, 4, 8]].map(TensorDesc::f32).to_vec();
+    let spec = || LinearAttention::new().feature_map(FeatureMap::Given).unnormalised();
+    let of = |decay: TensorDesc, spec: LinearAttention| {
+        let descs = [&descs[..], &[decay]].concat();
+        refused(&descs, |graph, x| linear_attention(graph, x[0], x[1], x[2], &spec.clone().decay(x[3])))
+    };
+    let decay = TensorDesc::f32([4]);
+    for spec in [spec(), LinearAttention::new().causal(), LinearAttention::new().causal().unnormalised()] {
+        assert_error(&of(decay.clone(), spec), ErrorKind::Argument, "attention/linear: log_decay");
+    }
+    let error = of(TensorDesc::f32([2, 9, 4]), spec().causal());
+    assert_error(&error, ErrorKind::Shape, "attention/linear: log_decay");
+}
+
 /// The denominators of a long text are large, and those of a row that sees nothing are 0.
 #[test]
 fn rows_without_features_give_0() {

@@ -6,7 +6,7 @@ use super::{
     linear_attention_with_state,
 };
 use crate::Result;
-use crate::check::{Bench, Case, DIVISION_ULPS, Problem, Work};
+use crate::check::{Bench, Case, DIVISION_ULPS, Problem, Work, exp_ulps};
 use crate::graph::Value;
 use crate::ops::Activation;
 use crate::tensor::{DType, HostTensor};
@@ -31,6 +31,8 @@ struct Setup {
     /// Lengths of packed sequences of each item, behind which each position is a sequence of its own.
     packed: Option<Vec<Vec<usize>>>,
     has_state: bool,
+    /// The least log decay of a step; those of half of the steps lie near 0.
+    decay: Option<f32>,
 }
 
 impl Setup {
@@ -52,6 +54,7 @@ impl Setup {
             lengths: None,
             packed: None,
             has_state: false,
+            decay: None,
         }
     }
 
@@ -125,6 +128,9 @@ impl Setup {
         if self.has_state {
             add("from a state".into());
         }
+        if let Some(least) = self.decay {
+            add(format!("log decays down to {least}"));
+        }
         label
     }
 
@@ -163,6 +169,10 @@ impl Setup {
         if let Some(lengths) = &self.lengths {
             spec = spec.lengths(problem.input("lengths", HostTensor::i32([batch], lengths.clone())?)?);
         }
+        if let Some(least) = self.decay {
+            let shape = [batch, key_time, kv_heads];
+            spec = spec.decay(problem.random_within("log_decay", DType::F32, shape, least..0.0)?);
+        }
         if let Some(packed) = &self.packed {
             let item = |lengths: &Vec<usize>| -> Vec<i32> {
                 let sequences = lengths.iter().copied().chain(std::iter::repeat(1));
@@ -188,7 +198,12 @@ impl Setup {
     /// What the maps lose, above and below the fraction bar, and the division.
     fn builtin_ulps(&self) -> f64 {
         let maps: f64 = self.maps.iter().map(|map| map.trials().ulps[0]).sum();
-        2.0 * maps + DIVISION_ULPS
+        // The logarithms of a chunk are summed up to its least, and differences of two of them are as far off as these are.
+        let decays = self.decay.map_or(0.0, |least| {
+            let times = self.key_time.min(self.chunk.map_or(64, |chunk| chunk as usize));
+            exp_ulps(f64::from(-least)) + f64::from(-least) * times as f64
+        });
+        2.0 * maps + DIVISION_ULPS + decays
     }
 
     fn case(self, wanted: Wanted) -> Case {
@@ -217,6 +232,7 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.extend(rule_setups());
     setups.extend(size_setups());
     setups.extend(packed_setups());
+    setups.extend(decay_setups());
     let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
     let f16: Vec<Setup> = f16.collect();
     let mut cases: Vec<Case> = setups.into_iter().chain(f16).map(|setup| setup.case(Wanted::All)).collect();
@@ -311,6 +327,28 @@ fn packed_setups() -> Vec<Setup> {
         causal(Setup::packed(90, &[&[80, 10], &[90]])).lengths(&[85, 30]),
         Setup::packed(90, &[&[80, 10], &[90]]).lengths(&[85, 30]),
         Setup::packed(0, &[&[], &[]]).with_state(),
+    ]
+}
+
+fn decay_setups() -> Vec<Setup> {
+    let with = |least: f32, setup: Setup| Setup {
+        decay: Some(least),
+        scale: 0.25,
+        ..setup.map(Activation::Identity).unnormalised()
+    };
+    vec![
+        with(-0.1, Setup::causal(40)),
+        with(-0.1, Setup::causal(200).with_state()),
+        with(-1.0, Setup::causal(150).chunk(16).with_state()),
+        with(-1.0, Setup::causal(90).heads(4, 2).sizes(16, 24).with_state()),
+        with(-8.0, Setup::causal(150).with_state()),
+        with(-8.0, Setup::causal(150).chunk(1).with_state()),
+        with(
+            -1.0,
+            Setup { is_causal: true, ..Setup::packed(150, &[&[40, 60], &[1, 148], &[150]]) }.with_state(),
+        ),
+        with(-1.0, Setup::causal(0).with_state()),
+        with(-1.0, Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }),
     ]
 }
 

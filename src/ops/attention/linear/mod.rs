@@ -22,6 +22,10 @@
 //! S_(c+1) = S_c + sum_(j in c) y_j v_j^T           out_i ~ x_i S_c + sum_(j in c, j <= i) w_ij v_j
 //! ```
 //!
+//! Decays multiply the state at each key's step ([`LinearAttention::decay`]). With `G_t` the sum of the log decays from the chunk's beginning up
+//! to `t`, `S_(c+1) = exp(G_C) S_c + sum_j exp(G_C - G_j) y_j v_j^T`, and what a row gathers from `S_c` is weighed by `exp(G_i)`, its scores by
+//! `exp(G_i - G_j)`: exponents are differences of at most 0, so that nothing overflows.
+//!
 //! Any length of the chunks gives the same numbers, to rounding. The backward pass is the same three steps, along time reversed where keys
 //! own the rows ([`backward`]).
 //!
@@ -81,6 +85,7 @@ pub fn linear_attention_with_state(
     let (rule, tensors) = spec.bind()?;
     let [query_map, key_map] = rule.maps;
     let (query, key) = (query_map.applied(graph, query)?, key_map.applied(graph, key)?);
+    let tensors = rule.with_steps(graph, key, tensors)?;
     let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
     let outputs = graph.push_builtin(Linear { rule }, &inputs)?;
     let normalizer = rule.is_normalised().then(|| outputs[NORMALIZER]);

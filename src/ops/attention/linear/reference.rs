@@ -74,6 +74,11 @@ impl<R: Real> State<R> {
         }
     }
 
+    /// `S` and `z` times a number.
+    pub(super) fn scale(&mut self, factor: R) {
+        self.sums.iter_mut().chain(&mut self.normalizer).for_each(|sum| *sum = *sum * factor);
+    }
+
     /// `S += y v^T`, `z += y c`
     pub(super) fn add(&mut self, y: &[R], v: &[R], c: R) {
         for ((&y, row), z) in y.iter().zip(self.sums.chunks_exact_mut(v.len())).zip(&mut self.normalizer) {
@@ -119,6 +124,7 @@ pub(super) struct Problem<'a, R> {
     given: Option<[&'a [R]; 2]>,
     lengths: Option<&'a [i64]>,
     segments: Option<&'a [i64]>,
+    log_decay: Option<&'a [R]>,
 }
 
 /// What one key head makes: `out` as `[time, group, value_size]`, `denominators` as `[time, group]`.
@@ -144,6 +150,7 @@ impl<'a, R: Real> Problem<'a, R> {
             given: rule.state_at(first).map(given),
             lengths: rule.lengths_at(first).map(|place| inputs[place].indices()),
             segments: rule.segments_at(first).map(|place| inputs[place].indices()),
+            log_decay: rule.decay_at(first).map(|place| inputs[place].reals()),
         }
     }
 
@@ -162,6 +169,12 @@ impl<'a, R: Real> Problem<'a, R> {
     pub(super) fn v(&self, b: usize, t: usize, g: usize) -> &[R] {
         let Dims { key_time, kv_heads, value_size, .. } = self.dims;
         &self.v[((b * key_time + t) * kv_heads + g) * value_size..][..value_size]
+    }
+
+    /// What the step of a key leaves of the state before it.
+    pub(super) fn left(&self, b: usize, t: usize, g: usize) -> R {
+        let Dims { key_time, kv_heads, .. } = self.dims;
+        self.log_decay.map_or(R::one(), |logs| logs[(b * key_time + t) * kv_heads + g].exp())
     }
 
     /// The sequences of a batch item, in order.
@@ -210,6 +223,7 @@ impl<'a, R: Real> Problem<'a, R> {
             }
             for t in queries {
                 if self.rule.is_causal && keys.contains(&t) {
+                    state.scale(self.left(b, t, g));
                     state.add(self.y(b, t, g), self.v(b, t, g), R::one());
                 }
                 read(t, &state);

@@ -4,7 +4,7 @@ use super::NAME;
 use crate::graph::{Graph, Value};
 use crate::ops::attention::{Dims, UNLIMITED};
 use crate::ops::contract::Contract;
-use crate::ops::{Activation, softmax, transpose};
+use crate::ops::{Activation, broadcast, softmax, transpose};
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -54,6 +54,7 @@ pub struct LinearAttention<T = Value> {
     lengths: Option<T>,
     segments: Option<T>,
     state: Option<LinearState<T>>,
+    decay: Option<T>,
 }
 
 impl<T> Default for LinearAttention<T> {
@@ -67,6 +68,7 @@ impl<T> Default for LinearAttention<T> {
             lengths: None,
             segments: None,
             state: None,
+            decay: None,
         }
     }
 }
@@ -139,6 +141,17 @@ impl<T> LinearAttention<T> {
         Self { state: Some(state), ..self }
     }
 
+    /// Each key's step first multiplies the state by `exp(log_decay)`, one number for each key head, f32 `[kv_heads]` (retention, arXiv
+    /// 2307.08621, equation 3), or one for each of its steps, `[batch, time, kv_heads]` (Mamba-2, arXiv 2405.21060, section 3): `S_t =
+    /// exp(g_t) S_(t-1) + y_t v_t^T`, so that a key of its own step is not decayed. The logarithms are at most 0; far below, as at -8 a step,
+    /// nothing overflows.
+    ///
+    /// For causal rules on features that are given, without a denominator and without lengths.
+    #[must_use]
+    pub fn decay(self, log_decay: T) -> Self {
+        Self { decay: Some(log_decay), ..self }
+    }
+
     /// Whether a query sees no key behind its own position.
     pub fn is_causal(&self) -> bool {
         self.is_causal
@@ -162,6 +175,7 @@ impl LinearAttention {
             has_state: self.state.is_some(),
             has_lengths: self.lengths.is_some(),
             has_segments: self.segments.is_some(),
+            has_decay: self.decay.is_some(),
         };
         rule.check_settings()?;
         let normalizer = self.state.and_then(|state| state.normalizer);
@@ -173,13 +187,14 @@ impl LinearAttention {
                 .expecting(format!("{}, as of the denominator", words(self.is_normalised())))
                 .but_found(words(normalizer.is_some())));
         }
-        let tensors = [self.state.map(|state| state.sums), normalizer, self.lengths, self.segments];
+        let sums = self.state.map(|state| state.sums);
+        let tensors = [sums, normalizer, self.lengths, self.segments, self.decay];
         Ok((rule, tensors.into_iter().flatten().collect()))
     }
 }
 
 /// [`LinearAttention`] without its tensors, which follow query, key and value, or whatever else an op reads first, in this order: sums and
-/// normalizer of the state, lengths, segments.
+/// normalizer of the state, lengths, segments, the log decays of each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rule {
     /// Of queries and of keys.
@@ -191,6 +206,7 @@ pub(super) struct Rule {
     pub(super) has_state: bool,
     pub(super) has_lengths: bool,
     pub(super) has_segments: bool,
+    pub(super) has_decay: bool,
 }
 
 impl FeatureMap {
@@ -256,6 +272,11 @@ impl Rule {
         self.has_segments.then(|| first + self.state_count() + usize::from(self.has_lengths))
     }
 
+    pub(super) fn decay_at(&self, first: usize) -> Option<usize> {
+        let before = self.state_count() + usize::from(self.has_lengths) + usize::from(self.has_segments);
+        self.has_decay.then_some(first + before)
+    }
+
     /// How many tensors a state has.
     pub(super) fn state_parts(&self) -> usize {
         1 + usize::from(self.is_normalised())
@@ -267,7 +288,24 @@ impl Rule {
     }
 
     fn tensor_count(&self) -> usize {
-        self.state_count() + usize::from(self.has_lengths) + usize::from(self.has_segments)
+        let others = [self.has_lengths, self.has_segments, self.has_decay];
+        self.state_count() + others.into_iter().map(usize::from).sum::<usize>()
+    }
+
+    /// `tensors` with a decay for every step, where there is one for each head.
+    pub(super) fn with_steps(
+        &self,
+        graph: &mut Graph,
+        key: Value,
+        mut tensors: Vec<Value>,
+    ) -> Result<Vec<Value>> {
+        if let Some(decay) = self.decay_at(0)
+            && graph.desc(tensors[decay])?.shape.rank() == 1
+            && let &[batch, time, kv_heads, _] = graph.desc(key)?.shape.dims()
+        {
+            tensors[decay] = broadcast(graph, tensors[decay], [batch, time, kv_heads])?;
+        }
+        Ok(tensors)
     }
 
     /// Sums, and with a denominator the normalizer.
@@ -309,6 +347,12 @@ impl Rule {
                 .expecting("another one, for a causal rule, lengths, segments or a state")
                 .but_found("softmax over time"));
         }
+        let is_plain = self.maps == [FeatureMap::Given; 2] && !self.is_normalised() && !self.has_lengths;
+        if self.has_decay && !(self.is_causal && is_plain) {
+            return Err(refused("log_decay")
+                .expecting("a causal rule on given features, without a denominator and lengths")
+                .but_found("another"));
+        }
         if self.chunk == Some(0) {
             return Err(refused("chunk").expecting("at least 1").but_found(0));
         }
@@ -349,6 +393,7 @@ impl Rule {
         for (place, argument, wanted) in [
             (self.lengths_at(first), "lengths", TensorDesc::new(DType::I32, [dims.batch])),
             (self.segments_at(first), "segments", TensorDesc::new(DType::I32, [dims.batch, dims.key_time])),
+            (self.decay_at(first), "log_decay", TensorDesc::f32([dims.batch, dims.key_time, dims.kv_heads])),
         ] {
             if let Some(place) = place {
                 contract.same(argument, &inputs[place], "query and key", &wanted)?;

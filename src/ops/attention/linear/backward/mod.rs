@@ -10,7 +10,8 @@
 //! ```
 //!
 //! `S_i` and `z_i` sum over the keys that query `i` sees, `R_j` and `r_j` over the queries that see key `j`. The gradient of the state that
-//! was given is `R` and `r` before the first key. Where the denominator is the least that it may be, `c_i` is 0.
+//! was given is `R` and `r` before the first key. With decays, `R_(j-1) = exp(g_j) R_j` and so on; their gradients need no pass of their own
+//! ([`d_log_decay`]). Where the denominator is the least that it may be, `c_i` is 0.
 
 mod kernels;
 mod reference;
@@ -19,8 +20,8 @@ use super::rule::Rule;
 use super::{DENOMINATOR, NORMALIZER, OUT, REQUIRED, SUMS};
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
-use crate::ops::fill;
-use crate::tensor::{Array, Real, TensorDesc};
+use crate::ops::{CumulativeSum, add, cast, cumulative_sum, fill, multiply, pad, reshape, subtract, sum};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/linear_backward";
@@ -66,7 +67,53 @@ pub(super) fn append(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Resul
         Some(&gradient) if adjoint.wants(input) => Gradient::Whole(gradient),
         _ => Gradient::None,
     });
-    Ok(gradients.collect())
+    let mut gradients: Vec<Gradient> = gradients.collect();
+    if let Some(decay) = rule.decay_at(REQUIRED).filter(|&decay| adjoint.wants(decay)) {
+        let products = [(required[0], outputs[0]), (required[1], outputs[1])];
+        let last = adjoint.upstream(SUMS).map(|gradient| (adjoint.outputs()[SUMS], gradient));
+        let ids = rule.segments_at(REQUIRED).map(|place| adjoint.inputs()[place]);
+        gradients[decay] = Gradient::Whole(d_log_decay(graph, products, last, ids)?);
+    }
+    Ok(gradients)
+}
+
+/// `dg_t = sum_(s >= t) (q_s . dq_s - k_s . dk_s) + <S, dS>` within each sequence, `S` behind the last key: with `G` the sum of the log decays
+/// up to a time, `q_s` stands in the result with `exp(G_s)`, and `k_s` with `exp(-G_s)` (Yang et al., arXiv 2312.06635, appendix C).
+fn d_log_decay(
+    graph: &mut Graph,
+    [query, key]: [(Value, Value); 2],
+    last: Option<(Value, Value)>,
+    ids: Option<Value>,
+) -> Result<Value> {
+    let of_key = graph.desc(key.0)?.clone();
+    let &[batch, time, kv_heads, _] = of_key.shape.dims() else { return Ok(key.1) };
+    // Of each row, then of each key head's group.
+    let mut by_head = |(value, gradient): (Value, Value)| -> Result<Value> {
+        let [value, gradient] = [widened(graph, value)?, widened(graph, gradient)?];
+        let products = multiply(graph, value, gradient)?;
+        let width = graph.desc(products)?.shape.dims()[2..].iter().product::<usize>() / kv_heads;
+        let products = reshape(graph, products, [batch, time, kv_heads, width])?;
+        let sums = sum(graph, products, &[3])?;
+        reshape(graph, sums, [batch, time, kv_heads])
+    };
+    let (of_query, of_key) = (by_head(query)?, by_head(key)?);
+    let mut steps = subtract(graph, of_query, of_key)?;
+    if let Some((sums, gradient)) = last.filter(|_| time > 0) {
+        let products = multiply(graph, sums, gradient)?;
+        let products = sum(graph, products, &[2, 3])?;
+        let products = reshape(graph, products, [batch, 1, kv_heads])?;
+        let at_last = pad(graph, products, 1, time - 1, time)?;
+        steps = add(graph, steps, at_last)?;
+    }
+    let spec = CumulativeSum::new().reverse();
+    cumulative_sum(graph, steps, 1, &ids.map_or(spec, |ids| spec.by_ids(ids)))
+}
+
+fn widened(graph: &mut Graph, value: Value) -> Result<Value> {
+    match graph.desc(value)?.dtype {
+        DType::F32 => Ok(value),
+        _ => cast(graph, value, DType::F32),
+    }
 }
 
 /// Inputs: query, key, value, `d_out`; with a denominator the output and the denominators; where `has_d_state`, the gradients of the state

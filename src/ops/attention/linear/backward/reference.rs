@@ -132,6 +132,7 @@ fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: us
             }
             if problem.rule.is_causal && keys.contains(&t) {
                 give(t, &state);
+                state.scale(problem.left(b, t, g));
             }
         }
         if !problem.rule.is_causal {

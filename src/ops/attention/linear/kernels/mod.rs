@@ -41,6 +41,7 @@ params! {
         tiles: u32,
         bounds: u32,
         addends: u32,
+        decays: u32,
         eps: f32,
     }
 }
@@ -57,6 +58,7 @@ pub(super) struct Frame<'a> {
     aux: Option<Operand>,
     bounds: usize,
     addends: usize,
+    decays: usize,
     scratch: Vec<u64>,
     dispatches: Vec<Dispatch>,
 }
@@ -83,7 +85,8 @@ impl<'a> Frame<'a> {
         let lengths = if rule.has_lengths { dims.batch } else { 0 };
         let bounds = if rule.has_segments { 2 * dims.batch * dims.key_time } else { 0 };
         let addends = if has_addends { dims.batch * dims.query_time * dims.heads } else { 0 };
-        let words = lengths + bounds + addends;
+        let decays = if rule.has_decay { dims.batch * dims.key_time * dims.kv_heads } else { 0 };
+        let words = lengths + bounds + addends + decays;
         let mut frame = Self {
             op,
             rule,
@@ -94,6 +97,7 @@ impl<'a> Frame<'a> {
             aux: None,
             bounds: lengths,
             addends: lengths + bounds,
+            decays: lengths + bounds + addends,
             scratch: Vec::new(),
             dispatches: Vec::new(),
         };
@@ -125,7 +129,7 @@ impl<'a> Frame<'a> {
         to_u32(self.op, "addends", self.addends)
     }
 
-    /// Lengths, and the bounds of packed sequences.
+    /// Lengths, the bounds of packed sequences, and decays.
     fn fill_aux(&mut self, tensors: usize) -> Result<()> {
         let Some(aux) = self.aux else { return Ok(()) };
         if let Some(lengths) = self.rule.lengths_at(tensors) {
@@ -144,6 +148,17 @@ impl<'a> Frame<'a> {
                 .params(self.params(1, 1, 1)?)
                 .turns(2 * self.chunk as u64)
                 .per_element(times, self.caps);
+            self.push(dispatch);
+        }
+        if let Some(log_decay) = self.rule.decay_at(tensors) {
+            let chunks = self.chunks_of(self.dims.key_time);
+            let count = to_u32(self.op, "log_decay", self.dims.batch * self.dims.kv_heads * chunks)?;
+            let dispatch = Kernel::new("attention/linear/decays", [wgsl!("attention/linear/decays.wgsl")])
+                .read_elements("log_decay", Operand::Input(log_decay), DType::F32)
+                .write_elements("aux", aux, DType::U32)
+                .params(self.params(chunks, 1, 1)?)
+                .turns(self.chunk as u64)
+                .per_element(count, self.caps);
             self.push(dispatch);
         }
         Ok(())
@@ -167,6 +182,7 @@ impl<'a> Frame<'a> {
             tiles: to_u32("tiles", tiles)?,
             bounds: to_u32("segments", self.bounds)?,
             addends: to_u32("addends", self.addends)?,
+            decays: to_u32("log_decay", self.decays)?,
             eps,
         })
     }
@@ -176,6 +192,7 @@ impl<'a> Frame<'a> {
         let kernel = Kernel::new(label, [source, wgsl!("attention/linear/frame.wgsl")])
             .constant("LENGTHS", self.rule.has_lengths)
             .constant("SEGMENTS", self.rule.has_segments)
+            .constant("DECAYS", self.rule.has_decay)
             .constant("GROUP", self.dims.group() as u32)
             .source(wgsl!("elementwise/math.wgsl"));
         match self.aux {
