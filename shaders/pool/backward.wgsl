@@ -28,6 +28,9 @@ fn share(row: u32, item: u32, t: u32, pooled: u32) -> Lanes {
     if IS_FIRST {
         return select(Lanes(0.0), upstream, t == run.x);
     }
+    if IS_LAST {
+        return select(Lanes(0.0), upstream, t + 1u == run.y);
+    }
     return upstream / f32(run.y - run.x);
 }
 

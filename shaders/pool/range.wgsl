@@ -6,5 +6,8 @@ fn range_of(result: u32) -> vec2<u32> {
     if IS_FIRST {
         return vec2(positions.x, min(positions.x + 1u, positions.y));
     }
+    if IS_LAST {
+        return vec2(max(positions.x + 1u, positions.y) - 1u, positions.y);
+    }
     return positions;
 }

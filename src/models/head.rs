@@ -150,7 +150,8 @@ pub(super) fn masked_words(
     } else {
         scope.weight("decoder.weight", words.weight().shape().clone())?
     };
-    let bias = scope.weight("bias", [words.weight().shape().dims()[0]])?;
+    // Files hold it under one of the names or, equal, under both.
+    let bias = scope.weight_or(&["bias", "decoder.bias"], [words.weight().shape().dims()[0]])?;
     scope.tied("decoder.bias", &bias)?;
     let dense = Linear::declare(&mut scope.at(head.dense), width, embedding)?;
     let norm = LayerNorm::declare(&mut scope.at(head.norm), embedding, head.eps)?;

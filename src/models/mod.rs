@@ -11,7 +11,8 @@
 //! let folder = "all-MiniLM-L6-v2";
 //! let model = Model::open(folder, Task::Embed)?;
 //! let mut encoder = Encoder::new(&model, &model.load(DType::F32)?, &Device::Cpu)?;
-//! let ids = Tokenizer::open(folder)?.encode("Call me Ishmael.")?;
+//! let text = model.prompts().apply("Call me Ishmael.", None)?;
+//! let ids = Tokenizer::open(folder)?.encode(&text)?;
 //! let embedding = &encoder.run(&[ids])?[0];
 //! # Ok(())
 //! # }
@@ -30,6 +31,16 @@
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
 //! | `t5` | T5: encoder and decoder; for embeddings, the encoder alone | arXiv 1910.10683 |
 //! | `transfo-xl` | Transformer-XL, read segment by segment ([`Segments`]) | arXiv 1901.02860 |
+//!
+//! # What is read of a folder
+//!
+//! | file | what for |
+//! |---|---|
+//! | `config.json` | the family (`model_type`), its shapes and settings, labels; each family says what it refuses |
+//! | `model.safetensors`, or `model.safetensors.index.json` and the shards it names | the weights, as f32, f16, bf16 or f64 |
+//! | `modules.json`, `sentence_bert_config.json` and its older names, `config_sentence_transformers.json`, folders of modules | for [`Task::Embed`]: pooling, layers behind it, lengths and prompts. Every field that sentence-transformers obeys is obeyed or refused by name |
+//!
+//! A `pytorch_model.bin` is refused, with the command that converts it. What texts become is told by [`tokenize`](crate::tokenize).
 
 mod albert;
 mod bert;
@@ -46,7 +57,9 @@ mod network;
 mod packed;
 mod pooling;
 mod positions;
+mod prompts;
 mod segments;
+mod sentence;
 mod source;
 mod t5;
 mod transfo_xl;
@@ -59,11 +72,14 @@ pub use labels::{LabelKind, Labels};
 pub use language_model::LanguageModelConfig;
 pub use network::{EncoderDecoder, Family, Network, Signature};
 pub use pooling::{Pooling, PoolingKind};
+pub use prompts::Prompts;
 pub use segments::Segments;
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
 
 pub(crate) use classes::class_for;
+#[cfg(feature = "tokenize")]
+pub(crate) use sentence::TRANSFORMER;
 
 pub use crate::runtime::Device;
 
@@ -71,10 +87,12 @@ use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
 use crate::ops;
 use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::weights::modules::network_folder;
 use crate::weights::{Checkpoint, Comparison, Declarations, Fields, Weights};
 use crate::{Error, ErrorKind, Result};
 use head::Rows;
 use network::{Declared, Declaring};
+use sentence::Sentence;
 
 /// What a model is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -208,28 +226,36 @@ pub struct Model {
     facts: Facts,
     task: Task,
     pooling: Pooling,
+    prompts: Prompts,
     labels: Option<Labels>,
     declarations: Declarations,
     checkpoint: Option<Checkpoint>,
 }
 
 impl Model {
-    /// Reads a folder's `config.json` and finds its weights; for [`Task::Embed`] also `1_Pooling/config.json`,
-    /// `modules.json` and, of `sentence_bert_config.json`, `max_seq_length`, where they are.
+    /// Reads a folder's `config.json` and finds its weights; for [`Task::Embed`] also what else sentence-transformers reads, where it is
+    /// there: see the [list](self#what-is-read-of-a-folder).
     ///
     /// Fails with [`ErrorKind::Config`] when a field is absent, nonsensical or asks for what the family does not have, with
     /// [`ErrorKind::Unsupported`] for another `model_type`, and as [`Checkpoint::open`] does.
     pub fn open(folder: impl AsRef<Path>, task: Task) -> Result<Self> {
         let folder = folder.as_ref();
-        let fields = Fields::open(folder.join("config.json"))?;
-        let checkpoint = Checkpoint::open(folder)?;
+        let network = network_folder(folder)?;
+        let fields = Fields::open(network.join("config.json"))?;
+        if fields.has("quantization_config") {
+            return Err(fields.refuse("quantization_config", "weights as f32, f16 or bf16"));
+        }
+        let checkpoint = Checkpoint::open(&network)?;
         check_architectures(&fields, task)?;
         let mut model = Self::declare(&fields, task, |family| checkpoint.has_prefix(&format!("{family}.")))?;
-        model.checkpoint = Some(checkpoint);
         if task == Task::Embed {
-            model.pooling = Pooling::open(folder)?;
-            model.facts.max_tokens = pooling::longest(folder, model.facts.max_tokens)?;
+            let sizes = [model.facts.width, model.facts.max_tokens];
+            let sentence = Sentence::open(folder, checkpoint, &mut model.declarations, sizes)?;
+            let Sentence { pooling, prompts, max_tokens, checkpoint } = sentence;
+            model.facts.max_tokens = max_tokens;
+            return Ok(Self { pooling, prompts, checkpoint: Some(checkpoint), ..model });
         }
+        model.checkpoint = Some(checkpoint);
         Ok(model)
     }
 
@@ -259,8 +285,8 @@ impl Model {
     /// A model without files.
     fn of(declared: Declared, task: Task, declarations: Declarations) -> Self {
         let facts = *declared.network.facts();
-        let pooling = Pooling::default();
-        Self { declared, facts, task, pooling, labels: None, declarations, checkpoint: None }
+        let (pooling, prompts) = (Pooling::default(), Prompts::default());
+        Self { declared, facts, task, pooling, prompts, labels: None, declarations, checkpoint: None }
     }
 
     /// The network below the head.
@@ -292,8 +318,13 @@ impl Model {
     }
 
     /// How embeddings are made of hidden states.
-    pub fn pooling(&self) -> Pooling {
-        self.pooling
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
+    }
+
+    /// What the folder of an embedding model puts before texts; for other tasks, nothing.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
     }
 
     /// The labels of a classifier; none for tasks without labels.
@@ -341,7 +372,7 @@ impl Model {
         let hidden = self.declared.network.record(recorder, tokens)?;
         recorder.check_exchanged()?;
         match (self.task, &self.declared.head) {
-            (Task::Embed, _) => self.pooling.record(recorder, hidden, &tokens.layout),
+            (Task::Embed, _) => self.pooling.record(recorder, hidden, tokens, self.facts.first_position),
             (_, None) => Ok(hidden),
             (_, Some(head)) => match &head.results[..] {
                 [result] if result.rows == Rows::Wanted => result.record(recorder, hidden),
@@ -365,7 +396,7 @@ impl Model {
         recorder.check_exchanged()?;
         let Some(head) = &self.declared.head else {
             let result = match self.task {
-                Task::Embed => self.pooling.record(recorder, hidden, &tokens.layout)?,
+                Task::Embed => self.pooling.record(recorder, hidden, tokens, self.facts.first_position)?,
                 _ => hidden,
             };
             return Ok(vec![(RESULT, result)]);
@@ -388,7 +419,7 @@ impl Model {
 /// Fails as [`Model::open`] does for hidden states.
 pub fn tasks(folder: impl AsRef<Path>) -> Result<Vec<Task>> {
     let folder = folder.as_ref();
-    let fields = Fields::open(folder.join("config.json"))?;
+    let fields = Fields::open(network_folder(folder)?.join("config.json"))?;
     let complete = |task: &Task| {
         let opened = Model::open(folder, *task);
         opened.is_ok_and(|model| model.compare().is_some_and(|comparison| comparison.is_complete()))

@@ -172,13 +172,14 @@ pub(super) fn head_count(fields: &Fields, field: &str, width: usize) -> Result<u
 
 /// Activations by their names in Hugging Face's configurations
 /// (<https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/activations.py>).
-pub(super) const ACTIVATIONS: [(&str, Activation); 19] = [
+pub(super) const ACTIVATIONS: [(&str, Activation); 20] = [
     ("gelu", Activation::Gelu),
     ("gelu_10", Activation::GeluClipped { low: -10.0, high: 10.0 }),
     ("gelu_accurate", Activation::GeluTanh),
     ("gelu_fast", Activation::GeluTanh),
     ("gelu_new", Activation::GeluTanh),
     ("gelu_python", Activation::Gelu),
+    ("gelu_python_tanh", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
     ("laplace", Activation::Laplace),
     ("leaky_relu", Activation::LeakyRelu { slope: 0.01 }),

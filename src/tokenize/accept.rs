@@ -13,7 +13,7 @@
 //! | `Replace` behind `Replace`, and others that lengthen a text | each multiplies it: 12 KB of them fill any memory |
 //! | BPE `dropout` | encodes at random |
 //! | ids near the largest | counts on from them |
-//! | empty tokens, lists of tokens that disagree | undefined |
+//! | lists of tokens that disagree | undefined |
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 /// The largest file that is read: twice that of a vocabulary of 250 000 tokens with its merges.
 pub(super) const MOST_BYTES: u64 = 64 << 20;
 /// Ids lie below. Sixteen times the largest vocabulary in use.
-const MOST_TOKENS: u64 = 1 << 22;
+pub(super) const MOST_TOKENS: u64 = 1 << 22;
 /// The longest piece of text inside a part: a regular expression, a prefix.
 const MOST_TEXT: usize = 4096;
 /// How many times longer all parts together may make a text. Maps of characters alone come to 33 in trained models.
@@ -262,8 +262,9 @@ impl<'a> Part<'a> {
         for (token, id) in vocabulary.object()? {
             let id = vocabulary.at(token, id);
             id.id()?;
-            if token.is_empty() || !ids.insert(id.value.as_u64()) {
-                return Err(id.refuse("a token that is not empty, with an id of its own"));
+            // The name of a token may be empty, which no text is.
+            if !ids.insert(id.value.as_u64()) {
+                return Err(id.refuse("an id of its own"));
             }
         }
         if ids.is_empty() { Err(vocabulary.refuse("at least one token")) } else { Ok(()) }
@@ -272,8 +273,8 @@ impl<'a> Part<'a> {
     fn check_unigram(&self) -> Result<()> {
         let vocabulary = self.require("vocab")?;
         vocabulary.each(|entry| match entry.value.as_array().map(Vec::as_slice) {
-            Some([Value::String(token), Value::Number(_)]) if !token.is_empty() => Ok(()),
-            _ => Err(entry.refuse("a token that is not empty, and its score")),
+            Some([Value::String(_), Value::Number(_)]) => Ok(()),
+            _ => Err(entry.refuse("a token and its score")),
         })?;
         let count = vocabulary.value.as_array().map_or(0, Vec::len) as u64;
         if count == 0 || count > MOST_TOKENS { Err(vocabulary.refuse("at least one token")) } else { Ok(()) }

@@ -67,6 +67,21 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Base64 of `bytes`, as [`decode`] reads it.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for triple in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(triple.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= triple.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
 fn value(digit: u8) -> Option<u32> {
     Some(
         match digit {
@@ -126,5 +141,8 @@ mod tests {
         assert_eq!(decode("Zm9"), None);
         assert_eq!(decode("Z===m9v"), None);
         assert_eq!(decode("Zm=v"), None);
+        for bytes in [&b""[..], b"f", b"fo", b"foo", b"fooba", &[0xFB, 0xFF, 0, 1]] {
+            assert_eq!(decode(&encode(bytes)).as_deref(), Some(bytes));
+        }
     }
 }

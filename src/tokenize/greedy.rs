@@ -21,6 +21,11 @@ impl Greedy {
         Self { vocabulary, special, longest }
     }
 
+    /// Lines of the file.
+    pub(super) fn vocab_size(&self) -> usize {
+        self.vocabulary.len()
+    }
+
     /// Special tokens around a text.
     pub(super) fn added(&self) -> usize {
         self.special.opening.iter().chain(&self.special.closing).count()

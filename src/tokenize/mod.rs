@@ -1,36 +1,83 @@
 //! From text to token ids and back.
 //!
-//! A folder's `tokenizer.json` is read by the tokenizers crate; a `vocab.txt` with `##` pieces is BERT's WordPiece; any other
-//! `vocab.txt` is matched greedily, the longest token first, which is what models of SMILES strings and of protein sequences
-//! need. Lengths are the caller's: truncation and padding that a file asks for are switched off.
+//! # What is read of a folder
+//!
+//! | file | what for |
+//! |---|---|
+//! | `tokenizer.json` | all of it but `truncation` and `padding`: lengths are the caller's. Files of old versions may lack `model.type`. It comes before the vocabularies below |
+//! | `vocab.txt` | word pieces as BERT's where some begin with `##`; whole words for the class `TransfoXL`; else the longest token is matched first, which is what models of SMILES strings and of protein sequences need |
+//! | `vocab.json` and `merges.txt` | byte-level BPE as GPT-2's and RoBERTa's, and CTRL's; the class must be known |
+//! | `spiece.model`, `spm.model`, `sentencepiece.bpe.model`, `tokenizer.model` | SentencePiece models, unigram or BPE; the class must be known |
+//! | `tokenizer_config.json` | the fields below |
+//! | `special_tokens_map.json` | `bos_token`, `eos_token`, `unk_token`, `sep_token`, `pad_token`, `cls_token`, `mask_token`, `additional_special_tokens` |
+//! | `added_tokens.json` | tokens beside the vocabulary and their ids, where `tokenizer_config.json` has no `added_tokens_decoder` |
+//! | `config.json` | `tokenizer_class`, and `model_type` where no file names a class |
+//! | `sentence_bert_config.json` and its older names | `do_lower_case`: small letters, whatever else the folder says |
+//!
+//! Of `tokenizer_config.json`:
+//!
+//! | field | what happens |
+//! |---|---|
+//! | `tokenizer_class` | one of the known names, with or without `Fast`; others are refused |
+//! | the special tokens above, `extra_special_tokens`, `added_tokens_decoder` | tokens, ids and how they are found in texts; those that a vocabulary lacks get the next ids |
+//! | `do_lower_case`, `strip_accents`, `tokenize_chinese_chars` | obeyed for word pieces, and over a `tokenizer.json` with BERT's normaliser; `do_lower_case` of others must be what `tokenizer.json` says |
+//! | `do_basic_tokenize`, `never_split`, `wordpieces_prefix` | of a `vocab.txt`: obeyed; a list of words that stay whole is refused |
+//! | `add_prefix_space`, `trim_offsets`, `add_bos_token`, `add_eos_token` | obeyed; refused where they contradict a `tokenizer.json` |
+//! | `keep_accents`, `split_by_punct`, `legacy`, `extra_ids`; `remove_space`, `vocab_type`, `sp_model_kwargs`, `errors` | of other vocabularies: obeyed; refused with other values than the usual |
+//! | `split_special_tokens` | names of special tokens in a text are text |
+//! | `truncation_side` | where [`Tokenizer::encode_truncated`] cuts |
+//! | `model_input_names` | without `token_type_ids` all types are 0 |
+//! | `clean_up_tokenization_spaces` | where it is true, decoded texts have no blanks before punctuation |
+//! | `model_max_length` | read by [`Model::open`](crate::models::Model::open) |
+//!
+//! Other fields change no ids: `padding_side` (nothing is padded), `chat_template`, `name_or_path` and the like.
+//!
+//! Special tokens have the names that files give or else, for each, the conventional one of the vocabulary: `[CLS] [SEP] [PAD] [UNK] [MASK]` or
+//! `<s> </s> <pad> <unk> <mask>`.
 //!
 //! Files are not trusted. The tokenizers crate (0.23.2) panics on a number of malformed `tokenizer.json`, so that
-//! every part of one is checked before it gets there.
+//! every part of one is checked before it gets there; other vocabularies become such a document, and are checked as one.
 
 mod accept;
+mod bpe;
 mod charsmap;
+mod classes;
+mod document;
 mod encoding;
 mod greedy;
+mod overrides;
 mod pieces;
+mod proto;
+mod sentencepiece;
+mod settings;
 mod special;
+mod table;
 mod vocabulary;
+mod wordpiece;
+mod words;
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::weights::{Fields, file, quote};
+use crate::weights::modules::network_folder;
+use crate::weights::{file, quote};
 use crate::{Error, ErrorKind, Result};
 
 pub use encoding::Encoding;
+pub use table::Table;
 
+use classes::{Class, Kind};
 use greedy::Greedy;
-use pieces::Pieces;
-use special::{Names, Special};
+use pieces::{Pieces, Spelling};
+use settings::Settings;
+use special::Special;
 use vocabulary::Vocabulary;
 
 const TOKENIZER: &str = "tokenizer.json";
 const VOCABULARY: &str = "vocab.txt";
+const BPE: [&str; 2] = ["vocab.json", "merges.txt"];
+const SENTENCE_PIECE: [&str; 4] = ["spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model"];
 
 /// Turns text into the token ids of one model, and back.
 #[derive(Debug)]
@@ -38,6 +85,10 @@ pub struct Tokenizer {
     engine: Engine,
     special: Special,
     vocab_size: usize,
+    /// Whether types are given.
+    has_types: bool,
+    /// Whether decoded texts lose blanks before punctuation.
+    cleans_up: bool,
 }
 
 #[derive(Debug)]
@@ -47,65 +98,162 @@ enum Engine {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, or else `vocab.txt`, in `folder`.
+    /// Reads the tokenizer of `folder`: see the [list](self#what-is-read-of-a-folder) of files and fields.
     ///
-    /// Special tokens have the names in `special_tokens_map.json` or else, for each, the conventional one of the vocabulary:
-    /// `[CLS] [SEP] [PAD] [UNK] [MASK]` or `<s> </s> <pad> <unk> <mask>`. WordPiece lower-cases unless `tokenizer_config.json`
-    /// has `do_lower_case: false`, and obeys its `strip_accents` and `tokenize_chinese_chars`.
-    ///
-    /// Fails with [`ErrorKind::Io`] where there is neither file or one cannot be read, and with [`ErrorKind::Config`] where one
-    /// is damaged, too large (64 MiB; 16 MiB for a `vocab.txt`), or asks for what is not known here.
+    /// Fails with [`ErrorKind::Io`] where there is no vocabulary or one cannot be read, and with [`ErrorKind::Config`] where a file is
+    /// damaged, too large (64 MiB; 16 MiB for a `vocab.txt`), or asks for what is not known here.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let names = Names::open(folder)?;
-        let tokenizer = folder.join(TOKENIZER);
-        if tokenizer.exists() {
-            let bytes = file::read(&tokenizer, accept::MOST_BYTES)?;
-            return Self::from_json(&file::shown(&tokenizer), &bytes, &names);
+        let folder = network_folder(folder.as_ref())?;
+        let settings = Settings::open(&folder)?;
+        let found = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+        let read = |path: &Path, most| Ok((file::shown(path), file::read(path, most)?));
+        if let Some(path) = found(TOKENIZER) {
+            let (source, bytes) = read(&path, accept::MOST_BYTES)?;
+            return Self::from_json(&source, &bytes, &settings)?.settled(&settings);
         }
-        let vocabulary = folder.join(VOCABULARY);
-        if !vocabulary.exists() {
-            return Err(Error::new(ErrorKind::Io, file::shown(folder), "folder")
-                .expecting(format!("{TOKENIZER} or {VOCABULARY} in it"))
-                .but_found("neither"));
-        }
-        let source = file::shown(&vocabulary);
-        let vocabulary = Vocabulary::parse(&source, &file::read(&vocabulary, vocabulary::MOST_BYTES)?)?;
-        let path = folder.join("tokenizer_config.json");
-        let config = if path.exists() { Some(Fields::open(&path)?) } else { None };
-        Self::from_vocabulary(&source, vocabulary, config.as_ref(), &names)
+        let tokenizer = if let Some(path) = found(VOCABULARY) {
+            let (source, bytes) = read(&path, vocabulary::MOST_BYTES)?;
+            Self::from_vocabulary(&source, &bytes, &settings)?
+        } else if let [Some(vocabulary), Some(merges)] = BPE.map(&found) {
+            let (source, vocabulary) = read(&vocabulary, accept::MOST_BYTES)?;
+            let (merges_source, merges) = read(&merges, accept::MOST_BYTES)?;
+            let files = bpe::Files::parse(&source, &vocabulary, &merges_source, &merges)?;
+            Self::from_merges(files, &settings)?
+        } else if let Some(path) = SENTENCE_PIECE.iter().find_map(|name| found(name)) {
+            let (source, bytes) = read(&path, accept::MOST_BYTES)?;
+            Self::from_sentence_piece(&source, &bytes, &settings)?
+        } else {
+            return Err(nothing(&folder));
+        };
+        tokenizer.settled(&settings)
+    }
+
+    /// Whether `folder` has a vocabulary that [`Tokenizer::open`] would read.
+    pub fn is_in(folder: impl AsRef<Path>) -> bool {
+        let folder = network_folder(folder.as_ref()).unwrap_or_else(|_| folder.as_ref().to_owned());
+        let names = [TOKENIZER, VOCABULARY, BPE[0]].into_iter().chain(SENTENCE_PIECE);
+        names.map(|name| folder.join(name)).any(|path| path.exists())
     }
 
     /// A tokenizer from the contents of a `tokenizer.json`, which messages call `source`; special tokens by convention.
     pub fn from_json_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
-        Self::from_json(source, bytes, &Names::default())
+        Self::from_json(source, bytes, &Settings::default())
     }
 
     /// A tokenizer from the contents of a `vocab.txt`, which messages call `source`; special tokens by convention.
     pub fn from_vocabulary_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
-        Self::from_vocabulary(source, Vocabulary::parse(source, bytes)?, None, &Names::default())
+        Self::from_vocabulary(source, bytes, &Settings::default())
     }
 
-    fn from_json(source: &str, bytes: &[u8], names: &Names) -> Result<Self> {
-        let pieces = Pieces::from_json(source, crate::weights::parse_json(source, bytes)?)?;
-        let special = names.find(source, |token| pieces.id(token))?.and(pieces.special_ids());
-        Ok(Self { vocab_size: pieces.vocab_size(), special, engine: Engine::Pieces(Box::new(pieces)) })
+    fn from_json(source: &str, bytes: &[u8], settings: &Settings) -> Result<Self> {
+        let mut document = crate::weights::parse_json(source, bytes)?;
+        if document.is_object() {
+            overrides::apply(source, &mut document, settings)?;
+        }
+        Self::from_document(source, document, settings, Spelling::default())
     }
 
-    fn from_vocabulary(
+    /// A tokenizer of a document that is as settings want it.
+    fn from_document(
         source: &str,
-        vocabulary: Vocabulary,
-        config: Option<&Fields>,
-        names: &Names,
+        mut document: serde_json::Value,
+        settings: &Settings,
+        spelling: Spelling,
     ) -> Result<Self> {
-        let special = names.find(source, |token| vocabulary.id(token))?;
-        let vocab_size = vocabulary.len();
-        let engine = if vocabulary.has_pieces() {
-            Engine::Pieces(Box::new(Pieces::word_pieces(source, &vocabulary, &special, config)?))
-        } else {
-            Engine::Greedy(Greedy::new(vocabulary, special.clone()))
+        if settings.is_lower_case {
+            overrides::lower_case(&mut document);
+        }
+        let mut pieces = Pieces::from_json(source, document)?.with_spelling(spelling);
+        if settings.text("truncation_side")? == Some("left") {
+            pieces = pieces.cutting_left();
+        }
+        if settings.flag("split_special_tokens")? == Some(true) {
+            pieces = pieces.splitting_special();
+        }
+        let special = Special::find(settings, source, |token| pieces.id(token))?.and(pieces.special_ids());
+        check_around(settings, &pieces, &special)?;
+        Ok(Self::of(Engine::Pieces(Box::new(pieces)), special))
+    }
+
+    fn of(engine: Engine, special: Special) -> Self {
+        let vocab_size = match &engine {
+            Engine::Pieces(pieces) => pieces.vocab_size(),
+            Engine::Greedy(greedy) => greedy.vocab_size(),
         };
-        Ok(Self { engine, special, vocab_size })
+        Self { engine, special, vocab_size, has_types: true, cleans_up: false }
+    }
+
+    fn from_vocabulary(source: &str, bytes: &[u8], settings: &Settings) -> Result<Self> {
+        let kind = |class: Option<&'static Class>| class.map(|class| (class, class.kind));
+        if let Some((class, Kind::Words)) = kind(settings.class_or_family()) {
+            let document = words::document(source, bytes, class, settings)?;
+            return Self::from_document(source, document, settings, Spelling::default());
+        }
+        let vocabulary = Vocabulary::parse(source, bytes)?;
+        let is_word_pieces = matches!(kind(settings.class()), Some((_, Kind::WordPiece)));
+        if is_word_pieces || vocabulary.has_pieces() {
+            let special = Special::find(settings, source, |token| vocabulary.id(token)).or_else(|error| {
+                // Tokens beside the vocabulary get ids behind it.
+                if settings.has_tokens() { Ok(Special::default()) } else { Err(error) }
+            })?;
+            let document = wordpiece::document(source, &vocabulary, &special, settings)?;
+            let tokens = vocabulary.repeated().map(|(id, token)| (id, token.to_owned())).collect();
+            return Self::from_document(
+                source,
+                document,
+                settings,
+                Spelling { tokens, ..Spelling::default() },
+            );
+        }
+        if settings.is_lower_case {
+            return Err(Error::new(ErrorKind::Unsupported, source.to_owned(), "do_lower_case")
+                .expecting("false in sentence_bert_config.json, as this vocabulary has no words")
+                .but_found("true"));
+        }
+        let special = Special::find(settings, source, |token| vocabulary.id(token))?;
+        Ok(Self::of(Engine::Greedy(Greedy::new(vocabulary, special.clone())), special))
+    }
+
+    fn from_merges(files: bpe::Files<'_>, settings: &Settings) -> Result<Self> {
+        let source = files.source;
+        match settings.class_or_family().map(|class| (class, class.kind)) {
+            Some((class, Kind::ByteLevel)) => {
+                let document = files.byte_level(class, settings)?;
+                Self::from_document(source, document, settings, Spelling::default())
+            }
+            Some((class, Kind::Ctrl)) => {
+                let (document, spelling) = files.ctrl(class, settings)?;
+                Self::from_document(source, document, settings, spelling)
+            }
+            found => Err(unknown_class(source, found.map(|(class, _)| class), |kind| {
+                matches!(kind, Kind::ByteLevel | Kind::Ctrl)
+            })),
+        }
+    }
+
+    fn from_sentence_piece(source: &str, bytes: &[u8], settings: &Settings) -> Result<Self> {
+        match settings.class_or_family().map(|class| (class, class.kind)) {
+            Some((class, Kind::SentencePiece(flavour))) => {
+                let document = sentencepiece::document(source, bytes, class, flavour, settings)?;
+                Self::from_document(source, document, settings, Spelling::default())
+            }
+            found => Err(unknown_class(source, found.map(|(class, _)| class), |kind| {
+                matches!(kind, Kind::SentencePiece(_))
+            })),
+        }
+    }
+
+    /// The same tokenizer with settings of what is made of its tokens.
+    fn settled(self, settings: &Settings) -> Result<Self> {
+        if let Some(side) = settings.text("truncation_side")?
+            && !["left", "right"].contains(&side)
+        {
+            return Err(settings.refuse("truncation_side", "left or right"));
+        }
+        let names = settings.get("model_input_names").and_then(serde_json::Value::as_array);
+        let has_types = names.is_none_or(|names| names.iter().any(|name| name == "token_type_ids"));
+        let cleans_up = settings.flag("clean_up_tokenization_spaces")?.unwrap_or(false);
+        Ok(Self { has_types, cleans_up, ..self })
     }
 
     /// The token ids of `text`, with the special tokens around it that the model expects. The name of a special token in
@@ -163,29 +311,56 @@ impl Tokenizer {
                 .expecting(format!("at least {added}, for the special tokens"))
                 .but_found(max_tokens));
         };
-        match &self.engine {
+        let mut encoding = match &self.engine {
             Engine::Pieces(pieces) => pieces.encode_texts(first, second, room),
             Engine::Greedy(greedy) => greedy.encode_texts(first, second, room),
+        }?;
+        if !self.has_types {
+            encoding.types.fill(0);
         }
+        Ok(encoding)
+    }
+
+    /// [`Tokenizer::encode_truncated`] of a question and a table that may answer it, as TAPEX reads them (Liu et al., arXiv 2107.07653): the
+    /// question, a blank and the table written out ([`Table`]'s text), all in small letters. Rows that do not fit are cut off at the end.
+    pub fn encode_table(&self, question: &str, table: &Table, max_tokens: usize) -> Result<Vec<u32>> {
+        let text = format!("{question} {table}").to_lowercase();
+        self.encode_truncated(text.trim_start(), max_tokens)
     }
 
     /// The text of `ids`, special tokens left out. Fails with [`ErrorKind::Argument`] on an id outside the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        let mut kept = Vec::with_capacity(ids.len());
-        for (index, &id) in ids.iter().enumerate() {
-            if self.token(id).is_none() {
-                return Err(Error::new(ErrorKind::Argument, "tokenize", format!("ids[{index}]"))
-                    .expecting("an id of the vocabulary")
-                    .but_found(id));
-            }
-            if !self.special.ids.contains(&id) {
-                kept.push(id);
-            }
+        self.check_ids(ids)?;
+        let kept: Vec<u32> = ids.iter().copied().filter(|id| !self.special.ids.contains(id)).collect();
+        self.text_of(&kept)
+    }
+
+    /// The text of `ids`, special tokens among them by their names. Fails as [`Tokenizer::decode`] does.
+    pub fn decode_all(&self, ids: &[u32]) -> Result<String> {
+        self.check_ids(ids)?;
+        self.text_of(ids)
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        match ids.iter().position(|&id| self.token(id).is_none()) {
+            Some(index) => Err(Error::new(ErrorKind::Argument, "tokenize", format!("ids[{index}]"))
+                .expecting("an id of the vocabulary")
+                .but_found(ids[index])),
+            None => Ok(()),
         }
-        match &self.engine {
-            Engine::Pieces(pieces) => pieces.decode(&kept),
-            Engine::Greedy(greedy) => Ok(greedy.decode(&kept)),
-        }
+    }
+
+    fn text_of(&self, ids: &[u32]) -> Result<String> {
+        let text = match &self.engine {
+            Engine::Pieces(pieces) => pieces.decode(ids)?,
+            Engine::Greedy(greedy) => greedy.decode(ids),
+        };
+        Ok(if self.cleans_up { cleaned_up(text) } else { text })
+    }
+
+    /// Whether decoded texts lose blanks before punctuation, so that a longer text may begin otherwise than a shorter one of the same tokens.
+    pub fn cleans_up(&self) -> bool {
+        self.cleans_up
     }
 
     /// The token of that id, as the vocabulary spells it.
@@ -231,6 +406,67 @@ impl Tokenizer {
     pub fn special_ids(&self) -> impl Iterator<Item = u32> {
         self.special.ids.iter().copied()
     }
+}
+
+/// The text without the blanks before punctuation and shortened words that a tokenizer put there:
+/// <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/tokenization_utils_base.py>, `clean_up_tokenization`.
+fn cleaned_up(text: String) -> String {
+    const SHORTER: [(&str, &str); 10] = [
+        (" .", "."),
+        (" ?", "?"),
+        (" !", "!"),
+        (" ,", ","),
+        (" ' ", "'"),
+        (" n't", "n't"),
+        (" 'm", "'m"),
+        (" 's", "'s"),
+        (" 've", "'ve"),
+        (" 're", "'re"),
+    ];
+    SHORTER.iter().fold(text, |text, (from, to)| text.replace(from, to))
+}
+
+/// Refuses `add_bos_token` and `add_eos_token` that are true where nothing puts such a token there.
+fn check_around(settings: &Settings, pieces: &Pieces, special: &Special) -> Result<()> {
+    for (field, role, conventional) in
+        [("add_bos_token", "bos_token", special.opening), ("add_eos_token", "eos_token", special.closing)]
+    {
+        if settings.flag(field)? != Some(true) {
+            continue;
+        }
+        let named = settings.token(role)?.and_then(|token| pieces.id(&token.content));
+        let around = pieces.around()?;
+        let end = if field == "add_bos_token" { around.first() } else { around.last() };
+        let by_class = settings.class_or_family().and_then(|class| class.token(role));
+        let wanted = named.or(by_class.and_then(|token| pieces.id(token))).or(conventional);
+        if wanted.is_none() || end.copied() != wanted {
+            return Err(settings.refuse(field, "false, as tokenizer.json puts no such token there"));
+        }
+    }
+    Ok(())
+}
+
+/// An error for a vocabulary that several classes read, each in its way.
+fn unknown_class(source: &str, found: Option<&Class>, fits: impl Fn(Kind) -> bool) -> Error {
+    let names: Vec<&str> =
+        classes::CLASSES.iter().filter(|class| fits(class.kind)).map(|class| class.name).collect();
+    Error::new(ErrorKind::Config, source.to_owned(), "tokenizer_class")
+        .expecting(format!("one of {} in tokenizer_config.json", names.join(", ")))
+        .but_found(found.map_or("none", |class| class.name))
+}
+
+/// An error for a folder without a vocabulary that is read.
+fn nothing(folder: &Path) -> Error {
+    let error = Error::new(ErrorKind::Io, file::shown(folder), "folder").expecting(format!(
+        "{TOKENIZER}, {VOCABULARY}, {} with {}, or one of {} in it",
+        BPE[0],
+        BPE[1],
+        SENTENCE_PIECE.join(", ")
+    ));
+    let others = ["vocab.bin", "vocab.pkl", "vocab.bpe", "encoder.json", "tekken.json", BPE[0], BPE[1]];
+    let found = others.iter().find(|name| folder.join(name).exists());
+    error
+        .but_found(found.map_or("none of them".to_owned(), |name| format!("{name}, which is not read alone")))
 }
 
 /// How many tokens of two texts are kept where `room` are: of the longer one fewer, until both fit.

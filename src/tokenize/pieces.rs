@@ -1,22 +1,37 @@
 //! The tokenizers crate behind one door: whatever is built passes [`accept::check`].
 
-use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+use serde_json::Value;
 use tokenizers::{ModelWrapper, PostProcessor};
 
-use super::special::Special;
-use super::vocabulary::Vocabulary;
-use super::{Encoding, Fields, accept, quote, shares};
+use super::bpe::GOES_ON;
+use super::{Encoding, accept, overrides, quote, shares};
 use crate::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
 pub(super) struct Pieces {
     tokenizer: tokenizers::Tokenizer,
     added: usize,
+    spelling: Spelling,
+    side: tokenizers::TruncationDirection,
+}
+
+/// What a vocabulary's file says otherwise than the tokenizers crate has it.
+#[derive(Debug, Default)]
+pub(super) struct Spelling {
+    /// Tokens by id as the file spells them, where the crate has no token of that id, or another text of it.
+    pub(super) tokens: HashMap<u32, String>,
+    /// Ids from the first on, which the file does not have, stand for the second, the unknown token.
+    pub(super) unknown: Option<(u32, u32)>,
+    /// Whether tokens are joined by blanks but for those that end in `@@`.
+    pub(super) joins: bool,
 }
 
 impl Pieces {
     /// The tokenizer that `json`, from a file called `source`, describes.
     pub(super) fn from_json(source: &str, mut json: Value) -> Result<Self> {
+        overrides::complete(&mut json);
         accept::check(source, &json)?;
         if let Value::Object(fields) = &mut json {
             // How long ids get is the caller's decision.
@@ -30,6 +45,7 @@ impl Pieces {
             serde_json::to_vec(&json).map_err(|error| damaged().but_found(quote::complaint(&error)))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|error| damaged().expecting("a tokenizer").but_found(quote::complaint(&error)))?;
+        check_ids(source, &json, &tokenizer)?;
         // A post-processor names its tokens by ids of its own, which may be in no vocabulary.
         let empty = tokenizer.post_process(tokenizers::Encoding::default(), None, true);
         let around = empty
@@ -40,69 +56,29 @@ impl Pieces {
                 .but_found(id));
         }
         let added = around.get_ids().len();
-        Ok(Self { tokenizer, added })
+        let (spelling, side) = (Spelling::default(), tokenizers::TruncationDirection::Right);
+        Ok(Self { tokenizer, added, spelling, side })
     }
 
-    /// BERT's tokenizer over a `vocab.txt` called `source` (Devlin et al. 2018, `BasicTokenizer` and `WordpieceTokenizer`).
-    pub(super) fn word_pieces(
-        source: &str,
-        vocabulary: &Vocabulary,
-        special: &Special,
-        config: Option<&Fields>,
-    ) -> Result<Self> {
-        let flag = |name, default| config.map_or(Ok(default), |config| config.bool_or(name, default));
-        let strip_accents = match config {
-            Some(config) if config.has("strip_accents") => Some(config.bool("strip_accents")?),
-            _ => None,
-        };
-        let name = |id: &Option<u32>| id.and_then(|id| vocabulary.token(id));
-        let mut template = Vec::new();
-        let mut around = Map::new();
-        for (place, id) in [special.opening, special.closing].iter().enumerate() {
-            if let (Some(token), Some(id)) = (name(id), id) {
-                template.push(json!({"SpecialToken": {"id": token, "type_id": 0}}));
-                around.insert(token.to_owned(), json!({"id": token, "ids": [id], "tokens": [token]}));
-            }
-            if place == 0 {
-                template.push(json!({"Sequence": {"id": "A", "type_id": 0}}));
-            }
-        }
-        let mut pair = template.clone();
-        pair.push(json!({"Sequence": {"id": "B", "type_id": 1}}));
-        if let Some(token) = name(&special.closing) {
-            pair.push(json!({"SpecialToken": {"id": token, "type_id": 1}}));
-        }
-        let recognised = special.ids.iter().filter_map(|&id| Some((id, vocabulary.token(id)?)));
-        let recognised: Vec<Value> = recognised
-            .map(|(id, token)| {
-                json!({"id": id, "content": token, "special": true, "normalized": false,
-                       "single_word": false, "lstrip": false, "rstrip": false})
-            })
-            .collect();
-        let ids: Map<String, Value> =
-            (0_u32..).zip(vocabulary.tokens()).map(|(id, t)| (t.clone(), id.into())).collect();
-        let json = json!({
-            "version": "1.0",
-            "added_tokens": recognised,
-            "normalizer": {
-                "type": "BertNormalizer",
-                "clean_text": true,
-                "handle_chinese_chars": flag("tokenize_chinese_chars", true)?,
-                "strip_accents": strip_accents,
-                "lowercase": flag("do_lower_case", true)?,
-            },
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {"type": "TemplateProcessing", "single": template, "pair": pair, "special_tokens": around},
-            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
-            "model": {
-                "type": "WordPiece",
-                "unk_token": name(&special.unknown).unwrap_or("[UNK]"),
-                "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100,
-                "vocab": ids,
-            },
-        });
-        Self::from_json(source, json)
+    /// The same tokenizer of a file that spells tokens otherwise.
+    pub(super) fn with_spelling(self, spelling: Spelling) -> Self {
+        Self { spelling, ..self }
+    }
+
+    /// The same tokenizer, which cuts texts at their beginning.
+    pub(super) fn cutting_left(self) -> Self {
+        Self { side: tokenizers::TruncationDirection::Left, ..self }
+    }
+
+    /// The same tokenizer, to which the names of special tokens in a text are text.
+    pub(super) fn splitting_special(mut self) -> Self {
+        self.tokenizer.set_encode_special_tokens(true);
+        self
+    }
+
+    /// The ids around a text.
+    pub(super) fn around(&self) -> Result<Vec<u32>> {
+        self.encode("", usize::MAX)
     }
 
     /// Special tokens around a text.
@@ -116,11 +92,11 @@ impl Pieces {
             Error::new(ErrorKind::Argument, "tokenize", "text").but_found(quote::complaint(&error))
         };
         let mut encoding = self.tokenizer.encode_fast(text, false).map_err(refused)?;
-        encoding.truncate(room, 0, tokenizers::TruncationDirection::Right);
+        encoding.truncate(room, 0, self.side);
         // What was cut off would get special tokens of its own.
         encoding.take_overflowing();
         let encoding = self.tokenizer.post_process(encoding, None, true).map_err(refused)?;
-        Ok(encoding.get_ids().to_vec())
+        Ok(self.known(encoding.get_ids()))
     }
 
     /// Special tokens around a text, or around and between two.
@@ -138,7 +114,7 @@ impl Pieces {
             second.map(|text| self.tokenizer.encode(text, false)).transpose().map_err(refused)?;
         let kept = shares(room, [first.len(), second.as_ref().map_or(0, |second| second.len())]);
         for (encoding, kept) in [Some(&mut first), second.as_mut()].into_iter().flatten().zip(kept) {
-            encoding.truncate(kept, 0, tokenizers::TruncationDirection::Right);
+            encoding.truncate(kept, 0, self.side);
             // What was cut off would get special tokens of its own.
             encoding.take_overflowing();
         }
@@ -148,7 +124,7 @@ impl Pieces {
         let own = |place: usize| special[place] == 0;
         let places = 0..encoding.len();
         Ok(Encoding {
-            ids: encoding.get_ids().to_vec(),
+            ids: self.known(encoding.get_ids()),
             types: encoding.get_type_ids().to_vec(),
             texts: places.clone().map(|place| sequences[place].filter(|_| own(place))).collect(),
             words: places
@@ -158,21 +134,49 @@ impl Pieces {
         })
     }
 
+    /// Ids as the file has them.
+    fn known(&self, ids: &[u32]) -> Vec<u32> {
+        let known = |&id: &u32| match self.spelling.unknown {
+            Some((first, unknown)) if id >= first => unknown,
+            _ => id,
+        };
+        ids.iter().map(known).collect()
+    }
+
+    /// The text of ids of the vocabulary, special tokens among them written out.
     pub(super) fn decode(&self, ids: &[u32]) -> Result<String> {
         // The crate's BPE decoder subtracts one from their number.
         if ids.is_empty() {
             return Ok(String::new());
         }
-        self.tokenizer.decode(ids, true).map_err(|error| {
+        if self.spelling.joins {
+            let tokens: Vec<String> = ids.iter().filter_map(|&id| self.token(id)).collect();
+            return Ok(tokens.join(" ").replace(&format!("{GOES_ON} "), "").trim().to_owned());
+        }
+        let own = |&id: &u32| {
+            let other = self.spelling.tokens.get(&id).and_then(|token| self.id(token));
+            if self.tokenizer.id_to_token(id).is_none() { other.unwrap_or(id) } else { id }
+        };
+        let ids: Vec<u32> = ids.iter().map(own).collect();
+        self.tokenizer.decode(&ids, false).map_err(|error| {
             Error::new(ErrorKind::Argument, "tokenize", "ids").but_found(quote::complaint(&error))
         })
     }
 
     pub(super) fn token(&self, id: u32) -> Option<String> {
-        self.tokenizer.id_to_token(id)
+        if self.spelling.unknown.is_some_and(|(first, _)| id >= first) {
+            return None;
+        }
+        self.spelling.tokens.get(&id).cloned().or_else(|| self.tokenizer.id_to_token(id))
     }
 
     pub(super) fn id(&self, token: &str) -> Option<u32> {
+        if self.spelling.joins {
+            let found = self.spelling.tokens.iter().find(|(_, own)| *own == token).map(|(id, _)| *id);
+            return found
+                .or_else(|| self.tokenizer.token_to_id(token))
+                .filter(|id| self.token(*id).is_some());
+        }
         self.tokenizer.token_to_id(token)
     }
 
@@ -187,7 +191,11 @@ impl Pieces {
 
     /// One more than the largest id.
     pub(super) fn vocab_size(&self) -> usize {
-        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+        let own = self.tokenizer.get_vocab(true).into_values();
+        let ids = own.chain(self.spelling.tokens.keys().copied());
+        ids.filter(|id| self.spelling.unknown.is_none_or(|(first, _)| *id < first))
+            .max()
+            .map_or(0, |id| id as usize + 1)
     }
 
     /// The ids that the file marks as special.
@@ -195,4 +203,20 @@ impl Pieces {
         let added = self.tokenizer.get_added_tokens_decoder();
         added.into_iter().filter_map(|(id, token)| token.special.then_some(id)).collect()
     }
+}
+
+/// Refuses tokens beside the vocabulary that the crate gives another id than the file does.
+fn check_ids(source: &str, json: &Value, tokenizer: &tokenizers::Tokenizer) -> Result<()> {
+    for (place, token) in json["added_tokens"].as_array().into_iter().flatten().enumerate() {
+        let (content, id) = (token["content"].as_str().unwrap_or_default(), token["id"].as_u64());
+        let found = tokenizer.token_to_id(content).map(u64::from);
+        if found != id {
+            let name = format!("added_tokens.{place} `{}`", quote::name(content));
+            let found = found.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            return Err(Error::new(ErrorKind::Config, source.to_owned(), name)
+                .expecting(format!("id {found}, which the token has by the model"))
+                .but_found(token["id"].clone()));
+        }
+    }
+    Ok(())
 }

@@ -1,12 +1,11 @@
 //! Which tokens are special, by name.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use super::{Fields, quote};
-use crate::{Error, ErrorKind, Result};
+use super::settings::{Settings, missing};
+use crate::Result;
 
-/// The field of `special_tokens_map.json` for each role (some models call the same role otherwise), and the conventional names.
+/// The field of each role (some models call the same role otherwise), and the conventional names.
 const OPENING: (&[&str], [&str; 2]) = (&["cls_token", "bos_token"], ["[CLS]", "<s>"]);
 const CLOSING: (&[&str], [&str; 2]) = (&["sep_token", "eos_token"], ["[SEP]", "</s>"]);
 const PAD: (&[&str], [&str; 2]) = (&["pad_token"], ["[PAD]", "<pad>"]);
@@ -26,38 +25,20 @@ pub(super) struct Special {
 }
 
 impl Special {
-    pub(super) fn and(mut self, ids: impl IntoIterator<Item = u32>) -> Self {
-        self.ids.extend(ids);
-        self
-    }
-}
-
-/// The names in `special_tokens_map.json`, where there is one.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    fields: Option<Fields>,
-}
-
-impl Names {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("special_tokens_map.json");
-        Ok(Self { fields: if path.exists() { Some(Fields::open(&path)?) } else { None } })
-    }
-
-    /// Looks every role up in a vocabulary called `source`. A name that the file gives must be there; a conventional one
+    /// Looks every role up in a vocabulary called `source`. A name that a file gives must be there; a conventional one
     /// may be absent, and then the model has no such token.
-    pub(super) fn find(&self, source: &str, id: impl Fn(&str) -> Option<u32>) -> Result<Special> {
+    pub(super) fn find(settings: &Settings, source: &str, id: impl Fn(&str) -> Option<u32>) -> Result<Self> {
         let role = |(fields, conventional): (&[&'static str], [&str; 2])| -> Result<Option<u32>> {
-            let Some((field, token)) = self.named(fields)? else {
-                return Ok(conventional.iter().find_map(|token| id(token)));
-            };
-            id(&token).map(Some).ok_or_else(|| {
-                Error::new(ErrorKind::Config, source.to_owned(), field)
-                    .expecting(format!("the token `{}` of special_tokens_map.json", quote::name(&token)))
-                    .but_found("no such token")
-            })
+            for field in fields {
+                if let Some(token) = settings.token(field)? {
+                    let found = id(&token.content);
+                    let file = || settings.source(field);
+                    return found.map(Some).ok_or_else(|| missing(source, field, &file(), &token.content));
+                }
+            }
+            Ok(conventional.iter().find_map(|token| id(token)))
         };
-        let special = Special {
+        let mut special = Self {
             opening: role(OPENING)?,
             closing: role(CLOSING)?,
             pad: role(PAD)?,
@@ -65,20 +46,16 @@ impl Names {
             mask: role(MASK)?,
             ids: BTreeSet::new(),
         };
-        let Special { opening, closing, pad, unknown, mask, .. } = special;
-        let ids = [opening, closing, pad, unknown, mask].into_iter().flatten();
-        Ok(special.and(ids))
+        let Self { opening, closing, pad, unknown, mask, .. } = special;
+        special.ids = [opening, closing, pad, unknown, mask].into_iter().flatten().collect();
+        for token in settings.added().iter().filter(|token| token.is_special()) {
+            special.ids.extend(id(&token.content));
+        }
+        Ok(special)
     }
 
-    /// The first of `fields` that the file has, and the token it names: a string, or an object with `content`.
-    fn named(&self, fields: &[&'static str]) -> Result<Option<(&'static str, String)>> {
-        let Some(map) = &self.fields else { return Ok(None) };
-        let Some(&field) = fields.iter().find(|field| map.has(field)) else { return Ok(None) };
-        let token = if map.get(field).is_some_and(serde_json::Value::is_object) {
-            map.object(field)?.text("content")?.to_owned()
-        } else {
-            map.text(field)?.to_owned()
-        };
-        Ok(Some((field, token)))
+    pub(super) fn and(mut self, ids: impl IntoIterator<Item = u32>) -> Self {
+        self.ids.extend(ids);
+        self
     }
 }

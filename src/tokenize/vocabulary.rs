@@ -1,8 +1,8 @@
 //! `vocab.txt`: one token a line, its id the number of the line.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
-use super::quote;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest file that is read: a hundred times the vocabulary of BERT.
@@ -16,35 +16,38 @@ pub(super) struct Vocabulary {
     ids: HashMap<String, u32>,
 }
 
+/// An error about a line of the file called `source`.
+pub(super) fn damaged(source: &str, line: usize, expected: impl Display) -> Error {
+    Error::new(ErrorKind::Config, source.to_owned(), format!("line {line}")).expecting(expected)
+}
+
 impl Vocabulary {
-    /// Reads the file called `source`. Only line ends are taken off: a space is a token like any other.
+    /// Reads the file called `source`. Only line ends are taken off: a space is a token like any other. An empty line is an empty token,
+    /// which no text has; of a token that is there twice the last id is that of texts. Hugging Face's readers take both so.
     pub(super) fn parse(source: &str, bytes: &[u8]) -> Result<Self> {
-        let damaged = |line: usize| Error::new(ErrorKind::Config, source.to_owned(), format!("line {line}"));
         let text = str::from_utf8(bytes).map_err(|error| {
             let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-            damaged(line).expecting("UTF-8").but_found("other bytes")
+            damaged(source, line, "UTF-8").but_found("other bytes")
         })?;
         if text.is_empty() {
-            return Err(damaged(1).expecting("a token").but_found("an empty file"));
+            return Err(damaged(source, 1, "a token").but_found("an empty file"));
         }
         let mut vocabulary = Self { tokens: Vec::new(), ids: HashMap::new() };
         for (id, token) in (0_u32..).zip(text.lines()) {
-            let line = id as usize + 1;
-            if token.is_empty() || token.len() > MOST_TOKEN_BYTES {
-                return Err(damaged(line)
-                    .expecting(format!("a token of 1 to {MOST_TOKEN_BYTES} bytes"))
-                    .but_found(token.len()));
+            if token.len() > MOST_TOKEN_BYTES {
+                let expected = format!("a token of at most {MOST_TOKEN_BYTES} bytes");
+                return Err(damaged(source, id as usize + 1, expected).but_found(token.len()));
             }
-            if let Some(first) = vocabulary.ids.insert(token.to_owned(), id) {
-                return Err(damaged(line).expecting("a token of its own").but_found(format!(
-                    "`{}`, as on line {}",
-                    quote::name(token),
-                    first + 1
-                )));
-            }
+            vocabulary.ids.insert(token.to_owned(), id);
             vocabulary.tokens.push(token.to_owned());
         }
         Ok(vocabulary)
+    }
+
+    /// Ids of tokens that are there again under a later one, each with its token.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = (u32, &str)> {
+        let numbered = (0_u32..).zip(&self.tokens);
+        numbered.map(|(id, token)| (id, token.as_str())).filter(|(id, token)| self.id(token) != Some(*id))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -23,7 +23,7 @@ pub struct Checkpoint(Arc<Contents>);
 struct Contents {
     /// What messages call the checkpoint.
     source: String,
-    files: Vec<StoredFile>,
+    files: Vec<Arc<StoredFile>>,
     tensors: BTreeMap<String, Stored>,
     metadata: BTreeMap<String, String>,
 }
@@ -34,7 +34,7 @@ struct StoredFile {
     bytes: Bytes,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stored {
     file: usize,
     dtype: Dtype,
@@ -103,9 +103,7 @@ impl Checkpoint {
         }
         let single = path.join(SINGLE);
         if !single.exists() {
-            return Err(Error::new(ErrorKind::Io, file::shown(path), "folder")
-                .expecting(format!("{INDEX} or {SINGLE} in it"))
-                .but_found("neither"));
+            return Err(other_format(path));
         }
         let source = file::shown(&single);
         Self::gather(source.clone(), vec![(source, Bytes::map(&single)?)], None)
@@ -130,8 +128,8 @@ impl Checkpoint {
 
     /// Reads the headers. With an index, it decides which shard a tensor comes from that lies in several.
     fn gather(source: String, files: Vec<(String, Bytes)>, index: Option<&Index>) -> Result<Self> {
-        let files: Vec<StoredFile> =
-            files.into_iter().map(|(source, bytes)| StoredFile { source, bytes }).collect();
+        let files: Vec<Arc<StoredFile>> =
+            files.into_iter().map(|(source, bytes)| Arc::new(StoredFile { source, bytes })).collect();
         let (mut tensors, mut metadata) = (BTreeMap::new(), BTreeMap::new());
         for (at, file) in files.iter().enumerate() {
             let header = header::read(&file.source, file.bytes.as_slice())?;
@@ -165,6 +163,28 @@ impl Checkpoint {
         Ok(Self(Arc::new(Contents { source, files, tensors, metadata })))
     }
 
+    /// These tensors and, under their names behind `path` and a dot, those of `part`.
+    ///
+    /// Fails with [`ErrorKind::Weights`] where a name is there already.
+    pub(crate) fn with_part(&self, path: &str, part: &Self) -> Result<Self> {
+        let Contents { source, files, tensors, metadata } = &*self.0;
+        let mut tensors = tensors.clone();
+        for (name, stored) in &part.0.tensors {
+            let name = format!("{path}.{name}");
+            let stored = Stored { file: files.len() + stored.file, ..stored.clone() };
+            if tensors.contains_key(&name) {
+                let tensor = format!("tensor `{}`", quote::name(&name));
+                return Err(Error::new(ErrorKind::Weights, source.clone(), tensor)
+                    .expecting(format!("no such tensor beside that of {}", part.source()))
+                    .but_found("one"));
+            }
+            tensors.insert(name, stored);
+        }
+        let files = files.iter().chain(&part.0.files).cloned().collect();
+        let contents = Contents { source: source.clone(), files, tensors, metadata: metadata.clone() };
+        Ok(Self(Arc::new(contents)))
+    }
+
     /// What messages call the checkpoint: its path, or the name it was given.
     pub fn source(&self) -> &str {
         &self.0.source
@@ -183,7 +203,7 @@ impl Checkpoint {
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
         let Stored { file, dtype, shape, range } = self.0.tensors.get(name)?;
-        let StoredFile { source, bytes } = &self.0.files[*file];
+        let StoredFile { source, bytes } = &*self.0.files[*file];
         Some(StoredTensor { file: source, dtype: *dtype, shape, bytes: &bytes.as_slice()[range.clone()] })
     }
 
@@ -191,6 +211,32 @@ impl Checkpoint {
     /// BertForMaskedLM, `encoder..` by BertModel.
     pub fn has_prefix(&self, prefix: &str) -> bool {
         self.names().any(|name| name.starts_with(prefix))
+    }
+}
+
+/// An error for a folder without safetensors: what it holds in their place, and how that is converted.
+fn other_format(folder: &Path) -> Error {
+    const PYTORCH: &str = "pytorch_model.bin";
+    // A pickle, which may run any code while it is read: `weights_only` lets PyTorch refuse that.
+    let convert = "python -c \"import torch, safetensors.torch as s; s.save_file({n: t.clone().contiguous() for n, t in \
+        torch.load('pytorch_model.bin', map_location='cpu', weights_only=True).items()}, 'model.safetensors', \
+        metadata={'format': 'pt'})\"";
+    let saved = "load it with the transformers library and write it with `save_pretrained(folder, safe_serialization=True)`";
+    let formats = [
+        (PYTORCH, convert),
+        ("pytorch_model.bin.index.json", saved),
+        ("tf_model.h5", saved),
+        ("flax_model.msgpack", saved),
+        ("model.ckpt.index", saved),
+    ];
+    let error = Error::new(ErrorKind::Io, file::shown(folder), "folder")
+        .expecting(format!("{INDEX} or {SINGLE} in it"));
+    match formats.iter().find(|(name, _)| folder.join(name).exists()) {
+        Some((PYTORCH, hint)) => error
+            .but_found(format!("{PYTORCH}, a pickle, which is not read"))
+            .with_hint(format!("this converts it, in its folder: {hint}")),
+        Some((name, hint)) => error.but_found(format!("{name}, which is not read")).with_hint(hint),
+        None => error.but_found("neither"),
     }
 }
 

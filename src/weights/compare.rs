@@ -27,6 +27,8 @@ pub struct Comparison {
     pub differing: Vec<(String, String)>,
     /// In the files and ignored, as declared.
     pub ignored: Vec<String>,
+    /// What stands before the names of declared weights in the files, where every missing one is there below it: `module.`, for one.
+    pub prefix: Option<String>,
 }
 
 impl Comparison {
@@ -76,7 +78,24 @@ impl Checkpoint {
             };
             list.push(name.to_owned());
         }
+        comparison.prefix = self.prefix(declarations, &comparison);
         comparison
+    }
+
+    /// What stands before every missing weight's name in the files.
+    fn prefix(&self, declarations: &Declarations, comparison: &Comparison) -> Option<String> {
+        let missing = || declarations.list().iter().filter(|declared| self.find(declared).is_none());
+        let first = &missing().next()?.name;
+        let of_first = |name: &String| {
+            name.strip_suffix(first.as_str()).filter(|prefix| prefix.ends_with('.')).map(str::to_owned)
+        };
+        let mut prefixes = comparison.unexpected.iter().chain(&comparison.ignored).filter_map(of_first);
+        prefixes.find(|prefix| {
+            missing().all(|declared| {
+                let mut names = std::iter::once(&declared.name).chain(&declared.aliases);
+                names.any(|name| self.tensor(&format!("{prefix}{name}")).is_some())
+            })
+        })
     }
 
     /// Whether the files hold a weight, under any of its names, in its shape.
@@ -114,6 +133,21 @@ fn with_aliases(declaration: &Declaration) -> String {
     match declaration.aliases.as_slice() {
         [] => declaration.name.clone(),
         aliases => format!("{} (or {})", declaration.name, aliases.join(", ")),
+    }
+}
+
+impl Comparison {
+    /// What may be done where the files have all missing weights under longer names.
+    pub fn hint(&self) -> Option<String> {
+        let prefix = quote::name(self.prefix.as_ref()?);
+        let writer = if prefix.contains("module.") {
+            ", as torch.nn.DataParallel writes it"
+        } else if prefix.contains("_orig_mod.") {
+            ", as torch.compile writes it"
+        } else {
+            ""
+        };
+        Some(format!("all missing tensors are there with `{prefix}` before their names{writer}: take it off"))
     }
 }
 

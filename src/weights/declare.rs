@@ -68,6 +68,13 @@ enum Claim {
     Copy(usize),
 }
 
+impl Claim {
+    /// Whether a name that means this may be declared to mean `later`.
+    fn allows(self, later: Self) -> bool {
+        self == later || matches!((self, later), (Self::Alias(of), Self::Copy(copied)) if of == copied)
+    }
+}
+
 impl Declarations {
     /// Nothing declared yet.
     pub fn new() -> Self {
@@ -113,11 +120,11 @@ impl Declarations {
         })
     }
 
-    /// Notes what `names` mean; all of them or, when one means something else already, none.
+    /// Notes what `names` mean; all of them or, when one means something else already, none. An alias may be a copy of its own weight, too.
     fn claim(&mut self, names: &[(&str, Claim)]) -> Result<()> {
         for (at, (name, claim)) in names.iter().enumerate() {
             let before = names[..at].iter().find_map(|(other, claim)| (other == name).then_some(claim));
-            if self.claimed.get(*name).or(before).is_some_and(|before| before != claim) {
+            if self.claimed.get(*name).or(before).is_some_and(|before| !before.allows(*claim)) {
                 return Err(Error::new(ErrorKind::Weights, "declare", format!("`{}`", quote::name(name)))
                     .expecting("a name that means one weight")
                     .but_found("a second meaning"));
@@ -201,7 +208,7 @@ impl Scope<'_> {
     }
 
     /// Files may hold `to` a second time under `name` (a decoder tied to the embeddings). The copy must equal `to`; it is not
-    /// loaded. Fails when `to` was not declared here, or `name` has another meaning.
+    /// loaded, unless it is an alias of `to` and the only one there. Fails when `to` was not declared here, or `name` has another meaning.
     pub fn tied(&mut self, name: &str, to: &Weight) -> Result<()> {
         let name = self.join(name);
         let Some(&Claim::Name(index)) = self.declarations.claimed.get(to.name()) else {

@@ -28,9 +28,10 @@ impl Checkpoint {
         convert::check_target(dtype)?;
         let comparison = self.compare(declarations);
         if !comparison.is_complete() {
-            return Err(Error::new(ErrorKind::Weights, self.source().to_owned(), "tensors")
+            let error = Error::new(ErrorKind::Weights, self.source().to_owned(), "tensors")
                 .expecting("what the model declares")
-                .but_found(format!("differences:\n{comparison}")));
+                .but_found(format!("differences:\n{comparison}"));
+            return Err(comparison.hint().into_iter().fold(error, Error::with_hint));
         }
         Ok(Weights { declarations: declarations.clone(), dtype, source: Source::Stored(self.clone()) })
     }

@@ -19,6 +19,7 @@ mod declare;
 pub(crate) mod file;
 mod header;
 mod load;
+pub(crate) mod modules;
 pub(crate) mod quote;
 mod random;
 mod write;

@@ -1,6 +1,6 @@
 //! Configurations and inputs that cannot be.
 
-use foveate::models::{Model, Pooling, PoolingKind, Task};
+use foveate::models::{Model, PoolingKind, Task};
 use foveate::runtime::Device;
 use foveate::weights::Fields;
 use foveate::{DType, Error, ErrorKind};
@@ -278,17 +278,15 @@ fn pooling_is_what_the_folder_says() {
     let plain = r#"[{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.Pooling"}]"#;
     let first = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
     let model = sentence_encoder("models-pooling-first", first, plain).expect("it opens");
-    assert_eq!(model.pooling(), Pooling { kind: PoolingKind::First, normalize: false });
+    assert_eq!(
+        (model.pooling().kinds(), model.pooling().is_normalized()),
+        (&[PoolingKind::First][..], false)
+    );
 
     let weighted = r#"{"pooling_mode_mean_tokens": true, "pooling_mode_weightedmean_tokens": true}"#;
-    let error = sentence_encoder("models-pooling-weighted", weighted, plain).expect_err("it is unknown");
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("pooling_mode_weightedmean_tokens"), "{error}");
-
-    let dense = r#"[{"type": "sentence_transformers.models.Dense"}]"#;
-    let error = sentence_encoder("models-pooling-dense", first, dense).expect_err("it is unknown");
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("sentence_transformers.models.Dense"), "{error}");
+    let model = sentence_encoder("models-pooling-weighted", weighted, plain).expect("it opens");
+    assert_eq!(model.pooling().kinds(), [PoolingKind::Mean, PoolingKind::WeightedMean]);
+    assert_eq!(model.pooling().width(128), 256);
 }
 
 #[test]

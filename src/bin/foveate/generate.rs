@@ -86,6 +86,7 @@ impl<'a> Growing<'a> {
         self.ids.push(id);
         self.print(|words, decoded| match words {
             Words::Bytes => decoded.len(),
+            Words::Tokens(tokenizer) if tokenizer.cleans_up() => settled(decoded),
             // A token may end inside a character, which the next ones complete.
             Words::Tokens(_) => decoded.len() - unfinished(decoded),
         })
@@ -183,6 +184,12 @@ impl Words {
             }
         }
     }
+}
+
+/// Bytes at the start that no later token changes, of a text that loses blanks before punctuation: all before its last two blanks.
+fn settled(text: &[u8]) -> usize {
+    let mut blanks = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
+    blanks.nth(1).unwrap_or(0)
 }
 
 /// Bytes at the end that stand for a character which is not complete.

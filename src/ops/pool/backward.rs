@@ -1,5 +1,5 @@
-//! The gradient of [`pool`](super::pool): of the mean, an even share of its row's gradient for every position; of the first and of
-//! the largest, all of it for that position, and of several that are as large for the first. Positions that do not count get 0.
+//! The gradient of [`pool`](super::pool): of the mean, an even share of its row's gradient for every position; of the first, the
+//! last and the largest, all of it for that position, and of several that are as large for the first. Positions that do not count get 0.
 //!
 //! An invocation for each pack of dx looks up the row of its position. Where the largest are is a step of its own; of packed sequences the
 //! positions of each row are searched for first.
@@ -133,6 +133,7 @@ impl PoolBackward {
             .turns(positions.turns)
             .constant("IS_MAX", is_max)
             .constant("IS_FIRST", self.spec.kind == Kind::First)
+            .constant("IS_LAST", self.spec.kind == Kind::Last)
             .read_if("runs", in_runs.then_some(RUNS), DType::U32)
             .lanes(lanes)
             .read("upstream", Operand::Input(0), dtype)

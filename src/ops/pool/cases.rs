@@ -6,7 +6,7 @@ use super::{Kind, NAME, Pool, pool};
 use crate::check::{Bench, Case, DIVISION_ULPS, Work};
 use crate::tensor::{DType, HostTensor};
 
-const KINDS: [Kind; 3] = [Kind::Mean, Kind::Max, Kind::First];
+const KINDS: [Kind; 4] = [Kind::Mean, Kind::Max, Kind::First, Kind::Last];
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = gradients();
@@ -19,7 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cases.extend(with_lengths(dtype, kind));
         }
     }
-    cases.extend([Kind::Mean, Kind::Max].into_iter().flat_map(long));
+    cases.extend([Kind::Mean, Kind::Max, Kind::Last].into_iter().flat_map(long));
     cases.into_iter().map(|case| case.builtin_ulps(DIVISION_ULPS)).collect()
 }
 

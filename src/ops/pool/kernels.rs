@@ -31,9 +31,9 @@ pub(super) fn lower(
     let [batch, time, width] = [0, 1, 2].map(|axis| step.inputs[0].shape.dims()[axis]);
     let segments = spec.segments.map(|(_, count)| count);
     let mut range = positions(spec, 1);
-    let is_first = spec.kind == Kind::First;
+    let is_one = spec.kind.is_one();
     range.sources.push(wgsl!("pool/range.wgsl"));
-    range.constants.push(("IS_FIRST", is_first));
+    range.constants.extend([("IS_FIRST", spec.kind == Kind::First), ("IS_LAST", spec.kind == Kind::Last)]);
     range.most = spec.kind.most();
     // The rows of an item all start from its first position.
     let row_axes = |segment_stride, item_stride| {
@@ -46,7 +46,7 @@ pub(super) fn lower(
     let axes: Vec<Axis> = row_axes(0, time * width).chain([along_time(time, width)]).collect();
     let stage = Stage::columns(&axes, step.inputs[0].dtype, lanes);
     let (chunk, chunks) = match segments {
-        _ if is_first => (time.max(1), 1),
+        _ if is_one => (time.max(1), 1),
         // Most runs are short.
         Some(_) => stage.cut(time),
         None => stage.chunks(),
@@ -55,6 +55,6 @@ pub(super) fn lower(
     let axes: Vec<Axis> =
         row_axes(width, item).chain([along_time(chunks, step.outputs[0].elements())]).collect();
     let total = Stage::columns(&axes, DType::F32, lanes);
-    let range = (is_first || range.bounds.is_some()).then_some(range);
+    let range = (is_one || range.bounds.is_some()).then_some(range);
     Reduction { op, fold, range, stage, chunk, total }.lower(step, caps)
 }

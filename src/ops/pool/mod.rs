@@ -1,4 +1,4 @@
-//! Pooling along time: the mean, the largest or the first of a sequence's vectors, or of each sequence packed into one.
+//! Pooling along time: the mean, the largest, the first or the last of a sequence's vectors, or of each sequence packed into one.
 
 mod backward;
 #[cfg(feature = "check")]
@@ -26,6 +26,7 @@ enum Kind {
     Mean,
     Max,
     First,
+    Last,
 }
 
 impl Kind {
@@ -35,13 +36,18 @@ impl Kind {
             Self::Mean => table::Kind::Mean,
             Self::Max => table::Kind::Max,
             // Of one.
-            Self::First => table::Kind::Sum,
+            Self::First | Self::Last => table::Kind::Sum,
         }
+    }
+
+    /// Whether one position counts, and the others do not.
+    fn is_one(self) -> bool {
+        matches!(self, Self::First | Self::Last)
     }
 
     /// How many positions count at most.
     fn most(self) -> usize {
-        if self == Self::First { 1 } else { usize::MAX }
+        if self.is_one() { 1 } else { usize::MAX }
     }
 }
 
@@ -67,6 +73,11 @@ impl Pool {
     /// The vector at the first position.
     pub fn first() -> Self {
         Self::of(Kind::First)
+    }
+
+    /// The vector at the last position that counts.
+    pub fn last() -> Self {
+        Self::of(Kind::Last)
     }
 
     fn of(kind: Kind) -> Self {

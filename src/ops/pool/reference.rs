@@ -49,7 +49,9 @@ pub(super) fn forward<R: Real>(inputs: &[&Array<R>], spec: &Pool) -> Array<R> {
     let result = result(spec, x.shape());
     let mut y = vec![R::zero(); result.elements()];
     each_pooled(spec, x.shape(), inputs.get(1).copied(), |at, _, places| {
-        let terms = places.iter().map(|&place| x.reals()[place]);
+        // Of the last, as of the first, one counts.
+        let skipped = if spec.kind == Kind::Last { places.len().saturating_sub(1) } else { 0 };
+        let terms = places.iter().skip(skipped).map(|&place| x.reals()[place]);
         y[at] = spec.kind.reduction().of(terms.take(spec.kind.most()));
     });
     Array::real(result, y)
@@ -80,6 +82,7 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], spec: &Pool, x: &Shape) ->
             dx[place] = match spec.kind {
                 Kind::Mean => g / R::of(places.len() as f64),
                 Kind::First if t == positions[0] => g,
+                Kind::Last if Some(&t) == positions.last() => g,
                 Kind::Max if t as i64 == last.indices()[at] => g,
                 _ => R::zero(),
             };

@@ -10,7 +10,8 @@ use crate::output::Target;
 
 const RUN_NOTES: &str = "\
 The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
-for texts tokenizer.json or vocab.txt. Without --text, --ids and --input, texts are read from stdin, one a line.
+for texts tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece model. Without --text, --ids and --input,
+texts are read from stdin, one a line.
 
 Human-readable results go to stdout; the device, how many texts were cut, and the throughput go to stderr.";
 
@@ -81,6 +82,10 @@ pub(crate) struct RunArgs {
     /// What to compute.
     #[arg(long, value_enum, default_value_t = TaskName::Embed)]
     pub(crate) task: TaskName,
+    /// For embed, the name of a prompt that the folder has for queries, documents and the like; it is put before each text. Where nothing is
+    /// said, the folder's own default.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt: Option<String>,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 mod report;
 
 use clap::ValueEnum;
-use foveate::models::{Model, Pooling, PoolingKind, Task};
+use foveate::models::{Model, Task};
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Comparison, Fields};
 use foveate::{DType, Error, ErrorKind, Result};
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         task: task.name(),
         tasks: usable.names(),
         architecture: Architecture::of(&model),
-        pooling: (task == TaskName::Embed && sound).then(|| described(model.pooling())),
+        pooling: (task == TaskName::Embed && sound).then(|| model.pooling().to_string()),
         weights: Needed::of(&model),
         file: model.checkpoint().map(Stored::of),
         memory,
@@ -113,7 +113,7 @@ impl Usable {
 
 /// None where the folder has no tokenizer: ids are enough to run a model.
 fn tokenizer(args: &InspectArgs) -> Result<Option<Words>> {
-    if !["tokenizer.json", "vocab.txt"].iter().any(|name| args.folder.join(name).exists()) {
+    if !Tokenizer::is_in(&args.folder) {
         return Ok(None);
     }
     let tokenizer = Tokenizer::open(&args.folder)?;
@@ -134,16 +134,8 @@ fn incomplete(model: &str, differences: &Comparison) -> Error {
         ("unlike what they are copies of", differing.len()),
     ];
     let counts = counts.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} {kind}"));
-    Error::new(ErrorKind::Weights, model.to_owned(), "tensors")
+    let error = Error::new(ErrorKind::Weights, model.to_owned(), "tensors")
         .expecting("what the model declares")
-        .but_found(counts.collect::<Vec<_>>().join(", "))
-}
-
-fn described(pooling: Pooling) -> String {
-    let kind = match pooling.kind {
-        PoolingKind::Mean => "the mean of all tokens",
-        PoolingKind::First => "the first token",
-        PoolingKind::Max => "the largest of each channel",
-    };
-    format!("{kind}, {}", if pooling.normalize { "normalised" } else { "as it is" })
+        .but_found(counts.collect::<Vec<_>>().join(", "));
+    differences.hint().into_iter().fold(error, Error::with_hint)
 }

@@ -1,5 +1,6 @@
 //! What a model is run on: texts and ids from flags, files and stdin, each under the name that messages call it by.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, stdin};
 use std::path::Path;
@@ -195,6 +196,8 @@ pub(crate) struct Encoding<'a> {
     pub(crate) facts: Facts,
     pub(crate) truncate: bool,
     pub(crate) task: TaskName,
+    /// What is put before every text, or nothing.
+    pub(crate) prompt: &'a str,
 }
 
 impl Encoding<'_> {
@@ -275,15 +278,21 @@ impl Encoding<'_> {
         let (ids, types, encoding) = if needs_places || texts.len() > 1 {
             let tokenizer =
                 self.tokenizer.ok_or_else(|| refused(&source, "text").expecting("a tokenizer"))?;
-            let parts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let first = self.prompted(&texts[0]);
+            let others = texts.iter().skip(1).map(String::as_str);
+            let parts: Vec<&str> = [&*first].into_iter().chain(others).collect();
             let encoding = named(&source, tokenizer.encode_texts(&parts, most))?;
             // Models of one type take pairs by the tokens between the two.
             let types = if self.facts.types > 1 { encoding.types.clone() } else { Vec::new() };
             (encoding.ids.clone(), types, Some(encoding))
         } else {
-            (self.tokenize(&source, &texts[0], most)?, Vec::new(), None)
+            (self.tokenize(&source, &self.prompted(&texts[0]), most)?, Vec::new(), None)
         };
         Ok(Input { source, texts, encoding, ids, types, truncated: false })
+    }
+
+    fn prompted<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.prompt.is_empty() { text.into() } else { format!("{}{text}", self.prompt).into() }
     }
 
     fn tokenize(&self, source: &str, text: &str, most: usize) -> Result<Vec<u32>> {

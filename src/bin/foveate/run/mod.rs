@@ -78,6 +78,8 @@ struct Job {
     /// For fill-mask, the places of each input's masks; else nothing for each input.
     masks: Vec<Vec<usize>>,
     labels: Option<Labels>,
+    /// What was put before every text, or nothing.
+    prompt: String,
     top: usize,
     longest_answer: usize,
 }
@@ -94,6 +96,16 @@ impl Job {
     fn open(args: &RunArgs, model: &Model) -> Result<Self> {
         let given = inputs::gather(args)?;
         // The id of the mask token and the text of predictions come from a vocabulary.
+        if args.prompt.is_some() && args.task != TaskName::Embed {
+            return Err(Error::new(ErrorKind::Argument, "run", "--prompt")
+                .expecting("none, as prompts are for --task embed")
+                .but_found(args.task.name()));
+        }
+        let prompt = if args.task == TaskName::Embed && inputs::has_text(&given) {
+            model.prompts().get(args.prompt.as_deref())?
+        } else {
+            ""
+        };
         let needs_tokenizer = inputs::has_text(&given) || args.task == TaskName::FillMask;
         let tokenizer = if needs_tokenizer { Some(Tokenizer::open(&args.folder)?) } else { None };
         let encoding = Encoding {
@@ -101,6 +113,7 @@ impl Job {
             facts: *model.facts(),
             truncate: args.truncate,
             task: args.task,
+            prompt,
         };
         let inputs = encoding.encode(given)?;
         let masks = match (&tokenizer, args.task) {
@@ -113,6 +126,7 @@ impl Job {
             tokenizer,
             masks,
             labels: model.labels().cloned(),
+            prompt: prompt.to_owned(),
             top: args.top as usize,
             longest_answer: args.longest_answer as usize,
         })
@@ -235,6 +249,7 @@ fn report<'a>(
         device: device.report(),
         dtype: dtype.name(),
         task: job.task.name(),
+        prompt: Some(job.prompt.as_str()).filter(|prompt| !prompt.is_empty()),
         truncated: job.truncated(),
         throughput: Throughput::of(encoder.usage(), loading),
         results: job.inputs.iter().zip(&results.found).map(report::Entry::of).collect(),

@@ -30,6 +30,9 @@ pub(super) struct Report<'a> {
     pub(super) device: DeviceReport,
     pub(super) dtype: &'static str,
     pub(super) task: &'static str,
+    /// What was put before every text, where something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prompt: Option<&'a str>,
     pub(super) truncated: usize,
     pub(super) throughput: Throughput,
     pub(super) results: Vec<Entry<'a>>,
@@ -165,6 +168,9 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, architecture, task, dtype, described, .. } = self;
         writeln!(f, "{task} by {model} ({architecture}), {dtype}, on {described}")?;
+        if let Some(prompt) = self.prompt {
+            writeln!(f, "before each text: {}", output::one_line(prompt, usize::MAX))?;
+        }
         let is_numbers =
             |entry: &&Entry<'_>| matches!(entry.found, Found::Embedding { .. } | Found::Hidden { .. });
         let left_out = self.results.iter().skip(LISTED).filter(is_numbers).count();

@@ -81,7 +81,8 @@ pub(super) fn encode(
 ) -> Result<Vec<Input>> {
     let facts = *folder.model().facts();
     let facts = Facts { max_tokens: longest(job, facts.max_tokens)?, ..facts };
-    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate: job.learning.data.truncate, task };
+    let truncate = job.learning.data.truncate;
+    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate, task, prompt: "" };
     let inputs = encoding.encode(given)?;
     let cut = inputs.iter().filter(|input| input.truncated).count();
     if cut > 0 {
