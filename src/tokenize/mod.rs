@@ -252,7 +252,9 @@ impl Tokenizer {
         }
         let names = settings.get("model_input_names").and_then(serde_json::Value::as_array);
         let has_types = names.is_none_or(|names| names.iter().any(|name| name == "token_type_ids"));
-        let cleans_up = settings.flag("clean_up_tokenization_spaces")?.unwrap_or(false);
+        // CTRL's tokens have no other mark of what stands alone.
+        let is_ctrl = settings.class_or_family().is_some_and(|class| class.kind == Kind::Ctrl);
+        let cleans_up = settings.flag("clean_up_tokenization_spaces")?.unwrap_or(is_ctrl);
         Ok(Self { has_types, cleans_up, ..self })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tokenizers::{ModelWrapper, PostProcessor};
+use tokenizers::{ModelWrapper, PostProcessor, PostProcessorWrapper};
 
 use super::bpe::GOES_ON;
 use super::{Encoding, accept, overrides, quote, shares};
@@ -11,7 +11,9 @@ use crate::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
 pub(super) struct Pieces {
+    /// Without the post-processor, which would shorten the offsets of words twice.
     tokenizer: tokenizers::Tokenizer,
+    post_processor: Option<PostProcessorWrapper>,
     added: usize,
     spelling: Spelling,
     side: tokenizers::TruncationDirection,
@@ -43,7 +45,7 @@ impl Pieces {
         let damaged = || Error::new(ErrorKind::Config, source.to_owned(), "document");
         let text =
             serde_json::to_vec(&json).map_err(|error| damaged().but_found(quote::complaint(&error)))?;
-        let tokenizer = tokenizers::Tokenizer::from_bytes(text)
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|error| damaged().expecting("a tokenizer").but_found(quote::complaint(&error)))?;
         check_ids(source, &json, &tokenizer)?;
         // A post-processor names its tokens by ids of its own, which may be in no vocabulary.
@@ -56,8 +58,10 @@ impl Pieces {
                 .but_found(id));
         }
         let added = around.get_ids().len();
+        let post_processor = tokenizer.get_post_processor().cloned();
+        tokenizer.with_post_processor(None::<PostProcessorWrapper>);
         let (spelling, side) = (Spelling::default(), tokenizers::TruncationDirection::Right);
-        Ok(Self { tokenizer, added, spelling, side })
+        Ok(Self { tokenizer, post_processor, added, spelling, side })
     }
 
     /// The same tokenizer of a file that spells tokens otherwise.
@@ -95,13 +99,29 @@ impl Pieces {
         encoding.truncate(room, 0, self.side);
         // What was cut off would get special tokens of its own.
         encoding.take_overflowing();
-        let encoding = self.tokenizer.post_process(encoding, None, true).map_err(refused)?;
+        let encoding = self.post_process([Some(encoding), None]).map_err(refused)?;
         Ok(self.known(encoding.get_ids()))
+    }
+
+    /// The tokens of a text, or of two, with special tokens around them; without a post-processor, one behind another.
+    fn post_process(
+        &self,
+        texts: [Option<tokenizers::Encoding>; 2],
+    ) -> tokenizers::Result<tokenizers::Encoding> {
+        let mut encodings: Vec<_> = texts.into_iter().flatten().collect();
+        for (text, encoding) in encodings.iter_mut().enumerate() {
+            encoding.set_sequence_id(text);
+            encoding.set_type_ids(vec![text as u32; encoding.len()]);
+        }
+        if let Some(processor) = &self.post_processor {
+            encodings = processor.process_encodings(encodings, true)?;
+        }
+        Ok(tokenizers::Encoding::merge(encodings, false))
     }
 
     /// Special tokens around a text, or around and between two.
     pub(super) fn added_to(&self, is_pair: bool) -> usize {
-        self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair))
+        self.post_processor.as_ref().map_or(0, |processor| processor.added_tokens(is_pair))
     }
 
     /// At most `room` tokens of both texts together, and the special tokens around them.
@@ -118,7 +138,7 @@ impl Pieces {
             // What was cut off would get special tokens of its own.
             encoding.take_overflowing();
         }
-        let encoding = self.tokenizer.post_process(first, second, true).map_err(refused)?;
+        let encoding = self.post_process([Some(first), second]).map_err(refused)?;
         let special = encoding.get_special_tokens_mask();
         let sequences = encoding.get_sequence_ids();
         let own = |place: usize| special[place] == 0;

@@ -17,6 +17,7 @@ mod file;
 mod linear;
 mod mechanisms;
 mod models;
+mod older;
 mod recording;
 mod report;
 mod tokenizers;
