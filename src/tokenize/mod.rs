@@ -192,10 +192,7 @@ impl Tokenizer {
         let vocabulary = Vocabulary::parse(source, bytes)?;
         let is_word_pieces = matches!(kind(settings.class()), Some((_, Kind::WordPiece)));
         if is_word_pieces || vocabulary.has_pieces() {
-            let special = Special::find(settings, source, |token| vocabulary.id(token)).or_else(|error| {
-                // Tokens beside the vocabulary get ids behind it.
-                if settings.has_tokens() { Ok(Special::default()) } else { Err(error) }
-            })?;
+            let special = Special::known(settings, |token| vocabulary.id(token))?;
             let document = wordpiece::document(source, &vocabulary, &special, settings)?;
             let tokens = vocabulary.repeated().map(|(id, token)| (id, token.to_owned())).collect();
             return Self::from_document(

@@ -60,13 +60,20 @@ impl Pieces {
         let added = around.get_ids().len();
         let post_processor = tokenizer.get_post_processor().cloned();
         tokenizer.with_post_processor(None::<PostProcessorWrapper>);
-        let (spelling, side) = (Spelling::default(), tokenizers::TruncationDirection::Right);
+        // Of tokens that are found in normalised texts the crate gives the normalised form.
+        let own = tokenizer.get_added_tokens_decoder().into_iter().map(|(id, token)| (id, token.content));
+        let tokens = own.filter(|(id, token)| tokenizer.id_to_token(*id).as_ref() != Some(token)).collect();
+        let spelling = Spelling { tokens, ..Spelling::default() };
+        let side = tokenizers::TruncationDirection::Right;
         Ok(Self { tokenizer, post_processor, added, spelling, side })
     }
 
     /// The same tokenizer of a file that spells tokens otherwise.
-    pub(super) fn with_spelling(self, spelling: Spelling) -> Self {
-        Self { spelling, ..self }
+    pub(super) fn with_spelling(mut self, spelling: Spelling) -> Self {
+        let own = std::mem::take(&mut self.spelling.tokens);
+        self.spelling = spelling;
+        self.spelling.tokens.extend(own);
+        self
     }
 
     /// The same tokenizer, which cuts texts at their beginning.

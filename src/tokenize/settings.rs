@@ -212,11 +212,6 @@ impl Settings {
         named.next().unwrap_or_default()
     }
 
-    /// Whether files name tokens that a vocabulary may lack.
-    pub(super) fn has_tokens(&self) -> bool {
-        self.map.is_some() || self.config.is_some() || !self.added.is_empty()
-    }
-
     /// A flag of `tokenizer_config.json`, where it is there.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
         let config = self.config.as_ref().filter(|config| config.has(name));

@@ -28,12 +28,25 @@ impl Special {
     /// Looks every role up in a vocabulary called `source`. A name that a file gives must be there; a conventional one
     /// may be absent, and then the model has no such token.
     pub(super) fn find(settings: &Settings, source: &str, id: impl Fn(&str) -> Option<u32>) -> Result<Self> {
+        Self::look_up(settings, Some(source), id)
+    }
+
+    /// [`Special::find`] in a vocabulary that tokens are added to, where it lacks some.
+    pub(super) fn known(settings: &Settings, id: impl Fn(&str) -> Option<u32>) -> Result<Self> {
+        Self::look_up(settings, None, id)
+    }
+
+    fn look_up(settings: &Settings, source: Option<&str>, id: impl Fn(&str) -> Option<u32>) -> Result<Self> {
         let role = |(fields, conventional): (&[&'static str], [&str; 2])| -> Result<Option<u32>> {
             for field in fields {
                 if let Some(token) = settings.token(field)? {
-                    let found = id(&token.content);
-                    let file = || settings.source(field);
-                    return found.map(Some).ok_or_else(|| missing(source, field, &file(), &token.content));
+                    match (id(&token.content), source) {
+                        (Some(id), _) => return Ok(Some(id)),
+                        (None, Some(source)) => {
+                            return Err(missing(source, field, &settings.source(field), &token.content));
+                        }
+                        (None, None) => {}
+                    }
                 }
             }
             Ok(conventional.iter().find_map(|token| id(token)))

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::classes::{Class, Kind};
-use super::document::{add_tokens, role, roles, template};
+use super::document::{add_tokens, named, role, roles, template};
 use super::settings::{Added, Settings};
 use super::special::Special;
 use super::vocabulary::Vocabulary;
@@ -20,8 +20,8 @@ pub(super) fn document(
     settings: &Settings,
 ) -> Result<Value> {
     settings.refuse_unless("never_split", &json!([]), "none: tokens that stay whole are special ones")?;
-    let named = settings.class().filter(|class| class.kind == Kind::WordPiece);
-    let class = match named.or_else(|| Class::named(USUAL)) {
+    let stated = settings.class().filter(|class| class.kind == Kind::WordPiece);
+    let class = match stated.or_else(|| Class::named(USUAL)) {
         Some(class) => class,
         None => return Err(settings.refuse("tokenizer_class", USUAL)),
     };
@@ -29,8 +29,8 @@ pub(super) fn document(
     let token = |name: &str| {
         // Old files name the same roles otherwise.
         let other = if name == "cls" { special.opening } else { special.closing };
-        let named = role(settings, class, name).ok().flatten().map(|token| token.content);
-        let known = named.and_then(|token| id(&token).map(|id| (token, id)));
+        let own = role(settings, class, name).ok().flatten().map(|token| token.content);
+        let known = own.and_then(|token| id(&token).map(|id| (token, id)));
         known.or_else(|| Some((vocabulary.token(other?)?.to_owned(), other?)))
     };
     let ids: Map<String, Value> =
@@ -60,6 +60,7 @@ pub(super) fn document(
             tokens.push(Added::special(token));
         }
     }
+    tokens.extend(named(settings)?);
     tokens.extend(settings.added().iter().cloned());
     add_tokens(source, &mut document, &tokens)?;
     Ok(document)

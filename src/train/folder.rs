@@ -20,7 +20,7 @@ const WEIGHTS: &str = "model.safetensors";
 const DEVIATION: f32 = 0.02;
 
 /// What a folder says of its texts' tokens, for the libraries that write and read such folders.
-const TOKENIZER_FILES: [&str; 9] = [
+const TOKENIZER_FILES: [&str; 12] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -29,7 +29,10 @@ const TOKENIZER_FILES: [&str; 9] = [
     "vocab.json",
     "merges.txt",
     "spiece.model",
+    "spm.model",
     "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "sentence_bert_config.json",
 ];
 
 /// A folder's model for a task that its files need not have a head for.

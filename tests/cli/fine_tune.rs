@@ -470,7 +470,10 @@ fn folders_that_do_not_fit_are_refused() {
     fs::write(Path::new(&from).join("vocab.txt"), more.join("\n")).unwrap();
     assert_refuses(&train("fill-mask", &from, &text), &["text.txt line 1", "below 21"]);
     fs::remove_file(Path::new(&from).join("vocab.txt")).unwrap();
-    assert_refuses(&train("classify", &from, &csv), &["tokenizer.json or vocab.txt"]);
+    assert_refuses(
+        &train("classify", &from, &csv),
+        &["tokenizer.json, vocab.txt, vocab.json with merges.txt"],
+    );
     assert!(!Path::new(&out).exists());
 }
 

@@ -3,6 +3,7 @@
 mod attend;
 mod fine_tune;
 mod folders;
+mod foreign;
 mod generate;
 mod invoke;
 mod models;

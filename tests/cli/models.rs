@@ -365,7 +365,14 @@ fn bad_folders_are_refused_by_file_and_tensor() {
     let (folder, shown) = copied(ROBERTA, "no-tokenizer");
     std::fs::remove_file(folder.join("vocab.txt")).unwrap();
     let texts = run(&["run", &shown, "--device", "cpu", "--text", "QVQL"]);
-    assert_refuses(&texts, &[&shown, "expected tokenizer.json or vocab.txt in it, found neither"]);
+    assert_refuses(
+        &texts,
+        &[
+            &shown,
+            "expected tokenizer.json, vocab.txt, vocab.json with merges.txt",
+            "in it, found none of them",
+        ],
+    );
     assert_passes(&run(&["run", &shown, "--device", "cpu", "--ids", "0 4 2"]));
 
     let (folder, shown) = copied(ROBERTA, "missing");

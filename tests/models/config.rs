@@ -56,8 +56,40 @@ fn fields_that_are_absent_or_nonsensical_are_refused_by_name() {
     }
 }
 
+/// Names of Hugging Face's table that mean the same formula.
+#[test]
+fn activations_have_all_their_names() {
+    let network = |model_type, field, name: &str| {
+        let model = tiny_for(model_type, field, Some(name.into()), Task::Hidden);
+        format!("{:?}", model.unwrap_or_else(|error| panic!("{error}")).network())
+    };
+    for (name, other) in [
+        ("gelu_python", "gelu"),
+        ("gelu_fast", "gelu_new"),
+        ("gelu_accurate", "gelu_new"),
+        ("gelu_pytorch_tanh", "gelu_new"),
+        ("gelu_python_tanh", "gelu_new"),
+        ("swish", "silu"),
+    ] {
+        assert_eq!(network("bert", "hidden_act", name), network("bert", "hidden_act", other), "{name}");
+    }
+    let all = ["gelu", "gelu_new", "quick_gelu", "leaky_relu", "mish", "relu", "relu6", "silu", "tanh"];
+    let different: std::collections::BTreeSet<String> =
+        all.iter().map(|name| network("bert", "hidden_act", name)).collect();
+    assert_eq!(different.len(), all.len());
+}
+
 /// A configuration that is sound but for one field, replaced or taken out.
 fn tiny(model_type: &str, field: &str, value: Option<serde_json::Value>) -> Result<Model, Error> {
+    tiny_for(model_type, field, value, Task::Answer)
+}
+
+fn tiny_for(
+    model_type: &str,
+    field: &str,
+    value: Option<serde_json::Value>,
+    task: Task,
+) -> Result<Model, Error> {
     let mut json = serde_json::json!({
         "model_type": model_type, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
         "intermediate_size": 4, "vocab_size": 6, "max_position_embeddings": 16, "attention_window": [4, 2],
@@ -69,7 +101,7 @@ fn tiny(model_type: &str, field: &str, value: Option<serde_json::Value>) -> Resu
         Some(value) => object.insert(field.to_owned(), value),
         None => object.remove(field),
     };
-    Model::from_config(&Fields::new("config.json", json)?, Task::Answer)
+    Model::from_config(&Fields::new("config.json", json)?, task)
 }
 
 fn is_refused(model_type: &str, field: &str, value: Option<serde_json::Value>) {

@@ -11,6 +11,7 @@ mod oracles;
 mod packing;
 mod search;
 mod segments;
+mod sentence;
 mod streams;
 mod support;
 

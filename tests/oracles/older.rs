@@ -10,7 +10,10 @@ use crate::Result;
 /// Folders whose vocabulary another class reads without its `tokenizer.json`, with that class and settings beside it.
 const FOLDERS: &[(&str, &str)] = &[
     ("bpe-gpt2", r#"{"tokenizer_class": "GPT2Tokenizer"}"#),
-    ("bpe-roberta", r#"{"tokenizer_class": "RobertaTokenizerFast"}"#),
+    (
+        "bpe-roberta",
+        r#"{"tokenizer_class": "RobertaTokenizerFast", "mask_token": {"content": "<mask>", "lstrip": false}}"#,
+    ),
     ("wordpiece-bert", r#"{"do_lower_case": true}"#),
     ("spm-t5", r#"{"tokenizer_class": "T5Tokenizer", "extra_ids": 3}"#),
     ("spm-albert", r#"{"tokenizer_class": "AlbertTokenizer"}"#),

@@ -1,5 +1,7 @@
 //! Tokenising against reference ids, and how damaged files are refused.
 
+mod folders;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -25,11 +27,11 @@ fn texts(path: &Path, list: Option<&str>) -> Vec<String> {
     items.iter().map(|item| item["text"].as_str().expect("a text").to_owned()).collect()
 }
 
-fn vocabulary(text: &str) -> Tokenizer {
+pub(crate) fn vocabulary(text: &str) -> Tokenizer {
     Tokenizer::from_vocabulary_bytes("vocab.txt", text.as_bytes()).expect("a sound vocabulary")
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tokenize-{name}"));
     if folder.exists() {
         std::fs::remove_dir_all(&folder).expect("an old folder goes");
@@ -166,10 +168,8 @@ fn special_tokens_have_the_names_of_their_map() -> Result<(), Error> {
 fn damaged_vocabularies_are_refused() {
     for (bytes, expected) in [
         (&b""[..], "vocab.txt: line 1: expected a token, found an empty file"),
-        (b"a\n\nb", "vocab.txt: line 2: expected a token of 1 to 1024 bytes, found 0"),
-        (b"a\nb\na", "vocab.txt: line 3: expected a token of its own, found `a`, as on line 1"),
         (b"a\n\xFF", "vocab.txt: line 2: expected UTF-8, found other bytes"),
-        (&[b'a'; 2000], "vocab.txt: line 1: expected a token of 1 to 1024 bytes, found 2000"),
+        (&[b'a'; 2000], "vocab.txt: line 1: expected a token of at most 1024 bytes, found 2000"),
     ] {
         let error = Tokenizer::from_vocabulary_bytes("vocab.txt", bytes).expect_err(expected);
         assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Config, expected));
@@ -177,10 +177,10 @@ fn damaged_vocabularies_are_refused() {
     let empty = folder("empty");
     let error = Tokenizer::open(&empty).expect_err("nothing there");
     assert_eq!(error.kind(), ErrorKind::Io);
-    assert!(error.to_string().contains("tokenizer.json or vocab.txt"), "{error}");
+    assert!(error.to_string().contains("tokenizer.json, vocab.txt, vocab.json with merges.txt"), "{error}");
 }
 
-const SOUND: &str = r###"{
+pub(crate) const SOUND: &str = r###"{
     "version": "1.0",
     "truncation": {"max_length": 1, "strategy": "LongestFirst", "stride": 7},
     "padding": {"strategy": {"Fixed": 128}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
@@ -287,8 +287,12 @@ fn damaged_tokenizers_are_refused() {
         ),
         (r#""ids": [0]"#, r#""ids": [9]"#, "post_processor: expected ids of the vocabulary, found 9"),
         (r#""b": 5"#, r#""b": 4294967295"#, "model.vocab.b: expected an id below"),
-        (r#""b": 5"#, r#""b": 0"#, "with an id of its own"),
-        (r#""b": 5"#, r#""": 5"#, "a token that is not empty"),
+        (r#""b": 5"#, r#""b": 0"#, "an id of its own"),
+        (
+            r#""id": 1, "content": "[MASK]""#,
+            r#""id": 5, "content": "[MASK]""#,
+            "added_tokens.0 `[MASK]`: expected id 1",
+        ),
         (
             r#""type": "WordLevel""#,
             r#""type": "BPE", "merges": ["b b"]"#,
