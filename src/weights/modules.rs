@@ -52,8 +52,14 @@ pub(crate) fn modules(folder: &Path) -> Result<Option<Vec<Module>>> {
 }
 
 /// The folder with the network and the tokenizer: `folder` itself, or where old folders of sentence-transformers have another, that.
+///
+/// A list that is damaged matters to who reads the modules, and here only where the folder has no network of its own.
 pub(crate) fn network_folder(folder: &Path) -> Result<PathBuf> {
-    let first = modules(folder)?.and_then(|modules| modules.into_iter().next());
+    let modules = match modules(folder) {
+        Err(_) if folder.join("config.json").exists() => None,
+        modules => modules?,
+    };
+    let first = modules.and_then(|modules| modules.into_iter().next());
     let path = first.filter(|module| module.kind() == Some("Transformer")).map(|module| module.path);
     Ok(path.filter(|path| !path.is_empty()).map_or_else(|| folder.to_owned(), |path| folder.join(path)))
 }

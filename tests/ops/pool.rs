@@ -19,7 +19,7 @@ fn ids_that_decrease_harm_nothing() {
 
 #[test]
 fn gradients_of_ids_that_decrease_harm_nothing() {
-    for spec in [Pool::mean(), Pool::max(), Pool::first()] {
+    for spec in [Pool::mean(), Pool::max(), Pool::first(), Pool::last()] {
         let mut graph = Graph::new();
         let x = graph.input("x", TensorDesc::f32([1, 6, 4])).unwrap();
         let ids = graph.input("ids", TensorDesc::i32([1, 6])).unwrap();
@@ -33,6 +33,27 @@ fn gradients_of_ids_that_decrease_harm_nothing() {
         let dx = run(&graph, &[("x", &x), ("ids", &ids)])["dx"].to_f32();
         assert!(dx.iter().all(|dx| (0.0..=1.0).contains(dx)), "{dx:?}");
     }
+}
+
+#[test]
+fn the_last_is_that_of_each_sequence() {
+    let last = |spec: &dyn Fn(&mut Graph) -> Pool, inputs: &[(&str, &HostTensor)]| {
+        let mut graph = Graph::new();
+        let x = graph.input("x", TensorDesc::f32([2, 3, 1])).unwrap();
+        let spec = spec(&mut graph);
+        let y = pool(&mut graph, x, &spec).unwrap();
+        graph.output("y", y).unwrap();
+        let x = HostTensor::f32([2, 3, 1], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        run(&graph, &[&[("x", &x)], inputs].concat())["y"].to_f32()
+    };
+    assert_eq!(last(&|_| Pool::last(), &[]), [3.0, 6.0]);
+    let lengths = HostTensor::i32([2], vec![2, 0]).unwrap();
+    let spec = |graph: &mut Graph| Pool::last().lengths(graph.input("n", TensorDesc::i32([2])).unwrap());
+    assert_eq!(last(&spec, &[("n", &lengths)]), [2.0, 0.0]);
+    let ids = HostTensor::i32([2, 3], vec![0, 0, 2, 1, 2, 2]).unwrap();
+    let spec =
+        |graph: &mut Graph| Pool::last().segments(graph.input("ids", TensorDesc::i32([2, 3])).unwrap(), 3);
+    assert_eq!(last(&spec, &[("ids", &ids)]), [2.0, 0.0, 3.0, 0.0, 4.0, 6.0]);
 }
 
 #[test]
