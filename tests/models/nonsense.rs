@@ -11,7 +11,7 @@ const TASKS: [Task; 7] =
     [Task::Embed, Task::Hidden, Task::Logits, Task::Classify, Task::Label, Task::Answer, Task::Pretrain];
 
 /// Fields that configurations may have and most do not, besides their own.
-const MORE: [&str; 12] = [
+const MORE: [&str; 13] = [
     "num_labels",
     "id2label",
     "problem_type",
@@ -22,6 +22,7 @@ const MORE: [&str; 12] = [
     "embedding_size",
     "position_buckets",
     "conv_kernel_size",
+    "conv_groups",
     "n_inner",
     "tie_word_embeddings",
 ];
@@ -74,10 +75,19 @@ fn no_value_of_any_field_makes_a_model_panic() {
     let models = fixtures().join("oracles/models");
     let mut folders: Vec<_> = std::fs::read_dir(models).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.extend(["albert-rxnmapper", "roberta-sapiens"].map(checkpoint));
+    let mut seen = Vec::new();
     for folder in folders {
-        let Value::Object(sound) = read_json(folder.join("config.json")).unwrap() else {
+        let Value::Object(mut sound) = read_json(folder.join("config.json")).unwrap() else {
             panic!("an object")
         };
+        // Every task is tried with every configuration: folders that differ in their heads alone are the same here.
+        for of_head in ["architectures", "id2label", "label2id"] {
+            sound.remove(of_head);
+        }
+        if seen.contains(&sound) {
+            continue;
+        }
+        seen.push(sound.clone());
         let mut fields: Vec<String> = sound.keys().cloned().collect();
         fields.extend(MORE.map(str::to_owned));
         let values: Vec<Option<Value>> = nonsense().into_iter().map(Some).chain([None]).collect();
