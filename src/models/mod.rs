@@ -38,7 +38,21 @@
 //! |---|---|
 //! | `config.json` | the family (`model_type`), its shapes and settings, labels; each family says what it refuses |
 //! | `model.safetensors`, or `model.safetensors.index.json` and the shards it names | the weights, as f32, f16, bf16 or f64 |
-//! | `modules.json`, `sentence_bert_config.json` and its older names, `config_sentence_transformers.json`, folders of modules | for [`Task::Embed`]: pooling, layers behind it, lengths and prompts. Every field that sentence-transformers obeys is obeyed or refused by name |
+//!
+//! For [`Task::Embed`] besides what sentence-transformers (0.2 to 5.4) reads, where it is there. Every other field that its readers obey, and every
+//! other module, is refused by name:
+//!
+//! | file | fields |
+//! |---|---|
+//! | `modules.json` | `type` and `path` of each module: `Transformer` first, then one `Pooling`, then any of `Dense`, `LayerNorm`, `Normalize` and `Dropout` |
+//! | `sentence_bert_config.json` or its older names (`sentence_roberta_config.json` and so on) | `max_seq_length`; `do_lower_case`, by [`tokenize`](crate::tokenize); the task and its inputs where they are texts and hidden states |
+//! | `tokenizer_config.json` | `model_max_length`, where there is no `max_seq_length` |
+//! | `config.json` of the `Pooling` | `pooling_mode` or `pooling_mode_*`, `word_embedding_dimension` or `embedding_dimension`, `include_prompt` |
+//! | `config.json` and `model.safetensors` of a `Dense` | `in_features`, `out_features`, `bias`, `activation_function`, `use_residual` |
+//! | `config.json` and `model.safetensors` of a `LayerNorm` | `dimension` |
+//! | `config_sentence_transformers.json` | `prompts`, `default_prompt_name`, `model_type` |
+//!
+//! Without `modules.json` an embedding is the mean of all tokens, normalised.
 //!
 //! A `pytorch_model.bin` is refused, with the command that converts it. What texts become is told by [`tokenize`](crate::tokenize).
 

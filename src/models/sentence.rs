@@ -1,16 +1,5 @@
 //! Folders of sentence-transformers: which modules make an embedding of hidden states, how long a text may be, and what is put before it.
-//!
-//! Every file and field that its readers obey is obeyed or refused by name. Of versions 0.2 to 5.4:
-//!
-//! | file | fields |
-//! |---|---|
-//! | `modules.json` | `type` and `path` of each module: `Transformer` first, then one `Pooling`, then any of `Dense`, `LayerNorm`, `Normalize` and `Dropout`; others are refused |
-//! | `sentence_bert_config.json`, or another of [`TRANSFORMER`] | `max_seq_length`; `do_lower_case` (by [`Tokenizer`](crate::tokenize::Tokenizer)); the task and its inputs where they are those of texts and hidden states |
-//! | `tokenizer_config.json` | `model_max_length`, where there is no `max_seq_length` |
-//! | `config.json` of a `Pooling` | `pooling_mode` or `pooling_mode_*`, `word_embedding_dimension` or `embedding_dimension`, `include_prompt` |
-//! | `config.json` and `model.safetensors` of a `Dense` | `in_features`, `out_features`, `bias`, `activation_function`, `use_residual` |
-//! | `config.json` and `model.safetensors` of a `LayerNorm` | `dimension` |
-//! | `config_sentence_transformers.json` | `prompts`, `default_prompt_name`, `model_type` |
+//! Every file and field that its readers obey is obeyed or refused by name; the list of them is in the docs of [`models`](super).
 
 use std::path::Path;
 

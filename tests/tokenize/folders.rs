@@ -124,6 +124,21 @@ fn added_tokens_are_found_in_texts_and_have_their_ids() -> Result<(), Error> {
         [("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##a\na\n"), ("added_tokens.json", r#"{"<ent>": 9}"#)];
     assert_eq!(Tokenizer::open(folder_of("tokens-gap", &gap))?.encode("a<ent>")?, [2, 6, 9, 3]);
 
+    // A vocabulary without words has all its tokens itself.
+    for (file, text, part) in [
+        ("added_tokens.json", r#"{"<e>": 2}"#, "the added token `<e>`"),
+        ("added_tokens.json", r#"{"b": 0}"#, "found id 1"),
+        ("tokenizer_config.json", r#"{"do_lower_case": true}"#, "do_lower_case"),
+        ("tokenizer_config.json", r#"{"truncation_side": "left"}"#, "truncation_side"),
+        ("sentence_bert_config.json", r#"{"do_lower_case": true}"#, "do_lower_case"),
+    ] {
+        let error =
+            Tokenizer::open(folder_of("greedy", &[("vocab.txt", "a\nb\n"), (file, text)])).expect_err(text);
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let known = [("vocab.txt", "a\nb\n"), ("added_tokens.json", r#"{"b": 1}"#)];
+    assert_eq!(Tokenizer::open(folder_of("greedy", &known))?.encode("ab")?, [0, 1]);
+
     for (file, text, part) in [
         ("added_tokens.json", r#"{"a": 3}"#, "expected id 9, found 3"),
         ("added_tokens.json", r#"{"<ent>": 3}"#, "an id that no other token has"),
