@@ -19,7 +19,7 @@ const BPE: [&str; 2] = ["vocab.json", "merges.txt"];
 const SENTENCE_PIECE: [&str; 4] = ["spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model"];
 
 impl Tokenizer {
-    /// Reads the tokenizer of `folder`: see the [list](self#what-is-read-of-a-folder) of files and fields.
+    /// Reads the tokenizer of `folder`: see the [list](crate::tokenize#what-is-read-of-a-folder) of files and fields.
     ///
     /// Fails with [`ErrorKind::Io`] where there is no vocabulary or one cannot be read, and with [`ErrorKind::Config`] where a file is
     /// damaged, too large (64 MiB; 16 MiB for a `vocab.txt`), or asks for what is not known here.
