@@ -1,8 +1,10 @@
 //! Linear attention: the rows of the table of `mechanisms.rs` about it.
 
+use foveate::Value;
 use foveate::ops::Activation;
 use foveate::ops::attention::{
-    Denominator, FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
+    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Side, blocked, cosine_features,
+    linear_attention, linear_attention_with_state, relu_kernel_features, softmax_kernel_features,
 };
 
 use crate::Result;
@@ -10,7 +12,14 @@ use crate::case::Case;
 use crate::mechanisms::{Row, row};
 
 pub(crate) const ROWS: &[Row] = &[
+    row("FAVOR+ generalised kernel", relu_kernel),
+    row("FAVOR+ softmax kernel (2009.14794)", softmax_kernel),
+    row("cosFormer (2202.08791)", cosine),
     row("efficient attention (1812.01243)", efficient),
+    row(
+        "exact softmax attention (out, with gradients) beside its FAVOR+ approximations out_16, out_64, out_256 (eps 0, no gradients)",
+        approximations,
+    ),
     row("linear attention", mapped),
     row(
         "linear attention with a scalar data-dependent decay per head (simple GLA, Mamba-2 / SSD without its skip and conv)",
@@ -43,6 +52,81 @@ fn gather(case: &mut Case<'_>, mut spec: LinearAttention) -> Result<()> {
         Some(normalizer) => case.output("final_z", normalizer),
         None => Ok(()),
     }
+}
+
+/// Features of query and key, made by `features`, and the value gather under `spec`.
+fn gather_features(
+    case: &mut Case<'_>,
+    spec: &LinearAttention,
+    mut features: impl FnMut(&mut Case<'_>, Value, Side) -> Result<Value>,
+) -> Result<()> {
+    let [query, key, value] = case.inputs(["q", "k", "v"])?;
+    let query = features(case, query, Side::Queries)?;
+    let key = features(case, key, Side::Keys)?;
+    let out = linear_attention(&mut case.recording.graph, query, key, value, spec)?;
+    case.output("out", out)
+}
+
+/// FAVOR+ has no other scale than that of the projection's argument.
+fn random_features(case: &Case<'_>) -> Result<LinearAttention> {
+    if !case.file.spec.text("scale")?.starts_with("q and k each times D^-1/4") {
+        return Err("this test knows no other scale".into());
+    }
+    let spec = settings(case)?.feature_map(FeatureMap::Given);
+    Ok(spec.denominator(Denominator::Plus(case.file.spec.number("denominator_eps")?)))
+}
+
+/// A tensor without gradient, which the spec lists among no inputs.
+fn projection(case: &mut Case<'_>, name: &str) -> Result<Value> {
+    case.made(name, case.file.tensors.get(name)?.clone())
+}
+
+fn softmax_kernel(case: &mut Case<'_>) -> Result<()> {
+    let (spec, eps) = (random_features(case)?, case.file.spec.number("eps")?);
+    // The file's are those that the op computes.
+    case.file.spec.pass_over(&["stabiliser"]);
+    case.file.tensors.pass_over(&["stab_q", "stab_k"]);
+    let projection = projection(case, "projection")?;
+    gather_features(case, &spec, |case, x, side| {
+        Ok(softmax_kernel_features(&mut case.recording.graph, x, projection, side, eps)?)
+    })
+}
+
+fn relu_kernel(case: &mut Case<'_>) -> Result<()> {
+    let (spec, eps) = (random_features(case)?, case.file.spec.number("kernel_epsilon")?);
+    let projection = projection(case, "projection")?;
+    gather_features(case, &spec, |case, x, _| {
+        Ok(relu_kernel_features(&mut case.recording.graph, x, projection, eps)?)
+    })
+}
+
+fn cosine(case: &mut Case<'_>) -> Result<()> {
+    if case.file.spec.text("scale")? != "none" {
+        return Err("this test knows no scale beside a feature map".into());
+    }
+    let spec = settings(case)?.feature_map(FeatureMap::Given);
+    let spec = spec.denominator(Denominator::AtLeast(case.file.spec.number("eps")?));
+    let span = case.file.spec.count("m")? as usize;
+    gather_features(case, &spec, |case, x, _| Ok(cosine_features(&mut case.recording.graph, x, span)?))
+}
+
+/// Softmax attention, and what random features make of it.
+fn approximations(case: &mut Case<'_>) -> Result<()> {
+    let scale = case.file.spec.number("scale")?;
+    case.file.spec.pass_over(&["errors", "rms_of_exact_output"]);
+    let [query, key, value] = case.inputs(["q", "k", "v"])?;
+    let out = blocked(&mut case.recording.graph, query, key, value, &Blocked::new().scale(scale))?;
+    case.output("out", out)?;
+    for count in [16, 64, 256] {
+        let projection = projection(case, &format!("projection_{count}"))?;
+        let graph = &mut case.recording.graph;
+        let x = softmax_kernel_features(graph, query, projection, Side::Queries, 0.0)?;
+        let y = softmax_kernel_features(graph, key, projection, Side::Keys, 0.0)?;
+        let spec = LinearAttention::new().feature_map(FeatureMap::Given).denominator(Denominator::Plus(0.0));
+        let out = linear_attention(graph, x, y, value, &spec)?;
+        case.output(&format!("out_{count}"), out)?;
+    }
+    Ok(())
 }
 
 /// The settings that all specs have.

@@ -13,7 +13,8 @@ mod rules;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 pub use linear::{
-    Denominator, FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
+    Denominator, FeatureMap, LinearAttention, LinearState, Side, cosine_features, linear_attention,
+    linear_attention_with_state, relu_kernel_features, softmax_kernel_features,
 };
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;

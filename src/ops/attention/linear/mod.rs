@@ -37,10 +37,12 @@
 mod backward;
 #[cfg(feature = "check")]
 pub(super) mod cases;
+mod features;
 mod kernels;
 mod reference;
 mod rule;
 
+pub use features::{Side, cosine_features, relu_kernel_features, softmax_kernel_features};
 use rule::Rule;
 pub use rule::{Denominator, FeatureMap, LinearAttention, LinearState};
 

@@ -11,8 +11,9 @@ use crate::{Error, ErrorKind, Result};
 /// From queries or keys to features.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeatureMap {
-    /// They are features already, made by other ops, such as random features (FAVOR+) or features of positions (cosFormer); or there is no
-    /// map. With a denominator it is the caller who sees to it that no sum of scores is near 0.
+    /// They are features already, made by other ops, such as random features (FAVOR+,
+    /// [`softmax_kernel_features`](super::softmax_kernel_features)) or features of positions (cosFormer,
+    /// [`cosine_features`](super::cosine_features)); or there is no map. With a denominator it is the caller who sees to it that no sum of scores is near 0.
     Given,
     /// A function of each channel, a row of the table of [`Activation`]s: [`Activation::EluPlusOne`] (arXiv 2006.16236),
     /// [`Activation::Relu`], [`Activation::SquaredRelu`], [`Activation::Exp`]. With a denominator it must be one that is never negative.

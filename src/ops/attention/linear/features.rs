@@ -1,0 +1,123 @@
+//! Features that are made of more than one channel, by other ops: random features of the softmax kernel and of others (FAVOR+), and features
+//! that know positions (cosFormer). [`linear_attention`](super::linear_attention) takes them as [`FeatureMap::Given`](super::FeatureMap::Given).
+
+use std::f64::consts::FRAC_PI_2;
+
+use super::NAME;
+use crate::graph::{Graph, Value};
+use crate::ops::{
+    Linear, add, broadcast, concat, constant, exp, linear, max, multiply, relu, scale, square, stop_gradient,
+    subtract, sum,
+};
+use crate::tensor::{HostTensor, TensorDesc};
+use crate::{Error, ErrorKind, Result};
+
+/// Whether vectors are queries or keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Queries: their features may be multiplied by a number of each row.
+    Queries,
+    /// Keys: only by one of each item and head.
+    Keys,
+}
+
+/// Positive random features of the softmax kernel (FAVOR+, Choromanski et al., arXiv 2009.14794, lemma 1 and section 2.3) of `x: [batch, time,
+/// heads, size]`: `[batch, time, heads, count]` for a `projection: [count, size]`, both of one float type.
+///
+/// ```text
+/// x' = x / size^(1/4)      f_m(x) = count^(-1/2) (exp(w_m . x' - |x'|^2 / 2 - c) + eps)
+/// ```
+///
+/// `c`, which gradients take as given, is the largest `w_m . x'`: of queries that of each row, of keys that of each item and head over all
+/// times. It cancels where `eps` is 0, as in the paper; published code has 1e-4, and results depend on `c` then. As `c` of keys looks at
+/// all times, causal attention with an `eps` knows how large later keys are. Denominators: [`super::Denominator::Plus`] of 0.
+pub fn softmax_kernel_features(
+    graph: &mut Graph,
+    x: Value,
+    projection: Value,
+    side: Side,
+    eps: f32,
+) -> Result<Value> {
+    check_eps(eps)?;
+    let (projected, scaled) = projected(graph, x, projection)?;
+    let shape = graph.desc(projected)?.shape.clone();
+    let axes: &[usize] = if side == Side::Queries { &[3] } else { &[1, 3] };
+    let largest = max(graph, projected, axes)?;
+    let largest = stop_gradient(graph, largest)?;
+    let squares = square(graph, scaled)?;
+    let squares = sum(graph, squares, &[3])?;
+    let halves = scale(graph, squares, 0.5)?;
+    let mut logs = projected;
+    for part in [largest, halves] {
+        let part = broadcast(graph, part, shape.clone())?;
+        logs = subtract(graph, logs, part)?;
+    }
+    let features = exp(graph, logs)?;
+    let features = shifted(graph, features, eps)?;
+    let count = shape.dims()[3];
+    scale(graph, features, (count as f64).powf(-0.5) as f32)
+}
+
+/// Random features of a generalised kernel (arXiv 2009.14794, section 2.2): `max(w_m . x / size^(1/4), 0) + eps`, with shapes and types as of
+/// [`softmax_kernel_features`].
+pub fn relu_kernel_features(graph: &mut Graph, x: Value, projection: Value, eps: f32) -> Result<Value> {
+    check_eps(eps)?;
+    let (projected, _) = projected(graph, x, projection)?;
+    let features = relu(graph, projected)?;
+    shifted(graph, features, eps)
+}
+
+/// Features that weigh scores by `cos(pi / 2 (i - j) / span)` (cosFormer, Qin et al., arXiv 2202.08791, equation 10): `max(x, 0)` times the
+/// cosine of `pi / 2 t / span`, and behind these times its sine: `[batch, time, heads, 2 size]` of `x: [batch, time, heads, size]`. `span` is at
+/// least the length of the text; that of queries and keys is the same.
+///
+/// Fails when a time lies beyond the span.
+pub fn cosine_features(graph: &mut Graph, x: Value, span: usize) -> Result<Value> {
+    let desc = graph.desc(x)?.clone();
+    let &[_, time, _, _] = desc.shape.dims() else { return Err(not_rows(&desc)) };
+    if time > span {
+        return Err(Error::new(ErrorKind::Argument, NAME, "span")
+            .expecting(format!("at least {time}"))
+            .but_found(span));
+    }
+    let positive = relu(graph, x)?;
+    let mut halves = [positive; 2];
+    for (half, turn) in halves.iter_mut().zip([f64::cos as fn(f64) -> f64, f64::sin]) {
+        let weights: Vec<f32> = (0..time).map(|t| turn(FRAC_PI_2 * t as f64 / span as f64) as f32).collect();
+        let weights = constant(graph, HostTensor::from_f32(desc.dtype, [1, time, 1, 1], &weights)?)?;
+        let weights = broadcast(graph, weights, desc.shape.clone())?;
+        *half = multiply(graph, positive, weights)?;
+    }
+    concat(graph, &halves, 3)
+}
+
+/// `w_m . x'`, and `x'`.
+fn projected(graph: &mut Graph, x: Value, projection: Value) -> Result<(Value, Value)> {
+    let desc = graph.desc(x)?.clone();
+    let &[_, _, _, size] = desc.shape.dims() else { return Err(not_rows(&desc)) };
+    let scaled = scale(graph, x, (size as f64).powf(-0.25) as f32)?;
+    Ok((linear(graph, scaled, projection, &Linear::new())?, scaled))
+}
+
+/// `x + eps`
+fn shifted(graph: &mut Graph, x: Value, eps: f32) -> Result<Value> {
+    if eps == 0.0 {
+        return Ok(x);
+    }
+    let desc = graph.desc(x)?.clone();
+    let eps = crate::ops::fill(graph, desc, eps)?;
+    add(graph, x, eps)
+}
+
+fn check_eps(eps: f32) -> Result<()> {
+    if eps.is_finite() && eps >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Argument, NAME, "eps").expecting("a number of at least 0").but_found(eps))
+}
+
+fn not_rows(found: &TensorDesc) -> Error {
+    Error::new(ErrorKind::Shape, NAME, "x")
+        .expecting("rank 4 [batch, time, heads, size]")
+        .but_found(&found.shape)
+}
