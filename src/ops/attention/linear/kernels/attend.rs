@@ -74,6 +74,7 @@ impl Frame<'_> {
         let turns = 2 * (near_packs + 2) + column_tiles * (near_packs + u64::from(tile.lanes) + 4);
         let mut kernel = self
             .kernel(pass.label, wgsl!("attention/linear/attend.wgsl.j2"))
+            .source(wgsl!("attention/linear/meeting.wgsl.j2"))
             .constant("LANES_X", tile.lanes)
             .constant("LANES_Y", tile.groups)
             .constant("SHARED_READS", tile.one_subgroup)
