@@ -50,7 +50,7 @@ pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<I
 /// Fails for an empty item.
 pub fn result_rows(model: &Model, items: &[Item<'_>], time: usize) -> Result<HostTensor> {
     let place = |(number, item): (usize, &Item<'_>)| {
-        let place = model.place_of_result(&item.ids);
+        let place = model.place_of_result(item.ids);
         place.map(|place| (number * time + place) as i32).ok_or_else(|| {
             Error::new(ErrorKind::Argument, "batch", format!("text {number}"))
                 .expecting("at least one token")
