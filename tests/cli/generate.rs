@@ -179,7 +179,7 @@ fn settings_without_a_meaning_are_refused_before_a_word_is_written() {
         &["generate: --prompt: expected ids below 67, the model's vocabulary, found 67"],
     );
     fs::remove_file(&vocabulary).unwrap();
-    refused_with(&[], &["expected tokenizer.json or vocab.txt in it, found neither"]);
+    refused_with(&[], &["expected tokenizer.json, vocab.txt,", "in it, found none of them"]);
 
     let encoder = lettered("bert-mlm", &empty("generate-bert"));
     let output = run(&["generate", &encoder, "--prompt", "AB", "--device", "cpu"]);
