@@ -244,3 +244,37 @@ fn merges(source: &str, model: &Model, entries: &[(String, f64)], unknown: u32) 
         "merges": pairs,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::Piece;
+    use super::*;
+
+    #[test]
+    fn classes_change_the_pieces_of_a_model() {
+        let pieces = [("<unk>", PieceKind::Unknown), ("1,", PieceKind::Normal), ("a,", PieceKind::Normal)];
+        let piece = |(text, kind): (&str, PieceKind)| Piece { text: text.to_owned(), score: -2.0, kind };
+        let model = Model {
+            pieces: pieces.map(piece).to_vec(),
+            algorithm: Algorithm::Unigram,
+            unknown: 0,
+            has_byte_fallback: false,
+            is_suffix: false,
+            charsmap: Vec::new(),
+            adds_blank_before: true,
+            removes_extra_blanks: true,
+            escapes_blanks: true,
+        };
+        let of = |flavour| entries(&model, flavour, &Settings::default()).unwrap().0;
+        let plain = [-2.0, -2.0, -2.0];
+        let scores = |flavour| of(flavour).iter().take(3).map(|(_, score)| *score).collect::<Vec<_>>();
+        assert_eq!(scores(Flavour::DebertaV2), plain);
+        assert_eq!(scores(Flavour::Albert), [-2.0, -102.0, -2.0], "numbers are cut before a comma");
+        assert_eq!(scores(Flavour::Xlnet), [-2.0, -102.0, -2.0]);
+        let spans = of(Flavour::T5);
+        assert_eq!(
+            (spans.len(), spans[3].0.as_str(), spans[102].0.as_str()),
+            (103, "<extra_id_99>", "<extra_id_0>")
+        );
+    }
+}
