@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use foveate::check::Random;
 use foveate::ops::attention::{
-    Denominator, FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
+    Denominator, FeatureMap, LinearAttention, LinearState, Side, cosine_features, linear_attention,
+    linear_attention_with_state, relu_kernel_features, softmax_kernel_features,
 };
 use foveate::ops::{Activation, concat, slice};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
@@ -260,6 +261,22 @@ fn decays_are_for_causal_rules_on_given_features() {
     }
     let error = of(TensorDesc::f32([2, 9, 4]), spec().causal());
     assert_error(&error, ErrorKind::Shape, "attention/linear: log_decay");
+}
+
+#[test]
+fn features_that_cannot_be_made_are_refused() {
+    let x = TensorDesc::f32([2, 10, 4, 16]);
+    let error = refused(std::slice::from_ref(&x), |graph, x| cosine_features(graph, x[0], 9));
+    assert_error(&error, ErrorKind::Argument, "attention/linear: span");
+    let descs = [x, TensorDesc::f32([32, 16])];
+    for eps in [-1e-4, f32::NAN] {
+        let error = refused(&descs, |graph, x| softmax_kernel_features(graph, x[0], x[1], Side::Keys, eps));
+        assert_error(&error, ErrorKind::Argument, "attention/linear: eps");
+        let error = refused(&descs, |graph, x| relu_kernel_features(graph, x[0], x[1], eps));
+        assert_error(&error, ErrorKind::Argument, "attention/linear: eps");
+    }
+    let error = refused(&[TensorDesc::f32([10, 16])], |graph, x| cosine_features(graph, x[0], 10));
+    assert_error(&error, ErrorKind::Shape, "attention/linear: x");
 }
 
 /// The denominators of a long text are large, and those of a row that sees nothing are 0.
