@@ -158,7 +158,8 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
             graph.output("hidden", hidden)?;
             Ok(graph)
         }
-        false => model.batch_graph(BatchSize { rows: 1, ..size() }, DType::F32),
+        // Few enough tokens for DeBERTa's products with distances to fit a binding.
+        false => model.batch_graph(BatchSize { time: 512, count: 8, rows: 1, globals: 0 }, DType::F32),
     };
     let mut times = vec![("texts", planning(context, &whole))];
     if signature.is_causal && !signature.is_recurrent {
