@@ -6,6 +6,7 @@ mod folders;
 mod foreign;
 mod generate;
 mod invoke;
+mod labels;
 mod models;
 mod pipelines;
 mod rules;

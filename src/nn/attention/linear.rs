@@ -23,7 +23,8 @@ pub struct LinearAttention {
 }
 
 impl LinearAttention {
-    /// With the features, scale, denominator and order of `settings`. Lengths, segments and a state of theirs give way to those of a layout.
+    /// With the features, scale, denominator and order of `settings`. Where a layout has lengths, segments or a state, those of `settings` are not
+    /// used.
     pub fn new(settings: Settings) -> Self {
         Self { settings }
     }

@@ -2,8 +2,8 @@
 //!
 //! A rule has three forms, each in a file of its own. Users combine [`Mask`] and [`Score`]. [`prepare`] turns them into a [`Rule`], whose
 //! tensors are inputs of an attention step. The CPU reference evaluates them by [`reference`]; kernels get the WGSL that [`lower`] composes from
-//! the files under `shaders/attention/rules`, and, where the mask is no range, block lists: the keys that
-//! each tile of queries may see, which a dispatch before them makes.
+//! the files under `shaders/attention/rules`. Where the keys that a query sees are not one contiguous range, kernels also get block lists, made by
+//! a dispatch before them: the blocks of keys that each tile of queries may see.
 //!
 //! To add a mask rule: a variant of `Node` with its constructor (`mask.rs`), what is wrong with it (`check.rs`), its CPU reference (`reference.rs`),
 //! and its WGSL file with the call to it (`lower/mask.rs`). To add a score rule: the same with `ScoreRule`, `Term` and

@@ -1,4 +1,4 @@
-//! What becomes of a score: rules, and what they are for the kernels.
+//! Score modifiers: the rules that users combine, and the terms that kernels get of them.
 
 use super::{Alignment, CustomScore};
 use crate::graph::Value;

@@ -22,7 +22,7 @@ pub(in super::super) enum RowVector {
     Once,
 }
 
-/// What becomes of a row's sums.
+/// What a row's sums are stored as.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum Finish {
     AsItIs,
@@ -135,7 +135,7 @@ fn share(tile: Tile, size: usize, rows: usize, most: u32) -> Share {
     Share { rows: fitted.min((MOST_SUMS / packs).max(1)), packs }
 }
 
-/// The kernel with what becomes of results: `finish(batch, row, place, pack, sum)` and `put_denominator(place, denominator)`.
+/// The kernel with the WGSL functions that store results: `finish(batch, row, place, pack, sum)` and `put_denominator(place, denominator)`.
 fn finished(kernel: Kernel, pass: &Pass) -> Kernel {
     let (kernel, value) = match pass.finish {
         Finish::AsItIs => (kernel, "sum".to_owned()),

@@ -6,7 +6,7 @@ use crate::kernel::{Generated, Kernel, Operand};
 use crate::ops::Activation;
 use crate::tensor::DType;
 
-/// Rows of a tensor, and what becomes of them as they are read.
+/// Rows of a tensor, and the feature map and factor that are applied as they are read.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Rows {
     pub(in super::super) operand: Operand,
