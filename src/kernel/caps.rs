@@ -118,7 +118,7 @@ impl Caps {
         }
     }
 
-    /// The side of the largest square fragments that take factors of `operand` and add up in f32.
+    /// The side of the largest square fragments that take factors of `operand` and accumulate in f32.
     pub fn fragment(&self, operand: DType) -> Option<u32> {
         self.fragments(operand).max()
     }

@@ -88,7 +88,7 @@ pub struct Shader {
     pub constants: Vec<(&'static str, Constant)>,
     /// The subgroup size it is written for, if it uses subgroup operations.
     pub subgroup_size: Option<u32>,
-    /// The cooperative matrices it multiplies, if any: the side of its square fragments, and the type of their factors. They add up in f32.
+    /// The cooperative matrices it multiplies, if any: the side of its square fragments, and the type of their factors. They accumulate in f32.
     pub cooperative: Option<(u32, DType)>,
 }
 
@@ -175,7 +175,7 @@ impl Shader {
         Self { subgroup_size: Some(size), ..self }
     }
 
-    /// States that the files multiply cooperative matrices: square fragments of `side`, of factors of `operand`, that add up in f32.
+    /// States that the files multiply cooperative matrices: square fragments of `side`, of factors of `operand`, accumulated in f32.
     #[must_use]
     pub fn on_cooperative_matrices(self, side: u32, operand: DType) -> Self {
         Self { cooperative: Some((side, operand)), ..self }

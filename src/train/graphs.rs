@@ -34,9 +34,9 @@ pub(super) const COUNT: &str = "count";
 /// What a loss is recorded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// To be differentiated: dropout drops.
+    /// A training step: the loss is differentiated, and dropout is on.
     Train,
-    /// To be looked at.
+    /// Validation: no gradients, and no dropout.
     Evaluate,
 }
 

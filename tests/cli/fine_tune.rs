@@ -208,6 +208,19 @@ fn a_language_model_goes_on_with_what_it_was_trained_on() {
             ["generate", &out, "--prompt", "cde", "--tokens", "6", "--temperature", "0", "--device", device];
         assert_eq!(assert_passes(&run(&generate)), "cdefghabc\n");
     }
+    // A file of rows is its texts, not its markup.
+    let losses = |name: &str, contents: &str| {
+        let data = folder.join(name);
+        fs::write(&data, contents).unwrap();
+        let (data, out) =
+            (data.display().to_string(), folder.join(format!("of-{name}")).display().to_string());
+        let arguments = ["train", "lm", &from, &data, "--out", &out, "--device", "cpu", "--epochs", "1"];
+        numbers(&assert_passes(&run(&arguments)), "perplexity")
+    };
+    let letters = "abcdefgh".repeat(20);
+    let alone = losses("alone.txt", &letters);
+    assert_eq!(losses("rows.csv", &format!("title,text\nh,{letters}\n")), alone);
+    assert_eq!(losses("rows.jsonl", &json!({"text": letters, "title": "h"}).to_string()), alone);
     let foreign = run(&["train", "lm", &from, &text, "--out", "x", "--width", "8"]);
     assert_refuses(&foreign, &["--width", "a folder before it"]);
     assert_refuses(&run(&["train", "lm", &from, &text]), &["--out"]);

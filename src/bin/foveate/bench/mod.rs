@@ -84,7 +84,7 @@ fn check_dtype(dtype: DType, device: &Device) -> Result<()> {
 
 fn schedule(args: &BenchArgs, device: &runtime::Device, end: Instant) -> Schedule {
     if !args.lengths.is_empty() {
-        return Schedule::Asked(args.lengths.clone().into_iter());
+        return Schedule::Given(args.lengths.clone().into_iter());
     }
     let first = if device.is_planned() { FIRST_LENGTH } else { FIRST_CPU_LENGTH };
     Schedule::Doubling { next: Some(first), end, repeats: args.repeats }

@@ -42,8 +42,8 @@ impl Spent {
 /// The lengths of one run of the benchmark.
 #[derive(Debug)]
 pub(super) enum Schedule {
-    /// These.
-    Asked(std::vec::IntoIter<u32>),
+    /// Exactly these: those of `--lengths`.
+    Given(std::vec::IntoIter<u32>),
     /// Doubling ones until `end`.
     Doubling { next: Option<usize>, end: Instant, repeats: Option<u32> },
 }
@@ -52,7 +52,7 @@ impl Schedule {
     /// The next length to run.
     pub(super) fn next(&mut self) -> Option<usize> {
         match self {
-            Self::Asked(lengths) => lengths.next().map(|time| time as usize),
+            Self::Given(lengths) => lengths.next().map(|time| time as usize),
             Self::Doubling { next, .. } => next.take(),
         }
     }
@@ -103,7 +103,7 @@ mod tests {
         schedule.next();
         schedule.record(512, &[]);
         assert_eq!(schedule.next(), None);
-        let mut schedule = Schedule::Asked(vec![7, 5].into_iter());
+        let mut schedule = Schedule::Given(vec![7, 5].into_iter());
         assert_eq!(schedule.next(), Some(7));
         schedule.record(7, &[]);
         assert_eq!(schedule.next(), Some(5));

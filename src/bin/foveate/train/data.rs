@@ -95,6 +95,21 @@ pub(super) fn texts(path: &Path) -> Result<Vec<Given>> {
     Ok(given)
 }
 
+/// The file at `path` as one text: the texts of its rows, a line each, where its name says that it has rows, else all of it.
+///
+/// Fails with the first row that lacks a text, and when the file is not UTF-8.
+pub(super) fn whole_text(path: &Path) -> Result<String> {
+    match rows(path, Wanted::Texts) {
+        None => {
+            std::fs::read_to_string(path).map_err(|error| super::refused(path, "a text in UTF-8", &error))
+        }
+        Some(rows) => {
+            let texts: Vec<String> = rows?.into_iter().flat_map(|row| row.texts).collect();
+            Ok(texts.join("\n"))
+        }
+    }
+}
+
 /// The rows of a file whose name says that it has some.
 fn rows(path: &Path, wanted: Wanted<'_>) -> Option<Result<Vec<Row>>> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();

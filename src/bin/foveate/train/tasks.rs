@@ -13,7 +13,6 @@ use foveate::{Error, ErrorKind, Graph, Result, Value};
 
 use super::data;
 use super::fine_tune::{Job, Recording, Sizes, Task, named};
-use super::refused;
 use crate::args::TaskName;
 use crate::run::inputs::{Encoding, Given, Input};
 
@@ -224,8 +223,7 @@ pub(super) fn language(job: &Job<'_>) -> Result<Box<dyn Task>> {
     let length = if job.learning.data.max_tokens.is_some() { length } else { length.min(WINDOW) };
     let tokenizer = Tokenizer::open(job.folder)?;
     let tokens = |path: &Path| -> Result<Vec<u32>> {
-        let text = std::fs::read_to_string(path).map_err(|error| refused(path, "a text in UTF-8", &error))?;
-        let ids = tokenizer.encode(&text)?;
+        let ids = tokenizer.encode(&data::whole_text(path)?)?;
         let source = || path.display().to_string();
         if ids.len() < 2 {
             return Err(Error::new(ErrorKind::Argument, source(), "text")

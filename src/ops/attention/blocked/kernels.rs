@@ -190,7 +190,7 @@ fn choice(caps: &Caps, compiled: &CompiledRule, tile: Tile, splits: usize) -> Ch
 fn reason(tile: Tile, partial: bool) -> &'static str {
     match (partial, tile) {
         (true, _) => "too few rows to fill the device, so keys are split over workgroups",
-        (false, Tile::Fragments(_)) => "products are fragments' that add up in f32",
+        (false, Tile::Fragments(_)) => "cooperative matrices, accumulated in f32",
         (false, Tile::Registers(AttentionTile { one_subgroup: true, .. })) => {
             "a workgroup is one subgroup of 8, which passes reads round"
         }

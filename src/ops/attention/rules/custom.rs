@@ -127,7 +127,7 @@ impl fmt::Debug for CustomMask {
 /// fn name(batch: u32, head: u32, query: i32, key: i32, score: f32) -> f32
 /// ```
 ///
-/// from the score so far to the score in its place, and its reference, the same function in Rust.
+/// which takes a score, as earlier rules have left it, and returns the score to use in its place; and its reference, the same function in Rust.
 #[derive(Clone)]
 pub struct CustomScore {
     pub(super) name: String,
@@ -148,7 +148,7 @@ impl CustomScore {
         Ok(Self { name: name.to_owned(), wgsl, reference: Arc::new(reference), slope: None })
     }
 
-    /// States that the WGSL has a second function, `name_slope`, of the same arguments: the derivative by the score so far. `reference` is the
+    /// States that the WGSL has a second function, `name_slope`, of the same arguments: the derivative by `score`. `reference` is the
     /// same in Rust.
     ///
     /// Fails as [`CustomScore::new`] does when the WGSL has no such function.

@@ -129,7 +129,8 @@ impl Alignment {
 }
 
 impl Term {
-    /// Sums of a row's score gradients, times something, that this term's gradient is made of: for each query row.
+    /// How many sums over its keys the backward kernel keeps for each query row: sums of score gradients, each times a factor of this term's,
+    /// from which the gradient of the term's tensor is computed.
     pub(in crate::ops::attention) fn query_slots(&self) -> usize {
         match self {
             Self::Alibi { .. }
