@@ -29,10 +29,11 @@ mod reversible;
 pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DisentangledAttention, Distances,
-    LinearAttention, LogSparseAttention, LongformerAttention, Mixer, Pattern, Projections, RelativePositions,
-    SelfAttention, Softmax, SparseTransformerAttention, TransformerXl, TransformerXlAttention, join_heads,
-    next_memory, sinusoidal_positions, split_heads,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DecayGate, DisentangledAttention,
+    Distances, GatedLinearAttention, GatedSpec, LinearAttention, LogSparseAttention, LongformerAttention,
+    Mixer, Pattern, Projections, RelativePositions, SelfAttention, Softmax, SparseTransformerAttention,
+    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
+    split_heads,
 };
 #[cfg(feature = "models")]
 pub(crate) use attention::{check_one_sequence_a_row, refuse_memory};

@@ -7,6 +7,7 @@ mod block;
 mod conv;
 mod dense;
 mod disentangled;
+mod gated;
 mod half;
 mod linear_attention;
 mod log_sparse;

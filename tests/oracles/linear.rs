@@ -3,8 +3,9 @@
 use foveate::Value;
 use foveate::ops::Activation;
 use foveate::ops::attention::{
-    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Side, blocked, cosine_features,
-    linear_attention, linear_attention_with_state, relu_kernel_features, softmax_kernel_features,
+    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Side, SoftmaxKernel, blocked,
+    cosine_features, generalized_kernel_features, linear_attention, linear_attention_with_state,
+    softmax_kernel_features,
 };
 
 use crate::Result;
@@ -15,11 +16,17 @@ pub(crate) const ROWS: &[Row] = &[
     row("FAVOR+ generalised kernel", relu_kernel),
     row("FAVOR+ softmax kernel (2009.14794)", softmax_kernel),
     row("cosFormer (2202.08791)", cosine),
+    row("delta rule (2102.11174, 2406.06484)", decayed),
     row("efficient attention (1812.01243)", efficient),
     row(
         "exact softmax attention (out, with gradients) beside its FAVOR+ approximations out_16, out_64, out_256 (eps 0, no gradients)",
         approximations,
     ),
+    row(
+        "gated linear attention (2312.06635): log decay per key channel, without its group norm and output gate",
+        decayed,
+    ),
+    row("gated delta rule (2412.06464)", decayed),
     row("linear attention", mapped),
     row(
         "linear attention with a scalar data-dependent decay per head (simple GLA, Mamba-2 / SSD without its skip and conv)",
@@ -86,9 +93,9 @@ fn softmax_kernel(case: &mut Case<'_>) -> Result<()> {
     // The file's are those that the op computes.
     case.file.spec.pass_over(&["stabiliser"]);
     case.file.tensors.pass_over(&["stab_q", "stab_k"]);
-    let projection = projection(case, "projection")?;
+    let (projection, kernel) = (projection(case, "projection")?, SoftmaxKernel::new().eps(eps));
     gather_features(case, &spec, |case, x, side| {
-        Ok(softmax_kernel_features(&mut case.recording.graph, x, projection, side, eps)?)
+        Ok(softmax_kernel_features(&mut case.recording.graph, x, projection, side, &kernel)?)
     })
 }
 
@@ -96,7 +103,7 @@ fn relu_kernel(case: &mut Case<'_>) -> Result<()> {
     let (spec, eps) = (random_features(case)?, case.file.spec.number("kernel_epsilon")?);
     let projection = projection(case, "projection")?;
     gather_features(case, &spec, |case, x, _| {
-        Ok(relu_kernel_features(&mut case.recording.graph, x, projection, eps)?)
+        Ok(generalized_kernel_features(&mut case.recording.graph, x, projection, Activation::Relu, eps)?)
     })
 }
 
@@ -120,8 +127,8 @@ fn approximations(case: &mut Case<'_>) -> Result<()> {
     for count in [16, 64, 256] {
         let projection = projection(case, &format!("projection_{count}"))?;
         let graph = &mut case.recording.graph;
-        let x = softmax_kernel_features(graph, query, projection, Side::Queries, 0.0)?;
-        let y = softmax_kernel_features(graph, key, projection, Side::Keys, 0.0)?;
+        let x = softmax_kernel_features(graph, query, projection, Side::Queries, &SoftmaxKernel::new())?;
+        let y = softmax_kernel_features(graph, key, projection, Side::Keys, &SoftmaxKernel::new())?;
         let spec = LinearAttention::new().feature_map(FeatureMap::Given).denominator(Denominator::Plus(0.0));
         let out = linear_attention(graph, x, y, value, &spec)?;
         case.output(&format!("out_{count}"), out)?;
@@ -164,11 +171,17 @@ fn unmapped(case: &mut Case<'_>) -> Result<()> {
     gather(case, spec)
 }
 
-/// Log decays of each head, or of each step of each head.
+/// Log decays of each head, each step of each head or each of its channels, and the delta rule.
 fn decayed(case: &mut Case<'_>) -> Result<()> {
-    let log_decay = case.input("log_decay")?;
-    let spec = LinearAttention::new().causal().feature_map(FeatureMap::Given).unnormalised();
-    let spec = spec.scale(case.file.spec.number("scale")?).decay(log_decay);
+    let names = case.file.spec.texts("inputs")?;
+    let mut spec = LinearAttention::new().causal().feature_map(FeatureMap::Given).unnormalised();
+    spec = spec.scale(case.file.spec.number("scale")?);
+    if names.contains(&"log_decay") {
+        spec = spec.decay(case.input("log_decay")?);
+    }
+    if names.contains(&"beta") {
+        spec = spec.delta_rule(case.input("beta")?);
+    }
     gather(case, spec)
 }
 

@@ -10,6 +10,7 @@
 //! | [`AdaptiveSpanAttention`] | as far back as each head has learned to look |
 //! | [`DisentangledAttention`] | its own sequence; scores know distances |
 //! | [`LinearAttention`] | its own sequence, or what came before; scores are products of features |
+//! | [`GatedLinearAttention`] | what came before, through a state that decays, or that each key corrects |
 //! | [`RelativePositions`] | its own sequence; scores know distances, by vectors that heads share |
 //! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
 
@@ -17,6 +18,7 @@ mod adaptive_span;
 mod attend;
 mod big_bird;
 mod disentangled;
+mod gated;
 mod heads;
 mod linear;
 mod log_sparse;
@@ -32,8 +34,9 @@ pub use attend::{Attend, Mixer, Softmax};
 pub(crate) use attend::{check_one_sequence_a_row, refuse_memory};
 pub use big_bird::BigBirdAttention;
 pub use disentangled::{DisentangledAttention, Distances};
+pub use gated::{DecayGate, GatedLinearAttention, GatedSpec};
 pub use heads::{join_heads, split_heads};
-pub use linear::LinearAttention;
+pub use linear::{LinearAttention, retention_decays};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
 pub use memory::next_memory;

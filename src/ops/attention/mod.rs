@@ -13,8 +13,9 @@ mod rules;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 pub use linear::{
-    Denominator, FeatureMap, LinearAttention, LinearState, Side, cosine_features, linear_attention,
-    linear_attention_with_state, relu_kernel_features, softmax_kernel_features,
+    CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, RandomProjection, RowNorms, Side,
+    SoftmaxKernel, Stabilizer, check_beta, check_log_decay, cosine_features, generalized_kernel_features,
+    linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;

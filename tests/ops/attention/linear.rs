@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use foveate::check::Random;
 use foveate::ops::attention::{
-    Denominator, FeatureMap, LinearAttention, LinearState, Side, cosine_features, linear_attention,
-    linear_attention_with_state, relu_kernel_features, softmax_kernel_features,
+    CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, Side, SoftmaxKernel, check_beta,
+    check_log_decay, cosine_features, generalized_kernel_features, linear_attention,
+    linear_attention_with_state, softmax_kernel_features,
 };
 use foveate::ops::{Activation, concat, slice};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
@@ -248,19 +249,77 @@ fn tensors_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn decays_are_for_causal_rules_on_given_features() {
+fn decays_and_the_delta_rule_are_for_rules_with_an_order() {
     let descs = [[2, 10, 4, 16], [2, 10, 4, 16], [2, 10, 4, 8]].map(TensorDesc::f32).to_vec();
-    let spec = || LinearAttention::new().feature_map(FeatureMap::Given).unnormalised();
-    let of = |decay: TensorDesc, spec: LinearAttention| {
-        let descs = [&descs[..], &[decay]].concat();
-        refused(&descs, |graph, x| linear_attention(graph, x[0], x[1], x[2], &spec.clone().decay(x[3])))
+    let of = |extra: TensorDesc, spec: &dyn Fn(Value) -> LinearAttention| {
+        let descs = [&descs[..], &[extra]].concat();
+        refused(&descs, |graph, x| linear_attention(graph, x[0], x[1], x[2], &spec(x[3])))
     };
-    let decay = TensorDesc::f32([4]);
-    for spec in [spec(), LinearAttention::new().causal(), LinearAttention::new().causal().unnormalised()] {
-        assert_error(&of(decay.clone(), spec), ErrorKind::Argument, "attention/linear: log_decay");
+    let plain = || LinearAttention::new().feature_map(FeatureMap::Given).unnormalised();
+    let of_heads = TensorDesc::f32([4]);
+    let error = of(of_heads.clone(), &|decay| plain().decay(decay));
+    assert_error(&error, ErrorKind::Argument, "attention/linear: log_decay");
+    for shape in [vec![2, 9, 4], vec![2, 10, 4, 8], vec![3], vec![2, 10]] {
+        let error = of(TensorDesc::f32(shape.clone()), &|decay| plain().causal().decay(decay));
+        let argument = if shape.len() == 1 { "layout/broadcast: " } else { "attention/linear: log_decay" };
+        assert_error(&error, ErrorKind::Shape, argument);
     }
-    let error = of(TensorDesc::f32([2, 9, 4]), spec().causal());
-    assert_error(&error, ErrorKind::Shape, "attention/linear: log_decay");
+    let beta = TensorDesc::f32([2, 10, 4]);
+    for spec in [plain(), LinearAttention::new().causal()] {
+        let error = of(beta.clone(), &|beta| spec.clone().delta_rule(beta));
+        assert_error(&error, ErrorKind::Argument, "attention/linear: beta");
+    }
+    let error = of(TensorDesc::f32([2, 10, 3]), &|beta| plain().causal().delta_rule(beta));
+    assert_error(&error, ErrorKind::Shape, "attention/linear: beta");
+    let error = of(TensorDesc::f16([2, 10, 4]), &|beta| plain().causal().delta_rule(beta));
+    assert_error(&error, ErrorKind::Dtype, "attention/linear: beta");
+    let descs = [&descs[..], &[beta, TensorDesc::f32([2, 10, 4, 16])]].concat();
+    let error = refused(&descs, |graph, x| {
+        linear_attention(graph, x[0], x[1], x[2], &plain().causal().delta_rule(x[3]).decay(x[4]))
+    });
+    assert_error(&error, ErrorKind::Argument, "attention/linear: log_decay");
+}
+
+#[test]
+fn decays_that_grow_and_factors_out_of_range_are_told() {
+    let tensor = |elements: &[f32]| HostTensor::f32([elements.len()], elements.to_vec()).unwrap();
+    check_log_decay(&tensor(&[0.0, -8.0, -1e30])).unwrap();
+    for bad in [1e-6, f32::NAN, f32::NEG_INFINITY] {
+        let error = check_log_decay(&tensor(&[-1.0, bad])).unwrap_err();
+        assert_error(&error, ErrorKind::Argument, "attention/linear: log_decay");
+    }
+    check_beta(&tensor(&[0.0, 0.5, 1.0]), 1.0).unwrap();
+    check_beta(&tensor(&[2.0]), 2.0).unwrap();
+    for bad in [-1e-6, 1.001, f32::NAN] {
+        let error = check_beta(&tensor(&[0.5, bad]), 1.0).unwrap_err();
+        assert_error(&error, ErrorKind::Argument, "attention/linear: beta");
+    }
+}
+
+#[test]
+fn maps_of_users_need_a_function_a_slope_and_a_promise() {
+    let wgsl = "fn bump(x: f32) -> f32 {\n    return x * x;\n}\n";
+    let error = CustomFeature::new("bump", "fn bump(x: i32) -> i32 { return x; }", |x| x).unwrap_err();
+    assert_error(&error, ErrorKind::Shader, "attention/linear: feature map `bump`");
+    let error = CustomFeature::new("1", wgsl, |x| x).unwrap_err();
+    assert_error(&error, ErrorKind::Argument, "attention/linear: name of a feature map");
+    let bump = CustomFeature::new("bump", wgsl, |x| x * x).unwrap();
+    assert_error(
+        &bump.clone().with_slope(|x| 2.0 * x).unwrap_err(),
+        ErrorKind::Shader,
+        "attention/linear: feature map `bump`",
+    );
+    let descs = [[2, 10, 4, 16], [2, 10, 4, 16], [2, 10, 4, 8]].map(TensorDesc::f32).to_vec();
+    let spec = |bump: &CustomFeature| LinearAttention::new().feature_map(FeatureMap::Custom(bump.clone()));
+    let error = refused(&descs, |graph, x| linear_attention(graph, x[0], x[1], x[2], &spec(&bump)));
+    assert_error(&error, ErrorKind::Argument, "attention/linear: query's feature map");
+    let bump = bump.never_negative();
+    let error = refused(&descs, |graph, x| {
+        let out = linear_attention(graph, x[0], x[1], x[2], &spec(&bump))?;
+        graph.gradients_from(&[(out, x[2])], &[x[0]])?;
+        Ok(out)
+    });
+    assert_error(&error, ErrorKind::NotDifferentiable, "attention/linear: feature map `bump`");
 }
 
 #[test]
@@ -270,9 +329,12 @@ fn features_that_cannot_be_made_are_refused() {
     assert_error(&error, ErrorKind::Argument, "attention/linear: span");
     let descs = [x, TensorDesc::f32([32, 16])];
     for eps in [-1e-4, f32::NAN] {
-        let error = refused(&descs, |graph, x| softmax_kernel_features(graph, x[0], x[1], Side::Keys, eps));
+        let kernel = SoftmaxKernel::new().eps(eps);
+        let error =
+            refused(&descs, |graph, x| softmax_kernel_features(graph, x[0], x[1], Side::Keys, &kernel));
         assert_error(&error, ErrorKind::Argument, "attention/linear: eps");
-        let error = refused(&descs, |graph, x| relu_kernel_features(graph, x[0], x[1], eps));
+        let error =
+            refused(&descs, |graph, x| generalized_kernel_features(graph, x[0], x[1], Activation::Relu, eps));
         assert_error(&error, ErrorKind::Argument, "attention/linear: eps");
     }
     let error = refused(&[TensorDesc::f32([10, 16])], |graph, x| cosine_features(graph, x[0], 10));

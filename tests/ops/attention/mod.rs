@@ -6,4 +6,5 @@ mod gradients;
 mod linear;
 mod long;
 mod non_finite;
+mod random_features;
 mod rules;

@@ -1,8 +1,8 @@
 //! Benchmarks, and conformance cases: lengths around the edges of chunks and tiles, head and value sizes of every class, maps, denominators,
-//! masks, states, grouped heads, packed sequences, chunks of any length. Gradients' cases follow from these.
+//! masks, states, grouped heads, packed sequences, decays, the delta rule, chunks of any length. Gradients' cases follow from these.
 
 use super::{
-    Denominator, FeatureMap, LinearAttention, LinearState, NAME, linear_attention,
+    CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, NAME, linear_attention,
     linear_attention_with_state,
 };
 use crate::Result;
@@ -31,8 +31,14 @@ struct Setup {
     /// Lengths of packed sequences of each item, behind which each position is a sequence of its own.
     packed: Option<Vec<Vec<usize>>>,
     has_state: bool,
-    /// The least log decay of a step; those of half of the steps lie near 0.
+    /// The least log decay of a step.
     decay: Option<f32>,
+    /// Whether there is one for each channel.
+    by_channel: bool,
+    /// The largest factor of the delta rule.
+    beta: Option<f32>,
+    /// Whether the map is [`cubed`], in the place of `maps`.
+    is_custom: bool,
 }
 
 impl Setup {
@@ -55,6 +61,9 @@ impl Setup {
             packed: None,
             has_state: false,
             decay: None,
+            by_channel: false,
+            beta: None,
+            is_custom: false,
         }
     }
 
@@ -95,6 +104,23 @@ impl Setup {
         Self { has_state: true, ..self }
     }
 
+    /// Log decays from 0 down to `least` on keys as they are, without a denominator.
+    fn decays(self, least: f32) -> Self {
+        let setup = Self { decay: Some(least), scale: 0.25, ..self };
+        setup.map(Activation::Identity).unnormalised()
+    }
+
+    /// Decays of each channel.
+    fn by_channel(self) -> Self {
+        Self { by_channel: true, ..self }
+    }
+
+    /// The delta rule with factors up to `most`.
+    fn delta(self, most: f32) -> Self {
+        let setup = Self { beta: Some(most), scale: 0.25, ..self };
+        setup.map(Activation::Identity).unnormalised()
+    }
+
     fn label(&self) -> String {
         let Self { dtype, batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = self;
         let mut label = format!(
@@ -105,6 +131,7 @@ impl Setup {
             add("causal".into());
         }
         match self.maps {
+            _ if self.is_custom => add("a map of the user's".into()),
             [query, key] if query == key => add(format!("{query:?}")),
             [query, key] => add(format!("{query:?} and {key:?}")),
         }
@@ -129,7 +156,11 @@ impl Setup {
             add("from a state".into());
         }
         if let Some(least) = self.decay {
-            add(format!("log decays down to {least}"));
+            let whose = if self.by_channel { " of channels" } else { "" };
+            add(format!("log decays{whose} down to {least}"));
+        }
+        if let Some(most) = self.beta {
+            add(format!("delta rule, factors up to {most}"));
         }
         label
     }
@@ -138,12 +169,17 @@ impl Setup {
     fn inputs(&self, problem: &mut Problem) -> Result<([Value; 3], LinearAttention)> {
         let Self { dtype, batch, query_time, key_time, heads, kv_heads, head_size, value_size, .. } = *self;
         let q = problem.random("q", dtype, [batch, query_time, heads, head_size], 1.0)?;
-        let k = problem.random("k", dtype, [batch, key_time, kv_heads, head_size], 1.0)?;
+        // Keys of the delta rule are at most about as long as 1.
+        let amplitude = self.beta.map_or(1.0, |_| (2.5 / head_size as f32).sqrt().min(1.0));
+        let k = problem.random("k", dtype, [batch, key_time, kv_heads, head_size], amplitude)?;
         let v = problem.random("v", dtype, [batch, key_time, kv_heads, value_size], 1.0)?;
-        let [query_map, key_map] = self.maps.map(|map| match map {
-            Activation::Identity => FeatureMap::Given,
-            map => FeatureMap::Elementwise(map),
-        });
+        let [query_map, key_map] = match self.is_custom {
+            true => [cubed()?, cubed()?],
+            false => self.maps.map(|map| match map {
+                Activation::Identity => FeatureMap::Given,
+                map => FeatureMap::Elementwise(map),
+            }),
+        };
         let mut spec = LinearAttention::new().feature_maps(query_map, key_map).scale(self.scale);
         spec = match self.denominator {
             Some(denominator) => spec.denominator(denominator),
@@ -170,8 +206,13 @@ impl Setup {
             spec = spec.lengths(problem.input("lengths", HostTensor::i32([batch], lengths.clone())?)?);
         }
         if let Some(least) = self.decay {
-            let shape = [batch, key_time, kv_heads];
+            let shape = [batch, key_time, kv_heads, head_size];
+            let shape = if self.by_channel { &shape[..] } else { &shape[..3] };
             spec = spec.decay(problem.random_within("log_decay", DType::F32, shape, least..0.0)?);
+        }
+        if let Some(most) = self.beta {
+            let shape = [batch, key_time, kv_heads];
+            spec = spec.delta_rule(problem.random_within("beta", DType::F32, shape, 0.0..most)?);
         }
         if let Some(packed) = &self.packed {
             let item = |lengths: &Vec<usize>| -> Vec<i32> {
@@ -198,11 +239,7 @@ impl Setup {
     /// What the maps lose, above and below the fraction bar, and the division.
     fn builtin_ulps(&self) -> f64 {
         let maps: f64 = self.maps.iter().map(|map| map.trials().ulps[0]).sum();
-        // The logarithms of a chunk are summed up to its least, and differences of two of them are as far off as these are.
-        let decays = self.decay.map_or(0.0, |least| {
-            let times = self.key_time.min(self.chunk.map_or(64, |chunk| chunk as usize));
-            exp_ulps(f64::from(-least)) + f64::from(-least) * times as f64
-        });
+        let decays = self.decay.map_or(0.0, |least| exp_ulps(f64::from(-least)));
         2.0 * maps + DIVISION_ULPS + decays
     }
 
@@ -233,6 +270,9 @@ pub(crate) fn cases() -> Vec<Case> {
     setups.extend(size_setups());
     setups.extend(packed_setups());
     setups.extend(decay_setups());
+    setups.extend(delta_setups());
+    setups.push(Setup { is_custom: true, ..Setup::causal(70).unnormalised() });
+    setups.push(Setup { is_custom: true, ..Setup::new(30, 41).sizes(5, 7).unnormalised() });
     let f16 = setups.iter().step_by(3).cloned().map(|setup| Setup { dtype: DType::F16, ..setup });
     let f16: Vec<Setup> = f16.collect();
     let mut cases: Vec<Case> = setups.into_iter().chain(f16).map(|setup| setup.case(Wanted::All)).collect();
@@ -331,25 +371,75 @@ fn packed_setups() -> Vec<Setup> {
 }
 
 fn decay_setups() -> Vec<Setup> {
-    let with = |least: f32, setup: Setup| Setup {
-        decay: Some(least),
-        scale: 0.25,
-        ..setup.map(Activation::Identity).unnormalised()
+    let packed = |items: &[&[usize]]| Setup { is_causal: true, ..Setup::packed(150, items) };
+    let normalised = |setup: Setup| Setup {
+        maps: [Activation::EluPlusOne; 2],
+        denominator: Some(Denominator::Plus(1e-6)),
+        ..setup
     };
+    let of_steps = vec![
+        Setup::causal(40).decays(-0.1),
+        Setup::causal(200).with_state().decays(-0.1),
+        Setup::causal(150).chunk(16).with_state().decays(-1.0),
+        Setup::causal(90).heads(4, 2).sizes(16, 24).with_state().decays(-1.0),
+        Setup::causal(150).with_state().decays(-8.0),
+        Setup::causal(150).chunk(1).with_state().decays(-8.0),
+        packed(&[&[40, 60], &[1, 148], &[150]]).with_state().decays(-1.0),
+        Setup::causal(0).with_state().decays(-1.0),
+        Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }.decays(-1.0),
+        Setup::causal(70).lengths(&[70, 0, 33]).with_state().decays(-1.0),
+        normalised(Setup::causal(100).with_state().decays(-1.0)),
+        normalised(packed(&[&[40, 60], &[1, 148]]).heads(4, 2).chunk(16).decays(-8.0)),
+    ];
+    let of_channels = vec![
+        Setup::causal(40).decays(-0.1),
+        Setup::causal(100).with_state().decays(-1.0),
+        Setup::causal(70).with_state().decays(-8.0),
+        Setup::causal(150).chunk(64).with_state().decays(-8.0),
+        Setup::causal(50).chunk(1).with_state().decays(-8.0),
+        Setup::causal(90).heads(4, 2).sizes(16, 24).with_state().decays(-1.0),
+        Setup::causal(40).sizes(5, 128).with_state().decays(-1.0),
+        Setup::causal(40).sizes(128, 3).decays(-1.0),
+        packed(&[&[40, 60], &[1, 148], &[150]]).with_state().decays(-1.0),
+        Setup::causal(70).lengths(&[70, 0, 33]).with_state().decays(-1.0),
+        normalised(Setup::causal(100).with_state().decays(-1.0)),
+        Setup::causal(0).with_state().decays(-1.0),
+        Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }.decays(-1.0),
+    ];
+    of_steps.into_iter().chain(of_channels.into_iter().map(Setup::by_channel)).collect()
+}
+
+fn delta_setups() -> Vec<Setup> {
+    let packed = |items: &[&[usize]]| Setup { is_causal: true, ..Setup::packed(150, items) };
+    let gated = |setup: Setup, least: f32| Setup { decay: Some(least), ..setup.delta(1.0) };
     vec![
-        with(-0.1, Setup::causal(40)),
-        with(-0.1, Setup::causal(200).with_state()),
-        with(-1.0, Setup::causal(150).chunk(16).with_state()),
-        with(-1.0, Setup::causal(90).heads(4, 2).sizes(16, 24).with_state()),
-        with(-8.0, Setup::causal(150).with_state()),
-        with(-8.0, Setup::causal(150).chunk(1).with_state()),
-        with(
-            -1.0,
-            Setup { is_causal: true, ..Setup::packed(150, &[&[40, 60], &[1, 148], &[150]]) }.with_state(),
-        ),
-        with(-1.0, Setup::causal(0).with_state()),
-        with(-1.0, Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }),
+        Setup::causal(40).delta(1.0),
+        Setup::causal(150).with_state().delta(1.0),
+        Setup::causal(100).chunk(1).with_state().delta(1.0),
+        Setup::causal(150).chunk(16).with_state().delta(2.0),
+        Setup::causal(300).chunk(1000).with_state().delta(1.0),
+        Setup::causal(90).heads(4, 2).sizes(16, 24).with_state().delta(1.0),
+        Setup::causal(40).sizes(5, 128).with_state().delta(1.0),
+        Setup::causal(40).sizes(128, 3).delta(1.0),
+        Setup::causal(20).sizes(1, 1).with_state().delta(1.0),
+        packed(&[&[40, 60], &[1, 148], &[150]]).with_state().delta(1.0),
+        Setup::causal(70).lengths(&[70, 0, 33]).with_state().delta(1.0),
+        Setup::causal(0).with_state().delta(1.0),
+        Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }.delta(1.0),
+        gated(Setup::causal(100).with_state(), -1.0),
+        gated(Setup::causal(150).chunk(16).heads(4, 2).with_state(), -8.0),
+        gated(packed(&[&[40, 60], &[1, 148], &[150]]).with_state(), -1.0),
+        gated(Setup::causal(70).lengths(&[70, 0, 33]).with_state(), -1.0),
     ]
+}
+
+/// A map of the user's, `x^3`, of which the WGSL has a function of its own.
+fn cubed() -> Result<FeatureMap> {
+    let wgsl = "fn cubed_square(x: f32) -> f32 {\n    return x * x;\n}\n\
+        fn cubed(x: f32) -> f32 {\n    return cubed_square(x) * x;\n}\n\
+        fn cubed_slope(x: f32) -> f32 {\n    return 3.0 * cubed_square(x);\n}\n";
+    let feature = CustomFeature::new("cubed", wgsl, |x| x * x * x)?.with_slope(|x| 3.0 * x * x)?;
+    Ok(FeatureMap::Custom(feature))
 }
 
 /// Every row counts the products of the recurrence, `4 * time * heads * head_size * value_size` a pass: with the output, twice that of state

@@ -6,8 +6,8 @@ use std::f64::consts::FRAC_PI_2;
 use super::NAME;
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Linear, add, broadcast, concat, constant, exp, linear, max, multiply, relu, scale, square, stop_gradient,
-    subtract, sum,
+    Activation, Linear, activate, add, broadcast, concat, constant, exp, linear, max, multiply, relu,
+    reshape, scale, square, stop_gradient, subtract, sum,
 };
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -21,28 +21,81 @@ pub enum Side {
     Keys,
 }
 
+/// What the exponents of random features of keys are lessened by, so that nothing overflows. It cancels where `eps` is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stabilizer {
+    /// The largest `w_m . x'` of an item and head over all times, as in the published code. Nothing underflows that matters. With an `eps` each
+    /// result depends on how large all keys are, in causal attention also later ones.
+    #[default]
+    LargestKey,
+    /// The largest `|w_m|^2 / 2`, a bound of all exponents that is known without keys: what comes later changes nothing before, also with an
+    /// `eps`. Exponents of keys of typical length lie by about half the size below it, so that sizes above 128 may underflow.
+    Projection,
+}
+
+/// Settings of [`softmax_kernel_features`]: those of the paper.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SoftmaxKernel {
+    eps: f32,
+    stabilizer: Stabilizer,
+}
+
+impl SoftmaxKernel {
+    /// No `eps`, and the published code's stabiliser.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is added to each feature: 0 in the paper, 1e-4 in published code (1e-6 in some). At least 0.
+    #[must_use]
+    pub fn eps(self, eps: f32) -> Self {
+        Self { eps, ..self }
+    }
+
+    /// Whether features of a key depend on other keys.
+    #[cfg(feature = "models")]
+    pub(crate) fn knows_all_keys(&self) -> bool {
+        self.stabilizer == Stabilizer::LargestKey
+    }
+
+    /// Another stabiliser of keys.
+    #[must_use]
+    pub fn stabilizer(self, stabilizer: Stabilizer) -> Self {
+        Self { stabilizer, ..self }
+    }
+}
+
 /// Positive random features of the softmax kernel (FAVOR+, Choromanski et al., arXiv 2009.14794, lemma 1 and section 2.3) of `x: [batch, time,
-/// heads, size]`: `[batch, time, heads, count]` for a `projection: [count, size]`, both of one float type.
+/// heads, size]`: `[batch, time, heads, count]` for a `projection: [count, size]` ([`RandomProjection`](super::RandomProjection)), both of one
+/// float type.
 ///
 /// ```text
 /// x' = x / size^(1/4)      f_m(x) = count^(-1/2) (exp(w_m . x' - |x'|^2 / 2 - c) + eps)
 /// ```
 ///
-/// `c`, which gradients take as given, is the largest `w_m . x'`: of queries that of each row, of keys that of each item and head over all
-/// times. It cancels where `eps` is 0, as in the paper; published code has 1e-4, and results depend on `c` then. As `c` of keys looks at
-/// all times, causal attention with an `eps` knows how large later keys are. Denominators: [`super::Denominator::Plus`] of 0.
+/// `c`, which gradients take as given, is the largest `w_m . x'` of each row of queries; of keys it is what `spec` says ([`Stabilizer`]).
+/// Denominators: [`super::Denominator::Plus`] of 0.
 pub fn softmax_kernel_features(
     graph: &mut Graph,
     x: Value,
     projection: Value,
     side: Side,
-    eps: f32,
+    spec: &SoftmaxKernel,
 ) -> Result<Value> {
-    check_eps(eps)?;
+    check_eps(spec.eps)?;
     let (projected, scaled) = projected(graph, x, projection)?;
     let shape = graph.desc(projected)?.shape.clone();
-    let axes: &[usize] = if side == Side::Queries { &[3] } else { &[1, 3] };
-    let largest = max(graph, projected, axes)?;
+    let largest = match (side, spec.stabilizer) {
+        (Side::Queries, _) => max(graph, projected, &[3])?,
+        (Side::Keys, Stabilizer::LargestKey) => max(graph, projected, &[1, 3])?,
+        (Side::Keys, Stabilizer::Projection) => {
+            let squares = square(graph, projection)?;
+            let halves = sum(graph, squares, &[1])?;
+            let halves = scale(graph, halves, 0.5)?;
+            let largest = max(graph, halves, &[0])?;
+            reshape(graph, largest, [1, 1, 1, 1])?
+        }
+    };
     let largest = stop_gradient(graph, largest)?;
     let squares = square(graph, scaled)?;
     let squares = sum(graph, squares, &[3])?;
@@ -53,17 +106,24 @@ pub fn softmax_kernel_features(
         logs = subtract(graph, logs, part)?;
     }
     let features = exp(graph, logs)?;
-    let features = shifted(graph, features, eps)?;
+    let features = shifted(graph, features, spec.eps)?;
     let count = shape.dims()[3];
     scale(graph, features, (count as f64).powf(-0.5) as f32)
 }
 
-/// Random features of a generalised kernel (arXiv 2009.14794, section 2.2): `max(w_m . x / size^(1/4), 0) + eps`, with shapes and types as of
-/// [`softmax_kernel_features`].
-pub fn relu_kernel_features(graph: &mut Graph, x: Value, projection: Value, eps: f32) -> Result<Value> {
+/// Random features of a generalised kernel (arXiv 2009.14794, section 2.2): `f(w_m . x / size^(1/4)) + eps`, with shapes and types as of
+/// [`softmax_kernel_features`]. The paper's is [`Activation::Relu`] with an `eps` of 1e-3; one that may be negative is for attention without a
+/// denominator.
+pub fn generalized_kernel_features(
+    graph: &mut Graph,
+    x: Value,
+    projection: Value,
+    function: Activation,
+    eps: f32,
+) -> Result<Value> {
     check_eps(eps)?;
     let (projected, _) = projected(graph, x, projection)?;
-    let features = relu(graph, projected)?;
+    let features = activate(graph, projected, function)?;
     shifted(graph, features, eps)
 }
 

@@ -24,7 +24,19 @@
 //!
 //! Decays multiply the state at each key's step ([`LinearAttention::decay`]). With `G_t` the sum of the log decays from the chunk's beginning up
 //! to `t`, `S_(c+1) = exp(G_C) S_c + sum_j exp(G_C - G_j) y_j v_j^T`, and what a row gathers from `S_c` is weighed by `exp(G_i)`, its scores by
-//! `exp(G_i - G_j)`: exponents are differences of at most 0, so that nothing overflows.
+//! `exp(G_i - G_j)`: exponents are differences of at most 0, so that nothing overflows. Of decays of each channel, `exp(G_i - G_j)` stands within the
+//! product, channel by channel. The sums are kept in two parts, multiples of 2^-8, which f32 adds without rounding, and what is left of each
+//! logarithm: a difference of two sums is as exact at -8 a step as near 0.
+//!
+//! The delta rule ([`LinearAttention::delta_rule`]) puts `r_t = v_t - P_t` in the place of values, `P_t` being what the key reads of the state before
+//! its step, which is linear attention with the keys `e` as queries (arXiv 2406.06484, section 3.2, with `beta` at the keys that are written):
+//!
+//! ```text
+//! r_t + sum_(s in c, s < t) M_ts r_s = v_t - exp(G_t) S_c^T e_t       M_ts = exp(G_t - G_s) (e_t . y_s)       y_s = beta_s k_s
+//! ```
+//!
+//! Within a chunk that is a triangular system, solved once for the values and once for what is read of `S_c`; states then go from chunk to chunk
+//! ([`kernels`]), and all that follows is linear attention on `y` and `r`.
 //!
 //! Any length of the chunks gives the same numbers, to rounding. The backward pass is the same three steps, along time reversed where keys
 //! own the rows ([`backward`]).
@@ -37,19 +49,30 @@
 mod backward;
 #[cfg(feature = "check")]
 pub(super) mod cases;
+mod custom;
 mod features;
 mod kernels;
+mod maps;
+mod projection;
 mod reference;
 mod rule;
+mod settings;
 
-pub use features::{Side, cosine_features, relu_kernel_features, softmax_kernel_features};
+pub use custom::CustomFeature;
+pub use features::{
+    Side, SoftmaxKernel, Stabilizer, cosine_features, generalized_kernel_features, softmax_kernel_features,
+};
+pub use maps::FeatureMap;
+pub use projection::{RandomProjection, RowNorms};
 use rule::Rule;
-pub use rule::{Denominator, FeatureMap, LinearAttention, LinearState};
+pub use settings::{Denominator, LinearAttention, LinearState, check_beta, check_log_decay};
 
 use super::Dims;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
+use crate::ops::contract::Contract;
+use crate::ops::{cast, multiply, reshape};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
@@ -84,14 +107,29 @@ pub fn linear_attention_with_state(
     value: Value,
     spec: &LinearAttention,
 ) -> Result<(Value, LinearState)> {
-    let (rule, tensors) = spec.bind()?;
-    let [query_map, key_map] = rule.maps;
-    let (query, key) = (query_map.applied(graph, query)?, key_map.applied(graph, key)?);
-    let tensors = rule.with_steps(graph, key, tensors)?;
-    let inputs: Vec<Value> = [query, key, value].into_iter().chain(tensors).collect();
+    let (rule, tensors) = spec.bind(graph)?;
+    let [query, key] = spec.features(graph, [query, key])?;
+    let mut tensors = rule.with_steps(graph, key, tensors)?;
+    let mut written = key;
+    if let Some(beta) = spec.beta() {
+        written = weighed(graph, key, beta)?;
+        tensors.push(key);
+    }
+    let inputs: Vec<Value> = [query, written, value].into_iter().chain(tensors).collect();
     let outputs = graph.push_builtin(Linear { rule }, &inputs)?;
     let normalizer = rule.is_normalised().then(|| outputs[NORMALIZER]);
     Ok((outputs[OUT], LinearState { sums: outputs[SUMS], normalizer }))
+}
+
+/// `beta_t k_t`, for `beta: [batch, time, kv_heads]`.
+fn weighed(graph: &mut Graph, key: Value, beta: Value) -> Result<Value> {
+    let (of_key, of_beta) = (graph.desc(key)?.clone(), graph.desc(beta)?);
+    let &[batch, time, kv_heads, _] = of_key.shape.dims() else { return Ok(key) };
+    let wanted = TensorDesc::f32([batch, time, kv_heads]);
+    Contract::new(NAME).same("beta", of_beta, "key", &wanted)?;
+    let beta = reshape(graph, beta, [batch, time, kv_heads, 1])?;
+    let beta = if of_key.dtype == wanted.dtype { beta } else { cast(graph, beta, of_key.dtype)? };
+    multiply(graph, key, beta)
 }
 
 /// Where the outputs stand. The last two are those of a rule with a denominator.

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::rule::{Denominator, Rule};
+use super::rule::{Decay, Rule};
+use super::settings::Denominator;
 use super::{Dims, REQUIRED};
 use crate::tensor::{Array, Real};
 
@@ -74,9 +75,15 @@ impl<R: Real> State<R> {
         }
     }
 
-    /// `S` and `z` times a number.
-    pub(super) fn scale(&mut self, factor: R) {
-        self.sums.iter_mut().chain(&mut self.normalizer).for_each(|sum| *sum = *sum * factor);
+    /// Each channel's row of `S`, and its element of `z`, times a number.
+    pub(super) fn scale(&mut self, factors: impl Fn(usize) -> R) {
+        let width = self.sums.len() / self.normalizer.len();
+        let rows = self.sums.chunks_exact_mut(width).zip(&mut self.normalizer).enumerate();
+        for (channel, (row, z)) in rows {
+            let factor = factors(channel);
+            row.iter_mut().for_each(|sum| *sum = *sum * factor);
+            *z = *z * factor;
+        }
     }
 
     /// `S += y v^T`, `z += y c`
@@ -125,6 +132,7 @@ pub(super) struct Problem<'a, R> {
     lengths: Option<&'a [i64]>,
     segments: Option<&'a [i64]>,
     log_decay: Option<&'a [R]>,
+    erase: Option<&'a [R]>,
 }
 
 /// What one key head makes: `out` as `[time, group, value_size]`, `denominators` as `[time, group]`.
@@ -137,7 +145,7 @@ struct Attended<R> {
 impl<'a, R: Real> Problem<'a, R> {
     /// The tensors of the rule stand behind `first` other inputs.
     pub(super) fn new(inputs: &'a [&'a Array<R>], rule: &'a Rule, first: usize) -> Self {
-        let [query_map, key_map] = rule.maps.map(|map| map.function());
+        let [query_map, key_map] = rule.maps;
         let scale = R::of(rule.scale.into());
         let normalizer = |place: Option<usize>| place.map_or(&[][..], |place| inputs[place].reals());
         let given = |place: usize| [inputs[place].reals(), normalizer(rule.normalizer_at(first))];
@@ -151,6 +159,7 @@ impl<'a, R: Real> Problem<'a, R> {
             lengths: rule.lengths_at(first).map(|place| inputs[place].indices()),
             segments: rule.segments_at(first).map(|place| inputs[place].indices()),
             log_decay: rule.decay_at(first).map(|place| inputs[place].reals()),
+            erase: rule.erase_at(first).map(|place| inputs[place].reals()),
         }
     }
 
@@ -171,10 +180,34 @@ impl<'a, R: Real> Problem<'a, R> {
         &self.v[((b * key_time + t) * kv_heads + g) * value_size..][..value_size]
     }
 
-    /// What the step of a key leaves of the state before it.
-    pub(super) fn left(&self, b: usize, t: usize, g: usize) -> R {
-        let Dims { key_time, kv_heads, .. } = self.dims;
-        self.log_decay.map_or(R::one(), |logs| logs[(b * key_time + t) * kv_heads + g].exp())
+    /// The key that reads the state before its step, of the delta rule.
+    pub(super) fn e(&self, b: usize, t: usize, g: usize) -> Option<&[R]> {
+        let Dims { key_time, kv_heads, head_size, .. } = self.dims;
+        self.erase.map(|keys| &keys[((b * key_time + t) * kv_heads + g) * head_size..][..head_size])
+    }
+
+    /// The state times what the step of a key leaves of it.
+    pub(super) fn decay(&self, state: &mut State<R>, b: usize, t: usize, g: usize) {
+        let Dims { key_time, kv_heads, head_size, .. } = self.dims;
+        let Some(logs) = self.log_decay else { return };
+        let place = (b * key_time + t) * kv_heads + g;
+        match self.rule.decay {
+            Decay::Channels => state.scale(|channel| logs[place * head_size + channel].exp()),
+            _ => {
+                let left = logs[place].exp();
+                state.scale(|_| left);
+            }
+        }
+    }
+
+    /// What the key at `t` adds to the state, which is decayed already, beside its features: its value, or, by the delta rule, what that is
+    /// beyond what the state gives for the key.
+    pub(super) fn added(&self, state: &State<R>, b: usize, t: usize, g: usize) -> Vec<R> {
+        let v = self.v(b, t, g);
+        match self.e(b, t, g) {
+            None => v.to_vec(),
+            Some(e) => v.iter().zip(state.gathered(e)).map(|(&v, read)| v - read).collect(),
+        }
     }
 
     /// The sequences of a batch item, in order.
@@ -211,8 +244,15 @@ impl<'a, R: Real> Problem<'a, R> {
         state
     }
 
-    /// Calls `read` with every query and the state of the keys that it sees, and gives the state behind the last key.
-    pub(super) fn walk(&self, b: usize, g: usize, mut read: impl FnMut(usize, &State<R>)) -> State<R> {
+    /// Calls `read` with every query and the state of the keys that it sees, and gives the state behind the last key. Of a causal rule, calls
+    /// `before` with every key and the state, decayed already, that its step finds.
+    pub(super) fn walk(
+        &self,
+        b: usize,
+        g: usize,
+        mut before: impl FnMut(usize, &State<R>),
+        mut read: impl FnMut(usize, &State<R>),
+    ) -> State<R> {
         let mut state = self.given(b, g);
         for (number, Run { queries, keys }) in self.runs(b).into_iter().enumerate() {
             if number > 0 {
@@ -223,8 +263,10 @@ impl<'a, R: Real> Problem<'a, R> {
             }
             for t in queries {
                 if self.rule.is_causal && keys.contains(&t) {
-                    state.scale(self.left(b, t, g));
-                    state.add(self.y(b, t, g), self.v(b, t, g), R::one());
+                    self.decay(&mut state, b, t, g);
+                    before(t, &state);
+                    let added = self.added(&state, b, t, g);
+                    state.add(self.y(b, t, g), &added, R::one());
                 }
                 read(t, &state);
             }
@@ -236,7 +278,7 @@ impl<'a, R: Real> Problem<'a, R> {
         let Dims { query_time, value_size, .. } = self.dims;
         let mut out = Vec::with_capacity(query_time * self.dims.group() * value_size);
         let mut denominators = Vec::new();
-        let last = self.walk(b, g, |t, state| {
+        let read = |t: usize, state: &State<R>| {
             for member in 0..self.dims.group() {
                 let x = self.x(b, t, g, member);
                 let numerator = state.gathered(x);
@@ -253,7 +295,8 @@ impl<'a, R: Real> Problem<'a, R> {
                 out.extend(numerator.into_iter().map(|value| value * inverse));
                 denominators.push(denominator);
             }
-        });
+        };
+        let last = self.walk(b, g, |_, _| {}, read);
         Attended { out, denominators, last }
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::layout::{OP, refused};
-use crate::Result;
+use super::layout::OP;
 use crate::kernel::{Generated, Signature, WgslType, check_user_wgsl};
+use crate::{Error, ErrorKind, Result};
 
 /// A pair of query and key, as rules are asked about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,14 +180,25 @@ fn part(name: &str, wgsl: &str) -> Generated {
     Generated { label: format!("custom rule `{name}`"), text: wgsl.to_owned(), by_user: true }
 }
 
-/// Refuses a name that is no identifier, and a text that is not what a rule needs.
 fn check(name: &str, wgsl: &str, functions: [(String, Signature); 1]) -> Result<()> {
+    check_user_functions(OP, "custom rule", name, wgsl, functions)
+}
+
+/// Refuses a name that is no identifier, and a text that lacks one of `functions` or has what [`check_user_wgsl`] refuses. `what` is what
+/// users write with it.
+pub(in crate::ops::attention) fn check_user_functions(
+    op: &'static str,
+    what: &str,
+    name: &str,
+    wgsl: &str,
+    functions: [(String, Signature); 1],
+) -> Result<()> {
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic());
     if !starts || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-        return Err(refused("name of a custom rule")
+        return Err(Error::new(ErrorKind::Argument, op, format!("name of a {what}"))
             .expecting("a letter, then letters, digits and underscores")
             .but_found(format!("`{name}`")));
     }
-    check_user_wgsl(OP, &format!("custom rule `{name}`"), name, wgsl, &functions)
+    check_user_wgsl(op, &format!("{what} `{name}`"), name, wgsl, &functions)
 }

@@ -22,6 +22,7 @@ mod prepare;
 pub(in crate::ops::attention) mod reference;
 mod score;
 
+pub(in crate::ops::attention) use custom::check_user_functions;
 pub use custom::{CustomMask, CustomScore, Pair};
 #[cfg(feature = "serde")]
 pub use json::RuleDocument;

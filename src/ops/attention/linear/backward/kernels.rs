@@ -2,7 +2,8 @@
 //! keys, and those of keys and values from the states of queries, which are walked from behind.
 
 use super::super::kernels::{Finish, Frame, Pass, RowVector, Rows, Sums, Vector};
-use super::super::rule::Denominator;
+use super::super::settings::Denominator;
+use super::delta;
 use super::{D_OUT, FORWARD_DENOMINATOR, FORWARD_OUT, LinearBackward, NAME, REQUIRED};
 use crate::Result;
 use crate::graph::StepDesc;
@@ -26,14 +27,16 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
     let is_normalised = rule.is_normalised();
     let vector = if is_normalised { Vector::OfColumns } else { Vector::None };
     let source = |input: usize| Rows {
-        operand: Operand::Input(input),
-        dtype: frame.dtype,
-        size: dims.head_size,
-        map: rule.maps[input].function(),
+        map: rule.maps[input],
         scale: if input == 0 { rule.scale } else { 1.0 },
+        ..Rows::plain(Operand::Input(input), frame.dtype, dims.head_size)
     };
     let (query, key) = (source(0), source(1));
     let result = |output: usize, size| Rows::plain(Operand::Output(output), step.inputs[0].dtype, size);
+    if rule.is_delta {
+        delta::lower(op, step, &mut frame, [x, y, v, n])?;
+        return Ok(frame.finish());
+    }
 
     if step.wanted[0] {
         let given = rule.state_at(op.required()).map(Operand::Input);
@@ -51,6 +54,8 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
         frame.gather(&Pass {
             label: "attention/linear_backward/queries",
             rows_are_keys: false,
+            is_strict: false,
+            near_channels: false,
             near: n,
             far: v,
             summed: y,
@@ -87,6 +92,8 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             frame.gather(&Pass {
                 label: "attention/linear_backward/keys",
                 rows_are_keys: true,
+                is_strict: false,
+                near_channels: false,
                 near: v,
                 far: n,
                 summed: x,
@@ -116,6 +123,8 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
         frame.gather(&Pass {
             label: "attention/linear_backward/values",
             rows_are_keys: true,
+            is_strict: false,
+            near_channels: true,
             near: y,
             far: x,
             summed: n,

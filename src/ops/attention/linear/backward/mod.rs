@@ -12,16 +12,27 @@
 //! `S_i` and `z_i` sum over the keys that query `i` sees, `R_j` and `r_j` over the queries that see key `j`. The gradient of the state that
 //! was given is `R` and `r` before the first key. With decays, `R_(j-1) = exp(g_j) R_j` and so on; their gradients need no pass of their own
 //! ([`d_log_decay`]). Where the denominator is the least that it may be, `c_i` is 0.
+//!
+//! By the delta rule, `r_t` stands in the place of `v_t`, and what it subtracts is gathered by `e_t` as by one more query that does not see its
+//! own step, of the upstream gradient `-dr_t`:
+//!
+//! ```text
+//! dr_j = R_j^T y_j = dv_j        de_j = -exp(g_j) S_(j-1) dr_j        R_(j-1) = exp(g_j) (R_j - e_j dr_j^T)
+//! ```
 
+mod delta;
 mod kernels;
 mod reference;
 
-use super::rule::Rule;
+use super::rule::{Decay, Rule};
 use super::{DENOMINATOR, NORMALIZER, OUT, REQUIRED, SUMS};
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
-use crate::ops::{CumulativeSum, add, cast, cumulative_sum, fill, multiply, pad, reshape, subtract, sum};
-use crate::tensor::{Array, DType, Real, TensorDesc};
+use crate::ops::{
+    CumulativeSum, add, cast, constant, cumulative_sum, fill, less, multiply, pad, reshape, select, subtract,
+    sum,
+};
+use crate::tensor::{Array, DType, HostTensor, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/linear_backward";
@@ -62,51 +73,103 @@ pub(super) fn append(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Resul
     }
     inputs.extend(tensors);
     let outputs = graph.push_builtin(LinearBackward { rule: *rule, has_d_state }, &inputs)?;
-    // Lengths and segments, which follow the state, have none.
-    let gradients = (0..adjoint.inputs().len()).map(|input| match outputs.get(input) {
-        Some(&gradient) if adjoint.wants(input) => Gradient::Whole(gradient),
+    // That of the keys that read the state, the last input, stands behind those of the first inputs.
+    let erase = rule.erase_at(REQUIRED).map(|place| (place, outputs[outputs.len() - 1]));
+    let of_first = &outputs[..outputs.len() - usize::from(rule.is_delta)];
+    let gradients = (0..adjoint.inputs().len()).map(|input| match (of_first.get(input), erase) {
+        (Some(&gradient), _) if adjoint.wants(input) => Gradient::Whole(gradient),
+        (_, Some((place, gradient))) if place == input && adjoint.wants(input) => Gradient::Whole(gradient),
         _ => Gradient::None,
     });
     let mut gradients: Vec<Gradient> = gradients.collect();
-    if let Some(decay) = rule.decay_at(REQUIRED).filter(|&decay| adjoint.wants(decay)) {
-        let products = [(required[0], outputs[0]), (required[1], outputs[1])];
-        let last = adjoint.upstream(SUMS).map(|gradient| (adjoint.outputs()[SUMS], gradient));
-        let ids = rule.segments_at(REQUIRED).map(|place| adjoint.inputs()[place]);
-        gradients[decay] = Gradient::Whole(d_log_decay(graph, products, last, ids)?);
+    if let Some(decay) = rule.decay_at(REQUIRED) {
+        let input = |place: usize| adjoint.inputs()[place];
+        let state = (SUMS..SUMS + rule.state_parts())
+            .filter_map(|output| Some((adjoint.outputs()[output], adjoint.upstream(output)?)));
+        let decays = Decays {
+            is_by_channel: rule.decay == Decay::Channels,
+            query: (required[0], outputs[0]),
+            key: (required[1], outputs[1]),
+            erase: erase.map(|(place, gradient)| (input(place), gradient)),
+            state: state.collect(),
+            ids: rule.segments_at(REQUIRED).map(input),
+            lengths: rule.lengths_at(REQUIRED).map(input),
+        };
+        gradients[decay] = match adjoint.wants(decay) {
+            true => Gradient::Whole(d_log_decay(graph, &decays)?),
+            false => Gradient::None,
+        };
     }
     Ok(gradients)
 }
 
-/// `dg_t = sum_(s >= t) (q_s . dq_s - k_s . dk_s) + <S, dS>` within each sequence, `S` behind the last key: with `G` the sum of the log decays
-/// up to a time, `q_s` stands in the result with `exp(G_s)`, and `k_s` with `exp(-G_s)` (Yang et al., arXiv 2312.06635, appendix C).
-fn d_log_decay(
-    graph: &mut Graph,
-    [query, key]: [(Value, Value); 2],
-    last: Option<(Value, Value)>,
+/// What the gradient of log decays is made of: values, each with its gradient.
+struct Decays {
+    is_by_channel: bool,
+    query: (Value, Value),
+    key: (Value, Value),
+    /// The keys that read the state, of the delta rule.
+    erase: Option<(Value, Value)>,
+    /// The parts of the state behind the last key that have a gradient.
+    state: Vec<(Value, Value)>,
     ids: Option<Value>,
-) -> Result<Value> {
-    let of_key = graph.desc(key.0)?.clone();
-    let &[batch, time, kv_heads, _] = of_key.shape.dims() else { return Ok(key.1) };
-    // Of each row, then of each key head's group.
-    let mut by_head = |(value, gradient): (Value, Value)| -> Result<Value> {
+    lengths: Option<Value>,
+}
+
+/// `dg_t = sum_(s >= t) (q_s . dq_s + e_s . de_s - k_s . dk_s) + <S, dS>` within each sequence, `S` behind the last key: with `G` the sum of the log
+/// decays up to a time, `q_s` and `e_s` stand in the result with `exp(G_s)`, and `k_s` with `exp(-G_s)` (Yang et al., arXiv 2312.06635, appendix
+/// C). Of decays of each channel, products are not summed over channels.
+fn d_log_decay(graph: &mut Graph, decays: &Decays) -> Result<Value> {
+    let of_key = graph.desc(decays.key.0)?.clone();
+    let &[batch, time, kv_heads, size] = of_key.shape.dims() else { return Ok(decays.key.1) };
+    // Without channels, they count as members of the group.
+    let width = if decays.is_by_channel { size } else { 1 };
+    let mut products = |(value, gradient): (Value, Value)| -> Result<Value> {
         let [value, gradient] = [widened(graph, value)?, widened(graph, gradient)?];
         let products = multiply(graph, value, gradient)?;
-        let width = graph.desc(products)?.shape.dims()[2..].iter().product::<usize>() / kv_heads;
-        let products = reshape(graph, products, [batch, time, kv_heads, width])?;
+        let group = graph.desc(products)?.shape.dims()[2..].iter().product::<usize>() / (kv_heads * width);
+        let products = reshape(graph, products, [batch, time, kv_heads, group, width])?;
         let sums = sum(graph, products, &[3])?;
-        reshape(graph, sums, [batch, time, kv_heads])
+        reshape(graph, sums, [batch, time, kv_heads, width])
     };
-    let (of_query, of_key) = (by_head(query)?, by_head(key)?);
-    let mut steps = subtract(graph, of_query, of_key)?;
-    if let Some((sums, gradient)) = last.filter(|_| time > 0) {
-        let products = multiply(graph, sums, gradient)?;
-        let products = sum(graph, products, &[2, 3])?;
-        let products = reshape(graph, products, [batch, 1, kv_heads])?;
+    let of_query = products(decays.query)?;
+    let mut of_keys = products(decays.key)?;
+    if let Some(erase) = decays.erase {
+        let of_erase = products(erase)?;
+        of_keys = subtract(graph, of_keys, of_erase)?;
+    }
+    // Keys behind an item's length may hold anything.
+    let of_keys = within(graph, of_keys, decays.lengths)?;
+    let mut steps = subtract(graph, of_query, of_keys)?;
+    for &(part, gradient) in decays.state.iter().filter(|_| time > 0) {
+        let products = multiply(graph, part, gradient)?;
+        let shape =
+            [batch, kv_heads, width, graph.desc(products)?.shape.elements() / (batch * kv_heads * width)];
+        let products = reshape(graph, products, shape)?;
+        let products = sum(graph, products, &[3])?;
+        let products = reshape(graph, products, [batch, 1, kv_heads, width])?;
         let at_last = pad(graph, products, 1, time - 1, time)?;
         steps = add(graph, steps, at_last)?;
     }
     let spec = CumulativeSum::new().reverse();
-    cumulative_sum(graph, steps, 1, &ids.map_or(spec, |ids| spec.by_ids(ids)))
+    let gradient = cumulative_sum(graph, steps, 1, &decays.ids.map_or(spec, |ids| spec.by_ids(ids)))?;
+    let gradient = within(graph, gradient, decays.lengths)?;
+    match decays.is_by_channel {
+        true => Ok(gradient),
+        false => reshape(graph, gradient, [batch, time, kv_heads]),
+    }
+}
+
+/// `x: [batch, time, ..]` with 0 at the times behind the lengths.
+fn within(graph: &mut Graph, x: Value, lengths: Option<Value>) -> Result<Value> {
+    let Some(lengths) = lengths else { return Ok(x) };
+    let &[batch, time, ..] = graph.desc(x)?.shape.dims() else { return Ok(x) };
+    let times = HostTensor::i32([1, time, 1, 1], (0..time as i32).collect())?;
+    let times = constant(graph, times)?;
+    let lengths = reshape(graph, lengths, [batch, 1, 1, 1])?;
+    let is_there = less(graph, times, lengths)?;
+    let zero = fill(graph, TensorDesc::f32([1]), 0.0)?;
+    select(graph, is_there, x, zero)
 }
 
 fn widened(graph: &mut Graph, value: Value) -> Result<Value> {
@@ -117,7 +180,8 @@ fn widened(graph: &mut Graph, value: Value) -> Result<Value> {
 }
 
 /// Inputs: query, key, value, `d_out`; with a denominator the output and the denominators; where `has_d_state`, the gradients of the state
-/// behind the last key; the rule's tensors. Outputs: the gradients of query, key, value and the state that was given.
+/// behind the last key; the rule's tensors. Outputs: the gradients of query, key, value, the state that was given, and, of the delta rule, of
+/// the keys that read the state.
 #[derive(Clone, Copy, Debug)]
 struct LinearBackward {
     rule: Rule,
@@ -171,6 +235,7 @@ impl Op for LinearBackward {
         if self.rule.has_state {
             outputs.extend(self.rule.state_descs(&dims));
         }
+        outputs.extend(self.rule.is_delta.then(|| inputs[1].clone()));
         Ok(outputs)
     }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::super::Dims;
 use super::super::reference::{Problem, Run, State, dot, rows_of_heads, state_arrays};
-use super::super::rule::Denominator;
+use super::super::settings::Denominator;
 use super::{D_OUT, FORWARD_DENOMINATOR, FORWARD_OUT, LinearBackward};
 use crate::ops::Activation;
 use crate::tensor::{Array, Real};
@@ -22,7 +22,7 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], op: &LinearBackward) -> Ve
     let dx = rows_of_heads(&heads, |head| &head.dx, kv_heads, query_time, group * head_size);
     let dy = rows_of_heads(&heads, |head| &head.dy, kv_heads, key_time, head_size);
     let dv = rows_of_heads(&heads, |head| &head.dv, kv_heads, key_time, value_size);
-    let [query_map, key_map] = op.rule.maps.map(|map| map.function());
+    let [query_map, key_map] = op.rule.maps;
     let mut outputs = vec![
         through(inputs[0], query_map, dx, R::of(op.rule.scale.into())),
         through(inputs[1], key_map, dy, R::one()),
@@ -31,6 +31,10 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], op: &LinearBackward) -> Ve
     if op.rule.has_state {
         let states: Vec<&State<R>> = heads.iter().map(|head| &head.first).collect();
         outputs.extend(state_arrays(&states, &op.rule, &problem.dims));
+    }
+    if op.rule.is_delta {
+        let de = rows_of_heads(&heads, |head| &head.de, kv_heads, key_time, head_size);
+        outputs.push(Array::real(inputs[1].shape().clone(), de));
     }
     outputs
 }
@@ -94,21 +98,26 @@ impl<'a, R: Real> Upstream<'a, R> {
     }
 }
 
-/// Gradients of one key head: `dx` as `[query_time, group, head_size]`, `dy` and `dv` as `[key_time, ..]`, and those of the state before the
-/// first key.
+/// Gradients of one key head: `dx` as `[query_time, group, head_size]`, `dy`, `de` and `dv` as `[key_time, ..]`, and those of the state before
+/// the first key. `de` is that of the keys that read the state before their steps, of the delta rule.
 struct Head<R> {
     dx: Vec<R>,
     dy: Vec<R>,
     dv: Vec<R>,
+    de: Vec<R>,
     first: State<R>,
 }
 
 fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: usize, g: usize) -> Head<R> {
     let Dims { query_time, key_time, heads, kv_heads, head_size, value_size, .. } = problem.dims;
     let group = problem.dims.group();
+    let is_delta = problem.rule.is_delta;
     let row = |t: usize, member: usize| upstream.row((b * query_time + t) * heads + g * group + member);
     let mut dx = Vec::with_capacity(query_time * group * head_size);
-    problem.walk(b, g, |t, state| {
+    // Of the delta rule, what each key reads of the past.
+    let mut past: Vec<State<R>> = Vec::new();
+    let before = |_: usize, state: &State<R>| past.extend(is_delta.then(|| state.clone()));
+    problem.walk(b, g, before, |t, state| {
         for member in 0..group {
             let (n, c) = row(t, member);
             dx.extend(state.weighed(n, c));
@@ -116,9 +125,10 @@ fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: us
     });
     let mut dy = vec![R::zero(); key_time * head_size];
     let mut dv = vec![R::zero(); key_time * value_size];
+    let mut de = vec![R::zero(); if is_delta { key_time * head_size } else { 0 }];
     let mut state = upstream.state(&problem.dims, b * kv_heads + g);
-    let mut give = |t: usize, state: &State<R>| {
-        dy[t * head_size..][..head_size].copy_from_slice(&state.weighed(problem.v(b, t, g), R::one()));
+    let mut give = |t: usize, state: &State<R>, added: &[R]| {
+        dy[t * head_size..][..head_size].copy_from_slice(&state.weighed(added, R::one()));
         dv[t * value_size..][..value_size].copy_from_slice(&state.gathered(problem.y(b, t, g)));
     };
     for (number, Run { queries, keys }) in problem.runs(b).into_iter().rev().enumerate() {
@@ -130,14 +140,25 @@ fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: us
                 let (n, c) = row(t, member);
                 state.add(problem.x(b, t, g, member), n, c);
             }
-            if problem.rule.is_causal && keys.contains(&t) {
-                give(t, &state);
-                state.scale(problem.left(b, t, g));
+            if !(problem.rule.is_causal && keys.contains(&t)) {
+                continue;
             }
+            match problem.e(b, t, g) {
+                None => give(t, &state, problem.v(b, t, g)),
+                // r = v - past^T e
+                Some(e) => {
+                    give(t, &state, &problem.added(&past[t], b, t, g));
+                    let minus_dr: Vec<R> =
+                        state.gathered(problem.y(b, t, g)).into_iter().map(|dr| -dr).collect();
+                    de[t * head_size..][..head_size].copy_from_slice(&past[t].weighed(&minus_dr, R::zero()));
+                    state.add(e, &minus_dr, R::zero());
+                }
+            }
+            problem.decay(&mut state, b, t, g);
         }
         if !problem.rule.is_causal {
-            keys.for_each(|t| give(t, &state));
+            keys.for_each(|t| give(t, &state, problem.v(b, t, g)));
         }
     }
-    Head { dx, dy, dv, first: state }
+    Head { dx, dy, dv, de, first: state }
 }

@@ -5,7 +5,7 @@ use super::{Frame, Rows, Tile, rows};
 use crate::Result;
 use crate::kernel::{Kernel, Operand, wgsl};
 use crate::ops::Activation;
-use crate::ops::attention::linear::rule::Denominator;
+use crate::ops::attention::linear::settings::Denominator;
 use crate::tensor::DType;
 
 /// Vectors of four that a lane sums up in registers.
@@ -28,6 +28,10 @@ pub(in super::super) enum Finish {
     AsItIs,
     /// They are gradients of features of these rows.
     ThroughFeatures(Rows),
+    /// Times -1.
+    Negated,
+    /// Less the same rows of this tensor.
+    Less(Rows),
 }
 
 /// One kind of rows, and what it gathers: `near_r State + sum_c (near_r . far_c + addends) summed_c`.
@@ -35,6 +39,10 @@ pub(in super::super) enum Finish {
 pub(in super::super) struct Pass {
     pub(in super::super) label: &'static str,
     pub(in super::super) rows_are_keys: bool,
+    /// Whether a row does not see its own time.
+    pub(in super::super) is_strict: bool,
+    /// Whether `near` and `far` have the channels of keys; if not, the result has.
+    pub(in super::super) near_channels: bool,
     pub(in super::super) near: Rows,
     pub(in super::super) far: Rows,
     pub(in super::super) summed: Rows,
@@ -84,6 +92,8 @@ impl Frame<'_> {
             .constant("OUT_SIZE", pass.result.size as u32)
             .constant("ROWS_ARE_KEYS", pass.rows_are_keys)
             .constant("CAUSAL", self.rule.is_causal)
+            .constant("STRICT", pass.is_strict)
+            .constant("NEAR_CHANNELS", pass.near_channels)
             .constant("WITHIN", is_within)
             .constant("DENOMINATOR", pass.has_denominator)
             .constant("ADDS_EPS", matches!(self.rule.denominator, Some(Denominator::Plus(_))))
@@ -145,6 +155,8 @@ fn finished(kernel: Kernel, pass: &Pass) -> Kernel {
         Finish::ThroughFeatures(rows) => {
             (rows.read_slope(kernel, "mapped"), "sum * mapped_slope(place, pack)".to_owned())
         }
+        Finish::Negated => (kernel, "-sum".to_owned()),
+        Finish::Less(rows) => (rows.read(kernel, "other"), "sum - other_row(place, pack)".to_owned()),
     };
     let value = match pass.rows_are_keys {
         true => format!("select(vec4(0.0), {value}, row < key_end(batch))"),

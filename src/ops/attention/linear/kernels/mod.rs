@@ -8,14 +8,16 @@
 //! blocked causal attention takes 2.9 s; forward and backward 0.82 s; 65,536 tokens take 16.1 times the time of 4096.
 
 mod attend;
+mod delta;
 mod rows;
 mod sums;
 
 pub(super) use attend::{Finish, Pass, RowVector};
 pub(super) use rows::Rows;
-pub(super) use sums::{Sums, Vector};
+pub(super) use sums::{Stands, Sums, Vector};
 
-use super::rule::{Denominator, Rule};
+use super::rule::{Decay, Rule};
+use super::settings::Denominator;
 use super::{DENOMINATOR, Dims, NAME, NORMALIZER, OUT, REQUIRED, SUMS};
 use crate::Result;
 use crate::graph::StepDesc;
@@ -26,6 +28,9 @@ use crate::tensor::DType;
 
 /// Times of a chunk, where the caller does not say and memory allows.
 const CHUNK: usize = 64;
+
+/// The same with decays of each channel: a pair of times costs an exponent for each channel then, and a state what it costs without.
+const CHUNK_OF_CHANNELS: usize = 16;
 
 /// Keys of a part of a sum over all keys.
 const PART: usize = 256;
@@ -62,6 +67,8 @@ pub(super) struct Frame<'a> {
     bounds: usize,
     addends: usize,
     decays: usize,
+    /// What is left of states behind each key, of decays of each channel.
+    channel_decays: Option<Operand>,
     scratch: Vec<u64>,
     dispatches: Vec<Dispatch>,
 }
@@ -88,7 +95,8 @@ impl<'a> Frame<'a> {
         let lengths = if rule.has_lengths { dims.batch } else { 0 };
         let bounds = if rule.has_segments { 2 * dims.batch * dims.key_time } else { 0 };
         let addends = if has_addends { dims.batch * dims.query_time * dims.heads } else { 0 };
-        let decays = if rule.has_decay { dims.batch * dims.key_time * dims.kv_heads } else { 0 };
+        let keys = dims.batch * dims.key_time * dims.kv_heads;
+        let decays = if rule.decay == Decay::Steps { 2 * keys } else { 0 };
         let words = lengths + bounds + addends + decays;
         let mut frame = Self {
             op,
@@ -101,6 +109,7 @@ impl<'a> Frame<'a> {
             bounds: lengths,
             addends: lengths + bounds,
             decays: lengths + bounds + addends,
+            channel_decays: None,
             scratch: Vec::new(),
             dispatches: Vec::new(),
         };
@@ -108,7 +117,12 @@ impl<'a> Frame<'a> {
             to_u32(op, "auxiliary buffer", words)?;
             frame.aux = Some(frame.scratch(4 * words as u64));
         }
+        if rule.decay == Decay::Channels {
+            let packs = 2 * keys * dims.head_size.div_ceil(4);
+            frame.channel_decays = Some(frame.scratch(16 * packs as u64));
+        }
         frame.fill_aux(tensors)?;
+        frame.fill_decays(tensors)?;
         Ok(frame)
     }
 
@@ -132,7 +146,7 @@ impl<'a> Frame<'a> {
         to_u32(self.op, "addends", self.addends)
     }
 
-    /// Lengths, the bounds of packed sequences, and decays.
+    /// Lengths, and the bounds of packed sequences.
     fn fill_aux(&mut self, tensors: usize) -> Result<()> {
         let Some(aux) = self.aux else { return Ok(()) };
         if let Some(lengths) = self.rule.lengths_at(tensors) {
@@ -153,17 +167,37 @@ impl<'a> Frame<'a> {
                 .per_element(times, self.caps);
             self.push(dispatch);
         }
-        if let Some(log_decay) = self.rule.decay_at(tensors) {
-            let chunks = self.chunks_of(self.dims.key_time);
-            let count = to_u32(self.op, "log_decay", self.dims.batch * self.dims.kv_heads * chunks)?;
-            let dispatch = Kernel::new("attention/linear/decays", [wgsl!("attention/linear/decays.wgsl")])
-                .read_elements("log_decay", Operand::Input(log_decay), DType::F32)
-                .write_elements("aux", aux, DType::U32)
-                .params(self.params(chunks, 1, 1)?)
-                .turns(self.chunk as u64)
-                .per_element(count, self.caps);
-            self.push(dispatch);
-        }
+        Ok(())
+    }
+
+    /// What is left of states behind each key.
+    fn fill_decays(&mut self, tensors: usize) -> Result<()> {
+        let Some(log_decay) = self.rule.decay_at(tensors) else { return Ok(()) };
+        let chunks = self.chunks_of(self.dims.key_time);
+        let is_by_channel = self.rule.decay == Decay::Channels;
+        let packs = if is_by_channel { self.dims.head_size.div_ceil(4) } else { 1 };
+        let lengths = self.rule.lengths_at(tensors).map(Operand::Input);
+        let logs = Rows::plain(Operand::Input(log_decay), DType::F32, self.dims.head_size);
+        let kernel = Kernel::new("attention/linear/decays", [wgsl!("attention/linear/decays.wgsl.j2")])
+            .constant("CHANNELS", is_by_channel)
+            .constant("LENGTHS", lengths.is_some())
+            .constant("PACKS", packs as u32)
+            .params(self.params(chunks, 1, 1)?)
+            .turns(self.chunk as u64)
+            .read_if("lengths", lengths, DType::I32);
+        let kernel = match (self.channel_decays, self.aux) {
+            (Some(decays), _) => logs.read(kernel, "log_decay").lanes(4).write("decays", decays, DType::F32),
+            (None, Some(aux)) => kernel.read_elements("log_decay", logs.operand, DType::F32).write_elements(
+                "aux",
+                aux,
+                DType::U32,
+            ),
+            (None, None) => return Ok(()),
+        };
+        let columns = self.dims.batch.saturating_mul(self.dims.kv_heads).saturating_mul(chunks);
+        let count = to_u32(self.op, "log_decay", columns.saturating_mul(packs))?;
+        let dispatch = kernel.per_element(count, self.caps);
+        self.push(dispatch);
         Ok(())
     }
 
@@ -195,9 +229,17 @@ impl<'a> Frame<'a> {
         let kernel = Kernel::new(label, [source, wgsl!("attention/linear/frame.wgsl")])
             .constant("LENGTHS", self.rule.has_lengths)
             .constant("SEGMENTS", self.rule.has_segments)
-            .constant("DECAYS", self.rule.has_decay)
+            .constant("DECAYS", self.rule.decay as u32)
             .constant("GROUP", self.dims.group() as u32)
             .source(wgsl!("elementwise/math.wgsl"));
+        let kernel = match self.channel_decays {
+            Some(decays) => kernel
+                .source(wgsl!("attention/linear/channels.wgsl"))
+                .constant("HEAD_SIZE", self.dims.head_size as u32)
+                .lanes(4)
+                .read("decays", decays, DType::F32),
+            None => kernel,
+        };
         match self.aux {
             Some(aux) => kernel.read_elements("aux", aux, DType::U32).lanes(4),
             None => kernel.lanes(1).read_if("aux", None, DType::U32).lanes(4),
@@ -222,10 +264,10 @@ impl<'a> Frame<'a> {
 
     /// The features of queries, or of keys: as they are read, or stored in f32 where the function costs more than reading them again.
     pub(super) fn features(&mut self, input: usize) -> Result<Rows> {
-        let map = self.rule.maps[input].function();
+        let map = self.rule.maps[input];
         let scale = if input == 0 { self.rule.scale } else { 1.0 };
         let size = self.dims.head_size;
-        let rows = Rows { operand: Operand::Input(input), dtype: self.dtype, size, map, scale };
+        let rows = Rows { map, scale, ..Rows::plain(Operand::Input(input), self.dtype, size) };
         if is_cheap(map) {
             return Ok(rows);
         }
@@ -256,13 +298,28 @@ impl<'a> Frame<'a> {
         Rows::plain(Operand::Input(2), self.dtype, self.dims.value_size)
     }
 
+    /// What `run` puts together with keys in the place of queries, one for each key head.
+    pub(super) fn with_keys_as_queries<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let heads = std::mem::replace(&mut self.dims.heads, self.dims.kv_heads);
+        let made = run(self);
+        self.dims.heads = heads;
+        made
+    }
+
     /// Everything that was put together.
     pub(super) fn finish(self) -> Lowered {
-        let way = match (self.rule.is_masked(), self.rule.has_segments) {
-            (false, _) => "one state".to_owned(),
-            (true, false) => format!("chunks of {}", self.chunk),
-            (true, true) => format!("chunks of {}, packed", self.chunk),
+        let mut way = match self.rule.is_masked() {
+            false => "one state".to_owned(),
+            true => format!("chunks of {}", self.chunk),
         };
+        for (holds, words) in [
+            (self.rule.has_segments, ", packed"),
+            (self.rule.decay == Decay::Steps, ", decays"),
+            (self.rule.decay == Decay::Channels, ", decays of channels"),
+            (self.rule.is_delta, ", delta rule"),
+        ] {
+            way += if holds { words } else { "" };
+        }
         let choice = Choice {
             tier: Tier::RegisterTile,
             kernel: way.into(),
@@ -281,8 +338,16 @@ fn is_cheap(map: Activation) -> bool {
 /// Times of a chunk: as asked for, or by default, and more where one binding would not hold the states.
 fn chunk(rule: &Rule, dims: &Dims, caps: &Caps) -> usize {
     let time = dims.key_time.max(dims.query_time).max(1);
-    let default = if rule.is_masked() { CHUNK } else { PART };
+    let default = match (rule.is_masked(), rule.decay) {
+        (false, _) => PART,
+        (true, Decay::Channels) => CHUNK_OF_CHANNELS,
+        (true, _) => CHUNK,
+    };
     let mut chunk = rule.chunk.map_or(default, |times| times as usize).min(time);
+    if rule.is_delta {
+        // Its kernels have a chunk in workgroup memory, and its triangle grows with the square.
+        return chunk.min(delta::MOST_TIMES);
+    }
     let widths = (dims.head_size + 4) * (dims.value_size + 4);
     let state = (4 * dims.batch * dims.kv_heads).saturating_mul(widths);
     while chunk < time && state.saturating_mul(time.div_ceil(chunk)) as u64 > caps.max_binding_bytes {
@@ -311,14 +376,22 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
             .then(|| (Operand::Output(SUMS), rule.is_normalised().then_some(Operand::Output(NORMALIZER)))),
     };
     let gathers = step.wanted[OUT] || wanted(DENOMINATOR);
-    let states = frame.states(&sums, false, gathers)?;
+    let (states, summed) = match rule.erase_at(REQUIRED) {
+        Some(erase) => {
+            let solved = frame.added(erase, &sums)?;
+            (Stands::before(solved.states), solved.added)
+        }
+        None => (frame.states(&sums, false, gathers)?, v),
+    };
     if gathers {
         frame.gather(&Pass {
             label: "attention/linear/gather",
             rows_are_keys: false,
+            is_strict: false,
+            near_channels: true,
             near: x,
             far: y,
-            summed: v,
+            summed,
             states,
             row_vector: RowVector::None,
             has_denominator: rule.is_normalised(),

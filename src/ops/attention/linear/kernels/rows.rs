@@ -15,20 +15,37 @@ pub(in super::super) struct Rows {
     pub(in super::super) size: usize,
     pub(in super::super) map: Activation,
     pub(in super::super) scale: f32,
+    /// Whether rows are whole vectors of four, zeros behind the last channel.
+    pub(in super::super) is_padded: bool,
 }
 
 impl Rows {
     /// Rows as they are.
     pub(in super::super) fn plain(operand: Operand, dtype: DType, size: usize) -> Self {
-        Self { operand, dtype, size, map: Activation::Identity, scale: 1.0 }
+        Self { operand, dtype, size, map: Activation::Identity, scale: 1.0, is_padded: false }
+    }
+
+    /// Rows of scratch memory in f32, of whole vectors.
+    pub(in super::super) fn padded(operand: Operand, size: usize) -> Self {
+        Self { is_padded: true, ..Self::plain(operand, DType::F32, size) }
+    }
+
+    /// Vectors of four of a row.
+    pub(in super::super) fn packs(&self) -> usize {
+        self.size.div_ceil(4)
+    }
+
+    /// Whether a row is read and written a vector at a time.
+    fn has_vectors(&self) -> bool {
+        self.is_padded || self.size.is_multiple_of(4)
     }
 
     /// The kernel with the function that reads them.
     pub(in super::super) fn read(&self, kernel: Kernel, name: &'static str) -> Kernel {
         let size = self.size;
-        let (kernel, loaded) = if size.is_multiple_of(4) {
+        let (kernel, loaded) = if self.has_vectors() {
             let kernel = kernel.lanes(4).read(name, self.operand, self.dtype);
-            (kernel, format!("    let x = load_{name}(place * {}u + pack);\n", size / 4))
+            (kernel, format!("    let x = load_{name}(place * {}u + pack);\n", self.packs()))
         } else {
             let kernel = kernel.read_elements(name, self.operand, self.dtype);
             let channels: Vec<String> = (0..4)
@@ -44,7 +61,7 @@ impl Rows {
         if self.scale.to_bits() != 1.0_f32.to_bits() {
             value = format!("{:e}f * ({value})", self.scale);
         }
-        if !size.is_multiple_of(4) {
+        if !self.has_vectors() {
             value =
                 format!("select(vec4(0.0), {value}, vec4(4u * pack) + vec4(0u, 1u, 2u, 3u) < vec4({size}u))");
         }
@@ -71,9 +88,9 @@ impl Rows {
     /// The kernel with the function that writes them.
     pub(in super::super) fn write(&self, kernel: Kernel, name: &'static str) -> Kernel {
         let size = self.size;
-        let (kernel, stores) = if size.is_multiple_of(4) {
+        let (kernel, stores) = if self.has_vectors() {
             let kernel = kernel.lanes(4).write(name, self.operand, self.dtype);
-            (kernel, format!("    store_{name}(place * {}u + pack, value);\n", size / 4))
+            (kernel, format!("    store_{name}(place * {}u + pack, value);\n", self.packs()))
         } else {
             let kernel = kernel.write_elements(name, self.operand, self.dtype);
             let stores = (0..4).map(|i| {

@@ -27,7 +27,7 @@ pub(in super::super) struct Sums {
     pub(in super::super) vector: Vector,
     /// Whether the vector's rows are weighted by the addends of queries.
     pub(in super::super) is_weighted: bool,
-    /// Whether rows of the matrix are the channels of values.
+    /// Whether rows of the matrix are the channels of values, and its columns those of keys.
     pub(in super::super) transposed: bool,
     /// What stands before the first chunk, or, of sums from behind, behind the last one: sums and normalizer.
     pub(in super::super) given: Option<(Operand, Option<Operand>)>,
@@ -48,6 +48,16 @@ pub(in super::super) struct States {
 pub(in super::super) struct Stands {
     pub(super) before: Option<States>,
     pub(super) behind: Option<States>,
+}
+
+impl Stands {
+    pub(in super::super) fn before(states: States) -> Self {
+        Self { before: Some(states), behind: None }
+    }
+
+    pub(in super::super) fn behind(states: States) -> Self {
+        Self { before: None, behind: Some(states) }
+    }
 }
 
 impl Sums {
@@ -107,7 +117,13 @@ impl Frame<'_> {
         Ok(states)
     }
 
-    fn sum_chunks(&mut self, sums: &Sums, states: States, chunks: usize, reverse: bool) -> Result<()> {
+    pub(super) fn sum_chunks(
+        &mut self,
+        sums: &Sums,
+        states: States,
+        chunks: usize,
+        reverse: bool,
+    ) -> Result<()> {
         let tile = self.tile();
         let column_packs = (sums.columns().div_ceil(4) as u32).div_ceil(tile.lanes);
         let near_packs = sums.near.size.div_ceil(4) as u32;
@@ -127,6 +143,7 @@ impl Frame<'_> {
             .constant("RECORD", states.record)
             .constant("OF_KEYS", sums.of_keys)
             .constant("REVERSE", reverse)
+            .constant("FAR_CHANNELS", sums.transposed)
             .constant("VECTOR", sums.vector as u32)
             .constant("WEIGHTED", sums.is_weighted)
             .params(self.params(chunks, 1, tiles)?)
@@ -154,7 +171,7 @@ impl Frame<'_> {
         let read_if = |kernel: Kernel, name, operand| kernel.lanes(1).read_if(name, operand, DType::F32);
         let write_if = |kernel: Kernel, name, operand| kernel.lanes(1).write_if(name, operand, DType::F32);
         let kernel = self
-            .kernel("attention/linear/scan", wgsl!("attention/linear/scan.wgsl"))
+            .kernel("attention/linear/scan", wgsl!("attention/linear/scan.wgsl.j2"))
             .constant("ROWS", sums.near.size as u32)
             .constant("COLUMNS", sums.columns() as u32)
             .constant("VECTOR_SIZE", sums.vector_size() as u32)

@@ -1,0 +1,32 @@
+//! Attention mechanisms against exact attention and against themselves at other lengths, attention alone, 4 heads of 64, in turn on one machine:
+//! `cargo bench --bench mechanisms`. A word behind `--` picks the tables with it in their name. Ratios that papers publish are of whole training steps.
+
+mod linear;
+mod turns;
+
+use foveate::gpu::{AdapterRequest, Context};
+
+type Table = (&'static str, fn(&Context) -> foveate::Result<()>);
+
+const TABLES: &[Table] = &[
+    ("linear attention over blocked causal attention", linear::over_blocked),
+    ("linear growth of linear attention", linear::growth),
+    ("crossover of linear attention", linear::crossover),
+    ("decoding with linear attention", linear::decoding),
+    ("random features over unfused exact attention", linear::random_features),
+    ("decays and the delta rule", linear::gates),
+];
+
+fn main() {
+    let context = Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
+    println!("{}", context.describe());
+    // Cargo says `--bench`, too.
+    let filters: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    for (name, table) in TABLES {
+        if filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())) {
+            println!("\n{name}");
+            table(&context).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
