@@ -3,10 +3,10 @@
 use foveate::check::Problem;
 use foveate::gpu::Context;
 use foveate::ops::attention::{
-    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Mask, RandomProjection, Side, SoftmaxKernel,
-    blocked, linear_attention, linear_attention_with_state, softmax_kernel_features,
+    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Mask, RandomProjection, Side,
+    SoftmaxKernel, blocked, linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
-use foveate::ops::{Heads, Matmul, concat, matmul, scale, slice, softmax};
+use foveate::ops::{Heads, Matmul, concat, matmul, mean_squared_error, scale, slice, softmax};
 use foveate::{DType, Result, Value};
 
 use crate::turns::{Row, time};
@@ -31,9 +31,9 @@ fn row(context: &Context, name: &str, length: usize, attend: Attend, is_backward
         if !is_backward {
             return Ok(vec![out]);
         }
-        let upstream = problem.random("upstream", DType::F32, [1, length, HEADS, SIZE], 1.0)?;
-        let gradients = problem.graph.gradients_from(&[(out, upstream)], &qkv)?;
-        Ok(gradients.into_iter().flatten().collect())
+        let wanted = problem.random("wanted", DType::F32, [1, length, HEADS, SIZE], 1.0)?;
+        let loss = mean_squared_error(&mut problem.graph, out, wanted)?;
+        problem.graph.gradients(loss, &qkv)
     })
 }
 

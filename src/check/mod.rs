@@ -21,7 +21,7 @@ pub use bench::{Bench, Work};
 pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_ULPS, exp_ulps};
 pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
-pub use custom_rule::{Extents, compare_custom_rule};
+pub use custom_rule::{Extents, compare_custom_feature, compare_custom_rule};
 pub use gradient::{Slopes, gradient_case, has_slopes, slopes};
 pub use plans::{Tensors, compare_plans};
 

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use foveate::check::Random;
+use foveate::check::{Random, compare_custom_feature};
 use foveate::ops::attention::{
     CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, Side, SoftmaxKernel, check_beta,
     check_log_decay, cosine_features, generalized_kernel_features, linear_attention,
     linear_attention_with_state, softmax_kernel_features,
 };
-use foveate::ops::{Activation, concat, slice};
+use foveate::ops::{Activation, concat, constant, mean_squared_error, slice};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
 
 use crate::support::compare::relative_error;
-use crate::support::{assert_error, refused, run};
+use crate::support::{assert_error, context, refused, run};
 
 const TIME: usize = 150;
 const HEADS: usize = 4;
@@ -120,6 +120,51 @@ fn chunks_of_every_length_give_the_same_numbers() {
         let found = attended(&tensors, &spec.clone().chunk(chunk));
         let error = relative_error(&found, &expected);
         assert!(error <= F32_OF_LARGEST, "chunks of {chunk}: {error:e}");
+    }
+}
+
+/// Random settings of every gate on `key`: decays of heads, of steps and of channels, the delta rule with and without decays.
+fn gates(graph: &mut Graph, key: Value) -> Vec<(&'static str, LinearAttention)> {
+    let dims = graph.desc(key).unwrap().shape.dims().to_vec();
+    let mut source = Random::new(11);
+    let mut values = |dims: &[usize], within: [f32; 2]| {
+        let [least, most] = within;
+        let numbers = (0..dims.iter().product()).map(|_| least + (most - least) * source.next_f32().abs());
+        constant(graph, HostTensor::f32(dims, numbers.collect()).unwrap()).unwrap()
+    };
+    let plain = || LinearAttention::new().causal().feature_map(FeatureMap::Given).unnormalised().scale(0.25);
+    let beta = values(&dims[..3], [0.0, 0.3]);
+    let (of_heads, of_steps) = (values(&dims[2..3], [-0.5, 0.0]), values(&dims[..3], [-8.0, 0.0]));
+    let of_channels = values(&dims, [-8.0, 0.0]);
+    vec![
+        ("decays of heads", plain().decay(of_heads)),
+        ("decays of steps", plain().decay(of_steps)),
+        ("decays of channels", plain().decay(of_channels)),
+        ("decays and a denominator", LinearAttention::new().causal().decay(of_channels)),
+        ("delta rule", plain().delta_rule(beta)),
+        ("gated delta rule", plain().delta_rule(beta).decay(of_steps)),
+    ]
+}
+
+#[test]
+fn chunks_of_every_length_give_the_same_numbers_under_every_gate() {
+    let tensors = tensors(6, 1);
+    let graph = graph(&tensors, |graph, [q, k, v]| {
+        let mut outs = Vec::new();
+        for (name, spec) in gates(graph, k) {
+            for (chunk, label) in [(1, "1"), (16, "16"), (64, "64"), (1 << 20, "the whole")] {
+                let name = Box::leak(format!("{name} in chunks of {label}").into_boxed_str());
+                outs.push((&*name, linear_attention(graph, q, k, v, &spec.clone().chunk(chunk))?));
+            }
+        }
+        Ok(outs)
+    });
+    let found = outputs(&graph, &tensors);
+    assert_eq!(found.len(), 24);
+    for (name, out) in &found {
+        let gate = name.split(" in chunks").next().unwrap();
+        let error = relative_error(out, &found[&format!("{gate} in chunks of 1")]);
+        assert!(error <= F32_OF_LARGEST, "{name}: {error:e}");
     }
 }
 
@@ -316,10 +361,26 @@ fn maps_of_users_need_a_function_a_slope_and_a_promise() {
     let bump = bump.never_negative();
     let error = refused(&descs, |graph, x| {
         let out = linear_attention(graph, x[0], x[1], x[2], &spec(&bump))?;
-        graph.gradients_from(&[(out, x[2])], &[x[0]])?;
+        let loss = mean_squared_error(graph, out, x[2])?;
+        graph.gradients(loss, &[x[0]])?;
         Ok(out)
     });
     assert_error(&error, ErrorKind::NotDifferentiable, "attention/linear: feature map `bump`");
+}
+
+#[test]
+fn a_map_of_users_is_held_to_its_reference() {
+    let wgsl = "fn bell(x: f32) -> f32 {\n    return exp(-x * x);\n}\n\
+        fn bell_slope(x: f32) -> f32 {\n    return -2.0 * x * exp(-x * x);\n}\n";
+    let slope = |x: f64| -2.0 * x * (-x * x).exp();
+    let bell = CustomFeature::new("bell", wgsl, |x| (-x * x).exp()).unwrap();
+    compare_custom_feature(context(), &bell).unwrap();
+    compare_custom_feature(context(), &bell.clone().with_slope(slope).unwrap()).unwrap();
+    let other = CustomFeature::new("bell", wgsl, |x| (-x.abs()).exp()).unwrap();
+    for other in [other, bell.with_slope(move |x| -slope(x)).unwrap()] {
+        let error = compare_custom_feature(context(), &other).unwrap_err();
+        assert_eq!((error.kind(), error.argument()), (ErrorKind::Argument, "reference"));
+    }
 }
 
 #[test]
