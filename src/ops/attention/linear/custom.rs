@@ -79,7 +79,7 @@ impl CustomFeature {
         Generated { label: self.label(), text: self.wgsl.clone(), by_user: true }
     }
 
-    fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         format!("feature map `{}`", self.name)
     }
 

@@ -53,6 +53,7 @@ impl FeatureMap {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Elementwise(function) => format!("{function:?}"),
+            Self::Custom(feature) => feature.label(),
             other => format!("{other:?}"),
         }
     }

@@ -101,10 +101,13 @@ impl Rule {
         key: Value,
         mut tensors: Vec<Value>,
     ) -> Result<Vec<Value>> {
-        if let Some(decay) = self.decay_at(0)
-            && graph.desc(tensors[decay])?.shape.rank() == 1
-            && let &[batch, time, kv_heads, _] = graph.desc(key)?.shape.dims()
+        let Some(decay) = self.decay_at(0) else { return Ok(tensors) };
+        let (of_decay, of_key) = (graph.desc(tensors[decay])?, graph.desc(key)?);
+        if of_decay.shape.rank() == 1
+            && let &[batch, time, kv_heads, _] = of_key.shape.dims()
         {
+            let wanted = TensorDesc::f32([kv_heads]);
+            Contract::new(NAME).same("log_decay", of_decay, "the heads of key", &wanted)?;
             tensors[decay] = broadcast(graph, tensors[decay], [batch, time, kv_heads])?;
         }
         Ok(tensors)

@@ -279,6 +279,6 @@ fn refuse_first(
         None => Ok(()),
         Some((at, element)) => Err(Error::new(ErrorKind::Argument, NAME, argument)
             .expecting(expected)
-            .but_found(format!("{element} at element {at}"))),
+            .but_found(format!("{} at element {at}", element as f32))),
     }
 }
