@@ -5,6 +5,7 @@
 pub mod attention;
 mod constant;
 pub(crate) mod contract;
+mod conv;
 #[cfg(test)]
 mod differences;
 mod dropout;
@@ -30,6 +31,7 @@ mod stop_gradient;
 mod upstream;
 
 pub use constant::constant;
+pub use conv::{Conv1d, Conv2d, conv1d, conv2d};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::*;
 pub use embedding::embedding;
@@ -112,6 +114,8 @@ const OTHERS: &[Entry] = &[
         attention::linear
     ),
     entry!(view "constant", "data of the graph's own", constant),
+    entry!("conv/dense", "convolutions of the channels of a group, along time or in planes", conv::dense),
+    entry!("conv/depthwise", "convolutions of single channels, along time or in planes", conv::depthwise),
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),
     entry!("fill", "one number everywhere", fill),

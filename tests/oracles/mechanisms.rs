@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, CausalConv1d, Clusters};
+use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 use foveate::ops::attention::{
     BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse, residual_scores,
 };
@@ -16,7 +16,7 @@ use foveate::{DType, HostTensor, Value};
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
 use crate::file::{File, Spec};
-use crate::{Found, Result, is_safetensors, linear};
+use crate::{Found, Result, conv, is_safetensors, linear};
 
 /// A kind of mechanism that the crate has.
 pub(crate) struct Row {
@@ -39,7 +39,6 @@ const ROWS: &[Row] = &[
     row("adaptive embedding (Transformer-XL)", adaptive_embedding),
     row("adaptive softmax (Transformer-XL)", adaptive_softmax),
     row("all-attention, persistent key/value vectors (1907.01470)", persistent_memory),
-    Row { mechanism: "conv1d over time", has: is_causal_convolution, record: causal_convolution },
     row("local chunked attention", local_attention),
     Row { mechanism: "pooling over time", has: is_pooling_by_segment, record: pooling },
     row("strided (segment) mean with lengths", segment_mean),
@@ -52,7 +51,7 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let spec = File::open(path)?.spec;
     let mechanism = spec.text("mechanism")?;
-    for row in ROWS.iter().chain(linear::ROWS).filter(|row| row.mechanism == mechanism) {
+    for row in ROWS.iter().chain(linear::ROWS).chain(conv::ROWS).filter(|row| row.mechanism == mechanism) {
         if (row.has)(&spec)? {
             let (path, record) = (path.to_owned(), row.record);
             return Ok(Found::test(move || {
@@ -63,29 +62,6 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
         }
     }
     Ok(Found::Missing)
-}
-
-/// [`CausalConv1d`] has neither stride, dilation nor groups.
-fn is_causal_convolution(spec: &Spec) -> Result<bool> {
-    let [stride, dilation, groups] = ["stride", "dilation", "groups"].map(|key| spec.count(key));
-    let is_plain = [stride?, dilation?, groups?] == [1; 3];
-    let (left, right) = (spec.count("pad_left")?, spec.count("pad_right")?);
-    Ok(is_plain && left + 1 == spec.count("kernel")? && right == 0)
-}
-
-fn causal_convolution(case: &mut Case<'_>) -> Result<()> {
-    if !is_causal_convolution(&case.file.spec)? {
-        return Err("this is no causal convolution".into());
-    }
-    let &[out, inner, kernel] = case.file.tensors.get("w")?.shape().dims() else {
-        return Err("the weight is not [out, in, kernel]".into());
-    };
-    let x = case.input("x")?;
-    case.weight("weight", "w")?;
-    case.weight("bias", "b")?;
-    let layer = CausalConv1d::declare(&mut Declarations::new().root(), inner, out, kernel)?;
-    let y = layer.record(&mut case.recording.graph, x)?;
-    case.output("out", y)
 }
 
 /// The vocabulary of a case, and its weights under the names that layers declare.
