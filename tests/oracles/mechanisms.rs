@@ -9,7 +9,7 @@ use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 use foveate::ops::attention::{
     BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse, residual_scores,
 };
-use foveate::ops::{self, Activation, Gate, Linear, Pool};
+use foveate::ops::{self, Activation, Gate, Linear, Pool, Windows};
 use foveate::weights::Declarations;
 use foveate::{DType, HostTensor, Value};
 
@@ -40,7 +40,7 @@ const ROWS: &[Row] = &[
     row("adaptive softmax (Transformer-XL)", adaptive_softmax),
     row("all-attention, persistent key/value vectors (1907.01470)", persistent_memory),
     row("local chunked attention", local_attention),
-    Row { mechanism: "pooling over time", has: is_pooling_by_segment, record: pooling },
+    row("pooling over time", pooling),
     row("strided (segment) mean with lengths", segment_mean),
 ];
 
@@ -114,11 +114,6 @@ fn glu(case: &mut Case<'_>) -> Result<()> {
     case.output("out", y)
 }
 
-/// Windows that overlap are no segments.
-fn is_pooling_by_segment(spec: &Spec) -> Result<bool> {
-    Ok(spec.count("kernel")? == spec.count("stride")?)
-}
-
 fn pool_of(case: &Case<'_>) -> Result<Pool> {
     match case.file.spec.text("mode")? {
         "mean" => Ok(Pool::mean()),
@@ -128,15 +123,19 @@ fn pool_of(case: &Case<'_>) -> Result<Pool> {
 }
 
 fn pooling(case: &mut Case<'_>) -> Result<()> {
-    let (pool, size) = (pool_of(case)?, case.file.spec.count("kernel")?);
-    if !is_pooling_by_segment(&case.file.spec)? {
-        return Err("windows overlap".into());
+    let spec = &case.file.spec;
+    let (size, stride) = (spec.count("kernel")? as usize, spec.count("stride")? as usize);
+    let mut windows = match spec.text("mode")? {
+        "mean" => Windows::mean(size),
+        "max" => Windows::max(size),
+        other => return Err(format!("mode `{other}` is none that this test knows").into()),
     }
-    let takes_rest = case.file.spec.bool("ceil_mode")?;
+    .stride(stride);
+    if spec.bool("ceil_mode")? {
+        windows = windows.take_rest();
+    }
     let x = case.input("x")?;
-    let time = case.dims(x)?[1];
-    let count = if takes_rest { time.div_ceil(size as usize) } else { time / size as usize };
-    let y = pool_segments(case, x, pool, size as usize, count)?;
+    let y = ops::pool_windows(&mut case.recording.graph, x, &windows)?;
     case.output("out", y)
 }
 

@@ -3,6 +3,8 @@
 //! | op | what meets |
 //! |---|---|
 //! | [`conv1d`], [`conv2d`] | the channels of a group with the taps of the kernel around a place |
+//! | [`dynamic_conv`] | the channels of a head with a kernel of each place's own |
+//! | [`group_linear`] | the channels of a group with each other, at each place alone |
 //! | `conv/dense` | what these record for groups of several channels: a matrix product, on the tiles of [`matmul`](super::matmul()) |
 //! | `conv/depthwise` | what they record where each channel of the result reads one of the input |
 //!
@@ -12,7 +14,10 @@
 mod cases;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
+pub(crate) mod dynamic;
 mod reach;
+
+pub use dynamic::dynamic_conv;
 
 use crate::graph::{Graph, Value};
 use crate::tensor::TensorDesc;
@@ -271,4 +276,29 @@ fn record(
     let weight = reshape(graph, weight, [groups, out / groups, inner, taps])?;
     let weight = transpose(graph, weight, &[0, 3, 2, 1])?;
     dense::dense(graph, x, weight, &dense::Spec { plane, bias, segments })
+}
+
+/// A dense layer of channels in groups, one behind another, each of which sees its own alone (Mehta et al., arXiv 2008.00623, section 3.1):
+/// `x: [.., in]` by `weight: [groups, in / groups, out / groups]` and `bias: [out]`: `[.., out]`. The tiles read each group in place.
+///
+/// Fails when shapes or types differ.
+pub fn group_linear(graph: &mut Graph, x: Value, weight: Value, bias: Option<Value>) -> Result<Value> {
+    const OP: &str = "group_linear";
+    let (desc, weights) = (graph.desc(x)?.clone(), graph.desc(weight)?.clone());
+    let [groups, inner, out] = *weights.shape.dims() else {
+        let error = Error::new(ErrorKind::Shape, OP, "weight");
+        return Err(error.expecting("[groups, in / groups, out / groups]").but_found(weights));
+    };
+    let Some((&width, leading)) =
+        desc.shape.dims().split_last().filter(|(width, _)| **width == groups * inner)
+    else {
+        let error = Error::new(ErrorKind::Shape, OP, "x");
+        return Err(error.expecting(format!("[.., {}]", groups * inner)).but_found(desc));
+    };
+    let rows = leading.iter().product();
+    let plane = Plane { down: Reach::ONE, across: Reach::pointwise(rows) };
+    let flat = reshape(graph, x, [1, 1, rows, width])?;
+    let weight = reshape(graph, weight, [groups, 1, inner, out])?;
+    let y = dense::dense(graph, flat, weight, &dense::Spec { plane, bias, segments: None })?;
+    reshape(graph, y, leading.iter().copied().chain([groups * out]).collect::<Vec<_>>())
 }

@@ -39,6 +39,11 @@ impl Reach {
     /// The only place of an axis that is not convolved.
     pub(super) const ONE: Self = Self { step: 1, tap: 1, first: 0, up: 1, kernel: 1, from: 1, to: 1 };
 
+    /// One tap on each of so many places.
+    pub(super) fn pointwise(places: usize) -> Self {
+        Self { from: places, to: places, ..Self::ONE }
+    }
+
     /// `kernel` taps over `from` places. Fails for `op`, naming what is wrong, when a number is 0 that must not be, and when no place has all of
     /// its taps within input and padding.
     pub(super) fn new(op: &'static str, along: Along, kernel: usize, from: usize) -> Result<Self> {
@@ -83,6 +88,11 @@ impl Reach {
         is_there.then_some((number / up) as usize)
     }
 
+    /// Whether the only place reads the only place there is, as along an axis that is not convolved.
+    fn is_one(&self) -> bool {
+        (self.kernel, self.from, self.to, self.first) == (1, 1, 1, 0)
+    }
+
     /// Whether neighbours read neighbours, so that places of result and input can be of the same sequences.
     fn is_dense(&self) -> bool {
         (self.step, self.up, self.from) == (1, 1, self.to)
@@ -117,7 +127,7 @@ impl Plane {
 
     /// Whether sequences can be told apart by the place.
     pub(super) fn takes_segments(&self) -> bool {
-        self.down == Reach::ONE && self.across.is_dense()
+        self.down.is_one() && self.across.is_dense()
     }
 
     /// Calls `visit` with the place of the result, the tap and the place that it reads, for every tap that reads. Places of different `segments`,
@@ -141,7 +151,7 @@ impl Plane {
     /// `kernel` with the numbers that `conv/reach.wgsl` reads, and what it calls but segments.
     pub(super) fn tell(&self, kernel: Kernel) -> Kernel {
         let Self { down, across } = self;
-        let is_plane = *down != Reach::ONE;
+        let is_plane = !down.is_one();
         let mut kernel = kernel
             .constant("IS_PLANE", is_plane)
             .constant("IS_SPREAD", down.up != 1 || across.up != 1)
