@@ -143,6 +143,12 @@ impl Kernel {
         self
     }
 
+    /// One more number, behind the op's own.
+    pub(crate) fn param(mut self, name: &'static str, value: u32) -> Self {
+        self.params.push(name, value);
+        self
+    }
+
     /// A type that the files leave open: a pack of `dtype`.
     pub(crate) fn alias(mut self, name: &'static str, dtype: DType) -> Self {
         self.shader = self.shader.alias(name, dtype, self.lanes);

@@ -6,6 +6,7 @@
 //!                                           fn a_column(..) -> vec4<f32>                                 four neighbours of a column
 //!                                           fn a_block(..) -> mat4x4<f32>                                four rows of four columns
 //! .read_rows_if("residual", operand, r)     fn residual_row(..) -> vec4<f32>                             zeros where there is no operand
+//! .read_places("x", operand, dtype, ..)     fn x_one(place: u32) -> f32, fn x_four(place: u32) -> vec4<f32>
 //! .read_as_stored("a", operand, a)          fn a_row(..) -> vec4<f16>, or a_column, whichever lie behind one another
 //! .update_rows("c", operand, c)              both c_row and store_c
 //! .write_rows_if("c", operand, c)           fn store_c(base, row, column, value: vec4<f32>)              nothing where there is no operand
@@ -64,6 +65,29 @@ impl Kernel {
                 self.define(format!("// There is no {name}.\n{rows}"))
             }
         }
+    }
+
+    /// Elements of `dtype`, a float, wherever they lie: `NAME_one(place: u32)` gives one and `NAME_four(place: u32)` that and the three behind it,
+    /// as `Element`; if `vectors`, four begin at a multiple of four. `Element` is `dtype` if `as_stored`, else f32.
+    pub(crate) fn read_places(
+        self,
+        name: &'static str,
+        operand: Operand,
+        dtype: DType,
+        [vectors, as_stored]: [bool; 2],
+    ) -> Self {
+        let value = if as_stored { dtype } else { DType::F32 };
+        let accessor = match dtype {
+            DType::F16 if vectors && !as_stored => Accessor::pairs(name),
+            _ => Accessor::elements(name, dtype, vectors, value.name()),
+        };
+        let place = Four { line: "place", first: "0u", end: None };
+        let functions = [
+            format!("alias Element = {};\n", value.name()),
+            accessor.load_one(&format!("{name}_one"), "place: u32", "place"),
+            accessor.load_four(&format!("{name}_four"), "place: u32", &place, Past::Last),
+        ];
+        self.declare(name, operand, &accessor, false).define(functions.concat())
     }
 
     /// A matrix whose lines are read in the type they are stored as: `NAME_row`, or `NAME_column` if it is transposed.

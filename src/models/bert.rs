@@ -219,8 +219,9 @@ impl Config {
 }
 
 impl Embeddings {
-    pub(super) fn declare(config: &Config, scope: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, types: kinds, .. } = config.facts;
+    /// Tables of `width` channels, which layers may have more of.
+    pub(super) fn declare(config: &Config, width: usize, scope: &mut Scope<'_>) -> Result<Self> {
+        let Facts { vocab_size, types: kinds, .. } = config.facts;
         // Files of models whose scores know distances hold a table of positions that is not used.
         ["position_ids", "token_type_ids", "position_embeddings"]
             .iter()
@@ -249,7 +250,7 @@ impl Embeddings {
 impl Bert {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
         let Facts { width, heads, layers, .. } = config.facts;
-        let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
+        let embeddings = Embeddings::declare(config, width, &mut base.at("embeddings"))?;
         let layer = |index| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let layer = Block::declare(&mut scope, &LAYER, &config.layer())?;

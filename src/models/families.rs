@@ -1,7 +1,7 @@
 //! The table of families: `model_type` of a `config.json` chooses a row.
 
 use super::network::Family;
-use super::{Task, albert, bert, deberta, gpt2, longformer, t5, transfo_xl};
+use super::{Task, albert, bert, convbert, deberta, gpt2, longformer, squeezebert, t5, transfo_xl};
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -40,6 +40,18 @@ pub const FAMILIES: &[Family] = &[
         paper: "arXiv 2006.03654, 2111.09543",
         tasks: WITHOUT_PAIRS,
         declare: deberta::declare_v2,
+    },
+    Family {
+        model_type: "squeezebert",
+        paper: "arXiv 2006.11316",
+        tasks: WITHOUT_PAIRS,
+        declare: squeezebert::declare,
+    },
+    Family {
+        model_type: "convbert",
+        paper: "arXiv 2008.02496",
+        tasks: WITHOUT_PAIRS,
+        declare: convbert::declare,
     },
     Family {
         model_type: "gpt2",

@@ -61,7 +61,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 impl Longformer {
     fn declare(config: &Config, half_widths: &[u32], base: &mut Scope<'_>) -> Result<Self> {
         let Facts { width, heads, .. } = config.facts;
-        let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
+        let embeddings = Embeddings::declare(config, config.facts.width, &mut base.at("embeddings"))?;
         let layer = |(index, &half_width): (usize, &u32)| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let attention =

@@ -59,6 +59,7 @@
 mod albert;
 mod bert;
 mod classes;
+mod convbert;
 mod deberta;
 mod encoder;
 mod families;
@@ -75,6 +76,7 @@ mod prompts;
 mod segments;
 mod sentence;
 mod source;
+mod squeezebert;
 mod t5;
 mod transfo_xl;
 

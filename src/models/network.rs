@@ -89,7 +89,7 @@ pub(super) struct Declaring<'a> {
 }
 
 /// Names, below the root, of everything that families put beside or on top of the network itself.
-const HEADS: [&str; 13] = [
+const HEADS: [&str; 15] = [
     "cls",
     "lm_head",
     "predictions",
@@ -103,6 +103,8 @@ const HEADS: [&str; 13] = [
     "lm_predictions",
     "mask_predictions",
     "deberta.pooler",
+    "generator_predictions",
+    "generator_lm_head",
 ];
 
 impl<'a> Declaring<'a> {

@@ -1,12 +1,8 @@
-//! Convolutions along time.
+//! Convolutions along time with one kernel for all positions.
 
-use std::ops::Range;
-
-use super::{Layout, Mixer, Recorder, check_one_sequence_a_row, parameter, refuse_memory};
+use super::{Layout, Mixer, Recorder, next_memory, parameter, refuse_memory};
 use crate::graph::{Graph, Value};
-use crate::ops::{
-    self, concat, constant, equal, fill, less, linear, pad, reshape, roll, select, slice, transpose,
-};
+use crate::ops::{self, concat, constant, fill, less, reshape, select};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::{Scope, Weight};
 use crate::{Error, ErrorKind, Result};
@@ -14,47 +10,87 @@ use crate::{Error, ErrorKind, Result};
 const CAUSAL: &str = "causal convolution";
 const CENTRED: &str = "centred convolution";
 
-/// A convolution along time that sees a position and those before it: `weight: [out, in, kernel]`, the last place of the kernel on the
-/// position itself, `bias: [out]`. PyTorch's `Conv1d` after padding the front with `kernel - 1` zeros, with its weights' layout.
-///
-/// It is recorded as one dense layer over `kernel` shifted copies of its input side by side, which take `kernel` times the input's
-/// memory, or `time` times if that is less.
+/// A convolution along time that sees a position and those before it: `weight: [out, in / groups, kernel]`, the last place of the kernel on the
+/// position itself, `bias: [out]`. PyTorch's `Conv1d` after padding the front with `dilation (kernel - 1)` zeros, with its weights' layout.
 #[derive(Clone, Debug)]
 pub struct CausalConv1d {
     weight: Weight,
     bias: Weight,
+    groups: usize,
+    dilation: usize,
 }
 
 impl CausalConv1d {
     /// Declares the layer's weights under `scope`. Fails when the kernel is 0.
     pub fn declare(scope: &mut Scope<'_>, inner: usize, out: usize, kernel: usize) -> Result<Self> {
+        Self::declare_in_groups(scope, inner, out, kernel, 1)
+    }
+
+    /// [`CausalConv1d::declare`] for channels in `groups`, one behind another, each of which sees its own alone; as many as `inner` make it a
+    /// depthwise convolution. Fails also when the groups do not divide both numbers of channels.
+    pub fn declare_in_groups(
+        scope: &mut Scope<'_>,
+        inner: usize,
+        out: usize,
+        kernel: usize,
+        groups: usize,
+    ) -> Result<Self> {
         if kernel == 0 {
             return Err(Error::new(ErrorKind::Argument, CAUSAL, "kernel")
                 .expecting("at least 1")
                 .but_found(0));
         }
-        Ok(Self { weight: scope.weight("weight", [out, inner, kernel])?, bias: scope.weight("bias", [out])? })
+        check_groups(CAUSAL, inner, out, groups)?;
+        let weight = scope.weight("weight", [out, inner / groups, kernel])?;
+        Ok(Self { weight, bias: scope.weight("bias", [out])?, groups, dilation: 1 })
     }
 
-    /// `y_t = bias + sum_j weight[.., j] x_(t - kernel + 1 + j)` for `x: [batch, time, in]`, with zeros before the first position:
+    /// The same layer with its places of the kernel so many positions apart. Fails when that is 0.
+    pub fn dilated(self, dilation: usize) -> Result<Self> {
+        if dilation == 0 {
+            return Err(Error::new(ErrorKind::Argument, CAUSAL, "dilation")
+                .expecting("at least 1")
+                .but_found(0));
+        }
+        Ok(Self { dilation, ..self })
+    }
+
+    /// `y_t = bias + sum_j weight[.., j] x_(t - dilation (kernel - 1 - j))` for `x: [batch, time, in]`, with zeros before the first position:
     /// `[batch, time, out]`.
     ///
     /// Fails when `x` is not of that shape.
     pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
-        let [time, kernel] = extents(CAUSAL, graph, x, &self.weight, 1)?;
-        // Places before the sequence's length meet nothing but zeros.
-        let places = kernel.min(time.max(1));
-        let padded = pad(graph, x, 1, places - 1, time + places - 1)?;
-        let shifted = (0..places)
-            .map(|place| slice(graph, padded, 1, place..place + time))
-            .collect::<Result<Vec<_>>>()?;
-        let out = self.weight.shape().dims()[0];
-        dense(graph, &shifted, [0..out, kernel - places..kernel], [&self.weight, &self.bias])
+        self.convolve(graph, x, self.reach(graph, x)?, None)
+    }
+
+    /// [`CausalConv1d::record`] of the next positions of a stream, `x: [batch, time, in]`: what it reads before them is kept from run to run,
+    /// under the weight's name, and at first zeros. A stream that is read in pieces gives what it gives as a whole.
+    ///
+    /// Fails when `x` is not of that shape, and when the layer is recorded twice.
+    pub fn record_next(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        let reach = self.reach(graph, x)?;
+        if reach == 0 {
+            return self.convolve(graph, x, 0, None);
+        }
+        let seen = behind_tail(graph, self.weight.name(), x, reach)?;
+        self.convolve(graph, seen, 0, None)
+    }
+
+    /// Positions before its own that it sees. Fails when `x` is not `[batch, time, in]`.
+    fn reach(&self, graph: &Graph, x: Value) -> Result<usize> {
+        let [_, kernel] = extents(CAUSAL, graph, x, &self.weight, self.groups)?;
+        Ok((kernel - 1) * self.dilation)
+    }
+
+    fn convolve(&self, graph: &mut Graph, x: Value, before: usize, segments: Option<Value>) -> Result<Value> {
+        let spec = ops::Conv1d::new().dilation(self.dilation).padding(before, 0).groups(self.groups);
+        convolve(graph, x, [&self.weight, &self.bias], spec, segments)
     }
 }
 
 /// A convolution along time with the middle of its kernel on the position itself: `weight: [out, in, kernel]` of odd kernel, `bias: [out]`.
-/// PyTorch's `Conv1d` with padding on both sides, with its weights' layout. Memory is as that of [`CausalConv1d`].
+///
+/// PyTorch's `Conv1d` with padding on both sides, with its weights' layout.
 #[derive(Clone, Debug)]
 pub struct CentredConv1d {
     weight: Weight,
@@ -82,11 +118,7 @@ impl CentredConv1d {
                 .expecting("an odd number")
                 .but_found(kernel));
         }
-        if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
-            return Err(Error::new(ErrorKind::Argument, CENTRED, "groups")
-                .expecting(format!("a divisor of {inner} and {out} channels"))
-                .but_found(groups));
-        }
+        check_groups(CENTRED, inner, out, groups)?;
         let weight = scope.weight("weight", [out, inner / groups, kernel])?;
         Ok(Self { weight, bias: scope.weight("bias", [out])?, groups })
     }
@@ -96,7 +128,7 @@ impl CentredConv1d {
     ///
     /// Fails when `x` is not of that shape, and for parts of streams.
     pub fn record(&self, graph: &mut Graph, x: Value, layout: &Layout) -> Result<Value> {
-        let [time, kernel] = extents(CENTRED, graph, x, &self.weight, self.groups)?;
+        let [_, kernel] = extents(CENTRED, graph, x, &self.weight, self.groups)?;
         let x = match *layout {
             Layout::Rows | Layout::Packed { .. } => x,
             Layout::Padded { lengths } => without_padding(graph, x, lengths)?,
@@ -106,34 +138,18 @@ impl CentredConv1d {
                     .but_found("parts of streams"));
             }
         };
-        let half = kernel / 2;
-        let padded = pad(graph, x, 1, half, time + 2 * half)?;
-        let mut shifted = Vec::with_capacity(kernel);
-        for place in 0..kernel {
-            let mut part = slice(graph, padded, 1, place..place + time)?;
-            if let (Layout::Packed { segments, .. }, true) = (*layout, place != half) {
-                // What comes back at the other end meets zeros of the padding.
-                let theirs = roll(graph, segments, 1, half as isize - place as isize)?;
-                let is_own = equal(graph, theirs, segments)?;
-                part = keep(graph, is_own, part)?;
-            }
-            shifted.push(part);
-        }
-        let [out, inner, _] = [0, 1, 2].map(|axis| self.weight.shape().dims()[axis]);
-        let mut of_groups = Vec::with_capacity(self.groups);
-        for group in 0..self.groups {
-            let own = |x: &Value| slice(graph, *x, 2, group * inner..(group + 1) * inner);
-            let own = shifted.iter().map(own).collect::<Result<Vec<_>>>()?;
-            let rows = out / self.groups;
-            let rows = group * rows..(group + 1) * rows;
-            of_groups.push(dense(graph, &own, [rows, 0..kernel], [&self.weight, &self.bias])?);
-        }
-        concat(graph, &of_groups, 2)
+        let segments = match *layout {
+            Layout::Packed { segments, .. } => Some(segments),
+            _ => None,
+        };
+        let spec = ops::Conv1d::new().padding(kernel / 2, kernel / 2).groups(self.groups);
+        convolve(graph, x, [&self.weight, &self.bias], spec, segments)
     }
 }
 
 impl Mixer for CausalConv1d {
-    /// [`CausalConv1d::record`] of a row for each sequence.
+    /// [`CausalConv1d::record`] of each sequence, or [`CausalConv1d::record_next`] of segments of streams. Padding behind a sequence needs no mask,
+    /// as nothing before it sees it.
     fn record(
         &self,
         recorder: &mut Recorder<'_>,
@@ -142,8 +158,17 @@ impl Mixer for CausalConv1d {
         layout: &Layout,
     ) -> Result<Value> {
         refuse_memory(CAUSAL, memory)?;
-        check_one_sequence_a_row(CAUSAL, layout)?;
-        self.record(recorder, x)
+        match *layout {
+            Layout::Rows | Layout::Padded { .. } => self.record(recorder, x),
+            Layout::Packed { segments, .. } => {
+                let reach = self.reach(recorder, x)?;
+                self.convolve(recorder, x, reach, Some(segments))
+            }
+            Layout::Recurrent => self.record_next(recorder, x),
+            Layout::Cached { .. } => Err(Error::new(ErrorKind::Unsupported, CAUSAL, "layout")
+                .expecting("whole sequences, or segments of streams")
+                .but_found("streams with caches")),
+        }
     }
 }
 
@@ -162,12 +187,18 @@ impl Mixer for CentredConv1d {
 }
 
 /// `x: [batch, time, width]` with zeros behind each item's length, `lengths: i32 [batch]`.
-fn without_padding(graph: &mut Graph, x: Value, lengths: Value) -> Result<Value> {
-    let (batch, time) = (graph.desc(x)?.shape.dims()[0], graph.desc(x)?.shape.dims()[1]);
+pub(super) fn without_padding(graph: &mut Graph, x: Value, lengths: Value) -> Result<Value> {
+    let time = graph.desc(x)?.shape.dims()[1];
+    let is_token = is_token(graph, lengths, time)?;
+    keep(graph, is_token, x)
+}
+
+/// 1 where a position lies below its item's length, `lengths: i32 [batch]`, else 0: `[batch, time]`.
+pub(super) fn is_token(graph: &mut Graph, lengths: Value, time: usize) -> Result<Value> {
+    let batch = graph.desc(lengths)?.shape.elements();
     let places = constant(graph, HostTensor::i32([1, time], (0..time as i32).collect())?)?;
     let lengths = reshape(graph, lengths, [batch, 1])?;
-    let is_token = less(graph, places, lengths)?;
-    keep(graph, is_token, x)
+    less(graph, places, lengths)
 }
 
 /// `x: [batch, time, width]` where `condition: [batch, time]` is not 0, else 0.
@@ -194,23 +225,39 @@ fn extents(op: &'static str, graph: &Graph, x: Value, weight: &Weight, groups: u
     }
 }
 
-/// One dense layer over shifted copies of the input side by side, by the weights of those `rows` and those `places` of the kernel.
-fn dense(
+/// The last `reach` positions of a stream with the next ones, `x: [batch, time, width]`, behind them: `[batch, reach + time, width]`. The state
+/// `NAME.tail` keeps the last ones for the next run; at first they are zeros.
+pub(super) fn behind_tail(graph: &mut Graph, name: &str, x: Value, reach: usize) -> Result<Value> {
+    let desc = graph.desc(x)?;
+    let [batch, width] = [0, 2].map(|axis| desc.shape.dims()[axis]);
+    let desc = TensorDesc::new(desc.dtype, [batch, reach, width]);
+    let tail = graph.state(&format!("{name}.tail"), desc)?;
+    let seen = concat(graph, &[tail, x], 1)?;
+    let next = next_memory(graph, Some(tail), x, reach)?;
+    graph.update(tail, next)?;
+    Ok(seen)
+}
+
+/// Refuses groups that do not divide both numbers of channels.
+pub(super) fn check_groups(op: &'static str, inner: usize, out: usize, groups: usize) -> Result<()> {
+    if groups > 0 && inner.is_multiple_of(groups) && out.is_multiple_of(groups) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Argument, op, "groups")
+        .expecting(format!("a divisor of {inner} and {out} channels"))
+        .but_found(groups))
+}
+
+/// The convolution of `x` by weights that are declared, of sequences that lie behind one another if there are segments.
+fn convolve(
     graph: &mut Graph,
-    shifted: &[Value],
-    [rows, places]: [Range<usize>; 2],
+    x: Value,
     [weight, bias]: [&Weight; 2],
+    spec: ops::Conv1d,
+    segments: Option<Value>,
 ) -> Result<Value> {
-    let (out, inner) = (rows.len(), weight.shape().dims()[1]);
-    let beside = concat(graph, shifted, 2)?;
-    let dtype = graph.desc(beside)?.dtype;
+    let dtype = graph.desc(x)?.dtype;
     let weight = parameter(graph, weight, dtype)?;
-    let count = places.len();
-    let weight = slice(graph, weight, 0, rows.clone())?;
-    let weight = slice(graph, weight, 2, places)?;
-    let weight = transpose(graph, weight, &[0, 2, 1])?;
-    let weight = reshape(graph, weight, [out, count * inner])?;
-    let bias = parameter(graph, bias, dtype)?;
-    let bias = slice(graph, bias, 0, rows)?;
-    linear(graph, beside, weight, &ops::Linear::new().bias(bias))
+    let spec = spec.bias(parameter(graph, bias, dtype)?);
+    ops::conv1d(graph, x, weight, &segments.map_or(spec, |segments| spec.segments(segments)))
 }

@@ -1,5 +1,6 @@
 //! Layers of one op each.
 
+use super::conv::check_groups;
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Activation};
@@ -24,12 +25,23 @@ pub(crate) fn converted(graph: &mut Graph, x: Value, dtype: DType) -> Result<Val
     if graph.desc(x)?.dtype == dtype { Ok(x) } else { ops::cast(graph, x, dtype) }
 }
 
-/// A dense layer: `weight: [out, in]`, or `[in, out]` where files have it so, and `bias: [out]` unless it goes without.
+/// A dense layer: `weight: [out, in]`, or as files have it otherwise, and `bias: [out]` unless it goes without.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Weight,
     bias: Option<Weight>,
-    is_in_out: bool,
+    form: Form,
+}
+
+/// How a dense layer's weight is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    OutIn,
+    InOut,
+    /// `[out, in / groups, 1]`, a convolution of one tap, of channels in so many groups.
+    Pointwise(usize),
+    /// `[groups, in / groups, out / groups]`.
+    Groups,
 }
 
 impl Linear {
@@ -41,23 +53,54 @@ impl Linear {
 
     /// Declares the weight of a layer that has no bias under `scope`.
     pub fn declare_without_bias(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
-        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: None, is_in_out: false })
+        Ok(Self { weight: scope.weight("weight", [out, inner])?, bias: None, form: Form::OutIn })
     }
 
     /// Declares the weights of a layer that files store as `[in, out]` (GPT-2's `Conv1D`), with a bias.
     pub fn declare_in_out(scope: &mut Scope<'_>, inner: usize, out: usize) -> Result<Self> {
         let weight = scope.weight("weight", [inner, out])?;
-        Ok(Self { weight, bias: Some(scope.weight("bias", [out])?), is_in_out: true })
+        Ok(Self { weight, bias: Some(scope.weight("bias", [out])?), form: Form::InOut })
     }
 
     /// A layer of weights that are declared already, such as an embedding used as its own decoder.
     pub fn of(weight: Weight, bias: Option<Weight>) -> Self {
-        Self { weight, bias, is_in_out: false }
+        Self { weight, bias, form: Form::OutIn }
     }
 
     /// A layer of a weight that is declared already and that files store as `[in, out]`, without a bias.
     pub fn of_in_out(weight: Weight) -> Self {
-        Self { weight, bias: None, is_in_out: true }
+        Self { weight, bias: None, form: Form::InOut }
+    }
+
+    /// Declares the weights of a layer that files store as a convolution of one tap, `[out, in / groups, 1]`, of channels in `groups`, each of which
+    /// sees its own alone.
+    ///
+    /// Fails when the groups do not divide both numbers of channels.
+    pub fn declare_pointwise(scope: &mut Scope<'_>, inner: usize, out: usize, groups: usize) -> Result<Self> {
+        let layer = Self::declare_pointwise_without_bias(scope, inner, out, groups)?;
+        Ok(Self { bias: Some(scope.weight("bias", [out])?), ..layer })
+    }
+
+    /// [`Linear::declare_pointwise`] of a layer that has no bias.
+    pub fn declare_pointwise_without_bias(
+        scope: &mut Scope<'_>,
+        inner: usize,
+        out: usize,
+        groups: usize,
+    ) -> Result<Self> {
+        check_groups("linear", inner, out, groups)?;
+        let weight = scope.weight("weight", [out, inner / groups, 1])?;
+        Ok(Self { weight, bias: None, form: Form::Pointwise(groups) })
+    }
+
+    /// Declares the weights of a layer of channels in `groups` that files store as a matrix for each, `[groups, in / groups, out / groups]`, with a
+    /// bias.
+    ///
+    /// Fails when the groups do not divide both numbers of channels.
+    pub fn declare_in_groups(scope: &mut Scope<'_>, inner: usize, out: usize, groups: usize) -> Result<Self> {
+        check_groups("linear", inner, out, groups)?;
+        let weight = scope.weight("weight", [groups, inner / groups, out / groups])?;
+        Ok(Self { weight, bias: Some(scope.weight("bias", [out])?), form: Form::Groups })
     }
 
     /// `f(x W^T + bias)` for `x: [.., in]`.
@@ -65,12 +108,39 @@ impl Linear {
         let dtype = graph.desc(x)?.dtype;
         let weight = parameter(graph, &self.weight, dtype)?;
         let bias = self.bias.as_ref().map(|bias| parameter(graph, bias, dtype)).transpose()?;
-        if self.is_in_out {
-            return record_in_out(graph, [x, weight], bias, activation);
-        }
+        let weight = match self.form {
+            Form::OutIn => weight,
+            Form::InOut => return record_in_out(graph, [x, weight], bias, activation),
+            Form::Pointwise(1) => {
+                let [out, inner] = [0, 1].map(|axis| self.weight.shape().dims()[axis]);
+                ops::reshape(graph, weight, [out, inner])?
+            }
+            Form::Pointwise(groups) => {
+                let y = pointwise(graph, [x, weight], bias, groups)?;
+                return ops::activate(graph, y, activation);
+            }
+            Form::Groups => {
+                let y = ops::group_linear(graph, x, weight, bias)?;
+                return ops::activate(graph, y, activation);
+            }
+        };
         let spec = ops::Linear::new().activation(activation);
         ops::linear(graph, x, weight, &bias.map_or(spec, |bias| spec.bias(bias)))
     }
+}
+
+/// A dense layer of channels in groups for `x: [.., in]` and a weight `[out, in / groups, 1]`.
+fn pointwise(
+    graph: &mut Graph,
+    [x, weight]: [Value; 2],
+    bias: Option<Value>,
+    groups: usize,
+) -> Result<Value> {
+    let [out, inner] = [0, 1].map(|axis| graph.desc(weight).map(|desc| desc.shape.dims()[axis]));
+    let (out, inner) = (out?, inner?);
+    let weight = ops::reshape(graph, weight, [groups, out / groups, inner])?;
+    let weight = ops::transpose(graph, weight, &[0, 2, 1])?;
+    ops::group_linear(graph, x, weight, bias)
 }
 
 /// `f(x W + bias)` for `x: [.., in]` and `W: [in, out]`.

@@ -16,17 +16,29 @@ mod attention;
 #[cfg(feature = "models")]
 mod block;
 #[cfg(feature = "models")]
+mod conformer;
+#[cfg(feature = "models")]
 mod conv;
 #[cfg(feature = "models")]
 mod layers;
 #[cfg(feature = "models")]
 mod layout;
 #[cfg(feature = "models")]
+mod light_conv;
+#[cfg(feature = "models")]
+mod long_short_range;
+#[cfg(feature = "models")]
+mod places_norm;
+#[cfg(feature = "models")]
 mod recorder;
 mod reversible;
+#[cfg(feature = "models")]
+mod span_conv;
 
 #[cfg(feature = "models")]
 pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
+#[cfg(feature = "models")]
+pub(crate) use attention::refuse_memory;
 #[cfg(feature = "models")]
 pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DecayGate, DisentangledAttention,
@@ -36,9 +48,9 @@ pub use attention::{
     split_heads,
 };
 #[cfg(feature = "models")]
-pub(crate) use attention::{check_one_sequence_a_row, refuse_memory};
-#[cfg(feature = "models")]
 pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};
+#[cfg(feature = "models")]
+pub use conformer::{ConformerAttention, ConformerBlock, ConformerConv};
 #[cfg(feature = "models")]
 pub use conv::{CausalConv1d, CentredConv1d};
 #[cfg(feature = "models")]
@@ -48,5 +60,13 @@ pub(crate) use layers::{converted, parameter};
 #[cfg(feature = "models")]
 pub use layout::Layout;
 #[cfg(feature = "models")]
+pub use light_conv::{DynamicConv, GatedConv, LightConv, TapKernel};
+#[cfg(feature = "models")]
+pub use long_short_range::LongShortRange;
+#[cfg(feature = "models")]
+pub use places_norm::{BatchNorm, GroupNorm};
+#[cfg(feature = "models")]
 pub use recorder::{Recorder, Training};
 pub use reversible::Reversible;
+#[cfg(feature = "models")]
+pub use span_conv::SpanConvAttention;

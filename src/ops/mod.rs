@@ -5,6 +5,7 @@
 pub mod attention;
 mod constant;
 pub(crate) mod contract;
+mod conv;
 #[cfg(test)]
 mod differences;
 mod dropout;
@@ -30,6 +31,7 @@ mod stop_gradient;
 mod upstream;
 
 pub use constant::constant;
+pub use conv::{Conv1d, Conv2d, conv1d, conv2d, dynamic_conv, group_linear};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::*;
 pub use embedding::embedding;
@@ -45,7 +47,7 @@ pub use matmul::{Heads, Matmul, matmul};
 pub use normalize::{
     LayerNorm, RmsNorm, l2_normalize, layer_norm, layer_norm_with_sum, rms_norm, rms_norm_with_sum,
 };
-pub use pool::{Pool, pool};
+pub use pool::{Pool, Windows, pool, pool_windows};
 pub use reduce::{argmax, argmin, max, mean, min, sum};
 pub use reshape::reshape;
 pub use rotary::{Pairing, Rotary, rotary};
@@ -112,6 +114,13 @@ const OTHERS: &[Entry] = &[
         attention::linear
     ),
     entry!(view "constant", "data of the graph's own", constant),
+    entry!("conv/dense", "convolutions of the channels of a group, along time or in planes", conv::dense),
+    entry!("conv/depthwise", "convolutions of single channels, along time or in planes", conv::depthwise),
+    entry!(
+        "conv/dynamic",
+        "convolutions with a kernel of each place's own, shared by the channels of a head",
+        conv::dynamic
+    ),
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),
     entry!("fill", "one number everywhere", fill),
@@ -135,6 +144,7 @@ const OTHERS: &[Entry] = &[
     entry!("linear", "x W^T with bias, activation or gate, and residual", linear),
     entry!("log_softmax", "logarithm of softmax along the last axis", softmax::logarithm),
     entry!("loss/cross_entropy", "mean of -ln softmax(logits)[target]", loss::cross_entropy),
+    entry!("loss/ctc", "minus the logarithm of the probability of targets under all alignments", loss::ctc),
     entry!("loss/kl_divergence", "mean over rows of sum p (ln p - ln q)", loss::pair::kl_divergence),
     entry!("loss/mean_squared_error", "mean of (a - b)^2", loss::pair::mean_squared_error),
     entry!("matmul", "batched matrix product, either operand transposed", matmul),
@@ -150,6 +160,7 @@ const OTHERS: &[Entry] = &[
     ),
     entry!("optimizer/sgd", "a step of gradient descent with momentum, in place", optimizer::sgd),
     entry!("pool", "mean, maximum or first along time, whole or by segment", pool),
+    entry!("pool/windows", "mean or maximum along time of windows that may overlap", pool::windows),
     entry!(view "reshape", "the same elements under another shape", reshape),
     entry!("rotary", "pairs of channels turned by their position", rotary),
     entry!("softmax", "softmax along the last axis", softmax::plain),

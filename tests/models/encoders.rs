@@ -1,5 +1,5 @@
-//! Small random encoders with attention of their own, Longformer, DeBERTa, and BERT whose scores know distances: packed sequences against each alone, half precision, and
-//! gradients with values computed again.
+//! Small random encoders with layers of their own, Longformer, DeBERTa, SqueezeBERT, ConvBERT, and BERT whose scores know distances: packed
+//! sequences against each alone, half precision, and gradients with values computed again.
 
 use foveate::models::{Encoder, Item, Model, Task, Tokens};
 use foveate::nn::{Recorder, Training};
@@ -18,7 +18,7 @@ const SEQUENCES: [&[u32]; 4] = [
 ];
 
 /// What each model is called, and which of the fields below are other ones.
-const MODELS: [(&str, &str); 6] = [
+const MODELS: [(&str, &str); 8] = [
     ("longformer", r#"{"model_type": "longformer"}"#),
     ("deberta", r#"{"model_type": "deberta"}"#),
     ("deberta-v2", r#"{"model_type": "deberta-v2"}"#),
@@ -31,9 +31,11 @@ const MODELS: [(&str, &str); 6] = [
         r#"{"model_type": "bert", "position_embedding_type": "relative_key_query", "max_position_embeddings": 17}"#,
     ),
     ("albert with distances", r#"{"model_type": "albert", "position_embedding_type": "relative_key"}"#),
+    ("squeezebert", r#"{"model_type": "squeezebert", "v_groups": 2}"#),
+    ("convbert", r#"{"model_type": "convbert", "embedding_size": 12, "num_groups": 2}"#),
 ];
 
-fn models(task: Task) -> [(&'static str, Model); 6] {
+fn models(task: Task) -> [(&'static str, Model); 8] {
     MODELS.map(|(name, others)| {
         let mut json = serde_json::json!({ "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
             "intermediate_size": 24, "vocab_size": 12, "max_position_embeddings": 40, "attention_window": [2, 6, 4],

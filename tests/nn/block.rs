@@ -193,18 +193,21 @@ fn mixers_refuse_what_they_cannot_take() {
     let mut graph = Graph::new();
     let x = graph.input("x", TensorDesc::f32([1, TIME, WIDTH])).unwrap();
     let segments = graph.input("segments", TensorDesc::i32([1, TIME])).unwrap();
+    let starts = graph.input("starts", TensorDesc::i32([1])).unwrap();
     let packed = Layout::Packed { segments, count: 2 };
+    let cached = Layout::Cached { starts, capacity: TIME };
     let mut recorder = Recorder::new(&mut graph, DType::F32);
     let mixers: [&dyn Mixer; 2] = [&causal, &centred];
     for mixer in mixers {
         mixer.record(&mut recorder, x, None, &Layout::Rows).unwrap();
+        mixer.record(&mut recorder, x, None, &packed).unwrap();
         assert!(mixer.record(&mut recorder, x, Some(x), &Layout::Rows).is_err());
-        assert!(mixer.record(&mut recorder, x, None, &Layout::Recurrent).is_err());
+        assert!(mixer.record(&mut recorder, x, None, &cached).is_err());
     }
-    mixers[1].record(&mut recorder, x, None, &packed).unwrap();
-    let error = mixers[0].record(&mut recorder, x, None, &packed).unwrap_err();
+    mixers[0].record(&mut recorder, x, None, &Layout::Recurrent).unwrap();
+    let error = mixers[1].record(&mut recorder, x, None, &Layout::Recurrent).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "causal convolution: layout: expected a row for each sequence, found several sequences in a row"
+        "centred convolution: layout: expected whole sequences, found parts of streams"
     );
 }

@@ -1,7 +1,10 @@
-use foveate::nn::{CausalConv1d, CentredConv1d, Layout, Linear};
+use foveate::nn::{
+    BatchNorm, CausalConv1d, CentredConv1d, ConformerConv, LayerNorm, Layout, Linear, Mixer, Recorder,
+    Training,
+};
 use foveate::ops::Activation;
 use foveate::weights::Declarations;
-use foveate::{Graph, HostTensor, TensorDesc};
+use foveate::{DType, Graph, HostTensor, TensorDesc, cpu};
 
 use super::support::{Tensors, Trial, Values, assert_near, random};
 use super::{BATCH, TIME, WIDTH};
@@ -177,4 +180,91 @@ fn an_input_of_another_width_is_refused() {
     let x = graph.input("x", TensorDesc::f32([1, TIME, 8])).unwrap();
     let error = layer.record(&mut graph, x).unwrap_err();
     assert_eq!(error.to_string(), "causal convolution: x: expected [batch, time, 32], found f32 [1, 24, 8]");
+}
+
+/// A stream that is read in pieces of any length, also of less than the kernel reaches back, gives what it gives as a whole.
+#[test]
+fn a_stream_in_pieces_is_the_whole() {
+    let mut declarations = Declarations::new();
+    let mut scope = declarations.root();
+    let layer = CausalConv1d::declare_in_groups(&mut scope.at("conv"), WIDTH, 8, 3, 4).unwrap();
+    let layer = layer.dilated(2).unwrap();
+    let x = random("x", &[BATCH, TIME, WIDTH], 1.0);
+    let trial = Trial::new(&declarations, &[("x", x.clone())]);
+    let whole = trial.run(&|graph: &mut Graph, values: &Values| layer.record(graph, values["x"])).to_f64();
+    let tail = HostTensor::f32([BATCH, 4, WIDTH], vec![0.0; BATCH * 4 * WIDTH]).unwrap();
+    let kept = trial.weights().into_iter().chain([("conv.weight.tail".to_owned(), tail)]);
+    let mut kept = cpu::Parameters::new(kept.map(Ok)).unwrap();
+    let (mut found, mut start) = (Vec::new(), 0);
+    for length in [1, 2, 9, 3, TIME - 15] {
+        let piece = part(&x.to_f32(), TIME * WIDTH, start * WIDTH..(start + length) * WIDTH);
+        let piece = HostTensor::f32([BATCH, length, WIDTH], piece).unwrap();
+        let mut graph = Graph::new();
+        let input = graph.input("x", piece.desc()).unwrap();
+        let mut recorder = Recorder::new(&mut graph, DType::F32);
+        let y = Mixer::record(&layer, &mut recorder, input, None, &Layout::Recurrent).unwrap();
+        graph.output("y", y).unwrap();
+        let mut outputs = cpu::update(&graph, &mut kept, &[("x", &piece)]).unwrap();
+        found.push((length, outputs.remove("y").unwrap().to_f64()));
+        start += length;
+    }
+    assert_eq!(start, TIME);
+    let joined: Vec<f64> = (0..BATCH)
+        .flat_map(|item| {
+            let of_item =
+                |(length, y): &(usize, Vec<f64>)| y[item * length * 8..(item + 1) * length * 8].to_vec();
+            found.iter().flat_map(of_item).collect::<Vec<f64>>()
+        })
+        .collect();
+    assert_near("pieces", &joined, &whole, 1e-6);
+}
+
+/// A range of every item of `items`, each `size` elements long.
+fn part(items: &[f32], size: usize, range: std::ops::Range<usize>) -> Vec<f32> {
+    items.chunks(size).flat_map(|item| item[range.clone()].to_vec()).collect()
+}
+
+/// What lies behind a sequence's length changes nothing before it, for a Conformer's module in training, too.
+#[test]
+fn padding_changes_no_valid_frame() {
+    let mut declarations = Declarations::new();
+    let mut root = declarations.root();
+    let mut dense = |name, out| Linear::declare_without_bias(&mut root.at(name), WIDTH, out).unwrap();
+    let (expand, reduce) = (dense("expand", 2 * WIDTH), dense("reduce", WIDTH));
+    let layer = ConformerConv {
+        norm: LayerNorm::declare(&mut root.at("norm"), WIDTH, 1e-5).unwrap(),
+        expand,
+        depthwise: root.weight("depthwise", [WIDTH, 1, 5]).unwrap(),
+        before: 2,
+        batch_norm: BatchNorm::declare(&mut root.at("batch_norm"), WIDTH, 1e-5).unwrap(),
+        activation: Activation::Silu,
+        reduce,
+    };
+    let lengths = HostTensor::i32([BATCH], vec![TIME as i32 - 9, TIME as i32 - 3]).unwrap();
+    let x = random("x", &[BATCH, TIME, WIDTH], 1.0);
+    let mut elements = x.to_f32();
+    for item in 0..BATCH {
+        let length = lengths.to_f64()[item] as usize;
+        elements[(item * TIME + length) * WIDTH..(item + 1) * TIME * WIDTH].fill(7.5);
+    }
+    let other = HostTensor::f32([BATCH, TIME, WIDTH], elements).unwrap();
+    let variance = HostTensor::f32([WIDTH], vec![0.7; WIDTH]).unwrap();
+    for trains in [false, true] {
+        let record = |graph: &mut Graph, values: &Values| {
+            let recorder = Recorder::new(graph, DType::F32);
+            let mut recorder = if trains { recorder.training(Training::default()) } else { recorder };
+            layer.record(&mut recorder, values["x"], None, &Layout::Padded { lengths: values["lengths"] })
+        };
+        let run = |x: &HostTensor| {
+            let inputs = [("x", x.clone()), ("lengths", lengths.clone())];
+            let trial = Trial::new(&declarations, &inputs).with("batch_norm.running_var", variance.clone());
+            trial.run(&record).to_f64()
+        };
+        let (found, expected) = (run(&other), run(&x));
+        for item in 0..BATCH {
+            let length = lengths.to_f64()[item] as usize;
+            let valid = item * TIME * WIDTH..(item * TIME + length) * WIDTH;
+            assert_eq!(found[valid.clone()], expected[valid], "in training: {trains}");
+        }
+    }
 }

@@ -61,6 +61,11 @@ impl Trial {
         self
     }
 
+    /// The weights by name.
+    pub(crate) fn weights(&self) -> BTreeMap<String, HostTensor> {
+        self.weights.clone()
+    }
+
     fn inputs(&self) -> Vec<(&str, &HostTensor)> {
         self.inputs.iter().map(|(name, tensor)| (*name, tensor)).collect()
     }
@@ -85,8 +90,8 @@ impl Trial {
     /// The layer's result on the references.
     pub(crate) fn run(&self, record: Record<'_>) -> HostTensor {
         let (graph, ..) = self.graph(record);
-        let weights = cpu::Parameters::new(self.named_weights()).unwrap();
-        cpu::run_with(&graph, &weights, &self.inputs()).unwrap().remove("out").unwrap()
+        let mut weights = cpu::Parameters::new(self.named_weights()).unwrap();
+        cpu::update(&graph, &mut weights, &self.inputs()).unwrap().remove("out").unwrap()
     }
 
     /// Holds result and gradients of the references to `dense` and its slopes.

@@ -4,6 +4,7 @@
 mod argmax;
 mod attention;
 mod constant;
+mod conv;
 #[path = "../devices/mod.rs"]
 mod devices;
 mod dropout;

@@ -21,6 +21,8 @@ pub(crate) struct Case<'f> {
     /// Tensors of the file that are part of the graph.
     values: Vec<(String, Value)>,
     outputs: Vec<(String, Value)>,
+    /// Those of `values` that have more axes in the graph than in the file.
+    reshaped: Vec<(String, Value)>,
 }
 
 /// Records the mechanism of a case.
@@ -28,7 +30,13 @@ pub(crate) type Record = fn(&mut Case<'_>) -> Result<()>;
 
 /// Records a case, runs it and compares everything that its file holds.
 pub(crate) fn check(file: &File, record: Record) -> Result<Report> {
-    let mut case = Case { file, recording: Recording::default(), values: Vec::new(), outputs: Vec::new() };
+    let mut case = Case {
+        file,
+        recording: Recording::default(),
+        values: Vec::new(),
+        outputs: Vec::new(),
+        reshaped: Vec::new(),
+    };
     record(&mut case)?;
     case.expect_gradients()?;
     for output in file.spec.texts("outputs")? {
@@ -60,6 +68,15 @@ impl Case<'_> {
     pub(crate) fn weight(&mut self, parameter: &str, name: &str) -> Result<()> {
         let value = self.recording.parameter(parameter, self.file.tensors.get(name)?.clone())?;
         self.values.push((name.to_owned(), value));
+        Ok(())
+    }
+
+    /// [`Case::weight`] for a layer that declares more axes than the file has.
+    pub(crate) fn weight_of_shape(&mut self, parameter: &str, name: &str, shape: Vec<usize>) -> Result<()> {
+        let tensor = self.file.tensors.get(name)?;
+        let tensor = HostTensor::f32(shape.clone(), tensor.to_f32())?;
+        let declared = self.recording.parameter(parameter, tensor)?;
+        self.reshaped.push((name.to_owned(), declared));
         Ok(())
     }
 
@@ -115,14 +132,21 @@ impl Case<'_> {
             return if names.is_empty() { Ok(()) } else { Err("inputs without a loss".into()) };
         };
         let value_of = |name: &&str| {
-            let value = self.values.iter().find(|(known, _)| known == name);
+            let value = self.values.iter().chain(&self.reshaped).find(|(known, _)| known == name);
             value.map(|(_, value)| *value).ok_or_else(|| format!("this test does not read input `{name}`"))
         };
         let wrt = names.iter().map(value_of).collect::<std::result::Result<Vec<_>, _>>()?;
         let gradients = self.recording.graph.gradients(loss, &wrt)?;
         for (name, gradient) in names.into_iter().zip(gradients) {
             debug_assert_eq!(self.recording.graph.desc(gradient)?.dtype, DType::F32);
+            let is_reshaped = self.reshaped.iter().any(|(known, _)| known == name);
             let name = format!("d_{name}");
+            let gradient = if is_reshaped {
+                let shape = self.file.tensors.get(&name)?.shape().clone();
+                ops::reshape(&mut self.recording.graph, gradient, shape)?
+            } else {
+                gradient
+            };
             self.expect(&format!("gradient {name}"), &name, gradient, Rows::All)?;
         }
         Ok(())

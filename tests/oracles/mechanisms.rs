@@ -5,18 +5,18 @@
 
 use std::path::Path;
 
-use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, CausalConv1d, Clusters};
+use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 use foveate::ops::attention::{
     BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse, residual_scores,
 };
-use foveate::ops::{self, Activation, Gate, Linear, Pool};
+use foveate::ops::{self, Activation, Gate, Linear, Pool, Windows};
 use foveate::weights::Declarations;
 use foveate::{DType, HostTensor, Value};
 
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
 use crate::file::{File, Spec};
-use crate::{Found, Result, is_safetensors, linear};
+use crate::{Found, Result, conv, is_safetensors, linear};
 
 /// A kind of mechanism that the crate has.
 pub(crate) struct Row {
@@ -39,9 +39,8 @@ const ROWS: &[Row] = &[
     row("adaptive embedding (Transformer-XL)", adaptive_embedding),
     row("adaptive softmax (Transformer-XL)", adaptive_softmax),
     row("all-attention, persistent key/value vectors (1907.01470)", persistent_memory),
-    Row { mechanism: "conv1d over time", has: is_causal_convolution, record: causal_convolution },
     row("local chunked attention", local_attention),
-    Row { mechanism: "pooling over time", has: is_pooling_by_segment, record: pooling },
+    row("pooling over time", pooling),
     row("strided (segment) mean with lengths", segment_mean),
 ];
 
@@ -52,7 +51,7 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let spec = File::open(path)?.spec;
     let mechanism = spec.text("mechanism")?;
-    for row in ROWS.iter().chain(linear::ROWS).filter(|row| row.mechanism == mechanism) {
+    for row in ROWS.iter().chain(linear::ROWS).chain(conv::ROWS).filter(|row| row.mechanism == mechanism) {
         if (row.has)(&spec)? {
             let (path, record) = (path.to_owned(), row.record);
             return Ok(Found::test(move || {
@@ -63,29 +62,6 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
         }
     }
     Ok(Found::Missing)
-}
-
-/// [`CausalConv1d`] has neither stride, dilation nor groups.
-fn is_causal_convolution(spec: &Spec) -> Result<bool> {
-    let [stride, dilation, groups] = ["stride", "dilation", "groups"].map(|key| spec.count(key));
-    let is_plain = [stride?, dilation?, groups?] == [1; 3];
-    let (left, right) = (spec.count("pad_left")?, spec.count("pad_right")?);
-    Ok(is_plain && left + 1 == spec.count("kernel")? && right == 0)
-}
-
-fn causal_convolution(case: &mut Case<'_>) -> Result<()> {
-    if !is_causal_convolution(&case.file.spec)? {
-        return Err("this is no causal convolution".into());
-    }
-    let &[out, inner, kernel] = case.file.tensors.get("w")?.shape().dims() else {
-        return Err("the weight is not [out, in, kernel]".into());
-    };
-    let x = case.input("x")?;
-    case.weight("weight", "w")?;
-    case.weight("bias", "b")?;
-    let layer = CausalConv1d::declare(&mut Declarations::new().root(), inner, out, kernel)?;
-    let y = layer.record(&mut case.recording.graph, x)?;
-    case.output("out", y)
 }
 
 /// The vocabulary of a case, and its weights under the names that layers declare.
@@ -138,11 +114,6 @@ fn glu(case: &mut Case<'_>) -> Result<()> {
     case.output("out", y)
 }
 
-/// Windows that overlap are no segments.
-fn is_pooling_by_segment(spec: &Spec) -> Result<bool> {
-    Ok(spec.count("kernel")? == spec.count("stride")?)
-}
-
 fn pool_of(case: &Case<'_>) -> Result<Pool> {
     match case.file.spec.text("mode")? {
         "mean" => Ok(Pool::mean()),
@@ -152,15 +123,19 @@ fn pool_of(case: &Case<'_>) -> Result<Pool> {
 }
 
 fn pooling(case: &mut Case<'_>) -> Result<()> {
-    let (pool, size) = (pool_of(case)?, case.file.spec.count("kernel")?);
-    if !is_pooling_by_segment(&case.file.spec)? {
-        return Err("windows overlap".into());
+    let spec = &case.file.spec;
+    let (size, stride) = (spec.count("kernel")? as usize, spec.count("stride")? as usize);
+    let mut windows = match spec.text("mode")? {
+        "mean" => Windows::mean(size),
+        "max" => Windows::max(size),
+        other => return Err(format!("mode `{other}` is none that this test knows").into()),
     }
-    let takes_rest = case.file.spec.bool("ceil_mode")?;
+    .stride(stride);
+    if spec.bool("ceil_mode")? {
+        windows = windows.take_rest();
+    }
     let x = case.input("x")?;
-    let time = case.dims(x)?[1];
-    let count = if takes_rest { time.div_ceil(size as usize) } else { time / size as usize };
-    let y = pool_segments(case, x, pool, size as usize, count)?;
+    let y = ops::pool_windows(&mut case.recording.graph, x, &windows)?;
     case.output("out", y)
 }
 

@@ -75,6 +75,7 @@ const FAMILIES: &[Family] = &[
     family("bert", "BertForQuestionAnswering", Task::Answer),
     family("bert", "BertForSequenceClassification", Task::Classify),
     family("bert", "BertForTokenClassification", Task::Label),
+    family("convbert", "ConvBertForMaskedLM", Task::Logits),
     family("deberta", "DebertaForMaskedLM", Task::Logits),
     family("deberta-v2", "DebertaV2ForMaskedLM", Task::Logits),
     family("deberta-v2", "DebertaV2ForSequenceClassification", Task::Classify),
@@ -85,6 +86,8 @@ const FAMILIES: &[Family] = &[
     with_globals(family("longformer", "LongformerForSequenceClassification", Task::Classify)),
     family("roberta", "RobertaForMaskedLM", Task::Logits),
     family("roberta", "RobertaForSequenceClassification", Task::Classify),
+    family("squeezebert", "SqueezeBertForMaskedLM", Task::Logits),
+    family("squeezebert", "SqueezeBertForSequenceClassification", Task::Classify),
     encoder_decoder("t5", "T5ForConditionalGeneration"),
     Family {
         reads: &["seg#_input_ids", "labels"],

@@ -107,5 +107,5 @@ fn on_references(
     parameters: &[(String, HostTensor)],
     inputs: &[(&str, &HostTensor)],
 ) -> foveate::Result<Outputs> {
-    cpu::run_with(graph, &cpu::Parameters::new(parameters.iter().cloned().map(Ok))?, inputs)
+    cpu::update(graph, &mut cpu::Parameters::new(parameters.iter().cloned().map(Ok))?, inputs)
 }

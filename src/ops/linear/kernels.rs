@@ -92,7 +92,7 @@ impl Layer<'_> {
             Some(_) => (out / 2, out / 2, Some(out / 2 * inner)),
         };
         let geometry = Geometry::dense([rows, columns, inner], part.first_row, line);
-        let placed = Part { b: part.operand, result: self.dtype, second, so_far: self.so_far };
+        let placed = Part { a: None, b: part.operand, result: self.dtype, second, so_far: self.so_far };
         product(NAME, &geometry, x.dtype, placed, caps, |kernel, c| self.finished(kernel, x.dtype, c))
     }
 

@@ -1,5 +1,6 @@
 //! Lowering: the tile, the operands it reads, and one dispatch of it; several over parts of a long inner axis, whose sums are added up.
 
+use std::fmt::Debug;
 use std::ops::Range;
 
 use super::packing::{Packing, packing};
@@ -44,10 +45,19 @@ params! {
     }
 }
 
+/// An `a` that is stored otherwise than as a matrix.
+pub(in crate::ops) trait Gathered: Debug {
+    /// Declares its variables, its parameters and the functions of [`Kernel::read_matrix`] for `a`, of an inner axis that starts at `first`. Where
+    /// `in_operand_type`, its elements are given as `Operand`, as cooperative matrices take them, else as f32.
+    fn read(&self, kernel: Kernel, first: u32, in_operand_type: bool) -> Kernel;
+}
+
 /// What a product is made for.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ops) struct Part {
-    /// Where `b` is; `a` is the first input.
+pub(in crate::ops) struct Part<'p> {
+    /// What reads `a`; the first input is a matrix where nothing does.
+    pub(in crate::ops) a: Option<&'p dyn Gathered>,
+    /// Where `b` is.
     pub(in crate::ops) b: Operand,
     /// How the result is stored.
     pub(in crate::ops) result: DType,
@@ -77,13 +87,13 @@ pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lo
         }
         None => (geometry, Operand::Input(1)),
     };
-    let part = Part { b, result: dtype, second: None, so_far: Operand::Scratch(scratch.len()) };
+    let part = Part { a: None, b, result: dtype, second: None, so_far: Operand::Scratch(scratch.len()) };
     let finish =
         |kernel: Kernel, c| kernel.source(wgsl!("matmul/finish.wgsl")).write_rows("c", Operand::Output(0), c);
     let mut product = tile.product(NAME, &geometry, dtype, part, caps, finish)?;
     dispatches.append(&mut product.dispatches);
     if product.in_parts {
-        scratch.push((geometry.shape.elements() * size_of::<f32>()) as u64);
+        scratch.push(geometry.bytes_of_sums());
     }
     let mut choice = product.choice;
     if b != Operand::Input(1) {
@@ -99,7 +109,7 @@ pub(in crate::ops) fn product(
     op: &'static str,
     geometry: &Geometry,
     dtype: DType,
-    part: Part,
+    part: Part<'_>,
     caps: &Caps,
     finish: impl Fn(Kernel, Matrix) -> Kernel,
 ) -> Result<Product> {
@@ -113,7 +123,7 @@ impl Tile {
         op: &'static str,
         geometry: &Geometry,
         dtype: DType,
-        part: Part,
+        part: Part<'_>,
         caps: &Caps,
         finish: impl Fn(Kernel, Matrix) -> Kernel,
     ) -> Result<Product> {
@@ -125,7 +135,12 @@ impl Tile {
         let mut dispatches = Vec::new();
         for (number, inner) in parts.iter().enumerate() {
             let (is_first, is_last) = (number == 0, number + 1 == parts.len());
-            let kernel = self.kernel(op, &geometry.part(inner.clone()), dtype, part)?;
+            let first = to_u32(op, "inner", inner.start)?;
+            let mut own = geometry.part(inner.clone());
+            if part.a.is_some() {
+                own.a.first = geometry.a.first;
+            }
+            let kernel = self.kernel(op, &own, first, dtype, part)?;
             let kernel = match (is_first, is_last) {
                 (_, true) => {
                     let before = (!is_first).then_some(part.so_far);
@@ -152,8 +167,15 @@ impl Tile {
         Ok(Product { dispatches, choice, in_parts: parts.len() > 1 })
     }
 
-    /// The kernel of a product, which reads `a` and `b`, and lacks what becomes of the sums.
-    fn kernel(&self, op: &'static str, geometry: &Geometry, dtype: DType, part: Part) -> Result<Kernel> {
+    /// The kernel of a product, which reads `a` and `b` from the `first` of the inner axis on, and lacks what becomes of the sums.
+    fn kernel(
+        &self,
+        op: &'static str,
+        geometry: &Geometry,
+        first: u32,
+        dtype: DType,
+        part: Part<'_>,
+    ) -> Result<Kernel> {
         let Geometry { rows, columns, inner, .. } = *geometry;
         let kernel = self
             .kernel
@@ -182,13 +204,15 @@ impl Tile {
             columns: Some("params.cols"),
             ..a
         };
-        Ok(match self.kind {
-            Kind::Cooperative => {
-                kernel.read_as_stored("a", Operand::Input(0), a).read_as_stored("b", part.b, b)
-            }
-            Kind::FewRows | Kind::Direct | Kind::Staged => {
-                kernel.read_matrix("a", Operand::Input(0), a).read_matrix("b", part.b, b)
-            }
+        let in_operand_type = self.kind == Kind::Cooperative;
+        let kernel = match part.a {
+            Some(gathered) => gathered.read(kernel, first, in_operand_type),
+            None if in_operand_type => kernel.read_as_stored("a", Operand::Input(0), a),
+            None => kernel.read_matrix("a", Operand::Input(0), a),
+        };
+        Ok(match in_operand_type {
+            true => kernel.read_as_stored("b", part.b, b),
+            false => kernel.read_matrix("b", part.b, b),
         })
     }
 

@@ -17,7 +17,7 @@ use crate::tensor::{Array, MAX_RANK, Real, Shape, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
-pub(in crate::ops) use kernels::{Part, Product, product};
+pub(in crate::ops) use kernels::{Gathered, Part, Product, product};
 
 const NAME: &str = "matmul";
 
@@ -159,14 +159,14 @@ impl Op for Matmul {
 
 /// Where the elements of one operand lie, in elements: neighbours along its contiguous axis are 1 apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Placement {
+pub(in crate::ops) struct Placement {
     /// The first element.
-    first: usize,
-    batch: usize,
-    head: usize,
-    line: usize,
+    pub(in crate::ops) first: usize,
+    pub(in crate::ops) batch: usize,
+    pub(in crate::ops) head: usize,
+    pub(in crate::ops) line: usize,
     /// Whether rows (of `a`, or inner indices of `b`) lie along the contiguous axis.
-    transposed: bool,
+    pub(in crate::ops) transposed: bool,
 }
 
 impl Placement {
@@ -258,6 +258,22 @@ impl Geometry {
         let placed = |first, line, transposed| Placement { first, batch: 0, head: 0, line, transposed };
         let (a, b, c) = (placed(0, inner, false), placed(0, inner, true), placed(first, line, false));
         Self { batch: 1, heads: 1, rows, columns, inner, a, b, b_panel: 0, c, shape: [rows, columns].into() }
+    }
+
+    /// One product of `[rows, columns, inner]` for each item and head of `counts`. Of an `a` that is gathered ([`Gathered`]), distances of items
+    /// and heads are all that counts, and its lines.
+    pub(in crate::ops) fn placed(
+        [batch, heads]: [usize; 2],
+        [rows, columns, inner]: [usize; 3],
+        [a, b, c]: [Placement; 3],
+    ) -> Self {
+        let shape = [batch, heads, rows, columns].into();
+        Self { batch, heads, rows, columns, inner, a, b, b_panel: 0, c, shape }
+    }
+
+    /// Bytes of f32 sums over parts of the inner axis ([`Part::so_far`]) of a product that is not gated.
+    pub(in crate::ops) fn bytes_of_sums(&self) -> u64 {
+        (self.shape.elements() * size_of::<f32>()) as u64
     }
 
     /// The same product with the counting axes taken as rows, where one `b` serves them all: fuller tiles.

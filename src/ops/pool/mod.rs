@@ -5,6 +5,7 @@ mod backward;
 mod cases;
 mod kernels;
 mod reference;
+pub(crate) mod windows;
 
 use super::contract::Contract;
 use super::reduce::kernels::Fold;
@@ -17,6 +18,7 @@ use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
+pub use windows::{Windows, pool_windows};
 
 const NAME: &str = "pool";
 

@@ -1,0 +1,158 @@
+//! SqueezeBERT (Iandola et al., arXiv 2006.11316): BERT whose dense layers see channels in groups.
+//!
+//! Names and order of operations as in
+//! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/squeezebert/modeling_squeezebert.py>, which stores dense
+//! layers as convolutions of one tap.
+
+use std::sync::Arc;
+
+use super::bert::{Config, Embeddings, Variant};
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
+use super::network::{Declared, Declaring, Network, Signature};
+use super::{Facts, Task, Tokens};
+use crate::Result;
+use crate::graph::Value;
+use crate::nn::{
+    Block, Embedding, FeedForward, LayerNorm, Linear, Projections, Recorder, Residual, SelfAttention,
+};
+use crate::ops::Activation;
+use crate::weights::{Fields, Scope};
+
+const NAME: &str = "squeezebert";
+
+#[derive(Debug)]
+struct SqueezeBert {
+    facts: Facts,
+    embeddings: Embeddings,
+    layers: Vec<Block>,
+}
+
+/// Groups of a layer's dense layers.
+#[derive(Clone, Copy, Debug)]
+struct Groups {
+    projections: [usize; 3],
+    attention_output: usize,
+    up: usize,
+    down: usize,
+}
+
+impl Groups {
+    /// As `config.json` has them. Every number must divide the channels on both sides.
+    fn read(fields: &Fields, width: usize, intermediate: usize) -> Result<Self> {
+        let read = |field, default, channels: &[usize]| {
+            let groups = fields.usize_or(field, 1..=width, default)?;
+            match channels.iter().all(|channels| channels.is_multiple_of(groups)) {
+                true => Ok(groups),
+                false => Err(fields.refuse(field, format!("a divisor of {channels:?} channels"))),
+            }
+        };
+        let own = [width];
+        let both = [width, intermediate];
+        Ok(Self {
+            projections: [read("q_groups", 4, &own)?, read("k_groups", 4, &own)?, read("v_groups", 4, &own)?],
+            attention_output: read("post_attention_groups", 1, &own)?,
+            up: read("intermediate_groups", 4, &both)?,
+            down: read("output_groups", 4, &both)?,
+        })
+    }
+}
+
+pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
+    let mut config = Config::read(declaring.fields, Variant::Bert)?;
+    config.facts.architecture = NAME;
+    let width = config.facts.width;
+    if declaring.fields.usize_or("embedding_size", 1..=1 << 16, width)? != width {
+        return Err(declaring.fields.refuse("embedding_size", format!("{width}, as hidden_size is")));
+    }
+    let groups = Groups::read(declaring.fields, width, config.layer().intermediate)?;
+    let network = SqueezeBert::declare(&config, groups, &mut declaring.base("transformer"))?;
+    let head = head(declaring, &config, &network.embeddings.words)?;
+    declaring.pass_over_heads("transformer");
+    Ok(Declared { network: Arc::new(network), head })
+}
+
+/// The head for a task, as `modeling_squeezebert.py` has it.
+fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Option<Head>> {
+    let (width, layer) = (config.facts.width, config.layer());
+    let (task, labels, is_tied) = (declaring.task, declaring.labels()?, declaring.ties_words()?);
+    let pooler = match task {
+        Task::Classify => {
+            Some(Linear::declare(&mut declaring.base("transformer").at("pooler.dense"), width, width)?)
+        }
+        _ => None,
+    };
+    let mut root = declaring.root();
+    let mut dense = |name, out| Linear::declare(&mut root.at(name), width, out);
+    let single = |layer| HeadResult::new("logits", Rows::Wanted).dense(layer, Activation::Identity);
+    let result = match (task, pooler) {
+        (Task::Embed | Task::Hidden, _) => return Ok(None),
+        (Task::Logits, _) => {
+            let head = MaskedWords {
+                dense: "transform.dense",
+                norm: "transform.LayerNorm",
+                widths: [width, width],
+                eps: layer.eps,
+                activation: layer.activation,
+                is_tied,
+            };
+            masked_words("logits", &mut root.at("cls.predictions"), words, &head)?
+        }
+        (Task::Classify, Some(pooler)) => HeadResult::new("logits", Rows::First)
+            .dense(pooler, Activation::Tanh)
+            .dense(dense("classifier", labels)?, Activation::Identity),
+        (Task::Label, _) => single(dense("classifier", labels)?),
+        (Task::Answer, _) => single(dense("qa_outputs", 2)?),
+        _ => return Err(declaring.no_head(NAME)),
+    };
+    Ok(Some(Head::of([result])))
+}
+
+fn layer(config: &Config, groups: Groups, scope: &mut Scope<'_>) -> Result<Block> {
+    let spec = config.layer();
+    let width = spec.width;
+    let mut dense =
+        |name, inner, out, groups| Linear::declare_pointwise(&mut scope.at(name), inner, out, groups);
+    let [query, key, value] = groups.projections;
+    let layers = [
+        dense("attention.query", width, width, query)?,
+        dense("attention.key", width, width, key)?,
+        dense("attention.value", width, width, value)?,
+    ];
+    let output = dense("post_attention.conv1d", width, width, groups.attention_output)?;
+    let up = dense("intermediate.conv1d", width, spec.intermediate, groups.up)?;
+    let down = dense("output.conv1d", spec.intermediate, width, groups.down)?;
+    let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, spec.eps).map(Residual::after);
+    Ok(Block {
+        mixer: SelfAttention::new(Projections::Apart(Box::new(layers)), output, spec.heads),
+        mixing: normed("post_attention.layernorm")?,
+        cross: None,
+        feed_forward: FeedForward { up, gate: None, activation: spec.activation, down },
+        feeding: normed("output.layernorm")?,
+    })
+}
+
+impl SqueezeBert {
+    fn declare(config: &Config, groups: Groups, base: &mut Scope<'_>) -> Result<Self> {
+        let embeddings = Embeddings::declare(config, config.facts.width, &mut base.at("embeddings"))?;
+        let layer = |index| layer(config, groups, &mut base.at(format_args!("encoder.layers.{index}")));
+        let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self { facts: config.facts, embeddings, layers })
+    }
+}
+
+impl Network for SqueezeBert {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::default()
+    }
+
+    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let embedded = self.embeddings.record(recorder, tokens)?;
+        recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
+            self.layers[layer].record(recorder, x, &tokens.layout, None)
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! Lightweight and dynamic convolutions (Wu et al., "Pay Less Attention with Lightweight and Dynamic Convolutions", arXiv 1901.10430): depthwise
+//! convolutions whose kernels are a softmax over the taps, shared by the channels of a head.
+
+use super::conv::without_padding;
+use super::{Layout, Linear, Mixer, Recorder, converted, refuse_memory};
+use crate::graph::{Graph, Value};
+use crate::ops::{self, Activation, Gate};
+use crate::tensor::{HostTensor, TensorDesc};
+use crate::weights::{Scope, Weight};
+use crate::{Error, ErrorKind, Result};
+
+const LIGHT: &str = "lightweight convolution";
+const DYNAMIC: &str = "dynamic convolution";
+const GATED: &str = "gated convolution";
+
+/// How a kernel lies, and what becomes of it in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapKernel {
+    /// Heads, whose channels share a kernel.
+    pub heads: usize,
+    /// Taps of a kernel.
+    pub taps: usize,
+    /// Positions before its own that a kernel reads: `taps - 1` of a causal one, `taps / 2` of an encoder's.
+    pub before: usize,
+    /// Whether training drops taps, at the recorder's rate (DropConnect, section 3.1 of the paper).
+    pub drops_taps: bool,
+}
+
+/// The same kernels at every position: `weight: [heads, taps]`.
+#[derive(Clone, Debug)]
+pub struct LightConv {
+    weight: Weight,
+    kernel: TapKernel,
+}
+
+/// Kernels that are made from each position's channels.
+#[derive(Clone, Debug)]
+pub struct DynamicConv {
+    kernels: Linear,
+    kernel: TapKernel,
+    renormalises: bool,
+}
+
+impl TapKernel {
+    /// Refuses a kernel without taps, and one that does not reach its own position.
+    fn check(&self, op: &'static str) -> Result<()> {
+        if self.taps == 0 {
+            return Err(Error::new(ErrorKind::Argument, op, "taps").expecting("at least 1").but_found(0));
+        }
+        if self.before >= self.taps {
+            return Err(Error::new(ErrorKind::Argument, op, "before")
+                .expecting(format!("less than the {} taps", self.taps))
+                .but_found(self.before));
+        }
+        Ok(())
+    }
+
+    /// Channels of a head of `x: [batch, time, channels]`.
+    fn size(&self, op: &'static str, graph: &Graph, x: Value) -> Result<[usize; 4]> {
+        let desc = graph.desc(x)?;
+        match *desc.shape.dims() {
+            [batch, time, channels] if self.heads > 0 && channels.is_multiple_of(self.heads) => {
+                Ok([batch, time, channels, channels / self.heads])
+            }
+            _ => Err(Error::new(ErrorKind::Shape, op, "x")
+                .expecting(format!("[batch, time, a multiple of {} heads]", self.heads))
+                .but_found(desc)),
+        }
+    }
+}
+
+/// `x` with zeros behind each sequence, and the segments of sequences that lie behind one another. Refuses parts of streams.
+fn whole(op: &'static str, graph: &mut Graph, x: Value, layout: &Layout) -> Result<(Value, Option<Value>)> {
+    match *layout {
+        Layout::Rows => Ok((x, None)),
+        Layout::Padded { lengths } => Ok((without_padding(graph, x, lengths)?, None)),
+        Layout::Packed { segments, .. } => Ok((x, Some(segments))),
+        Layout::Cached { .. } | Layout::Recurrent => Err(Error::new(ErrorKind::Unsupported, op, "layout")
+            .expecting("whole sequences")
+            .but_found("parts of streams")),
+    }
+}
+
+impl LightConv {
+    /// Declares `weight: [heads, taps]` under `scope`. Fails when there are no taps, or `before` is not below their number.
+    pub fn declare(scope: &mut Scope<'_>, kernel: TapKernel) -> Result<Self> {
+        kernel.check(LIGHT)?;
+        Ok(Self { weight: scope.weight("weight", [kernel.heads, kernel.taps])?, kernel })
+    }
+
+    /// `y[t, c] = sum_j softmax(weight[h(c)])_j x[t + j - before, c]` for `x: [batch, time, channels]`, with zeros outside each sequence.
+    ///
+    /// Fails when the heads do not divide the channels, and for parts of streams.
+    pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
+        let TapKernel { taps, before, drops_taps, .. } = self.kernel;
+        let [_, _, channels, size] = self.kernel.size(LIGHT, recorder, x)?;
+        let (x, segments) = whole(LIGHT, recorder, x, layout)?;
+        let weight = recorder.weight(&self.weight)?;
+        let mut weight = ops::softmax(recorder, weight)?;
+        if drops_taps {
+            weight = recorder.dropout(weight)?;
+        }
+        let weight = ops::repeat_each(recorder, weight, 0, size)?;
+        let weight = ops::reshape(recorder, weight, [channels, 1, taps])?;
+        let spec = ops::Conv1d::new().padding(before, taps - 1 - before).groups(channels);
+        let spec = segments.map_or(spec, |segments| spec.segments(segments));
+        ops::conv1d(recorder, x, weight, &spec)
+    }
+}
+
+impl DynamicConv {
+    /// Declares the layer that makes kernels, `weight: [heads * taps, width]` without bias, under `scope`.
+    ///
+    /// Fails when there are no taps, or `before` is not below their number.
+    pub fn declare(scope: &mut Scope<'_>, width: usize, kernel: TapKernel) -> Result<Self> {
+        Self::of(Linear::declare_without_bias(scope, width, kernel.heads * kernel.taps)?, kernel)
+    }
+
+    /// With a layer that is declared already. Fails as [`DynamicConv::declare`] does.
+    pub fn of(kernels: Linear, kernel: TapKernel) -> Result<Self> {
+        kernel.check(DYNAMIC)?;
+        Ok(Self { kernels, kernel, renormalises: false })
+    }
+
+    /// The same layer with a softmax over the taps within `0..time` alone, so that kernels at the ends sum to 1, too.
+    #[must_use]
+    pub fn renormalised(self) -> Self {
+        Self { renormalises: true, ..self }
+    }
+
+    /// The kernels that `x: [batch, time, width]` makes: `[batch, time, heads, taps]`, each of sum 1.
+    ///
+    /// Fails when the layer takes another width.
+    pub fn record_kernels(&self, recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
+        let TapKernel { heads, taps, before, .. } = self.kernel;
+        let logits = self.kernels.record(recorder, x, Activation::Identity)?;
+        let [batch, time] = [0, 1].map(|axis| recorder.desc(logits).map(|desc| desc.shape.dims()[axis]));
+        let (batch, time) = (batch?, time?);
+        let mut logits = ops::reshape(recorder, logits, [batch, time, heads, taps])?;
+        if self.renormalises {
+            let is_there = |t: usize, j: usize| (before..time + before).contains(&(t + j));
+            let flags = (0..time * taps).map(|at| i32::from(is_there(at / taps, at % taps))).collect();
+            let flags = ops::constant(recorder, HostTensor::i32([1, time, 1, taps], flags)?)?;
+            let far_below = TensorDesc::new(recorder.desc(logits)?.dtype, [1]);
+            let far_below = ops::fill(recorder, far_below, -1e4)?;
+            logits = ops::select(recorder, flags, logits, far_below)?;
+        }
+        ops::softmax(recorder, logits)
+    }
+
+    /// `y[t, c] = sum_j kernel(x_t)[h(c), j] x[t + j - before, c]` for `x: [batch, time, channels]`, with zeros outside each sequence.
+    ///
+    /// Fails when the heads do not divide the channels, and for parts of streams.
+    pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
+        self.kernel.size(DYNAMIC, recorder, x)?;
+        let (x, segments) = whole(DYNAMIC, recorder, x, layout)?;
+        let mut kernels = self.record_kernels(recorder, x)?;
+        if self.kernel.drops_taps {
+            kernels = recorder.dropout(kernels)?;
+        }
+        ops::dynamic_conv(recorder, x, kernels, self.kernel.before, segments)
+    }
+}
+
+impl Mixer for LightConv {
+    /// [`LightConv::record`].
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(LIGHT, memory)?;
+        self.record(recorder, x, layout)
+    }
+}
+
+impl Mixer for DynamicConv {
+    /// [`DynamicConv::record`].
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(DYNAMIC, memory)?;
+        self.record(recorder, x, layout)
+    }
+}
+
+/// A convolution between two dense layers, the first gated (section 4.1 of the paper): `down(conv(GLU(up(x))))`, where the second half of what `up`
+/// makes is the gate.
+#[derive(Debug)]
+pub struct GatedConv {
+    /// To twice the channels.
+    pub up: Linear,
+    /// What mixes positions: [`LightConv`] or [`DynamicConv`].
+    pub conv: Box<dyn Mixer>,
+    /// Over the channels of what the convolution gives.
+    pub down: Linear,
+}
+
+impl Mixer for GatedConv {
+    /// Padding is zero where the first layer reads it, and no more than that behind it, as that layer has a bias.
+    fn record(
+        &self,
+        recorder: &mut Recorder<'_>,
+        x: Value,
+        memory: Option<Value>,
+        layout: &Layout,
+    ) -> Result<Value> {
+        refuse_memory(GATED, memory)?;
+        let (x, layout) = match *layout {
+            Layout::Padded { lengths } => (without_padding(recorder, x, lengths)?, Layout::Rows),
+            layout => (x, layout),
+        };
+        let doubled = self.up.record(recorder, x, Activation::Identity)?;
+        let gated = ops::gated(recorder, doubled, Gate::Second, Activation::Sigmoid)?;
+        let dtype = recorder.dtype();
+        let gated = converted(recorder, gated, dtype)?;
+        let mixed = self.conv.record(recorder, gated, None, &layout)?;
+        self.down.record(recorder, mixed, Activation::Identity)
+    }
+}

@@ -1,0 +1,304 @@
+//! Convolutions along time and in planes, channels last, with weights stored as PyTorch stores them.
+//!
+//! | op | what meets |
+//! |---|---|
+//! | [`conv1d`], [`conv2d`] | the channels of a group with the taps of the kernel around a place |
+//! | [`dynamic_conv`] | the channels of a head with a kernel of each place's own |
+//! | [`group_linear`] | the channels of a group with each other, at each place alone |
+//! | `conv/dense` | what these record for groups of several channels: a matrix product, on the tiles of [`matmul`](super::matmul()) |
+//! | `conv/depthwise` | what they record where each channel of the result reads one of the input |
+//!
+//! Reach and gradients are explained in `reach.rs`.
+
+#[cfg(feature = "check")]
+mod cases;
+pub(crate) mod dense;
+pub(crate) mod depthwise;
+pub(crate) mod dynamic;
+mod reach;
+
+pub use dynamic::dynamic_conv;
+
+use crate::graph::{Graph, Value};
+use crate::tensor::TensorDesc;
+use crate::{Error, ErrorKind, Result};
+use depthwise::Channels;
+use reach::{Along, Plane, Reach};
+
+use super::{reshape, transpose};
+
+/// Settings of [`conv1d`]: a stride and a dilation of 1, no padding, one group, no bias.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv1d {
+    along: Along,
+    groups: usize,
+    bias: Option<Value>,
+    segments: Option<Value>,
+}
+
+/// Settings of [`conv2d`]: strides and dilations of 1, no padding, one group, no bias.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d {
+    down: Along,
+    across: Along,
+    groups: usize,
+    bias: Option<Value>,
+}
+
+impl Default for Conv1d {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Conv1d {
+    /// Every place, neighbouring taps, all channels together.
+    pub fn new() -> Self {
+        Self { along: Along::PLAIN, groups: 1, bias: None, segments: None }
+    }
+
+    /// From the first place that a result reads to that of the next one, at least 1.
+    #[must_use]
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.along.stride = stride;
+        self
+    }
+
+    /// From a tap to the next one, in places, at least 1.
+    #[must_use]
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.along.dilation = dilation;
+        self
+    }
+
+    /// Zeros before the first place and behind the last.
+    #[must_use]
+    pub fn padding(mut self, before: usize, behind: usize) -> Self {
+        self.along.padding = [before, behind];
+        self
+    }
+
+    /// Channels in `groups`, one behind another, each of which sees its own alone.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Adds `bias: [out]`.
+    #[must_use]
+    pub fn bias(mut self, bias: Value) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+
+    /// Sequences lie behind one another: `i32 [batch, time]` numbers them, and taps read 0 in all sequences but their place's own. Only for
+    /// convolutions that give as many places as they read, with a stride of 1.
+    #[must_use]
+    pub fn segments(mut self, segments: Value) -> Self {
+        self.segments = Some(segments);
+        self
+    }
+}
+
+impl Conv2d {
+    /// Every place, neighbouring taps, all channels together.
+    pub fn new() -> Self {
+        Self { down: Along::PLAIN, across: Along::PLAIN, groups: 1, bias: None }
+    }
+
+    /// Strides down and across, each at least 1.
+    #[must_use]
+    pub fn stride(mut self, [down, across]: [usize; 2]) -> Self {
+        (self.down.stride, self.across.stride) = (down, across);
+        self
+    }
+
+    /// From a tap to the next one down and across, each at least 1.
+    #[must_use]
+    pub fn dilation(mut self, [down, across]: [usize; 2]) -> Self {
+        (self.down.dilation, self.across.dilation) = (down, across);
+        self
+    }
+
+    /// Zeros above and below, left and right.
+    #[must_use]
+    pub fn padding(mut self, down: [usize; 2], across: [usize; 2]) -> Self {
+        (self.down.padding, self.across.padding) = (down, across);
+        self
+    }
+
+    /// Channels in `groups`, one behind another, each of which sees its own alone.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Adds `bias: [out]`.
+    #[must_use]
+    pub fn bias(mut self, bias: Value) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+}
+
+/// The convolution of `x: [batch, time, in]` along time by `weight: [out, in / groups, kernel]`, as PyTorch's `Conv1d` defines it (a
+/// cross-correlation): `[batch, (time + padding - dilation (kernel - 1) - 1) / stride + 1, out]`, rounded down.
+///
+/// ```text
+/// y[b, t, o] = bias[o] + sum_{c, j} weight[o, c, j] x[b, t stride + j dilation - before, c of o's group]        0 outside of x
+/// ```
+///
+/// All arguments share one float type; sums are f32 whatever the storage. The kernel may be longer than x, as far as padding allows for it. Where
+/// each channel is a group of its own it is a depthwise convolution, with a multiplier where there are more channels of the result. Weights are
+/// laid out anew in each run, which reads and writes them once. The gradient of a convolution with a stride multiplies zeros, too: it takes as
+/// long as one without.
+///
+/// Fails when shapes or types differ, the groups do not divide both numbers of channels, a stride, a dilation or the kernel is 0, no place has
+/// all of its taps within x and padding, or segments are given where places of result and x differ.
+pub fn conv1d(graph: &mut Graph, x: Value, weight: Value, spec: &Conv1d) -> Result<Value> {
+    const OP: &str = "conv1d";
+    let (desc, weights) = (graph.desc(x)?.clone(), graph.desc(weight)?.clone());
+    let [batch, time, inner] = *desc.shape.dims() else {
+        return Err(Error::new(ErrorKind::Shape, OP, "x").expecting("[batch, time, in]").but_found(desc));
+    };
+    let [out, _, kernel] = *weights.shape.dims() else {
+        return Err(Error::new(ErrorKind::Shape, OP, "weight")
+            .expecting("[out, in / groups, kernel]")
+            .but_found(weights));
+    };
+    check(OP, graph, [&desc, &weights], [inner, out, spec.groups], spec.bias)?;
+    let plane = Plane { down: Reach::ONE, across: Reach::new(OP, spec.along, kernel, time)? };
+    if let Some(segments) = spec.segments {
+        check_segments(OP, &plane, [batch, time], graph.desc(segments)?)?;
+    }
+    let x = reshape(graph, x, [batch, 1, time, inner])?;
+    let y = record(graph, [x, weight], plane, spec.groups, [spec.bias, spec.segments])?;
+    reshape(graph, y, [batch, plane.across.to, out])
+}
+
+/// The convolution of `x: [batch, height, width, in]` by `weight: [out, in / groups, kernel height, kernel width]`, as PyTorch's `Conv2d` defines it
+/// but with channels last: `[batch, height, width, out]`, each extent as that of [`conv1d`] along time.
+///
+/// With strides as large as the kernel and no padding it embeds patches (Dosovitskiy et al., arXiv 2010.11929). Fails as [`conv1d`] does.
+pub fn conv2d(graph: &mut Graph, x: Value, weight: Value, spec: &Conv2d) -> Result<Value> {
+    const OP: &str = "conv2d";
+    let (desc, weights) = (graph.desc(x)?.clone(), graph.desc(weight)?.clone());
+    let [_, height, width, inner] = *desc.shape.dims() else {
+        return Err(Error::new(ErrorKind::Shape, OP, "x")
+            .expecting("[batch, height, width, in]")
+            .but_found(desc));
+    };
+    let [out, _, kernel_down, kernel_across] = *weights.shape.dims() else {
+        let expected = "[out, in / groups, kernel height, kernel width]";
+        return Err(Error::new(ErrorKind::Shape, OP, "weight").expecting(expected).but_found(weights));
+    };
+    check(OP, graph, [&desc, &weights], [inner, out, spec.groups], spec.bias)?;
+    let down = Reach::new(OP, spec.down, kernel_down, height)?;
+    let across = Reach::new(OP, spec.across, kernel_across, width)?;
+    record(graph, [x, weight], Plane { down, across }, spec.groups, [spec.bias, None])
+}
+
+/// Refuses types, numbers of channels and groups that do not fit.
+fn check(
+    op: &'static str,
+    graph: &Graph,
+    [x, weight]: [&TensorDesc; 2],
+    [inner, out, groups]: [usize; 3],
+    bias: Option<Value>,
+) -> Result<()> {
+    let refused = |kind, argument| Error::new(kind, op, argument);
+    if !x.dtype.is_float() {
+        return Err(refused(ErrorKind::Dtype, "x").expecting("f32 or f16").but_found(x.dtype));
+    }
+    if weight.dtype != x.dtype {
+        return Err(refused(ErrorKind::Dtype, "weight").expecting(x.dtype).but_found(weight.dtype));
+    }
+    if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
+        let expected = format!("a divisor of {inner} and {out} channels");
+        return Err(refused(ErrorKind::Argument, "groups").expecting(expected).but_found(groups));
+    }
+    if inner == 0 || out == 0 {
+        return Err(refused(ErrorKind::Shape, "x")
+            .expecting("channels")
+            .but_found(format!("{inner} to {out}")));
+    }
+    if weight.shape.dims()[1] != inner / groups {
+        let expected = format!("{} channels of a group", inner / groups);
+        return Err(refused(ErrorKind::Shape, "weight").expecting(expected).but_found(weight));
+    }
+    if let Some(bias) = bias {
+        let (found, expected) = (graph.desc(bias)?, TensorDesc::new(x.dtype, [out]));
+        if *found != expected {
+            return Err(refused(ErrorKind::Shape, "bias").expecting(expected).but_found(found));
+        }
+    }
+    Ok(())
+}
+
+fn check_segments(op: &'static str, plane: &Plane, places: [usize; 2], segments: &TensorDesc) -> Result<()> {
+    let refused = |kind| Error::new(kind, op, "segments");
+    if !plane.takes_segments() {
+        return Err(refused(ErrorKind::Argument)
+            .expecting("a stride of 1 and as many places of the result as of x")
+            .but_found(format!("{} places of {}", plane.across.to, plane.across.from)));
+    }
+    let expected = TensorDesc::i32(places);
+    if *segments != expected {
+        return Err(refused(ErrorKind::Shape).expecting(expected).but_found(segments));
+    }
+    Ok(())
+}
+
+/// The op for `x: [batch, down, across, in]` and weights `[out, in / groups, ..kernel]`.
+fn record(
+    graph: &mut Graph,
+    [x, weight]: [Value; 2],
+    plane: Plane,
+    groups: usize,
+    [bias, segments]: [Option<Value>; 2],
+) -> Result<Value> {
+    let [out, inner] = [0, 1].map(|axis| graph.desc(weight).map(|desc| desc.shape.dims()[axis]));
+    let (out, inner, taps) = (out?, inner?, plane.taps());
+    if inner == 1 {
+        let weight = reshape(graph, weight, [out, taps])?;
+        let weight = transpose(graph, weight, &[1, 0])?;
+        let channels = Channels { multiplier: out / groups, gathers: false };
+        return depthwise::depthwise(graph, [x, weight], plane, channels, [bias, segments]);
+    }
+    let weight = reshape(graph, weight, [groups, out / groups, inner, taps])?;
+    let weight = transpose(graph, weight, &[0, 3, 2, 1])?;
+    dense::dense(graph, x, weight, &dense::Spec { plane, bias, segments })
+}
+
+/// A dense layer of channels in groups, one behind another, each of which sees its own alone (Mehta et al., arXiv 2008.00623, section 3.1):
+/// `x: [.., in]` by `weight: [groups, in / groups, out / groups]` and `bias: [out]`: `[.., out]`. The tiles read each group in place.
+///
+/// Fails when shapes or types differ.
+pub fn group_linear(graph: &mut Graph, x: Value, weight: Value, bias: Option<Value>) -> Result<Value> {
+    const OP: &str = "group_linear";
+    let (desc, weights) = (graph.desc(x)?.clone(), graph.desc(weight)?.clone());
+    let [groups, inner, out] = *weights.shape.dims() else {
+        let error = Error::new(ErrorKind::Shape, OP, "weight");
+        return Err(error.expecting("[groups, in / groups, out / groups]").but_found(weights));
+    };
+    let Some((&width, leading)) =
+        desc.shape.dims().split_last().filter(|(width, _)| **width == groups * inner)
+    else {
+        let error = Error::new(ErrorKind::Shape, OP, "x");
+        return Err(error.expecting(format!("[.., {}]", groups * inner)).but_found(desc));
+    };
+    let rows = leading.iter().product();
+    let plane = Plane { down: Reach::ONE, across: Reach::pointwise(rows) };
+    let flat = reshape(graph, x, [1, 1, rows, width])?;
+    let weight = reshape(graph, weight, [groups, 1, inner, out])?;
+    let y = dense::dense(graph, flat, weight, &dense::Spec { plane, bias, segments: None })?;
+    reshape(graph, y, leading.iter().copied().chain([groups * out]).collect::<Vec<_>>())
+}
