@@ -7,6 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use foveate::check::Random;
 use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
 use foveate::models::{BatchSize, FAMILIES, Model, Task, Tokens};
+use foveate::nn::LayoutKind;
 use foveate::ops::{Matmul, matmul};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, Graph, HostTensor, Plan, TensorDesc};
@@ -26,7 +27,7 @@ fn minilm(layers: usize) -> Model {
 }
 
 fn size() -> BatchSize {
-    BatchSize { time: BATCH[0] * BATCH[1], count: BATCH[0], rows: 0, globals: 0 }
+    BatchSize::packed(BATCH[0] * BATCH[1], BATCH[0])
 }
 
 /// Multiply-adds of six layers' dense layers and attention, twice.
@@ -150,7 +151,7 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
     };
     let model = open(Task::Hidden).expect("a sound configuration");
     let signature = model.network().signature();
-    let whole = || match signature.is_recurrent {
+    let whole = || match signature.takes(LayoutKind::Recurrent) {
         true => {
             let mut graph = Graph::new();
             let tokens = Tokens::segments(&mut graph, [1, 128])?;
@@ -159,10 +160,10 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
             Ok(graph)
         }
         // Few enough tokens for DeBERTa's products with distances to fit a binding.
-        false => model.batch_graph(BatchSize { time: 512, count: 8, rows: 1, globals: 0 }, DType::F32),
+        false => model.batch_graph(BatchSize { rows: 1, ..BatchSize::packed(512, 8) }, DType::F32),
     };
     let mut times = vec![("texts", planning(context, &whole))];
-    if signature.is_causal && !signature.is_recurrent {
+    if signature.takes(LayoutKind::Cached) {
         let step = || {
             let mut graph = Graph::new();
             let tokens = Tokens::cached(&mut graph, [1, 1], 512)?;

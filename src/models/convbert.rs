@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, Embeddings, LAYER, Variant};
+use super::bert::{Config, LAYER, Variant};
+use super::embeddings::Embeddings;
 use super::head::{Head, HeadResult, Rows};
 use super::network::{Declared, Declaring, Network, Signature};
 use super::{Facts, Task, Tokens};
@@ -163,7 +164,7 @@ impl Mixer for Mixed {
 impl ConvBert {
     fn declare(config: &Config, own: Own, base: &mut Scope<'_>) -> Result<Self> {
         let width = config.facts.width;
-        let embeddings = Embeddings::declare(config, own.embedding, &mut base.at("embeddings"))?;
+        let embeddings = config.embeddings_of(own.embedding, base)?;
         let mut widen = || Linear::declare(&mut base.at("embeddings_project"), own.embedding, width);
         let widen = (own.embedding != width).then(&mut widen).transpose()?;
         let layer = |index| layer(config, own, &mut base.at(format_args!("encoder.layer.{index}")));

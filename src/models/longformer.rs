@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, Embeddings, LAYER, Variant, head};
+use super::bert::{Config, LAYER, Variant, head};
+use super::embeddings::Embeddings;
 use super::head::Globals;
-use super::network::{Declared, Declaring, Network, Signature};
-use super::{Facts, Task, Tokens};
+use super::network::{Declared, Declaring, Network};
+use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Block, LongformerAttention, Recorder};
@@ -61,7 +62,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 impl Longformer {
     fn declare(config: &Config, half_widths: &[u32], base: &mut Scope<'_>) -> Result<Self> {
         let Facts { width, heads, .. } = config.facts;
-        let embeddings = Embeddings::declare(config, config.facts.width, &mut base.at("embeddings"))?;
+        let embeddings = config.embeddings(base)?;
         let layer = |(index, &half_width): (usize, &u32)| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let attention =
@@ -79,7 +80,7 @@ impl Network for Longformer {
     }
 
     fn signature(&self) -> Signature {
-        Signature { reads_globals: true, ..Signature::default() }
+        Signature::encoder(&[Input::Ids, Input::Positions, Input::Types, Input::Globals])
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, Embeddings, Variant};
+use super::bert::{Config, Variant};
+use super::embeddings::Embeddings;
 use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
 use super::network::{Declared, Declaring, Network, Signature};
 use super::{Facts, Task, Tokens};
@@ -133,7 +134,7 @@ fn layer(config: &Config, groups: Groups, scope: &mut Scope<'_>) -> Result<Block
 
 impl SqueezeBert {
     fn declare(config: &Config, groups: Groups, base: &mut Scope<'_>) -> Result<Self> {
-        let embeddings = Embeddings::declare(config, config.facts.width, &mut base.at("embeddings"))?;
+        let embeddings = config.embeddings(base)?;
         let layer = |index| layer(config, groups, &mut base.at(format_args!("encoder.layers.{index}")));
         let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
         Ok(Self { facts: config.facts, embeddings, layers })

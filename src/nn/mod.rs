@@ -58,7 +58,7 @@ pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};
 #[cfg(feature = "models")]
 pub(crate) use layers::{converted, parameter};
 #[cfg(feature = "models")]
-pub use layout::Layout;
+pub use layout::{Layout, LayoutKind};
 #[cfg(feature = "models")]
 pub use light_conv::{DynamicConv, GatedConv, LightConv, TapKernel};
 #[cfg(feature = "models")]

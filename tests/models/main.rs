@@ -5,6 +5,7 @@ mod encoder_decoder;
 mod encoders;
 mod exchange;
 mod globals;
+mod layouts;
 mod minilm;
 mod nonsense;
 mod oracles;
@@ -14,6 +15,7 @@ mod segments;
 mod sentence;
 mod streams;
 mod support;
+mod variants;
 
 #[path = "../../examples/semantic_search.rs"]
 #[expect(dead_code, unreachable_pub, reason = "it is a program of its own")]
