@@ -100,6 +100,7 @@ pub use crate::runtime::Device;
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
 use crate::ops;
+use crate::runtime::{Runner, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::modules::network_folder;
 use crate::weights::{Checkpoint, Comparison, Declarations, Fields, Weights};
@@ -395,6 +396,29 @@ impl Model {
                     .but_found(self.task.name())),
             },
         }
+    }
+
+    /// The weights of a model on a device and, beside them, what its network makes of them alone ([`Network::derive`]), computed there once:
+    /// what a recorder with fixed weights reads ([`Recorder::with_fixed_weights`]), for segments of at most `time` tokens. Most models have
+    /// nothing of the kind. Where the weights change, this does not.
+    ///
+    /// Fails as the network does, and when the device is lost or out of memory.
+    pub fn with_derived(&self, weights: &Store, dtype: DType, time: usize) -> Result<Store> {
+        let graph = self.derived_graph(dtype, time)?;
+        if graph.outputs().is_empty() {
+            return Ok(weights.clone());
+        }
+        let derived = Runner::new(weights).run((), &[], || Ok(graph))?;
+        weights.with(derived.into_iter().map(Ok))
+    }
+
+    /// The graph whose outputs are what the network makes of its weights alone.
+    pub(crate) fn derived_graph(&self, dtype: DType, time: usize) -> Result<Graph> {
+        let mut graph = Graph::new();
+        for (name, value) in self.declared.network.derive(&mut Recorder::new(&mut graph, dtype), time)? {
+            graph.output(&name, value)?;
+        }
+        Ok(graph)
     }
 
     /// Records the model with the results of its task by name, each of the tokens that `rows` picks for it.
