@@ -162,7 +162,7 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
         false => model.batch_graph(BatchSize { time: 512, count: 8, rows: 1, globals: 0 }, DType::F32),
     };
     let mut times = vec![("texts", planning(context, &whole))];
-    if signature.is_causal && !signature.is_recurrent {
+    if signature.is_causal {
         let step = || {
             let mut graph = Graph::new();
             let tokens = Tokens::cached(&mut graph, [1, 1], 512)?;

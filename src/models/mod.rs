@@ -29,7 +29,7 @@
 //! | `deberta` | DeBERTa, the first version | arXiv 2006.03654 |
 //! | `deberta-v2` | DeBERTa, versions 2 and 3 | arXiv 2006.03654, 2111.09543 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
-//! | `t5` | T5: encoder and decoder; for embeddings, the encoder alone | arXiv 1910.10683 |
+//! | `t5` | T5: encoder and decoder ([`Targets`]); for embeddings, the encoder alone | arXiv 1910.10683 |
 //! | `transfo-xl` | Transformer-XL, read segment by segment ([`Segments`]) | arXiv 1901.02860 |
 //!
 //! # What is read of a folder
@@ -76,6 +76,7 @@ mod segments;
 mod sentence;
 mod source;
 mod t5;
+mod targets;
 mod transfo_xl;
 
 use std::path::Path;
@@ -90,6 +91,7 @@ pub use prompts::Prompts;
 pub use segments::Segments;
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
+pub use targets::Targets;
 
 pub(crate) use classes::class_for;
 #[cfg(feature = "tokenize")]

@@ -3,6 +3,8 @@
 //! As weights stay as they are, layers keep keys and values of earlier segments, not the hidden states that these are made of, and the keys of
 //! positions are made once. [`Segments::with_hidden_memory`] keeps hidden states, as published programs do.
 
+use std::time::Duration;
+
 use super::{Model, RESULT, Task, Tokens};
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
@@ -110,6 +112,11 @@ impl Segments {
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Time spent on planning and making programs so far.
+    pub fn preparing(&self) -> Duration {
+        self.runner.preparing()
     }
 
     /// `streams` streams that run together, at the beginning of their texts: memories of zeros.

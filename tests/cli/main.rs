@@ -11,6 +11,7 @@ mod models;
 mod pipelines;
 mod rules;
 mod shader;
+mod streams;
 mod tasks;
 mod train;
 mod tune;

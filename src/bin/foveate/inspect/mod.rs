@@ -18,7 +18,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (model, mut problems) = open(args, task)?;
     let sound = problems.is_empty();
     let refused = run::check(task, &model).err();
-    let dtypes = if refused.is_none() { &[DType::F32, DType::F16][..] } else { &[] };
+    let signature = model.network().signature();
+    let is_packed = signature.encoder_decoder.is_none() && !signature.is_recurrent;
+    let dtypes = if refused.is_none() && is_packed { &[DType::F32, DType::F16][..] } else { &[] };
     let memory =
         dtypes.iter().map(|&dtype| BatchMemory::of(&model, dtype, task, args)).collect::<Result<Vec<_>>>();
     let memory = memory.unwrap_or_else(|error| {
@@ -94,10 +96,7 @@ impl Usable {
         let opened = |task: Task| Model::open(&args.folder, task).ok().filter(|_| complete.contains(&task));
         let runs =
             |task: &TaskName| opened(task.task()).is_some_and(|model| run::check(*task, &model).is_ok());
-        let continues = |model: Model| {
-            let signature = model.network().signature();
-            signature.is_causal && !signature.is_recurrent
-        };
+        let continues = |model: Model| model.network().signature().is_causal;
         Self {
             tasks: TaskName::value_variants().iter().copied().filter(runs).collect(),
             generates: opened(Task::Logits).is_some_and(continues),
