@@ -165,7 +165,7 @@ fn an_encoder_decoder_scores_targets_given_their_sources() {
             assert_eq!((&found["pair"], &found["tokens"]), (&json!(letters(target)), &json!(types.len())));
             // What follows the start token and each of the target's.
             let header = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
-            assert!(header.contains(&format!("'shape': ({}, 67, )", target.len() + 1)), "{header:.80}");
+            assert!(header.contains(&format!("'shape': ({}, 67,)", target.len() + 1)), "{header:.80}");
         }
     }
     let refused = |more: &[&str], parts: &[&str]| {
