@@ -9,17 +9,22 @@
 //! generator.beams(prompt, &options)           the likeliest continuations
 //! ```
 //!
+//! A recurrent model reads each token as a segment of its own, with memories that lie in the caches, which hold no more than a token sees; what
+//! reads whole segments is [`Segments`](crate::models::Segments).
+//!
 //! One program serves every step: positions are values on the device, caches have a fixed size and change in place.
 
 mod beams;
+mod generator;
 mod sample;
 mod sampling;
 mod source;
 mod streams;
 
 pub use beams::{BeamOptions, Hypothesis};
+pub use generator::Generator;
 pub use sample::Options;
 pub use sampling::Sampling;
-pub use streams::{Generator, Streams};
+pub use streams::Streams;
 
 const NAME: &str = "generate";

@@ -1,7 +1,7 @@
 //! Source texts of encoder-decoders: read once, before anything is written about them.
 
-use super::streams::{Step, Streams};
-use super::{Generator, NAME};
+use super::generator::Step;
+use super::{Generator, NAME, Streams};
 use crate::graph::Graph;
 use crate::models::{EncoderDecoder, Model, SourceTokens, keep_cross};
 use crate::nn::Recorder;

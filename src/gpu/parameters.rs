@@ -81,6 +81,13 @@ impl Parameters {
         Ok(copy)
     }
 
+    /// The tensors of both; those of `other` where both have a name. Buffers are shared.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut tensors = self.tensors.clone();
+        tensors.extend(other.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())));
+        Self { tensors }
+    }
+
     /// Replaces what tensors hold, by name, for the runs that follow.
     ///
     /// Fails when a name is unknown or a tensor of another shape or type, and then nothing is replaced; and when the device is lost.

@@ -29,7 +29,7 @@
 //! | `deberta` | DeBERTa, the first version | arXiv 2006.03654 |
 //! | `deberta-v2` | DeBERTa, versions 2 and 3 | arXiv 2006.03654, 2111.09543 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
-//! | `t5` | T5: encoder and decoder; for embeddings, the encoder alone | arXiv 1910.10683 |
+//! | `t5` | T5: encoder and decoder ([`Targets`]); for embeddings, the encoder alone | arXiv 1910.10683 |
 //! | `transfo-xl` | Transformer-XL, read segment by segment ([`Segments`]) | arXiv 1901.02860 |
 //!
 //! # What is read of a folder
@@ -80,6 +80,7 @@ mod signature;
 mod source;
 mod squeezebert;
 mod t5;
+mod targets;
 mod tokens;
 mod transfo_xl;
 
@@ -98,6 +99,7 @@ pub use segments::Segments;
 pub use signature::{EncoderDecoder, Input, Signature};
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
+pub use targets::Targets;
 pub use tokens::Tokens;
 
 pub(crate) use classes::class_for;
@@ -109,6 +111,7 @@ pub use crate::runtime::Device;
 use crate::graph::{Graph, Value};
 use crate::nn::Recorder;
 use crate::ops;
+use crate::runtime::{Runner, Store};
 use crate::tensor::DType;
 use crate::weights::modules::network_folder;
 use crate::weights::{Checkpoint, Comparison, Declarations, Fields, Weights};
@@ -342,6 +345,29 @@ impl Model {
         let hidden = network.record(recorder, tokens)?;
         recorder.check_exchanged()?;
         Ok(hidden)
+    }
+
+    /// The weights of a model on a device and, beside them, what its network makes of them alone ([`Network::derive`]), computed there once:
+    /// what a recorder with fixed weights reads ([`Recorder::with_fixed_weights`]), for segments of at most `time` tokens. Most models have
+    /// nothing of the kind. Where the weights change, this does not.
+    ///
+    /// Fails as the network does, and when the device is lost or out of memory.
+    pub fn with_derived(&self, weights: &Store, dtype: DType, time: usize) -> Result<Store> {
+        let graph = self.derived_graph(dtype, time)?;
+        if graph.outputs().is_empty() {
+            return Ok(weights.clone());
+        }
+        let derived = Runner::new(weights).run((), &[], || Ok(graph))?;
+        weights.with(derived.into_iter().map(Ok))
+    }
+
+    /// The graph whose outputs are what the network makes of its weights alone.
+    pub(crate) fn derived_graph(&self, dtype: DType, time: usize) -> Result<Graph> {
+        let mut graph = Graph::new();
+        for (name, value) in self.declared.network.derive(&mut Recorder::new(&mut graph, dtype), time)? {
+            graph.output(&name, value)?;
+        }
+        Ok(graph)
     }
 
     /// Records the model with the results of its task by name, each of the tokens that `rows` picks for it.

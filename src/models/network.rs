@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::head::Head;
 use super::{Facts, Labels, Signature, SourceTokens, Task, Tokens};
 use crate::graph::Value;
-use crate::nn::Recorder;
+use crate::nn::{Layout, Recorder};
 use crate::ops::Activation;
 use crate::weights::{Declarations, Fields, Scope};
 use crate::{Error, ErrorKind, Result};
@@ -23,6 +23,22 @@ pub trait Network: Debug + Send + Sync {
     ///
     /// [`Model`](super::Model) has checked that `tokens` are what [`Network::signature`] says. Fails as its ops do.
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value>;
+
+    /// What is made of weights alone, by name: parameters that [`Network::record`] reads where weights stay as they are
+    /// ([`Recorder::with_fixed_weights`]), for segments of at most `time` tokens. Most networks have nothing of the kind.
+    ///
+    /// Fails as its ops do.
+    fn derive(&self, _: &mut Recorder<'_>, _time: usize) -> Result<Vec<(String, Value)>> {
+        Ok(Vec::new())
+    }
+
+    /// Writes what a recurrent network sees before the first token of each of `streams` streams, [`Signature::memory`] rows, into their
+    /// caches; where that is zeros, nothing.
+    ///
+    /// Fails as its ops do.
+    fn begin(&self, _: &mut Recorder<'_>, _layout: &Layout, _streams: usize) -> Result<()> {
+        Ok(())
+    }
 
     /// What an encoder-decoder's encoder makes of source texts: keys and values for every layer of the decoder, each `[batch, time, heads,
     /// size]`. Networks that are none have no such layers.

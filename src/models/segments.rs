@@ -1,12 +1,17 @@
 //! Recurrent models on a device: texts are read segment by segment, and layers keep what they need of those before.
+//!
+//! As weights stay as they are, layers keep keys and values of earlier segments, not the hidden states that these are made of, and the keys of
+//! positions are made once. [`Segments::with_hidden_memory`] keeps hidden states, as published programs do.
 
-use super::{Model, RESULT, Tokens};
-use crate::graph::Graph;
+use std::time::Duration;
+
+use super::{Model, RESULT, Task, Tokens};
+use crate::graph::{Graph, Value};
 use crate::nn::{Layout, LayoutKind, Recorder};
 use crate::runtime::{Device, Outputs, Runner, State, Store};
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, ops};
 
 const NAME: &str = "segments";
 
@@ -38,8 +43,31 @@ impl Tokens {
 pub struct Segments {
     model: Model,
     dtype: DType,
-    runner: Runner<[usize; 2]>,
+    /// The weights alone.
+    weights: Store,
+    runner: Runner<Size>,
+    /// The longest segment that what is made of the weights alone is for; none where memories are hidden states.
+    longest: Option<usize>,
     keeps_hidden: bool,
+}
+
+/// Which graph a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    streams: usize,
+    time: usize,
+    result: Wanted,
+}
+
+/// What a run gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// The task's result for every token.
+    Results,
+    /// The results and the hidden states of all layers.
+    Hidden,
+    /// One number a token: the result's for the token that follows.
+    Targets,
 }
 
 impl Segments {
@@ -53,8 +81,26 @@ impl Segments {
                 .expecting("a recurrent model")
                 .but_found("one without memories"));
         }
-        let runner = Runner::new(&Store::upload(device, weights.iter())?);
-        Ok(Self { model: model.clone(), dtype: weights.dtype(), runner, keeps_hidden: false })
+        let weights_on_device = Store::upload(device, weights.iter())?;
+        let mut segments = Self {
+            model: model.clone(),
+            dtype: weights.dtype(),
+            runner: Runner::new(&weights_on_device),
+            weights: weights_on_device,
+            longest: Some(0),
+            keeps_hidden: false,
+        };
+        segments.prepare(1)?;
+        Ok(segments)
+    }
+
+    /// Keeps as memories what layers read of earlier segments, `memory.N: [streams, length, width]`, in place of the keys and values
+    /// made of it, `memory.N.key` and `memory.N.value`. Results are the same; each segment takes longer. Streams of the one are none of the other.
+    ///
+    /// Layers that normalise what they read keep it in any case, as their keys of memories of zeros are no zeros.
+    #[must_use]
+    pub fn with_hidden_memory(self) -> Self {
+        Self { runner: Runner::new(&self.weights), longest: None, ..self }
     }
 
     /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
@@ -68,6 +114,11 @@ impl Segments {
         &self.model
     }
 
+    /// Time spent on planning and making programs so far.
+    pub fn preparing(&self) -> Duration {
+        self.runner.preparing()
+    }
+
     /// `streams` streams that run together, at the beginning of their texts: memories of zeros.
     ///
     /// Fails when there is none, and when the device has no room.
@@ -78,7 +129,7 @@ impl Segments {
                 .expecting(format!("1 to {most}"))
                 .but_found(streams));
         }
-        State::new(&self.runner.device(), &graph(&self.model, self.dtype, [streams, 1], false)?)
+        State::new(&self.runner.device(), &self.graph(Size { streams, time: 1, result: Wanted::Results })?)
     }
 
     /// Reads the next segment of each stream, all of one length, and gives the task's result for every token, `[streams, time, ..]`, by name:
@@ -88,12 +139,89 @@ impl Segments {
     /// outside the vocabulary, or `streams` are another model's; and when the device is lost or out of memory.
     pub fn run(&mut self, streams: &mut State, segments: &[impl AsRef<[u32]>]) -> Result<Outputs> {
         let segments: Vec<&[u32]> = segments.iter().map(AsRef::as_ref).collect();
-        let time = self.check(streams, &segments)?;
-        let size = [segments.len(), time];
-        let ids = HostTensor::i32(size, segments.concat().into_iter().map(|id| id as i32).collect())?;
-        let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
-        let record = || graph(model, dtype, size, keeps_hidden);
-        self.runner.run_stream(size, streams, &[("ids", &ids)], record)
+        let result = if self.keeps_hidden { Wanted::Hidden } else { Wanted::Results };
+        self.run_for(streams, &segments, result, None)
+    }
+
+    /// Reads the next segment of each stream as [`Segments::run`] does, and gives the logarithm of the probability of each token of `targets`,
+    /// f32 `[streams, time]`: `targets[i][t]` is what follows token `t` of segment `i`. Nothing else leaves the device.
+    ///
+    /// Fails as [`Segments::run`] does; for another task than [`Task::Logits`], when targets are not as many as tokens, and when one is outside
+    /// the vocabulary.
+    pub fn log_likelihoods(
+        &mut self,
+        streams: &mut State,
+        segments: &[impl AsRef<[u32]>],
+        targets: &[impl AsRef<[u32]>],
+    ) -> Result<HostTensor> {
+        let segments: Vec<&[u32]> = segments.iter().map(AsRef::as_ref).collect();
+        let targets: Vec<&[u32]> = targets.iter().map(AsRef::as_ref).collect();
+        let refused = |argument: String| Error::new(ErrorKind::Argument, NAME, argument);
+        if self.model.task() != Task::Logits {
+            return Err(refused("task".into()).expecting("Logits").but_found(self.model.task().name()));
+        }
+        let [wanted, found] =
+            [&segments, &targets].map(|all| all.iter().map(|ids| ids.len()).collect::<Vec<_>>());
+        if wanted != found {
+            return Err(refused("targets".into())
+                .expecting(format!("as many as there are tokens, {wanted:?}"))
+                .but_found(format!("{found:?}")));
+        }
+        let vocabulary = self.model.facts().vocab_size;
+        let targets = targets.concat();
+        if let Some(id) = targets.iter().find(|id| **id as usize >= vocabulary) {
+            return Err(refused("targets".into()).expecting(format!("ids below {vocabulary}")).but_found(id));
+        }
+        let Ok(_) = i32::try_from(targets.len().saturating_mul(vocabulary)) else {
+            return Err(Error::new(ErrorKind::Limit, NAME, "segments")
+                .expecting(format!("at most {} tokens together", i32::MAX as usize / vocabulary))
+                .but_found(targets.len()));
+        };
+        let place = |(token, id): (usize, u32)| (token * vocabulary) as i32 + id as i32;
+        let places = targets.into_iter().enumerate().map(place).collect::<Vec<_>>();
+        let places = HostTensor::i32([places.len()], places)?;
+        let mut outputs = self.run_for(streams, &segments, Wanted::Targets, Some(&places))?;
+        let missing =
+            || Error::new(ErrorKind::Binding, NAME, RESULT).expecting("an output").but_found("none");
+        outputs.remove(RESULT).ok_or_else(missing)
+    }
+
+    fn run_for(
+        &mut self,
+        streams: &mut State,
+        segments: &[&[u32]],
+        result: Wanted,
+        places: Option<&HostTensor>,
+    ) -> Result<Outputs> {
+        let time = self.check(streams, segments)?;
+        self.prepare(time)?;
+        let size = Size { streams: segments.len(), time, result };
+        let ids = segments.concat().into_iter().map(|id| id as i32).collect();
+        let ids = HostTensor::i32([size.streams, time], ids)?;
+        let inputs: Vec<_> = [("ids", &ids)].into_iter().chain(places.map(|it| ("places", it))).collect();
+        let graph = Recording { model: &self.model, dtype: self.dtype, longest: self.longest };
+        self.runner.run_stream(size, streams, &inputs, || graph.record(size))
+    }
+
+    /// Makes what depends on the weights alone, for segments of at most `time` tokens.
+    fn prepare(&mut self, time: usize) -> Result<()> {
+        let Some(longest) = self.longest.filter(|longest| *longest < time) else { return Ok(()) };
+        let graph = self.model.derived_graph(self.dtype, time)?;
+        let known = self.runner.weights().descs();
+        let is_known = |(name, value): &(String, Value)| {
+            let desc = graph.desc(*value)?;
+            Ok(known.iter().any(|(known, of)| known == name && of == desc))
+        };
+        let all_known = graph.outputs().iter().map(is_known).collect::<Result<Vec<bool>>>()?;
+        if longest == 0 || all_known.contains(&false) {
+            self.runner = Runner::new(&self.model.with_derived(&self.weights, self.dtype, time)?);
+        }
+        self.longest = Some(time);
+        Ok(())
+    }
+
+    fn graph(&self, size: Size) -> Result<Graph> {
+        Recording { model: &self.model, dtype: self.dtype, longest: self.longest }.record(size)
     }
 
     /// The length of the segments.
@@ -124,20 +252,43 @@ impl Segments {
     }
 }
 
-/// The graph of the next segment, `[streams, time]`: the input `ids`, and the task's results and hidden states as outputs.
-fn graph(model: &Model, dtype: DType, size: [usize; 2], keeps_hidden: bool) -> Result<Graph> {
-    let mut graph = Graph::new();
-    let tokens = Tokens::segments(&mut graph, size)?;
-    let mut recorder = Recorder::new(&mut graph, dtype);
-    if keeps_hidden {
-        recorder = recorder.with_hidden();
+/// What the graphs of all sizes have in common.
+#[derive(Clone, Copy)]
+struct Recording<'m> {
+    model: &'m Model,
+    dtype: DType,
+    longest: Option<usize>,
+}
+
+impl Recording<'_> {
+    /// The graph of the next segment: the input `ids`, `[streams, time]`, and what is wanted as outputs; of targets, `places` among all
+    /// results besides.
+    fn record(self, size: Size) -> Result<Graph> {
+        let mut graph = Graph::new();
+        let tokens = Tokens::segments(&mut graph, [size.streams, size.time])?;
+        let mut recorder = Recorder::new(&mut graph, self.dtype);
+        if let Some(longest) = self.longest {
+            recorder = recorder.with_fixed_weights(longest);
+        }
+        if size.result == Wanted::Hidden {
+            recorder = recorder.with_hidden();
+        }
+        let result = self.model.record_with(&mut recorder, &tokens)?;
+        let hidden = recorder.take_hidden();
+        if size.result == Wanted::Targets {
+            let places = graph.input("places", TensorDesc::i32([size.streams * size.time]))?;
+            let count = graph.desc(result)?.elements();
+            let all = ops::reshape(&mut graph, result, [count, 1])?;
+            let chosen = ops::embedding(&mut graph, &[(all, places)])?;
+            let chosen = ops::reshape(&mut graph, chosen, [size.streams, size.time])?;
+            graph.output(RESULT, chosen)?;
+            return Ok(graph);
+        }
+        let head = self.model.declared.head.as_ref().and_then(|head| head.results.first());
+        graph.output(head.map_or(RESULT, |result| result.name), result)?;
+        for (name, value) in hidden {
+            graph.output(&name, value)?;
+        }
+        Ok(graph)
     }
-    let result = model.record_with(&mut recorder, &tokens)?;
-    let hidden = recorder.take_hidden();
-    let head = model.declared.head.as_ref().and_then(|head| head.results.first());
-    graph.output(head.map_or(RESULT, |result| result.name), result)?;
-    for (name, value) in hidden {
-        graph.output(&name, value)?;
-    }
-    Ok(graph)
 }

@@ -19,6 +19,9 @@ pub struct Signature {
     pub numbers_per_token: usize,
     /// Of a network that reads one text and writes another, what there is to know of the two: it reads [`Tokens::source`], too.
     pub encoder_decoder: Option<EncoderDecoder>,
+    /// Of recurrent networks, how many tokens before itself a token sees at most. A stream's caches have that many rows before its first
+    /// token, and need not hold more behind it.
+    pub memory: usize,
 }
 
 /// An input of a network besides source texts.
@@ -85,7 +88,14 @@ impl Signature {
     /// A network whose tokens see all others of a text, in any batch of whole texts.
     pub const fn encoder(inputs: &'static [Input]) -> Self {
         const LAYOUTS: &[LayoutKind] = &[LayoutKind::Packed, LayoutKind::Padded, LayoutKind::Rows];
-        Self { inputs, layouts: LAYOUTS, is_causal: false, numbers_per_token: 0, encoder_decoder: None }
+        Self {
+            inputs,
+            layouts: LAYOUTS,
+            is_causal: false,
+            numbers_per_token: 0,
+            encoder_decoder: None,
+            memory: 0,
+        }
     }
 
     /// A network whose tokens see those before them, in any batch of whole texts and from caches.
@@ -102,9 +112,10 @@ impl Signature {
         Self { layouts: LAYOUTS, encoder_decoder: Some(texts), ..Self::causal(inputs) }
     }
 
-    /// A causal network that reads texts segment by segment, with memories of those before ([`Segments`](super::Segments)).
-    pub const fn recurrent(inputs: &'static [Input]) -> Self {
-        Self { layouts: &[LayoutKind::Recurrent], ..Self::causal(inputs) }
+    /// A causal network that reads texts segment by segment, with memories of those before ([`Segments`](super::Segments)), or from caches of
+    /// what its tokens see: at most `memory` before themselves.
+    pub const fn recurrent(inputs: &'static [Input], memory: usize) -> Self {
+        Self { layouts: &[LayoutKind::Recurrent, LayoutKind::Cached], memory, ..Self::causal(inputs) }
     }
 
     /// Whether the network reads an input.

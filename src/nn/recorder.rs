@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::attention::with_memory;
 use super::{Attend, Layout, next_memory, parameter};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Dropout};
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     dtype: DType,
     training: Option<Training>,
     exchange: Option<Exchange>,
+    /// With fixed weights, the longest segment that what is made of them alone is for.
+    fixed: Option<usize>,
 }
 
 /// What takes the place of layers' attention.
@@ -89,7 +92,7 @@ impl DerefMut for Recorder<'_> {
 impl<'g> Recorder<'g> {
     /// Records for inference, with layers that compute in `dtype`.
     pub fn new(graph: &'g mut Graph, dtype: DType) -> Self {
-        let settings = Settings { dtype, training: None, exchange: None };
+        let settings = Settings { dtype, training: None, exchange: None, fixed: None };
         Self { graph, settings, branches: 0, caches: 0, hidden: None }
     }
 
@@ -98,6 +101,20 @@ impl<'g> Recorder<'g> {
     pub fn training(mut self, training: Training) -> Self {
         self.settings.training = Some(training);
         self
+    }
+
+    /// Records for weights that stay as they are: what depends on them alone is read from the parameters that
+    /// [`Model::with_derived`](crate::models::Model::with_derived) made of them for segments of at most `time` tokens, and layers may keep
+    /// keys and values of a stream's earlier segments in place of what these were made of.
+    #[must_use]
+    pub fn with_fixed_weights(mut self, time: usize) -> Self {
+        self.settings.fixed = Some(time);
+        self
+    }
+
+    /// Where weights stay as they are, the longest segment that what is made of them alone is for.
+    pub fn fixed_weights(&self) -> Option<usize> {
+        self.settings.fixed
     }
 
     /// Puts `attend` in the place of the attention between the projections of every [`SelfAttention`](super::SelfAttention), its masks and
@@ -256,13 +273,7 @@ impl<'g> Recorder<'g> {
         let number = self.caches;
         self.caches += 1;
         let mut append = |name: &str, rows: Value| -> Result<Value> {
-            let desc = self.graph.desc(rows)?;
-            let mut dims = desc.shape.dims().to_vec();
-            if let Some(time) = dims.get_mut(1) {
-                *time = capacity;
-            }
-            let cache =
-                self.graph.state(&format!("cache.{number}.{name}"), TensorDesc::new(desc.dtype, dims))?;
+            let cache = self.kept_of(&format!("cache.{number}.{name}"), rows, capacity)?;
             let written = ops::write_rows(self.graph, cache, rows, starts)?;
             self.graph.update(cache, written)?;
             Ok(written)
@@ -275,15 +286,36 @@ impl<'g> Recorder<'g> {
     ///
     /// Fails when `x` has other axes, and when the graph has another state of this name: `memory.N`.
     pub fn memory(&mut self, number: usize, x: Value, length: usize) -> Result<Value> {
+        let memory = self.kept_of(&format!("memory.{number}"), x, length)?;
+        let next = next_memory(self.graph, Some(memory), x, length)?;
+        self.graph.update(memory, next)?;
+        Ok(memory)
+    }
+
+    /// Key and value, `[batch, time, width]` each, behind those that layer `number` keeps of a stream's earlier segments: `[batch, length +
+    /// time, width]`. The states `memory.N.key` and `memory.N.value`, at first zeros, hold the last `length` of these from the next run on:
+    /// where weights stay as they are, these need not be made anew of what [`Recorder::memory`] keeps.
+    ///
+    /// Fails as [`Recorder::memory`] does.
+    pub fn memory_of_pairs(&mut self, number: usize, pair: [Value; 2], length: usize) -> Result<[Value; 2]> {
+        let mut append = |name: &str, rows: Value| -> Result<Value> {
+            let memory = self.kept_of(&format!("memory.{number}.{name}"), rows, length)?;
+            let all = with_memory(self.graph, rows, Some(memory))?;
+            let next = next_memory(self.graph, None, all, length)?;
+            self.graph.update(memory, next)?;
+            Ok(all)
+        };
+        Ok([append("key", pair[0])?, append("value", pair[1])?])
+    }
+
+    /// The state with `length` rows like those of `x: [batch, time, ..]`.
+    fn kept_of(&mut self, name: &str, x: Value, length: usize) -> Result<Value> {
         let desc = self.graph.desc(x)?;
         let mut dims = desc.shape.dims().to_vec();
         if let Some(time) = dims.get_mut(1) {
             *time = length;
         }
         let desc = TensorDesc::new(desc.dtype, dims);
-        let memory = self.graph.state(&format!("memory.{number}"), desc)?;
-        let next = next_memory(self.graph, Some(memory), x, length)?;
-        self.graph.update(memory, next)?;
-        Ok(memory)
+        self.graph.state(name, desc)
     }
 }

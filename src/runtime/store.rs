@@ -68,6 +68,20 @@ impl Store {
         Ok(Self { tensors })
     }
 
+    /// These tensors, shared, and `others` beside them on the same device; of a name that both have, that of `others`.
+    ///
+    /// Fails as [`Store::upload`] does.
+    pub fn with(&self, others: impl IntoIterator<Item = Result<(String, HostTensor)>>) -> Result<Self> {
+        let tensors = match (&self.tensors, Self::upload(&self.device(), others)?.tensors) {
+            (Tensors::Gpu { context, parameters }, Tensors::Gpu { parameters: others, .. }) => {
+                Tensors::Gpu { context: context.clone(), parameters: parameters.with(&others) }
+            }
+            (Tensors::Cpu(host), Tensors::Cpu(others)) => Tensors::Cpu(host.with(&others)?),
+            _ => return Err(elsewhere()),
+        };
+        Ok(Self { tensors })
+    }
+
     /// Where the tensors are.
     pub fn device(&self) -> Device {
         match &self.tensors {

@@ -45,6 +45,7 @@ mod classes;
 mod document;
 mod encoding;
 mod greedy;
+mod growing;
 mod open;
 mod overrides;
 mod pieces;
@@ -63,6 +64,7 @@ use crate::weights::quote;
 use crate::{Error, ErrorKind, Result};
 
 pub use encoding::Encoding;
+pub use growing::GrowingText;
 pub use table::Table;
 
 use greedy::Greedy;

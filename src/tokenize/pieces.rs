@@ -190,6 +190,11 @@ impl Pieces {
         })
     }
 
+    /// Whether tokens are joined by blanks but for those that end in `@@`.
+    pub(super) fn joins(&self) -> bool {
+        self.spelling.joins
+    }
+
     pub(super) fn token(&self, id: u32) -> Option<String> {
         if self.spelling.unknown.is_some_and(|(first, _)| id >= first) {
             return None;

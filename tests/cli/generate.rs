@@ -19,7 +19,7 @@ fn rows(name: &str, tensor: &str) -> Vec<Vec<u32>> {
 }
 
 /// Sets a field of a folder's configuration.
-fn set(folder: &str, field: &str, value: Value) {
+pub(crate) fn set(folder: &str, field: &str, value: Value) {
     let path = Path::new(folder).join("config.json");
     let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     config[field] = value;
@@ -57,6 +57,40 @@ fn texts_are_those_of_the_other_implementation() {
     for end in [json!(12), json!([66, 12])] {
         set(&folder, "eos_token_id", end);
         assert_eq!(assert_passes(&run(&greedy)), expected);
+    }
+}
+
+/// The tokens of `generation_config.json` end a text, whatever `config.json` says; where it names none, those of `config.json` do.
+#[test]
+fn a_text_ends_as_generation_config_says() {
+    let folder = lettered("gpt2", &empty("generate-config"));
+    let greedy = &rows("gpt2", "out.gen.greedy")[1];
+    let prompt = letters(&rows("gpt2", "in.prompt")[1]);
+    let flags =
+        ["generate", &folder, "--prompt", &prompt, "--tokens", "12", "--device", "cpu", "--temperature", "0"];
+    let until = |end: u32| {
+        let length = greedy.iter().skip(6).position(|id| *id == end).map_or(greedy.len(), |at| at + 7);
+        letters(&greedy[..length]) + "\n"
+    };
+    let (end, other) = (12, greedy[7]);
+    assert!(until(end) != until(other) && until(end) != letters(greedy) + "\n", "{greedy:?}");
+    set(&folder, "eos_token_id", json!(other));
+    let generation = Path::new(&folder).join("generation_config.json");
+    for (config, expected) in [
+        (json!({"eos_token_id": end}), until(end)),
+        (json!({"eos_token_id": [66, end], "max_length": 20}), until(end)),
+        (json!({"eos_token_id": null}), until(other)),
+        (json!({}), until(other)),
+    ] {
+        fs::write(&generation, config.to_string()).unwrap();
+        assert_eq!(assert_passes(&run(&flags)), expected, "{config}");
+    }
+    for (config, parts) in [
+        (r#"{"eos_token_id": 67}"#, "generation_config.json: eos_token_id: expected an id below 67"),
+        ("[", "generation_config.json"),
+    ] {
+        fs::write(&generation, config).unwrap();
+        assert_refuses(&run(&flags), &[parts]);
     }
 }
 
@@ -184,10 +218,6 @@ fn settings_without_a_meaning_are_refused_before_a_word_is_written() {
     let encoder = lettered("bert-mlm", &empty("generate-bert"));
     let output = run(&["generate", &encoder, "--prompt", "AB", "--device", "cpu"]);
     assert_refuses(&output, &["expected a causal language model", "found one that reads whole texts"]);
-    let recurrent = lettered("transfo-xl-div1", &empty("generate-transfo-xl"));
-    // Its tokenizer reads whole words.
-    let output = run(&["generate", &recurrent, "--prompt", "A", "--device", "cpu"]);
-    assert_refuses(&output, &["expected a causal language model", "found one that reads segments"]);
     let source = lettered("t5-relu", &empty("generate-t5-refused"));
     let output = run(&["generate", &source, "--prompt", "AB", "--device", "cpu", "--beams", "68"]);
     assert_refuses(&output, &["generate: beams: expected 1 to 67"]);

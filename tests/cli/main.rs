@@ -12,6 +12,7 @@ mod pipelines;
 mod rules;
 mod sequences;
 mod shader;
+mod streams;
 mod tasks;
 mod train;
 mod tune;

@@ -10,6 +10,7 @@ mod minilm;
 mod nonsense;
 mod oracles;
 mod packing;
+mod recurrent;
 mod search;
 mod segments;
 mod sentence;

@@ -82,6 +82,75 @@ fn memories_are_read_and_probabilities_sum_to_1() {
     }
 }
 
+/// Whether queries see one number of keys or all, whatever layers normalise, and in segments of any length.
+#[test]
+fn memories_of_keys_and_values_are_as_good_as_of_hidden_states() {
+    for fields in [
+        &[][..],
+        &[("same_length", false.into())],
+        &[("same_length", false.into()), ("clamp_len", 5.into()), ("untie_r", false.into())],
+        &[("pre_lnorm", true.into())],
+    ] {
+        let model = transfo_xl(fields);
+        for (name, device) in devices() {
+            let mut of_pairs = segments(&model, &device);
+            let mut of_hidden = segments(&model, &device).with_hidden_memory();
+            let mut streams = of_pairs.start(2).expect("there is room");
+            let mut hidden_streams = of_hidden.start(2).expect("there is room");
+            for range in [0..2, 2..3, 3..8, 8..9] {
+                let found = read(&mut of_pairs, &mut streams, range.clone());
+                let expected = read(&mut of_hidden, &mut hidden_streams, range.clone());
+                let error = relative_error(&found, &expected);
+                println!("{name}, {fields:?}, tokens {range:?}: {error:.1e}");
+                assert!(error < 1e-5);
+            }
+            let error = of_hidden.run(&mut streams, &[[1], [2]]);
+            assert_eq!(error.is_err(), !fields.iter().any(|(name, _)| *name == "pre_lnorm"));
+        }
+    }
+}
+
+#[test]
+fn likelihoods_are_those_of_the_targets() {
+    let model = transfo_xl(&[]);
+    for (name, device) in devices() {
+        let mut segments = segments(&model, &device);
+        let mut streams = segments.start(2).expect("there is room");
+        let expected = read(&mut segments, &mut streams, 0..8).to_f32();
+        streams.reset().expect("the device is there");
+        for range in [0..5, 5..8] {
+            let [ids, targets] =
+                [0, 1].map(|by| TEXTS.map(|text| text[range.start + by..range.end + by].to_vec()));
+            let found = segments.log_likelihoods(&mut streams, &ids, &targets).expect("they fit");
+            assert_eq!(found.shape().dims(), [2, range.len()]);
+            for (i, found) in found.to_f32().into_iter().enumerate() {
+                let (text, at) = (i / range.len(), range.start + i % range.len());
+                let expected = expected[(text * 8 + at) * 23 + TEXTS[text][at + 1] as usize];
+                assert!((found - expected).abs() < 1e-5, "{name}: {found}, not {expected}");
+            }
+        }
+        let mut refused = |targets: &[Vec<u32>]| {
+            let error = segments.log_likelihoods(&mut streams, &[vec![1, 2], vec![3, 4]], targets);
+            error.expect_err("it cannot be").to_string()
+        };
+        assert_eq!(
+            refused(&[vec![1, 2], vec![3]]),
+            "segments: targets: expected as many as there are tokens, [2, 2], found [2, 1]"
+        );
+        assert_eq!(refused(&[vec![1, 2], vec![3, 23]]), "segments: targets: expected ids below 23, found 23");
+    }
+    let fields = serde_json::json!({
+        "model_type": "transfo-xl", "vocab_size": 23, "cutoffs": [], "d_model": 4, "d_embed": 4, "d_inner": 4,
+        "d_head": 2, "n_head": 2, "n_layer": 1, "mem_len": 4, "div_val": 1,
+    });
+    let fields = Fields::new("config.json", fields).expect("an object");
+    let hidden = Model::from_config(&fields, Task::Hidden).expect("the configuration is sound");
+    let mut segments = self::segments(&hidden, &Device::Cpu);
+    let mut streams = segments.start(1).expect("there is room");
+    let error = segments.log_likelihoods(&mut streams, &[[1]], &[[2]]).expect_err("it has no scores");
+    assert_eq!(error.to_string(), "segments: task: expected Logits, found hidden");
+}
+
 #[test]
 fn distances_are_clamped_where_the_configuration_says_so() {
     let first = |clamp: i32| {
@@ -154,7 +223,7 @@ fn segments_that_do_not_fit_are_refused_and_change_nothing() {
         let error = segments.run(&mut streams, &parts).expect_err("it is refused");
         assert_eq!(error.to_string(), message);
     }
-    let memory = streams.store().read("memory.1").expect("it is there").to_f32();
+    let memory = streams.store().read("memory.1.key").expect("it is there").to_f32();
     assert!(memory.iter().all(|&x| x == 0.0));
     let error = segments.start(0).expect_err("there is no stream");
     assert_eq!(error.to_string(), "segments: streams: expected 1 to 65536, found 0");
@@ -166,18 +235,13 @@ fn segments_that_do_not_fit_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn a_recurrent_model_reads_nothing_but_segments() {
+fn a_recurrent_model_reads_no_whole_texts() {
     let model = transfo_xl(&[]);
     let weights = Weights::random(model.declarations(), DType::F32, 5).expect("f32 is a float type");
     let error = Encoder::new(&model, &weights, &Device::Cpu).expect_err("it reads segments");
     assert_eq!(
         error.to_string(),
         "encoder: transfo-xl: expected a model that reads one text at once, found a recurrent model"
-    );
-    let error = foveate::generate::Generator::new(&model, &weights, &Device::Cpu).expect_err("so it does");
-    assert_eq!(
-        error.to_string(),
-        "generate: transfo-xl: expected a causal language model, opened for logits, found one that reads segments"
     );
     let mut graph = Graph::new();
     let tokens = Tokens::rows(&mut graph, [1, 3], 0).expect("a new graph takes them");

@@ -1,11 +1,13 @@
 //! Streams of a causal model: in chunks as at once, full, forked, saved, and what is refused.
 
+use std::collections::BTreeMap;
+
 use foveate::generate::{BeamOptions, Generator, Options, Sampling, Streams};
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{Model, Task};
-use foveate::runtime::Device;
+use foveate::models::{Encoder, Model, Task};
+use foveate::runtime::{Device, Store};
 use foveate::weights::{Fields, Weights};
-use foveate::{DType, ErrorKind};
+use foveate::{DType, ErrorKind, HostTensor};
 
 use crate::support::devices;
 
@@ -160,6 +162,45 @@ fn what_has_no_meaning_is_refused() {
     assert_eq!(error.to_string(), "generate: from: expected 2 numbers of streams, found [0, 2]");
     for (streams, capacity) in [(0, 8), (1, 0), (1, 321)] {
         assert_eq!(generator.start(streams, capacity).expect_err("it cannot be").kind(), ErrorKind::Argument);
+    }
+}
+
+/// Scores by output weights that are not the embeddings': what a model without its head gives, times these.
+#[test]
+fn output_weights_may_be_others_than_the_embeddings() {
+    let fields = |is_tied: bool| {
+        let json = serde_json::json!({
+            "model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": VOCABULARY,
+            "n_positions": 320, "tie_word_embeddings": is_tied,
+        });
+        Fields::new("config.json", json).expect("an object")
+    };
+    let model =
+        |is_tied, task| Model::from_config(&fields(is_tied), task).expect("the configuration is sound");
+    let untied = model(false, Task::Logits);
+    let weights = Weights::random(untied.declarations(), DType::F32, 3).expect("it is a float type");
+    let named: BTreeMap<String, HostTensor> =
+        weights.iter().collect::<Result<_, _>>().expect("they are finite");
+    let hidden_model = model(true, Task::Hidden);
+    assert_eq!(named.len(), hidden_model.declarations().list().len() + 1);
+    let (ids, head) = (ids(5), named["lm_head.weight"].to_f64());
+    assert_eq!(named["lm_head.weight"].shape().dims(), [VOCABULARY as usize, 16]);
+    for (_, device) in devices() {
+        let store = Store::upload(&device, weights.iter()).expect("they fit");
+        let mut encoder =
+            Encoder::with_store(&hidden_model, &store, DType::F32).expect("it reads whole texts");
+        let hidden = encoder.run(&[&ids]).expect("it runs")[0].to_f64();
+        let last = &hidden[4 * 16..];
+        let expected: Vec<f32> =
+            head.chunks(16).map(|row| row.iter().zip(last).map(|(a, b)| a * b).sum::<f64>() as f32).collect();
+        let mut generator = Generator::with_store(&untied, DType::F32, &store).expect("it is causal");
+        let mut streams = generator.start(1, 8).expect("there is room");
+        assert_close(&feed(&mut generator, &mut streams, &ids), &expected);
+        let mut generator =
+            Generator::with_store(&model(true, Task::Logits), DType::F32, &store).expect("it is causal");
+        let mut streams = generator.start(1, 8).expect("there is room");
+        let tied = feed(&mut generator, &mut streams, &ids);
+        assert!(tied.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2), "they are others");
     }
 }
 

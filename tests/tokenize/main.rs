@@ -1,6 +1,7 @@
 //! Tokenising against reference ids, and how damaged files are refused.
 
 mod folders;
+mod growing;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

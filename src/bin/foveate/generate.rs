@@ -5,7 +5,7 @@ use std::path::Path;
 
 use foveate::generate::{BeamOptions, Generator, Options, Sampling};
 use foveate::models::{LanguageModelConfig, Model, Task};
-use foveate::tokenize::Tokenizer;
+use foveate::tokenize::{GrowingText, Tokenizer};
 use foveate::train::{BYTES, Progress};
 use foveate::weights::{Checkpoint, Fields};
 use foveate::{Error, ErrorKind, Result, runtime};
@@ -66,48 +66,43 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
 
 /// A text that is printed as it grows. Nothing is before its first token is there.
 struct Growing<'a> {
-    words: &'a Words,
-    ids: Vec<u32>,
+    /// Nothing where tokens are bytes.
+    text: Option<GrowingText<'a>>,
     /// What the text begins with, until it is printed.
     start: Option<&'a str>,
-    /// Bytes of the decoded text that are printed, the start included.
-    written: usize,
 }
 
 impl<'a> Growing<'a> {
     /// A text behind a prompt, which has those ids, or one without any.
     fn new(words: &'a Words, prompt: Option<(&'a String, &Vec<u32>)>) -> Result<Self> {
-        let ids = prompt.map_or_else(Vec::new, |(_, ids)| ids.clone());
-        let written = words.decode(&ids)?.len();
-        Ok(Self { words, ids, start: prompt.map(|(text, _)| text.as_str()), written })
+        let text = match words {
+            Words::Bytes => None,
+            Words::Tokens(tokenizer) => {
+                let known = known(tokenizer, prompt.map_or(&[][..], |(_, ids)| ids));
+                Some(tokenizer.growing(&known)?)
+            }
+        };
+        Ok(Self { text, start: prompt.map(|(text, _)| text.as_str()) })
     }
 
     fn push(&mut self, id: u32) -> Result<()> {
-        self.ids.push(id);
-        self.print(|words, decoded| match words {
-            Words::Bytes => decoded.len(),
-            Words::Tokens(tokenizer) if tokenizer.cleans_up() => settled(decoded),
-            // A token may end inside a character, which the next ones complete.
-            Words::Tokens(_) => decoded.len() - unfinished(decoded),
-        })
+        self.print_start()?;
+        match &mut self.text {
+            // Bytes that are no UTF-8 go out as they are.
+            None => write(&[id as u8]),
+            Some(text) => write(text.push(id)?.as_bytes()),
+        }
     }
 
     /// The rest, and the end of the line.
     fn end(mut self) -> Result<()> {
-        self.print(|_, decoded| decoded.len())?;
-        write(b"\n")
+        self.print_start()?;
+        let rest = self.text.map(GrowingText::end).transpose()?.unwrap_or_default();
+        write(format!("{rest}\n").as_bytes())
     }
 
-    /// Prints the text up to as many bytes as `complete` says.
-    fn print(&mut self, complete: impl FnOnce(&Words, &[u8]) -> usize) -> Result<()> {
-        if let Some(start) = self.start.take() {
-            write(start.as_bytes())?;
-        }
-        let decoded = self.words.decode(&self.ids)?;
-        let complete = complete(self.words, &decoded);
-        write(decoded.get(self.written..complete).unwrap_or_default())?;
-        self.written = self.written.max(complete);
-        Ok(())
+    fn print_start(&mut self) -> Result<()> {
+        self.start.take().map_or(Ok(()), |start| write(start.as_bytes()))
     }
 }
 
@@ -176,29 +171,17 @@ impl Words {
     fn decode(&self, ids: &[u32]) -> Result<Vec<u8>> {
         match self {
             Self::Bytes => Ok(ids.iter().map(|&id| id as u8).collect()),
-            Self::Tokens(tokenizer) => {
-                // A model may have more rows than the vocabulary has tokens.
-                let known: Vec<u32> =
-                    ids.iter().copied().filter(|id| tokenizer.token(*id).is_some()).collect();
-                Ok(tokenizer.decode(&known)?.into_bytes())
-            }
+            Self::Tokens(tokenizer) => Ok(tokenizer.decode(&known(tokenizer, ids))?.into_bytes()),
         }
     }
 }
 
-/// Bytes at the start that no later token changes, of a text that loses blanks before punctuation: all before its last two blanks.
-fn settled(text: &[u8]) -> usize {
-    let mut blanks = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
-    blanks.nth(1).unwrap_or(0)
+/// The ids that have a token: a model may have more rows than the vocabulary has tokens.
+fn known(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<u32> {
+    ids.iter().copied().filter(|id| tokenizer.token(*id).is_some()).collect()
 }
 
-/// Bytes at the end that stand for a character which is not complete.
-fn unfinished(text: &[u8]) -> usize {
-    let replaced = "\u{fffd}".as_bytes();
-    text.rchunks(replaced.len()).take_while(|end| *end == replaced).count() * replaced.len()
-}
-
-/// Writes at once: a reader watches the text grow. Bytes that are no UTF-8 go out as they are.
+/// Writes at once: a reader watches the text grow.
 fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = stdout().lock();
     stdout

@@ -7,7 +7,7 @@ use crate::ops::{concat, slice, stop_gradient};
 use crate::{Error, ErrorKind, Result};
 
 /// `[batch, memory_time + time, width]`: `memory` with `x` behind it; `x` alone where there is none.
-pub(super) fn with_memory(graph: &mut Graph, x: Value, memory: Option<Value>) -> Result<Value> {
+pub(in crate::nn) fn with_memory(graph: &mut Graph, x: Value, memory: Option<Value>) -> Result<Value> {
     let [batch, _, width] = sequence(graph, "x", x)?;
     let Some(memory) = memory else { return Ok(x) };
     let [memory_batch, _, memory_width] = sequence(graph, "memory", memory)?;

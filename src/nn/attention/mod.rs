@@ -54,7 +54,7 @@ use crate::ops::Activation;
 use crate::ops::attention::{Blocked, blocked};
 use crate::weights::Scope;
 use heads::head_size;
-use memory::with_memory;
+pub(in crate::nn) use memory::with_memory;
 
 const OP: &str = "self-attention";
 

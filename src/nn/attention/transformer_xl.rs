@@ -111,21 +111,58 @@ impl TransformerXlAttention {
         let mut projected = [x, seen, seen];
         for (value, weight) in projected.iter_mut().zip(layers) {
             *value = linear(graph, *value, weight, &ops::Linear::new())?;
-            *value = split_heads(graph, *value, heads)?;
         }
-        let [query, key, value] = projected;
+        let keys = self.position_keys(graph, positions)?;
+        self.record_over(graph, projected, keys, same_length, None)
+    }
+
+    /// Query, key and value of each position of `x: [batch, time, width]`, each `[batch, time, heads * head_size]`: of what layers keep as
+    /// these in place of what they were made of. Fails as [`linear`] does.
+    pub fn project(&self, graph: &mut Graph, x: Value) -> Result<[Value; 3]> {
+        let TransformerXl { heads, head_size, .. } = self.spec;
+        let dtype = graph.desc(x)?.dtype;
+        let last = graph.desc(x)?.shape.rank().saturating_sub(1);
+        let qkv = parameter(graph, &self.qkv, dtype)?;
+        let projected = linear(graph, x, qkv, &ops::Linear::new())?;
+        let parts = ops::split(graph, projected, last, &[heads * head_size; 3])?;
+        Ok([parts[0], parts[1], parts[2]])
+    }
+
+    /// What each query gathers from keys and values that were made before, `[batch, time, width]`. All three are as
+    /// [`TransformerXlAttention::project`] gives them, keys and values of any length; `position_keys` are those of
+    /// [`TransformerXlAttention::position_keys`]. A query sees `seen` keys at most, its own among them; all before it when absent. The last
+    /// query stands at the last key, or the first one of each batch item at the key that `starts: i32 [batch]` names.
+    ///
+    /// Fails as [`blocked`] does.
+    pub fn record_over(
+        &self,
+        graph: &mut Graph,
+        projected: [Value; 3],
+        position_keys: Value,
+        seen: Option<u32>,
+        starts: Option<Value>,
+    ) -> Result<Value> {
+        let dtype = graph.desc(projected[0])?.dtype;
+        let mut in_heads = projected;
+        for value in &mut in_heads {
+            *value = split_heads(graph, *value, self.spec.heads)?;
+        }
+        let [query, key, value] = in_heads;
         let content_bias = Some(parameter(graph, &self.content_bias, dtype)?);
         let position_bias = Some(parameter(graph, &self.position_bias, dtype)?);
-        let keys = self.position_keys(graph, positions)?;
-        let mask = same_length.map_or(Mask::causal(), |count| Mask::window(count.saturating_sub(1), 0));
-        let score = Score::relative_keys(keys, content_bias, position_bias, 0);
-        let gathered = blocked(graph, query, key, value, &Blocked::new().mask(mask).score(score))?;
+        let mask = seen.map_or(Mask::causal(), |count| Mask::window(count.saturating_sub(1), 0));
+        let score = Score::relative_keys(position_keys, content_bias, position_bias, 0);
+        let mut spec = Blocked::new().mask(mask).score(score);
+        if let Some(starts) = starts {
+            spec = spec.query_start(starts);
+        }
+        let gathered = blocked(graph, query, key, value, &spec)?;
         let joined = join_heads(graph, gathered)?;
         self.output.record(graph, joined, Activation::Identity)
     }
 
-    /// `r: [distances, heads, head_size]`
-    fn position_keys(&self, graph: &mut Graph, positions: Value) -> Result<Value> {
+    /// `r: [distances, heads, head_size]` of `positions: [distances, width]`. Fails when these have other axes.
+    pub fn position_keys(&self, graph: &mut Graph, positions: Value) -> Result<Value> {
         let desc = graph.desc(positions)?;
         let [distances, _] = *desc.shape.dims() else {
             return Err(Error::new(ErrorKind::Shape, OP, "positions")

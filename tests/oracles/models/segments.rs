@@ -1,4 +1,5 @@
-//! Recurrent models, segment by segment: log-probabilities, hidden states and memories after each, and gradients of one.
+//! Recurrent models, segment by segment: log-probabilities and hidden states, whether memories are keys and values or what these are made of,
+//! which the file has after each segment; and gradients of one.
 
 use foveate::models::{Model, Segments, Task, Tokens};
 use foveate::nn::Recorder;
@@ -35,13 +36,14 @@ type Add<'a> = dyn FnMut(&str, &HostTensor, &HostTensor, &Rows, Bound) -> Result
 
 fn check(folder: &Folder, model: &Model, device: &Device, add: &mut Add<'_>) -> Result<()> {
     let weights = model.load(DType::F32)?;
-    let mut segments = Segments::new(model, &weights, device)?.with_hidden();
+    let mut of_pairs = Segments::new(model, &weights, device)?.with_hidden();
+    let mut segments = Segments::new(model, &weights, device)?.with_hidden().with_hidden_memory();
     let count = folder.inputs().filter(|name| name.ends_with("_input_ids")).count();
     // The segment that the labels are those of.
     let labelled =
         folder.noted("grad.safetensors", "log_probs of seg").map_or(count, |number| number as usize);
     let batch = folder.input("seg1_input_ids")?.shape().dims()[0];
-    let mut streams = segments.start(batch)?;
+    let (mut streams, mut stream_of_pairs) = (segments.start(batch)?, of_pairs.start(batch)?);
     for segment in 1..=count {
         let ids = folder.input(&format!("seg{segment}_input_ids"))?;
         if segment == labelled && folder.path.join("grad.safetensors").is_file() {
@@ -51,7 +53,8 @@ fn check(folder: &Folder, model: &Model, device: &Device, add: &mut Add<'_>) -> 
         let time = ids.shape().dims()[1];
         let ids: Vec<u32> = ids.to_f64().into_iter().map(|id| id as u32).collect();
         let rows: Vec<&[u32]> = ids.chunks(time).collect();
-        for (name, found) in segments.run(&mut streams, &rows)? {
+        let outputs = segments.run(&mut streams, &rows)?;
+        for (name, found) in outputs.into_iter().chain(of_pairs.run(&mut stream_of_pairs, &rows)?) {
             let output = format!("out.seg{segment}.{name}");
             let (rows, bound) = folder.demands(&output)?;
             add(&output, &found, folder.io.get(&output)?, &rows, bound)?;

@@ -11,7 +11,7 @@ use crate::output::Target;
 const RUN_NOTES: &str = "\
 The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
 for texts tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece model. Without --text, --ids and --input,
-texts are read from stdin, one a line.
+texts are read from stdin, one a line. Recurrent models (Transformer-XL) read each text in segments of 128 tokens.
 
 Human-readable results go to stdout; the device, how many texts were cut, and the throughput go to stderr.";
 
@@ -30,7 +30,8 @@ pub(crate) enum TaskName {
     Label,
     /// The part of a passage (--pair) that answers a question (--text).
     Answer,
-    /// How likely each text is to a causal language model: the sum of its tokens' log-probabilities but for the first.
+    /// How likely each text is to a causal language model: the sum of its tokens' log-probabilities but for the first. To an
+    /// encoder-decoder, how likely a target (--pair) is, given a source text (--text): of all its tokens.
     Score,
 }
 
@@ -67,13 +68,15 @@ pub(crate) struct RunArgs {
     /// A text; may be given several times.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Vec<String>,
-    /// The second text of a pair: one for each --text, in the same order. For --task answer, the passage.
+    /// The second text of a pair: one for each --text, in the same order. For --task answer, the passage; for --task score by an
+    /// encoder-decoder, the target.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, requires = "text")]
     pub(crate) pair: Vec<String>,
     /// Token ids with commas or blanks between them, taken as they are: no special tokens are added; may be given several times.
     #[arg(long, value_name = "\"1 2 3\"")]
     pub(crate) ids: Vec<String>,
-    /// Which of two texts each of the --ids is of, 0 or 1: one list for each --ids, in the same order.
+    /// Which of two texts each of the --ids is of, 0 or 1: one list for each --ids, in the same order. For --task score by an
+    /// encoder-decoder, 0 is the source text and 1 the target behind it, without a start token.
     #[arg(long, value_name = "\"0 0 1\"", requires = "ids")]
     pub(crate) types: Vec<String>,
     /// A file of texts in UTF-8, one a line, blank lines left out; `-` is stdin.
@@ -96,7 +99,7 @@ pub(crate) struct RunArgs {
     /// their end.
     #[arg(long)]
     pub(crate) truncate: bool,
-    /// Tokens that are run at once; fewer take less memory.
+    /// Tokens that are run at once; fewer take less memory. Of an encoder-decoder that scores, each pair is run by itself.
     #[arg(long, value_name = "N", value_parser = whole(1 << 20))]
     pub(crate) batch_tokens: Option<u32>,
     /// For answer, the most tokens of one.
@@ -109,7 +112,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<Target>,
     /// Write the numbers as f32. A .safetensors file holds `embeddings`, `logits` of labels, `N.hidden`, or `N.logits` (of fill-mask
-    /// with `N.positions`), N counting texts from 0; a .npy file holds all embeddings or labels' logits, or the numbers of one text.
+    /// with `N.positions`; of score what follows each token, of an encoder-decoder first what follows its start token), N counting texts from 0; a .npy file holds all embeddings or labels' logits, or the numbers of one text.
     #[arg(long, value_name = "FILE.npy|FILE.safetensors")]
     pub(crate) output: Option<PathBuf>,
 }

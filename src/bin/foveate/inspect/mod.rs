@@ -19,7 +19,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (model, mut problems) = open(args, task)?;
     let sound = problems.is_empty();
     let refused = run::check(task, &model).err();
-    let dtypes = if refused.is_none() { &[DType::F32, DType::F16][..] } else { &[] };
+    let signature = model.network().signature();
+    let is_packed = signature.reads_whole_texts();
+    let dtypes = if refused.is_none() && is_packed { &[DType::F32, DType::F16][..] } else { &[] };
     let memory =
         dtypes.iter().map(|&dtype| BatchMemory::of(&model, dtype, task, args)).collect::<Result<Vec<_>>>();
     let memory = memory.unwrap_or_else(|error| {

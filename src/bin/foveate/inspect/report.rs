@@ -198,10 +198,7 @@ impl Display for Report {
             None => line("task", &self.task)?,
         }
         let tasks = match (&self.tasks[..], self.complete) {
-            ([], true) => {
-                "nothing on the command line: it reads segments, as the library's `models::Segments` does"
-                    .into()
-            }
+            ([], true) => "nothing on the command line".into(),
             ([], false) => "nothing, as weights are missing".into(),
             (tasks, _) => tasks.join(", "),
         };

@@ -59,8 +59,8 @@ impl AsRef<[u32]> for Input {
     }
 }
 
-/// Everything the flags ask for: texts, then ids, then lines.
-pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
+/// Everything the flags ask for: texts, then ids, then lines. An encoder-decoder `writes_another` text about each, which it scores.
+pub(super) fn gather(args: &RunArgs, writes_another: bool) -> Result<Vec<Given>> {
     let mut given = Vec::new();
     for (flag, own, beside, found) in [
         ("--pair", "--text", args.text.len(), args.pair.len()),
@@ -72,7 +72,12 @@ pub(super) fn gather(args: &RunArgs) -> Result<Vec<Given>> {
                 .but_found(found));
         }
     }
-    if let (false, TaskName::Label | TaskName::Score) = (args.pair.is_empty(), args.task) {
+    let is_single = match args.task {
+        TaskName::Label => true,
+        TaskName::Score => !writes_another,
+        _ => false,
+    };
+    if is_single && !args.pair.is_empty() {
         return Err(refused("run", "--pair")
             .expecting(format!("none, as {} is about single texts", args.task.name()))
             .but_found(args.pair.len()));
@@ -196,6 +201,8 @@ pub(crate) struct Encoding<'a> {
     pub(crate) facts: Facts,
     pub(crate) truncate: bool,
     pub(crate) task: TaskName,
+    /// Whether the model, an encoder-decoder, scores the second text about the first.
+    pub(crate) writes_another: bool,
     /// What is put before every text, or nothing.
     pub(crate) prompt: &'a str,
 }
@@ -217,6 +224,9 @@ impl Encoding<'_> {
                     return Err(refused(&source, "--ids")
                         .expecting(format!("--text, as {} gives places in texts", self.task.name()))
                         .but_found("ids"));
+                }
+                if self.writes_another {
+                    check_target(&source, &types)?;
                 }
                 Input { source, texts: Vec::new(), encoding: None, ids, types, truncated: false }
             }
@@ -254,8 +264,8 @@ impl Encoding<'_> {
                 .expecting(format!("{}, one a token", ids.len()))
                 .but_found(types.len()));
         }
-        let bounds =
-            [("token", ids, self.facts.vocab_size, "an id"), ("type", types, self.facts.types, "a type")];
+        let most_types = if self.writes_another { 2 } else { self.facts.types };
+        let bounds = [("token", ids, self.facts.vocab_size, "an id"), ("type", types, most_types, "a type")];
         for (what, values, most, expected) in bounds {
             if let Some(at) = values.iter().position(|value| *value as usize >= most) {
                 let of = if what == "token" { ", the model's vocabulary" } else { "" };
@@ -273,6 +283,18 @@ impl Encoding<'_> {
             return Err(refused(&source, "--pair")
                 .expecting("the passage, beside the question")
                 .but_found("none"));
+        }
+        if self.writes_another {
+            let [text, target] = &texts[..] else {
+                return Err(refused(&source, "--pair")
+                    .expecting("the target, beside the source text")
+                    .but_found("none"));
+            };
+            let mut ids = self.tokenize(&source, text, most)?;
+            let target = self.tokenize(&source, target, most)?;
+            let types = (0..ids.len() + target.len()).map(|at| u32::from(at >= ids.len())).collect();
+            ids.extend(target);
+            return Ok(Input { source, texts, encoding: None, ids, types, truncated: false });
         }
         let needs_places = matches!(self.task, TaskName::Label | TaskName::Answer);
         let (ids, types, encoding) = if needs_places || texts.len() > 1 {
@@ -299,6 +321,17 @@ impl Encoding<'_> {
         let tokenizer = self.tokenizer.ok_or_else(|| refused(source, "text").expecting("a tokenizer"))?;
         named(source, tokenizer.encode_truncated(text, most))
     }
+}
+
+/// Refuses types that are not those of a source text and, behind it, a target.
+fn check_target(source: &str, types: &[u32]) -> Result<()> {
+    let begins = types.iter().position(|&of| of != 0).unwrap_or(0);
+    if begins > 0 && types[begins..].iter().all(|&of| of == 1) {
+        return Ok(());
+    }
+    Err(refused(source, "--types")
+        .expecting("0 for each token of the source text, and behind it 1 for each of the target")
+        .but_found(if types.is_empty() { "none".to_owned() } else { format!("{types:?}") }))
 }
 
 /// The result, or its error under the name of the input.

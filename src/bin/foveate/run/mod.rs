@@ -1,5 +1,6 @@
 //! `foveate run`: a trained model on texts.
 
+mod engine;
 mod files;
 mod fill;
 pub(crate) mod inputs;
@@ -7,8 +8,8 @@ mod report;
 
 use std::time::{Duration, Instant};
 
-use foveate::models::{Encoder, Item, Labels, Model};
-use foveate::processing::{answer, classify, label_words, log_likelihood};
+use foveate::models::{Labels, Model};
+use foveate::processing::{answer, classify, label_words};
 use foveate::tokenize::Tokenizer;
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 
@@ -17,6 +18,7 @@ use crate::device::Device;
 use crate::output::{self, Sink, Target};
 use crate::pipelines::CacheFile;
 
+use engine::{Computed, Engine, Wanted};
 use files::Format;
 use inputs::{Encoding, Input};
 use report::{Found, Report, Throughput};
@@ -39,34 +41,30 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
     let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
-    let mut encoder = Encoder::new(&model, &model.load(dtype)?, device.runtime())?;
-    if let Some(tokens) = args.batch_tokens {
-        encoder = encoder.batch_tokens(tokens as usize);
-    }
+    let batch_tokens = args.batch_tokens.map(|tokens| tokens as usize);
+    let mut engine = Engine::open(&model, &model.load(dtype)?, device.runtime(), batch_tokens)?;
     let loading = start.elapsed();
-    let results = job.compute(&mut encoder, outputs.numbers.is_some())?;
-    eprintln!("{}", Throughput::of(encoder.usage(), loading));
-    outputs.write(&job, &results, &report(args, &job, &results, &encoder, (&device, dtype, loading)))?;
+    let results = job.compute(&mut engine, outputs.numbers.is_some())?;
+    eprintln!("{}", Throughput::of(engine.usage(), loading));
+    outputs.write(
+        &job,
+        &results,
+        &report(args, &job, &results, (&model, &engine), (&device, dtype, loading)),
+    )?;
     cache.map_or(Ok(()), |cache| cache.save())
 }
 
 /// Refuses a task that the network of `model` is not made for, whatever its weights.
 pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
-    let signature = model.network().signature();
-    let kind = match signature {
-        _ if signature.encoder_decoder.is_some() => ", an encoder-decoder",
-        _ if !signature.reads_whole_texts() => ", which reads segments",
-        _ => "",
-    };
+    let is_causal = model.network().signature().is_causal;
     let expected = match task {
-        TaskName::FillMask if signature.is_causal => "a model that sees both sides of a word",
-        TaskName::Score if !signature.is_causal => "a causal language model",
-        _ if !kind.is_empty() => "a model that reads one text at once",
+        TaskName::FillMask if is_causal => "a model that sees both sides of a word",
+        TaskName::Score if !is_causal => "a causal language model",
         _ => return Ok(()),
     };
     Err(Error::new(ErrorKind::Unsupported, "run", format!("--task {}", task.name()))
         .expecting(expected)
-        .but_found(format!("{}{kind}", model.facts().architecture)))
+        .but_found(model.facts().architecture))
 }
 
 /// What there is to compute.
@@ -94,7 +92,8 @@ struct Results {
 impl Job {
     /// Reads and checks all that the flags name.
     fn open(args: &RunArgs, model: &Model) -> Result<Self> {
-        let given = inputs::gather(args)?;
+        let writes_another = model.network().signature().encoder_decoder.is_some();
+        let given = inputs::gather(args, writes_another)?;
         // The id of the mask token and the text of predictions come from a vocabulary.
         if args.prompt.is_some() && args.task != TaskName::Embed {
             return Err(Error::new(ErrorKind::Argument, "run", "--prompt")
@@ -113,6 +112,7 @@ impl Job {
             facts: *model.facts(),
             truncate: args.truncate,
             task: args.task,
+            writes_another,
             prompt,
         };
         let inputs = encoding.encode(given)?;
@@ -152,27 +152,23 @@ impl Job {
     }
 
     /// Runs batch by batch, so that the bar moves, and of hidden states and scores only `keep` keeps more than a batch's.
-    fn compute(&self, encoder: &mut Encoder, keep: bool) -> Result<Results> {
+    fn compute(&self, engine: &mut Engine, keep: bool) -> Result<Results> {
         let bar = output::progress(self.inputs.len());
         let mut results = Results::default();
         while results.found.len() < self.inputs.len() {
             let start = results.found.len();
-            let end = start + encoder.fitting(&self.inputs[start..]);
+            let end = start + engine.fitting(&self.inputs[start..]);
             let (inputs, masks) = (&self.inputs[start..end], &self.masks[start..end]);
-            let items: Vec<Item<'_>> = inputs
-                .iter()
-                .zip(masks)
-                .map(|(input, masks)| Item {
-                    types: &input.types,
-                    wanted: (self.task == TaskName::FillMask).then_some(masks),
-                    ..Item::new(&input.ids)
-                })
-                .collect();
-            let tensors = encoder.run_first(&items)?;
-            for ((input, positions), tensor) in inputs.iter().zip(masks).zip(tensors) {
-                results.found.push(self.found(input, positions, &tensor)?);
+            let wanted = match self.task {
+                TaskName::FillMask => Wanted::At(masks),
+                TaskName::Score => Wanted::Likelihoods { scores: keep },
+                _ => Wanted::All,
+            };
+            let all = engine.run(inputs, wanted)?;
+            for ((input, positions), computed) in inputs.iter().zip(masks).zip(all) {
+                results.found.push(self.found(input, positions, &computed)?);
                 if keep {
-                    results.tensors.push(tensor);
+                    results.tensors.push(computed.tensor);
                 }
             }
             bar.inc(inputs.len() as u64);
@@ -181,14 +177,15 @@ impl Job {
         Ok(results)
     }
 
-    fn found(&self, input: &Input, positions: &[usize], tensor: &HostTensor) -> Result<Found> {
+    fn found(&self, input: &Input, positions: &[usize], computed: &Computed) -> Result<Found> {
+        let Computed { tensor, likelihoods } = computed;
         Ok(match (self.task, &self.tokenizer) {
             (TaskName::FillMask, Some(tokenizer)) => {
                 let masks = fill::predict(tensor, positions, tokenizer, self.top);
                 Found::Masks { filled: fill::filled(input, &masks, tokenizer)?, masks }
             }
             (TaskName::Embed, _) => Found::Embedding { embedding: tensor.to_f32() },
-            (TaskName::Score, _) => Found::likelihood(&log_likelihood(&tensor.to_f32(), &input.ids)?),
+            (TaskName::Score, _) => Found::likelihood(likelihoods),
             (TaskName::Classify | TaskName::Label | TaskName::Answer, _) => {
                 self.judged(input, &tensor.to_f32())?
             }
@@ -239,19 +236,19 @@ fn report<'a>(
     args: &RunArgs,
     job: &'a Job,
     results: &'a Results,
-    encoder: &Encoder,
+    (model, engine): (&Model, &Engine),
     (device, dtype, loading): (&Device, DType, Duration),
 ) -> Report<'a> {
     Report {
         version: env!("CARGO_PKG_VERSION"),
         model: args.folder.display().to_string(),
-        architecture: encoder.model().facts().architecture,
+        architecture: model.facts().architecture,
         device: device.report(),
         dtype: dtype.name(),
         task: job.task.name(),
         prompt: Some(job.prompt.as_str()).filter(|prompt| !prompt.is_empty()),
         truncated: job.truncated(),
-        throughput: Throughput::of(encoder.usage(), loading),
+        throughput: Throughput::of(engine.usage(), loading),
         results: job.inputs.iter().zip(&results.found).map(report::Entry::of).collect(),
         described: device.describe(),
     }

@@ -78,7 +78,8 @@ pub(super) fn encode(
     let facts = *folder.model().facts();
     let facts = Facts { max_tokens: longest(job, facts.max_tokens)?, ..facts };
     let truncate = job.learning.data.truncate;
-    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate, task, prompt };
+    let encoding =
+        Encoding { tokenizer: Some(tokenizer), facts, truncate, task, writes_another: false, prompt };
     let inputs = encoding.encode(given)?;
     let cut = inputs.iter().filter(|input| input.truncated).count();
     if cut > 0 {

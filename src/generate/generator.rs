@@ -1,0 +1,314 @@
+//! The programs that read the next tokens of streams.
+
+use std::time::Duration;
+
+use super::source::Sources;
+use super::{NAME, Streams};
+use crate::graph::Graph;
+use crate::models::{Model, ResultRows, Task, Tokens};
+use crate::nn::{Layout, LayoutKind, Recorder};
+use crate::runtime::{Device, Runner, State, Store};
+use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::weights::Weights;
+use crate::{Error, ErrorKind, Result, ops};
+
+/// Tokens of a stream that are read at once: enough rows to fill the tiles of every layer.
+const CHUNK: usize = 256;
+
+/// Tokens of a segment of a recurrent model: each token is read as if it were one.
+const SEGMENT: usize = 1;
+/// A causal language model on a device, which may write about texts that an encoder reads.
+#[derive(Debug)]
+pub struct Generator {
+    model: Model,
+    pub(super) dtype: DType,
+    pub(super) runner: Runner<Step>,
+}
+
+/// Which graph a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Source texts, each for so many streams.
+    Encode { texts: usize, copies: usize, time: usize },
+    /// The next tokens of each stream.
+    Feed { size: Size, time: usize },
+    /// Streams that go on where others are.
+    Reorder { size: Size },
+    /// Rows of caches that lie elsewhere.
+    Move { size: Size },
+}
+
+/// How many streams run together, how many rows their caches have, and the most tokens of a source text: 0 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) streams: usize,
+    pub(super) rows: usize,
+    pub(super) source: usize,
+}
+impl Generator {
+    /// Puts the weights on the device.
+    ///
+    /// Fails with [`ErrorKind::Unsupported`] when the model cannot continue a text: it must be causal and opened for
+    /// [`Task::Logits`]; when a weight is not finite in its type; and when the device is lost or out of memory.
+    pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
+        Self::with_store(model, weights.dtype(), &Store::upload(device, weights.iter())?)
+    }
+
+    /// [`Generator::new`] with weights that are on the device already, of type `dtype`. What a model makes of its weights alone
+    /// ([`Model::with_derived`]) is made of what they hold when this is called.
+    pub fn with_store(model: &Model, dtype: DType, weights: &Store) -> Result<Self> {
+        let signature = model.network().signature();
+        let has_caches = signature.takes(LayoutKind::Cached);
+        if !has_caches || model.task() != Task::Logits {
+            let found = if has_caches { model.task().name() } else { "one that reads whole texts" };
+            return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
+                .expecting("a causal language model, opened for logits")
+                .but_found(found));
+        }
+        let weights = model.with_derived(weights, dtype, SEGMENT)?;
+        Ok(Self { model: model.clone(), dtype, runner: Runner::new(&weights) })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Time spent on planning and making programs so far.
+    pub fn preparing(&self) -> Duration {
+        self.runner.preparing()
+    }
+
+    /// `streams` empty streams, each of at most `capacity` tokens. Caches have room for these or, of a recurrent model, for what is seen of
+    /// them: each token as if it were a segment of its own, behind memories of zeros.
+    ///
+    /// Fails when there is none, when the model has fewer positions than `capacity`, when it is an encoder-decoder, whose streams
+    /// [`Generator::encode`] starts, and when the device has no room.
+    pub fn start(&self, streams: usize, capacity: usize) -> Result<Streams> {
+        if self.model.network().signature().encoder_decoder.is_some() {
+            return Err(Error::new(ErrorKind::Argument, NAME, "streams")
+                .expecting("source texts, as an encoder-decoder writes about such")
+                .but_found("none"));
+        }
+        self.start_with(streams, capacity, 0)
+    }
+
+    /// Empty streams with room for what is read of source texts of at most `source` tokens; 0 where there are none.
+    pub(super) fn start_with(&self, streams: usize, capacity: usize, source: usize) -> Result<Streams> {
+        let most = self.model.facts().max_tokens;
+        for (argument, found, most) in [("streams", streams, 1 << 16), ("capacity", capacity, most)] {
+            if !(1..=most).contains(&found) {
+                return Err(Error::new(ErrorKind::Argument, NAME, argument)
+                    .expecting(format!("1 to {most}"))
+                    .but_found(found));
+            }
+        }
+        let signature = self.model.network().signature();
+        let memory = signature.memory;
+        // As many tokens as are seen may be read before those are moved to where the first were.
+        let behind =
+            if signature.takes(LayoutKind::Recurrent) { capacity.min(2 * memory + CHUNK) } else { capacity };
+        let size = Size { streams, rows: memory + behind, source };
+        let graph = feed_graph(&self.model, self.dtype, size, 1)?;
+        let mut state = State::new(&self.runner.device(), &graph)?;
+        if memory > 0 {
+            let graph = begin_graph(&self.model, self.dtype, size)?;
+            if !graph.states().is_empty() {
+                Runner::new(self.runner.weights()).run_stream((), &mut state, &[], || Ok(graph))?;
+            }
+        }
+        let sources = Sources { lengths: Vec::new(), capacity: source };
+        let (lengths, dropped) = (vec![0; streams], vec![0; streams]);
+        Ok(Streams { state, lengths, dropped, capacity, rows: [memory, behind], sources })
+    }
+
+    /// Appends `tokens[i]` to stream `i` and gives the scores of every token to come next, `vocab_size` of them: nothing for a stream
+    /// that gets no tokens.
+    ///
+    /// Fails, before anything is written, when there is not one list for each stream, an id is outside the vocabulary, or a stream has no
+    /// room left ([`ErrorKind::Limit`]): all can be continued. Fails also when the device is lost or out of memory.
+    pub fn feed(&mut self, streams: &mut Streams, tokens: &[&[u32]]) -> Result<Vec<Option<Vec<f32>>>> {
+        self.check(streams, tokens)?;
+        let mut scores: Vec<Option<Vec<f32>>> = vec![None; tokens.len()];
+        let longest = tokens.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
+        let mut done = 0;
+        while done < longest {
+            let time = chunk(longest - done).min(streams.rows[1]);
+            let parts: Vec<&[u32]> =
+                tokens.iter().map(|all| &all[done.min(all.len())..all.len().min(done + time)]).collect();
+            self.make_room(streams, &parts)?;
+            let found = self.feed_chunk(streams, &parts, time)?;
+            for (scores, row) in scores.iter_mut().zip(found) {
+                *scores = row.or_else(|| scores.take());
+            }
+            done += time;
+        }
+        Ok(scores)
+    }
+
+    fn check(&self, streams: &Streams, tokens: &[&[u32]]) -> Result<()> {
+        let refused = |kind, argument: String| Error::new(kind, NAME, argument);
+        if tokens.len() != streams.lengths.len() {
+            return Err(refused(ErrorKind::Argument, "tokens".into())
+                .expecting(format!("{} lists, one a stream", streams.lengths.len()))
+                .but_found(tokens.len()));
+        }
+        let vocabulary = self.model.facts().vocab_size;
+        for (i, (tokens, held)) in tokens.iter().zip(&streams.lengths).enumerate() {
+            if let Some(id) = tokens.iter().find(|id| **id as usize >= vocabulary) {
+                return Err(refused(ErrorKind::Argument, format!("tokens of stream {i}"))
+                    .expecting(format!("ids below {vocabulary}"))
+                    .but_found(id));
+            }
+            if held + tokens.len() > streams.capacity {
+                return Err(refused(ErrorKind::Limit, format!("stream {i}"))
+                    .expecting(format!("at most {} tokens, of which it holds {held}", streams.capacity))
+                    .but_found(format!("{} more", tokens.len())));
+            }
+        }
+        Ok(())
+    }
+
+    /// The scores behind the last of each stream's tokens, of which there are at most `time`. What fills up is written behind a stream's
+    /// last token, where nothing sees it before it is written over.
+    fn feed_chunk(
+        &mut self,
+        streams: &mut Streams,
+        tokens: &[&[u32]],
+        time: usize,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        let count = tokens.len();
+        let (mut ids, mut positions, mut rows) = (vec![], vec![], vec![]);
+        let facts = *self.model.facts();
+        for (i, (tokens, held)) in tokens.iter().zip(&streams.lengths).enumerate() {
+            ids.extend(tokens.iter().map(|&id| id as i32));
+            ids.resize((i + 1) * time, 0);
+            let last = facts.first_position + facts.max_tokens - 1;
+            positions.extend((0..time).map(|at| (facts.first_position + held + at).min(last) as i32));
+            rows.push(if tokens.is_empty() { -1 } else { (i * time + tokens.len() - 1) as i32 });
+        }
+        let starts = (0..count).map(|stream| streams.next_row(stream) as i32).collect();
+        let (ids, positions) =
+            (HostTensor::i32([count, time], ids)?, HostTensor::i32([count, time], positions)?);
+        let types = HostTensor::i32([count, time], vec![0; count * time])?;
+        let (starts, rows) = (HostTensor::i32([count], starts)?, HostTensor::i32([count], rows)?);
+        let source_lengths = streams.sources.input()?;
+        let mut inputs = vec![
+            ("ids", &ids),
+            ("positions", &positions),
+            ("types", &types),
+            ("starts", &starts),
+            ("rows", &rows),
+        ];
+        inputs.extend(source_lengths.as_ref().map(|lengths| ("source_lengths", lengths)));
+        let (model, dtype, size) = (&self.model, self.dtype, streams.size());
+        let outputs =
+            self.runner.run_stream(Step::Feed { size, time }, &mut streams.state, &inputs, || {
+                feed_graph(model, dtype, size, time)
+            })?;
+        for (held, tokens) in streams.lengths.iter_mut().zip(tokens) {
+            *held += tokens.len();
+        }
+        let scores = outputs.values().next().map(HostTensor::to_f32).unwrap_or_default();
+        let vocabulary = scores.len() / count;
+        let row = |(tokens, scores): (&&[u32], &[f32])| (!tokens.is_empty()).then(|| scores.to_vec());
+        Ok(tokens.iter().zip(scores.chunks(vocabulary)).map(row).collect())
+    }
+
+    /// Stream `i` goes on where stream `from[i]` is.
+    ///
+    /// Fails when there is not one number for each stream, or one is no stream's; and when the device is lost or out of memory.
+    pub fn reorder(&mut self, streams: &mut Streams, from: &[usize]) -> Result<()> {
+        let count = streams.lengths.len();
+        if from.len() != count || from.iter().any(|&stream| stream >= count) {
+            return Err(Error::new(ErrorKind::Argument, NAME, "from")
+                .expecting(format!("{count} numbers of streams"))
+                .but_found(format!("{from:?}")));
+        }
+        if from.iter().enumerate().all(|(i, &stream)| i == stream) {
+            return Ok(());
+        }
+        let parents = HostTensor::i32([count], from.iter().map(|&stream| stream as i32).collect())?;
+        let states = streams.state.store().descs();
+        let step = Step::Reorder { size: streams.size() };
+        self.runner
+            .run_stream(step, &mut streams.state, &[("from", &parents)], || move_graph(&states, count))?;
+        for numbers in [&mut streams.lengths, &mut streams.dropped] {
+            *numbers = from.iter().map(|&stream| numbers[stream]).collect();
+        }
+        streams.sources.reorder(from);
+        Ok(())
+    }
+
+    /// Where the caches of a recurrent model's stream have no room behind its tokens for those of `parts`, the last tokens, which others see,
+    /// are moved to where its first were.
+    fn make_room(&mut self, streams: &mut Streams, parts: &[&[u32]]) -> Result<()> {
+        let memory = streams.rows[0];
+        let size = streams.size();
+        let is_full = |(stream, part): (usize, &&[u32])| {
+            (streams.next_row(stream) + part.len() > size.rows).then_some(stream)
+        };
+        let full: Vec<usize> = parts.iter().enumerate().filter_map(is_full).collect();
+        if full.is_empty() {
+            return Ok(());
+        }
+        let mut from: Vec<i32> = (0..(size.streams * size.rows) as i32).collect();
+        for &stream in &full {
+            let (first, last) = (stream * size.rows + memory, stream * size.rows + streams.next_row(stream));
+            (0..memory).for_each(|row| from[first + row] = (last - memory + row) as i32);
+        }
+        let from = HostTensor::i32([size.streams * size.rows], from)?;
+        let states = streams.state.store().descs();
+        self.runner.run_stream(Step::Move { size }, &mut streams.state, &[("from", &from)], || {
+            move_graph(&states, size.streams * size.rows)
+        })?;
+        full.into_iter().for_each(|stream| streams.dropped[stream] = streams.lengths[stream] - memory);
+        Ok(())
+    }
+}
+
+/// Tokens that are read at once of `left`: one of a few sizes, so that few programs are made.
+fn chunk(left: usize) -> usize {
+    [1, 8, 64, CHUNK].into_iter().find(|size| left <= *size).unwrap_or(CHUNK)
+}
+
+/// The graph of the next `time` tokens of each stream: inputs as of [`Tokens::cached`] and [`Tokens::with_cached_source`], and `rows`, the
+/// numbers of the tokens whose scores are the only output.
+fn feed_graph(model: &Model, dtype: DType, size: Size, time: usize) -> Result<Graph> {
+    let Size { streams, rows, source } = size;
+    let mut graph = Graph::new();
+    let mut tokens = Tokens::cached(&mut graph, [streams, time], rows)?;
+    if source > 0 {
+        tokens = tokens.with_cached_source(&mut graph, source)?;
+    }
+    let rows = graph.input("rows", TensorDesc::i32([streams]))?;
+    let rows = ResultRows { wanted: rows, of_sequences: rows };
+    let mut recorder = Recorder::new(&mut graph, dtype).with_fixed_weights(SEGMENT);
+    for (name, value) in model.record_results(&mut recorder, &tokens, &rows)? {
+        graph.output(name, value)?;
+    }
+    Ok(graph)
+}
+
+/// The graph that writes what a stream of the model sees before its first token into the caches.
+fn begin_graph(model: &Model, dtype: DType, size: Size) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let starts = ops::constant(&mut graph, HostTensor::i32([size.streams], vec![0; size.streams])?)?;
+    let layout = Layout::Cached { starts, capacity: size.rows };
+    model.network().begin(&mut Recorder::new(&mut graph, dtype), &layout, size.streams)?;
+    Ok(graph)
+}
+
+/// The graph that puts part `from[i]` of every state into its part `i`, all cut into `count` parts of one size.
+fn move_graph(states: &[(String, TensorDesc)], count: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let from = graph.input("from", TensorDesc::i32([count]))?;
+    for (name, desc) in states {
+        let state = graph.state(name, desc.clone())?;
+        let rows = ops::reshape(&mut graph, state, [count, desc.elements() / count])?;
+        let moved = ops::embedding(&mut graph, &[(rows, from)])?;
+        let moved = ops::reshape(&mut graph, moved, desc.shape.clone())?;
+        graph.update(state, moved)?;
+    }
+    Ok(graph)
+}
