@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::bert::{Config, Variant};
 use super::embeddings::Embeddings;
 use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
-use super::network::{Declared, Declaring, Network, Signature};
-use super::{Facts, Task, Tokens};
+use super::network::{Declared, Declaring, Network};
+use super::{Facts, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
@@ -147,7 +147,7 @@ impl Network for SqueezeBert {
     }
 
     fn signature(&self) -> Signature {
-        Signature::default()
+        Signature::encoder(self.embeddings.inputs())
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
