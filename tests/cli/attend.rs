@@ -395,7 +395,7 @@ fn flags_that_do_not_fit_are_refused_before_anything_is_computed() {
     );
     refused(
         &["--out", env!("CARGO_TARGET_TMPDIR")],
-        &["expected a file in a folder that is there, found a folder"],
+        &["expected a file in a folder that is there, ", "found a folder"],
     );
     refused(&["--out", &whole], &["expected another file than that of --tensors, found the same"]);
     refused(&["--out", &causal], &["expected another file than that of --rule, found the same"]);

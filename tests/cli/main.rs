@@ -8,6 +8,7 @@ mod generate;
 mod invoke;
 mod labels;
 mod models;
+mod outputs;
 mod pipelines;
 mod rules;
 mod shader;
@@ -266,11 +267,11 @@ fn bad_flags_are_refused_with_a_sentence() {
     }
     refused(
         &["bench", "--json", "/nonexistent/x.json"],
-        &["output: --json /nonexistent/x.json", "expected", "found"],
+        &["bench: --json /nonexistent/x.json", "expected", "found no such folder"],
     );
     refused(
         &["bench", "--plot", "/nonexistent/x.svg"],
-        &["output: --plot /nonexistent/x.svg", "expected", "found"],
+        &["bench: --plot /nonexistent/x.svg", "expected", "found no such folder"],
     );
 }
 

@@ -5,6 +5,7 @@ use foveate::{Error, ErrorKind, Result, runtime};
 use serde::Serialize;
 
 use crate::args::DeviceArgs;
+use crate::output;
 use crate::tuning::{self, Source, TuningReport};
 
 /// What a command runs on, and where kernel shapes come from.
@@ -41,7 +42,7 @@ pub(crate) fn adapter(flag: &str) -> Result<Context> {
     match flag {
         "auto" => {
             let context = Context::headless(&AdapterRequest::Any)?;
-            eprintln!("device: {}", context.describe());
+            output::note(format!("device: {}", context.describe()));
             Ok(context)
         }
         "gpu" => Context::headless(&AdapterRequest::Any),
@@ -63,10 +64,10 @@ impl Device {
         }
         match Adapter::open(args) {
             Err(error) if flag == "auto" && error.kind() == ErrorKind::NoAdapter => {
-                eprintln!(
+                output::note(format!(
                     "device: the CPU reference, because there is no adapter; to get one, {}",
                     advice(&error)
-                );
+                ));
                 tuning::ignore_without_adapter(&args.profile)?;
                 Ok(Self::from(reference))
             }

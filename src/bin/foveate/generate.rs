@@ -1,6 +1,5 @@
 //! `foveate generate`: text from a language model, a folder's or one that `foveate train lm` made.
 
-use std::io::{Write, stdout};
 use std::path::Path;
 
 use foveate::generate::{BeamOptions, Generator, Options, Sampling};
@@ -12,6 +11,7 @@ use foveate::{Error, ErrorKind, Result, runtime};
 
 use crate::args::GenerateArgs;
 use crate::device::Device;
+use crate::output::{self, print};
 use crate::train::CHECKPOINT;
 
 /// How a text becomes token ids, and they become text.
@@ -46,12 +46,13 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;
         let best = found.first().map_or(&prompt[..], |best| &best.tokens[starts..]);
-        write(&words.decode(best)?)?;
-        return write(b"\n");
+        print(&words.decode(best)?)?;
+        return print(b"\n");
     }
     let most = model.facts().max_tokens;
     if starts == 0 && prompt.len().saturating_add(args.tokens) > most + 1 {
-        eprintln!("the model reads {most} tokens: what is longer goes on from its last {}", most.div_ceil(2));
+        let half = most.div_ceil(2);
+        output::note(format!("the model reads {most} tokens: what is longer goes on from its last {half}"));
     }
     let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
     let mut text = Growing::new(&words, (starts == 0).then_some((&args.prompt, &prompt)))?;
@@ -95,17 +96,17 @@ impl<'a> Growing<'a> {
     /// The rest, and the end of the line.
     fn end(mut self) -> Result<()> {
         self.print(|_, decoded| decoded.len())?;
-        write(b"\n")
+        print(b"\n")
     }
 
     /// Prints the text up to as many bytes as `complete` says.
     fn print(&mut self, complete: impl FnOnce(&Words, &[u8]) -> usize) -> Result<()> {
         if let Some(start) = self.start.take() {
-            write(start.as_bytes())?;
+            print(start.as_bytes())?;
         }
         let decoded = self.words.decode(&self.ids)?;
         let complete = complete(self.words, &decoded);
-        write(decoded.get(self.written..complete).unwrap_or_default())?;
+        print(decoded.get(self.written..complete).unwrap_or_default())?;
         self.written = self.written.max(complete);
         Ok(())
     }
@@ -196,13 +197,4 @@ fn settled(text: &[u8]) -> usize {
 fn unfinished(text: &[u8]) -> usize {
     let replaced = "\u{fffd}".as_bytes();
     text.rchunks(replaced.len()).take_while(|end| *end == replaced).count() * replaced.len()
-}
-
-/// Writes at once: a reader watches the text grow. Bytes that are no UTF-8 go out as they are.
-fn write(bytes: &[u8]) -> Result<()> {
-    let mut stdout = stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::new(ErrorKind::Io, "output", "stdout").but_found(error))
 }

@@ -1,7 +1,5 @@
 //! Time against length as an SVG: both axes logarithmic, one line per method.
 
-use std::path::Path;
-
 use foveate::{Error, ErrorKind, Result};
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
@@ -28,14 +26,16 @@ const DASH: (i32, i32) = (8, 5);
 /// A method's lengths and milliseconds.
 type Line<'a> = (&'a str, Vec<(f64, f64)>);
 
-/// Draws the timed rows of `report` to `path`. Fails when the file cannot be written.
-pub(super) fn draw(report: &Report, path: &Path) -> Result<()> {
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
-    draw_on(&area, report).and_then(|()| area.present()).map_err(|error| {
-        Error::new(ErrorKind::Io, "output", format!("--plot {}", path.display()))
-            .expecting("a file that can be written")
-            .but_found(error)
-    })
+/// The timed rows of `report` as a chart. Fails when the drawing does.
+pub(super) fn svg(report: &Report) -> Result<String> {
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        draw_on(&area, report)
+            .and_then(|()| area.present())
+            .map_err(|error| Error::new(ErrorKind::Io, "bench", "--plot").but_found(error))?;
+    }
+    Ok(text)
 }
 
 fn draw_on<'a>(

@@ -11,6 +11,7 @@ mod schedule;
 mod subject;
 mod verify;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use foveate::{DType, Error, ErrorKind, Result, runtime};
@@ -40,9 +41,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let methods = methods::select(&args.methods)?;
     let dtype = args::dtype("bench", &args.dtype)?;
     let activations = Activations::load(args.activations.as_deref())?;
-    let mut outputs = Outputs::open(args)?;
+    let outputs = Outputs::open(args)?;
     let device = Device::open(&args.device, runtime::Device::CpuF64)?;
-    let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
+    let (device, cache) =
+        CacheFile::open(device, args.cache.pipeline_cache.as_deref(), outputs.cache.as_ref())?;
     let device = pipelines::unchecked(device, args.unchecked)?;
     check_dtype(dtype, &device)?;
 
@@ -67,8 +69,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
         schedule.record(time, &spent);
     }
     bar.finish_and_clear();
-    outputs.write(&report)?;
-    cache.map_or(Ok(()), |cache| cache.save())?;
+    outputs.write(&report, cache)?;
     Ok(if report.failed() { Verdict::Unsound } else { Verdict::Sound })
 }
 
@@ -153,46 +154,51 @@ fn row_note(error: Error) -> Result<String> {
 
 /// Where the report goes.
 #[derive(Debug)]
-struct Outputs<'a> {
+struct Outputs {
     json: Option<Sink>,
     csv: Option<Sink>,
-    plot: Option<&'a std::path::Path>,
-    table: bool,
+    plot: Option<Sink>,
+    cache: Option<Sink>,
 }
 
-impl<'a> Outputs<'a> {
-    /// Opens everything that the flags name. Fails when one cannot be written, or two want stdout.
-    fn open(args: &'a BenchArgs) -> Result<Self> {
-        let on_stdout = [&args.json, &args.csv].map(|target| *target == Some(Target::Stdout));
-        if on_stdout == [true, true] {
-            return Err(Error::new(ErrorKind::Argument, "bench", "--json and --csv")
-                .expecting("at most one of them on stdout")
-                .but_found("`-` for both"));
-        }
+impl Outputs {
+    /// Opens everything that the flags name. Fails when one cannot be written, two are the same, or one is a file that is read.
+    fn open(args: &BenchArgs) -> Result<Self> {
         let open = |flag, target: &Option<Target>| {
-            target.as_ref().map(|target| Sink::open(flag, target)).transpose()
+            target.as_ref().map(|target| Sink::open("bench", flag, target)).transpose()
         };
-        if let Some(path) = &args.plot {
-            Sink::open("--plot", &Target::File(path.clone()))?;
-        }
-        Ok(Self {
+        let file = |flag, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| Sink::file("bench", flag, path)).transpose()
+        };
+        let outputs = Self {
             json: open("--json", &args.json)?,
             csv: open("--csv", &args.csv)?,
-            plot: args.plot.as_deref(),
-            table: on_stdout == [false, false],
-        })
+            plot: file("--plot", &args.plot)?,
+            cache: file(pipelines::FLAG, &args.cache.pipeline_cache)?,
+        };
+        output::check_distinct(outputs.sinks())?;
+        let read = [("--activations", &args.activations), ("--profile", &args.device.profile.profile)];
+        let read = || read.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?)));
+        outputs.sinks().try_for_each(|sink| sink.check_inputs(read()))?;
+        Ok(outputs)
     }
 
-    fn write(&mut self, report: &Report) -> Result<()> {
-        if self.table {
-            output::print(report.text())?;
-        }
-        if let Some(sink) = &mut self.json {
+    fn sinks(&self) -> impl Iterator<Item = &Sink> {
+        [&self.json, &self.csv, &self.plot, &self.cache].into_iter().flatten()
+    }
+
+    fn write(&self, report: &Report, cache: Option<CacheFile<'_>>) -> Result<()> {
+        if let Some(sink) = &self.json {
             sink.write(&output::json(report)?)?;
         }
-        if let Some(sink) = &mut self.csv {
+        if let Some(sink) = &self.csv {
             sink.write(&report.csv()?)?;
         }
-        self.plot.map_or(Ok(()), |path| chart::draw(report, path))
+        if let Some(sink) = &self.plot {
+            sink.write(chart::svg(report)?)?;
+        }
+        cache.map_or(Ok(()), |cache| cache.save())?;
+        // Whether anybody is there to read it or not, files are written; a document on stdout is there in place of the table.
+        if self.sinks().any(Sink::is_stdout) { Ok(()) } else { output::print(report.text()) }
     }
 }
