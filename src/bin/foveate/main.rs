@@ -2,7 +2,8 @@
 //! (`bench`), which kernel shapes are fastest (`tune`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
 //! models for a task or from nothing (`train`), and texts that language models write (`generate`).
 //!
-//! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`], but that nobody reads stdout any more.
+//! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`], but that nobody reads stdout any more;
+//! a long list in it goes on in indented lines.
 
 mod args;
 mod attend;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         Ok(Verdict::Unsound) => ExitCode::from(1),
         Err(error) if output::is_closed(&error) => ExitCode::from(output::CLOSED_CODE),
         Err(error) => {
-            output::note(format!("error: {error}"));
+            output::note(output::wrapped(&format!("error: {error}")));
             ExitCode::from(exit_code(&error))
         }
     }

@@ -160,9 +160,44 @@ pub(crate) fn is_closed(error: &Error) -> bool {
     error.argument() == "stdout" && error.found() == CLOSED
 }
 
+/// `sentence` in lines, those behind the first indented, where it is longer than a few: what lists many things is.
+pub(crate) fn wrapped(sentence: &str) -> String {
+    const LONG: usize = 400;
+    const WIDTH: usize = 100;
+    if sentence.chars().count() <= LONG {
+        return sentence.to_owned();
+    }
+    let (mut text, mut column) = (String::new(), 0);
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > WIDTH {
+            text.push_str("\n  ");
+            column = 2;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text
+}
+
 /// Writes a line of messages to stderr. Where it cannot be written, nobody could be told of that.
 pub(crate) fn note(line: impl Display) {
     let _ = stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Hands out a report: `document` as JSON where the user wants it, and `text` on stdout unless that is there.
+pub(crate) fn report(
+    json: Option<&Sink>,
+    document: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
+    if let Some(sink) = json {
+        sink.write(self::json(document)?)?;
+    }
+    if json.is_some_and(Sink::is_stdout) { Ok(()) } else { print(text()) }
 }
 
 /// `document` as indented JSON with a newline behind it.

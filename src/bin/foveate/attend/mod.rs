@@ -31,8 +31,10 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     let rule = RuleDocument::open(&args.rule)?;
     let source = Source::open(&args.tensors)?;
     let out = args.out.as_deref().map(|path| Sink::file(COMMAND, "--out", path)).transpose()?;
-    if let Some(out) = &out {
-        out.check_inputs([("--rule", &*args.rule), ("--tensors", &*args.tensors)])?;
+    let json = args.output.open(COMMAND)?;
+    output::check_distinct(out.iter().chain(&json))?;
+    for sink in out.iter().chain(&json) {
+        sink.check_inputs([("--rule", &*args.rule), ("--tensors", &*args.tensors)])?;
     }
     let problem = AttentionRun::new(&rule, source.read(&rule)?)?;
     let expected = source.expected(&problem.outputs())?;
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     if let Some(out) = &out {
         out.write(tensors::bytes(&results.tensors, report.metadata()?)?)?;
     }
-    output::print(report.text(&comparison))?;
+    output::report(json.as_ref(), &report.document(&comparison), || report.text(&comparison))?;
     Ok(if comparison.holds() { Verdict::Sound } else { Verdict::Unsound })
 }
 

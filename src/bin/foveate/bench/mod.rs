@@ -1,6 +1,7 @@
 //! `foveate bench`: attention methods on real activations, each row verified and then timed.
 
 mod activations;
+mod answer;
 mod chart;
 mod headline;
 mod methods;
@@ -24,6 +25,7 @@ use crate::output::{self, Sink, Target};
 use crate::pipelines::{self, CacheFile};
 
 use activations::Activations;
+use answer::Answer;
 use methods::Method;
 pub(crate) use methods::help as methods_help;
 use report::{HeadlineOutcome, Outcome, Report, Row, Source};
@@ -34,6 +36,9 @@ use verify::Failure;
 /// The shortest length of a run that chooses its own, on adapters and on the CPU reference.
 const FIRST_LENGTH: usize = 512;
 const FIRST_CPU_LENGTH: usize = 128;
+
+/// What the rates of matmul and attention may take on a software rasterizer, which compiles for most of that time.
+const HEADLINE_SECONDS: f64 = 10.0;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
@@ -59,16 +64,22 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
             heads: activations.heads,
             channels: activations.channels,
         },
-        headline: if args.no_headline { None } else { Some(headline(device.runtime(), args.repeats, &bar)?) },
+        headline: if args.no_headline { None } else { Some(headline(args, device.runtime(), &bar)?) },
         rows: Vec::new(),
+        answers: Vec::new(),
     };
     let mut schedule = schedule(args, device.runtime(), start + budget);
     let mut bench = Workbench::new(device.runtime(), &activations, dtype, args.repeats);
+    let mut before = (0, Vec::new());
     while let Some(time) = schedule.next() {
-        let spent = measure_length(&mut bench, &methods, time, &mut report, &bar)?;
+        let has_time =
+            |method: &Method, now: &[Spent]| schedule.has_time_for(method, time, (before.0, &before.1), now);
+        let spent = measure_length(&mut bench, &methods, time, &mut report, (&bar, &has_time))?;
         schedule.record(time, &spent);
+        before = (time, spent);
     }
     bar.finish_and_clear();
+    report.answers = Answer::of(&report.rows);
     outputs.write(&report, cache)?;
     Ok(if report.failed() { Verdict::Unsound } else { Verdict::Sound })
 }
@@ -91,25 +102,29 @@ fn schedule(args: &BenchArgs, device: &runtime::Device, end: Instant) -> Schedul
     Schedule::Doubling { next: Some(first), end, repeats: args.repeats }
 }
 
-fn headline(device: &runtime::Device, repeats: Option<u32>, bar: &ProgressBar) -> Result<HeadlineOutcome> {
+fn headline(args: &BenchArgs, device: &runtime::Device, bar: &ProgressBar) -> Result<HeadlineOutcome> {
+    if args.lengths.is_empty() && args.budget < HEADLINE_SECONDS {
+        let reason = format!("for want of time: they may take {HEADLINE_SECONDS} s, see --budget");
+        return Ok(HeadlineOutcome::NotRun { reason });
+    }
     bar.set_message("matmul and attention rates");
     let Some(context) = device.context() else {
         return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
     };
-    match headline::measure(device, context, repeats) {
+    match headline::measure(device, context, args.repeats) {
         Ok(headline) => Ok(HeadlineOutcome::Measured(headline)),
         Err(Failure::Wrong(reason)) => Ok(HeadlineOutcome::Failed { reason }),
         Err(Failure::Refused(error)) => Ok(HeadlineOutcome::NotRun { reason: row_note(error)? }),
     }
 }
 
-/// Runs all `methods` for `time` tokens, and returns what the measured ones took.
+/// Runs all `methods` for `time` tokens that there is time for, and returns what the measured ones took.
 fn measure_length(
     bench: &mut Workbench<'_>,
     methods: &[&'static Method],
     time: usize,
     report: &mut Report,
-    bar: &ProgressBar,
+    (bar, has_time): (&ProgressBar, &dyn Fn(&Method, &[Spent]) -> bool),
 ) -> Result<Vec<Spent>> {
     bar.inc_length(methods.len() as u64);
     let prepared: Vec<_> = methods.iter().map(|&method| (method, bench.prepare(method, time))).collect();
@@ -118,6 +133,12 @@ fn measure_length(
     let subject = if fits { Some(bench.subject(time)?) } else { None };
     let mut spent = Vec::new();
     for (method, prepared) in prepared {
+        if !has_time(method, &spent) {
+            let outcome = Outcome::NotRun { reason: "for want of time, see --budget".into() };
+            report.rows.push(Row { method: method.name, length: time, outcome });
+            bar.inc(1);
+            continue;
+        }
         bar.set_message(format!("{} at {time}", method.name));
         let start = (Instant::now(), bench.prefix_time());
         let measured = match (prepared, &subject) {
@@ -171,7 +192,7 @@ impl Outputs {
             path.as_ref().map(|path| Sink::file("bench", flag, path)).transpose()
         };
         let outputs = Self {
-            json: open("--json", &args.json)?,
+            json: args.output.open("bench")?,
             csv: open("--csv", &args.csv)?,
             plot: file("--plot", &args.plot)?,
             cache: file(pipelines::FLAG, &args.cache.pipeline_cache)?,

@@ -272,7 +272,7 @@ struct Outputs {
 impl Outputs {
     /// Opens everything that the flags name. Fails when one cannot be written, two are the same, or one is a file that is read.
     fn open(args: &RunArgs, format: Option<Format>) -> Result<Self> {
-        let json = args.json.as_ref().map(|target| Sink::open("run", "--json", target)).transpose()?;
+        let json = args.json.open("run")?;
         let numbers = match (format, &args.output) {
             (Some(format), Some(path)) => Some((format, Sink::file("run", "--output", path)?)),
             _ => None,

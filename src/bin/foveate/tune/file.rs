@@ -37,6 +37,10 @@ impl Destination {
         self.file.write(profile.to_json()?)
     }
 
+    pub(super) fn sink(&self) -> &Sink {
+        &self.file
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
