@@ -11,8 +11,10 @@ use crate::{Error, ErrorKind, Result};
 /// The name of [`Progress`] in a file's `__metadata__`.
 const METADATA: &str = "foveate.training";
 
-/// The name of the checksum there.
-const CHECKSUM: &str = "foveate.checksum";
+/// How the checksum begins that is the last field there, behind the state it is also of. One entry of metadata has one order.
+const CHECKSUM: &str = r#","checksum":""#;
+/// How it ends, and the object with it.
+const END: &str = r#""}"#;
 
 /// More steps than anyone takes, and few enough to be multiplied with batches.
 const MOST_STEPS: u64 = 1 << 40;
@@ -107,13 +109,16 @@ pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Pr
     for (name, tensor) in sorted {
         sum.add(name, &tensor.dtype().name().to_uppercase(), tensor.shape().dims(), tensor.bytes());
     }
-    write_tensors(path, tensors, &[(METADATA, text), (CHECKSUM, sum.finish())])
+    let fields = text.strip_suffix('}').unwrap_or(&text);
+    write_tensors(path, tensors, &[(METADATA, format!("{fields}{CHECKSUM}{}{END}", sum.finish()))])
 }
 
-/// Refuses a checkpoint, of which `progress` is told, that is not as it was written.
-fn check_sum(checkpoint: &Checkpoint, progress: &str) -> Result<()> {
-    let Some(expected) = checkpoint.metadata(CHECKSUM) else { return Ok(()) };
-    let mut sum = Checksum::new(progress);
+/// Refuses a checkpoint, which tells of itself with `text`, that is not as it was written.
+fn check_sum(checkpoint: &Checkpoint, text: &str) -> Result<()> {
+    let Some((fields, expected)) = text.strip_suffix(END).and_then(|text| text.rsplit_once(CHECKSUM)) else {
+        return Ok(());
+    };
+    let mut sum = Checksum::new(&format!("{fields}}}"));
     for (name, tensor) in checkpoint.names().filter_map(|name| Some((name, checkpoint.tensor(name)?))) {
         sum.add(name, &tensor.dtype(), tensor.shape(), tensor.bytes());
     }

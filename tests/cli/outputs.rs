@@ -383,6 +383,15 @@ fn a_training_is_saved_whoever_ends_it() {
         let mut resumed = place.command();
         assert_passes(&resumed.args(["--resume", "--steps", "1"]).output().unwrap());
     }
+    // The system and the shell both tell of a terminal.
+    let place = training("twice");
+    let mut child = long_training(&place);
+    for signal in ["-HUP", "-HUP", "-TERM"] {
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    }
+    drop(child.stdout.take());
+    assert!([0, 141].contains(&child.wait().unwrap().code().unwrap()));
+    place.assert_whole();
     // Nobody reads on.
     let place = training("unread");
     let mut child = long_training(&place);
@@ -391,6 +400,29 @@ fn a_training_is_saved_whoever_ends_it() {
     let status = child.wait().unwrap();
     assert!(start.elapsed() < Duration::from_secs(60), "it went on");
     assert_eq!(status.code(), Some(141));
+    place.assert_whole();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_that_a_training_was_started_to_ignore_stays_ignored() {
+    let mut place = training("nohup");
+    place.arguments.extend(words(&["--steps", "1000000", "--save-every", "1000000"]));
+    let mut child =
+        place.shell("trap '' HUP;", "").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut line = [0; 8];
+    stdout.read_exact(&mut line).unwrap();
+    let tell = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    };
+    tell("-HUP");
+    // It goes on: there is more to read than a pipe holds.
+    let mut more = vec![0; 1 << 17];
+    stdout.read_exact(&mut more).unwrap();
+    tell("-TERM");
+    let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     place.assert_whole();
 }
 

@@ -345,21 +345,18 @@ fn a_checkpoint_that_has_changed_is_refused_and_one_without_a_checksum_is_not() 
         assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
         assert!(error.to_string().contains("summed: checksum: expected crc32 "), "{error}");
     }
-    // The names of two tensors of one shape, and the step.
     let text = String::from_utf8_lossy(&whole[..header]).into_owned();
-    for (old, new) in [
-        (r#"\"step\":0"#, r#"\"step\":7"#),
-        (r#""foveate.checksum":"crc32 "#, r#""foveate.checksum":"crc33 "#),
-    ] {
+    let changed = |old: &str, new: &str| {
         let at = text.find(old).unwrap_or_else(|| panic!("{old} is not in {text}"));
         let mut changed = whole.clone();
         changed[at..at + new.len()].copy_from_slice(new.as_bytes());
-        assert!(resumed(changed).unwrap_err().to_string().contains("checksum"), "{new}");
+        resumed(changed)
+    };
+    for (old, new) in [(r#"\"step\":0"#, r#"\"step\":7"#), ("crc32 ", "crc33 ")] {
+        assert!(changed(old, new).unwrap_err().to_string().contains("checksum"), "{new}");
     }
-    let at = text.find("foveate.checksum").unwrap();
-    let mut without = whole;
-    without[at..at + 16].copy_from_slice(b"foveate.nothing.");
-    assert!(resumed(without).is_ok(), "versions before wrote none");
+    // Versions before wrote none.
+    assert!(changed(r#"\"checksum\""#, r#"\"whatever\""#).is_ok());
 }
 
 #[test]
