@@ -120,6 +120,7 @@
 //! | [`gpu`] | the only room that names a GPU object: devices, tuning profiles, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
 //! | [`runtime`] | the one place that runs graphs on either: devices, weights, streams' states, graphs by size, graphs that are timed |
+//! | `outputs` | files that are written in one move, and folders that one process at a time writes to (feature `models`) |
 //! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
 //! | [`nn`] | layers: weights and the ops they are used with (feature `models`), and reversible layers |
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
@@ -165,6 +166,8 @@ pub mod kernel;
 pub mod models;
 pub mod nn;
 pub mod ops;
+#[cfg(feature = "models")]
+pub mod outputs;
 pub mod plan;
 #[cfg(feature = "tokenize")]
 pub mod processing;

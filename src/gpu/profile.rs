@@ -246,8 +246,12 @@ fn parse<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Result<T> {
     const MOST: usize = 300;
     serde_json::from_str(text).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
+        let text = error.to_string();
+        let text = text
+            .strip_suffix(&format!(" at line {} column {}", error.line(), error.column()))
+            .unwrap_or(&text);
         let complaint: String =
-            error.to_string().chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
         Error::new(ErrorKind::Config, OP, place).expecting("a profile of `foveate tune`").but_found(complaint)
     })
 }

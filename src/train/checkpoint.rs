@@ -1,15 +1,20 @@
-//! A training in one safetensors file: parameters, the optimiser's state, and how far it got.
+//! A training in one safetensors file: parameters, the optimiser's state, how far it got, and a checksum of all that.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::tensor::HostTensor;
-use crate::weights::{Checkpoint, write_tensors};
+use crate::weights::{Checkpoint, quote, write_tensors};
 use crate::{Error, ErrorKind, Result};
 
 /// The name of [`Progress`] in a file's `__metadata__`.
 const METADATA: &str = "foveate.training";
+
+/// How the checksum begins that is the last field there, behind the state it is also of. One entry of metadata has one order.
+const CHECKSUM: &str = r#","checksum":""#;
+/// How it ends, and the object with it.
+const END: &str = r#""}"#;
 
 /// More steps than anyone takes, and few enough to be multiplied with batches.
 const MOST_STEPS: u64 = 1 << 40;
@@ -58,7 +63,10 @@ impl Progress {
             .but_found(&self.description.model))
     }
 
-    /// What the checkpoint says of itself. Fails with [`ErrorKind::Config`] when it is no training's or of a version unknown here.
+    /// What the checkpoint says of itself. Its tensors are held to its checksum; files of versions that wrote none are taken without.
+    ///
+    /// Fails with [`ErrorKind::Config`] when it is no training's or of a version unknown here, and with [`ErrorKind::Weights`] when anything in it
+    /// has changed since it was written.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let refused = || Error::new(ErrorKind::Config, checkpoint.source().to_owned(), METADATA);
         let text = checkpoint.metadata(METADATA).ok_or_else(|| {
@@ -81,6 +89,7 @@ impl Progress {
             let found = format!("a loss scale of {scale}");
             return Err(refused().expecting("a loss scale of at least 1").but_found(found));
         }
+        check_sum(checkpoint, text)?;
         Ok(progress)
     }
 }
@@ -94,5 +103,62 @@ pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Pr
             .expecting("the state of a training")
             .but_found(error)
     })?;
-    write_tensors(path, tensors, &[(METADATA, text)])
+    let mut sorted: Vec<&(String, HostTensor)> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut sum = Checksum::new(&text);
+    for (name, tensor) in sorted {
+        sum.add(name, &tensor.dtype().name().to_uppercase(), tensor.shape().dims(), tensor.bytes());
+    }
+    let fields = text.strip_suffix('}').unwrap_or(&text);
+    write_tensors(path, tensors, &[(METADATA, format!("{fields}{CHECKSUM}{}{END}", sum.finish()))])
+}
+
+/// Refuses a checkpoint, which tells of itself with `text`, that is not as it was written.
+fn check_sum(checkpoint: &Checkpoint, text: &str) -> Result<()> {
+    let Some((fields, expected)) = text.strip_suffix(END).and_then(|text| text.rsplit_once(CHECKSUM)) else {
+        return Ok(());
+    };
+    let mut sum = Checksum::new(&format!("{fields}}}"));
+    for (name, tensor) in checkpoint.names().filter_map(|name| Some((name, checkpoint.tensor(name)?))) {
+        sum.add(name, &tensor.dtype(), tensor.shape(), tensor.bytes());
+    }
+    let found = sum.finish();
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Weights, checkpoint.source().to_owned(), "checksum")
+        .expecting(quote::name(expected))
+        .but_found(format!("{found}: it has changed since it was written"))
+        .with_hint("go on from a copy, or start anew"))
+}
+
+/// CRC-32 of what is known of a training and of its tensors in the order of their names, whatever the order of a file.
+struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    fn new(progress: &str) -> Self {
+        let mut sum = Self(crc32fast::Hasher::new());
+        sum.part(progress.as_bytes());
+        sum
+    }
+
+    /// Adds a tensor; its type as the file format has it.
+    fn add(&mut self, name: &str, dtype: &str, shape: &[usize], bytes: &[u8]) {
+        self.part(name.as_bytes());
+        self.part(dtype.as_bytes());
+        for &extent in shape {
+            self.part(&(extent as u64).to_le_bytes());
+        }
+        self.part(bytes);
+    }
+
+    /// Adds bytes behind their number, so that none can move from one part to the next.
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> String {
+        format!("crc32 {:08x}", self.0.finalize())
+    }
 }

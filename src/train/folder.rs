@@ -8,8 +8,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Trainer;
 use crate::models::{LabelKind, Labels, Model, Task, class_for, is_beside_network};
+use crate::outputs::replace_file;
 use crate::tensor::{DType, HostTensor, Shape};
-use crate::weights::{Checkpoint, Declaration, Declarations, Fields, replace_file, write_tensors};
+use crate::weights::{Checkpoint, Declaration, Declarations, Fields, write_tensors};
 use crate::{Error, ErrorKind, Random, Result};
 
 const CONFIG: &str = "config.json";
@@ -147,12 +148,13 @@ impl Folder {
         for name in TOKENIZER_FILES {
             let from = self.path.join(name);
             if from.exists() {
-                fs::copy(&from, out.join(name)).map_err(|error| failed(&from, &error))?;
+                let copied = fs::read(&from).and_then(|bytes| replace_file(out.join(name), bytes));
+                copied.map_err(|error| failed(&from, &error))?;
             }
         }
         let config = out.join(CONFIG);
         let text = serde_json::to_string_pretty(&self.config).map_err(|error| failed(&config, &error))?;
-        replace_file(&config, format!("{text}\n").as_bytes()).map_err(|error| failed(&config, &error))
+        replace_file(&config, format!("{text}\n")).map_err(|error| failed(&config, &error))
     }
 }
 

@@ -30,7 +30,7 @@ pub fn parse_json(source: &str, bytes: &[u8]) -> Result<Value> {
             format!("line {}, column {}", error.line(), error.column()),
         )
         .expecting("JSON")
-        .but_found(quote::complaint(&error))
+        .but_found(quote::json(&error))
     })
 }
 
@@ -206,6 +206,10 @@ fn brief(value: &Value) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
+        // What would be another kind of value without its quotation marks.
+        Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => {
+            format!("the text \"{}\"", quote::name(text))
+        }
         Value::String(text) => format!("`{}`", quote::name(text)),
         Value::Array(items) => format!("a list of {}", items.len()),
         Value::Object(fields) => format!("an object of {}", fields.len()),

@@ -29,4 +29,4 @@ pub use compare::Comparison;
 pub use config::{Fields, parse_json, read_json};
 pub use declare::{Declaration, Declarations, Scope, Weight};
 pub use load::Weights;
-pub use write::{replace_file, write_tensors};
+pub use write::write_tensors;

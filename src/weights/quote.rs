@@ -25,6 +25,13 @@ pub(crate) fn complaint(error: &impl Display) -> String {
     if whole { text.text } else { text.text + ".." }
 }
 
+/// What is wrong with a JSON document, without the place, which messages have already.
+pub(crate) fn json(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let complaint = complaint(error);
+    complaint.strip_suffix(&place).map(str::to_owned).unwrap_or(complaint)
+}
+
 /// A shape from a file, which may have any number of axes.
 pub(crate) fn shape(dims: &[usize]) -> String {
     const AXES: usize = 8;

@@ -1,10 +1,9 @@
 //! Safetensors files, written in one move.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file::shown;
+use crate::outputs::replace_file;
 use crate::tensor::{DType, HostTensor};
 use crate::{Error, ErrorKind, Result};
 
@@ -47,29 +46,4 @@ pub fn write_tensors(
     let metadata = metadata.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))?;
     replace_file(path, &bytes).map_err(|error| failed(error.to_string()))
-}
-
-/// Puts `bytes` into the place of the file at `path` in one move: whenever the process ends, the file is complete or as it was.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let unfinished = unfinished(path);
-    // Contents must reach the disk before the name does, and the name before this returns.
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&unfinished, path)?;
-    // Only Unix lets a folder be opened and synchronised; elsewhere the rename is as durable as the system makes it.
-    #[cfg(unix)]
-    {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Where a file is written before it takes its place: in the same folder, since only there a rename is one move.
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".unfinished");
-    path.with_file_name(name)
 }

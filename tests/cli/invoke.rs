@@ -45,12 +45,17 @@ pub(crate) fn assert_passes(output: &Output) -> String {
     stdout(output)
 }
 
-/// Demands exit code 2 and one `error:` line of ours with all of `parts`. Graphics drivers also write to stderr.
+/// Demands exit code 2 and one `error:` sentence of ours with all of `parts`. Graphics drivers also write to stderr.
 #[track_caller]
 pub(crate) fn assert_refuses(output: &Output, parts: &[&str]) {
     let stderr = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    let sentence = stderr.lines().rfind(|line| line.starts_with("error: ")).unwrap_or_default();
+    let mut lines: Vec<&str> = stderr.lines().collect();
+    lines.drain(..lines.iter().rposition(|line| line.starts_with("error: ")).unwrap_or(lines.len()));
+    // A long list goes on in indented lines.
+    let first = lines.first().copied().unwrap_or_default().to_owned();
+    let more = lines.iter().skip(1).take_while(|line| line.starts_with("  "));
+    let sentence = more.fold(first, |sentence, line| sentence + " " + line.trim_start());
     for part in parts {
         assert!(sentence.contains(part), "`{part}` is not in: {stderr}");
     }

@@ -8,6 +8,7 @@ mod generate;
 mod invoke;
 mod labels;
 mod models;
+mod outputs;
 mod pipelines;
 mod rules;
 mod sequences;
@@ -64,22 +65,36 @@ fn help_names_the_commands_and_the_methods() {
 }
 
 #[test]
-fn info_shows_an_adapter_and_every_op() {
+fn info_shows_adapters_in_a_screen_and_ops_when_asked() {
     let text = assert_passes(&run(&["info"]));
-    for part in [
-        "features",
-        "limits",
-        "tuning     built-in table: matmul ",
-        "attention/blocked, f32",
-        "matmul, f16",
-        "reshape, f32",
-    ] {
+    for part in ["features", "limits", "tuning     built-in table: matmul ", "`--ops` shows"] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    let name = text.split(" (").next().unwrap().trim();
+    let count = text.matches("  features ").count();
+    assert!(text.lines().count() <= 10 * count + 2 && !text.contains("matmul, f16"), "{text}");
+    let one = assert_passes(&run(&["info", "--device", name, "--op", "matmul"]));
+    assert!(one.contains("matmul, f16") && !one.contains("reshape, f32"), "{one}");
+    let all = assert_passes(&run(&["info", "--device", "gpu", "--ops"]));
+    for part in ["attention/blocked, f32", "matmul, f16", "reshape, f32"] {
+        assert!(all.contains(part), "`{part}` is not in:\n{all}");
     }
     let report: Value = serde_json::from_str(&assert_passes(&run(&["info", "--json"]))).unwrap();
     let adapter = &report["adapters"][0];
-    assert!(adapter["limits"]["binding_bytes"].as_u64() > Some(0));
-    assert!(adapter["ops"].as_array().unwrap().iter().all(|op| op["choices"][0]["reason"].is_string()));
+    assert!(adapter["limits"]["binding_bytes"].as_u64() > Some(0) && adapter["ops"].is_null());
+    let report = assert_passes(&run(&["info", "--op", "softmax", "--json"]));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let ops = report["adapters"][0]["ops"].as_array().unwrap();
+    assert!(ops.iter().all(|op| op["op"] == "softmax" && op["choices"][0]["reason"].is_string()));
+    assert_refuses(
+        &run(&["info", "--op", "sotfmax"]),
+        &["info: --op: expected ", "the nearest is `softmax`"],
+    );
+    assert_refuses(&run(&["info", "--device", "cpu"]), &["info: --device: expected adapters", "found cpu"]);
+    assert_refuses(
+        &run(&["info", "--device", "no such"]),
+        &["whose name contains `no such`", "found only: "],
+    );
 }
 
 #[test]
@@ -134,6 +149,10 @@ fn bench_writes_json_csv_and_svg() {
     let outputs = ["--lengths", "16,40", "--json", &json, "--csv", &csv, "--plot", &svg];
     let table = assert_passes(&run(&[&flags[..], &outputs[..]].concat()));
     assert!(table.contains("| exact-unfused"), "{table}");
+    let last: Vec<&str> = table.lines().rev().take(3).collect();
+    for (line, exact) in last.iter().zip(["strictly causal", "causal", "full"]) {
+        assert!(line.starts_with(&format!("in place of {exact} attention of 40 tokens: ")), "{table}");
+    }
 
     let report: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
     let rows = report["rows"].as_array().unwrap();
@@ -146,6 +165,7 @@ fn bench_writes_json_csv_and_svg() {
     );
     for row in rows {
         assert_eq!(row["status"], "measured", "{row}");
+        assert!(row["off_exact"]["cosine"].is_number() && row["off_exact"]["mean_abs"].is_number(), "{row}");
         assert!(
             row["wall_ms"]["median"].as_f64() > Some(0.0) && row["memory"]["total_bytes"].as_u64() > Some(0)
         );
@@ -155,12 +175,90 @@ fn bench_writes_json_csv_and_svg() {
         );
     }
     assert_eq!(report["dtype"], "f32");
+    let answers = report["answers"].as_array().unwrap();
+    assert!(answers.len() == 3 && answers.iter().all(|answer| answer["length"] == 40), "{answers:?}");
+    // The activations are zeros, so that every method is right, and those that leave nothing out say so.
+    let is_exact = |method: &str| {
+        let mut of_length = rows.iter().filter(|row| row["length"] == 40);
+        of_length.find(|row| row["method"] == method).unwrap()["is_exact"].clone()
+    };
+    assert_eq!([is_exact("blocked-full"), is_exact("log-sparse")], [true, false]);
 
     let mut reader = csv::Reader::from_path(csv).unwrap();
     assert_eq!(reader.headers().unwrap().get(0), Some("method"));
     assert_eq!(reader.records().map(Result::unwrap).count(), 20);
     let svg = std::fs::read_to_string(svg).unwrap();
+    // Ten methods by four markers and three kinds of lines.
+    for marker in ["<circle", "<polygon", "<rect"] {
+        assert!(svg.contains(marker), "{marker}");
+    }
     assert!(svg.starts_with("<svg") && svg.contains("blocked-causal") && svg.contains("log-sparse"), "{svg}");
+}
+
+#[test]
+fn bench_keeps_to_its_budget_and_says_what_it_left_out() {
+    let file = small_activations("bench-budget.safetensors");
+    let text =
+        assert_passes(&run(&["bench", "--device", "cpu", "--activations", &file, "--budget", "0.001"]));
+    assert_eq!(text.matches(" at 128 not run: for want of time, see --budget").count(), 9, "{text}");
+    assert!(text.contains("matmul and attention rates not run: "), "{text}");
+}
+
+#[test]
+fn lists_in_errors_are_wrapped() {
+    let stderr = stderr(&run(&["check", "--op", "sotfmax"]));
+    let lines: Vec<&str> = stderr.lines().skip_while(|line| !line.starts_with("error: ")).collect();
+    assert!(lines.len() > 10 && lines.iter().all(|line| line.chars().count() <= 100), "{stderr}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("  ")), "{stderr}");
+}
+
+#[test]
+fn json_is_asked_for_alike() {
+    let folder = scratch("json-alike");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = fine_tune::bert(&folder.join("bert"));
+    let small = small_activations("json-alike.safetensors");
+    let shape: &[usize] = &[1, 4, 1, 4];
+    let qkv =
+        activations("json-alike-qkv.safetensors", &["q", "k", "v"].map(|name| (name, Dtype::F32, shape)));
+    let rule = format!("{}/tests/fixtures/rules/causal.json", env!("CARGO_MANIFEST_DIR"));
+    let file = folder.join("report.json").display().to_string();
+    let bench =
+        ["bench", "--device", "cpu", "--activations", &small, "--lengths", "8", "--methods", "blocked-full"];
+    for command in [
+        &["info"][..],
+        &["check", "--device", "gpu", "--op", "fill"],
+        &["shader", "fill"],
+        &["inspect", &model],
+        &["run", &model, "--text", "good", "--device", "cpu"],
+        &["attend", "--rule", &rule, "--tensors", &qkv, "--device", "cpu"],
+        &bench,
+    ] {
+        let report = |text: &str| -> Value {
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{command:?}: {error}: {text}"))
+        };
+        for flags in [&["--json"][..], &["--json", "-"]] {
+            let found = report(&assert_passes(&run(&[command, flags].concat())));
+            assert_eq!(found["version"], env!("CARGO_PKG_VERSION"), "{command:?}");
+        }
+        let text = assert_passes(&run(&[command, &["--json", &file]].concat()));
+        assert!(!text.trim_start().starts_with('{'), "{command:?} prints text beside a file: {text}");
+        let found = report(&std::fs::read_to_string(&file).unwrap());
+        if ["check", "run", "attend", "bench"].contains(&command[0]) {
+            assert!(found["device"]["name"].is_string() && found["device"]["kind"].is_string(), "{found}");
+        }
+        let nowhere = run(&[command, &["--json", "/nonexistent/x.json"]].concat());
+        assert_refuses(&nowhere, &[command[0], ": --json /nonexistent/x.json", "found no such folder"]);
+    }
+    let attended =
+        assert_passes(&run(&["attend", "--rule", &rule, "--tensors", &qkv, "--device", "cpu", "--json"]));
+    let attended: Value = serde_json::from_str(&attended).unwrap();
+    let out = attended["results"].as_array().unwrap().iter().find(|result| result["name"] == "out").unwrap();
+    assert_eq!((&out["dtype"], &out["shape"]), (&"f32".into(), &serde_json::json!([1, 4, 1, 4])));
+    assert!(
+        out["error"].is_null() && attended["wall_ms"].is_number() && attended["rule"]["mask"] == "causal"
+    );
 }
 
 #[test]
@@ -268,11 +366,11 @@ fn bad_flags_are_refused_with_a_sentence() {
     }
     refused(
         &["bench", "--json", "/nonexistent/x.json"],
-        &["output: --json /nonexistent/x.json", "expected", "found"],
+        &["bench: --json /nonexistent/x.json", "expected", "found no such folder"],
     );
     refused(
         &["bench", "--plot", "/nonexistent/x.svg"],
-        &["output: --plot /nonexistent/x.svg", "expected", "found"],
+        &["bench: --plot /nonexistent/x.svg", "expected", "found no such folder"],
     );
 }
 

@@ -309,11 +309,11 @@ fn bad_inputs_are_refused_by_their_place() {
         &["--text", "Q", "--output", "x.txt"],
         &["run: --output: expected", ".npy or .safetensors", "x.txt"],
     );
-    refused(&["--text", "Q", "--output", "/nonexistent/x.npy"], &["output: --output /nonexistent/x.npy"]);
-    refused(&["--text", "Q", "--json", "/nonexistent/x.json"], &["output: --json /nonexistent/x.json"]);
+    refused(&["--text", "Q", "--output", "/nonexistent/x.npy"], &["run: --output /nonexistent/x.npy"]);
+    refused(&["--text", "Q", "--json", "/nonexistent/x.json"], &["run: --json /nonexistent/x.json"]);
     refused(
         &["--text", "Q", "--json", "x.npy", "--output", "x.npy"],
-        &["run: --output: expected another file than that of --json, found `x.npy`"],
+        &["run: --json and --output: expected a file for each", "found `x.npy` for both"],
     );
     refused(&["--text", "Q", "--batch-tokens", "0"], &["--batch-tokens"]);
     let masked = ["--task", "fill-mask", "--text", "Q<mask>QL", "--text", "QVQL"];

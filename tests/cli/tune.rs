@@ -27,16 +27,16 @@ fn device(report: &str) -> Value {
 fn tune_measures_within_a_budget_and_its_profile_is_used() {
     let path = scratch("tuned.json").display().to_string();
     let table = assert_passes(&run(&["tune", "--device", "gpu", "--budget", "5", "--out", &path]));
-    for part in ["| setting", "| matmul", "| attention", "| row_lanes", "GB/s", &format!("written to {path}")]
+    for part in
+        ["| setting", "| matmul", "| attention", "| row_lanes", "GFLOP/s", &format!("written to {path}")]
     {
         assert!(table.contains(part), "`{part}` is not in:\n{table}");
     }
     assert!(!table.contains("WRONG"), "{table}");
     let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let measured = written["measured"].as_array().unwrap();
-    assert!(
-        measured.iter().any(|measured| measured["setting"] == "row_lanes" && measured["of_default"] == 1.0)
-    );
+    // What decides most of a model's time is first.
+    assert!(measured.iter().any(|measured| measured["setting"] == "matmul" && measured["of_default"] == 1.0));
 
     let report = assert_passes(&run(&[&CHECK[..], &["--device", "gpu", "--profile", &path]].concat()));
     assert_eq!(device(&report)["tuning"], json!({"source": {"profile": path}, "kernels": written["tuning"]}));

@@ -1,5 +1,6 @@
-//! Training: against PyTorch, losses of heads, bit for bit over interruptions, and what is refused.
+//! Training: against PyTorch, losses of heads, bit for bit over interruptions and kills, and what is refused.
 
+mod kills;
 mod losses;
 mod oracle;
 mod recurrent;

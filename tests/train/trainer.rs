@@ -319,10 +319,44 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
     // A half-written file of a killed process is in nobody's way.
     let path = scratch("kept.safetensors");
     trainer.save(&path).unwrap();
-    std::fs::write(path.with_file_name("kept.safetensors.unfinished"), b"half").unwrap();
+    let half = path.with_file_name(".kept.safetensors.a0B1c2.unfinished");
+    std::fs::write(&half, b"half").unwrap();
     assert!(Checkpoint::open(&path).is_ok());
     trainer.save(&path).unwrap();
-    assert!(!path.with_file_name("kept.safetensors.unfinished").exists());
+    assert!(!half.exists());
+}
+
+#[test]
+fn a_checkpoint_that_has_changed_is_refused_and_one_without_a_checksum_is_not() {
+    let (weights, path) = (weights(), scratch("summed.safetensors"));
+    let start = Start::Weights(&weights);
+    trainer(&Device::Cpu, start, adamw(), DType::F32, BATCH).unwrap().save(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let resumed = |bytes: Vec<u8>| {
+        let checkpoint = Checkpoint::from_bytes("summed", bytes).unwrap();
+        trainer(&Device::Cpu, Start::Checkpoint(&checkpoint), adamw(), DType::F32, BATCH)
+    };
+    assert!(resumed(whole.clone()).is_ok());
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    for at in [header, header + 5, whole.len() - 1] {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        let error = resumed(changed).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
+        assert!(error.to_string().contains("summed: checksum: expected crc32 "), "{error}");
+    }
+    let text = String::from_utf8_lossy(&whole[..header]).into_owned();
+    let changed = |old: &str, new: &str| {
+        let at = text.find(old).unwrap_or_else(|| panic!("{old} is not in {text}"));
+        let mut changed = whole.clone();
+        changed[at..at + new.len()].copy_from_slice(new.as_bytes());
+        resumed(changed)
+    };
+    for (old, new) in [(r#"\"step\":0"#, r#"\"step\":7"#), ("crc32 ", "crc33 ")] {
+        assert!(changed(old, new).unwrap_err().to_string().contains("checksum"), "{new}");
+    }
+    // Versions before wrote none.
+    assert!(changed(r#"\"checksum\""#, r#"\"whatever\""#).is_ok());
 }
 
 #[test]

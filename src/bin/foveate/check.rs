@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use foveate::check::{Case, Outcome, conform};
 use foveate::gpu::Context;
-use foveate::ops::CATALOGUE;
+use foveate::ops::{CATALOGUE, Entry};
 use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::Verdict;
 use crate::args::{CheckArgs, DeviceArgs};
 use crate::device::{Adapter, DeviceReport};
+use crate::output::Sink;
 use crate::{catalogue, output};
 
 #[derive(Debug, Serialize)]
@@ -41,14 +42,19 @@ enum CaseOutcome {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
-    let cases = selected(args.op.as_deref())?;
+    let entries = selected(args.op.as_deref())?;
+    let json = args.output.open("check")?;
+    // Before any case is made, which takes a while.
     let adapter = adapter(&args.device)?;
+    let cases: Vec<Arc<Case>> =
+        entries.iter().map(catalogue::cases).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let is_quiet = json.as_ref().is_some_and(Sink::is_stdout);
     let bar = output::progress(cases.len());
     let mut reports = Vec::with_capacity(cases.len());
     for case in &cases {
         bar.set_message(case.op());
         let report = CaseReport::of(case, &adapter.context);
-        if !args.json {
+        if !is_quiet {
             output::print_line(&bar, &report)?;
         }
         reports.push(report);
@@ -56,17 +62,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
     }
     bar.finish_and_clear();
     let report = Report::of(&adapter, reports);
-    output::print(&if args.json { output::json(&report)? } else { format!("{report}\n") })?;
+    output::report(json.as_ref(), &report, || format!("{report}\n"))?;
     Ok(if report.failed == 0 { Verdict::Sound } else { Verdict::Unsound })
 }
 
-/// The cases of all ops or of one.
-fn selected(op: Option<&str>) -> Result<Vec<Arc<Case>>> {
-    let Some(op) = op else {
-        let all = CATALOGUE.iter().map(catalogue::cases).collect::<Result<Vec<_>>>()?;
-        return Ok(all.into_iter().flatten().collect());
-    };
-    catalogue::cases(catalogue::entry("check", "--op", op)?)
+/// All ops or one.
+fn selected(op: Option<&str>) -> Result<&'static [Entry]> {
+    op.map_or(Ok(CATALOGUE), |op| catalogue::entry("check", "--op", op).map(std::slice::from_ref))
 }
 
 /// The adapter to check. The CPU reference is what adapters are compared with, so it cannot stand in for one.

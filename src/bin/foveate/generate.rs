@@ -1,6 +1,5 @@
 //! `foveate generate`: text from a language model, a folder's or one that `foveate train lm` made.
 
-use std::io::{Write, stdout};
 use std::path::Path;
 
 use foveate::generate::{BeamOptions, Generator, Options, Sampling};
@@ -12,6 +11,7 @@ use foveate::{Error, ErrorKind, Result, runtime};
 
 use crate::args::GenerateArgs;
 use crate::device::Device;
+use crate::output::{self, print};
 use crate::train::CHECKPOINT;
 
 /// How a text becomes token ids, and they become text.
@@ -46,12 +46,13 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;
         let best = found.first().map_or(&prompt[..], |best| &best.tokens[starts..]);
-        write(&words.decode(best)?)?;
-        return write(b"\n");
+        print(&words.decode(best)?)?;
+        return print(b"\n");
     }
     let most = model.facts().max_tokens;
     if starts == 0 && prompt.len().saturating_add(args.tokens) > most + 1 {
-        eprintln!("the model reads {most} tokens: what is longer goes on from its last {}", most.div_ceil(2));
+        let half = most.div_ceil(2);
+        output::note(format!("the model reads {most} tokens: what is longer goes on from its last {half}"));
     }
     let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
     let mut text = Growing::new(&words, (starts == 0).then_some((&args.prompt, &prompt)))?;
@@ -89,8 +90,8 @@ impl<'a> Growing<'a> {
         self.print_start()?;
         match &mut self.text {
             // Bytes that are no UTF-8 go out as they are.
-            None => write(&[id as u8]),
-            Some(text) => write(text.push(id)?.as_bytes()),
+            None => print(&[id as u8]),
+            Some(text) => print(text.push(id)?.as_bytes()),
         }
     }
 
@@ -98,11 +99,11 @@ impl<'a> Growing<'a> {
     fn end(mut self) -> Result<()> {
         self.print_start()?;
         let rest = self.text.map(GrowingText::end).transpose()?.unwrap_or_default();
-        write(format!("{rest}\n").as_bytes())
+        print(format!("{rest}\n").as_bytes())
     }
 
     fn print_start(&mut self) -> Result<()> {
-        self.start.take().map_or(Ok(()), |start| write(start.as_bytes()))
+        self.start.take().map_or(Ok(()), |start| print(start.as_bytes()))
     }
 }
 
@@ -179,13 +180,4 @@ impl Words {
 /// The ids that have a token: a model may have more rows than the vocabulary has tokens.
 fn known(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<u32> {
     ids.iter().copied().filter(|id| tokenizer.token(*id).is_some()).collect()
-}
-
-/// Writes at once: a reader watches the text grow.
-fn write(bytes: &[u8]) -> Result<()> {
-    let mut stdout = stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::new(ErrorKind::Io, "output", "stdout").but_found(error))
 }

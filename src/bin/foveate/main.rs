@@ -2,7 +2,8 @@
 //! (`bench`), which kernel shapes are fastest (`tune`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
 //! models for a task or from nothing (`train`), and texts that language models write (`generate`).
 //!
-//! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`].
+//! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`], but that nobody reads stdout any more;
+//! a long list in it goes on in indented lines.
 
 mod args;
 mod attend;
@@ -39,13 +40,32 @@ enum Verdict {
 }
 
 fn main() -> ExitCode {
-    match execute(Cli::parse().command) {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(told) => return tell(&told),
+    };
+    match execute(command) {
         Ok(Verdict::Sound) => ExitCode::SUCCESS,
         Ok(Verdict::Unsound) => ExitCode::from(1),
+        Err(error) if output::is_closed(&error) => ExitCode::from(output::CLOSED_CODE),
         Err(error) => {
-            eprintln!("error: {error}");
+            output::note(output::wrapped(&format!("error: {error}")));
             ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+/// Prints what clap has to say: help and the version, which are results, or what is wrong with the flags.
+fn tell(told: &clap::Error) -> ExitCode {
+    match told.print() {
+        Err(error) if !told.use_stderr() && error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(output::CLOSED_CODE)
+        }
+        Err(error) if !told.use_stderr() => {
+            output::note(format!("error: output: stdout: {error}"));
+            ExitCode::from(2)
+        }
+        _ => ExitCode::from(told.exit_code() as u8),
     }
 }
 

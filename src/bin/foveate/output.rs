@@ -1,16 +1,24 @@
-//! Where results go: stdout or files. Nothing is lost to a closed pipe or a missing folder without a sentence.
+//! Where results and messages go: stdout, files and stderr. Nothing is lost without a sentence, and nobody needs to be there for messages.
+//!
+//! Where stdout is a pipe that nobody reads any more, a command ends without a word and with the exit code that shells report of programs that
+//! SIGPIPE ends ([`CLOSED_CODE`]); `train` saves first.
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write, stdout};
+use std::io::{self, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use foveate::weights::replace_file;
+use foveate::outputs::OutputFile;
 use foveate::{Error, ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+/// The exit code where stdout is closed: 128 and the number of SIGPIPE.
+pub(crate) const CLOSED_CODE: u8 = 141;
+
+/// What an error says it found that is of a stdout which nobody reads.
+const CLOSED: &str = "none any more";
 
 /// Where the user wants a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,74 +35,169 @@ impl FromStr for Target {
     }
 }
 
-/// A target that has been opened, so that a path that cannot be written is refused before anything is measured.
+/// A target that has been looked at, so that a path that cannot be written is refused before anything is computed.
 #[derive(Debug)]
 pub(crate) struct Sink {
+    command: &'static str,
     flag: &'static str,
-    place: Place,
-}
-
-#[derive(Debug)]
-enum Place {
-    Stdout,
-    /// A path with a file or nothing at it.
-    File(PathBuf),
-    /// A device, a pipe or a link, which a file must not replace.
-    Open(PathBuf, File),
+    /// As the user wrote it.
+    path: PathBuf,
+    /// None for stdout.
+    file: Option<OutputFile>,
 }
 
 impl Sink {
-    /// Opens `target`, the value of `flag`. A file that is there keeps its contents, and none comes to be, until [`Sink::write`].
-    pub(crate) fn open(flag: &'static str, target: &Target) -> Result<Self> {
-        let Target::File(path) = target else { return Ok(Self { flag, place: Place::Stdout }) };
-        let failed = |error| refused(flag, path, &error);
-        let there = path.symlink_metadata().ok();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        let place = match there {
-            Some(there) if !there.is_file() => Place::Open(path.clone(), file),
-            Some(_) => Place::File(path.clone()),
-            None => {
-                drop(file);
-                fs::remove_file(path).map_err(failed)?;
-                Place::File(path.clone())
+    /// Opens `target`, the value of `flag` of `command`. A file that is there keeps its contents, and none comes to be, until [`Sink::write`].
+    pub(crate) fn open(command: &'static str, flag: &'static str, target: &Target) -> Result<Self> {
+        let mut sink = Self { command, flag, path: "-".into(), file: None };
+        if let Target::File(path) = target {
+            sink.path.clone_from(path);
+            // By whatever name.
+            if !is_stdout(path) {
+                sink.file = Some(OutputFile::open(path).map_err(|error| sink.refused(&error))?);
             }
-        };
-        Ok(Self { flag, place })
+        }
+        Ok(sink)
+    }
+
+    /// The same for a flag that names files alone.
+    pub(crate) fn file(command: &'static str, flag: &'static str, path: &Path) -> Result<Self> {
+        Self::open(command, flag, &Target::File(path.to_owned()))
+    }
+
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Replaces the target's contents, a file's in one move.
     pub(crate) fn write(&self, contents: impl AsRef<[u8]>) -> Result<()> {
-        let contents = contents.as_ref();
-        let (path, written) = match &self.place {
-            Place::Stdout => return print(contents),
-            Place::File(path) => (path, replace_file(path, contents)),
-            Place::Open(path, file) => (path, overwrite(file, contents)),
-        };
-        written.map_err(|error| refused(self.flag, path, &error))
+        match &self.file {
+            None => print(contents),
+            Some(file) => file.write(contents).map_err(|error| self.refused(&error)),
+        }
+    }
+
+    /// Refuses one of the files that the command reads, which have these flags.
+    pub(crate) fn check_inputs<'a>(
+        &self,
+        inputs: impl IntoIterator<Item = (&'a str, &'a Path)>,
+    ) -> Result<()> {
+        let is_same = |path: &Path| self.file.as_ref().is_some_and(|file| file.is_at(path));
+        match inputs.into_iter().find(|(_, path)| is_same(path)) {
+            None => Ok(()),
+            Some((flag, _)) => Err(Error::new(ErrorKind::Argument, self.command, self.argument())
+                .expecting(format!("another file than that of {flag}"))
+                .but_found("the same")),
+        }
+    }
+
+    fn argument(&self) -> String {
+        format!("{} {}", self.flag, one_line(&self.path.display().to_string(), 200))
+    }
+
+    fn refused(&self, error: &io::Error) -> Error {
+        Error::new(ErrorKind::Io, self.command, self.argument())
+            .expecting("a file in a folder that is there, or a device, that can be written")
+            .but_found(error)
     }
 }
 
-fn overwrite(mut file: &File, contents: &[u8]) -> io::Result<()> {
-    // What is no file has no length.
-    if file.metadata()?.is_file() {
-        file.set_len(0)?;
+/// Refuses two of `sinks` that are one file, or both stdout.
+pub(crate) fn check_distinct<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> Result<()> {
+    let sinks: Vec<&Sink> = sinks.into_iter().collect();
+    let is_same = |one: &Sink, other: &Sink| match (&one.file, &other.file) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
+    };
+    for (at, one) in sinks.iter().enumerate() {
+        if let Some(other) = sinks[..at].iter().find(|other| is_same(one, other)) {
+            let shown = one_line(&one.path.display().to_string(), 200);
+            return Err(Error::new(
+                ErrorKind::Argument,
+                one.command,
+                format!("{} and {}", other.flag, one.flag),
+            )
+            .expecting("a file for each, or stdout for one of them")
+            .but_found(format!("`{shown}` for both")));
+        }
     }
-    file.write_all(contents)
+    Ok(())
 }
 
-fn refused(flag: &'static str, path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Io, "output", format!("{flag} {}", path.display()))
-        .expecting("a file that can be written")
-        .but_found(error)
+/// Whether `path` leads to what stdout is: `/dev/stdout`, and the file or the device that it goes to.
+fn is_stdout(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::fs::{File, Metadata};
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::MetadataExt;
+        let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let own = stdout().as_fd().try_clone_to_owned().and_then(|stdout| File::from(stdout).metadata());
+        matches!((path.metadata().map(place), own.map(place)), (Ok(there), Ok(own)) if there == own)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
 }
 
 /// Writes `contents` to stdout as they are.
 pub(crate) fn print(contents: impl AsRef<[u8]>) -> Result<()> {
     let mut stdout = stdout().lock();
-    stdout
-        .write_all(contents.as_ref())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::new(ErrorKind::Io, "output", "stdout").but_found(error))
+    stdout.write_all(contents.as_ref()).and_then(|()| stdout.flush()).map_err(|error| {
+        let refused = Error::new(ErrorKind::Io, "output", "stdout");
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => refused.expecting("a reader").but_found(CLOSED),
+            _ => refused.but_found(error),
+        }
+    })
+}
+
+/// Whether it is nobody's fault but that stdout is no longer read.
+pub(crate) fn is_closed(error: &Error) -> bool {
+    error.argument() == "stdout" && error.found() == CLOSED
+}
+
+/// `sentence` in lines, those behind the first indented, where it is longer than a few: what lists many things is.
+pub(crate) fn wrapped(sentence: &str) -> String {
+    const LONG: usize = 400;
+    const WIDTH: usize = 100;
+    if sentence.chars().count() <= LONG {
+        return sentence.to_owned();
+    }
+    let (mut text, mut column) = (String::new(), 0);
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > WIDTH {
+            text.push_str("\n  ");
+            column = 2;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text
+}
+
+/// Writes a line of messages to stderr. Where it cannot be written, nobody could be told of that.
+pub(crate) fn note(line: impl Display) {
+    let _ = stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Hands out a report: `document` as JSON where the user wants it, and `text` on stdout unless that is there.
+pub(crate) fn report(
+    json: Option<&Sink>,
+    document: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
+    if let Some(sink) = json {
+        sink.write(self::json(document)?)?;
+    }
+    if json.is_some_and(Sink::is_stdout) { Ok(()) } else { print(text()) }
 }
 
 /// `document` as indented JSON with a newline behind it.

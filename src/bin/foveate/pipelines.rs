@@ -4,38 +4,47 @@ use std::io;
 use std::path::Path;
 
 use foveate::gpu::Context;
-use foveate::weights::replace_file;
 use foveate::{Error, ErrorKind, Result};
 
 use crate::device::Device;
+use crate::output::Sink;
 
-const FLAG: &str = "--pipeline-cache";
+pub(crate) const FLAG: &str = "--pipeline-cache";
 
 /// The file that keeps what a driver has compiled.
 #[derive(Debug)]
 pub(crate) struct CacheFile<'a> {
-    path: &'a Path,
+    file: &'a Sink,
     context: Context,
 }
 
 impl<'a> CacheFile<'a> {
-    /// `device` with a cache, filled from the file at `path` where there is one, and the file to save it in; without a path, `device` as
-    /// it is.
+    /// `device` with a cache, filled from the file at `path` where there is one, and `file`, the same, to save it in; without them, `device` as it
+    /// is.
     ///
     /// Fails when the file cannot be read, is damaged or another adapter's, or the device keeps no caches.
-    pub(crate) fn open(device: Device, path: Option<&'a Path>) -> Result<(Device, Option<Self>)> {
-        let Some(path) = path else { return Ok((device, None)) };
+    pub(crate) fn open(
+        device: Device,
+        path: Option<&Path>,
+        file: Option<&'a Sink>,
+    ) -> Result<(Device, Option<Self>)> {
+        let (Some(path), Some(file)) = (path, file) else { return Ok((device, None)) };
         let context = device.runtime().context().ok_or_else(|| {
             Error::new(ErrorKind::Argument, "device", FLAG)
                 .expecting("an adapter, whose driver compiles")
                 .but_found(device.describe())
         })?;
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            return Err(Error::new(ErrorKind::Argument, "device", format!("{FLAG} {}", path.display()))
+                .expecting("a file, which is read first")
+                .but_found("something else"));
+        }
         let context = match std::fs::read(path) {
             Ok(blob) => load(context, &blob, path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => context.with_pipeline_cache()?,
             Err(error) => return Err(failed(path, "a file that can be read", &error)),
         };
-        Ok((device.with_context(context.clone()), Some(Self { path, context })))
+        Ok((device.with_context(context.clone()), Some(Self { file, context })))
     }
 
     /// Puts what the driver has compiled by now into the place of the file, in one move.
@@ -43,8 +52,7 @@ impl<'a> CacheFile<'a> {
         let blob = self.context.pipeline_cache_data().ok_or_else(|| {
             Error::new(ErrorKind::DeviceLost, "device", FLAG).expecting("a cache to save").but_found("none")
         })?;
-        replace_file(self.path, &blob)
-            .map_err(|error| failed(self.path, "a file that can be written", &error))
+        self.file.write(&blob)
     }
 }
 

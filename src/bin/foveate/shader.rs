@@ -86,9 +86,11 @@ struct Part {
 
 pub(crate) fn run(args: &ShaderArgs) -> Result<()> {
     let entry = catalogue::entry("shader", "OP", &args.op)?;
+    let json = args.output.open("shader")?;
     let cases = catalogue::cases(entry)?;
     let Some(number) = args.case else {
-        return output::print(&list(entry.name, &cases, args.json)?);
+        let list = List::of(entry.name, &cases);
+        return output::report(json.as_ref(), &list, || list.text());
     };
     let case = number.checked_sub(1).and_then(|index| cases.get(index)).ok_or_else(|| {
         Error::new(ErrorKind::Argument, "shader", "--case")
@@ -111,17 +113,21 @@ pub(crate) fn run(args: &ShaderArgs) -> Result<()> {
     }
     let case = CaseName { number, label: case.label().to_owned() };
     let report = Report { version: env!("CARGO_PKG_VERSION"), device, op: entry.name, case, dispatches };
-    output::print(&if args.json { output::json(&report)? } else { report.text() })
+    output::report(json.as_ref(), &report, || report.text())
 }
 
-fn list(op: &'static str, cases: &[Arc<Case>], json: bool) -> Result<String> {
-    let name =
-        |(index, case): (usize, &Arc<Case>)| CaseName { number: index + 1, label: case.label().to_owned() };
-    let cases: Vec<CaseName> = cases.iter().enumerate().map(name).collect();
-    if json {
-        return output::json(&List { version: env!("CARGO_PKG_VERSION"), op, cases });
+impl List {
+    fn of(op: &'static str, cases: &[Arc<Case>]) -> Self {
+        let name = |(index, case): (usize, &Arc<Case>)| CaseName {
+            number: index + 1,
+            label: case.label().to_owned(),
+        };
+        Self { version: env!("CARGO_PKG_VERSION"), op, cases: cases.iter().enumerate().map(name).collect() }
     }
-    Ok(cases.iter().map(|CaseName { number, label }| format!("{number:5}  {label}\n")).collect())
+
+    fn text(&self) -> String {
+        self.cases.iter().map(|CaseName { number, label }| format!("{number:5}  {label}\n")).collect()
+    }
 }
 
 /// What kernels are chosen by, and its name: an adapter's, or the least that every WebGPU device grants.

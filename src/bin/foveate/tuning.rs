@@ -113,7 +113,7 @@ pub(crate) fn ignore_without_adapter(args: &ProfileArgs) -> Result<()> {
 }
 
 fn warn(path: &Path, reason: &str) {
-    eprintln!("warning: --profile {} is ignored: {reason}", shown(path));
+    output::note(format!("warning: --profile {} is ignored: {reason}", shown(path)));
 }
 
 fn shown(path: &Path) -> String {

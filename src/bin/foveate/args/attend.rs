@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DeviceArgs;
+use super::{DeviceArgs, JsonArgs};
 
 const ATTEND_NOTES: &str = r#"The tensors are q, k and v, [batch, time, head, channel] in F32 or F16, and those that the rule names. With d_out or d_lse, the
 gradients of the results, there are gradients, too. Results are out, lse (natural logarithm, -1e30 for a row that sees no key), dq,
@@ -56,4 +56,6 @@ pub(crate) struct AttendArgs {
     pub(crate) tolerance: Option<f64>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }

@@ -9,6 +9,15 @@ use crate::output::Target;
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
+    /// Only these adapters: `auto` and `gpu` for the one that other commands take, any other text for all whose names contain it.
+    #[arg(long, value_name = "auto|gpu|NAME")]
+    pub(crate) device: Option<String>,
+    /// Also which kernels every op gets, and why.
+    #[arg(long)]
+    pub(crate) ops: bool,
+    /// Also which kernels this op gets, and why.
+    #[arg(long, value_name = "NAME", conflicts_with = "ops")]
+    pub(crate) op: Option<String>,
     #[command(flatten)]
     pub(crate) profile: ProfileArgs,
     #[command(flatten)]
@@ -20,12 +29,11 @@ pub(crate) struct InfoArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Only the cases of this op, by its name in `foveate info`.
+    /// Only the cases of this op, by its name in `foveate info --ops`.
     #[arg(long, value_name = "NAME")]
     pub(crate) op: Option<String>,
-    /// Print one JSON document instead of a line per case.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 const SHADER_NOTES: &str = "\
@@ -40,7 +48,7 @@ Exit codes: 0 when all is well; 1 when the device failed; 2 when a flag, a file 
 #[derive(Debug, Args)]
 #[command(after_help = SHADER_NOTES)]
 pub(crate) struct ShaderArgs {
-    /// The op, by its name in `foveate info`.
+    /// The op, by its name in `foveate info --ops`.
     #[arg(value_name = "OP")]
     pub(crate) op: String,
     /// Which of the op's conformance cases; without, they are listed with their numbers.
@@ -51,9 +59,8 @@ pub(crate) struct ShaderArgs {
     pub(crate) dispatch: Option<usize>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// Print one JSON document in place of WGSL.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 /// Columns of the table, as `foveate bench --help` explains them.
@@ -75,7 +82,11 @@ Columns:
   off exact         largest distance from that exact attention on a sample of queries; methods that leave keys out
                     are far off by design
   of max            the same over the largest exact value
-  x unfused         time of exact-unfused at this length over the row's";
+  mean off, cosine  mean distance from that exact attention, and mean cosine with it over rows of heads
+  x unfused         time of exact-unfused at this length over the row's
+
+The last lines say which method is fastest at the longest length in place of full, causal and strictly causal attention, how far off it
+is, and by how much it is faster than the fastest that leaves no key out.";
 
 #[derive(Debug, Args)]
 #[command(after_help = COLUMNS)]
@@ -87,7 +98,8 @@ pub(crate) struct BenchArgs {
     /// Leave the bounds checks and loop guards that wgpu adds to shaders out of foveate's own kernels.
     #[arg(long)]
     pub(crate) unchecked: bool,
-    /// Seconds that the run may take, verification included: lengths double as long as the next one is estimated to fit.
+    /// Seconds that the run may take, verification included: lengths double as long as the next one is estimated to fit, and a row that is
+    /// estimated to end too late is left out.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) budget: f64,
     /// Exactly these lengths, in tokens, whatever the budget.
@@ -109,9 +121,8 @@ pub(crate) struct BenchArgs {
     /// Leave out the device's matmul rate and exact attention's fraction of it.
     #[arg(long)]
     pub(crate) no_headline: bool,
-    /// Write everything as JSON; `-` is stdout, in place of the table.
-    #[arg(long, value_name = "FILE|-")]
-    pub(crate) json: Option<Target>,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
     /// Write the rows as CSV; `-` is stdout, in place of the table.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) csv: Option<Target>,
@@ -143,7 +154,6 @@ pub(crate) struct TuneArgs {
     /// Seconds that the run may take: no shape but the first is begun that is estimated to take longer, and one that is begun is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) budget: f64,
-    /// Print one JSON document in place of text: every shape that was tried, and what became of it.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }

@@ -12,6 +12,8 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use foveate::{DType, Error, ErrorKind, Result};
 
+use crate::output::{Sink, Target};
+
 pub(crate) use attend::AttendArgs;
 pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
 pub(crate) use run::{GenerateArgs, InspectArgs, RunArgs, TaskName};
@@ -22,7 +24,7 @@ pub(crate) use train::{
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 when all is well; 1 when a result is wrong or the device failed; 2 when a flag, a file or
-the machine does not fit what was asked for.";
+the machine does not fit what was asked for; 141 when nobody reads stdout any more.";
 
 /// Attention kernels for efficient Transformers on any GPU that wgpu reaches.
 #[derive(Debug, Parser)]
@@ -34,7 +36,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show every adapter: its features, its limits, and which kernel each op would use on it and why.
+    /// Show every adapter: its features and limits, and, with --ops, which kernel each op would use on it and why.
     Info(InfoArgs),
     /// Run every op's conformance cases on an adapter against the CPU reference.
     Check(CheckArgs),
@@ -99,9 +101,16 @@ pub(crate) struct CacheArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct JsonArgs {
-    /// Print JSON instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// Write everything as JSON; without a file, or with `-`, to stdout in place of the text.
+    #[arg(long, value_name = "FILE|-", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) json: Option<Target>,
+}
+
+impl JsonArgs {
+    /// The value of `--json` of `command`, looked at.
+    pub(crate) fn open(&self, command: &'static str) -> Result<Option<Sink>> {
+        self.json.as_ref().map(|target| Sink::open(command, "--json", target)).transpose()
+    }
 }
 
 #[derive(Debug, Args)]

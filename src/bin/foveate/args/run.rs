@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use foveate::models::Task;
 
 use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, StorageArgs, whole};
-use crate::output::Target;
 
 const RUN_NOTES: &str = "\
 The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
@@ -108,9 +107,8 @@ pub(crate) struct RunArgs {
     /// For fill-mask and classify, how many tokens or labels to show.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1000))]
     pub(crate) top: u32,
-    /// Write everything as JSON; `-` is stdout, in place of the text.
-    #[arg(long, value_name = "FILE|-")]
-    pub(crate) json: Option<Target>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
     /// Write the numbers as f32. A .safetensors file holds `embeddings`, `logits` of labels, `N.hidden`, or `N.logits` (of fill-mask
     /// with `N.positions`; of score what follows each token, of an encoder-decoder first what follows its start token), N counting texts from 0; a .npy file holds all embeddings or labels' logits, or the numbers of one text.
     #[arg(long, value_name = "FILE.npy|FILE.safetensors")]

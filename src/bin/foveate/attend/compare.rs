@@ -7,7 +7,7 @@ use foveate::HostTensor;
 use super::tensors::Expected;
 
 /// Log-sum-exps from here down are those of rows that see no key. This crate writes -1e30 for them, other programs minus infinity.
-const NOTHING: f64 = -1e29;
+pub(super) const NOTHING: f64 = -1e29;
 
 /// Largest errors, by result.
 #[derive(Debug)]

@@ -5,15 +5,13 @@ mod problem;
 mod report;
 mod tensors;
 
-use std::path::Path;
-
 use foveate::ops::attention::RuleDocument;
 use foveate::{DType, Error, ErrorKind, Result, runtime};
 
 use crate::Verdict;
 use crate::args::AttendArgs;
 use crate::device::Device;
-use crate::output;
+use crate::output::{self, Sink};
 
 use compare::Comparison;
 use problem::AttentionRun;
@@ -32,7 +30,12 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     check_tolerance(args)?;
     let rule = RuleDocument::open(&args.rule)?;
     let source = Source::open(&args.tensors)?;
-    check_out(args)?;
+    let out = args.out.as_deref().map(|path| Sink::file(COMMAND, "--out", path)).transpose()?;
+    let json = args.output.open(COMMAND)?;
+    output::check_distinct(out.iter().chain(&json))?;
+    for sink in out.iter().chain(&json) {
+        sink.check_inputs([("--rule", &*args.rule), ("--tensors", &*args.tensors)])?;
+    }
     let problem = AttentionRun::new(&rule, source.read(&rule)?)?;
     let expected = source.expected(&problem.outputs())?;
     if args.compare && expected.is_empty() {
@@ -49,10 +52,10 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     let tolerance = args.compare.then(|| args.tolerance.unwrap_or(default));
     let comparison = Comparison::of(&results.tensors, &expected, tolerance);
     let report = Report { device: &device, rule: &rule, problem: &problem, results: &results };
-    if let Some(path) = &args.out {
-        tensors::write(path, &results.tensors, report.metadata()?)?;
+    if let Some(out) = &out {
+        out.write(tensors::bytes(&results.tensors, report.metadata()?)?)?;
     }
-    output::print(report.text(&comparison))?;
+    output::report(json.as_ref(), &report.document(&comparison), || report.text(&comparison))?;
     Ok(if comparison.holds() { Verdict::Sound } else { Verdict::Unsound })
 }
 
@@ -65,28 +68,4 @@ fn check_tolerance(args: &AttendArgs) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Refuses a path for the results that cannot be written, or that one of the inputs has, before anything is computed.
-fn check_out(args: &AttendArgs) -> Result<()> {
-    let Some(out) = &args.out else { return Ok(()) };
-    let refused = |kind| {
-        Error::new(kind, COMMAND, format!("--out {}", output::one_line(&out.display().to_string(), 200)))
-    };
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() || out.is_dir() || out.file_name().is_none() {
-        return Err(refused(ErrorKind::Io)
-            .expecting("a file in a folder that is there")
-            .but_found(if out.is_dir() { "a folder" } else { "no such folder" }));
-    }
-    let is_out =
-        |input: &Path| matches!((input.canonicalize(), out.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    for (flag, input) in [("--rule", &args.rule), ("--tensors", &args.tensors)] {
-        if is_out(input) {
-            return Err(refused(ErrorKind::Argument)
-                .expecting(format!("another file than that of {flag}"))
-                .but_found("the same"));
-        }
-    }
-    Ok(())
 }

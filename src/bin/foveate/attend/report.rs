@@ -1,14 +1,15 @@
 //! What a run of attention found, as text and as the metadata of a file.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use foveate::ops::attention::RuleDocument;
-use foveate::{Error, ErrorKind, HostTensor, Result};
+use foveate::{Error, ErrorKind, HostTensor, Result, TensorDesc};
 use serde::Serialize;
 
 use super::COMMAND;
-use super::compare::Comparison;
+use super::compare::{Comparison, NOTHING};
 use super::problem::{AttentionRun, KernelReport, Results};
 use crate::device::{Device, DeviceReport};
 use crate::output;
@@ -30,15 +31,76 @@ struct Metadata<'a> {
     rule: &'a RuleDocument,
 }
 
-impl Report<'_> {
-    pub(super) fn metadata(&self) -> Result<String> {
-        let metadata = Metadata {
+/// A run as JSON.
+#[derive(Serialize)]
+pub(super) struct Document<'a> {
+    #[serde(flatten)]
+    made_by: Metadata<'a>,
+    wall_ms: f64,
+    /// By the device's own timestamps, where it has them.
+    gpu_ms: Option<f64>,
+    inputs: Vec<TensorReport<'a>>,
+    results: Vec<ResultReport<'a>>,
+    /// With `--compare`.
+    tolerance: Option<f64>,
+    all_within: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct TensorReport<'a> {
+    name: &'a str,
+    dtype: &'static str,
+    shape: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct ResultReport<'a> {
+    #[serde(flatten)]
+    tensor: TensorReport<'a>,
+    /// The largest magnitude, but for rows that see no key.
+    largest: f32,
+    rows_without_keys: usize,
+    /// Of the largest element that the file holds under this name; null where it holds none.
+    error: Option<f64>,
+}
+
+impl<'a> TensorReport<'a> {
+    fn of(name: &'a str, desc: &TensorDesc) -> Self {
+        Self { name, dtype: desc.dtype.name(), shape: desc.shape.dims().to_vec() }
+    }
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn document(&self, comparison: &Comparison) -> Document<'a> {
+        let results = self.results.tensors.iter().map(|(name, tensor)| ResultReport {
+            tensor: TensorReport::of(name, &tensor.desc()),
+            largest: largest(tensor),
+            rows_without_keys: rows_without_keys(tensor),
+            error: comparison.error(name),
+        });
+        let timing = &self.results.timing;
+        Document {
+            made_by: self.made_by(),
+            wall_ms: milliseconds(timing.wall),
+            gpu_ms: timing.gpu.map(milliseconds),
+            inputs: self.problem.inputs().map(|(name, desc)| TensorReport::of(name, &desc)).collect(),
+            results: results.collect(),
+            tolerance: comparison.tolerance(),
+            all_within: comparison.tolerance().map(|_| comparison.holds()),
+        }
+    }
+
+    fn made_by(&self) -> Metadata<'a> {
+        Metadata {
             version: env!("CARGO_PKG_VERSION"),
             device: self.device.report(),
             kernels: &self.results.kernels,
             rule: self.rule,
-        };
-        serde_json::to_string(&metadata)
+        }
+    }
+
+    pub(super) fn metadata(&self) -> Result<String> {
+        serde_json::to_string(&self.made_by())
             .map_err(|error| Error::new(ErrorKind::Io, COMMAND, "metadata").but_found(error))
     }
 
@@ -48,7 +110,6 @@ impl Report<'_> {
             // Writing into a text does not fail.
             let _ = writeln!(text, "{op}: {kernel}, {tier} ({reason})");
         }
-        let milliseconds = |time: std::time::Duration| 1e3 * time.as_secs_f64();
         let timing = &self.results.timing;
         let gpu =
             timing.gpu.map_or(String::new(), |gpu| format!(", {:.3} ms on the device", milliseconds(gpu)));
@@ -77,7 +138,11 @@ impl Report<'_> {
             table.add_row([
                 output::one_line(name, 40),
                 tensor.desc().to_string(),
-                format!("{:.4e}", largest(tensor)),
+                match rows_without_keys(tensor) {
+                    0 => format!("{:.4e}", largest(tensor)),
+                    1 => format!("{:.4e}, and 1 row sees no key", largest(tensor)),
+                    rows => format!("{:.4e}, and {rows} rows see no key", largest(tensor)),
+                },
                 error,
             ]);
         }
@@ -91,5 +156,18 @@ impl Report<'_> {
 /// The largest magnitude, but for rows that see no key.
 fn largest(tensor: &HostTensor) -> f32 {
     let values = tensor.to_f32();
-    values.iter().map(|x| x.abs()).filter(|&x| x < 1e29).fold(0.0, f32::max)
+    values.iter().filter(|x| !is_nothing(x)).map(|x| x.abs()).fold(0.0, f32::max)
+}
+
+/// Log-sum-exps of rows that see no key.
+fn rows_without_keys(tensor: &HostTensor) -> usize {
+    tensor.to_f32().iter().filter(|x| is_nothing(x)).count()
+}
+
+fn is_nothing(x: &f32) -> bool {
+    f64::from(*x) <= NOTHING
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    1e3 * time.as_secs_f64()
 }

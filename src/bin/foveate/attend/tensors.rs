@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use foveate::ops::attention::RuleDocument;
-use foveate::weights::replace_file;
 use foveate::weights::{Checkpoint, StoredTensor};
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, TensorDesc};
 use half::{bf16, f16};
@@ -157,13 +156,9 @@ impl Source {
     }
 }
 
-/// Puts a file of `tensors` into the place of `path` in one move, with `metadata` under the name of this program.
-pub(super) fn write(path: &Path, tensors: &BTreeMap<String, HostTensor>, metadata: String) -> Result<()> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::new(ErrorKind::Io, COMMAND, format!("--out {}", path.display()))
-            .expecting("a file that can be written")
-            .but_found(error)
-    };
+/// A file of `tensors`, with `metadata` under the name of this program.
+pub(super) fn bytes(tensors: &BTreeMap<String, HostTensor>, metadata: String) -> Result<Vec<u8>> {
+    let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Io, COMMAND, "--out").but_found(error);
     let mut views = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let dtype = if tensor.dtype() == DType::F16 { Dtype::F16 } else { Dtype::F32 };
@@ -171,6 +166,5 @@ pub(super) fn write(path: &Path, tensors: &BTreeMap<String, HostTensor>, metadat
         views.push((name, view.map_err(|error| failed(&error))?));
     }
     let metadata = HashMap::from([("foveate".to_owned(), metadata)]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(&error))?;
-    replace_file(path, &bytes).map_err(|error| failed(&error))
+    safetensors::serialize(views, Some(metadata)).map_err(|error| failed(&error))
 }

@@ -1,7 +1,5 @@
 //! Time against length as an SVG: both axes logarithmic, one line per method.
 
-use std::path::Path;
-
 use foveate::{Error, ErrorKind, Result};
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
@@ -22,20 +20,36 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
 ];
 
-/// Length and gap of a dash: lines that come when colours are used up are dashed.
-const DASH: (i32, i32) = (8, 5);
+/// Length and gap of dashes, in pixels; without a gap a whole line.
+const DASHES: [(i32, i32); 3] = [(8, 0), (10, 5), (2, 4)];
+
+/// What marks points. With the dashes there are twelve ways to draw a line, more than methods, and each is known without its colour.
+#[derive(Clone, Copy)]
+enum Marker {
+    Circle,
+    Triangle,
+    Cross,
+    Square,
+}
+
+const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Triangle, Marker::Cross, Marker::Square];
+
+/// Half the width of a marker, in pixels.
+const RADIUS: i32 = 4;
 
 /// A method's lengths and milliseconds.
 type Line<'a> = (&'a str, Vec<(f64, f64)>);
 
-/// Draws the timed rows of `report` to `path`. Fails when the file cannot be written.
-pub(super) fn draw(report: &Report, path: &Path) -> Result<()> {
-    let area = SVGBackend::new(path, SIZE).into_drawing_area();
-    draw_on(&area, report).and_then(|()| area.present()).map_err(|error| {
-        Error::new(ErrorKind::Io, "output", format!("--plot {}", path.display()))
-            .expecting("a file that can be written")
-            .but_found(error)
-    })
+/// The timed rows of `report` as a chart. Fails when the drawing does.
+pub(super) fn svg(report: &Report) -> Result<String> {
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        draw_on(&area, report)
+            .and_then(|()| area.present())
+            .map_err(|error| Error::new(ErrorKind::Io, "bench", "--plot").but_found(error))?;
+    }
+    Ok(text)
 }
 
 fn draw_on<'a>(
@@ -62,21 +76,35 @@ fn draw_on<'a>(
         .light_line_style(RGBColor(235, 235, 235))
         .draw()?;
     for (index, (method, points)) in lines.into_iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let stroke = colour.stroke_width(2);
-        if index < COLOURS.len() {
-            chart
-                .draw_series(LineSeries::new(points, stroke).point_size(4))?
-                .label(method)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], stroke));
-        } else {
-            chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, stroke)))?;
-            let (dash, gap) = DASH;
-            chart
-                .draw_series(DashedLineSeries::new(points, dash, gap, stroke))?
-                .label(method)
-                .legend(move |(x, y)| DashedPathElement::new([(x, y), (x + 20, y)], dash, gap, stroke));
-        }
+        let stroke = COLOURS[index % COLOURS.len()].stroke_width(2);
+        let marker = MARKERS[index % MARKERS.len()];
+        let (dash, gap) = DASHES[index / MARKERS.len() % DASHES.len()];
+        let at = || points.iter().copied();
+        match marker {
+            Marker::Circle => chart.draw_series(at().map(|point| Circle::new(point, RADIUS, stroke)))?,
+            Marker::Triangle => {
+                chart.draw_series(at().map(|point| TriangleMarker::new(point, RADIUS + 1, stroke)))?
+            }
+            Marker::Cross => chart.draw_series(at().map(|point| Cross::new(point, RADIUS, stroke)))?,
+            Marker::Square => {
+                chart.draw_series(at().map(|point| EmptyElement::at(point) + square((0, 0), stroke)))?
+            }
+        };
+        let drawn = chart.draw_series(DashedLineSeries::new(points, dash, gap, stroke))?.label(method);
+        // Relative to where the legend has it.
+        let line = move || DashedPathElement::new([(0, 0), (30, 0)], dash, gap, stroke);
+        match marker {
+            Marker::Circle => {
+                drawn.legend(move |at| EmptyElement::at(at) + line() + Circle::new((15, 0), RADIUS, stroke))
+            }
+            Marker::Triangle => drawn.legend(move |at| {
+                EmptyElement::at(at) + line() + TriangleMarker::new((15, 0), RADIUS + 1, stroke)
+            }),
+            Marker::Cross => {
+                drawn.legend(move |at| EmptyElement::at(at) + line() + Cross::new((15, 0), RADIUS, stroke))
+            }
+            Marker::Square => drawn.legend(move |at| EmptyElement::at(at) + line() + square((15, 0), stroke)),
+        };
     }
     chart
         .configure_series_labels()
@@ -85,6 +113,10 @@ fn draw_on<'a>(
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
         .draw()
+}
+
+fn square((x, y): (i32, i32), stroke: ShapeStyle) -> Rectangle<(i32, i32)> {
+    Rectangle::new([(x - RADIUS, y - RADIUS), (x + RADIUS, y + RADIUS)], stroke)
 }
 
 /// The timed rows by method, in the order of the report. A time of zero, from a clock too coarse to see the run, has no place on
@@ -131,7 +163,14 @@ mod tests {
             gflops: 1.0,
             memory: None,
             error_of_budget: 0.0,
-            off_exact: Distance { exact: Exact::Full, max_abs: 0.0, relative: 0.0 },
+            off_exact: Distance {
+                exact: Exact::Full,
+                max_abs: 0.0,
+                relative: 0.0,
+                mean_abs: 0.0,
+                cosine: 1.0,
+            },
+            is_exact: true,
             times_unfused: None,
         };
         Row { method: "blocked-full", length, outcome: Outcome::Measured(measurement) }
@@ -146,6 +185,7 @@ mod tests {
             activations: Source { source: "noise".into(), time: 1, heads: 1, channels: 1 },
             headline: None,
             rows: vec![row(64, 0.0), row(128, 2.0)],
+            answers: Vec::new(),
         };
         assert_eq!(lines(&report), [("blocked-full", vec![(128.0, 2.0)])]);
         report.rows.pop();

@@ -1,6 +1,7 @@
 //! `foveate bench`: attention methods on real activations, each row verified and then timed.
 
 mod activations;
+mod answer;
 mod chart;
 mod headline;
 mod methods;
@@ -11,6 +12,7 @@ mod schedule;
 mod subject;
 mod verify;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use foveate::{DType, Error, ErrorKind, Result, runtime};
@@ -23,6 +25,7 @@ use crate::output::{self, Sink, Target};
 use crate::pipelines::{self, CacheFile};
 
 use activations::Activations;
+use answer::Answer;
 use methods::Method;
 pub(crate) use methods::help as methods_help;
 use report::{HeadlineOutcome, Outcome, Report, Row, Source};
@@ -34,15 +37,19 @@ use verify::Failure;
 const FIRST_LENGTH: usize = 512;
 const FIRST_CPU_LENGTH: usize = 128;
 
+/// What the rates of matmul and attention may take on a software rasterizer, which compiles for most of that time.
+const HEADLINE_SECONDS: f64 = 10.0;
+
 pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
     let budget = args::budget("bench", args.budget)?;
     let methods = methods::select(&args.methods)?;
     let dtype = args::dtype("bench", &args.dtype)?;
     let activations = Activations::load(args.activations.as_deref())?;
-    let mut outputs = Outputs::open(args)?;
+    let outputs = Outputs::open(args)?;
     let device = Device::open(&args.device, runtime::Device::CpuF64)?;
-    let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
+    let (device, cache) =
+        CacheFile::open(device, args.cache.pipeline_cache.as_deref(), outputs.cache.as_ref())?;
     let device = pipelines::unchecked(device, args.unchecked)?;
     check_dtype(dtype, &device)?;
 
@@ -57,18 +64,23 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
             heads: activations.heads,
             channels: activations.channels,
         },
-        headline: if args.no_headline { None } else { Some(headline(device.runtime(), args.repeats, &bar)?) },
+        headline: if args.no_headline { None } else { Some(headline(args, device.runtime(), &bar)?) },
         rows: Vec::new(),
+        answers: Vec::new(),
     };
     let mut schedule = schedule(args, device.runtime(), start + budget);
     let mut bench = Workbench::new(device.runtime(), &activations, dtype, args.repeats);
+    let mut before = (0, Vec::new());
     while let Some(time) = schedule.next() {
-        let spent = measure_length(&mut bench, &methods, time, &mut report, &bar)?;
+        let has_time =
+            |method: &Method, now: &[Spent]| schedule.has_time_for(method, time, (before.0, &before.1), now);
+        let spent = measure_length(&mut bench, &methods, time, &mut report, (&bar, &has_time))?;
         schedule.record(time, &spent);
+        before = (time, spent);
     }
     bar.finish_and_clear();
-    outputs.write(&report)?;
-    cache.map_or(Ok(()), |cache| cache.save())?;
+    report.answers = Answer::of(&report.rows);
+    outputs.write(&report, cache)?;
     Ok(if report.failed() { Verdict::Unsound } else { Verdict::Sound })
 }
 
@@ -90,25 +102,29 @@ fn schedule(args: &BenchArgs, device: &runtime::Device, end: Instant) -> Schedul
     Schedule::Doubling { next: Some(first), end, repeats: args.repeats }
 }
 
-fn headline(device: &runtime::Device, repeats: Option<u32>, bar: &ProgressBar) -> Result<HeadlineOutcome> {
+fn headline(args: &BenchArgs, device: &runtime::Device, bar: &ProgressBar) -> Result<HeadlineOutcome> {
+    if args.lengths.is_empty() && args.budget < HEADLINE_SECONDS {
+        let reason = format!("for want of time: they may take {HEADLINE_SECONDS} s, see --budget");
+        return Ok(HeadlineOutcome::NotRun { reason });
+    }
     bar.set_message("matmul and attention rates");
     let Some(context) = device.context() else {
         return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
     };
-    match headline::measure(device, context, repeats) {
+    match headline::measure(device, context, args.repeats) {
         Ok(headline) => Ok(HeadlineOutcome::Measured(headline)),
         Err(Failure::Wrong(reason)) => Ok(HeadlineOutcome::Failed { reason }),
         Err(Failure::Refused(error)) => Ok(HeadlineOutcome::NotRun { reason: row_note(error)? }),
     }
 }
 
-/// Runs all `methods` for `time` tokens, and returns what the measured ones took.
+/// Runs all `methods` for `time` tokens that there is time for, and returns what the measured ones took.
 fn measure_length(
     bench: &mut Workbench<'_>,
     methods: &[&'static Method],
     time: usize,
     report: &mut Report,
-    bar: &ProgressBar,
+    (bar, has_time): (&ProgressBar, &dyn Fn(&Method, &[Spent]) -> bool),
 ) -> Result<Vec<Spent>> {
     bar.inc_length(methods.len() as u64);
     let prepared: Vec<_> = methods.iter().map(|&method| (method, bench.prepare(method, time))).collect();
@@ -117,6 +133,12 @@ fn measure_length(
     let subject = if fits { Some(bench.subject(time)?) } else { None };
     let mut spent = Vec::new();
     for (method, prepared) in prepared {
+        if !has_time(method, &spent) {
+            let outcome = Outcome::NotRun { reason: "for want of time, see --budget".into() };
+            report.rows.push(Row { method: method.name, length: time, outcome });
+            bar.inc(1);
+            continue;
+        }
         bar.set_message(format!("{} at {time}", method.name));
         let start = (Instant::now(), bench.prefix_time());
         let measured = match (prepared, &subject) {
@@ -153,46 +175,51 @@ fn row_note(error: Error) -> Result<String> {
 
 /// Where the report goes.
 #[derive(Debug)]
-struct Outputs<'a> {
+struct Outputs {
     json: Option<Sink>,
     csv: Option<Sink>,
-    plot: Option<&'a std::path::Path>,
-    table: bool,
+    plot: Option<Sink>,
+    cache: Option<Sink>,
 }
 
-impl<'a> Outputs<'a> {
-    /// Opens everything that the flags name. Fails when one cannot be written, or two want stdout.
-    fn open(args: &'a BenchArgs) -> Result<Self> {
-        let on_stdout = [&args.json, &args.csv].map(|target| *target == Some(Target::Stdout));
-        if on_stdout == [true, true] {
-            return Err(Error::new(ErrorKind::Argument, "bench", "--json and --csv")
-                .expecting("at most one of them on stdout")
-                .but_found("`-` for both"));
-        }
+impl Outputs {
+    /// Opens everything that the flags name. Fails when one cannot be written, two are the same, or one is a file that is read.
+    fn open(args: &BenchArgs) -> Result<Self> {
         let open = |flag, target: &Option<Target>| {
-            target.as_ref().map(|target| Sink::open(flag, target)).transpose()
+            target.as_ref().map(|target| Sink::open("bench", flag, target)).transpose()
         };
-        if let Some(path) = &args.plot {
-            Sink::open("--plot", &Target::File(path.clone()))?;
-        }
-        Ok(Self {
-            json: open("--json", &args.json)?,
+        let file = |flag, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| Sink::file("bench", flag, path)).transpose()
+        };
+        let outputs = Self {
+            json: args.output.open("bench")?,
             csv: open("--csv", &args.csv)?,
-            plot: args.plot.as_deref(),
-            table: on_stdout == [false, false],
-        })
+            plot: file("--plot", &args.plot)?,
+            cache: file(pipelines::FLAG, &args.cache.pipeline_cache)?,
+        };
+        output::check_distinct(outputs.sinks())?;
+        let read = [("--activations", &args.activations), ("--profile", &args.device.profile.profile)];
+        let read = || read.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?)));
+        outputs.sinks().try_for_each(|sink| sink.check_inputs(read()))?;
+        Ok(outputs)
     }
 
-    fn write(&mut self, report: &Report) -> Result<()> {
-        if self.table {
-            output::print(report.text())?;
-        }
-        if let Some(sink) = &mut self.json {
+    fn sinks(&self) -> impl Iterator<Item = &Sink> {
+        [&self.json, &self.csv, &self.plot, &self.cache].into_iter().flatten()
+    }
+
+    fn write(&self, report: &Report, cache: Option<CacheFile<'_>>) -> Result<()> {
+        if let Some(sink) = &self.json {
             sink.write(&output::json(report)?)?;
         }
-        if let Some(sink) = &mut self.csv {
+        if let Some(sink) = &self.csv {
             sink.write(&report.csv()?)?;
         }
-        self.plot.map_or(Ok(()), |path| chart::draw(report, path))
+        if let Some(sink) = &self.plot {
+            sink.write(chart::svg(report)?)?;
+        }
+        cache.map_or(Ok(()), |cache| cache.save())?;
+        // Whether anybody is there to read it or not, files are written; a document on stdout is there in place of the table.
+        if self.sinks().any(Sink::is_stdout) { Ok(()) } else { output::print(report.text()) }
     }
 }

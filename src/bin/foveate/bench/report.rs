@@ -7,8 +7,10 @@ use serde::Serialize;
 use crate::device::DeviceReport;
 use crate::measure::Quartiles;
 
+use super::answer::Answer;
 use super::headline::{ATTENTION, Headline};
 use super::row::Measurement;
+use super::subject::Distance;
 
 /// One run of the benchmark.
 #[derive(Debug, Serialize)]
@@ -19,6 +21,8 @@ pub(super) struct Report {
     pub(super) activations: Source,
     pub(super) headline: Option<HeadlineOutcome>,
     pub(super) rows: Vec<Row>,
+    /// What the rows say of the longest length that was timed.
+    pub(super) answers: Vec<Answer>,
 }
 
 /// What the rows were run on.
@@ -64,7 +68,7 @@ pub(super) enum Outcome {
 }
 
 impl Row {
-    fn measurement(&self) -> Option<&Measurement> {
+    pub(super) fn measurement(&self) -> Option<&Measurement> {
         if let Outcome::Measured(measurement) = &self.outcome { Some(measurement) } else { None }
     }
 
@@ -74,12 +78,18 @@ impl Row {
     }
 }
 
+/// The interquartile range, over the median, from which on a time is not to be relied on.
+const WIDE: f64 = 0.2;
+
+/// Rows of wide spread that are named.
+const SHOWN: usize = 4;
+
 const MIB: f64 = (1 << 20) as f64;
 
 /// What a cell without a value shows.
 const ABSENT: &str = "-";
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 15] = [
     "method",
     "length",
     "GPU ms",
@@ -92,6 +102,8 @@ const HEADER: [&str; 13] = [
     "exact",
     "off exact",
     "of max",
+    "mean off",
+    "cosine",
     "x unfused",
 ];
 
@@ -142,7 +154,33 @@ impl Report {
                 }
             }
         }
+        text += &self.spread_note();
+        for answer in &self.answers {
+            text += &format!("{}\n", answer.text());
+        }
         text
+    }
+
+    /// A warning where times of one row lie far apart.
+    fn spread_note(&self) -> String {
+        let wide: Vec<String> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some((row, row.measurement()?.times.best().spread())))
+            .filter(|(_, spread)| *spread > WIDE)
+            .map(|(row, spread)| format!("{} at {} ({:.0}%)", row.method, row.length, 100.0 * spread))
+            .collect();
+        if wide.is_empty() {
+            return String::new();
+        }
+        let shown = wide.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more =
+            if wide.len() > SHOWN { format!(" and {} more", wide.len() - SHOWN) } else { String::new() };
+        format!(
+            "warning: times vary by more than {:.0}% (IQR) in {shown}{more}: something else may have been at work; a quieter machine or more \
+             --repeats tell more\n",
+            100.0 * WIDE
+        )
     }
 
     fn table(&self) -> Table {
@@ -219,7 +257,7 @@ impl Row {
     }
 }
 
-const CSV_HEADER: [&str; 20] = [
+const CSV_HEADER: [&str; 23] = [
     "method",
     "length",
     "status",
@@ -238,6 +276,9 @@ const CSV_HEADER: [&str; 20] = [
     "exact",
     "off_exact",
     "off_exact_relative",
+    "off_exact_mean",
+    "cosine",
+    "is_exact",
     "times_unfused",
     "reason",
 ];
@@ -258,6 +299,8 @@ impl Measurement {
             off_exact.exact.name().into(),
             format!("{:.1e}", off_exact.max_abs),
             format!("{:.1e}", off_exact.relative),
+            format!("{:.1e}", off_exact.mean_abs),
+            format!("{:.5}", off_exact.cosine),
             times_unfused.map_or(ABSENT.into(), |times| format!("{times:.2}")),
         ]
     }
@@ -277,7 +320,9 @@ impl Measurement {
             .map(|memory| [memory.total_bytes, memory.working_bytes].map(|bytes| bytes.to_string()));
         fields.extend(bytes.unwrap_or_default());
         fields.extend([self.error_of_budget.to_string(), self.off_exact.exact.name().into()]);
-        fields.extend([self.off_exact.max_abs, self.off_exact.relative].map(|x| x.to_string()));
+        let Distance { max_abs, relative, mean_abs, cosine, .. } = self.off_exact;
+        fields.extend([max_abs, relative, mean_abs, cosine].map(|x| x.to_string()));
+        fields.push(self.is_exact.to_string());
         fields.push(self.times_unfused.map(|times| times.to_string()).unwrap_or_default());
         fields
     }

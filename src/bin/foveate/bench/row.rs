@@ -34,6 +34,8 @@ pub(super) struct Measurement {
     /// The worst of the verified rows, in units of the budget.
     pub(super) error_of_budget: f64,
     pub(super) off_exact: Distance,
+    /// Whether it computes all of that exact attention, and leaves no key out.
+    pub(super) is_exact: bool,
     /// The baseline's time at the same length over this one.
     pub(super) times_unfused: Option<f64>,
 }
@@ -191,6 +193,7 @@ impl Measurement {
             memory: None,
             error_of_budget,
             off_exact: subject.distance(method.exact, output)?,
+            is_exact: subject.is_exact(method)?,
             times_unfused: None,
         })
     }

@@ -57,6 +57,26 @@ impl Schedule {
         }
     }
 
+    /// Whether a row of `method` for `time` tokens may begin: whatever was asked for, and else what is estimated to end in time. `before` are the
+    /// rows of the length before, with that length, and `now` those of this one.
+    pub(super) fn has_time_for(
+        &self,
+        method: &Method,
+        time: usize,
+        (length, before): (usize, &[Spent]),
+        now: &[Spent],
+    ) -> bool {
+        let Self::Doubling { end, repeats, .. } = self else { return true };
+        let own = before.iter().find(|spent| spent.method.name == method.name);
+        let estimate = match own {
+            Some(spent) => spent.at(length, time, *repeats),
+            // Nothing is known of it but that it is a row, too.
+            None => now.iter().map(|spent| spent.total).max().unwrap_or_default(),
+        };
+        // One row there is, whatever the budget.
+        (before.is_empty() && now.is_empty()) || Instant::now() + estimate <= *end
+    }
+
     /// Takes note of what the rows of `time` tokens took; none are left when no method could be measured.
     pub(super) fn record(&mut self, time: usize, spent: &[Spent]) {
         let Self::Doubling { next, end, repeats } = self else { return };
@@ -95,6 +115,22 @@ mod tests {
             schedule.record(512, &[spent]);
             assert_eq!(schedule.next(), expected);
         }
+    }
+
+    #[test]
+    fn a_row_that_would_end_too_late_does_not_begin() {
+        let second = Duration::from_secs(1);
+        let row =
+            |method| Spent { method, heads: 2, asks_all: true, run: second, runs: 3, total: second * 6 };
+        let (known, new) = (row(&METHODS[0]), &METHODS[1]);
+        for (left, expected) in [(3, [true, false, false]), (8, [true, true, false]), (30, [true; 3])] {
+            let schedule = doubling(second * left);
+            let first = schedule.has_time_for(new, 512, (0, &[]), &[]);
+            let same = schedule.has_time_for(new, 512, (0, &[]), &[known]);
+            let next = schedule.has_time_for(known.method, 1024, (512, &[known]), &[]);
+            assert_eq!([first, same, next], expected, "{left} s left");
+        }
+        assert!(Schedule::Given(vec![7].into_iter()).has_time_for(new, 7, (0, &[]), &[known]));
     }
 
     #[test]

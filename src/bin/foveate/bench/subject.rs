@@ -29,6 +29,11 @@ pub(super) struct Distance {
     pub(super) max_abs: f64,
     /// Over the largest exact value.
     pub(super) relative: f64,
+    /// The mean distance of an element.
+    pub(super) mean_abs: f64,
+    /// The mean over sampled queries and heads of the cosine between a row and the exact one; rows without a direction count as 1 where both
+    /// have none, and as 0 where one has.
+    pub(super) cosine: f64,
 }
 
 /// Some queries of a long call, all keys that any of them sees, and which of the pairs are seen: a short problem with the same rows.
@@ -114,7 +119,18 @@ impl Subject {
         let max_abs = found.iter().zip(expected).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max);
         let largest = expected.iter().copied().map(f64::abs).fold(0.0, f64::max);
         let relative = if max_abs == 0.0 { 0.0 } else { max_abs / largest };
-        Ok(Distance { exact, max_abs, relative })
+        let sum: f64 = found.iter().zip(expected).map(|(f, e)| (f - e).abs()).sum();
+        let channels = self.inputs.0[2].shape().dims()[3].max(1);
+        let cosines: Vec<f64> =
+            found.chunks(channels).zip(expected.chunks(channels)).map(|(f, e)| cosine(f, e)).collect();
+        let mean = |sum: f64, count: usize| sum / count.max(1) as f64;
+        Ok(Distance {
+            exact,
+            max_abs,
+            relative,
+            mean_abs: mean(sum, found.len()),
+            cosine: mean(cosines.iter().sum(), cosines.len()),
+        })
     }
 
     /// Exact attention of the sampled queries.
@@ -129,9 +145,26 @@ impl Subject {
         self.sampled.par_iter().flat_map_iter(of_query).collect()
     }
 
+    /// Whether `method` leaves out no key of the exact attention that it is compared with.
+    pub(super) fn is_exact(&self, method: &Method) -> Result<bool> {
+        let Extent { time, heads } = self.extent;
+        let all: u64 = (0..time).map(|query| method.exact.keys(query, time) as u64).sum();
+        Ok(method.pairs(self.extent)? == all * heads as u64)
+    }
+
     pub(super) fn flops(&self, method: &Method) -> Result<f64> {
         let dims = self.inputs.0[2].shape().dims();
         method.flops(self.extent, dims[3])
+    }
+}
+
+/// The cosine of the angle between two rows.
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    match (dot(a, a), dot(b, b)) {
+        (0.0, 0.0) => 1.0,
+        (0.0, _) | (_, 0.0) => 0.0,
+        (aa, bb) => dot(a, b) / (aa * bb).sqrt(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use foveate::check::Case;
-use foveate::ops::CATALOGUE;
+use foveate::ops::Entry;
 use foveate::{Caps, DType, ErrorKind, Plan, Result};
 use serde::Serialize;
 
@@ -32,10 +32,10 @@ struct Chosen {
     reason: String,
 }
 
-/// What every op of the catalogue gets, f32 before f16.
-pub(super) fn reports(caps: &Caps) -> Result<Vec<OpReport>> {
+/// What `ops` get, f32 before f16.
+pub(super) fn reports(ops: &[Entry], caps: &Caps) -> Result<Vec<OpReport>> {
     let mut reports = Vec::new();
-    for entry in CATALOGUE {
+    for entry in ops {
         let mut by_dtype = [DType::F32, DType::F16].map(|dtype| OpReport {
             op: entry.name,
             dtype: dtype.name(),

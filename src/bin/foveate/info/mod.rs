@@ -1,17 +1,18 @@
-//! `foveate info`: adapters, their features and limits, and what each op would run on them.
+//! `foveate info`: adapters, their features and limits, and, where that is asked for, what ops would run on them.
 
 mod kernels;
 
 use std::fmt::Write;
 
 use foveate::gpu::{AdapterRequest, Context, Cooperative, adapters};
-use foveate::{Caps, Result, wgpu};
+use foveate::ops::{CATALOGUE, Entry};
+use foveate::{Caps, Error, ErrorKind, Result, wgpu};
 use serde::Serialize;
 
 use crate::args::InfoArgs;
-use crate::device::{Adapter, DeviceReport, advice};
-use crate::output;
+use crate::device::{self, Adapter, DeviceReport, advice};
 use crate::tuning::{self, Loaded};
+use crate::{catalogue, output};
 use kernels::OpReport;
 
 #[derive(Debug, Serialize)]
@@ -34,6 +35,8 @@ struct Opened {
     device: DeviceReport,
     features: Features,
     limits: Limits,
+    /// Those that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     ops: Vec<OpReport>,
 }
 
@@ -63,16 +66,53 @@ struct Limits {
 
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     let profile = tuning::load(&args.profile)?;
-    let adapters = adapters().iter().map(|adapter| AdapterReport::of(adapter, &profile)).collect();
+    let json = args.output.open("info")?;
+    let ops = match &args.op {
+        Some(op) => std::slice::from_ref(catalogue::entry("info", "--op", op)?),
+        None if args.ops => CATALOGUE,
+        None => &[],
+    };
+    let shown = shown(args.device.as_deref())?;
+    let adapters: Vec<AdapterReport> =
+        shown.iter().map(|adapter| AdapterReport::of(adapter, &profile, ops)).collect();
     let report = Report { version: env!("CARGO_PKG_VERSION"), adapters };
-    if args.output.json {
-        return output::print(&output::json(&report)?);
+    output::report(json.as_ref(), &report, || {
+        if report.adapters.is_empty() {
+            return without_adapters();
+        }
+        let texts: Vec<String> = report.adapters.iter().map(AdapterReport::text).collect();
+        let more = if ops.is_empty() {
+            "\n`--ops` shows which kernel each op gets, `--op NAME` of one.\n"
+        } else {
+            ""
+        };
+        texts.join("\n") + more
+    })
+}
+
+/// All adapters, or those that `device` names.
+fn shown(device: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
+    let mut all = adapters();
+    match device {
+        None => {}
+        Some("auto" | "gpu") => all.truncate(1),
+        Some("cpu") => {
+            return Err(Error::new(ErrorKind::Argument, "info", "--device")
+                .expecting("adapters (auto, gpu or part of a name)")
+                .but_found("cpu, the reference, which has neither limits nor kernels"));
+        }
+        Some(name) => {
+            let is_named = |adapter: &wgpu::Adapter| {
+                adapter.get_info().name.to_lowercase().contains(&name.to_lowercase())
+            };
+            if name.is_empty() || !all.iter().any(is_named) {
+                // Says which names there are.
+                device::adapter(name)?;
+            }
+            all.retain(is_named);
+        }
     }
-    if report.adapters.is_empty() {
-        return output::print(without_adapters());
-    }
-    let texts: Vec<String> = report.adapters.iter().map(AdapterReport::text).collect();
-    output::print(texts.join("\n"))
+    Ok(all)
 }
 
 fn without_adapters() -> String {
@@ -83,8 +123,8 @@ fn without_adapters() -> String {
 }
 
 impl AdapterReport {
-    fn of(adapter: &wgpu::Adapter, profile: &Loaded) -> Self {
-        Opened::of(adapter, profile).map_or_else(
+    fn of(adapter: &wgpu::Adapter, profile: &Loaded, ops: &[Entry]) -> Self {
+        Opened::of(adapter, profile, ops).map_or_else(
             |error| {
                 let wgpu::AdapterInfo { name, backend, .. } = adapter.get_info();
                 Self::Refused { name, backend: backend.to_string(), error: error.to_string() }
@@ -102,7 +142,7 @@ impl AdapterReport {
 }
 
 impl Opened {
-    fn of(adapter: &wgpu::Adapter, profile: &Loaded) -> Result<Self> {
+    fn of(adapter: &wgpu::Adapter, profile: &Loaded, ops: &[Entry]) -> Result<Self> {
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
         let (context, source) = tuning::apply(Context::on_adapter(adapter)?.self_tested(), profile)?;
         let adapter = Adapter { context, source };
@@ -111,7 +151,7 @@ impl Opened {
             device: adapter.report(),
             features: Features::of(&adapter.context, subgroups),
             limits: Limits::of(caps),
-            ops: kernels::reports(caps)?,
+            ops: kernels::reports(ops, caps)?,
         })
     }
 

@@ -14,6 +14,7 @@ use crate::{output, run};
 use report::{Architecture, BatchMemory, Differences, Needed, Report, Stored, Words};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    let json = args.output.open("inspect")?;
     let usable = Usable::of(args);
     let task = args.task.unwrap_or_else(|| usual(args));
     let (model, mut problems) = open(args, task)?;
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         differences: differences.as_ref().map(Differences::of),
         problems: problems.iter().map(Error::to_string).collect(),
     };
-    output::print(if args.output.json { output::json(&report)? } else { report.to_string() })?;
+    output::report(json.as_ref(), &report, || report.to_string())?;
     match (problems.into_iter().next(), differences) {
         (Some(problem), _) => Err(problem),
         (None, Some(differences)) if !complete => Err(incomplete(&report.model, &differences)),

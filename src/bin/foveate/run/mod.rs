@@ -15,8 +15,8 @@ use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
-use crate::output::{self, Sink, Target};
-use crate::pipelines::CacheFile;
+use crate::output::{self, Sink};
+use crate::pipelines::{self, CacheFile};
 
 use engine::{Computed, Engine, Wanted};
 use files::Format;
@@ -33,25 +33,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     check(args.task, &model)?;
     let job = Job::open(args, &model)?;
     job.check_format(format)?;
-    let mut outputs = Outputs::open(args, format)?;
+    let outputs = Outputs::open(args, format)?;
     if job.truncated() > 0 {
         let most = model.facts().max_tokens;
-        eprintln!("truncated: {} of {} inputs, to {most} tokens", job.truncated(), job.inputs.len());
+        let (cut, all) = (job.truncated(), job.inputs.len());
+        output::note(format!("truncated: {cut} of {all} inputs, to {most} tokens"));
     }
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
-    let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
+    let (device, cache) =
+        CacheFile::open(device, args.cache.pipeline_cache.as_deref(), outputs.cache.as_ref())?;
     let start = Instant::now();
     let batch_tokens = args.batch_tokens.map(|tokens| tokens as usize);
     let mut engine = Engine::open(&model, &model.load(dtype)?, device.runtime(), batch_tokens)?;
     let loading = start.elapsed();
     let results = job.compute(&mut engine, outputs.numbers.is_some())?;
-    eprintln!("{}", Throughput::of(engine.usage(), loading));
-    outputs.write(
-        &job,
-        &results,
-        &report(args, &job, &results, (&model, &engine), (&device, dtype, loading)),
-    )?;
-    cache.map_or(Ok(()), |cache| cache.save())
+    output::note(Throughput::of(engine.usage(), loading));
+    let report = report(args, &job, &results, (&model, &engine), (&device, dtype, loading));
+    outputs.write(&job, &results, &report)?;
+    cache.map_or(Ok(()), |cache| cache.save())?;
+    outputs.print(&report)
 }
 
 /// Refuses a task that the network of `model` is not made for, whatever its weights.
@@ -259,36 +259,44 @@ fn report<'a>(
 struct Outputs {
     json: Option<Sink>,
     numbers: Option<(Format, Sink)>,
-    text: bool,
+    cache: Option<Sink>,
 }
 
 impl Outputs {
-    /// Opens everything that the flags name. Fails when one cannot be written, or both are one file.
+    /// Opens everything that the flags name. Fails when one cannot be written, two are the same, or one is a file that is read.
     fn open(args: &RunArgs, format: Option<Format>) -> Result<Self> {
-        if let (Some(Target::File(json)), Some(numbers)) = (&args.json, &args.output)
-            && json == numbers
-        {
-            return Err(Error::new(ErrorKind::Argument, "run", "--output")
-                .expecting("another file than that of --json")
-                .but_found(format!("`{}`", numbers.display())));
-        }
-        let json = args.json.as_ref().map(|target| Sink::open("--json", target)).transpose()?;
+        let json = args.json.open("run")?;
         let numbers = match (format, &args.output) {
-            (Some(format), Some(path)) => {
-                Some((format, Sink::open("--output", &Target::File(path.clone()))?))
-            }
+            (Some(format), Some(path)) => Some((format, Sink::file("run", "--output", path)?)),
             _ => None,
         };
-        Ok(Self { json, numbers, text: args.json != Some(Target::Stdout) })
+        let cache = args.cache.pipeline_cache.as_ref();
+        let cache = cache.map(|path| Sink::file("run", pipelines::FLAG, path)).transpose()?;
+        let outputs = Self { json, numbers, cache };
+        output::check_distinct(outputs.sinks())?;
+        let read = [("--input", &args.input), ("--profile", &args.device.profile.profile)];
+        let read = || read.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?)));
+        outputs.sinks().try_for_each(|sink| sink.check_inputs(read()))?;
+        Ok(outputs)
     }
 
-    fn write(&mut self, job: &Job, results: &Results, report: &Report<'_>) -> Result<()> {
-        if let Some((format, sink)) = &mut self.numbers {
+    fn sinks(&self) -> impl Iterator<Item = &Sink> {
+        let numbers = self.numbers.as_ref().map(|(_, sink)| sink);
+        [self.json.as_ref(), numbers, self.cache.as_ref()].into_iter().flatten()
+    }
+
+    fn write(&self, job: &Job, results: &Results, report: &Report<'_>) -> Result<()> {
+        if let Some((format, sink)) = &self.numbers {
             sink.write(format.bytes(&job.arrays(&results.tensors, *format)?)?)?;
         }
-        if let Some(sink) = &mut self.json {
+        if let Some(sink) = &self.json {
             sink.write(output::json(report)?)?;
         }
-        if self.text { output::print(report.to_string()) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// A document on stdout is there in place of the text.
+    fn print(&self, report: &Report<'_>) -> Result<()> {
+        if self.sinks().any(Sink::is_stdout) { Ok(()) } else { output::print(report.to_string()) }
     }
 }

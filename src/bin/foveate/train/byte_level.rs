@@ -19,8 +19,9 @@ use crate::device::Device;
 use crate::output;
 
 use super::curve::{self, Row};
+use super::destination::lock;
 use super::settings::{self, RunSettings};
-use super::{refused, watch_interrupts};
+use super::{refused, signals, tell_of_compiling};
 
 /// The name of the checkpoint in a training's folder.
 pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -48,8 +49,10 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
         .but_found("a text alone"));
     }
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(OUT));
-    let interrupted = watch_interrupts()?;
+    let interrupted = signals::watch()?;
     let path = out.join(CHECKPOINT);
+    // Nothing is made before all is checked: a folder that is not there is locked when it is made.
+    let locked = out.is_dir().then(|| lock(&out, &out)).transpose()?;
     let checkpoint = open_checkpoint(args, &path)?;
     let progress = checkpoint.as_ref().map(Progress::of).transpose()?;
     let (config, settings) = settings::resolve(args, progress.as_ref())?;
@@ -78,7 +81,16 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
             start_from(Start::Weights(&weights.collect::<Result<_>>()?))?
         }
     };
-    fs::create_dir_all(&out).map_err(|error| refused(&out, "a folder that can be made", &error))?;
+    let _locked = match locked {
+        Some(locked) => locked,
+        None => {
+            let locked = lock(&out, &out)?;
+            // Another process may have been faster, and have ended since.
+            open_checkpoint(args, &path)?;
+            locked
+        }
+    };
+    tell_of_compiling(device.runtime());
     let rows = curve::read(&out.join("loss.csv"), trainer.step_count())?;
     let baselines = text.baselines();
     let weights = model.declarations().list().iter().map(|weight| weight.shape.elements()).sum();
@@ -136,6 +148,7 @@ impl Run<'_> {
         bar.set_position(self.trainer.step_count());
         let before = self.rows.last().map_or((0.0, 0), |row| (row.seconds, row.tokens));
         let start = Instant::now();
+        let mut printed = Ok(());
         let mut saved = self.path().exists().then(|| self.trainer.step_count());
         while self.trainer.step_count() < self.settings.steps && !interrupted.load(Ordering::SeqCst) {
             let report = self.step()?;
@@ -149,7 +162,10 @@ impl Run<'_> {
                     .with_hint("resume from the last checkpoint with a lower learning rate"));
             }
             self.remember(report, validation_loss, start.elapsed(), before);
-            self.show(&bar, start.elapsed(), before.1)?;
+            printed = self.show(&bar, start.elapsed(), before.1);
+            if printed.is_err() {
+                break;
+            }
             if report.step.is_multiple_of(self.args.save_every.unwrap_or(EVERY)) {
                 self.save()?;
                 saved = Some(report.step);
@@ -157,12 +173,14 @@ impl Run<'_> {
         }
         bar.finish_and_clear();
         let step = self.trainer.step_count();
+        // Whether anybody is there to read of it or not.
         if saved != Some(step) {
             self.save()?;
         }
+        printed?;
         let place = self.path().display().to_string();
         if step < self.settings.steps {
-            eprintln!("interrupted: step {step} is saved in {place}; --resume goes on from it");
+            output::note(format!("interrupted: step {step} is saved in {place}; --resume goes on from it"));
         } else {
             output::print(format!("{step} steps: {place}\n"))?;
         }
@@ -183,11 +201,11 @@ impl Run<'_> {
             )
         });
         let (unigram, bigram) = self.baselines;
-        eprintln!("{} weights{memory}", self.weights);
-        eprintln!("validation loss of counting: single bytes {unigram:.3}, pairs {bigram:.3}");
+        output::note(format!("{} weights{memory}", self.weights));
+        output::note(format!("validation loss of counting: single bytes {unigram:.3}, pairs {bigram:.3}"));
         let step = self.trainer.step_count();
         if step > 0 {
-            eprintln!("resuming after step {step}");
+            output::note(format!("resuming after step {step}"));
         }
         Ok(())
     }
@@ -256,7 +274,7 @@ impl Run<'_> {
         let chart = curve::svg(&self.rows, self.baselines)?;
         for (name, contents) in [("loss.csv", curve::csv(&self.rows)?), ("loss.svg", chart)] {
             let path = self.out.join(name);
-            foveate::weights::replace_file(&path, contents.as_bytes())
+            foveate::outputs::replace_file(&path, contents)
                 .map_err(|error| refused(&path, "a file that can be written", &error))?;
         }
         self.trainer.save(self.path())

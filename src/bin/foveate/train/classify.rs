@@ -113,7 +113,7 @@ fn tell_new_names(job: &Job<'_>, labels: &Labels) -> Result<()> {
     let own = own.as_ref().and_then(Model::labels).filter(|_| fields.has("id2label"));
     if let Some(own) = own.filter(|own| own.names != labels.names) {
         let [new, old] = [labels, own].map(|labels| output::one_line(&labels.names.join(", "), SHOWN));
-        eprintln!("labels: {new}, in place of the folder's: {old}");
+        output::note(format!("labels: {new}, in place of the folder's: {old}"));
     }
     Ok(())
 }

@@ -241,7 +241,14 @@ fn objects(source: &str, file: File, wanted: Wanted<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     read_lines(source, BufReader::new(file), |source, line| {
         let parsed: Value = serde_json::from_str(line)
-            .map_err(|error| refused(&source, "row").expecting("a JSON object").but_found(error))?;
+            // It counts its lines from this one on, which `source` names.
+            .map_err(|error| {
+                let (complaint, place) = (error.to_string(), format!(" at line 1 column {}", error.column()));
+                let complaint = complaint.strip_suffix(&place).unwrap_or(&complaint);
+                refused(&source, &format!("column {}", error.column()))
+                    .expecting("a JSON object")
+                    .but_found(complaint)
+            })?;
         let Value::Object(fields) = parsed else {
             return Err(refused(&source, "row").expecting("a JSON object").but_found("another value"));
         };

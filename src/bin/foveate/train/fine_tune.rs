@@ -1,7 +1,6 @@
 //! A folder's model trained for a task: epochs over the data, a look at the validation part after each, and a new folder at the end.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::nn::Training;
@@ -9,9 +8,10 @@ use foveate::runtime::State;
 use foveate::train::{Description, Epochs, Folder, Inputs, Mode, RecordLoss, Start, Trainer};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value, runtime};
 
+use super::destination::Destination;
 use super::settings::RunSettings;
 use super::sizes::Sizes;
-use super::{refused, watch_interrupts};
+use super::{signals, tell_of_compiling};
 use crate::args::{FineTuneArgs, LearningArgs, LmArgs};
 use crate::device::Device;
 use crate::output;
@@ -106,7 +106,7 @@ impl<'a> Job<'a> {
 
 /// Trains what `open` makes of the job.
 pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn Task>>) -> Result<()> {
-    let interrupted = watch_interrupts()?;
+    let interrupted = signals::watch()?;
     let destination = Destination::open(job.out)?;
     let task = open(job)?;
     let epochs = job.learning.data.epochs.unwrap_or(EPOCHS);
@@ -127,7 +127,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let folder = task.folder();
     let fresh: Vec<&str> = folder.fresh().collect();
     if !fresh.is_empty() {
-        eprintln!("fresh weights, as the folder has none that fit: {}", fresh.join(", "));
+        output::note(format!("fresh weights, as the folder has none that fit: {}", fresh.join(", ")));
     }
     let (dtype, training) = settings.recording()?;
     let record = |&time: &usize| {
@@ -145,6 +145,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let (start, description) = (Start::Weights(&start), Description::default());
     let (device, settings_of) = (device.runtime(), settings.training()?);
     let trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
+    tell_of_compiling(device);
     let unused: Vec<&str> = trainer.unused().iter().map(String::as_str).collect();
     tell_kept("without influence on the loss", &unused);
     tell_kept("that the task has no use for", &folder.passed_over().collect::<Vec<_>>());
@@ -157,7 +158,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
 fn tell_kept(why: &str, names: &[&str]) {
     if !names.is_empty() {
         let shown = output::one_line(&names.join(", "), SHOWN);
-        eprintln!("kept as they are, {why}: {} weights: {shown}", names.len());
+        output::note(format!("kept as they are, {why}: {} weights: {shown}", names.len()));
     }
 }
 
@@ -177,14 +178,15 @@ struct Run<'a> {
 impl Run<'_> {
     /// Steps until all are done or the user has had enough, and the folder.
     fn train(mut self, interrupted: &AtomicBool, destination: Destination) -> Result<()> {
-        eprintln!(
+        output::note(format!(
             "{} examples, {} batches an epoch, {} steps",
             self.lengths.len(),
             self.order.batches(),
             self.settings.steps
-        );
+        ));
         let bar = output::progress(self.settings.steps as usize);
-        self.show(&bar, 0, None)?;
+        output::print_line(&bar, &self.look(0, None)?)?;
+        let mut printed = Ok(());
         let (mut losses, mut seen) = (Vec::new(), 0);
         while self.trainer.step_count() < self.settings.steps && !interrupted.load(Ordering::SeqCst) {
             losses.push(self.step()?);
@@ -196,14 +198,19 @@ impl Run<'_> {
                 let loss = losses.iter().sum::<f32>() / losses.len() as f32;
                 losses.clear();
                 seen = epoch;
-                self.show(&bar, epoch, Some(loss))?;
+                printed = output::print_line(&bar, &self.look(epoch, Some(loss))?);
+                if printed.is_err() {
+                    break;
+                }
             }
         }
         bar.finish_and_clear();
+        // Whether anybody is there to read of it or not.
         let out = destination.finish(|folder| self.task.folder().write(folder, &self.trainer))?;
+        printed?;
         let step = self.trainer.step_count();
         if step < self.settings.steps {
-            eprintln!("interrupted: the model after step {step} is in {}", out.display());
+            output::note(format!("interrupted: the model after step {step} is in {}", out.display()));
             return Ok(());
         }
         output::print(format!("{step} steps: {}\n", out.display()))
@@ -230,8 +237,8 @@ impl Run<'_> {
         Ok(self.trainer.step_on(streams, &named)?.loss)
     }
 
-    /// Prints what the validation part says, and the mean training `loss` since the last time.
-    fn show(&mut self, bar: &indicatif::ProgressBar, epoch: u64, loss: Option<f32>) -> Result<()> {
+    /// What the validation part says, and the mean training `loss` since the last time, as a line.
+    fn look(&mut self, epoch: u64, loss: Option<f32>) -> Result<String> {
         let found = self.task.evaluate(&mut self.trainer, self.sizes)?;
         if let Some((_, loss)) = found.first().filter(|(_, loss)| !loss.is_finite()) {
             return Err(Error::new(
@@ -246,64 +253,11 @@ impl Run<'_> {
         let loss = loss.map_or_else(String::new, |loss| format!("  loss {loss:.4}"));
         let found: Vec<String> = found.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let step = self.trainer.step_count();
-        let line =
-            format!("epoch {epoch}/{}  step {step}{loss}  validation {}", self.epochs, found.join(", "));
-        output::print_line(bar, &line)
+        Ok(format!("epoch {epoch}/{}  step {step}{loss}  validation {}", self.epochs, found.join(", ")))
     }
 }
 
 /// Inputs as a trainer takes them.
 pub(super) fn named(inputs: &Inputs) -> Vec<(&str, &HostTensor)> {
     inputs.iter().map(|(name, tensor)| (*name, tensor)).collect()
-}
-
-/// A folder that is not there until all of it is: it is written beside its place, and moved there.
-struct Destination {
-    out: PathBuf,
-    unfinished: PathBuf,
-}
-
-impl Destination {
-    /// Makes the folder beside `out`, so that a place where nothing can be written is found before the training. Fails when `out` holds
-    /// anything.
-    fn open(out: &Path) -> Result<Self> {
-        let is_empty = fs::read_dir(out).map(|mut entries| entries.next().is_none());
-        if out.exists() && !is_empty.unwrap_or(false) {
-            let found = if out.is_dir() { "which holds something" } else { "which is no folder" };
-            return Err(Error::new(ErrorKind::Argument, "train", "--out")
-                .expecting("a new folder, or an empty one")
-                .but_found(format!("{}, {found}", out.display())));
-        }
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        if name.is_empty() {
-            return Err(Error::new(ErrorKind::Argument, "train", "--out")
-                .expecting("the name of a folder")
-                .but_found(format!("`{}`", out.display())));
-        }
-        name.push(".unfinished");
-        let unfinished = out.with_file_name(name);
-        // What a process that was killed left there.
-        let cleared = if unfinished.exists() { fs::remove_dir_all(&unfinished) } else { Ok(()) };
-        cleared
-            .and_then(|()| fs::create_dir_all(&unfinished))
-            .map_err(|error| refused(&unfinished, "a folder that can be made", &error))?;
-        Ok(Self { out: out.to_owned(), unfinished })
-    }
-
-    /// Writes the folder and puts it into its place, which it gives.
-    fn finish(self, write: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        write(&self.unfinished)?;
-        let cleared = if self.out.exists() { fs::remove_dir(&self.out) } else { Ok(()) };
-        cleared
-            .and_then(|()| fs::rename(&self.unfinished, &self.out))
-            .map_err(|error| refused(&self.out, "a folder that can be put there", &error))?;
-        Ok(self.out.clone())
-    }
-}
-
-impl Drop for Destination {
-    /// Nothing is left of a training that failed; where it was finished, there is nothing to remove.
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.unfinished);
-    }
 }

@@ -4,21 +4,22 @@ mod byte_level;
 mod classify;
 mod curve;
 mod data;
+mod destination;
 mod fine_tune;
 mod language;
 mod metrics;
 mod seq2seq;
 mod settings;
+mod signals;
 mod sizes;
 mod tasks;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use foveate::{Error, ErrorKind, Result};
+use foveate::{Error, ErrorKind, Result, runtime};
 
 use crate::args::{ClassifyArgs, FineTuneArgs, LmArgs, Seq2SeqArgs};
+use crate::output;
 
 pub(crate) use byte_level::CHECKPOINT;
 
@@ -47,19 +48,11 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     }
 }
 
-/// A flag that the first interrupt sets; the second one ends the process.
-fn watch_interrupts() -> Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    let handler = move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    };
-    ctrlc::set_handler(handler).map_err(|error| {
-        Error::new(ErrorKind::Io, "train", "interrupts").expecting("to be told").but_found(error)
-    })?;
-    Ok(interrupted)
+/// Says why nothing is seen for a while, where kernels are compiled.
+fn tell_of_compiling(device: &runtime::Device) {
+    if device.is_planned() {
+        output::note("compiling kernels, which the first step waits for");
+    }
 }
 
 fn refused(path: &Path, expected: &str, error: &std::io::Error) -> Error {

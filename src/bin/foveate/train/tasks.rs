@@ -14,6 +14,7 @@ use super::data;
 use super::fine_tune::{Job, Recording, Task, named};
 use super::sizes::Sizes;
 use crate::args::TaskName;
+use crate::output;
 use crate::run::inputs::{Encoding, Given, Input};
 
 /// The part of the data that is kept for validation.
@@ -83,7 +84,7 @@ pub(super) fn encode(
     let inputs = encoding.encode(given)?;
     let cut = inputs.iter().filter(|input| input.truncated).count();
     if cut > 0 {
-        eprintln!("truncated: {cut} of {} texts, to {} tokens", inputs.len(), facts.max_tokens);
+        output::note(format!("truncated: {cut} of {} texts, to {} tokens", inputs.len(), facts.max_tokens));
     }
     Ok(inputs)
 }

@@ -5,15 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use foveate::gpu::{Context, Profile};
-use foveate::weights::replace_file;
 use foveate::{Error, ErrorKind, Result};
 
 use super::COMMAND;
-use crate::output;
+use crate::output::{self, Sink};
 
-/// A path that a profile can be written to.
+/// A file that a profile can be written to.
 #[derive(Debug)]
-pub(super) struct Destination(PathBuf);
+pub(super) struct Destination {
+    path: PathBuf,
+    file: Sink,
+}
 
 impl Destination {
     /// The value of `--out`, or a file in the user's cache that is named after the adapter of `context`. A path that cannot be written is
@@ -27,29 +29,20 @@ impl Destination {
                 folder.join(file_name(context))
             }
         };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if path.is_dir() || path.file_name().is_none() {
-            return Err(refused(&path, &"a folder"));
-        }
-        if !folder.unwrap_or(Path::new(".")).is_dir() {
-            return Err(refused(&path, &"no such folder"));
-        }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".writable");
-        let probe = path.with_file_name(name);
-        fs::write(&probe, [])
-            .and_then(|()| fs::remove_file(&probe))
-            .map_err(|error| refused(&path, &error))?;
-        Ok(Self(path))
+        Ok(Self { file: Sink::file(COMMAND, "--out", &path)?, path })
     }
 
     /// Writes `profile` in one move.
     pub(super) fn write(&self, profile: &Profile) -> Result<()> {
-        replace_file(&self.0, profile.to_json()?.as_bytes()).map_err(|error| refused(&self.0, &error))
+        self.file.write(profile.to_json()?)
+    }
+
+    pub(super) fn sink(&self) -> &Sink {
+        &self.file
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 

@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{self, TuneArgs};
 use crate::device::{self, Adapter};
-use crate::output;
+use crate::output::{self, Sink};
 use crate::tuning::Source;
 
 use file::Destination;
@@ -32,10 +32,12 @@ pub(crate) fn run(args: &TuneArgs) -> Result<()> {
     let end = Instant::now() + args::budget(COMMAND, args.budget)?;
     let context = adapter(&args.device)?;
     let destination = Destination::new(args.out.as_deref(), &context)?;
+    let json = args.output.open(COMMAND)?;
+    output::check_distinct([destination.sink()].into_iter().chain(&json))?;
     let mut search = Search {
         context: &context,
         caps: context.caps().clone(),
-        quiet: args.json,
+        quiet: json.as_ref().is_some_and(Sink::is_stdout),
         end,
         has_tried: false,
         longest: Duration::ZERO,
@@ -48,10 +50,8 @@ pub(crate) fn run(args: &TuneArgs) -> Result<()> {
     let source = Source::Profile(destination.path().to_owned());
     let tuned = Adapter { context: context.tuned(&profile)?, source };
     let report = Report { version: env!("CARGO_PKG_VERSION"), device: tuned.report(), settings };
-    if args.json {
-        return output::print(output::json(&report)?);
-    }
-    output::print(format!("{}written to {}\n", report.text(), destination.path().display()))
+    let written = || format!("{}written to {}\n", report.text(), destination.path().display());
+    output::report(json.as_ref(), &report, written)
 }
 
 /// The adapter to tune. The CPU reference has no kernels.
@@ -92,7 +92,8 @@ impl Search<'_> {
         let mut choices = Vec::with_capacity(SETTINGS.len());
         for (at, setting) in ahead.iter().enumerate() {
             bar.set_message(setting.name);
-            let weights: u32 = ahead[at..].iter().map(|setting| setting.weight).sum();
+            let of_rank = ahead[at..].iter().filter(|other| other.rank == setting.rank);
+            let weights: u32 = of_rank.map(|setting| setting.weight).sum();
             let left = self.end.saturating_duration_since(Instant::now());
             let choice = self.choose(setting, Instant::now() + left * setting.weight / weights, &bar)?;
             if let Some(best) = &choice.best {

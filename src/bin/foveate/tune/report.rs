@@ -40,11 +40,20 @@ impl Report {
         for column in table.column_iter_mut().skip(4) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+        if !self.settings.iter().any(Choice::is_measured) {
+            notes += "nothing was measured: the profile holds the shapes that are in force without it; a higher --budget, or a look at the \
+                      notes above, may help\n";
+        }
         format!("\n{table}\n{notes}")
     }
 }
 
 impl Choice {
+    /// Whether any shape was timed.
+    fn is_measured(&self) -> bool {
+        self.trials.iter().any(|trial| trial.problems().is_some())
+    }
+
     fn rows(&self) -> Vec<Vec<String>> {
         let measured = self.trials.iter().filter_map(Trial::problems).max_by_key(|problems| problems.len());
         match (self.best.as_ref().and_then(|best| Some((&best.candidate, best.problems()?))), measured) {
@@ -96,5 +105,27 @@ fn shown(rate: Rate) -> String {
     match rate {
         Rate::GflopPerSecond(rate) => format!("{rate:.1} GFLOP/s"),
         Rate::GbPerSecond(rate) => format!("{rate:.1} GB/s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foveate::runtime;
+
+    use super::*;
+    use crate::device::Device;
+
+    #[test]
+    fn a_run_that_measured_nothing_says_so() {
+        let choice = Choice {
+            setting: "matmul",
+            default: "8x8".into(),
+            best: None,
+            trials: Vec::new(),
+            note: Some("no memory".into()),
+        };
+        let device = Device::from(runtime::Device::CpuF64).report();
+        let text = Report { version: "0", device, settings: vec![choice] }.text();
+        assert!(text.contains("matmul: no memory\n") && text.contains("nothing was measured: "), "{text}");
     }
 }

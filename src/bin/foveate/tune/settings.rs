@@ -15,8 +15,10 @@ use super::benchmarks::{self, Benchmark};
 pub(super) struct Setting {
     /// The field of [`Tuning`].
     pub(super) name: &'static str,
-    /// The share of the time that it gets, by how long its kernels take to compile.
+    /// The share of the time that it gets, by how long its kernels take to compile, among those of its rank that are left.
     pub(super) weight: u32,
+    /// Settings of the first rank share all of the time, those of the next what is left of it.
+    pub(super) rank: u32,
     /// Shapes to try: the tuning in force with another value of the field.
     tunings: fn(&Caps) -> Vec<Tuning>,
     /// The field in words.
@@ -25,25 +27,12 @@ pub(super) struct Setting {
     pub(super) problems: fn(&Caps) -> Result<Vec<Benchmark>>,
 }
 
-/// Every setting, those whose kernels compile fast first. Later ones start from what earlier ones chose.
+/// Every setting, those that decide most of a model's time first. Later ones start from what earlier ones chose.
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting {
-        name: "row_lanes",
-        weight: 1,
-        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.row_lanes = lanes),
-        label: |tuning| tuning.row_lanes.to_string(),
-        problems: benchmarks::rows,
-    },
-    Setting {
-        name: "element_lanes",
-        weight: 1,
-        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.element_lanes = lanes),
-        label: |tuning| tuning.element_lanes.to_string(),
-        problems: benchmarks::elements,
-    },
     Setting {
         name: "matmul",
         weight: 5,
+        rank: 0,
         tunings: |caps| with(caps, matmul_kernels(caps), |tuning, kernel| tuning.matmul = kernel),
         label: |tuning| tuning.matmul.to_string(),
         problems: |caps| benchmarks::matmul(caps, |dtype| caps.fragment(dtype).is_none()),
@@ -51,6 +40,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "attention",
         weight: 6,
+        rank: 0,
         tunings: |caps| with(caps, attention_tiles(caps), |tuning, tile| tuning.attention = tile),
         label: |tuning| tuning.attention.to_string(),
         problems: |caps| {
@@ -60,17 +50,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        name: "attention.backward_key_vectors",
-        weight: 2,
-        tunings: |caps| {
-            with(caps, vec![1, 2, 4], |tuning, vectors| tuning.attention.backward_key_vectors = vectors)
-        },
-        label: |tuning| tuning.attention.backward_key_vectors.to_string(),
-        problems: |caps| benchmarks::attention_backward(caps, |dtype| dtype == DType::F32),
-    },
-    Setting {
         name: "cooperative",
         weight: 3,
+        rank: 0,
         tunings: |caps| with(caps, cooperative_tiles(caps), |tuning, tile| tuning.cooperative = tile),
         label: |tuning| named(tuning.cooperative),
         problems: |caps| benchmarks::matmul(caps, |dtype| caps.fragment(dtype).is_some()),
@@ -78,6 +60,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "cooperative_attention",
         weight: 4,
+        rank: 0,
         tunings: |caps| {
             with(caps, cooperative_attention_tiles(), |tuning, tile| tuning.cooperative_attention = tile)
         },
@@ -88,6 +71,32 @@ pub(super) const SETTINGS: &[Setting] = &[
             problems.extend(benchmarks::attention_backward(caps, has_fragments)?);
             Ok(problems)
         },
+    },
+    Setting {
+        name: "attention.backward_key_vectors",
+        weight: 2,
+        rank: 1,
+        tunings: |caps| {
+            with(caps, vec![1, 2, 4], |tuning, vectors| tuning.attention.backward_key_vectors = vectors)
+        },
+        label: |tuning| tuning.attention.backward_key_vectors.to_string(),
+        problems: |caps| benchmarks::attention_backward(caps, |dtype| dtype == DType::F32),
+    },
+    Setting {
+        name: "row_lanes",
+        weight: 1,
+        rank: 1,
+        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.row_lanes = lanes),
+        label: |tuning| tuning.row_lanes.to_string(),
+        problems: benchmarks::rows,
+    },
+    Setting {
+        name: "element_lanes",
+        weight: 1,
+        rank: 1,
+        tunings: |caps| with(caps, lanes(caps), |tuning, lanes| tuning.element_lanes = lanes),
+        label: |tuning| tuning.element_lanes.to_string(),
+        problems: benchmarks::elements,
     },
 ];
 

@@ -263,6 +263,9 @@ impl MaskDocument {
                     .expecting("one, or one for each head")
                     .but_found("none"))
             }
+            Self::BlockEntries { block_size: 0, .. } => {
+                Err(config(&format!("{place}.block_entries.block_size")).expecting("at least 1").but_found(0))
+            }
             Self::BlockEntries { shape, .. } => {
                 let pairs = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
                 if pairs.is_some_and(|pairs| pairs <= MOST_PAIRS) {
@@ -272,7 +275,53 @@ impl MaskDocument {
                     .expecting(format!("at most {MOST_PAIRS} pairs of blocks"))
                     .but_found(format!("{shape:?}")))
             }
-            _ => self.parts(place).into_iter().try_for_each(|(place, part)| part.check(&place)),
+            _ => {
+                self.check_settings(place)?;
+                self.parts(place).into_iter().try_for_each(|(place, part)| part.check(&place))
+            }
+        }
+    }
+
+    /// Refuses settings without a meaning by the names that they have here: the rules that shorthands become have others.
+    fn check_settings(&self, place: &str) -> Result<()> {
+        let least = |setting: &str, found: u32| match found {
+            0 => Err(config(&format!("{place}.{setting}")).expecting("at least 1").but_found(0)),
+            _ => Ok(()),
+        };
+        match self {
+            &Self::Strided(stride) => least("strided", stride),
+            &Self::BlockDiagonal(size) => least("block_diagonal", size),
+            &Self::Fixed { stride, expressivity } => {
+                least("fixed.stride", stride)?;
+                if (1..=stride).contains(&expressivity) {
+                    return Ok(());
+                }
+                Err(config(&format!("{place}.fixed.expressivity"))
+                    .expecting(format!("1 to {stride}, the stride"))
+                    .but_found(expressivity))
+            }
+            &Self::Columns { period, from } => {
+                least("columns.period", period)?;
+                if from < period {
+                    return Ok(());
+                }
+                Err(config(&format!("{place}.columns.from"))
+                    .expecting(format!("below {period}, the period"))
+                    .but_found(from))
+            }
+            Self::DilatedWindow { dilations, .. } => {
+                dilations.iter().try_for_each(|&dilation| least("dilated_window.dilations", dilation))
+            }
+            Self::Dilated { dilations, .. } => {
+                dilations.iter().try_for_each(|&dilation| least("dilated.dilations", dilation))
+            }
+            Self::Blocks { block_size, .. } => least("blocks.block_size", *block_size),
+            &Self::LogSparse { local, restart } => {
+                least("log_sparse.local", local)?;
+                restart.map_or(Ok(()), |restart| least("log_sparse.restart", restart))
+            }
+            &Self::BigBird { block_size, .. } => least("big_bird.block_size", block_size),
+            _ => Ok(()),
         }
     }
 

@@ -317,7 +317,7 @@ impl RuleDocument {
             let place = format!("line {}, column {}", error.line(), error.column());
             Error::new(ErrorKind::Config, source.to_owned(), place)
                 .expecting("a rule")
-                .but_found(quote::complaint(&error))
+                .but_found(quote::json(&error))
         })?;
         Self::try_from(versioned).map_err(|error| {
             Error::new(error.kind(), source.to_owned(), quote::name(error.argument()))
