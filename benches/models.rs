@@ -7,6 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use foveate::check::Random;
 use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
 use foveate::models::{BatchSize, FAMILIES, Model, Task, Tokens};
+use foveate::nn::LayoutKind;
 use foveate::ops::{Matmul, matmul};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, Graph, HostTensor, Plan, TensorDesc};
@@ -150,7 +151,7 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
     };
     let model = open(Task::Hidden).expect("a sound configuration");
     let signature = model.network().signature();
-    let whole = || match signature.is_recurrent {
+    let whole = || match signature.takes(LayoutKind::Recurrent) {
         true => {
             let mut graph = Graph::new();
             let tokens = Tokens::segments(&mut graph, [1, 128])?;
@@ -162,7 +163,7 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
         false => model.batch_graph(BatchSize { time: 512, count: 8, rows: 1, globals: 0 }, DType::F32),
     };
     let mut times = vec![("texts", planning(context, &whole))];
-    if signature.is_causal && !signature.is_recurrent {
+    if signature.takes(LayoutKind::Cached) {
         let step = || {
             let mut graph = Graph::new();
             let tokens = Tokens::cached(&mut graph, [1, 1], 512)?;

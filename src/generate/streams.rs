@@ -7,7 +7,7 @@ use super::NAME;
 use super::source::Sources;
 use crate::graph::Graph;
 use crate::models::{Model, ResultRows, Task, Tokens};
-use crate::nn::Recorder;
+use crate::nn::{LayoutKind, Recorder};
 use crate::runtime::{Device, Runner, State, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::{Checkpoint, Weights};
@@ -140,10 +140,11 @@ impl Generator {
     /// [`Generator::new`] with weights that are on the device already, of type `dtype`.
     pub fn with_store(model: &Model, dtype: DType, weights: &Store) -> Result<Self> {
         let signature = model.network().signature();
-        if !signature.is_causal || signature.is_recurrent || model.task() != Task::Logits {
+        let has_caches = signature.takes(LayoutKind::Cached);
+        if !has_caches || model.task() != Task::Logits {
             let found = match signature {
-                _ if signature.is_recurrent => "one that reads segments",
-                _ if signature.is_causal => model.task().name(),
+                _ if has_caches => model.task().name(),
+                _ if signature.is_causal => "one that reads segments",
                 _ => "one that reads whole texts",
             };
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)

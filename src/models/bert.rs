@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activation, head_count};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count};
 use super::positions::Positions;
-use super::{Facts, Task, Tokens};
+use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Block, Embedding, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
@@ -272,7 +272,8 @@ impl Network for Bert {
     }
 
     fn signature(&self) -> Signature {
-        Signature { numbers_per_token: self.numbers_per_token, ..Signature::default() }
+        let signature = Signature::encoder(Input::of_words(self.embeddings.positions.is_some(), true));
+        Signature { numbers_per_token: self.numbers_per_token, ..signature }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::head::Rows;
 use super::packed::Packed;
-use super::{Model, RESULT, ResultRows, Task, Tokens};
+use super::{Input, Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
 use crate::nn::Recorder;
 use crate::runtime::{Device, Outputs, Runner, Store};
@@ -172,9 +172,7 @@ impl Encoder {
     }
 
     fn check_model(model: &Model) -> Result<()> {
-        let signature = model.network().signature();
-        if signature.encoder_decoder.is_some() || signature.is_recurrent {
-            let found = if signature.is_recurrent { "a recurrent model" } else { "an encoder-decoder" };
+        if let Some(found) = model.network().signature().other_texts() {
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
                 .expecting("a model that reads one text at once")
                 .but_found(found));
@@ -302,7 +300,7 @@ impl Encoder {
     /// Refuses sequences the model cannot take.
     fn check(&self, items: &[Item<'_>]) -> Result<()> {
         let facts = self.model.facts();
-        let reads_globals = self.model.network().signature().reads_globals;
+        let reads_globals = self.model.network().signature().reads(Input::Globals);
         for (i, item) in items.iter().enumerate() {
             let refused = |argument: String| Error::new(ErrorKind::Argument, NAME, argument);
             let length = item.ids.len();

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature, activation, head_count};
-use super::{Facts, Task, Tokens};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count};
+use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
@@ -142,7 +142,7 @@ impl Network for Gpt2 {
     }
 
     fn signature(&self) -> Signature {
-        Signature { is_causal: true, ..Signature::default() }
+        Signature::causal(&[Input::Ids, Input::Positions])
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

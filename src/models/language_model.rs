@@ -12,8 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::head::{Head, HeadResult, Rows};
-use super::network::{Declared, Network, Signature};
-use super::{Facts, Model, Task, Tokens};
+use super::network::{Declared, Network};
+use super::{Facts, Input, Model, Signature, Task, Tokens};
 use crate::graph::{Graph, Value};
 use crate::nn::{
     Block, Embedding, FeedForward, LayerNorm, Layout, Linear, Mixer, Projections, Recorder, Residual,
@@ -176,7 +176,7 @@ impl Network for LanguageModel {
     }
 
     fn signature(&self) -> Signature {
-        Signature { is_causal: true, ..Signature::default() }
+        Signature::causal(&[Input::Ids, Input::Positions])
     }
 
     /// Layers compute in the recorder's type; when training, the stream between them stays f32.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::bert::{Config, Embeddings, LAYER, Variant, head};
 use super::head::Globals;
-use super::network::{Declared, Declaring, Network, Signature};
-use super::{Facts, Task, Tokens};
+use super::network::{Declared, Declaring, Network};
+use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Block, LongformerAttention, Recorder};
@@ -79,7 +79,7 @@ impl Network for Longformer {
     }
 
     fn signature(&self) -> Signature {
-        Signature { reads_globals: true, ..Signature::default() }
+        Signature::encoder(&[Input::Ids, Input::Positions, Input::Types, Input::Globals])
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

@@ -74,6 +74,7 @@ mod positions;
 mod prompts;
 mod segments;
 mod sentence;
+mod signature;
 mod source;
 mod t5;
 mod transfo_xl;
@@ -84,10 +85,11 @@ pub use encoder::{BatchSize, Encoder, Item, Usage};
 pub use families::FAMILIES;
 pub use labels::{LabelKind, Labels};
 pub use language_model::LanguageModelConfig;
-pub use network::{EncoderDecoder, Family, Network, Signature};
+pub use network::{Family, Network};
 pub use pooling::{Pooling, PoolingKind};
 pub use prompts::Prompts;
 pub use segments::Segments;
+pub use signature::{EncoderDecoder, Input, Signature};
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
 
@@ -383,8 +385,7 @@ impl Model {
 
     /// [`Model::record`] with the settings of `recorder`, such as those of training.
     pub fn record_with(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let hidden = self.declared.network.record(recorder, tokens)?;
-        recorder.check_exchanged()?;
+        let hidden = self.record_network(recorder, tokens)?;
         match (self.task, &self.declared.head) {
             (Task::Embed, _) => self.pooling.record(recorder, hidden, tokens, self.facts.first_position),
             (_, None) => Ok(hidden),
@@ -397,6 +398,15 @@ impl Model {
         }
     }
 
+    /// The last hidden state of tokens that are as the network's signature has them.
+    fn record_network(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+        let network = self.network();
+        network.signature().check(network.facts(), tokens)?;
+        let hidden = network.record(recorder, tokens)?;
+        recorder.check_exchanged()?;
+        Ok(hidden)
+    }
+
     /// Records the model with the results of its task by name, each of the tokens that `rows` picks for it.
     ///
     /// Hidden states of all layers are kept where `recorder` was told so. Fails as the network does.
@@ -406,8 +416,7 @@ impl Model {
         tokens: &Tokens,
         rows: &ResultRows,
     ) -> Result<Vec<(&'static str, Value)>> {
-        let hidden = self.declared.network.record(recorder, tokens)?;
-        recorder.check_exchanged()?;
+        let hidden = self.record_network(recorder, tokens)?;
         let Some(head) = &self.declared.head else {
             let result = match self.task {
                 Task::Embed => self.pooling.record(recorder, hidden, tokens, self.facts.first_position)?,

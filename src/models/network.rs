@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::head::Head;
-use super::{Facts, Labels, SourceTokens, Task, Tokens};
+use super::{Facts, Labels, Signature, SourceTokens, Task, Tokens};
 use crate::graph::Value;
 use crate::nn::Recorder;
 use crate::ops::Activation;
@@ -21,7 +21,7 @@ pub trait Network: Debug + Send + Sync {
 
     /// The last hidden state, `[batch, time, width]`: what heads read.
     ///
-    /// Fails when `tokens` lie as the network cannot take them, and as its ops do.
+    /// [`Model`](super::Model) has checked that `tokens` are what [`Network::signature`] says. Fails as its ops do.
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value>;
 
     /// What an encoder-decoder's encoder makes of source texts: keys and values for every layer of the decoder, each `[batch, time, heads,
@@ -31,33 +31,6 @@ pub trait Network: Debug + Send + Sync {
     fn encode(&self, _: &mut Recorder<'_>, _: &SourceTokens) -> Result<Vec<[Value; 2]>> {
         Ok(Vec::new())
     }
-}
-
-/// What a network reads, and how batches of it may lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signature {
-    /// Whether a token sees only itself and those before it, so that a text can be continued from caches.
-    pub is_causal: bool,
-    /// Whether it reads which tokens are global ([`Tokens::globals`]).
-    pub reads_globals: bool,
-    /// Numbers that a step holds for each token of a batch in one binding, where they are more than its hidden states and scores are:
-    /// [`Encoder`](super::Encoder) runs smaller batches where the device's bindings ask for it.
-    pub numbers_per_token: usize,
-    /// Of a network that reads one text and writes another, what there is to know of the two ([`Tokens::source`]).
-    pub encoder_decoder: Option<EncoderDecoder>,
-    /// Whether it reads a text segment by segment, with memories of those before ([`Segments`](super::Segments)).
-    pub is_recurrent: bool,
-}
-
-/// The texts of an encoder-decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncoderDecoder {
-    /// The longest source text, in tokens.
-    pub max_source_tokens: usize,
-    /// The token that every text of the decoder begins with.
-    pub start: u32,
-    /// The token that ends a text, where the configuration names one.
-    pub end: Option<u32>,
 }
 
 /// A network with the head that a task needs.

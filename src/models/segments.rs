@@ -2,7 +2,7 @@
 
 use super::{Model, RESULT, Tokens};
 use crate::graph::Graph;
-use crate::nn::{Layout, Recorder};
+use crate::nn::{Layout, LayoutKind, Recorder};
 use crate::runtime::{Device, Outputs, Runner, State, Store};
 use crate::tensor::{DType, HostTensor};
 use crate::weights::Weights;
@@ -48,7 +48,7 @@ impl Segments {
     /// Fails with [`ErrorKind::Unsupported`] when the model is not recurrent, when a weight is not finite in its type, and when the device is
     /// lost or out of memory.
     pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
-        if !model.network().signature().is_recurrent {
+        if !model.network().signature().takes(LayoutKind::Recurrent) {
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
                 .expecting("a recurrent model")
                 .but_found("one without memories"));

@@ -66,7 +66,7 @@ impl Tokens {
 /// Keys and values of the source texts of `tokens` for each of `layers` layers of a decoder, `[batch, source_time, heads, size]`, and how
 /// many of them each text has.
 ///
-/// Fails when there is no source text, when texts share a row, and as the network's encoder does.
+/// Fails when there is no source text, and as the network's encoder does.
 pub(super) fn cross(
     network: &impl Network,
     recorder: &mut Recorder<'_>,
@@ -74,12 +74,6 @@ pub(super) fn cross(
     layers: usize,
     [heads, size]: [usize; 2],
 ) -> Result<(Vec<[Value; 2]>, Value)> {
-    let refused = |kind, argument| Error::new(kind, network.facts().architecture, argument);
-    if let Layout::Packed { .. } | Layout::Recurrent = tokens.layout {
-        return Err(refused(ErrorKind::Unsupported, "layout")
-            .expecting("a row for each text")
-            .but_found("packed texts or segments"));
-    }
     match tokens.source {
         Some(Source::Tokens(source)) => Ok((network.encode(recorder, &source)?, source.lengths)),
         Some(Source::Cached { lengths, capacity }) => {
@@ -88,7 +82,9 @@ pub(super) fn cross(
             let pairs = (0..layers).map(|layer| states(recorder, layer, &desc)).collect::<Result<_>>()?;
             Ok((pairs, lengths))
         }
-        None => Err(refused(ErrorKind::Argument, "source").expecting("source texts").but_found("none")),
+        None => Err(Error::new(ErrorKind::Argument, network.facts().architecture, "source")
+            .expecting("source texts")
+            .but_found("none")),
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows};
 use super::network::{
-    ACTIVATIONS, Declared, Declaring, EncoderDecoder, MOST_LAYERS, Network, Signature, activation,
+    ACTIVATIONS, Declared, Declaring, MOST_LAYERS, Network, activation,
 };
 use super::source::{SourceTokens, cross};
-use super::{Facts, Task, Tokens};
+use super::{EncoderDecoder, Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
@@ -265,8 +265,10 @@ impl Network for T5 {
     }
 
     fn signature(&self) -> Signature {
-        let texts = self.decoder.as_ref().map(|_| self.config.texts);
-        Signature { is_causal: texts.is_some(), encoder_decoder: texts, ..Signature::default() }
+        match self.decoder {
+            Some(_) => Signature::encoder_decoder(&[Input::Ids], self.config.texts),
+            None => Signature::encoder(&[Input::Ids]),
+        }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

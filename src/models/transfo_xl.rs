@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, Signature};
-use super::{Facts, Task, Tokens};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network};
+use super::{Facts, Input, Signature, Task, Tokens};
 use crate::graph::Value;
 use crate::nn::{
     AdaptiveEmbedding, AdaptiveSoftmax, Block, Clusters, FeedForward, LayerNorm, Layout, Linear, NormPlace,
@@ -188,7 +188,7 @@ impl Network for TransfoXl {
     }
 
     fn signature(&self) -> Signature {
-        Signature { is_causal: true, is_recurrent: true, ..Signature::default() }
+        Signature::recurrent(&[Input::Ids])
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

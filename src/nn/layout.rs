@@ -33,7 +33,46 @@ pub enum Layout {
     Recurrent,
 }
 
+/// How a batch may lie: what a [`Layout`] is without its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LayoutKind {
+    /// [`Layout::Rows`]
+    Rows,
+    /// [`Layout::Padded`]
+    Padded,
+    /// [`Layout::Packed`]
+    Packed,
+    /// [`Layout::Cached`]
+    Cached,
+    /// [`Layout::Recurrent`]
+    Recurrent,
+}
+
+impl LayoutKind {
+    /// What messages call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "whole rows",
+            Self::Padded => "padded texts",
+            Self::Packed => "packed texts",
+            Self::Cached => "streams with caches",
+            Self::Recurrent => "segments of streams",
+        }
+    }
+}
+
 impl Layout {
+    /// Which kind it is.
+    pub fn kind(&self) -> LayoutKind {
+        match self {
+            Self::Rows => LayoutKind::Rows,
+            Self::Padded { .. } => LayoutKind::Padded,
+            Self::Packed { .. } => LayoutKind::Packed,
+            Self::Cached { .. } => LayoutKind::Cached,
+            Self::Recurrent => LayoutKind::Recurrent,
+        }
+    }
+
     /// Attention that keeps sequences apart and sees no padding. Of streams, the position of the first query among the keys; what is
     /// not written yet lies behind all queries, so that a causal mask hides it.
     pub fn restrict(&self, spec: Blocked) -> Blocked {

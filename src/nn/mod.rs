@@ -46,7 +46,7 @@ pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};
 #[cfg(feature = "models")]
 pub(crate) use layers::{converted, parameter};
 #[cfg(feature = "models")]
-pub use layout::Layout;
+pub use layout::{Layout, LayoutKind};
 #[cfg(feature = "models")]
 pub use recorder::{Recorder, Training};
 pub use reversible::Reversible;

@@ -1,7 +1,7 @@
 //! Small random encoders with attention of their own, Longformer, DeBERTa, and BERT whose scores know distances: packed sequences against each alone, half precision, and
 //! gradients with values computed again.
 
-use foveate::models::{Encoder, Item, Model, Task, Tokens};
+use foveate::models::{Encoder, Input, Item, Model, Task, Tokens};
 use foveate::nn::{Recorder, Training};
 use foveate::ops::{self, CrossEntropy};
 use foveate::runtime::Device;
@@ -54,7 +54,7 @@ fn weights(model: &Model, dtype: DType) -> Weights {
 
 /// Hidden states of every sequence, whose first and third tokens are global.
 fn hidden(model: &Model, dtype: DType, device: &Device, sequences: &[&[u32]]) -> Vec<HostTensor> {
-    let reads_globals = model.network().signature().reads_globals;
+    let reads_globals = model.network().signature().reads(Input::Globals);
     let items: Vec<Item<'_>> = sequences
         .iter()
         .map(|ids| {

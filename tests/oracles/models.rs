@@ -11,7 +11,7 @@ mod segments;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use foveate::models::{Model, ResultRows, Task, Tokens};
+use foveate::models::{Input, Model, ResultRows, Task, Tokens};
 use foveate::nn::Recorder;
 use foveate::ops::attention::global_tokens;
 use foveate::ops::{self, CrossEntropy};
@@ -291,7 +291,7 @@ fn padded(folder: &Folder, model: &Model, recording: &mut Recording) -> Result<(
     let ids = folder.input("input_ids")?;
     let [batch, time]: [usize; 2] = ids.shape().dims().try_into()?;
     let mut tokens = Tokens::padded(&mut recording.graph, batch, time)?;
-    if model.network().signature().reads_globals {
+    if model.network().signature().reads(Input::Globals) {
         let globals = globals(folder, model)?;
         tokens = tokens.with_globals(&mut recording.graph, globals.shape().dims()[1])?;
         recording.set_input("globals", globals);

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use super::bert::LAYER;
 use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
-use super::network::{Declared, Declaring, Network, Signature};
-use super::{Facts, Task, Tokens};
+use super::network::{Declared, Declaring, Network};
+use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
@@ -178,7 +178,9 @@ impl Network for Deberta {
             let terms = usize::from(position_key.is_some()) + usize::from(position_query.is_some());
             terms * heads * 2 * distances.span() as usize
         };
-        Signature { numbers_per_token: self.layers.first().map_or(0, terms), ..Signature::default() }
+        let numbers_per_token = self.layers.first().map_or(0, terms);
+        let inputs = Input::of_words(self.positions.is_some(), self.types.is_some());
+        Signature { numbers_per_token, ..Signature::encoder(inputs) }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

@@ -4,6 +4,7 @@ mod report;
 
 use clap::ValueEnum;
 use foveate::models::{Model, Task};
+use foveate::nn::LayoutKind;
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Comparison, Fields};
 use foveate::{DType, Error, ErrorKind, Result};
@@ -94,10 +95,7 @@ impl Usable {
         let opened = |task: Task| Model::open(&args.folder, task).ok().filter(|_| complete.contains(&task));
         let runs =
             |task: &TaskName| opened(task.task()).is_some_and(|model| run::check(*task, &model).is_ok());
-        let continues = |model: Model| {
-            let signature = model.network().signature();
-            signature.is_causal && !signature.is_recurrent
-        };
+        let continues = |model: Model| model.network().signature().takes(LayoutKind::Cached);
         Self {
             tasks: TaskName::value_variants().iter().copied().filter(runs).collect(),
             generates: opened(Task::Logits).is_some_and(continues),

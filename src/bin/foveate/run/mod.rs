@@ -55,7 +55,7 @@ pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
     let signature = model.network().signature();
     let kind = match signature {
         _ if signature.encoder_decoder.is_some() => ", an encoder-decoder",
-        _ if signature.is_recurrent => ", which reads segments",
+        _ if !signature.reads_whole_texts() => ", which reads segments",
         _ => "",
     };
     let expected = match task {

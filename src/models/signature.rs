@@ -1,0 +1,144 @@
+//! What a network reads, and how batches of it may lie: whoever runs or trains a network asks this, not which family it is.
+
+use super::{Facts, Tokens};
+use crate::nn::LayoutKind;
+use crate::{Error, ErrorKind, Result};
+
+/// What a network reads, and how batches of it may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// What it reads of each token. Graphs may have inputs that a network does not read.
+    pub inputs: &'static [Input],
+    /// How batches of it may lie.
+    pub layouts: &'static [LayoutKind],
+    /// Whether a token sees only itself and those before it, so that a text can be continued from caches.
+    pub is_causal: bool,
+    /// Numbers that a step holds for each token of a batch in one binding, where they are more than its hidden states and scores are:
+    /// [`Encoder`](super::Encoder) runs smaller batches where the device's bindings ask for it.
+    pub numbers_per_token: usize,
+    /// Of a network that reads one text and writes another, what there is to know of the two: it reads [`Tokens::source`], too.
+    pub encoder_decoder: Option<EncoderDecoder>,
+}
+
+/// An input of a network besides source texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Words of the vocabulary ([`Tokens::ids`]).
+    Ids,
+    /// Places in their sequences ([`Tokens::positions`]).
+    Positions,
+    /// Which of a pair of texts each token is of ([`Tokens::types`]).
+    Types,
+    /// Which tokens see all others, and all others see ([`Tokens::globals`]).
+    Globals,
+}
+
+impl Input {
+    /// The inputs of a network that reads words and, of each, maybe its place and its text.
+    pub(super) fn of_words(positions: bool, types: bool) -> &'static [Self] {
+        match (positions, types) {
+            (false, false) => &[Self::Ids],
+            (true, false) => &[Self::Ids, Self::Positions],
+            (false, true) => &[Self::Ids, Self::Types],
+            (true, true) => &[Self::Ids, Self::Positions, Self::Types],
+        }
+    }
+
+    /// What graphs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ids => "ids",
+            Self::Positions => "positions",
+            Self::Types => "types",
+            Self::Globals => "globals",
+        }
+    }
+}
+
+/// The texts of an encoder-decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderDecoder {
+    /// The longest source text, in tokens.
+    pub max_source_tokens: usize,
+    /// The token that every text of the decoder begins with.
+    pub start: u32,
+    /// The token that ends a text, where the configuration names one.
+    pub end: Option<u32>,
+}
+
+impl Signature {
+    /// A network whose tokens see all others of a text, in any batch of whole texts.
+    pub const fn encoder(inputs: &'static [Input]) -> Self {
+        const LAYOUTS: &[LayoutKind] = &[LayoutKind::Packed, LayoutKind::Padded, LayoutKind::Rows];
+        Self { inputs, layouts: LAYOUTS, is_causal: false, numbers_per_token: 0, encoder_decoder: None }
+    }
+
+    /// A network whose tokens see those before them, in any batch of whole texts and from caches.
+    pub const fn causal(inputs: &'static [Input]) -> Self {
+        const LAYOUTS: &[LayoutKind] =
+            &[LayoutKind::Packed, LayoutKind::Padded, LayoutKind::Rows, LayoutKind::Cached];
+        Self { layouts: LAYOUTS, is_causal: true, ..Self::encoder(inputs) }
+    }
+
+    /// A causal network that writes about source texts.
+    pub const fn encoder_decoder(inputs: &'static [Input], texts: EncoderDecoder) -> Self {
+        // Texts of one row would share a source.
+        const LAYOUTS: &[LayoutKind] = &[LayoutKind::Padded, LayoutKind::Rows, LayoutKind::Cached];
+        Self { layouts: LAYOUTS, encoder_decoder: Some(texts), ..Self::causal(inputs) }
+    }
+
+    /// A causal network that reads texts segment by segment, with memories of those before ([`Segments`](super::Segments)).
+    pub const fn recurrent(inputs: &'static [Input]) -> Self {
+        Self { layouts: &[LayoutKind::Recurrent], ..Self::causal(inputs) }
+    }
+
+    /// Whether the network reads an input.
+    pub fn reads(&self, input: Input) -> bool {
+        self.inputs.contains(&input)
+    }
+
+    /// Whether batches of the network may lie so.
+    pub fn takes(&self, layout: LayoutKind) -> bool {
+        self.layouts.contains(&layout)
+    }
+
+    /// Whether it reads whole texts, one by one or many in a batch, and nothing beside each.
+    pub fn reads_whole_texts(&self) -> bool {
+        self.encoder_decoder.is_none() && self.takes(LayoutKind::Rows)
+    }
+
+    /// What it reads, where that is not one whole text, in the words of messages.
+    pub(crate) fn other_texts(&self) -> Option<&'static str> {
+        match self {
+            _ if self.encoder_decoder.is_some() => Some("an encoder-decoder"),
+            _ if !self.reads_whole_texts() => Some("a recurrent model"),
+            _ => None,
+        }
+    }
+
+    /// Refuses tokens that lie as the network does not take them, or lack or have more than it reads.
+    pub(super) fn check(&self, facts: &Facts, tokens: &Tokens) -> Result<()> {
+        let refused = |kind, argument: &str| Error::new(kind, facts.architecture, argument.to_owned());
+        let kind = tokens.layout.kind();
+        if !self.takes(kind) {
+            let names: Vec<&str> = self.layouts.iter().map(|layout| layout.name()).collect();
+            return Err(refused(ErrorKind::Unsupported, "layout")
+                .expecting(names.join(", "))
+                .but_found(kind.name()));
+        }
+        if tokens.globals.is_some() && !self.reads(Input::Globals) {
+            return Err(refused(ErrorKind::Argument, "globals")
+                .expecting("none, as the model has no global tokens")
+                .but_found("some"));
+        }
+        match (self.encoder_decoder, tokens.source) {
+            (Some(_), None) => {
+                Err(refused(ErrorKind::Argument, "source").expecting("source texts").but_found("none"))
+            }
+            (None, Some(_)) => Err(refused(ErrorKind::Argument, "source")
+                .expecting("none, as the model has no encoder beside its decoder")
+                .but_found("source texts")),
+            _ => Ok(()),
+        }
+    }
+}
