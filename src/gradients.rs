@@ -20,6 +20,20 @@ impl Graph {
     /// `loss` has one element. Fails when it has more or is no float, when a value of `wrt` is not of this graph, is no float or
     /// has no influence on the loss, and when an op on the way has no backward pass; the error names it.
     pub fn gradients(&mut self, loss: Value, wrt: &[Value]) -> Result<Vec<Value>> {
+        let gradients = self.gradients_where_any(loss, wrt)?;
+        let found = |(&value, gradient): (&Value, Option<Value>)| {
+            gradient.ok_or_else(|| {
+                let desc = &self.values()[value.index()];
+                Error::new(ErrorKind::Argument, NAME, "wrt")
+                    .expecting("a value the loss depends on")
+                    .but_found(format!("a {desc} that has no influence on it"))
+            })
+        };
+        wrt.iter().zip(gradients).map(found).collect()
+    }
+
+    /// [`Graph::gradients`], with none for a value that has no influence on the loss.
+    pub(crate) fn gradients_where_any(&mut self, loss: Value, wrt: &[Value]) -> Result<Vec<Option<Value>>> {
         let desc = self.desc(loss)?.clone();
         if desc.elements() != 1 {
             return Err(Error::new(ErrorKind::Shape, NAME, "loss").expecting("one element").but_found(desc));
@@ -37,7 +51,7 @@ impl Graph {
         let seed = ops::fill(walk.graph, desc, 1.0)?;
         walk.add(loss, Gradient::Whole(seed))?;
         walk.all(steps)?;
-        wrt.iter().map(|&value| walk.result(value)).collect()
+        wrt.iter().map(|&value| walk.total(value)).collect()
     }
 
     /// The gradients with respect to the values `wrt` where gradients of a loss with respect to other values are known: `seeds` are
@@ -358,14 +372,5 @@ impl<'g> Walk<'g> {
         }
         let values: Vec<Value> = slices.iter().map(|slice| slice.value).collect();
         ops::concat(self.graph, &values, axis).map(Some)
-    }
-
-    fn result(&mut self, value: Value) -> Result<Value> {
-        self.total(value)?.ok_or_else(|| {
-            let desc = &self.graph.values()[value.index()];
-            Error::new(ErrorKind::Argument, NAME, "wrt")
-                .expecting("a value the loss depends on")
-                .but_found(format!("a {desc} that has no influence on it"))
-        })
     }
 }

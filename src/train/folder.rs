@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use super::Trainer;
-use super::losses::check_reads_texts;
 use crate::models::{LabelKind, Labels, Model, Task, class_for};
 use crate::tensor::{DType, HostTensor, Shape};
 use crate::weights::{Checkpoint, Declaration, Declarations, Fields, replace_file, write_tensors};
@@ -55,8 +54,8 @@ impl Folder {
     ///
     /// Weights of the head are read where the files have them in the right shape, and are fresh otherwise ([`Folder::fresh`]).
     ///
-    /// Fails as [`Model::open`] does, with [`ErrorKind::Unsupported`] for a model that does not read one text at once, when a weight below the
-    /// head is missing or misshapen, and when there is no label, or only one of which one holds.
+    /// Fails as [`Model::open`] does, when a weight below the head, or of an encoder-decoder any, is missing or misshapen, and when there is no
+    /// label, or only one of which one holds.
     pub fn open(path: impl AsRef<Path>, task: Task, labels: Option<&Labels>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let config = path.join(CONFIG);
@@ -73,8 +72,9 @@ impl Folder {
         let checkpoint = Checkpoint::open(&path)?;
         let has_prefix = |family: &str| checkpoint.has_prefix(&format!("{family}."));
         let model = Model::declare(&fields, task, has_prefix)?;
-        check_reads_texts(&model)?;
-        let below = Model::declare(&fields, Task::Hidden, has_prefix)?;
+        // Of an encoder-decoder nothing is made anew: hidden states are the encoder's alone.
+        let is_whole = model.network().signature().encoder_decoder.is_some();
+        let below = if is_whole { model.clone() } else { Model::declare(&fields, Task::Hidden, has_prefix)? };
         checkpoint.load(&with_all_ignored(below.declarations())?, DType::F32)?;
         let found = found(&checkpoint, model.declarations(), below.declarations())?;
         let written = Model::declare(&fields, task, |_| true)?;

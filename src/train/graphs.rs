@@ -1,5 +1,7 @@
 //! The graphs of a training: the loss with its gradients and the optimiser's steps.
 
+use std::collections::BTreeSet;
+
 use super::optimizer::STATE_PREFIXES;
 use super::settings::{LossScale, Settings};
 use crate::graph::{Graph, Value};
@@ -49,7 +51,7 @@ impl Mode {
     }
 }
 
-/// Records a loss: f32, one element. All its parameters are trained.
+/// Records a loss: f32, one element. All its parameters are trained, but for those that have no influence on it.
 pub type RecordLoss<'a> = dyn Fn(&mut Graph, Mode) -> Result<Value> + 'a;
 
 /// A graph that holds all weights in f32, whatever layers compute in.
@@ -67,12 +69,13 @@ pub(super) fn declared(declarations: &Declarations) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The loss and its gradients; with one batch a step also the step, else what adds the gradients up.
+/// The loss and its gradients; with one batch a step also the step, else what adds the gradients up. Beside it the names of the weights that
+/// have an influence on the loss: the others stay as they are.
 pub(super) fn gradient_graph(
     declarations: &Declarations,
     record: &RecordLoss<'_>,
     settings: &Settings,
-) -> Result<Graph> {
+) -> Result<(Graph, Vec<String>)> {
     let mut graph = declared(declarations)?;
     let weights = graph.parameters().to_vec();
     let loss = record(&mut graph, Mode::Train)?;
@@ -101,18 +104,26 @@ pub(super) fn gradient_graph(
         graph.output(COUNT, count)?;
     }
     let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
-    let gradients = graph.gradients(target, &values)?;
-    if settings.accumulate == 1 {
-        optimise(&mut graph, &weights, &gradients, None, settings)?;
-        return Ok(graph);
+    let gradients = graph.gradients_where_any(target, &values)?;
+    let (trained, gradients): (Vec<(String, Value)>, Vec<Value>) =
+        weights.iter().cloned().zip(gradients).filter_map(|(weight, gradient)| Some((weight, gradient?))).unzip();
+    if trained.is_empty() {
+        return Err(Error::new(ErrorKind::Argument, NAME, "loss")
+            .expecting("one that depends on a weight")
+            .but_found(format!("{} weights without influence on it", weights.len())));
     }
-    for ((name, weight), gradient) in weights.iter().zip(gradients) {
+    let names = trained.iter().map(|(name, _)| name.clone()).collect();
+    if settings.accumulate == 1 {
+        optimise(&mut graph, &trained, &gradients, None, settings)?;
+        return Ok((graph, names));
+    }
+    for ((name, weight), gradient) in trained.iter().zip(gradients) {
         let desc = graph.desc(*weight)?.clone();
         let total = graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?;
         let sum = accumulate(&mut graph, total, gradient)?;
         graph.update(total, sum)?;
     }
-    Ok(graph)
+    Ok((graph, names))
 }
 
 /// How many targets `loss` is a mean of, f32 `[1]`: of a cross-entropy those of its classes, of any other loss one.
@@ -138,10 +149,15 @@ fn count_targets(graph: &mut Graph, loss: Value) -> Result<Value> {
     ops::sum(graph, counted, &[0])
 }
 
-/// The step on gradients that were added up, which starts their sums anew.
-pub(super) fn apply_graph(declarations: &Declarations, settings: &Settings) -> Result<Graph> {
+/// The step on gradients of the weights called `trained` that were added up, which starts their sums anew.
+pub(super) fn apply_graph(
+    declarations: &Declarations,
+    trained: &BTreeSet<String>,
+    settings: &Settings,
+) -> Result<Graph> {
     let mut graph = declared(declarations)?;
-    let weights = graph.parameters().to_vec();
+    let weights: Vec<(String, Value)> =
+        graph.parameters().iter().filter(|(name, _)| trained.contains(name)).cloned().collect();
     if settings.loss_scale != LossScale::None {
         graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
     }

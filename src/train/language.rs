@@ -1,16 +1,19 @@
 //! The loss of a language model.
 
-use super::losses::check;
+use super::losses::check_task;
 use crate::graph::{Graph, Value};
 use crate::models::{Model, Task, Tokens};
-use crate::nn::{Recorder, Training};
+use crate::nn::{LayoutKind, Recorder, Training};
 use crate::tensor::{DType, TensorDesc};
-use crate::{Result, ops};
+use crate::{Error, ErrorKind, Result, ops};
 
 /// Records the mean cross-entropy of the tokens `targets` that follow `ids`, both inputs `i32 [batch, time]`: f32 `[1]`, in nats.
 ///
-/// Layers compute in `dtype`. Fails when `time` exceeds the model's positions, when the model was not opened for [`Task::Logits`] or does not
-/// read one text at once, and when there is dropout and no step.
+/// Of a recurrent model, rows are the next segments of `batch` streams, whose memories are states of the graph: no gradient passes to the
+/// segments before (Dai et al., arXiv 1901.02860, section 3.2). [`Trainer::step_on`](super::Trainer::step_on) takes such steps.
+///
+/// Layers compute in `dtype`. Fails when `time` exceeds the model's positions, when the model was not opened for [`Task::Logits`] or is an
+/// encoder-decoder ([`seq2seq_loss`](super::seq2seq_loss) is for these), and when there is dropout and no step.
 pub fn language_loss(
     graph: &mut Graph,
     model: &Model,
@@ -18,9 +21,20 @@ pub fn language_loss(
     dtype: DType,
     training: Training,
 ) -> Result<Value> {
-    check(model, Task::Logits, time)?;
-    let tokens = Tokens::rows(graph, [batch, time], model.facts().first_position)?;
+    check_task(model, Task::Logits, time)?;
+    let signature = model.network().signature();
+    if signature.encoder_decoder.is_some() {
+        return Err(Error::new(ErrorKind::Unsupported, model.facts().architecture, "training")
+            .expecting("a model that reads one text")
+            .but_found("an encoder-decoder"));
+    }
+    let tokens = if signature.takes(LayoutKind::Recurrent) {
+        Tokens::segments(graph, [batch, time])?
+    } else {
+        Tokens::rows(graph, [batch, time], model.facts().first_position)?
+    };
     let targets = graph.input("targets", TensorDesc::i32([batch, time]))?;
     let logits = model.record_with(&mut Recorder::new(graph, dtype).training(training), &tokens)?;
+    // Log-probabilities are logits, too: they are normalised already, which changes nothing.
     ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())
 }

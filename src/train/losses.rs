@@ -103,7 +103,13 @@ fn single_result(
 }
 
 /// Refuses models and lengths that a padded batch is not for.
-pub(super) fn check(model: &Model, task: Task, time: usize) -> Result<()> {
+fn check(model: &Model, task: Task, time: usize) -> Result<()> {
+    check_task(model, task, time)?;
+    check_reads_texts(model)
+}
+
+/// Refuses other tasks, and more tokens than the model has positions for.
+pub(super) fn check_task(model: &Model, task: Task, time: usize) -> Result<()> {
     let facts = model.facts();
     let refused = |kind, argument| Error::new(kind, facts.architecture, argument);
     if model.task() != task {
@@ -111,7 +117,6 @@ pub(super) fn check(model: &Model, task: Task, time: usize) -> Result<()> {
             .expecting(task.name())
             .but_found(model.task().name()));
     }
-    check_reads_texts(model)?;
     if time > facts.max_tokens {
         return Err(refused(ErrorKind::Shape, "ids")
             .expecting(format!("at most {} tokens", facts.max_tokens))
@@ -121,20 +126,11 @@ pub(super) fn check(model: &Model, task: Task, time: usize) -> Result<()> {
 }
 
 /// Refuses models that read something else than one text at once.
-pub(super) fn check_reads_texts(model: &Model) -> Result<()> {
-    let signature = model.network().signature();
-    let found = match signature {
-        _ if signature.encoder_decoder.is_some() => Some("an encoder-decoder"),
-        _ if signature.is_recurrent => Some("a recurrent model"),
-        _ if signature.reads_globals && default_globals(model) == 0 => {
-            Some("a model whose weights for global tokens have no influence, as the task has no such tokens")
-        }
-        _ => None,
-    };
-    if let Some(found) = found {
-        return Err(Error::new(ErrorKind::Unsupported, model.facts().architecture, "training")
-            .expecting("a model that reads one text at once, with all its weights")
-            .but_found(found));
+fn check_reads_texts(model: &Model) -> Result<()> {
+    match model.network().signature().other_texts() {
+        None => Ok(()),
+        Some(found) => Err(Error::new(ErrorKind::Unsupported, model.facts().architecture, "training")
+            .expecting("a model that reads one text at once")
+            .but_found(found)),
     }
-    Ok(())
 }

@@ -33,12 +33,13 @@
 //! # }
 //! ```
 //!
-//! Any model of one text at once is trained by its head's loss:
+//! Any model is trained by its head's loss:
 //!
 //! ```text
 //! Folder::open(folder, task, labels)            a model's folder, whose files need not have the task's head
 //! classification_loss, masked_words_loss,       what a `RecordLoss` records for its model, and
-//! language_loss                                 padded_inputs, masked_inputs, window_inputs: the batches they read
+//! language_loss, seq2seq_loss                   padded_inputs, masked_inputs, window_inputs, seq2seq_inputs: the batches they read
+//! Trainer::streams, Trainer::step_on            for recurrent models: memories that go on from step to step
 //! Epochs, split, Masking                        which examples and which words, as functions of a seed
 //! Encoder::with_store(model, trainer.weights()) the model at work, on the weights of the training
 //! Folder::write(out, &trainer)                  a folder that `Model::open` opens
@@ -58,8 +59,10 @@ mod masking;
 mod optimizer;
 mod padded;
 mod schedule;
+mod sequences;
 mod settings;
 mod start;
+mod streams;
 mod trainer;
 
 pub use bytes::{BYTES, ByteText, TextBatch};
@@ -73,6 +76,7 @@ pub use masking::{Masked, Masking, masked_inputs};
 pub use optimizer::Optimizer;
 pub use padded::{Inputs, padded_inputs, result_rows, window_inputs};
 pub use schedule::{Decay, Schedule};
+pub use sequences::{seq2seq_inputs, seq2seq_loss};
 pub use settings::{LossScale, Settings};
 pub use start::Start;
 pub use trainer::{Batch, StepReport, Trainer};

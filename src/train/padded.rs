@@ -63,8 +63,9 @@ pub fn result_rows(model: &Model, items: &[Item<'_>], time: usize) -> Result<Hos
 
 /// Windows of a text as the inputs of [`language_loss`](super::language_loss): `ids` and `targets`, the ids that follow them, both `i32
 /// [batch, time]`. A window holds `time + 1` tokens; of one with fewer, and of a batch with fewer windows, the missing targets are not counted.
+/// An empty window is a stream that has come to its end.
 ///
-/// Fails when a window has fewer than two tokens or more than `time + 1`, and when there are more than `batch`.
+/// Fails when a window has one token or more than `time + 1`, and when there are more than `batch`.
 pub fn window_inputs(windows: &[&[u32]], [batch, time]: [usize; 2]) -> Result<Inputs> {
     if windows.len() > batch {
         return Err(Error::new(ErrorKind::Argument, "batch", "windows")
@@ -73,14 +74,14 @@ pub fn window_inputs(windows: &[&[u32]], [batch, time]: [usize; 2]) -> Result<In
     }
     let (mut ids, mut targets) = (Vec::new(), Vec::new());
     for (number, window) in windows.iter().enumerate() {
-        if !(2..=time + 1).contains(&window.len()) {
+        if window.len() == 1 || window.len() > time + 1 {
             return Err(Error::new(ErrorKind::Argument, "batch", format!("window {number}"))
-                .expecting(format!("2 to {} tokens", time + 1))
+                .expecting(format!("2 to {} tokens, or none", time + 1))
                 .but_found(window.len()));
         }
-        ids.extend(window[..window.len() - 1].iter().map(|&id| id as i32));
+        ids.extend(window.iter().take(window.len().saturating_sub(1)).map(|&id| id as i32));
         ids.resize((number + 1) * time, 0);
-        targets.extend(window[1..].iter().map(|&id| id as i32));
+        targets.extend(window.iter().skip(1).map(|&id| id as i32));
         targets.resize((number + 1) * time, UNCOUNTED);
     }
     ids.resize(batch * time, 0);

@@ -1,5 +1,6 @@
 //! One training: a graph of the loss, its gradients and the optimiser's steps, run again and again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::settings::{LossScale, Settings};
 use super::start::{Start, fresh_tensors, is_state, stored_tensors};
 use crate::graph::Graph;
 use crate::plan::Memory;
-use crate::runtime::{Device, Outputs, Runner, Store};
+use crate::runtime::{Device, Outputs, Runner, State, Store};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::Declarations;
 use crate::{Error, ErrorKind, Result};
@@ -44,17 +45,19 @@ pub struct Trainer {
     progress: Progress,
     /// Parameters that a checkpoint holds: weights and the optimiser's state.
     state: Vec<String>,
+    /// Weights that no loss depends on.
+    unused: Vec<String>,
     /// One for each size of batches, and so are evaluations.
-    gradients: Vec<Arc<Graph>>,
+    pub(super) gradients: Vec<Arc<Graph>>,
     /// With accumulation, the step itself.
     apply: Option<Arc<Graph>>,
-    evaluations: Vec<Arc<Graph>>,
-    runner: Runner<Routine>,
+    pub(super) evaluations: Vec<Arc<Graph>>,
+    pub(super) runner: Runner<Routine>,
 }
 
 /// Which of the graphs of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Routine {
+pub(super) enum Routine {
     Gradients(usize),
     Apply,
     Evaluation(usize),
@@ -64,7 +67,9 @@ impl Trainer {
     /// Records the loss with its gradients and the optimiser's steps, and puts everything on `device`. `declarations` are the weights
     /// the loss uses, all f32; `description` is what [`Trainer::save`] writes beside them.
     ///
-    /// Fails when the loss is not one f32, does not depend on a weight or is not differentiable, when settings have no meaning, when
+    /// Weights without influence on the loss stay as they are: [`Trainer::unused`] has their names.
+    ///
+    /// Fails when the loss is not one f32, depends on no weight at all or is not differentiable, when settings have no meaning, when
     /// the checkpoint is another model's or damaged, and when the device has no room.
     pub fn new(
         device: &Device,
@@ -96,8 +101,11 @@ impl Trainer {
                 .but_found(0));
         }
         let gradient = |record: &&RecordLoss<'_>| gradient_graph(declarations, record, &settings);
-        let gradients = records.iter().map(gradient).collect::<Result<Vec<_>>>()?;
-        let apply = (settings.accumulate > 1).then(|| apply_graph(declarations, &settings)).transpose()?;
+        let recorded = records.iter().map(gradient).collect::<Result<Vec<_>>>()?;
+        let (gradients, names): (Vec<Graph>, Vec<Vec<String>>) = recorded.into_iter().unzip();
+        let trained: BTreeSet<String> = names.into_iter().flatten().collect();
+        let accumulates = settings.accumulate > 1;
+        let apply = accumulates.then(|| apply_graph(declarations, &trained, &settings)).transpose()?;
         let evaluation = |record: &&RecordLoss<'_>| -> Result<Arc<Graph>> {
             let mut graph = declared(declarations)?;
             let loss = record(&mut graph, Mode::Evaluate)?;
@@ -125,10 +133,12 @@ impl Trainer {
                 (stored_tensors(&parameters, checkpoint)?, progress)
             }
         };
+        let declared = declarations.list().iter().map(|weight| weight.name.clone());
         Ok(Self {
             settings,
             progress,
             state,
+            unused: declared.filter(|name| !trained.contains(name)).collect(),
             gradients: gradients.into_iter().map(Arc::new).collect(),
             apply: apply.map(Arc::new),
             evaluations,
@@ -141,12 +151,22 @@ impl Trainer {
         self.progress.step
     }
 
+    /// Names of the weights that have no influence on the loss of any size: they stay as they are, and have no optimiser's state. A mistake
+    /// in a loss shows here.
+    pub fn unused(&self) -> &[String] {
+        &self.unused
+    }
+
     /// One step on [`Settings::accumulate`] batches.
     ///
     /// Fails when there are more or fewer or one does not fit the loss's inputs; with [`ErrorKind::Diverged`] when the loss is not a
     /// finite number, or gradients are not and no smaller loss scale is left to try, which leaves the parameters of no use but every
     /// checkpoint as it is; and when the device fails.
     pub fn step(&mut self, batches: &[&Batch<'_>]) -> Result<StepReport> {
+        self.step_with(None, batches)
+    }
+
+    pub(super) fn step_with(&mut self, mut streams: Option<&mut State>, batches: &[&Batch<'_>]) -> Result<StepReport> {
         if batches.len() != self.settings.accumulate {
             return Err(Error::new(ErrorKind::Argument, NAME, "batches")
                 .expecting(self.settings.accumulate)
@@ -169,14 +189,15 @@ impl Trainer {
             let counter = HostTensor::u32([1], vec![run as u32])?;
             let own = [(STEP, &counter), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
             let graph = self.gradients[size].clone();
-            outputs = self.run(Routine::Gradients(size), graph.clone(), &with_own(&graph, batch, &own))?;
+            let inputs = with_own(&graph, batch, &own);
+            outputs = self.run(Routine::Gradients(size), graph.clone(), streams.as_deref_mut(), &inputs)?;
             let count = outputs.get(COUNT).map_or(1.0, |count| count.to_f32()[0]);
             losses.push((outputs[LOSS].to_f32()[0], count));
         }
         if let Some(apply) = self.apply.clone() {
             let own = [(SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
             let inputs = with_own(&apply, &[], &own);
-            outputs = self.run(Routine::Apply, apply.clone(), &inputs)?;
+            outputs = self.run(Routine::Apply, apply.clone(), None, &inputs)?;
         }
         let diverged = |expected: &str| {
             Error::new(ErrorKind::Diverged, NAME, format!("step {step}")).expecting(expected).with_hint(
@@ -200,8 +221,17 @@ impl Trainer {
         Ok(StepReport { step, loss, rate, norm, skipped })
     }
 
-    fn run(&mut self, routine: Routine, graph: Arc<Graph>, inputs: &Batch<'_>) -> Result<Outputs> {
-        self.runner.run(routine, inputs, || Ok(graph))
+    fn run(
+        &mut self,
+        routine: Routine,
+        graph: Arc<Graph>,
+        streams: Option<&mut State>,
+        inputs: &Batch<'_>,
+    ) -> Result<Outputs> {
+        match streams {
+            None => self.runner.run(routine, inputs, || Ok(graph)),
+            Some(streams) => self.runner.run_stream(routine, streams, inputs, || Ok(graph)),
+        }
     }
 
     /// The loss scale in force.
@@ -233,11 +263,16 @@ impl Trainer {
 
     /// The loss of a batch, without changing anything. Fails as [`Trainer::step`] does, but for a loss that is not finite.
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<f32> {
+        self.evaluate_with(None, batch)
+    }
+
+    pub(super) fn evaluate_with(&mut self, streams: Option<&mut State>, batch: &Batch<'_>) -> Result<f32> {
         let zero = HostTensor::u32([1], vec![0])?;
         let own = [(STEP, &zero)];
         let size = size_of(&self.evaluations, batch, &own)?;
         let graph = self.evaluations[size].clone();
-        let outputs = self.run(Routine::Evaluation(size), graph.clone(), &with_own(&graph, batch, &own))?;
+        let inputs = with_own(&graph, batch, &own);
+        let outputs = self.run(Routine::Evaluation(size), graph.clone(), streams, &inputs)?;
         Ok(outputs[LOSS].to_f32()[0])
     }
 
