@@ -8,9 +8,7 @@
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows};
-use super::network::{
-    ACTIVATIONS, Declared, Declaring, MOST_LAYERS, Network, activation,
-};
+use super::network::{ACTIVATIONS, Declared, Declaring, MOST_LAYERS, Network, activation};
 use super::source::{SourceTokens, cross};
 use super::{EncoderDecoder, Facts, Input, Signature, Task, Tokens};
 use crate::Result;

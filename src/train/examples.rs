@@ -10,6 +10,8 @@ pub struct Epochs {
     seed: u64,
     /// The group of each example, where they have some.
     groups: Vec<usize>,
+    /// Whether every epoch has the examples as they are.
+    in_order: bool,
     /// The epoch asked for last, and its order.
     order: Option<(u64, Vec<usize>)>,
 }
@@ -21,7 +23,13 @@ impl Epochs {
     /// Batches of `batch` of `count` examples, or of all where there are fewer; at least 1 of both.
     pub fn new(count: usize, batch: usize, seed: u64) -> Self {
         let count = count.max(1);
-        Self { count, batch: batch.clamp(1, count), seed, groups: Vec::new(), order: None }
+        Self { count, batch: batch.clamp(1, count), seed, groups: Vec::new(), in_order: false, order: None }
+    }
+
+    /// Batches of `batch` of `count` examples, as [`Epochs::new`] has them, in the same order in every epoch: pieces of streams, each of which
+    /// goes on where the one `batch` examples before it ends.
+    pub fn in_order(count: usize, batch: usize) -> Self {
+        Self { in_order: true, ..Self::new(count, batch, 0) }
     }
 
     /// Batches whose examples are mostly of one group each, such as texts of about one length; `groups` has that of every example. Which
@@ -53,6 +61,9 @@ impl Epochs {
     }
 
     fn order_of(&self, epoch: u64) -> Vec<usize> {
+        if self.in_order {
+            return (0..self.count).collect();
+        }
         let mut order = shuffled(self.count, self.seed, epoch);
         if self.groups.is_empty() {
             return order;
@@ -116,6 +127,8 @@ mod tests {
             assert_eq!(sorted, (0..10).collect::<Vec<_>>());
         }
         assert_eq!(Epochs::new(2, 16, 0).batch(0).len(), 2);
+        let mut streams = Epochs::in_order(6, 2);
+        assert_eq!([1, 2, 3].map(|number| streams.batch(number)), [[2, 3], [4, 5], [0, 1]]);
     }
 
     #[test]

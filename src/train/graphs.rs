@@ -105,8 +105,12 @@ pub(super) fn gradient_graph(
     }
     let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
     let gradients = graph.gradients_where_any(target, &values)?;
-    let (trained, gradients): (Vec<(String, Value)>, Vec<Value>) =
-        weights.iter().cloned().zip(gradients).filter_map(|(weight, gradient)| Some((weight, gradient?))).unzip();
+    let (trained, gradients): (Vec<(String, Value)>, Vec<Value>) = weights
+        .iter()
+        .cloned()
+        .zip(gradients)
+        .filter_map(|(weight, gradient)| Some((weight, gradient?)))
+        .unzip();
     if trained.is_empty() {
         return Err(Error::new(ErrorKind::Argument, NAME, "loss")
             .expecting("one that depends on a weight")

@@ -1,7 +1,7 @@
 //! Trainings on streams: what layers keep of earlier pieces of a text goes on from step to step.
 
-use super::trainer::{Batch, StepReport, Trainer};
 use super::Mode;
+use super::trainer::{Batch, StepReport, Trainer};
 use crate::Result;
 use crate::runtime::State;
 

@@ -166,7 +166,11 @@ impl Trainer {
         self.step_with(None, batches)
     }
 
-    pub(super) fn step_with(&mut self, mut streams: Option<&mut State>, batches: &[&Batch<'_>]) -> Result<StepReport> {
+    pub(super) fn step_with(
+        &mut self,
+        mut streams: Option<&mut State>,
+        batches: &[&Batch<'_>],
+    ) -> Result<StepReport> {
         if batches.len() != self.settings.accumulate {
             return Err(Error::new(ErrorKind::Argument, NAME, "batches")
                 .expecting(self.settings.accumulate)

@@ -10,6 +10,7 @@ mod labels;
 mod models;
 mod pipelines;
 mod rules;
+mod sequences;
 mod shader;
 mod tasks;
 mod train;

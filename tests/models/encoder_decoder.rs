@@ -207,7 +207,10 @@ fn a_decoder_without_a_source_text_is_refused() {
     let tokens = Tokens::packed(&mut graph, 6, 2).expect("a new graph takes them");
     let tokens = tokens.with_source(&mut graph, 4).expect("so it does");
     let error = model.record(&mut graph, &tokens, DType::F32).expect_err("whose source texts are whose?");
-    assert_eq!(error.to_string(), "t5: layout: expected padded texts, whole rows, streams with caches, found packed texts");
+    assert_eq!(
+        error.to_string(),
+        "t5: layout: expected padded texts, whole rows, streams with caches, found packed texts"
+    );
 }
 
 #[test]

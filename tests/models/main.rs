@@ -14,6 +14,7 @@ mod segments;
 mod sentence;
 mod streams;
 mod support;
+mod variants;
 
 #[path = "../../examples/semantic_search.rs"]
 #[expect(dead_code, unreachable_pub, reason = "it is a program of its own")]

@@ -5,36 +5,20 @@ use std::sync::Arc;
 
 use foveate::models::{Encoder, Item, Model, Task};
 use foveate::nn::Training;
+use foveate::ops::optimizer::AdamW;
 use foveate::runtime::{Device, Store};
 use foveate::train::{
-    Inputs, Masked, Mode, classification_loss, masked_inputs, masked_words_loss, padded_inputs, result_rows,
+    Description, Masked, Mode, Optimizer, Schedule, Settings, Start, Trainer, classification_loss,
+    masked_inputs, masked_words_loss, padded_inputs, result_rows,
 };
 use foveate::weights::{Checkpoint, Fields, Weights};
-use foveate::{DType, ErrorKind, Graph, HostTensor, Result, Value};
+use foveate::{DType, ErrorKind, Graph, HostTensor, Result};
 use serde_json::{Value as Json, json};
 
-use crate::support::{gpu, outputs_of, tensor};
+use crate::support::{assert_gradients, assert_slope, gpu, named, outputs_of, tensor, with_gradients};
 
 fn oracle(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracles/models/bert-mlm").join(file)
-}
-
-/// A loss with the gradients of all weights as outputs `grad.NAME`.
-fn with_gradients(record: impl Fn(&mut Graph) -> Result<Value>) -> Arc<Graph> {
-    let mut graph = Graph::new();
-    let loss = record(&mut graph).unwrap();
-    graph.output("loss", loss).unwrap();
-    let weights = graph.parameters().to_vec();
-    let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
-    let gradients = graph.gradients(loss, &values).unwrap();
-    for ((name, _), gradient) in weights.iter().zip(gradients) {
-        graph.output(&format!("grad.{name}"), gradient).unwrap();
-    }
-    graph.into()
-}
-
-fn named(inputs: &Inputs) -> Vec<(&str, &HostTensor)> {
-    inputs.iter().map(|(name, tensor)| (*name, tensor)).collect()
 }
 
 #[test]
@@ -78,16 +62,8 @@ fn masked_words_have_the_gradients_of_the_other_implementation() {
             let weights = model.load(DType::F32).unwrap();
             let outputs = outputs_of(&device, &graph, weights.iter(), &named(&inputs));
             assert_eq!(outputs.len(), 1 + model.declarations().list().len());
-            for (name, found) in &outputs {
-                let expected = tensor(&expected, name.strip_prefix("grad.").unwrap_or(name)).to_f32();
-                let found = found.to_f32();
-                // Key biases have no influence: of their gradients only rounding is left.
-                let least = if name.ends_with("key.bias") { 1.0 } else { 0.0 };
-                let largest = expected.iter().fold(least, |largest: f32, x| largest.max(x.abs()));
-                for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
-                    assert!((a - b).abs() <= 1e-4 * largest, "{name}[{i}]: {a} for {b}, largest {largest}");
-                }
-            }
+            // Key biases have no influence: of their gradients only rounding is left.
+            assert_gradients(&outputs, &expected, |name| name.ends_with("key.bias"));
         }
     }
 }
@@ -125,44 +101,8 @@ fn slope_is_the_gradient(family: &str, problem: &str) {
         _ => ("labels", HostTensor::f32([3, 3], vec![1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.5, 0.0]).unwrap()),
     });
     let training = Training::default();
-    let record = |graph: &mut Graph| classification_loss(graph, &model, size, DType::F32, training);
-    let graph = with_gradients(record);
-    let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
-    let weights: Vec<(String, HostTensor)> = weights.iter().collect::<Result<_>>().unwrap();
-    let run = |weights: &[(String, HostTensor)]| {
-        outputs_of(&Device::CpuF64, &graph, weights.iter().cloned().map(Ok), &named(&inputs))
-    };
-    let outputs = run(&weights);
-    let gradients: Vec<Vec<f64>> =
-        weights.iter().map(|(name, _)| outputs[&format!("grad.{name}")].to_f64()).collect();
-    let squared: f64 = gradients.iter().flatten().map(|x| x * x).sum();
-    assert!(squared > 1e-6, "{family}, {problem}");
-    // Weights are f32, so that steps must be long beside their rounding.
-    let step = 1e-2 / squared.sqrt();
-    let moved = |sign: f64| -> f64 {
-        let moved: Vec<(String, HostTensor)> = weights
-            .iter()
-            .zip(&gradients)
-            .map(|((name, tensor), gradient)| {
-                let values = tensor.to_f64().into_iter().zip(gradient);
-                let values = values.map(|(x, slope)| (x + sign * step * slope) as f32).collect();
-                (name.clone(), HostTensor::f32(tensor.shape().clone(), values).unwrap())
-            })
-            .collect();
-        run(&moved)["loss"].to_f64()[0]
-    };
-    let slope = (moved(1.0) - moved(-1.0)) / (2.0 * step);
-    assert!((slope / squared - 1.0).abs() < 2e-3, "{family}, {problem}: {slope} for {squared}");
-    for device in [gpu(), Device::Cpu] {
-        let found = outputs_of(&device, &graph, weights.iter().cloned().map(Ok), &named(&inputs));
-        for (name, expected) in &outputs {
-            let expected = expected.to_f32();
-            let largest = expected.iter().fold(1e-3, |largest: f32, x| largest.max(x.abs()));
-            for (a, b) in found[name].to_f32().iter().zip(&expected) {
-                assert!((a - b).abs() <= 1e-4 * largest, "{name}: {a} for {b}");
-            }
-        }
-    }
+    let graph = with_gradients(|graph| classification_loss(graph, &model, size, DType::F32, training));
+    assert_slope(&format!("{family}, {problem}"), &model, &graph, &inputs);
 }
 
 #[test]
@@ -258,4 +198,42 @@ fn what_a_loss_is_not_for_is_refused() {
     let prepared = Mode::Train.prepare(&mut graph, dropped).unwrap();
     assert!(prepared.step.is_some());
     assert_eq!(Mode::Evaluate.prepare(&mut graph, dropped).unwrap().dropout, 0.0);
+}
+
+/// Without global tokens a Longformer's projections for them have no influence: they stay, and the loss is learnt by the others.
+#[test]
+fn masked_words_are_learnt_without_global_tokens() {
+    let config = json!({"model_type": "longformer", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "pad_token_id": 1, "intermediate_size": 8, "max_position_embeddings": 12,
+        "attention_window": 2});
+    let model = Model::from_config(&Fields::new("config.json", config).unwrap(), Task::Logits).unwrap();
+    let text = Masked { ids: vec![2, 4, 6, 10, 3], places: vec![2, 3], targets: vec![5, 7] };
+    let inputs = masked_inputs(&model, &[text], [6, 2]).unwrap();
+    let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
+    let weights = weights.iter().collect::<Result<_>>().unwrap();
+    let loss = |graph: &mut Graph, mode: Mode| {
+        let training = mode.prepare(graph, Training::default())?;
+        masked_words_loss(graph, &model, [1, 6], 2, DType::F32, training)
+    };
+    let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(0.05));
+    for device in [gpu(), Device::Cpu] {
+        let (start, description) = (Start::Weights(&weights), Description::default());
+        let mut trainer =
+            Trainer::new(&device, model.declarations(), &loss, start, description, settings).unwrap();
+        let is_global = |name: &&String| name.contains("_global.");
+        // Six tensors a layer.
+        assert_eq!(
+            (trainer.unused().len(), trainer.unused().iter().all(|name| is_global(&name))),
+            (12, true)
+        );
+        let first = trainer.step(&[&named(&inputs)]).unwrap().loss;
+        for _ in 0..60 {
+            trainer.step(&[&named(&inputs)]).unwrap();
+        }
+        let last = trainer.evaluate(&named(&inputs)).unwrap();
+        assert!(last < 0.5 * first, "{last} after {first}");
+        for (name, before) in &weights {
+            assert_eq!(trainer.read(name).unwrap() == *before, is_global(&name), "{name}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod losses;
 mod oracle;
+mod recurrent;
+mod sequences;
 mod support;
 
 mod trainer;

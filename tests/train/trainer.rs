@@ -348,13 +348,52 @@ fn losses_and_settings_without_a_meaning_are_refused() {
     };
     let refused = Trainer::new(&Device::Cpu, &declarations(), &many, start, description("small"), adamw());
     assert_eq!(refused.unwrap_err().to_string(), "gradients: loss: expected one element, found f32 [16, 8]");
+    let constant = |graph: &mut Graph, _: Mode| {
+        let x = graph.input("x", TensorDesc::f32([1]))?;
+        ops::scale(graph, x, 2.0)
+    };
+    let refused =
+        Trainer::new(&Device::Cpu, &declarations(), &constant, start, description("small"), adamw());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "train: loss: expected one that depends on a weight, found 3 weights without influence on it"
+    );
+}
+
+/// Weights that a loss does not depend on are told of, kept, and saved; all others take the steps that they take without them.
+#[test]
+fn weights_without_influence_stay_as_they_are() {
     let mut more = declarations();
     more.root().weight("idle", [2]).unwrap();
-    let loss = |graph: &mut Graph, mode: Mode| record(graph, mode, DType::F32, BATCH);
-    let refused = Trainer::new(&Device::Cpu, &more, &loss, start, description("small"), adamw());
-    let sentence =
-        "gradients: wrt: expected a value the loss depends on, found a f32 [2] that has no influence on it";
-    assert_eq!(refused.unwrap_err().to_string(), sentence);
+    let idle = HostTensor::f32([2], vec![3.0, -4.0]).unwrap();
+    let mut all = weights();
+    all.insert("idle".to_owned(), idle.clone());
+    let loss = |graph: &mut Graph, _: Mode| record(graph, Mode::Evaluate, DType::F32, BATCH);
+    for (name, device) in [("gpu", gpu()), ("cpu", Device::Cpu)] {
+        // Weight decay would shrink it.
+        for settings in [adamw(), sgd(), Settings { accumulate: 2, ..adamw() }] {
+            let start = |declarations: &Declarations, weights| {
+                let start = Start::Weights(weights);
+                Trainer::new(&device, declarations, &loss, start, description("small"), settings).unwrap()
+            };
+            let (mut with, mut without) = (start(&more, &all), start(&declarations(), &weights()));
+            assert_eq!((with.unused(), without.unused()), (&["idle".to_owned()][..], &[][..]));
+            for _ in 0..3 {
+                let reports =
+                    [&mut with, &mut without].map(|trainer| step(trainer, &settings, 1.0, BATCH).unwrap());
+                assert_eq!(reports[0], reports[1], "{name}");
+            }
+            assert_eq!(with.read("idle").unwrap(), idle, "{name}");
+            assert_eq!(with.read("up").unwrap(), without.read("up").unwrap(), "{name}");
+            assert!(with.names().all(|name| name == "idle" || !name.contains("idle")));
+            let path = scratch(&format!("idle-{name}.safetensors"));
+            with.save(&path).unwrap();
+            let checkpoint = Checkpoint::open(&path).unwrap();
+            let start = Start::Checkpoint(&checkpoint);
+            let again = Trainer::new(&device, &more, &loss, start, description("small"), settings).unwrap();
+            assert_eq!(contents(&again), contents(&with), "{name}");
+        }
+    }
 }
 
 /// Eight rows of which five count, in one batch and in two with four and one of these.

@@ -63,6 +63,7 @@ fn execute(command: Command) -> Result<Verdict> {
         Command::Train(TrainCommand::FillMask(args)) => {
             train::fill_mask(&args.folders).map(|()| Verdict::Sound)
         }
+        Command::Train(TrainCommand::Seq2Seq(args)) => train::seq2seq(&args).map(|()| Verdict::Sound),
         Command::Train(TrainCommand::Lm(args)) => train::lm(&args).map(|()| Verdict::Sound),
         Command::Generate(args) => generate::run(&args).map(|()| Verdict::Sound),
     }

@@ -17,7 +17,7 @@ pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
 pub(crate) use run::{GenerateArgs, InspectArgs, RunArgs, TaskName};
 pub(crate) use train::{
     ClassifyArgs, DataArgs, DecayName, FillMaskArgs, FineTuneArgs, LearningArgs, LmArgs, OptimizerName,
-    TrainingArgs,
+    Seq2SeqArgs, TrainingArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -63,6 +63,9 @@ pub(crate) enum TrainCommand {
     Classify(Box<ClassifyArgs>),
     /// A folder's model to predict masked words of texts.
     FillMask(Box<FillMaskArgs>),
+    /// A folder's encoder-decoder, such as T5, to write one text about another: translations, summaries, answers.
+    #[command(name = "seq2seq")]
+    Seq2Seq(Box<Seq2SeqArgs>),
     /// A language model of a text: a byte-level one from nothing, or a folder's.
     Lm(Box<LmArgs>),
 }

@@ -12,8 +12,9 @@ Without a folder it is a byte-level model from nothing: the last 5 % of the text
 The folder of --out holds checkpoint.safetensors (weights, optimiser and step), loss.csv and loss.svg. Ctrl-C saves and ends
 cleanly; --resume goes on from the checkpoint bit for bit, with the model and settings in it, unless flags say otherwise.
 
-With a folder its causal language model goes on to be trained on the text, cut into windows of tokens. After each epoch a line shows the
-validation loss, in nats a token, and the perplexity. --out becomes a folder that `foveate generate` opens, in one move: it is not there
+With a folder its causal language model goes on to be trained on the text, cut into windows of tokens. A recurrent one (Transformer-XL) reads
+the text in --batch streams, segment by segment, each with the memories of those before; gradients end at the segment. After each epoch a
+line shows the validation loss, in nats a token, and the perplexity; a recurrent model reads the validation part as one stream. --out becomes a folder that `foveate generate` opens, in one move: it is not there
 before. Ctrl-C writes what there is.
 
 Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
@@ -151,8 +152,8 @@ pub(crate) struct DataArgs {
     /// How often all of the data is gone through [default: 3].
     #[arg(long, value_name = "N", value_parser = whole(1 << 20))]
     pub(crate) epochs: Option<u32>,
-    /// The longest text in tokens, special ones included, at most what the model takes; of a language model, the length of its windows
-    /// [default: what the model takes, of a language model at most 256].
+    /// The longest text in tokens, special ones included, at most what the model takes; of seq2seq, the longest source and the longest target;
+    /// of a language model, the length of its windows or segments [default: what the model takes, of a language model at most 256].
     #[arg(long, value_name = "N", value_parser = whole(1 << 24))]
     pub(crate) max_tokens: Option<u32>,
     /// Cut longer texts in place of refusing them.
@@ -200,6 +201,27 @@ a flag, a file or the machine does not fit what was asked for.";
 pub(crate) struct FillMaskArgs {
     #[command(flatten)]
     pub(crate) folders: FineTuneArgs,
+}
+
+const SEQ2SEQ_NOTES: &str = "\
+The data is a .csv or .tsv file whose first line names its columns, or a .jsonl file of one object a line: `source`, what the model reads,
+and `target`, what it is to write. Both are encoded by the folder's tokenizer. The decoder reads a target's own tokens behind the model's
+start token (teacher forcing); padding is neither seen nor counted.
+
+After each epoch a line shows the validation loss, in nats a token of the targets, and the perplexity. --out becomes a folder that
+`foveate generate` opens, in one move: it is not there before. Ctrl-C writes what there is.
+
+Exit codes: 0 when all epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
+a flag, a file or the machine does not fit what was asked for.";
+
+#[derive(Debug, Args)]
+#[command(after_help = SEQ2SEQ_NOTES)]
+pub(crate) struct Seq2SeqArgs {
+    #[command(flatten)]
+    pub(crate) folders: FineTuneArgs,
+    /// A text that is put before every source, as files of T5 were trained with (`translate English to German: `).
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) source_prefix: Option<String>,
 }
 
 /// A folder's model, its data, and where it goes.

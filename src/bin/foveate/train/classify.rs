@@ -10,8 +10,9 @@ use foveate::weights::Fields;
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value};
 
 use super::data::{self, Row, RowLabels};
-use super::fine_tune::{Job, Recording, Sizes, Task};
+use super::fine_tune::{Job, Recording, Task};
 use super::metrics::Judged;
+use super::sizes::Sizes;
 use super::tasks::{Validation, encode};
 use crate::args::TaskName;
 use crate::output;
@@ -53,7 +54,10 @@ pub(super) fn classify(job: &Job<'_>, separator: Option<&str>) -> Result<Box<dyn
             given.push(text);
             numbers.push(numbers_of(&source, &found, &labels)?);
         }
-        Ok(encode(job, &folder, &tokenizer, TaskName::Classify, given)?.into_iter().zip(numbers).collect())
+        Ok(encode(job, &folder, &tokenizer, (TaskName::Classify, ""), given)?
+            .into_iter()
+            .zip(numbers)
+            .collect())
     };
     let validation = |path: &Path| numbered(data::labelled(path, separator)?);
     let [training, validation] = from.parts(numbered(rows)?, job, validation)?;

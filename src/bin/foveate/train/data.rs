@@ -1,4 +1,4 @@
-//! Data files: texts, with labels or without, as CSV, TSV, JSONL or lines. Messages name the file and the line.
+//! Data files: texts, with labels, with other texts or alone, as CSV, TSV, JSONL or lines. Messages name the file and the line.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -10,8 +10,6 @@ use serde_json::Value;
 use crate::output;
 use crate::run::inputs::{Given, lines_of_file, read_lines, refused, unreadable};
 
-const TEXT: &str = "text";
-const PAIR: &str = "pair";
 const LABEL: &str = "label";
 
 /// Characters of a file's own words that messages show.
@@ -61,6 +59,27 @@ enum Wanted<'a> {
     Texts,
     /// A label, or where there is something to separate them by, any number.
     Labels(Option<&'a str>),
+    /// A text and the one to be written about it.
+    Targets,
+}
+
+impl Wanted<'_> {
+    /// What the first text is called, and the second where a row may have one.
+    fn texts(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Texts => ("text", None),
+            Self::Labels(_) => ("text", Some("pair")),
+            Self::Targets => ("source", Some("target")),
+        }
+    }
+
+    fn needs_second(self) -> bool {
+        self == Self::Targets
+    }
+
+    fn has_labels(self) -> bool {
+        matches!(self, Self::Labels(_))
+    }
 }
 
 /// All rows of the file at `path`, whose name says what it is. Where there is a `separator`, a row has any number of labels with it between
@@ -68,8 +87,20 @@ enum Wanted<'a> {
 ///
 /// Fails with the first row that lacks a text or a label, and when there is none.
 pub(super) fn labelled(path: &Path, separator: Option<&str>) -> Result<Vec<Row>> {
+    some_rows(path, Wanted::Labels(separator))
+}
+
+/// All rows of the file at `path`, each a text `source` and the text `target` that is to be written about it.
+///
+/// Fails with the first row that lacks one of the two, and when there is none.
+pub(super) fn targets(path: &Path) -> Result<Vec<Row>> {
+    some_rows(path, Wanted::Targets)
+}
+
+/// The rows of a file that has at least one.
+fn some_rows(path: &Path, wanted: Wanted<'_>) -> Result<Vec<Row>> {
     let source = path.display().to_string();
-    match rows(path, Wanted::Labels(separator)) {
+    match rows(path, wanted) {
         None => Err(Error::new(ErrorKind::Argument, "train", source)
             .expecting("a name that ends in .csv, .tsv or .jsonl")
             .but_found("another")),
@@ -171,11 +202,15 @@ fn columns(table: &Table<'_>, delimiter: u8, wanted: Wanted<'_>) -> Result<Vec<R
             (place, None) => Ok(place),
         }
     };
-    let text = place(TEXT)?.ok_or_else(|| refuse(TEXT))?;
-    let (pair, label) = match wanted {
-        Wanted::Texts => (None, None),
-        Wanted::Labels(_) => (place(PAIR)?, Some(place(LABEL)?.ok_or_else(|| refuse(LABEL))?)),
+    let needed = |name: &str| place(name)?.ok_or_else(|| refuse(name));
+    let (first, second) = wanted.texts();
+    let text = needed(first)?;
+    let pair = match second {
+        Some(name) if wanted.needs_second() => Some(needed(name)?),
+        Some(name) => place(name)?,
+        None => None,
     };
+    let label = wanted.has_labels().then(|| needed(LABEL)).transpose()?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| unreadable_row(table, &error))?;
@@ -215,11 +250,11 @@ fn objects(source: &str, file: File, wanted: Wanted<'_>) -> Result<Vec<Row>> {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(refused(&source, name).expecting("a string").but_found("another value")),
         };
-        let text = field(TEXT)?;
-        let labelled = wanted != Wanted::Texts;
-        let label = labelled.then(|| label_of(&source, fields.get(LABEL))).transpose()?;
-        let has_pair = labelled && fields.contains_key(PAIR);
-        let pair = has_pair.then(|| field(PAIR)).transpose()?;
+        let (first, second) = wanted.texts();
+        let text = field(first)?;
+        let label = wanted.has_labels().then(|| label_of(&source, fields.get(LABEL))).transpose()?;
+        let second = second.filter(|name| wanted.needs_second() || fields.contains_key(*name));
+        let pair = second.map(field).transpose()?;
         rows.push(row(source, (text, pair), label, wanted)?);
         Ok(())
     })?;
@@ -261,9 +296,10 @@ fn row(
             .filter(|field| !field.trim().is_empty())
             .ok_or_else(|| refused(&source, name).expecting("words").but_found(found))
     };
-    let mut texts = vec![filled(TEXT, text)?];
-    if let Some(pair) = pair {
-        texts.push(filled(PAIR, pair)?);
+    let (first, second) = wanted.texts();
+    let mut texts = vec![filled(first, text)?];
+    if let (Some(name), Some(pair)) = (second, pair) {
+        texts.push(filled(name, pair)?);
     }
     let labels = match (label, wanted) {
         (Some(Some(Label::Text(text))), Wanted::Labels(Some(separator))) => {

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::nn::Training;
+use foveate::runtime::State;
 use foveate::train::{Description, Epochs, Folder, Inputs, Mode, RecordLoss, Start, Trainer};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, Value, runtime};
 
 use super::settings::RunSettings;
+use super::sizes::Sizes;
 use super::{refused, watch_interrupts};
 use crate::args::{FineTuneArgs, LearningArgs, LmArgs};
 use crate::device::Device;
@@ -16,6 +18,9 @@ use crate::output;
 
 /// How often all of the data is gone through.
 const EPOCHS: u32 = 3;
+
+/// Characters of a list of weights that are shown.
+const SHOWN: usize = 400;
 
 /// What is asked for.
 pub(super) struct Job<'a> {
@@ -39,7 +44,12 @@ pub(super) trait Task {
     /// The most tokens that a batch holds of an example, whether to train on or to look at.
     fn longest(&self) -> usize;
 
-    /// Records the loss of a batch `[batch, time]`.
+    /// Of a task whose batches are the next pieces of streams, how many streams there are: examples are in order, those of a batch together.
+    fn streams(&self) -> Option<usize> {
+        None
+    }
+
+    /// Records the loss of a batch `[batch, time]`; of streams, one is looked at.
     fn record(&self, graph: &mut Graph, size: [usize; 2], recording: Recording) -> Result<Value>;
 
     /// The inputs of that loss for examples by their numbers, as they are in `epoch`, with `time` tokens each.
@@ -47,42 +57,6 @@ pub(super) trait Task {
 
     /// The validation part's loss, and what else tells how good the model is, by name.
     fn evaluate(&self, trainer: &mut Trainer, sizes: &Sizes) -> Result<Vec<(&'static str, f64)>>;
-}
-
-/// The sizes that batches have: texts are padded to the next of a few lengths.
-pub(super) struct Sizes {
-    pub(super) batch: usize,
-    /// Ascending.
-    times: Vec<usize>,
-}
-
-/// The least share of the examples that a length is made for: programs take memory.
-const LEAST_SHARE: f64 = 0.1;
-
-impl Sizes {
-    /// A quarter, half, and all of the `longest` length, where enough examples have such `lengths`.
-    fn of(batch: usize, lengths: &[usize], longest: usize) -> Self {
-        let mut times: Vec<usize> = Vec::new();
-        for part in [4, 2] {
-            let time = longest.div_ceil(part).next_multiple_of(8);
-            let above = times.last().copied().unwrap_or(0);
-            let fitting = lengths.iter().filter(|length| (above + 1..=time).contains(*length)).count();
-            if time < longest && fitting as f64 >= LEAST_SHARE * lengths.len() as f64 {
-                times.push(time);
-            }
-        }
-        times.push(longest);
-        Self { batch, times }
-    }
-
-    /// The length that texts of at most `length` tokens are padded to.
-    pub(super) fn time_of(&self, length: usize) -> usize {
-        self.times[self.number_of(length)]
-    }
-
-    fn number_of(&self, length: usize) -> usize {
-        self.times.partition_point(|time| *time < length).min(self.times.len() - 1)
-    }
 }
 
 impl<'a> Job<'a> {
@@ -138,7 +112,10 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let epochs = job.learning.data.epochs.unwrap_or(EPOCHS);
     let settings = RunSettings::of_folder(&job.learning.training, 1)?;
     let lengths = task.lengths();
-    let mut order = Epochs::new(lengths.len(), settings.batch, settings.seed);
+    let mut order = match task.streams() {
+        Some(streams) => Epochs::in_order(lengths.len(), streams),
+        None => Epochs::new(lengths.len(), settings.batch, settings.seed),
+    };
     let sizes = Sizes::of(order.batch_size(), &lengths, task.longest());
     if sizes.times.len() > 1 {
         order = order.grouped(lengths.iter().map(|&length| sizes.number_of(length)).collect());
@@ -157,6 +134,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
         let (task, batch) = (&*task, sizes.batch);
         move |graph: &mut Graph, mode: Mode| {
             let training = mode.prepare(graph, training)?;
+            let batch = if mode == Mode::Evaluate && task.streams().is_some() { 1 } else { batch };
             task.record(graph, [batch, time], (dtype, training))
         }
     };
@@ -167,7 +145,15 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let (start, description) = (Start::Weights(&start), Description::default());
     let (device, settings_of) = (device.runtime(), settings.training()?);
     let trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
-    Run { task: &*task, lengths, trainer, order, sizes: &sizes, settings, epochs }
+    if !trainer.unused().is_empty() {
+        let names = output::one_line(&trainer.unused().join(", "), SHOWN);
+        eprintln!(
+            "kept as they are: {} weights without influence on the loss: {names}",
+            trainer.unused().len()
+        );
+    }
+    let streams = task.streams().map(|_| trainer.streams(Mode::Train)).transpose()?;
+    Run { task: &*task, lengths, trainer, streams, order, sizes: &sizes, settings, epochs }
         .train(&interrupted, destination)
 }
 
@@ -176,6 +162,8 @@ struct Run<'a> {
     task: &'a dyn Task,
     lengths: Vec<usize>,
     trainer: Trainer,
+    /// What layers keep of the pieces of streams that they have read.
+    streams: Option<State>,
     order: Epochs,
     sizes: &'a Sizes,
     settings: RunSettings,
@@ -231,7 +219,11 @@ impl Run<'_> {
             .collect::<Result<Vec<_>>>()?;
         let named: Vec<Vec<(&str, &HostTensor)>> = batches.iter().map(|inputs| named(inputs)).collect();
         let named: Vec<_> = named.iter().map(|batch| &batch[..]).collect();
-        Ok(self.trainer.step(&named)?.loss)
+        let Some(streams) = &mut self.streams else { return Ok(self.trainer.step(&named)?.loss) };
+        if first.is_multiple_of(self.order.batches()) {
+            streams.reset()?;
+        }
+        Ok(self.trainer.step_on(streams, &named)?.loss)
     }
 
     /// Prints what the validation part says, and the mean training `loss` since the last time.
@@ -309,23 +301,5 @@ impl Drop for Destination {
     /// Nothing is left of a training that failed; where it was finished, there is nothing to remove.
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.unfinished);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_few_and_each_is_worth_its_program() {
-        let of = |lengths: &[usize]| Sizes::of(4, lengths, lengths.iter().copied().max().unwrap());
-        assert_eq!(of(&[20, 30, 50, 100, 100]).times, [32, 56, 100]);
-        // One text in eleven is short.
-        let mut lengths = vec![100; 10];
-        lengths.push(3);
-        assert_eq!(of(&lengths).times, [100]);
-        assert_eq!(of(&[5, 6, 7]).times, [7]);
-        let sizes = of(&[20, 30, 50, 100, 100]);
-        assert_eq!([1, 32, 33, 57, 100].map(|length| sizes.time_of(length)), [32, 32, 56, 100, 100]);
     }
 }

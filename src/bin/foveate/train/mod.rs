@@ -5,8 +5,11 @@ mod classify;
 mod curve;
 mod data;
 mod fine_tune;
+mod language;
 mod metrics;
+mod seq2seq;
 mod settings;
+mod sizes;
 mod tasks;
 
 use std::path::Path;
@@ -15,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::{Error, ErrorKind, Result};
 
-use crate::args::{ClassifyArgs, FineTuneArgs, LmArgs};
+use crate::args::{ClassifyArgs, FineTuneArgs, LmArgs, Seq2SeqArgs};
 
 pub(crate) use byte_level::CHECKPOINT;
 
@@ -30,11 +33,17 @@ pub(crate) fn fill_mask(args: &FineTuneArgs) -> Result<()> {
     fine_tune::run(&fine_tune::Job::of(args)?, tasks::fill_mask)
 }
 
+/// `foveate train seq2seq`.
+pub(crate) fn seq2seq(args: &Seq2SeqArgs) -> Result<()> {
+    let prefix = args.source_prefix.as_deref().unwrap_or_default();
+    fine_tune::run(&fine_tune::Job::of(&args.folders)?, |job| seq2seq::seq2seq(job, prefix))
+}
+
 /// `foveate train lm`: with a folder before the text its model, else a byte-level one.
 pub(crate) fn lm(args: &LmArgs) -> Result<()> {
     match &args.second {
         None => byte_level::train(args),
-        Some(text) => fine_tune::run(&fine_tune::Job::of_lm(args, text)?, tasks::language),
+        Some(text) => fine_tune::run(&fine_tune::Job::of_lm(args, text)?, language::language),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Language tasks that a folder's model is trained for, each with its data and its loss, and what all tasks make of their data.
+//! What all tasks make of their data, and `foveate train fill-mask`: a folder's model to predict masked words.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,21 +6,18 @@ use std::path::Path;
 use foveate::models::{self, Facts};
 use foveate::tokenize::Tokenizer;
 use foveate::train::{
-    Folder, Inputs, Masked, Masking, Trainer, language_loss, masked_inputs, masked_words_loss, random_of,
-    split, window_inputs,
+    Folder, Inputs, Masked, Masking, Trainer, masked_inputs, masked_words_loss, random_of, split,
 };
 use foveate::{Error, ErrorKind, Graph, Result, Value};
 
 use super::data;
-use super::fine_tune::{Job, Recording, Sizes, Task, named};
+use super::fine_tune::{Job, Recording, Task, named};
+use super::sizes::Sizes;
 use crate::args::TaskName;
 use crate::run::inputs::{Encoding, Given, Input};
 
 /// The part of the data that is kept for validation.
 const VALIDATION: f64 = 0.1;
-
-/// The longest window of a language model, in tokens, where nothing else is asked for.
-const WINDOW: usize = 256;
 
 /// The share of a text's tokens that is to be predicted (arXiv 1810.04805, section 3.1).
 const MASKED: f64 = 0.15;
@@ -70,18 +67,18 @@ impl<'a> Validation<'a> {
     }
 }
 
-/// The texts as the model takes them, no longer than the job allows.
+/// The texts as the model takes them, behind a prompt where there is one, no longer than the job allows.
 pub(super) fn encode(
     job: &Job<'_>,
     folder: &Folder,
     tokenizer: &Tokenizer,
-    task: TaskName,
+    (task, prompt): (TaskName, &str),
     given: Vec<Given>,
 ) -> Result<Vec<Input>> {
     let facts = *folder.model().facts();
     let facts = Facts { max_tokens: longest(job, facts.max_tokens)?, ..facts };
     let truncate = job.learning.data.truncate;
-    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate, task, prompt: "" };
+    let encoding = Encoding { tokenizer: Some(tokenizer), facts, truncate, task, prompt };
     let inputs = encoding.encode(given)?;
     let cut = inputs.iter().filter(|input| input.truncated).count();
     if cut > 0 {
@@ -91,7 +88,7 @@ pub(super) fn encode(
 }
 
 /// What `--max-tokens` asks for, within `most`.
-fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
+pub(super) fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
     let asked = job.learning.data.max_tokens.map_or(most, |tokens| tokens as usize);
     if asked > most {
         return Err(Error::new(ErrorKind::Argument, "train", "--max-tokens")
@@ -101,7 +98,25 @@ fn longest(job: &Job<'_>, most: usize) -> Result<usize> {
     Ok(asked)
 }
 
-fn longest_of(texts: &[Vec<u32>]) -> usize {
+/// An error for a folder whose model is not one that a task is for, with the task that is for it.
+pub(super) fn wrong_model(job: &Job<'_>, folder: &Folder, task: &str, expected: &str) -> Error {
+    let model = folder.model();
+    let signature = model.network().signature();
+    let (kind, hint) = match signature {
+        _ if signature.encoder_decoder.is_some() => (
+            ", an encoder-decoder",
+            "`foveate train seq2seq` trains models that read one text and write another",
+        ),
+        _ if signature.is_causal => ("", "`foveate train lm FOLDER TEXT` trains causal language models"),
+        _ => ("", "`foveate train fill-mask` trains models that see both sides of a word"),
+    };
+    Error::new(ErrorKind::Unsupported, job.folder.display().to_string(), task)
+        .expecting(expected)
+        .but_found(format!("{}{kind}", model.facts().architecture))
+        .with_hint(hint)
+}
+
+pub(super) fn longest_of(texts: &[Vec<u32>]) -> usize {
     texts.iter().map(Vec::len).max().unwrap_or(1)
 }
 
@@ -118,10 +133,7 @@ pub(super) fn fill_mask(job: &Job<'_>) -> Result<Box<dyn Task>> {
     let from = Validation::of(job)?;
     let folder = Folder::open(job.folder, models::Task::Logits, None)?;
     if folder.model().network().signature().is_causal {
-        return Err(Error::new(ErrorKind::Unsupported, job.folder.display().to_string(), "fill-mask")
-            .expecting("a model that sees both sides of a word")
-            .but_found(folder.model().facts().architecture)
-            .with_hint("`foveate train lm FOLDER TEXT` trains causal language models"));
+        return Err(wrong_model(job, &folder, "fill-mask", "a model that sees both sides of a word"));
     }
     let tokenizer = Tokenizer::open(job.folder)?;
     let mask = tokenizer.mask_id().ok_or_else(|| {
@@ -130,7 +142,7 @@ pub(super) fn fill_mask(job: &Job<'_>) -> Result<Box<dyn Task>> {
             .but_found("none")
     })?;
     let texts = |path: &Path| -> Result<Vec<Vec<u32>>> {
-        let inputs = encode(job, &folder, &tokenizer, TaskName::FillMask, data::texts(path)?)?;
+        let inputs = encode(job, &folder, &tokenizer, (TaskName::FillMask, ""), data::texts(path)?)?;
         Ok(inputs.into_iter().map(|input| input.ids).collect())
     };
     let [training, validation] = from.parts(texts(job.data_file)?, job, texts)?;
@@ -199,101 +211,5 @@ impl Task for FillMask {
             count += targets;
         }
         Ok(vec![("loss", sum / f64::from(count.max(1) as u32))])
-    }
-}
-
-struct Language {
-    folder: Folder,
-    training: Vec<Vec<u32>>,
-    validation: Vec<Vec<u32>>,
-}
-
-/// `foveate train lm FOLDER TEXT`.
-pub(super) fn language(job: &Job<'_>) -> Result<Box<dyn Task>> {
-    let from = Validation::of(job)?;
-    let folder = Folder::open(job.folder, models::Task::Logits, None)?;
-    let facts = *folder.model().facts();
-    if !folder.model().network().signature().is_causal {
-        return Err(Error::new(ErrorKind::Unsupported, job.folder.display().to_string(), "lm")
-            .expecting("a causal language model")
-            .but_found(facts.architecture)
-            .with_hint("`foveate train fill-mask` trains models that see both sides of a word"));
-    }
-    let length = longest(job, facts.max_tokens)?;
-    let length = if job.learning.data.max_tokens.is_some() { length } else { length.min(WINDOW) };
-    let tokenizer = Tokenizer::open(job.folder)?;
-    let tokens = |path: &Path| -> Result<Vec<u32>> {
-        let ids = tokenizer.encode(&data::whole_text(path)?)?;
-        let source = || path.display().to_string();
-        if ids.len() < 2 {
-            return Err(Error::new(ErrorKind::Argument, source(), "text")
-                .expecting("at least two tokens")
-                .but_found(ids.len()));
-        }
-        match ids.iter().position(|&id| id as usize >= facts.vocab_size) {
-            None => Ok(ids),
-            Some(at) => Err(Error::new(ErrorKind::Argument, source(), format!("token {at}"))
-                .expecting(format!("an id below {}, the model's vocabulary", facts.vocab_size))
-                .but_found(ids[at])),
-        }
-    };
-    let mut training = tokens(job.data_file)?;
-    let validation = match from {
-        Validation::File(path) => tokens(path)?,
-        Validation::Fraction(share) => {
-            let kept = ((share * training.len() as f64).round() as usize).max(2);
-            if training.len() < kept + 2 {
-                return Err(Error::new(ErrorKind::Argument, job.data_file.display().to_string(), "text")
-                    .expecting("at least four tokens, two of them for validation")
-                    .but_found(training.len()));
-            }
-            // The end of the text: what is read between two parts of it would be known.
-            training.split_off(training.len() - kept)
-        }
-    };
-    let [training, validation] = [windows(&training, length), windows(&validation, length)];
-    Ok(Box::new(Language { folder, training, validation }))
-}
-
-/// A text in windows of `length` tokens and the one that follows, which begins the next; the last one may be shorter.
-fn windows(ids: &[u32], length: usize) -> Vec<Vec<u32>> {
-    let starts = (0..ids.len().saturating_sub(1)).step_by(length);
-    starts.map(|start| ids[start..ids.len().min(start + length + 1)].to_vec()).collect()
-}
-
-impl Task for Language {
-    fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
-    fn lengths(&self) -> Vec<usize> {
-        self.training.iter().map(|window| window.len() - 1).collect()
-    }
-
-    fn longest(&self) -> usize {
-        longest_of(&self.training).max(longest_of(&self.validation)) - 1
-    }
-
-    fn record(&self, graph: &mut Graph, size: [usize; 2], (dtype, training): Recording) -> Result<Value> {
-        language_loss(graph, self.folder.model(), size, dtype, training)
-    }
-
-    fn inputs(&self, examples: &[usize], _: u64, time: usize) -> Result<Inputs> {
-        let windows: Vec<&[u32]> = examples.iter().map(|&number| &self.training[number][..]).collect();
-        window_inputs(&windows, [windows.len(), time])
-    }
-
-    fn evaluate(&self, trainer: &mut Trainer, sizes: &Sizes) -> Result<Vec<(&'static str, f64)>> {
-        let (mut sum, mut count) = (0.0, 0.0);
-        for windows in self.validation.chunks(sizes.batch) {
-            let all: Vec<&[u32]> = windows.iter().map(|window| &window[..]).collect();
-            let targets: usize = all.iter().map(|window| window.len() - 1).sum();
-            let time = sizes.time_of(all.iter().map(|window| window.len() - 1).max().unwrap_or(1));
-            let inputs = window_inputs(&all, [sizes.batch, time])?;
-            sum += targets as f64 * f64::from(trainer.evaluate(&named(&inputs))?);
-            count += targets as f64;
-        }
-        let loss = sum / count;
-        Ok(vec![("loss", loss), ("perplexity", loss.exp())])
     }
 }
