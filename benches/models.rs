@@ -27,7 +27,7 @@ fn minilm(layers: usize) -> Model {
 }
 
 fn size() -> BatchSize {
-    BatchSize { time: BATCH[0] * BATCH[1], count: BATCH[0], rows: 0, globals: 0 }
+    BatchSize::packed(BATCH[0] * BATCH[1], BATCH[0])
 }
 
 /// Multiply-adds of six layers' dense layers and attention, twice.
@@ -160,7 +160,7 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
             Ok(graph)
         }
         // Few enough tokens for DeBERTa's products with distances to fit a binding.
-        false => model.batch_graph(BatchSize { time: 512, count: 8, rows: 1, globals: 0 }, DType::F32),
+        false => model.batch_graph(BatchSize { rows: 1, ..BatchSize::packed(512, 8) }, DType::F32),
     };
     let mut times = vec![("texts", planning(context, &whole))];
     if signature.takes(LayoutKind::Cached) {

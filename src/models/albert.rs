@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use super::bert::refuse_decoders;
-use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count};
+use super::embeddings::{Embeddings, EmbeddingsSpec};
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words, token_scores};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count, refuse_decoders};
 use super::positions::Positions;
-use super::{Facts, Input, Signature, Task, Tokens};
+use super::{Facts, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Block, Embedding, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
+use crate::nn::{Block, Embedding, LayerNames, LayerSpec, Linear, Recorder};
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
 
@@ -30,10 +30,7 @@ const LAYER: LayerNames = LayerNames {
 #[derive(Debug)]
 pub(super) struct Albert {
     facts: Facts,
-    words: Embedding,
-    positions: Option<Embedding>,
-    types: Embedding,
-    norm: LayerNorm,
+    embeddings: Embeddings,
     /// From the embeddings' width to the layers'.
     widen: Linear,
     /// The layers of each group, one behind another; every layer of the model is a whole group.
@@ -92,7 +89,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     let network = Albert::declare(&config, &mut declaring.base("albert"))?;
     let head = match declaring.task {
         Task::Embed | Task::Hidden => None,
-        _ => Some(head(declaring, &config, &network.words)?),
+        _ => Some(head(declaring, &config, &network.embeddings.words)?),
     };
     declaring.pass_over_heads("albert");
     Ok(Declared { network: Arc::new(network), head })
@@ -112,16 +109,15 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
         };
         masked_words(name, &mut declaring.root().at("predictions"), words, &head)
     };
-    let pooled = |declaring: &mut Declaring<'_>, name, classifier: &str, out| -> Result<HeadResult> {
-        let pooler = Linear::declare(&mut declaring.base("albert").at("pooler"), width, width)?;
-        let classifier = Linear::declare(&mut declaring.root().at(classifier), width, out)?;
-        let result = HeadResult::new(name, Rows::First).dense(pooler, Activation::Tanh);
-        Ok(result.dense(classifier, Activation::Identity))
+    let pooled = |declaring: &mut Declaring<'_>, name, path: &str, out| -> Result<HeadResult> {
+        let mut base = declaring.base("albert");
+        let pooled = HeadResult::new(name, Rows::First);
+        let pooled = pooled.declare_dense(&mut base.at("pooler"), [width, width], Activation::Tanh)?;
+        pooled.declare_dense(&mut declaring.root().at(path), [width, out], Activation::Identity)
     };
-    let single = |declaring: &mut Declaring<'_>, path: &str, out| -> Result<HeadResult> {
-        let dense = Linear::declare(&mut declaring.root().at(path), width, out)?;
-        Ok(HeadResult::new("logits", Rows::Wanted).dense(dense, Activation::Identity))
-    };
+    if let Some(scores) = token_scores(declaring, width)? {
+        return Ok(Head::of([scores]));
+    }
     Ok(Head::of(match declaring.task {
         Task::Logits => vec![predictions(declaring, "logits")?],
         Task::Pretrain => vec![
@@ -132,31 +128,22 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
             let labels = declaring.labels()?;
             vec![pooled(declaring, "logits", "classifier", labels)?]
         }
-        Task::Label => {
-            let labels = declaring.labels()?;
-            vec![single(declaring, "classifier", labels)?]
-        }
-        Task::Answer => vec![single(declaring, "qa_outputs", 2)?],
         _ => return Err(declaring.no_head("albert")),
     }))
 }
 
 impl Albert {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, heads, max_tokens, types: kinds, .. } = config.facts;
+        let Facts { vocab_size, width, heads, max_tokens, types, .. } = config.facts;
         let narrow = config.embedding;
-        let mut embeddings = base.at("embeddings");
-        // Files of models whose scores know distances hold a table of positions that is not used.
-        for unused in ["position_ids", "token_type_ids", "position_embeddings"] {
-            embeddings.ignore(unused);
-        }
-        let words = Embedding::declare(&mut embeddings.at("word_embeddings"), vocab_size, narrow)?;
-        let mut positions =
-            || Embedding::declare(&mut embeddings.at("position_embeddings"), max_tokens, narrow);
-        let has_positions = config.known_from == Positions::Absolute;
-        let positions = has_positions.then(&mut positions).transpose()?;
-        let types = Embedding::declare(&mut embeddings.at("token_type_embeddings"), kinds, narrow)?;
-        let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), narrow, config.eps)?;
+        let spec = EmbeddingsSpec {
+            words: vocab_size,
+            positions: (config.known_from == Positions::Absolute).then_some(max_tokens),
+            types: Some(types),
+            widths: [narrow, narrow],
+            eps: config.eps,
+        };
+        let embeddings = Embeddings::declare(&mut base.at("embeddings"), &spec)?;
         let mut encoder = base.at("encoder");
         let widen = Linear::declare(&mut encoder.at("embedding_hidden_mapping_in"), narrow, width)?;
         let mut groups = Vec::with_capacity(config.groups);
@@ -172,7 +159,7 @@ impl Albert {
             groups.push(layers);
         }
         let numbers_per_token = config.known_from.numbers_per_token(heads, max_tokens);
-        Ok(Self { facts: config.facts, words, positions, types, norm, widen, groups, numbers_per_token })
+        Ok(Self { facts: config.facts, embeddings, widen, groups, numbers_per_token })
     }
 
     /// The layers of the group that layer number `layer` of the model belongs to.
@@ -187,17 +174,12 @@ impl Network for Albert {
     }
 
     fn signature(&self) -> Signature {
-        let signature = Signature::encoder(Input::of_words(self.positions.is_some(), true));
-        Signature { numbers_per_token: self.numbers_per_token, ..signature }
+        let numbers_per_token = self.numbers_per_token;
+        Signature { numbers_per_token, ..Signature::encoder(self.embeddings.inputs()) }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let mut tables = vec![(&self.words, tokens.ids), (&self.types, tokens.types)];
-        tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));
-        let dtype = recorder.dtype();
-        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
-        let embedded = self.norm.record(recorder, sum, None)?;
-        let embedded = recorder.dropout(embedded)?;
+        let embedded = self.embeddings.record(recorder, tokens)?;
         let widened = self.widen.record(recorder, embedded, Activation::Identity)?;
         recorder.layers(self.facts.layers, widened, |recorder, layer, x| {
             let layers = self.group_of(layer);

@@ -44,19 +44,20 @@ impl BatchSize {
         }
     }
 
-    /// One of a few sizes that is at least this one, and at most half as long again; sequences of one length keep it.
-    pub(super) fn rounded_up(self, batch_tokens: usize, most_rows: usize) -> Self {
+    /// One of a few sizes that is at least this one, and at most half as long again; sequences of one length keep it. Of `batch_tokens` tokens
+    /// at most, where that is no less than this one has; sequences that are padded have at most `most_tokens` each.
+    pub(super) fn rounded_up(self, batch_tokens: usize, most_rows: usize, most_tokens: usize) -> Self {
         let rounded = |count: usize| if count == 0 { 0 } else { count.next_power_of_two() };
-        let count = rounded(self.count);
+        let within = |size: usize, found: usize, most: usize| size.min(most.max(found));
+        let time = within(rounded_time(self.time), self.time, batch_tokens);
         let (time, count) = match self.layout {
-            LayoutKind::Packed => {
-                let time = rounded_time(self.time);
-                (if self.time <= batch_tokens { time.min(batch_tokens) } else { time }, count)
+            LayoutKind::Packed => (time, rounded(self.count)),
+            layout => {
+                let time = if layout == LayoutKind::Padded { time.min(most_tokens) } else { self.time };
+                (time, within(rounded(self.count), self.count, batch_tokens / time.max(1)))
             }
-            LayoutKind::Padded => (rounded_time(self.time), count),
-            _ => (self.time, count),
         };
-        let rows = rounded(self.rows).min(most_rows.max(self.rows));
+        let rows = within(rounded(self.rows), self.rows, most_rows);
         Self { time, count, rows, globals: rounded(self.globals), ..self }
     }
 }
@@ -176,7 +177,8 @@ impl Batch<'_> {
             }
         }
         let tensor = |data| HostTensor::i32([rows, time], data);
-        let mut inputs = vec![("ids", tensor(ids)?), ("positions", tensor(positions)?), ("types", tensor(types)?)];
+        let mut inputs =
+            vec![("ids", tensor(ids)?), ("positions", tensor(positions)?), ("types", tensor(types)?)];
         inputs.extend(self.extents(size)?);
         if size.globals > 0 {
             globals.iter_mut().for_each(|places| places.resize(size.globals, -1));
@@ -285,7 +287,7 @@ mod tests {
     fn sizes_are_few_and_waste_little() {
         let mut sizes = std::collections::BTreeSet::new();
         for time in 1..=2048 {
-            let size = BatchSize::packed(time, 1).rounded_up(2048, usize::MAX);
+            let size = BatchSize::packed(time, 1).rounded_up(2048, usize::MAX, 512);
             assert!(size.time >= time && size.time <= 2048);
             assert!(size.time - time <= SMALLEST_BATCH.max(time / 2), "{time}: {}", size.time);
             sizes.insert(size.time);
@@ -293,10 +295,14 @@ mod tests {
         assert!(sizes.len() < 24, "{sizes:?}");
         let size = BatchSize { rows: 5, globals: 3, ..BatchSize::packed(100, 3) };
         let rounded = BatchSize { rows: 6, globals: 4, ..BatchSize::packed(128, 4) };
-        assert_eq!(size.rounded_up(64, 6), rounded);
+        assert_eq!(size.rounded_up(64, 6, 512), BatchSize { time: 100, ..rounded });
+        assert_eq!(size.rounded_up(2048, 6, 512), rounded);
         let padded = BatchSize { layout: LayoutKind::Padded, ..size };
-        assert_eq!(padded.rounded_up(64, 6), BatchSize { layout: LayoutKind::Padded, ..rounded });
-        let whole = BatchSize { layout: LayoutKind::Rows, ..size };
-        assert_eq!(whole.rounded_up(64, 6).time, 100);
+        assert_eq!(padded.rounded_up(2048, 6, 512), BatchSize { layout: LayoutKind::Padded, ..rounded });
+        // Neither longer than the model reads, nor more than the batch may hold.
+        let narrow = padded.rounded_up(350, 6, 110);
+        assert_eq!((narrow.time, narrow.count), (110, 3));
+        let whole = BatchSize { layout: LayoutKind::Rows, ..size }.rounded_up(2048, 6, 512);
+        assert_eq!((whole.time, whole.count), (100, 4));
     }
 }

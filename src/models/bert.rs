@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count};
+use super::embeddings::{Embeddings, EmbeddingsSpec};
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words, token_scores};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count, refuse_decoders};
 use super::positions::Positions;
-use super::{Facts, Input, Signature, Task, Tokens};
+use super::{Facts, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Block, Embedding, LayerNames, LayerNorm, LayerSpec, Linear, Recorder};
+use crate::nn::{Block, Embedding, LayerNames, LayerSpec, Recorder};
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
 
@@ -55,15 +56,6 @@ struct Bert {
     numbers_per_token: usize,
 }
 
-/// The sum of two tables, and a third where embeddings know positions, normalised.
-#[derive(Debug)]
-pub(super) struct Embeddings {
-    pub(super) words: Embedding,
-    positions: Option<Embedding>,
-    types: Embedding,
-    norm: LayerNorm,
-}
-
 /// What `config.json` says, checked.
 pub(super) struct Config {
     pub(super) facts: Facts,
@@ -76,6 +68,19 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// The embeddings, under the `scope` of all that is not a head.
+    pub(super) fn embeddings(&self, base: &mut Scope<'_>) -> Result<Embeddings> {
+        let Facts { vocab_size, width, types, .. } = self.facts;
+        let spec = EmbeddingsSpec {
+            words: vocab_size,
+            positions: (self.known_from == Positions::Absolute).then_some(self.positions),
+            types: Some(types),
+            widths: [width, width],
+            eps: self.eps,
+        };
+        Embeddings::declare(&mut base.at("embeddings"), &spec)
+    }
+
     pub(super) fn layer(&self) -> LayerSpec {
         let Facts { width, heads, .. } = self.facts;
         let Self { intermediate, eps, activation, .. } = *self;
@@ -86,7 +91,7 @@ impl Config {
         refuse_decoders(fields)?;
         let known_from = match variant {
             Variant::Bert | Variant::Roberta => Positions::read(fields)?,
-            Variant::Longformer => refuse_distances(fields)?,
+            Variant::Longformer => Positions::refuse_distances(fields)?,
         };
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
         let positions = fields.usize("max_position_embeddings", 1..=1 << 24)?;
@@ -123,21 +128,6 @@ impl Config {
     }
 }
 
-/// Refuses scores that know distances, for families that do not have them.
-pub(super) fn refuse_distances(fields: &Fields) -> Result<Positions> {
-    fields.choice_or("position_embedding_type", &[("absolute", Positions::Absolute)], Positions::Absolute)
-}
-
-/// Refuses what the configuration may ask for and these models do not have: to be a decoder.
-pub(super) fn refuse_decoders(fields: &Fields) -> Result<()> {
-    for field in ["is_decoder", "add_cross_attention"] {
-        if fields.bool_or(field, false)? {
-            return Err(fields.refuse(field, "false"));
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn declare_bert(declaring: &mut Declaring<'_>) -> Result<Declared> {
     declare(declaring, Variant::Bert)
 }
@@ -161,39 +151,30 @@ pub(super) fn head(
     words: &Embedding,
 ) -> Result<Option<Head>> {
     let (width, variant) = (config.facts.width, config.variant);
-    let pooled = |declaring: &mut Declaring<'_>, name| -> Result<HeadResult> {
-        let pooler = Linear::declare(&mut declaring.base(variant.name()).at("pooler.dense"), width, width)?;
-        Ok(HeadResult::new(name, Rows::First).dense(pooler, Activation::Tanh))
+    let pooled = |declaring: &mut Declaring<'_>, name, path: &str, out| -> Result<HeadResult> {
+        let mut base = declaring.base(variant.name());
+        let pooled = HeadResult::new(name, Rows::First);
+        let pooled = pooled.declare_dense(&mut base.at("pooler.dense"), [width, width], Activation::Tanh)?;
+        pooled.declare_dense(&mut declaring.root().at(path), [width, out], Activation::Identity)
     };
-    let single = |scope: &mut Scope<'_>, name, rows, out| -> Result<HeadResult> {
-        Ok(HeadResult::new(name, rows).dense(Linear::declare(scope, width, out)?, Activation::Identity))
-    };
+    if let Some(scores) = token_scores(declaring, width)? {
+        return Ok(Some(Head::of([scores])));
+    }
+    let labels = declaring.labels()?;
     let results = match (declaring.task, variant) {
         (Task::Embed | Task::Hidden, _) => return Ok(None),
         (Task::Logits, _) => vec![config.words("logits", declaring, words)?],
         (Task::Pretrain, Variant::Bert) => {
-            let pairs = Linear::declare(&mut declaring.root().at("cls.seq_relationship"), width, 2)?;
-            let pooled = pooled(declaring, "seq_relationship_logits")?.dense(pairs, Activation::Identity);
-            vec![config.words("prediction_logits", declaring, words)?, pooled]
+            let pairs = pooled(declaring, "seq_relationship_logits", "cls.seq_relationship", 2)?;
+            vec![config.words("prediction_logits", declaring, words)?, pairs]
         }
-        (Task::Classify, Variant::Bert) => {
-            let labels = declaring.labels()?;
-            let classifier = Linear::declare(&mut declaring.root().at("classifier"), width, labels)?;
-            vec![pooled(declaring, "logits")?.dense(classifier, Activation::Identity)]
-        }
+        (Task::Classify, Variant::Bert) => vec![pooled(declaring, "logits", "classifier", labels)?],
         (Task::Classify, Variant::Roberta | Variant::Longformer) => {
-            let labels = declaring.labels()?;
             let mut root = declaring.root();
-            let dense = Linear::declare(&mut root.at("classifier.dense"), width, width)?;
-            let out = Linear::declare(&mut root.at("classifier.out_proj"), width, labels)?;
-            let result = HeadResult::new("logits", Rows::First).dense(dense, Activation::Tanh);
-            vec![result.dense(out, Activation::Identity)]
+            let (mut scope, result) = (root.at("classifier"), HeadResult::new("logits", Rows::First));
+            let result = result.declare_dense(&mut scope.at("dense"), [width, width], Activation::Tanh)?;
+            vec![result.declare_dense(&mut scope.at("out_proj"), [width, labels], Activation::Identity)?]
         }
-        (Task::Label, _) => {
-            let labels = declaring.labels()?;
-            vec![single(&mut declaring.root().at("classifier"), "logits", Rows::Wanted, labels)?]
-        }
-        (Task::Answer, _) => vec![single(&mut declaring.root().at("qa_outputs"), "logits", Rows::Wanted, 2)?],
         _ => return Err(declaring.no_head(config.facts.architecture)),
     };
     Ok(Some(Head::of(results)))
@@ -218,38 +199,10 @@ impl Config {
     }
 }
 
-impl Embeddings {
-    pub(super) fn declare(config: &Config, scope: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, types: kinds, .. } = config.facts;
-        // Files of models whose scores know distances hold a table of positions that is not used.
-        ["position_ids", "token_type_ids", "position_embeddings"]
-            .iter()
-            .for_each(|unused| scope.ignore(unused));
-        let mut table = |name, rows| Embedding::declare(&mut scope.at(name), rows, width);
-        let has_positions = config.known_from == Positions::Absolute;
-        let positions = has_positions.then(|| table("position_embeddings", config.positions)).transpose()?;
-        Ok(Self {
-            words: table("word_embeddings", vocab_size)?,
-            positions,
-            types: table("token_type_embeddings", kinds)?,
-            norm: LayerNorm::declare(&mut scope.at("LayerNorm"), width, config.eps)?,
-        })
-    }
-
-    pub(super) fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let mut tables = vec![(&self.words, tokens.ids), (&self.types, tokens.types)];
-        tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));
-        let dtype = recorder.dtype();
-        let sum = Embedding::record_sum(recorder, &tables, dtype)?;
-        let embedded = self.norm.record(recorder, sum, None)?;
-        recorder.dropout(embedded)
-    }
-}
-
 impl Bert {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
         let Facts { width, heads, layers, .. } = config.facts;
-        let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
+        let embeddings = config.embeddings(base)?;
         let layer = |index| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let layer = Block::declare(&mut scope, &LAYER, &config.layer())?;
@@ -272,8 +225,8 @@ impl Network for Bert {
     }
 
     fn signature(&self) -> Signature {
-        let signature = Signature::encoder(Input::of_words(self.embeddings.positions.is_some(), true));
-        Signature { numbers_per_token: self.numbers_per_token, ..signature }
+        let numbers_per_token = self.numbers_per_token;
+        Signature { numbers_per_token, ..Signature::encoder(self.embeddings.inputs()) }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {

@@ -1,17 +1,17 @@
 //! A model on a device: sequences of token ids in, one tensor a sequence out.
 //!
-//! Sequences are packed one behind another in place of padding each to the longest. A batch holds up to
-//! [`Encoder::batch_tokens`]; its size is rounded up to one of a few, by at most a half, and the programs of the last few sizes
-//! are kept.
+//! Sequences are packed one behind another in place of padding each to the longest. Where a network cannot tell packed sequences apart,
+//! those of about one length share a padded batch, and where padding would change its results, those of one length a batch without any. A
+//! batch holds up to [`Encoder::batch_tokens`]; its size is rounded up to one of a few, by at most a half, and the programs of the last few
+//! sizes are kept.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::batch::{Batch, BatchSize, fewer_rows, next_batch, order};
 use super::head::Rows;
-use super::packed::Packed;
 use super::{Input, Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
-use crate::nn::Recorder;
+use crate::nn::{LayoutKind, Recorder};
 use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
@@ -21,22 +21,6 @@ const NAME: &str = "encoder";
 
 /// Tokens of a batch where nothing else is asked for: enough rows to fill the tiles of every layer.
 const BATCH_TOKENS: usize = 2048;
-
-/// The fewest tokens a batch is planned for.
-const SMALLEST_BATCH: usize = 16;
-
-/// The extents a batch is planned for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BatchSize {
-    /// Tokens of all sequences together.
-    pub time: usize,
-    /// Sequences.
-    pub count: usize,
-    /// Of tasks with a result for each token, the tokens that results are asked for.
-    pub rows: usize,
-    /// Of models that read them, global tokens.
-    pub globals: usize,
-}
 
 /// One sequence, and what else a model may read of it.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +54,7 @@ pub struct Usage {
     pub sequences: usize,
     /// Their tokens.
     pub tokens: usize,
-    /// Batches they were packed into.
+    /// Batches they were run in.
     pub batches: usize,
     /// Time spent on planning and on making programs, the compilation of kernels included.
     pub preparing: Duration,
@@ -85,14 +69,18 @@ pub struct Encoder {
     dtype: DType,
     runner: Runner<BatchSize>,
     batch_tokens: usize,
+    layout: LayoutKind,
     keeps_hidden: bool,
     usage: Usage,
 }
 
 impl Model {
-    /// The graph of a batch of packed sequences. Inputs as of [`Tokens::packed`], `globals` where the size has some, `rows` (numbers
-    /// of the tokens that results are asked for) where the task has a result for each, and `ends` (the token of each
-    /// sequence that its result is made of) where it has one for each sequence. Outputs are the task's results: `result`, or `logits` and the like.
+    /// The graph of a batch of sequences. Inputs as of [`Tokens::packed`], [`Tokens::padded`] or, for [`LayoutKind::Rows`], [`Tokens::whole`];
+    /// `globals` where the size has some, `rows` (numbers of the tokens that results are asked for) where the task has a result for each, and
+    /// `ends` (the token of each sequence that its result is made of) where it has one for each sequence. Outputs are the task's results:
+    /// `result`, or `logits` and the like.
+    ///
+    /// Fails when the network takes no such batches, and as its ops do.
     pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {
         self.batch_graph_with(size, dtype, false)
     }
@@ -101,7 +89,12 @@ impl Model {
     /// of each layer.
     fn batch_graph_with(&self, size: BatchSize, dtype: DType, keeps_hidden: bool) -> Result<Graph> {
         let mut graph = Graph::new();
-        let mut tokens = Tokens::packed(&mut graph, size.time, size.count)?;
+        let mut tokens = match size.layout {
+            LayoutKind::Packed => Tokens::packed(&mut graph, size.time, size.count),
+            LayoutKind::Padded => Tokens::padded(&mut graph, size.count, size.time),
+            LayoutKind::Rows => Tokens::whole(&mut graph, size.shape()),
+            LayoutKind::Cached | LayoutKind::Recurrent => Err(no_batch(size.layout)),
+        }?;
         if size.globals > 0 {
             tokens = tokens.with_globals(&mut graph, size.globals)?;
         }
@@ -166,6 +159,7 @@ impl Encoder {
             dtype,
             runner: Runner::new(weights),
             batch_tokens: BATCH_TOKENS.min(most_tokens(model, &weights.device())),
+            layout: Self::layouts(model).next().unwrap_or(LayoutKind::Rows),
             keeps_hidden: false,
             usage: Usage::default(),
         })
@@ -178,6 +172,25 @@ impl Encoder {
                 .but_found(found));
         }
         Ok(())
+    }
+
+    /// How batches of the model may lie, the best first.
+    fn layouts(model: &Model) -> impl Iterator<Item = LayoutKind> {
+        let signature = model.network().signature();
+        let whole = [LayoutKind::Packed, LayoutKind::Padded, LayoutKind::Rows];
+        whole.into_iter().filter(move |layout| signature.takes(*layout))
+    }
+
+    /// Lays sequences out so, in place of the first of these that the model takes: [`LayoutKind::Packed`], [`LayoutKind::Padded`] to a few
+    /// lengths, [`LayoutKind::Rows`] of one length each. What is computed is the same.
+    ///
+    /// Fails for another layout, and for one that the model does not take.
+    pub fn with_layout(self, layout: LayoutKind) -> Result<Self> {
+        if Self::layouts(&self.model).any(|known| known == layout) {
+            return Ok(Self { layout, ..self });
+        }
+        let names: Vec<&str> = Self::layouts(&self.model).map(LayoutKind::name).collect();
+        Err(no_batch(layout).expecting(names.join(", ")))
     }
 
     /// How many tokens are run at once, where there are that many; at least 1. No more than what one binding of the device can hold of them.
@@ -253,22 +266,31 @@ impl Encoder {
     pub fn run_items(&mut self, items: &[Item<'_>]) -> Result<Vec<Outputs>> {
         self.check(items)?;
         let most_rows = self.most_rows();
-        let mut results = Vec::with_capacity(items.len());
+        let order = order(items, self.layout);
+        let sorted: Vec<Item<'_>> = order.iter().map(|&number| items[number]).collect();
+        let mut results = vec![Outputs::new(); items.len()];
         let mut start = 0;
-        while start < items.len() {
-            let batch = fewer_rows(items, next_batch(items, start, self.batch_tokens), most_rows);
+        while start < sorted.len() {
+            let fitting = next_batch(&sorted, self.layout, start, self.batch_tokens);
+            let batch = fewer_rows(&sorted, fitting, most_rows);
             start = batch.end;
-            results.extend(self.run_batch(&Packed { model: &self.model.clone(), items: &items[batch] })?);
+            let model = self.model.clone();
+            let numbers = &order[batch.clone()];
+            let outputs =
+                self.run_batch(&Batch { model: &model, items: &sorted[batch], layout: self.layout })?;
+            for (number, outputs) in numbers.iter().zip(outputs) {
+                results[*number] = outputs;
+            }
         }
         Ok(results)
     }
 
-    /// How many of the first `sequences` fit one batch together: at least one, where there is one. Calls with so many at a time run
-    /// the same batches as one call with all, unless scores of so many tokens do not fit one binding of the device.
+    /// How many of the first `sequences` fit one batch together, packed: at least one, where there is one. Calls with so many at a time run
+    /// the same packed batches as one call with all, unless scores of so many tokens do not fit one binding of the device.
     pub fn fitting(&self, sequences: &[impl AsRef<[u32]>]) -> usize {
         let sequences = sequences.iter().take(self.batch_tokens);
         let items: Vec<Item<'_>> = sequences.map(|ids| Item::new(ids.as_ref())).collect();
-        next_batch(&items, 0, self.batch_tokens).len().min(items.len())
+        next_batch(&items, LayoutKind::Packed, 0, self.batch_tokens).len().min(items.len())
     }
 
     /// Positions whose scores one binding of the device holds; at least 1.
@@ -278,23 +300,26 @@ impl Encoder {
         usize::try_from(most).unwrap_or(usize::MAX).max(1)
     }
 
-    fn run_batch(&mut self, packed: &Packed<'_>) -> Result<Vec<Outputs>> {
-        let exact = packed.size();
+    fn run_batch(&mut self, batch: &Batch<'_>) -> Result<Vec<Outputs>> {
+        let exact = batch.size();
+        let most_tokens = self.model.facts().max_tokens;
         let size = match self.runner.device() {
-            device if device.is_planned() => exact.rounded_up(self.batch_tokens, self.most_rows()),
+            device if device.is_planned() => {
+                exact.rounded_up(self.batch_tokens, self.most_rows(), most_tokens)
+            }
             _ => exact,
         };
-        let inputs = packed.inputs(size)?;
+        let inputs = batch.inputs(size)?;
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let (start, prepared) = (Instant::now(), self.runner.preparing());
         let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
         let outputs = self.runner.run(size, &inputs, || model.batch_graph_with(size, dtype, keeps_hidden))?;
         self.usage.preparing = self.runner.preparing();
         self.usage.running += start.elapsed().saturating_sub(self.usage.preparing - prepared);
-        self.usage.sequences += packed.items.len();
-        self.usage.tokens += exact.time;
+        self.usage.sequences += batch.items.len();
+        self.usage.tokens += batch.items.iter().map(|item| item.ids.len()).sum::<usize>();
         self.usage.batches += 1;
-        packed.unpack(&outputs)
+        batch.unpack(&outputs, size)
     }
 
     /// Refuses sequences the model cannot take.
@@ -349,71 +374,7 @@ fn most_tokens(model: &Model, device: &Device) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX).max(1)
 }
 
-/// The sequences from `start` on that fit a batch together: at least one.
-fn next_batch(items: &[Item<'_>], start: usize, batch_tokens: usize) -> Range<usize> {
-    let mut tokens = 0;
-    let fitting = items[start..].iter().take_while(|item| {
-        tokens += item.ids.len();
-        tokens <= batch_tokens
-    });
-    start..start + fitting.count().max(1)
-}
-
-/// The first sequences of `batch` that want at most `most_rows` scores together: at least one.
-fn fewer_rows(items: &[Item<'_>], batch: Range<usize>, most_rows: usize) -> Range<usize> {
-    let mut rows = 0;
-    let fitting = items[batch.clone()].iter().take_while(|item| {
-        rows += item.rows();
-        rows <= most_rows
-    });
-    batch.start..batch.start + fitting.count().max(1)
-}
-
-impl BatchSize {
-    /// One of a few sizes that is at least this one, and at most half as long again.
-    fn rounded_up(self, batch_tokens: usize, most_rows: usize) -> Self {
-        let step = (self.time.next_power_of_two() / 4).max(SMALLEST_BATCH);
-        let time = self.time.next_multiple_of(step);
-        let rounded = |count: usize| if count == 0 { 0 } else { count.next_power_of_two() };
-        Self {
-            time: if self.time <= batch_tokens { time.min(batch_tokens) } else { time },
-            count: rounded(self.count),
-            rows: rounded(self.rows).min(most_rows.max(self.rows)),
-            globals: rounded(self.globals),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_hold_what_fits_and_at_least_one_sequence() {
-        let lengths = [3, 3, 3, 20, 1];
-        let ids: Vec<Vec<u32>> = lengths.iter().map(|&length| vec![0; length]).collect();
-        let ids: Vec<Item<'_>> = ids.iter().map(|ids| Item::new(ids)).collect();
-        assert_eq!(next_batch(&ids, 0, 8), 0..2);
-        assert_eq!(next_batch(&ids, 2, 8), 2..3);
-        assert_eq!(next_batch(&ids, 3, 8), 3..4);
-        assert_eq!(next_batch(&ids, 4, 8), 4..5);
-        assert_eq!(fewer_rows(&ids, 0..3, 6), 0..2);
-        assert_eq!(fewer_rows(&ids, 3..5, 6), 3..4);
-    }
-
-    #[test]
-    fn sizes_are_few_and_waste_little() {
-        let mut sizes = std::collections::BTreeSet::new();
-        for time in 1..=2048 {
-            let size = BatchSize { time, count: 1, rows: 0, globals: 0 }.rounded_up(2048, usize::MAX);
-            assert!(size.time >= time && size.time <= 2048);
-            assert!(size.time - time <= SMALLEST_BATCH.max(time / 2), "{time}: {}", size.time);
-            sizes.insert(size.time);
-        }
-        assert!(sizes.len() < 24, "{sizes:?}");
-        assert_eq!(
-            BatchSize { time: 100, count: 3, rows: 5, globals: 3 }.rounded_up(64, 6),
-            BatchSize { time: 128, count: 4, rows: 6, globals: 4 }
-        );
-    }
+/// The refusal of a layout that sequences of a batch cannot have.
+fn no_batch(layout: LayoutKind) -> Error {
+    Error::new(ErrorKind::Unsupported, NAME, "layout").expecting("whole sequences").but_found(layout.name())
 }

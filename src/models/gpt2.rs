@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::head::{Head, HeadResult, Rows};
+use super::head::{Head, HeadResult, Rows, decoder};
 use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count};
 use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
@@ -82,14 +82,8 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     let head = match declaring.task {
         Task::Embed | Task::Hidden => None,
         Task::Logits => {
-            let words = network.words.weight();
-            let decoder = if declaring.ties_words()? {
-                declaring.root().tied("lm_head.weight", words)?;
-                Linear::of(words.clone(), None)
-            } else {
-                let vocab_size = config.facts.vocab_size;
-                Linear::declare_without_bias(&mut declaring.root().at("lm_head"), width, vocab_size)?
-            };
+            let is_tied = declaring.ties_words()?;
+            let decoder = decoder(declaring, &network.words, is_tied)?;
             Some(HeadResult::new("logits", Rows::Wanted).dense(decoder, Activation::Identity))
         }
         Task::Classify => {

@@ -1,5 +1,7 @@
 //! Heads: what a task makes of the hidden states of some tokens.
 
+use super::Task;
+use super::network::Declaring;
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{AdaptiveSoftmax, Embedding, LayerNorm, Linear, Recorder};
@@ -94,6 +96,16 @@ impl HeadResult {
         self
     }
 
+    /// [`HeadResult::dense`] with a layer that is declared under `scope`, from `inner` channels to `out`.
+    pub(super) fn declare_dense(
+        self,
+        scope: &mut Scope<'_>,
+        [inner, out]: [usize; 2],
+        activation: Activation,
+    ) -> Result<Self> {
+        Ok(self.dense(Linear::declare(scope, inner, out)?, activation))
+    }
+
     /// A normalisation behind the others.
     pub(super) fn norm(mut self, norm: LayerNorm) -> Self {
         self.layers.push(Layer::Norm(norm));
@@ -121,6 +133,31 @@ impl HeadResult {
             Layer::Adaptive(softmax) => softmax.record(recorder, x),
         })
     }
+}
+
+/// The result of tasks that encoders have alike for every token: scores of labels by `classifier`, of beginnings and ends of answers by
+/// `qa_outputs`; none for another task.
+pub(super) fn token_scores(declaring: &mut Declaring<'_>, width: usize) -> Result<Option<HeadResult>> {
+    let (path, out) = match declaring.task {
+        Task::Label => ("classifier", declaring.labels()?),
+        Task::Answer => ("qa_outputs", 2),
+        _ => return Ok(None),
+    };
+    let result = HeadResult::new("logits", Rows::Wanted);
+    result.declare_dense(&mut declaring.root().at(path), [width, out], Activation::Identity).map(Some)
+}
+
+/// The layer `lm_head` that scores the words of a vocabulary, without a bias: the embeddings themselves where `is_tied`, of which files may
+/// hold a copy, or its own.
+pub(super) fn decoder(declaring: &mut Declaring<'_>, words: &Embedding, is_tied: bool) -> Result<Linear> {
+    if is_tied {
+        declaring.root().tied("lm_head.weight", words.weight())?;
+        return Ok(Linear::of(words.weight().clone(), None));
+    }
+    let [vocab_size, width] = *words.weight().shape().dims() else {
+        return Err(declaring.no_head("lm_head"));
+    };
+    Linear::declare_without_bias(&mut declaring.root().at("lm_head"), width, vocab_size)
 }
 
 /// What the dense layer and the normalisation of a masked-words head are called, and the head's settings.

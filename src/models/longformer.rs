@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, Embeddings, LAYER, Variant, head};
+use super::bert::{Config, LAYER, Variant, head};
+use super::embeddings::Embeddings;
 use super::head::Globals;
 use super::network::{Declared, Declaring, Network};
 use super::{Facts, Input, Signature, Task, Tokens};
@@ -61,7 +62,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 impl Longformer {
     fn declare(config: &Config, half_widths: &[u32], base: &mut Scope<'_>) -> Result<Self> {
         let Facts { width, heads, .. } = config.facts;
-        let embeddings = Embeddings::declare(config, &mut base.at("embeddings"))?;
+        let embeddings = config.embeddings(base)?;
         let layer = |(index, &half_width): (usize, &u32)| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let attention =

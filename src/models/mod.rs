@@ -57,9 +57,11 @@
 //! A `pytorch_model.bin` is refused, with the command that converts it. What texts become is told by [`tokenize`](crate::tokenize).
 
 mod albert;
+mod batch;
 mod bert;
 mod classes;
 mod deberta;
+mod embeddings;
 mod encoder;
 mod families;
 mod gpt2;
@@ -68,7 +70,6 @@ mod labels;
 mod language_model;
 mod longformer;
 mod network;
-mod packed;
 mod pooling;
 mod positions;
 mod prompts;
@@ -77,14 +78,17 @@ mod sentence;
 mod signature;
 mod source;
 mod t5;
+mod tokens;
 mod transfo_xl;
 
 use std::path::Path;
 
-pub use encoder::{BatchSize, Encoder, Item, Usage};
+pub use batch::BatchSize;
+pub use encoder::{Encoder, Item, Usage};
 pub use families::FAMILIES;
 pub use labels::{LabelKind, Labels};
 pub use language_model::LanguageModelConfig;
+pub(crate) use network::is_beside_network;
 pub use network::{Family, Network};
 pub use pooling::{Pooling, PoolingKind};
 pub use prompts::Prompts;
@@ -92,6 +96,7 @@ pub use segments::Segments;
 pub use signature::{EncoderDecoder, Input, Signature};
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
+pub use tokens::Tokens;
 
 pub(crate) use classes::class_for;
 #[cfg(feature = "tokenize")]
@@ -100,9 +105,9 @@ pub(crate) use sentence::TRANSFORMER;
 pub use crate::runtime::Device;
 
 use crate::graph::{Graph, Value};
-use crate::nn::{Layout, Recorder};
+use crate::nn::Recorder;
 use crate::ops;
-use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::tensor::DType;
 use crate::weights::modules::network_folder;
 use crate::weights::{Checkpoint, Comparison, Declarations, Fields, Weights};
 use crate::{Error, ErrorKind, Result};
@@ -163,76 +168,6 @@ pub struct Facts {
     pub first_position: usize,
     /// The longest sequence, in tokens, its special tokens included.
     pub max_tokens: usize,
-}
-
-/// The values of a graph that stand for a batch of tokens; ids, positions and types are `i32 [batch, time]`.
-#[derive(Clone, Copy, Debug)]
-pub struct Tokens {
-    /// Words of the vocabulary.
-    pub ids: Value,
-    /// Places in their sequences, counted from [`Facts::first_position`] on, padding ids in the middle included.
-    pub positions: Value,
-    /// Which of a pair of texts each token is of; 0 for a single one.
-    pub types: Value,
-    /// Which positions belong together.
-    pub layout: Layout,
-    /// Of networks that read it, `i32 [batch, count]`: places along time of tokens that see all others and that all others see; -1 for
-    /// none.
-    pub globals: Option<Value>,
-    /// Of encoder-decoders, the texts that these are written about.
-    pub source: Option<Source>,
-}
-
-impl Tokens {
-    /// Declares a batch of packed sequences, one behind another in `[1, time]`: inputs `ids`, `positions`, `types` and
-    /// `segments`. The first `count` sequences are results.
-    pub fn packed(graph: &mut Graph, time: usize, count: usize) -> Result<Self> {
-        let tokens = Self::declare(graph, [1, time])?;
-        let segments = graph.input("segments", TensorDesc::i32([1, time]))?;
-        Ok(Self { layout: Layout::Packed { segments, count }, ..tokens })
-    }
-
-    /// Declares a padded batch `[batch, time]`: inputs `ids`, `positions`, `types`, and `lengths` `[batch]`.
-    pub fn padded(graph: &mut Graph, batch: usize, time: usize) -> Result<Self> {
-        let tokens = Self::declare(graph, [batch, time])?;
-        let lengths = graph.input("lengths", TensorDesc::i32([batch]))?;
-        Ok(Self { layout: Layout::Padded { lengths }, ..tokens })
-    }
-
-    /// Declares the next `time` tokens of `batch` streams of at most `capacity`: inputs `ids`, `positions`, `types`, and `starts`
-    /// `[batch]`.
-    pub fn cached(graph: &mut Graph, [batch, time]: [usize; 2], capacity: usize) -> Result<Self> {
-        let tokens = Self::declare(graph, [batch, time])?;
-        let starts = graph.input("starts", TensorDesc::i32([batch]))?;
-        Ok(Self { layout: Layout::Cached { starts, capacity }, ..tokens })
-    }
-
-    /// Whole sequences `[batch, time]`, one a row: the input `ids`, positions from `first` on, and one text each.
-    pub fn rows(graph: &mut Graph, [batch, time]: [usize; 2], first: usize) -> Result<Self> {
-        let ids = graph.input("ids", TensorDesc::i32([batch, time]))?;
-        let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
-        let positions = ops::constant(graph, HostTensor::i32([batch, time], positions)?)?;
-        let types = ops::constant(graph, HostTensor::i32([batch, time], vec![0; batch * time])?)?;
-        Ok(Self { ids, positions, types, layout: Layout::Rows, globals: None, source: None })
-    }
-
-    fn declare(graph: &mut Graph, shape: [usize; 2]) -> Result<Self> {
-        let mut input = |name| graph.input(name, TensorDesc::i32(shape));
-        Ok(Self {
-            ids: input("ids")?,
-            positions: input("positions")?,
-            types: input("types")?,
-            layout: Layout::Rows,
-            globals: None,
-            source: None,
-        })
-    }
-
-    /// Declares `globals` besides, `i32 [batch, count]`.
-    pub fn with_globals(self, graph: &mut Graph, count: usize) -> Result<Self> {
-        let batch = graph.desc(self.ids)?.shape.dims()[0];
-        Ok(Self { globals: Some(graph.input("globals", TensorDesc::i32([batch, count]))?), ..self })
-    }
 }
 
 /// An architecture with the weights it declares, and the files they are in.

@@ -78,6 +78,13 @@ const HEADS: [&str; 13] = [
     "deberta.pooler",
 ];
 
+/// Whether a tensor of this name is a head's that files put beside the network, not below its prefix. Where there is no prefix, poolers are the
+/// network's own.
+pub(crate) fn is_beside_network(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    first != "pooler" && HEADS.contains(&first)
+}
+
 impl<'a> Declaring<'a> {
     pub(super) fn new(
         fields: &'a Fields,
@@ -171,4 +178,32 @@ pub(super) const ACTIVATIONS: [(&str, Activation); 20] = [
 /// The activation that a field names.
 pub(super) fn activation(fields: &Fields, field: &str, default: Activation) -> Result<Activation> {
     fields.choice_or(field, &ACTIVATIONS, default)
+}
+
+/// The activation between the two dense layers, and whether there is a gate: `NAME` or `gated-NAME`, where `gated-gelu` means the tanh form.
+/// Files that name the two apart mean these, as Hugging Face's configuration does.
+pub(super) fn feed_forward(fields: &Fields) -> Result<(Activation, bool)> {
+    let field = "feed_forward_proj";
+    let whole = fields.text_or(field, "relu")?;
+    let (name, is_gated) = match whole.strip_prefix("gated-") {
+        Some(name) => (name, true),
+        None => (whole, false),
+    };
+    let named = ACTIVATIONS.iter().find_map(|(known, activation)| (*known == name).then_some(*activation));
+    let named = if whole == "gated-gelu" { Some(Activation::GeluTanh) } else { named };
+    let Some(named) = named else {
+        let names = ACTIVATIONS.map(|(name, _)| name).join(", ");
+        return Err(fields.refuse(field, format!("one of {names}, alone or behind `gated-`")));
+    };
+    Ok((activation(fields, "dense_act_fn", named)?, fields.bool_or("is_gated_act", is_gated)?))
+}
+
+/// Refuses what the configuration may ask for and these models do not have: to be a decoder.
+pub(super) fn refuse_decoders(fields: &Fields) -> Result<()> {
+    for field in ["is_decoder", "add_cross_attention"] {
+        if fields.bool_or(field, false)? {
+            return Err(fields.refuse(field, "false"));
+        }
+    }
+    Ok(())
 }

@@ -23,6 +23,11 @@ impl Positions {
         fields.choice_or("position_embedding_type", &choices, Self::Absolute)
     }
 
+    /// Refuses scores that know distances, for families that do not have them.
+    pub(super) fn refuse_distances(fields: &Fields) -> Result<Self> {
+        fields.choice_or("position_embedding_type", &[("absolute", Self::Absolute)], Self::Absolute)
+    }
+
     /// `layer` with attention that knows the distances of `count` positions where scores do; the vectors are `distance_embedding` under `scope`.
     pub(super) fn attending(
         self,

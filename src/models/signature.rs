@@ -2,6 +2,7 @@
 
 use super::{Facts, Tokens};
 use crate::nn::LayoutKind;
+use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
 /// What a network reads, and how batches of it may lie.
@@ -66,6 +67,20 @@ pub struct EncoderDecoder {
     pub end: Option<u32>,
 }
 
+impl EncoderDecoder {
+    /// What a configuration says of texts over a vocabulary: `decoder_start_token_id`, which is the padding where it is absent, and
+    /// `eos_token_id`, of several the first, 1 where the field is absent and none where it is null.
+    pub(super) fn read(fields: &Fields, vocab_size: usize, max_source_tokens: usize) -> Result<Self> {
+        let id = |name, default| fields.usize_or(name, 0..=vocab_size - 1, default);
+        let start = id("decoder_start_token_id", id("pad_token_id", 0)?)? as u32;
+        let end = match fields.has("eos_token_id") {
+            true => fields.ids("eos_token_id", vocab_size)?.first().copied(),
+            false => (!fields.names().any(|name| name == "eos_token_id")).then_some(1),
+        };
+        Ok(Self { max_source_tokens, start, end })
+    }
+}
+
 impl Signature {
     /// A network whose tokens see all others of a text, in any batch of whole texts.
     pub const fn encoder(inputs: &'static [Input]) -> Self {
@@ -116,7 +131,7 @@ impl Signature {
         }
     }
 
-    /// Refuses tokens that lie as the network does not take them, or lack or have more than it reads.
+    /// Refuses tokens that lie as the network does not take them, and source texts that are missing or that nothing reads.
     pub(super) fn check(&self, facts: &Facts, tokens: &Tokens) -> Result<()> {
         let refused = |kind, argument: &str| Error::new(kind, facts.architecture, argument.to_owned());
         let kind = tokens.layout.kind();
@@ -125,11 +140,6 @@ impl Signature {
             return Err(refused(ErrorKind::Unsupported, "layout")
                 .expecting(names.join(", "))
                 .but_found(kind.name()));
-        }
-        if tokens.globals.is_some() && !self.reads(Input::Globals) {
-            return Err(refused(ErrorKind::Argument, "globals")
-                .expecting("none, as the model has no global tokens")
-                .but_found("some"));
         }
         match (self.encoder_decoder, tokens.source) {
             (Some(_), None) => {

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::head::{Head, HeadResult, Rows};
-use super::network::{ACTIVATIONS, Declared, Declaring, MOST_LAYERS, Network, activation};
+use super::head::{Head, HeadResult, Rows, decoder};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network, feed_forward};
 use super::source::{SourceTokens, cross};
 use super::{EncoderDecoder, Facts, Input, Signature, Task, Tokens};
 use crate::Result;
@@ -74,13 +74,6 @@ impl Config {
             return Err(fields.refuse("relative_attention_max_distance", most));
         }
         let (activation, is_gated) = feed_forward(fields)?;
-        let id = |name, default| fields.usize_or(name, 0..=vocab_size - 1, default).map(|id| id as u32);
-        let padding = id("pad_token_id", 0)? as usize;
-        let texts = EncoderDecoder {
-            max_source_tokens: MOST_TOKENS,
-            start: id("decoder_start_token_id", padding)?,
-            end: end(fields, vocab_size)?,
-        };
         let facts = Facts {
             architecture: "t5",
             vocab_size,
@@ -93,7 +86,7 @@ impl Config {
         };
         Ok(Self {
             facts,
-            texts,
+            texts: EncoderDecoder::read(fields, vocab_size, MOST_TOKENS)?,
             decoder_layers: fields.usize_or("num_decoder_layers", 1..=MOST_LAYERS, layers)?,
             head_size: fields.usize("d_kv", 1..=MAX_HEAD_SIZE)?,
             inner: fields.usize("d_ff", 1..=1 << 20)?,
@@ -104,34 +97,6 @@ impl Config {
             is_tied: fields.bool_or("tie_word_embeddings", true)?,
         })
     }
-}
-
-/// The token that ends a text, of several the first: 1 where the field is absent, none where it is null.
-fn end(fields: &Fields, vocab_size: usize) -> Result<Option<u32>> {
-    let field = "eos_token_id";
-    if !fields.has(field) {
-        let is_null = fields.names().any(|name| name == field);
-        return Ok(if is_null { None } else { Some(1) });
-    }
-    Ok(fields.ids(field, vocab_size)?.first().copied())
-}
-
-/// The activation between the two dense layers, and whether there is a gate: `NAME` or `gated-NAME`, where `gated-gelu` means the tanh form.
-/// Files that name the two apart mean these, as Hugging Face's configuration does.
-fn feed_forward(fields: &Fields) -> Result<(Activation, bool)> {
-    let field = "feed_forward_proj";
-    let whole = fields.text_or(field, "relu")?;
-    let (name, is_gated) = match whole.strip_prefix("gated-") {
-        Some(name) => (name, true),
-        None => (whole, false),
-    };
-    let named = ACTIVATIONS.iter().find_map(|(known, activation)| (*known == name).then_some(*activation));
-    let named = if whole == "gated-gelu" { Some(Activation::GeluTanh) } else { named };
-    let Some(named) = named else {
-        let names = ACTIVATIONS.map(|(name, _)| name).join(", ");
-        return Err(fields.refuse(field, format!("one of {names}, alone or behind `gated-`")));
-    };
-    Ok((activation(fields, "dense_act_fn", named)?, fields.bool_or("is_gated_act", is_gated)?))
 }
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
@@ -149,16 +114,12 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
             (None, None)
         }
         Task::Logits => {
-            let result = HeadResult::new("logits", Rows::Wanted);
-            let result = if config.is_tied {
-                declaring.root().tied("lm_head.weight", words.weight())?;
-                let decoder = Linear::of(words.weight().clone(), None);
-                result.scale((width as f32).sqrt().recip()).dense(decoder, Activation::Identity)
-            } else {
-                let mut scope = declaring.root().into_at("lm_head");
-                let decoder = Linear::declare_without_bias(&mut scope, width, vocab_size)?;
-                result.dense(decoder, Activation::Identity)
-            };
+            let scores = decoder(declaring, &words, config.is_tied)?;
+            let mut result = HeadResult::new("logits", Rows::Wanted);
+            if config.is_tied {
+                result = result.scale((width as f32).sqrt().recip());
+            }
+            let result = result.dense(scores, Activation::Identity);
             let decoder = Stack::declare(&config, &mut declaring.root().at("decoder"), true)?;
             (Some(decoder), Some(Head::of([result])))
         }

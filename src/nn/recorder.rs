@@ -164,7 +164,14 @@ impl<'g> Recorder<'g> {
         &self.settings
     }
 
-    /// A weight, in the type that layers compute in.
+    /// A weight, in the type that layers compute in and the shape that files have it in.
+    ///
+    /// Where a layer needs a weight otherwise, it is turned round in the graph, by ops that gradients pass through: a product takes `[in, out]` as
+    /// it lies ([`Linear::declare_in_out`](super::Linear::declare_in_out)), queries, keys and values of one layer are cut from its product
+    /// ([`Projections`](super::Projections)). So a parameter is a tensor of the files, under its name there: a training updates it in
+    /// place and writes it back, several programs bind it, and no weight is held twice. Turning weights round once, when they are loaded, would
+    /// gain little: the products of a step of GPT-2's shape read its `[in, out]` weights at 0.85 of the rate of an addition (`cargo bench --bench
+    /// generate`, lavapipe), beyond which no other order of them can go far.
     pub fn weight(&mut self, weight: &Weight) -> Result<Value> {
         let dtype = self.dtype();
         parameter(self.graph, weight, dtype)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use super::Trainer;
-use crate::models::{LabelKind, Labels, Model, Task, class_for};
+use crate::models::{LabelKind, Labels, Model, Task, class_for, is_beside_network};
 use crate::tensor::{DType, HostTensor, Shape};
 use crate::weights::{Checkpoint, Declaration, Declarations, Fields, replace_file, write_tensors};
 use crate::{Error, ErrorKind, Random, Result};
@@ -45,6 +45,8 @@ pub struct Folder {
     checkpoint: Checkpoint,
     /// What each weight is called in a file beside a head: below the family's own prefix.
     written_names: Vec<String>,
+    /// Names of floats that the files hold and the task has no use for, such as those of other heads, and what they are called beside a head.
+    passed_over: Vec<(String, String)>,
     deviation: f32,
 }
 
@@ -78,14 +80,16 @@ impl Folder {
         checkpoint.load(&with_all_ignored(below.declarations())?, DType::F32)?;
         let found = found(&checkpoint, model.declarations(), below.declarations())?;
         let written = Model::declare(&fields, task, |_| true)?;
-        let written_names = written.declarations().list().iter().map(|weight| weight.name.clone()).collect();
+        let written_names: Vec<String> =
+            written.declarations().list().iter().map(|weight| weight.name.clone()).collect();
+        let passed_over = passed_over(&checkpoint, model.declarations(), &written_names);
         let class = class_for(&fields, task, model.network().signature().is_causal);
         object.insert("architectures".into(), json!([class]));
         if object.contains_key("torch_dtype") {
             object.insert("torch_dtype".into(), json!("float32"));
         }
         let deviation = fields.f32_or("initializer_range", 0.0..=1.0, DEVIATION)?;
-        Ok(Self { path, config: object, model, found, checkpoint, written_names, deviation })
+        Ok(Self { path, config: object, model, found, checkpoint, written_names, passed_over, deviation })
     }
 
     /// The model with the head of its task.
@@ -97,6 +101,12 @@ impl Folder {
     pub fn fresh(&self) -> impl Iterator<Item = &str> {
         let declared = self.model.declarations().list().iter().map(|weight| weight.name.as_str());
         declared.filter(|name| self.found.find(name).is_none())
+    }
+
+    /// Tensors of the files that the task has no use for, such as those of other heads: [`Folder::write`] puts them into the new files as they
+    /// are.
+    pub fn passed_over(&self) -> impl Iterator<Item = &str> {
+        self.passed_over.iter().map(|(name, _)| name.as_str())
     }
 
     /// What training starts from, by name, f32: the files' weights, and fresh ones drawn with `seed`: normal with the deviation of
@@ -118,18 +128,21 @@ impl Folder {
         declared.iter().map(weight).collect()
     }
 
-    /// Writes the model as `trainer` has left it into the folder at `out`, which must be there: `config.json`, `model.safetensors` in f32,
-    /// and the tokenizer's files. [`Model::open`] and Hugging Face's libraries read it.
+    /// Writes the model as `trainer` has left it into the folder at `out`, which must be there: `config.json`, `model.safetensors` in f32 with
+    /// what the task passed over beside the model's own, and the tokenizer's files. [`Model::open`] and Hugging Face's libraries read it.
     ///
     /// Fails with [`ErrorKind::Io`] when a file cannot be read or written, with [`ErrorKind::Diverged`] when a weight is no longer
     /// finite, and when the device is lost.
     pub fn write(&self, out: impl AsRef<Path>, trainer: &Trainer) -> Result<()> {
         let out = out.as_ref();
         let declared = self.model.declarations().list().iter();
-        let tensors = declared
+        let mut tensors = declared
             .zip(&self.written_names)
             .map(|(weight, name)| Ok((name.clone(), trainer.read(&weight.name)?)))
             .collect::<Result<Vec<_>>>()?;
+        for (name, written) in &self.passed_over {
+            tensors.push((written.clone(), stored(&self.checkpoint, name)?));
+        }
         write_tensors(out.join(WEIGHTS), &tensors, &[("format", "pt".to_owned())])?;
         for name in TOKENIZER_FILES {
             let from = self.path.join(name);
@@ -199,6 +212,38 @@ fn found(checkpoint: &Checkpoint, declared: &Declarations, below: &Declarations)
     }
     found.root().ignore("");
     Ok(found)
+}
+
+/// The finite floats that `declarations` ignore in the files, with their names in a file where declared weights have those of `written`.
+fn passed_over(
+    checkpoint: &Checkpoint,
+    declarations: &Declarations,
+    written: &[String],
+) -> Vec<(String, String)> {
+    let declared = declarations.list().iter().map(|weight| weight.name.as_str());
+    // Files of a network alone leave out what stands before its names beside a head.
+    let prefix = declared
+        .zip(written)
+        .find_map(|(own, written)| written.strip_suffix(own).filter(|prefix| !prefix.is_empty()));
+    let named = |name: String| match prefix.filter(|_| !is_beside_network(&name)) {
+        Some(prefix) => (name.clone(), format!("{prefix}{name}")),
+        None => (name.clone(), name),
+    };
+    let ignored = checkpoint.compare(declarations).ignored.into_iter();
+    ignored
+        .filter(|name| stored(checkpoint, name).is_ok())
+        .map(named)
+        .filter(|(_, name)| !written.contains(name))
+        .collect()
+}
+
+/// A tensor of the files that no model has declared, as f32. Fails when there is none of that name, or it is no float or not finite.
+fn stored(checkpoint: &Checkpoint, name: &str) -> Result<HostTensor> {
+    let mut wanted = Declarations::new();
+    let shape = checkpoint.tensor(name).map_or(&[][..], |tensor| tensor.shape());
+    wanted.root().weight(name, shape)?;
+    wanted.root().ignore("");
+    checkpoint.load(&wanted, DType::F32)?.get(name)
 }
 
 fn fresh(declaration: &Declaration, deviation: f32, random: &mut Random) -> Result<HostTensor> {

@@ -57,9 +57,11 @@ fn texts_are_written_about_texts_as_they_were_in_the_data() {
         let data = data.display().to_string();
         let out = folder.join(format!("out-{device}")).display().to_string();
         let arguments = ["train", "seq2seq", &from, &data, "--out", &out, "--device", device];
-        let printed = assert_passes(&run(&[&arguments[..], &FAST].concat()));
+        let more =
+            ["--lr", "0.005", "--batch", "8", "--dropout", "0", "--epochs", "24", "--decay", "constant"];
+        let printed = assert_passes(&run(&[&arguments[..], &more].concat()));
         let perplexities = numbers(&printed, "perplexity");
-        assert!(perplexities.len() == 7 && perplexities[0] > 4.0 && perplexities[6] < 1.3, "{printed}");
+        assert!(perplexities.len() == 25 && perplexities[0] > 4.0 && perplexities[24] < 1.1, "{printed}");
         all.push(numbers(&printed, "loss"));
         for (prompt, text) in [("xyb", "cc."), ("f", "aa.")] {
             let generate = ["generate", &out, "--prompt", prompt, "--tokens", "6", "--temperature", "0"];
@@ -116,7 +118,6 @@ fn rows_without_a_source_or_a_target_are_named_by_their_lines() {
         &["number.jsonl line 1", "target", "a string"],
     );
     refuses("data.txt", "a\tb\n", &[], &["data.txt", ".csv, .tsv or .jsonl"]);
-    refuses("foreign.csv", "source,target\na,b\na,q\n", &[], &["foreign.csv line 3, target", "`q`"]);
     let long = format!("source,target\na,b\na,{}\n", "b".repeat(30));
     refuses(
         "long.csv",
@@ -157,7 +158,10 @@ fn rows_without_a_source_or_a_target_are_named_by_their_lines() {
     let deeper = config.replace("\"num_layers\":1", "\"num_layers\":1,\"num_decoder_layers\":2");
     assert_ne!(deeper, config);
     fs::write(Path::new(&from).join("config.json"), deeper).unwrap();
-    assert_refuses(&train("seq2seq", &from), &["decoder.block.1.layer.0", "missing"]);
+    assert_refuses(
+        &train("seq2seq", &from),
+        &["model.safetensors", "what the model declares", "differences"],
+    );
 }
 
 #[test]
@@ -170,13 +174,26 @@ fn a_recurrent_model_learns_what_only_its_memories_know() {
     let from = model(&folder.join("transfo-xl"), &config, Task::Logits, &words);
     let text = folder.join("text.txt");
     // A segment of one word does not tell whether its letter comes once more.
-    fs::write(&text, "a a a b b b ".repeat(60)).unwrap();
+    fs::write(&text, "a a a b b b ".repeat(80)).unwrap();
     let text = text.display().to_string();
     for (device, more) in
         [("gpu", &[][..]), ("cpu", &["--accumulate", "2", "--recompute", "1", "--lr", "0.02"])]
     {
         let out = folder.join(format!("out-{device}")).display().to_string();
-        let arguments = ["train", "lm", &from, &text, "--out", &out, "--device", device, "--max-tokens", "1"];
+        let arguments = [
+            "train",
+            "lm",
+            &from,
+            &text,
+            "--out",
+            &out,
+            "--device",
+            device,
+            "--max-tokens",
+            "1",
+            "--validation",
+            "0.3",
+        ];
         let flags: Vec<&str> =
             FAST.iter().copied().filter(|flag| more.is_empty() || !["--lr", "0.01"].contains(flag)).collect();
         let printed = assert_passes(&run(&[&arguments[..], &flags, more].concat()));
@@ -210,11 +227,11 @@ fn weights_that_a_task_does_not_use_are_kept_and_told_of() {
     let out = folder.join("out").display().to_string();
     let data = data.display().to_string();
     let arguments = ["train", "fill-mask", &from, &data, "--out", &out, "--device", "cpu"];
-    let output = run(&[&arguments[..], &FAST].concat());
+    let output = run(&[&arguments[..], &FAST[..6], &["--epochs", "12"]].concat());
     let losses = numbers(&assert_passes(&output), "loss");
-    assert!(losses[6] < 0.5 * losses[0], "{losses:?}");
+    assert!(losses[12] < 0.5 * losses[0], "{losses:?}");
     let told = stderr(&output);
-    assert!(told.contains("kept as they are: 6 weights without influence on the loss"), "{told}");
+    assert!(told.contains("kept as they are, without influence on the loss: 6 weights: "), "{told}");
     assert!(told.contains("encoder.layer.0.attention.self.query_global.weight"), "{told}");
     let [before, after] = [&from, &out].map(|folder| Checkpoint::open(folder).unwrap());
     let (mut kept, mut trained) = (0, 0);
@@ -226,5 +243,36 @@ fn weights_that_a_task_does_not_use_are_kept_and_told_of() {
     }
     assert_eq!((kept, trained > 10), (6, true));
     let filled = ["run", &out, "--task", "fill-mask", "--text", "the film is [MASK]", "--device", "cpu"];
-    assert!(assert_passes(&run(&filled)).contains("filled: the film is good"));
+    assert!(assert_passes(&run(&filled)).contains("token 7: good"));
+}
+
+/// The head of another task, and the pooler before it, which are no part of the model that is trained.
+#[test]
+fn heads_of_other_tasks_are_written_back() {
+    let folder = empty("kept-heads");
+    let words = [&SPECIAL[..], &["the", "film", "is", "was", "good", "bad"]].concat();
+    let config = json!({"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 16, "max_position_embeddings": 16, "vocab_size": words.len(),
+        "architectures": ["BertForPreTraining"]});
+    let from = model(&folder.join("bert"), &config, Task::Pretrain, &words);
+    let (data, out) = (folder.join("data.txt"), folder.join("out").display().to_string());
+    fs::write(&data, "the film is good\nthe film was bad\n".repeat(8)).unwrap();
+    let data = data.display().to_string();
+    let arguments = ["train", "fill-mask", &from, &data, "--out", &out, "--device", "cpu", "--epochs", "1"];
+    let told = stderr(&run(&arguments));
+    assert!(told.contains("kept as they are, that the task has no use for: 4 weights: cls.seq_"), "{told}");
+    let [before, after] = [&from, &out].map(|folder| Checkpoint::open(folder).unwrap());
+    for (name, written) in [
+        ("pooler.dense.weight", "bert.pooler.dense.weight"),
+        ("pooler.dense.bias", "bert.pooler.dense.bias"),
+        ("cls.seq_relationship.weight", "cls.seq_relationship.weight"),
+        ("cls.seq_relationship.bias", "cls.seq_relationship.bias"),
+    ] {
+        let before = before.tensor(name).unwrap();
+        let after = after.tensor(written).unwrap_or_else(|| panic!("{written}"));
+        assert_eq!((before.shape(), before.bytes()), (after.shape(), after.bytes()), "{name}");
+    }
+    assert!(after.names().all(|name| !name.starts_with("bert.cls")));
+    let filled = ["run", &out, "--task", "fill-mask", "--text", "the film is [MASK]", "--device", "cpu"];
+    assert_passes(&run(&filled));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use foveate::models::{Model, Task, Tokens};
-use foveate::nn::{Attend, Layout, Recorder};
+use foveate::nn::{Attend, Layout, Recorder, Training};
 use foveate::ops::attention::{Blocked, Mask};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, Error, Graph, HostTensor, Result, Value, cpu, ops};
@@ -76,6 +76,60 @@ fn another_method_takes_the_place_of_the_own() {
         }
         assert_ne!(found, hidden(&model, None).expect("it runs"), "{model_type}");
     }
+}
+
+/// Layers whose values are computed again, and packed sequences, get it, too; of an encoder-decoder what attends to the other text stays.
+#[test]
+fn every_layer_of_its_own_sequence_takes_it() {
+    let model = model("bert");
+    let windows = Blocked::new().mask(Mask::window(0, 0));
+    let record = |recompute: usize, attend: Arc<dyn Attend>| -> Result<Vec<f32>> {
+        let mut graph = Graph::new();
+        let tokens = Tokens::packed(&mut graph, TIME, 2)?;
+        let training = Training { recompute, ..Training::default() };
+        let mut recorder = Recorder::new(&mut graph, DType::F32).training(training).exchange(attend);
+        let result = model.record_with(&mut recorder, &tokens)?;
+        graph.output("hidden", result)?;
+        let row = |number: fn(i32) -> i32| HostTensor::i32([1, TIME], (0..TIME as i32).map(number).collect());
+        let (ids, positions, types) = (row(|at| at)?, row(|at| at % 5)?, row(|_| 0)?);
+        let segments = row(|at| i32::from(at > 4))?;
+        let inputs = [("ids", &ids), ("positions", &positions), ("types", &types), ("segments", &segments)];
+        let weights = cpu::Parameters::new(Weights::random(model.declarations(), DType::F32, 3)?.iter())?;
+        Ok(cpu::run_with(&graph, &weights, &inputs)?["hidden"].to_f32())
+    };
+    let expected = record(0, Arc::new(windows.clone())).expect("it runs");
+    for recompute in [0, 1] {
+        let found = record(recompute, Arc::new(Itself)).expect("it runs");
+        assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5));
+    }
+
+    let json = serde_json::json!({"model_type": "t5", "vocab_size": 12, "d_model": 16, "d_kv": 8, "d_ff": 24,
+        "num_layers": 1, "num_heads": 2});
+    let fields = Fields::new("config.json", json).expect("an object");
+    let t5 = Model::from_config(&fields, Task::Logits).expect("the configuration is sound");
+    let scores = |source: i32| -> Result<Vec<f32>> {
+        let mut graph = Graph::new();
+        let tokens = Tokens::rows(&mut graph, [1, TIME], 0)?.with_source(&mut graph, 3)?;
+        let mut recorder = Recorder::new(&mut graph, DType::F32).exchange(Arc::new(Itself));
+        let result = t5.record_with(&mut recorder, &tokens)?;
+        graph.output("logits", result)?;
+        let ids = HostTensor::i32([1, TIME], vec![4; TIME])?;
+        let (source, places) =
+            (HostTensor::i32([1, 3], vec![source; 3])?, HostTensor::i32([1, 3], vec![0, 1, 2])?);
+        let lengths = HostTensor::i32([1], vec![3])?;
+        let inputs = [
+            ("ids", &ids),
+            ("source_ids", &source),
+            ("source_positions", &places),
+            ("source_lengths", &lengths),
+        ];
+        let weights = cpu::Parameters::new(Weights::random(t5.declarations(), DType::F32, 3)?.iter())?;
+        Ok(cpu::run_with(&graph, &weights, &inputs)?["logits"].to_f32())
+    };
+    let (one, other) = (scores(5).expect("it runs"), scores(9).expect("it runs"));
+    // Equal tokens that see only themselves, and all of the source.
+    assert!(one.chunks(12).all(|row| row.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5)), "{one:?}");
+    assert!(one.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-3), "the source is read");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod encoder_decoder;
 mod encoders;
 mod exchange;
 mod globals;
+mod layouts;
 mod minilm;
 mod nonsense;
 mod oracles;

@@ -108,7 +108,7 @@ fn no_value_of_any_field_makes_a_model_panic() {
                 .collect();
             // What opens can be recorded, as far as it reads one text at once.
             if let Some(model) = models.last() {
-                let size = BatchSize { time: 4, count: 1, rows: 1, globals: 0 };
+                let size = BatchSize { rows: 1, ..BatchSize::packed(4, 1) };
                 let graph = model.batch_graph(size, DType::F32);
                 if model.network().signature().reads_whole_texts() {
                     assert!(graph.is_ok(), "{}: {:?}", shown(), graph.map(drop));

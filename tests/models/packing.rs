@@ -113,7 +113,7 @@ fn packed_sequences_equal_padded_ones() {
 fn shared_weights_are_stored_once_and_several_programs_bind_them() {
     let model = Model::open(checkpoint("albert-rxnmapper"), Task::Logits).expect("the folder is whole");
     let weights = model.load(DType::F32).expect("the weights are whole");
-    let size = |time| BatchSize { time, count: 1, rows: time, globals: 0 };
+    let size = |time| BatchSize { rows: time, ..BatchSize::packed(time, 1) };
     let graph = model.batch_graph(size(64), DType::F32).expect("it records");
     // Twelve layers of one set of weights, and a decoder that is the embeddings.
     assert_eq!(model.facts().layers, 12);

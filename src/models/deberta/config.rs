@@ -1,8 +1,8 @@
 //! What a DeBERTa's `config.json` says.
 
 use super::super::Facts;
-use super::super::bert::{refuse_decoders, refuse_distances};
-use super::super::network::{MOST_LAYERS, activation, head_count};
+use super::super::network::{MOST_LAYERS, activation, head_count, refuse_decoders};
+use super::super::positions::Positions;
 use crate::Result;
 use crate::nn::{Distances, LayerSpec};
 use crate::ops::Activation;
@@ -89,7 +89,7 @@ impl Config {
 /// Refuses what the configuration may ask for and these models do not have.
 fn refuse_other_variations(fields: &Fields, facts: &Facts) -> Result<()> {
     refuse_decoders(fields)?;
-    refuse_distances(fields)?;
+    Positions::refuse_distances(fields)?;
     // Where absent, as Hugging Face's configurations have it.
     for (field, wanted) in [("relative_attention", true), ("talking_head", false)] {
         if fields.bool_or(field, false)? != wanted {

@@ -11,9 +11,10 @@ mod config;
 use std::sync::Arc;
 
 use super::bert::LAYER;
-use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
+use super::embeddings::{Embeddings, EmbeddingsSpec};
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words, token_scores};
 use super::network::{Declared, Declaring, Network};
-use super::{Facts, Input, Signature, Task, Tokens};
+use super::{Facts, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
@@ -26,12 +27,7 @@ use config::{Config, ConvolutionSpec, Version};
 #[derive(Debug)]
 struct Deberta {
     facts: Facts,
-    words: Embedding,
-    positions: Option<Embedding>,
-    types: Option<Embedding>,
-    /// From the embeddings' width to the layers', where these differ.
-    widen: Option<Linear>,
-    norm: LayerNorm,
+    embeddings: Embeddings,
     layers: Vec<Block<DisentangledAttention>>,
     /// A vector for each distance, the same for all layers.
     relative: Embedding,
@@ -59,7 +55,7 @@ pub(super) fn declare_v2(declaring: &mut Declaring<'_>) -> Result<Declared> {
 fn declare(declaring: &mut Declaring<'_>, version: Version) -> Result<Declared> {
     let config = Config::read(declaring.fields, version)?;
     let network = Deberta::declare(&config, &mut declaring.base("deberta"))?;
-    let head = head(declaring, &config, &network.words)?;
+    let head = head(declaring, &config, &network.embeddings.words)?;
     declaring.pass_over_heads("deberta");
     Ok(Declared { network: Arc::new(network), head })
 }
@@ -67,10 +63,12 @@ fn declare(declaring: &mut Declaring<'_>, version: Version) -> Result<Declared> 
 /// The head for a task, as the `modeling_deberta.py` files have it.
 fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Option<Head>> {
     let width = config.facts.width;
+    if let Some(scores) = token_scores(declaring, width)? {
+        return Ok(Some(Head::of([scores])));
+    }
     let (task, labels, is_tied) = (declaring.task, declaring.labels()?, declaring.ties_words()?);
     let mut root = declaring.root();
     let mut dense = |name, out| Linear::declare(&mut root.at(name), width, out);
-    let single = |layer| HeadResult::new("logits", Rows::Wanted).dense(layer, Activation::Identity);
     let result = match task {
         Task::Embed | Task::Hidden => return Ok(None),
         Task::Logits => {
@@ -87,9 +85,7 @@ fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Re
         Task::Classify => HeadResult::new("logits", Rows::First)
             .dense(dense("pooler.dense", width)?, config.pooler)
             .dense(dense("classifier", labels)?, Activation::Identity),
-        Task::Label => single(dense("classifier", labels)?),
-        Task::Answer => single(dense("qa_outputs", 2)?),
-        Task::Pretrain => return Err(declaring.no_head(config.facts.architecture)),
+        _ => return Err(declaring.no_head(config.facts.architecture)),
     };
     Ok(Some(Head::of([result])))
 }
@@ -118,19 +114,16 @@ fn attention(config: &Config, scope: &mut Scope<'_>) -> Result<DisentangledAtten
 
 impl Deberta {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, layers, types: kinds, max_tokens, .. } = config.facts;
+        let Facts { vocab_size, width, layers, types, max_tokens, .. } = config.facts;
         let eps = config.layer.eps;
-        let mut embeddings = base.at("embeddings");
-        // Files of the first version hold a table that is not used.
-        ["position_ids", "position_embeddings"].iter().for_each(|unused| embeddings.ignore(unused));
-        let mut table = |name, rows| Embedding::declare(&mut embeddings.at(name), rows, config.embedding);
-        let words = table("word_embeddings", vocab_size)?;
-        let positions = config.has_positions.then(|| table("position_embeddings", max_tokens)).transpose()?;
-        let types = config.has_types.then(|| table("token_type_embeddings", kinds)).transpose()?;
-        let mut widen =
-            || Linear::declare_without_bias(&mut embeddings.at("embed_proj"), config.embedding, width);
-        let widen = (config.embedding != width).then(&mut widen).transpose()?;
-        let norm = LayerNorm::declare(&mut embeddings.at("LayerNorm"), width, eps)?;
+        let spec = EmbeddingsSpec {
+            words: vocab_size,
+            positions: config.has_positions.then_some(max_tokens),
+            types: config.has_types.then_some(types),
+            widths: [config.embedding, width],
+            eps,
+        };
+        let embeddings = Embeddings::declare(&mut base.at("embeddings"), &spec)?;
         let mut encoder = base.at("encoder");
         let layer = |index| {
             let mut scope = encoder.at(format_args!("layer.{index}"));
@@ -151,18 +144,7 @@ impl Deberta {
                 Some(Convolution { conv, activation, norm })
             }
         };
-        Ok(Self {
-            facts: config.facts,
-            words,
-            positions,
-            types,
-            widen,
-            norm,
-            layers,
-            relative,
-            relative_norm,
-            conv,
-        })
+        Ok(Self { facts: config.facts, embeddings, layers, relative, relative_norm, conv })
     }
 }
 
@@ -179,21 +161,11 @@ impl Network for Deberta {
             terms * heads * 2 * distances.span() as usize
         };
         let numbers_per_token = self.layers.first().map_or(0, terms);
-        let inputs = Input::of_words(self.positions.is_some(), self.types.is_some());
-        Signature { numbers_per_token, ..Signature::encoder(inputs) }
+        Signature { numbers_per_token, ..Signature::encoder(self.embeddings.inputs()) }
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let mut tables = vec![(&self.words, tokens.ids)];
-        tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));
-        tables.extend(self.types.iter().map(|types| (types, tokens.types)));
-        let dtype = recorder.dtype();
-        let mut sum = Embedding::record_sum(recorder, &tables, dtype)?;
-        if let Some(widen) = &self.widen {
-            sum = widen.record(recorder, sum, Activation::Identity)?;
-        }
-        let embedded = self.norm.record(recorder, sum, None)?;
-        let embedded = recorder.dropout(embedded)?;
+        let embedded = self.embeddings.record(recorder, tokens)?;
         let mut relative = recorder.weight(self.relative.weight())?;
         if let Some(norm) = &self.relative_norm {
             relative = norm.record(recorder, relative, None)?;

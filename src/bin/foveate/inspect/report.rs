@@ -150,7 +150,7 @@ impl BatchMemory {
             TaskName::Label | TaskName::Answer | TaskName::Score => time,
             _ => 0,
         };
-        let graph = model.batch_graph(BatchSize { time, count, rows, globals: 0 }, dtype)?;
+        let graph = model.batch_graph(BatchSize { rows, ..BatchSize::packed(time, count) }, dtype)?;
         let defaults = Caps { f16: true, ..Caps::webgpu_default() };
         let raised = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..defaults.clone() };
         let memory = *Plan::new(&graph, &raised)?.memory();

@@ -145,16 +145,20 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let (start, description) = (Start::Weights(&start), Description::default());
     let (device, settings_of) = (device.runtime(), settings.training()?);
     let trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
-    if !trainer.unused().is_empty() {
-        let names = output::one_line(&trainer.unused().join(", "), SHOWN);
-        eprintln!(
-            "kept as they are: {} weights without influence on the loss: {names}",
-            trainer.unused().len()
-        );
-    }
+    let unused: Vec<&str> = trainer.unused().iter().map(String::as_str).collect();
+    tell_kept("without influence on the loss", &unused);
+    tell_kept("that the task has no use for", &folder.passed_over().collect::<Vec<_>>());
     let streams = task.streams().map(|_| trainer.streams(Mode::Train)).transpose()?;
     Run { task: &*task, lengths, trainer, streams, order, sizes: &sizes, settings, epochs }
         .train(&interrupted, destination)
+}
+
+/// Says which weights the training does not change, where there are some, and why.
+fn tell_kept(why: &str, names: &[&str]) {
+    if !names.is_empty() {
+        let shown = output::one_line(&names.join(", "), SHOWN);
+        eprintln!("kept as they are, {why}: {} weights: {shown}", names.len());
+    }
 }
 
 /// A training under way.
