@@ -418,3 +418,38 @@ fn rows_without_features_give_0() {
         }
     }
 }
+
+/// A sum that grew by one key at a time in f32 would be off by 3e-5 here.
+#[test]
+fn a_million_tokens_do_not_saturate_the_state() {
+    const LONG: usize = 1 << 20;
+    const CHANNELS: usize = 4;
+    let mut source = Random::new(12);
+    let mut rows =
+        |shift: f32| -> Vec<f32> { (0..LONG * CHANNELS).map(|_| shift + source.next_f32()).collect() };
+    let tensors = [("q", rows(0.0)), ("k", rows(0.0)), ("v", rows(1.0))]
+        .map(|(name, elements)| (name, HostTensor::f32([1, LONG, 1, CHANNELS], elements).unwrap()));
+    let tensors = tensors.to_vec();
+    let spec = LinearAttention::new().causal();
+    let out = attended(&tensors, &spec).to_f64();
+    let [q, k, v] = [0, 1, 2].map(|at| tensors[at].1.to_f64());
+    let map = |x: f64| if x > 0.0 { x + 1.0 } else { x.exp() };
+    let (mut sums, mut normalizer) = ([[0.0; CHANNELS]; CHANNELS], [0.0; CHANNELS]);
+    for t in 0..LONG {
+        let row = t * CHANNELS..(t + 1) * CHANNELS;
+        for (channel, &k) in k[row.clone()].iter().enumerate() {
+            let y = map(k);
+            normalizer[channel] += y;
+            sums[channel].iter_mut().zip(&v[row.clone()]).for_each(|(sum, v)| *sum += y * v);
+        }
+        if t % 9973 != 0 && t + 3 < LONG {
+            continue;
+        }
+        let x: Vec<f64> = q[row.clone()].iter().map(|&q| map(q)).collect();
+        let denominator: f64 = x.iter().zip(&normalizer).map(|(x, z)| x * z).sum::<f64>() + 1e-6;
+        for (value, &found) in out[row].iter().enumerate() {
+            let exact = x.iter().zip(&sums).map(|(x, row)| x * row[value]).sum::<f64>() / denominator;
+            assert!((found - exact).abs() <= 5e-6 * exact.abs().max(1.0), "token {t}: {found}, not {exact}");
+        }
+    }
+}

@@ -84,7 +84,7 @@ pub fn softmax_kernel_features(
 ) -> Result<Value> {
     check_eps(spec.eps)?;
     let (projected, scaled) = projected(graph, x, projection)?;
-    let shape = graph.desc(projected)?.shape.clone();
+    let count = graph.desc(projected)?.shape.dims()[3] as f64;
     let largest = match (side, spec.stabilizer) {
         (Side::Queries, _) => max(graph, projected, &[3])?,
         (Side::Keys, Stabilizer::LargestKey) => max(graph, projected, &[1, 3])?,
@@ -100,15 +100,12 @@ pub fn softmax_kernel_features(
     let squares = square(graph, scaled)?;
     let squares = sum(graph, squares, &[3])?;
     let halves = scale(graph, squares, 0.5)?;
-    let mut logs = projected;
-    for part in [largest, halves] {
-        let part = broadcast(graph, part, shape.clone())?;
-        logs = subtract(graph, logs, part)?;
-    }
+    // All that is one number of a row comes first: what has a feature for each row is passed over as seldom as can be.
+    let less = add(graph, halves, largest)?;
+    let less = shifted(graph, less, (0.5 * count.ln()) as f32)?;
+    let logs = subtract(graph, projected, less)?;
     let features = exp(graph, logs)?;
-    let features = shifted(graph, features, spec.eps)?;
-    let count = shape.dims()[3];
-    scale(graph, features, (count as f64).powf(-0.5) as f32)
+    shifted(graph, features, (f64::from(spec.eps) * count.powf(-0.5)) as f32)
 }
 
 /// Random features of a generalised kernel (arXiv 2009.14794, section 2.2): `f(w_m . x / size^(1/4)) + eps`, with shapes and types as of
@@ -159,14 +156,14 @@ fn projected(graph: &mut Graph, x: Value, projection: Value) -> Result<(Value, V
     Ok((linear(graph, scaled, projection, &Linear::new())?, scaled))
 }
 
-/// `x + eps`
-fn shifted(graph: &mut Graph, x: Value, eps: f32) -> Result<Value> {
-    if eps == 0.0 {
+/// `x + by`
+fn shifted(graph: &mut Graph, x: Value, by: f32) -> Result<Value> {
+    if by == 0.0 {
         return Ok(x);
     }
-    let desc = graph.desc(x)?.clone();
-    let eps = crate::ops::fill(graph, desc, eps)?;
-    add(graph, x, eps)
+    let one = TensorDesc::new(graph.desc(x)?.dtype, [1]);
+    let by = crate::ops::fill(graph, one, by)?;
+    add(graph, x, by)
 }
 
 fn check_eps(eps: f32) -> Result<()> {
