@@ -8,6 +8,7 @@ use super::source::Sources;
 use crate::graph::Graph;
 use crate::models::{Model, ResultRows, Task, Tokens};
 use crate::nn::Recorder;
+use crate::plan::Watch;
 use crate::runtime::{Device, Runner, State, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::{Checkpoint, Weights};
@@ -153,6 +154,30 @@ impl Generator {
         Ok(Self { model: model.clone(), dtype, runner: Runner::new(weights) })
     }
 
+    /// Looks at the scores of every step, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`]
+    /// says. Scores depend on all keys and values that streams keep, so [`Watch::Outputs`] notices what is wrong in them, too, without
+    /// a pass over all of them at every step.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), ..self }
+    }
+
+    /// Bytes that `streams` streams of at most `capacity` tokens take beside the weights, about source texts of at most `source` tokens (0
+    /// where the model reads none): what they keep, twice where they are put into another order, and what reading the next tokens takes.
+    ///
+    /// Fails as [`Generator::start`] does.
+    pub fn bytes(&mut self, streams: usize, capacity: usize, source: usize) -> Result<u64> {
+        self.check_size(streams, capacity)?;
+        let (size, time) = (Size { streams, capacity, source }, CHUNK.min(capacity));
+        let (model, dtype) = (&self.model, self.dtype);
+        let record = || feed_graph(model, dtype, size, time);
+        let kept = record()?;
+        let kept = kept.states().iter().map(|(_, value)| Ok(kept.desc(*value)?.buffer_bytes()));
+        let kept = kept.sum::<Result<u64>>()?;
+        let step = self.runner.bytes(Step::Feed { size, time }, record)?;
+        Ok(step + if streams > 1 { 2 * kept } else { kept })
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -178,6 +203,15 @@ impl Generator {
 
     /// Empty streams with room for what is read of source texts of at most `source` tokens; 0 where there are none.
     pub(super) fn start_with(&self, streams: usize, capacity: usize, source: usize) -> Result<Streams> {
+        self.check_size(streams, capacity)?;
+        let size = Size { streams, capacity, source };
+        let graph = feed_graph(&self.model, self.dtype, size, 1)?;
+        let state = State::new(&self.runner.device(), &graph)?;
+        let sources = Sources { lengths: Vec::new(), capacity: source };
+        Ok(Streams { state, lengths: vec![0; streams], capacity, sources })
+    }
+
+    fn check_size(&self, streams: usize, capacity: usize) -> Result<()> {
         let most = self.model.facts().max_tokens;
         for (argument, found, most) in [("streams", streams, 1 << 16), ("capacity", capacity, most)] {
             if !(1..=most).contains(&found) {
@@ -186,11 +220,7 @@ impl Generator {
                     .but_found(found));
             }
         }
-        let size = Size { streams, capacity, source };
-        let graph = feed_graph(&self.model, self.dtype, size, 1)?;
-        let state = State::new(&self.runner.device(), &graph)?;
-        let sources = Sources { lengths: Vec::new(), capacity: source };
-        Ok(Streams { state, lengths: vec![0; streams], capacity, sources })
+        Ok(())
     }
 
     /// Appends `tokens[i]` to stream `i` and gives the scores of every token to come next, `vocab_size` of them: nothing for a stream

@@ -12,6 +12,7 @@ use super::packed::Packed;
 use super::{Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
 use crate::nn::Recorder;
+use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
@@ -195,6 +196,13 @@ impl Encoder {
         Self { keeps_hidden: true, ..self }
     }
 
+    /// Looks at the results of every batch, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as
+    /// [`Runner::watching`] says: activations may overflow f16, and weights in f32 be large enough for the same.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), ..self }
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -265,6 +273,35 @@ impl Encoder {
         Ok(results)
     }
 
+    /// Bytes that the largest batch of `items` takes beside the weights: its inputs, its results, which are read back, and what lies
+    /// between. Fails as [`Encoder::run_items`] does before anything is run.
+    pub fn bytes(&mut self, items: &[Item<'_>]) -> Result<u64> {
+        self.check(items)?;
+        let most_rows = self.most_rows();
+        let (mut start, mut largest) = (0, None);
+        while start < items.len() {
+            let batch = fewer_rows(items, next_batch(items, start, self.batch_tokens), most_rows);
+            start = batch.end;
+            let size = self.size_of(&Packed { model: &self.model, items: &items[batch] });
+            if largest.is_none_or(|largest: BatchSize| (largest.time, largest.rows) < (size.time, size.rows))
+            {
+                largest = Some(size);
+            }
+        }
+        let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
+        largest.map_or(Ok(0), |size| {
+            self.runner.bytes(size, || model.batch_graph_with(size, dtype, keeps_hidden))
+        })
+    }
+
+    /// The size that a batch is run in.
+    fn size_of(&self, packed: &Packed<'_>) -> BatchSize {
+        match self.runner.device() {
+            device if device.is_planned() => packed.size().rounded_up(self.batch_tokens, self.most_rows()),
+            _ => packed.size(),
+        }
+    }
+
     /// How many of the first `sequences` fit one batch together: at least one, where there is one. Calls with so many at a time run
     /// the same batches as one call with all, unless scores of so many tokens do not fit one binding of the device.
     pub fn fitting(&self, sequences: &[impl AsRef<[u32]>]) -> usize {
@@ -281,11 +318,7 @@ impl Encoder {
     }
 
     fn run_batch(&mut self, packed: &Packed<'_>) -> Result<Vec<Outputs>> {
-        let exact = packed.size();
-        let size = match self.runner.device() {
-            device if device.is_planned() => exact.rounded_up(self.batch_tokens, self.most_rows()),
-            _ => exact,
-        };
+        let (exact, size) = (packed.size(), self.size_of(packed));
         let inputs = packed.inputs(size)?;
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let (start, prepared) = (Instant::now(), self.runner.preparing());

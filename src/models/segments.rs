@@ -3,6 +3,7 @@
 use super::{Model, RESULT, Tokens};
 use crate::graph::Graph;
 use crate::nn::{Layout, Recorder};
+use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, State, Store};
 use crate::tensor::{DType, HostTensor};
 use crate::weights::Weights;
@@ -61,6 +62,13 @@ impl Segments {
     #[must_use]
     pub fn with_hidden(self) -> Self {
         Self { keeps_hidden: true, ..self }
+    }
+
+    /// Looks at the results of every segment and, with [`Watch::Results`], at the memories, and fails with [`ErrorKind::NotFinite`] where a
+    /// number is NaN or infinite, as [`Runner::watching`] says.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), ..self }
     }
 
     /// The model.

@@ -5,15 +5,18 @@ mod fill;
 pub(crate) mod inputs;
 mod report;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use foveate::models::{Encoder, Item, Labels, Model};
+use foveate::plan::Watch;
 use foveate::processing::{answer, classify, label_words, log_likelihood};
 use foveate::tokenize::Tokenizer;
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
+use crate::memory;
 use crate::output::{self, Sink, Target};
 use crate::pipelines::CacheFile;
 
@@ -39,10 +42,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
     let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
-    let mut encoder = Encoder::new(&model, &model.load(dtype)?, device.runtime())?;
+    let weights = model.load(dtype)?;
+    memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
+    let mut encoder = Encoder::new(&model, &weights, device.runtime())?.watching(Watch::Outputs);
     if let Some(tokens) = args.batch_tokens {
         encoder = encoder.batch_tokens(tokens as usize);
     }
+    let largest = encoder.bytes(&job.items(0..job.inputs.len()))?;
+    memory::check("run", device.runtime(), "a batch (--batch-tokens)", largest)?;
     let loading = start.elapsed();
     let results = job.compute(&mut encoder, outputs.numbers.is_some())?;
     eprintln!("{}", Throughput::of(encoder.usage(), loading));
@@ -151,6 +158,18 @@ impl Job {
             .but_found(format!("a .npy file, which is one array, and {} inputs", self.inputs.len())))
     }
 
+    /// Some of the inputs as the model takes them.
+    fn items(&self, range: Range<usize>) -> Vec<Item<'_>> {
+        let pairs = self.inputs[range.clone()].iter().zip(&self.masks[range]);
+        pairs
+            .map(|(input, masks)| Item {
+                types: &input.types,
+                wanted: (self.task == TaskName::FillMask).then_some(masks),
+                ..Item::new(&input.ids)
+            })
+            .collect()
+    }
+
     /// Runs batch by batch, so that the bar moves, and of hidden states and scores only `keep` keeps more than a batch's.
     fn compute(&self, encoder: &mut Encoder, keep: bool) -> Result<Results> {
         let bar = output::progress(self.inputs.len());
@@ -159,16 +178,7 @@ impl Job {
             let start = results.found.len();
             let end = start + encoder.fitting(&self.inputs[start..]);
             let (inputs, masks) = (&self.inputs[start..end], &self.masks[start..end]);
-            let items: Vec<Item<'_>> = inputs
-                .iter()
-                .zip(masks)
-                .map(|(input, masks)| Item {
-                    types: &input.types,
-                    wanted: (self.task == TaskName::FillMask).then_some(masks),
-                    ..Item::new(&input.ids)
-                })
-                .collect();
-            let tensors = encoder.run_first(&items)?;
+            let tensors = encoder.run_first(&self.items(start..end))?;
             for ((input, positions), tensor) in inputs.iter().zip(masks).zip(tensors) {
                 results.found.push(self.found(input, positions, &tensor)?);
                 if keep {

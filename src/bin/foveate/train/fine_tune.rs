@@ -12,6 +12,7 @@ use super::settings::RunSettings;
 use super::{refused, watch_interrupts};
 use crate::args::{FineTuneArgs, LearningArgs, LmArgs};
 use crate::device::Device;
+use crate::memory;
 use crate::output;
 
 /// How often all of the data is gone through.
@@ -166,7 +167,9 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let start = folder.initial_weights(settings.seed)?;
     let (start, description) = (Start::Weights(&start), Description::default());
     let (device, settings_of) = (device.runtime(), settings.training()?);
-    let trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
+    memory::check_weights("train", device, declarations, DType::F32)?;
+    let mut trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
+    memory::check("train", device, "a step (--batch)", trainer.bytes()?)?;
     Run { task: &*task, lengths, trainer, order, sizes: &sizes, settings, epochs }
         .train(&interrupted, destination)
 }
