@@ -54,6 +54,9 @@ pub(crate) fn dispatches(
     (to, first): (Operand, u32),
     caps: &Caps,
 ) -> Result<Vec<Dispatch>> {
+    if x.elements() == 0 {
+        return Ok(Vec::new());
+    }
     // Its bits are read as words, which every device has; but where there is no f16, nothing stores any.
     if x.dtype == DType::F16 && !caps.f16 {
         return Err(Error::new(ErrorKind::Unsupported, NAME, "x")

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use foveate::Random;
 use foveate::models::Task;
-use foveate::weights::{Checkpoint, write_tensors};
-use foveate::{HostTensor, Random};
+use foveate::weights::Checkpoint;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn change(folder: &str, part: &str, change: impl Fn(usize, f32) -> f32) {
     let file = Checkpoint::open(&path).unwrap();
     let names: Vec<String> = file.names().map(str::to_owned).collect();
     let mut changed = 0;
-    let tensors: Vec<(String, HostTensor)> = names
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = names
         .into_iter()
         .map(|name| {
             let stored = file.tensor(&name).unwrap();
@@ -28,15 +28,18 @@ fn change(folder: &str, part: &str, change: impl Fn(usize, f32) -> f32) {
             let is_meant = name.contains(part);
             changed += usize::from(is_meant);
             let new = |(at, x): (usize, f32)| if is_meant { change(at, x) } else { x };
-            let numbers: Vec<f32> = numbers.enumerate().map(new).collect();
-            let tensor = HostTensor::f32(stored.shape(), numbers).unwrap();
-            (name, tensor)
+            let bytes = numbers.enumerate().map(new).flat_map(f32::to_le_bytes).collect();
+            let shape = stored.shape().to_vec();
+            (name, shape, bytes)
         })
         .collect();
     assert!(changed > 0, "{part} is no weight of {folder}");
     drop(file);
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
     let other = Path::new(folder).join("changed");
-    write_tensors(&other, &tensors, &[]).unwrap();
+    fs::write(&other, safetensors::serialize(views, None).unwrap()).unwrap();
     fs::rename(other, path).unwrap();
 }
 
@@ -177,8 +180,8 @@ fn attention_that_overflows_is_refused_by_attend_and_bench() {
         if device == "gpu" {
             assert_not_finite(&output, &["attention/blocked: step 1 of "]);
         } else {
-            // In f64 they fit.
-            assert_passes(&output);
+            // In f64 they fit, but the logarithm of their sum is handed out in f32.
+            assert_not_finite(&output, &["output `lse`", "every step by itself"]);
         }
         let small = tensors("finite-attend-small.safetensors", ["q", "k", "v"], &[1, 8, 2, 8], 1.0);
         assert_passes(&run(&["attend", "--rule", &rule, "--tensors", &small, "--device", device]));

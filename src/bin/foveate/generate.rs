@@ -47,8 +47,10 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let mut generator = Generator::new(&model, &weights, device.runtime())?.watching(Watch::Outputs);
     let (text, source) = if starts == 0 { (prompt.len(), 0) } else { (starts, prompt.len()) };
     let capacity = text.saturating_add(args.tokens.saturating_sub(1)).clamp(1, model.facts().max_tokens);
-    let streams = generator.bytes(args.beams.unwrap_or(1).max(1), capacity, source)?;
-    memory::check("generate", device.runtime(), "what is kept of the text", streams)?;
+    // More beams than there are tokens are refused below.
+    let streams = args.beams.unwrap_or(1).clamp(1, model.facts().vocab_size.min(1 << 16));
+    let kept = generator.bytes(streams, capacity, source)?;
+    memory::check("generate", device.runtime(), "what is kept of the text", kept)?;
     if let Some(beams) = args.beams {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;

@@ -38,7 +38,12 @@ impl Activations {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
         let Some(path) = file else { return Self::parse(BUILT_IN_NAME, BUILT_IN) };
         let source = path.display().to_string();
-        Self::parse(&source, &read_file(path, limits::ACTIVATIONS)?)
+        let bytes = read_file(path, limits::ACTIVATIONS).map_err(|error| {
+            Error::new(error.kind(), "activations", &source)
+                .expecting(format!("a safetensors file, {}", error.expected()))
+                .but_found(error.found())
+        })?;
+        Self::parse(&source, &bytes)
     }
 
     fn parse(source: &str, bytes: &[u8]) -> Result<Self> {
