@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Argument,
     /// The loss of a training stopped being a finite number.
     Diverged,
+    /// A number of a run is NaN or an infinity, where that is looked at ([`crate::plan::Watch`]).
+    NotFinite,
     /// A gradient was asked for through an op that has none.
     NotDifferentiable,
     /// A buffer bound to a program is missing, too small, of the wrong usage, or bound twice.
@@ -104,6 +106,13 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Display) -> Self {
         self.0.hint = Some(hint.to_string());
         self
+    }
+
+    /// Adds to what [`Error::hint`] says.
+    #[must_use]
+    pub(crate) fn with_another_hint(self, hint: &str) -> Self {
+        let all = self.hint().map_or_else(|| hint.to_owned(), |first| format!("{first}; {hint}"));
+        self.with_hint(all)
     }
 
     /// The kind, for callers that react to it.

@@ -116,6 +116,7 @@
 //! | [`kernel`] | what a GPU is asked to do, as plain data: shaders, dispatches, [`Caps`] and the tuning table |
 //! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
 //! | `gradients` | [`Graph::gradients`]: walks the steps backwards; replays segments and reversible layers |
+//! | `finite` | which numbers of a run are looked at for NaN and infinities, and which step made the first |
 //! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
 //! | [`gpu`] | the only room that names a GPU object: devices, tuning profiles, shaders, pipelines, programs, reading back |
 //! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
@@ -129,7 +130,7 @@
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
-//! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `gpu -> plan -> graph ->
+//! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `plan -> ops` for the op `finite` alone, `gpu -> plan -> graph ->
 //! kernel -> tensor`, `ops -> graph`, `gradients -> ops`, `cpu -> graph`, `train -> models, gradients`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
 //! runtime -> gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
 //! form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
@@ -156,6 +157,7 @@ struct Readme;
 pub mod check;
 pub mod cpu;
 mod error;
+mod finite;
 #[cfg(feature = "models")]
 pub mod generate;
 pub mod gpu;

@@ -171,3 +171,36 @@ fn f16_is_stored_where_the_device_can() {
         assert_eq!(device.stores(DType::F16), device.context().is_none_or(|context| context.caps().f16));
     }
 }
+
+#[test]
+fn what_a_run_takes_is_known_before_anything_is_made() {
+    for device in devices() {
+        let weights = Store::zeros(&device, [("w", &TensorDesc::f32([4, 4]))]).unwrap();
+        let planned = Planned::new(&weights, product()).unwrap();
+        let number = if matches!(device, Device::CpuF64) { 8 } else { 4 };
+        // The arrays of x and y; through wgpu, y once more for reading back, and what the program needs.
+        let expected = match planned.plan().map(|plan| *plan.memory()) {
+            Some(memory) => 3 * 64 + memory.working + memory.params,
+            None => 2 * 16 * number,
+        };
+        assert_eq!(planned.bytes(), expected, "{}", device.describe());
+        let mut runner = Runner::new(&weights);
+        for _ in 0..2 {
+            assert_eq!(runner.bytes((), || Ok(product())).unwrap(), expected, "{}", device.describe());
+            let x = HostTensor::f32([4, 4], vec![1.0; 16]).unwrap();
+            assert_eq!(runner.run((), &[("x", &x)], || Ok(product())).unwrap()["y"].to_f32(), [0.0; 16]);
+        }
+
+        // Of a chain two values live at once, on any device.
+        let mut graph = Graph::new();
+        let mut value = graph.input("x", TensorDesc::f32([1000])).unwrap();
+        for _ in 0..5 {
+            value = ops::scale(&mut graph, value, 2.0).unwrap();
+        }
+        graph.output("y", value).unwrap();
+        let planned = Planned::new(&Store::empty(&device), graph).unwrap();
+        if device.context().is_none() {
+            assert_eq!(planned.bytes(), 2 * 1000 * number);
+        }
+    }
+}

@@ -1,7 +1,11 @@
 //! Runs a graph through each op's reference, on the processor.
 
+mod look;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+pub(crate) use look::{look, look_f32};
 
 use crate::graph::{Graph, Step, Value};
 use crate::tensor::{Array, DType, HostTensor, Real, TensorDesc};
@@ -190,7 +194,7 @@ pub(crate) fn run_arrays(
 ) -> Result<Vec<Arc<Array<f64>>>> {
     let given =
         graph.inputs().iter().zip(inputs).map(|((_, value), array)| (*value, Arc::new(array.clone())));
-    walk_from(graph, results, given, |step, read| step.op.reference_f64(read), |_, array| array)
+    walk_from(graph, results, given, |step, read| step.op.reference_f64(read), |_, _, array| array)
 }
 
 /// [`run_exact`] with parameters and updates: the outputs, then what parameters are updated to. What each step makes passes through
@@ -202,7 +206,13 @@ pub(crate) fn run_stored(
     inputs: &[(&str, &HostTensor)],
     store: impl Fn(DType, Array<f64>) -> Array<f64>,
 ) -> Result<Vec<Arc<Array<f64>>>> {
-    walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), store)
+    walk(
+        graph,
+        parameters,
+        inputs,
+        |step, read| step.op.reference_f64(read),
+        |_, dtype, array| store(dtype, array),
+    )
 }
 
 /// Runs `graph` in f32 and rounds every step's results to their storage type: what a careful f32 implementation loses.
@@ -219,7 +229,7 @@ fn walk_in_f64(
     parameters: &Parameters<f64>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<Vec<Arc<Array<f64>>>> {
-    walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, array| array)
+    walk(graph, parameters, inputs, |step, read| step.op.reference_f64(read), |_, _, array| array)
 }
 
 fn walk_in_storage_precision(
@@ -227,11 +237,21 @@ fn walk_in_storage_precision(
     parameters: &Parameters<f32>,
     inputs: &[(&str, &HostTensor)],
 ) -> Result<Vec<Arc<Array<f32>>>> {
-    let round = |dtype, array| match dtype {
+    walk(
+        graph,
+        parameters,
+        inputs,
+        |step, read| step.op.reference_f32(read),
+        |_, dtype, array| stored(dtype, array),
+    )
+}
+
+/// An array rounded to what a tensor of `dtype` holds.
+fn stored(dtype: DType, array: Array<f32>) -> Array<f32> {
+    match dtype {
         DType::F16 => HostTensor::from_array(dtype, &array).to_array::<f32>(),
         _ => array,
-    };
-    walk(graph, parameters, inputs, |step, read| step.op.reference_f32(read), round)
+    }
 }
 
 fn named_outputs<R: Real>(graph: &Graph, outputs: Vec<Arc<Array<R>>>) -> BTreeMap<String, HostTensor> {
@@ -247,7 +267,7 @@ fn walk<R: Real>(
     parameters: &Parameters<R>,
     inputs: &[(&str, &HostTensor)],
     reference: impl Fn(&Step, &[&Array<R>]) -> Vec<Array<R>>,
-    store: impl Fn(DType, Array<R>) -> Array<R>,
+    store: impl FnMut(Value, DType, Array<R>) -> Array<R>,
 ) -> Result<Vec<Arc<Array<R>>>> {
     let tensors = graph.match_inputs(inputs)?;
     let mut given = Vec::with_capacity(graph.kept().count() + tensors.len());
@@ -267,7 +287,7 @@ fn walk_from<R: Real>(
     results: &[Value],
     given: impl IntoIterator<Item = (Value, Arc<Array<R>>)>,
     reference: impl Fn(&Step, &[&Array<R>]) -> Vec<Array<R>>,
-    store: impl Fn(DType, Array<R>) -> Array<R>,
+    mut store: impl FnMut(Value, DType, Array<R>) -> Array<R>,
 ) -> Result<Vec<Arc<Array<R>>>> {
     let needed = graph.needed_for(results);
     let steps = || graph.steps().iter().zip(&needed).filter_map(|(step, &needed)| needed.then_some(step));
@@ -293,11 +313,45 @@ fn walk_from<R: Real>(
         }
         for (value, result) in step.outputs.iter().zip(results) {
             if readers[value.index()] > 0 {
-                values[value.index()] = Some(Arc::new(store(graph.values()[value.index()].dtype, result)));
+                let dtype = graph.values()[value.index()].dtype;
+                values[value.index()] = Some(Arc::new(store(*value, dtype, result)));
             }
         }
     }
     Ok(results.iter().filter_map(|value| values[value.index()].clone()).collect())
+}
+
+/// Bytes of the arrays that live at once where they are most, when `graph` runs in numbers of `size` bytes; parameters and states, which
+/// are there anyway, left out. What references take within a step is not counted.
+pub(crate) fn peak_bytes(graph: &Graph, size: usize) -> u64 {
+    let needed = graph.needed_steps();
+    let steps = || graph.steps().iter().zip(&needed).filter_map(|(step, &needed)| needed.then_some(step));
+    let mut readers = vec![0_u32; graph.values().len()];
+    for value in steps().flat_map(|step| step.inputs.iter().copied()).chain(graph.results()) {
+        readers[value.index()] += 1;
+    }
+    let bytes = |value: &Value| {
+        let desc = &graph.values()[value.index()];
+        let size = if desc.dtype.is_float() { size } else { size_of::<i64>() };
+        (desc.elements() as u64).saturating_mul(size as u64)
+    };
+    let kept: std::collections::HashSet<Value> = graph.kept().map(|(_, value)| *value).collect();
+    let mut live = graph.inputs().iter().fold(0_u64, |sum, (_, value)| sum.saturating_add(bytes(value)));
+    let mut peak = live;
+    for step in steps() {
+        live = step.outputs.iter().fold(live, |sum, value| sum.saturating_add(bytes(value)));
+        peak = peak.max(live);
+        for value in &step.inputs {
+            readers[value.index()] -= 1;
+            if readers[value.index()] == 0 && !kept.contains(value) {
+                live = live.saturating_sub(bytes(value));
+            }
+        }
+        for value in step.outputs.iter().filter(|value| readers[value.index()] == 0) {
+            live = live.saturating_sub(bytes(value));
+        }
+    }
+    peak
 }
 
 /// The array of a parameter, checked against what the graph says of it.

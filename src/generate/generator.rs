@@ -7,6 +7,7 @@ use super::{NAME, Streams};
 use crate::graph::Graph;
 use crate::models::{Model, ResultRows, Task, Tokens};
 use crate::nn::{Layout, LayoutKind, Recorder};
+use crate::plan::Watch;
 use crate::runtime::{Device, Runner, State, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
@@ -17,6 +18,7 @@ const CHUNK: usize = 256;
 
 /// Tokens of a segment of a recurrent model: each token is read as if it were one.
 const SEGMENT: usize = 1;
+
 /// A causal language model on a device, which may write about texts that an encoder reads.
 #[derive(Debug)]
 pub struct Generator {
@@ -69,6 +71,30 @@ impl Generator {
         Ok(Self { model: model.clone(), dtype, runner: Runner::new(&weights) })
     }
 
+    /// Looks at the scores of every step, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`]
+    /// says. Scores depend on all keys and values that streams keep, so [`Watch::Outputs`] notices what is wrong in them, too, without
+    /// a pass over all of them at every step.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), ..self }
+    }
+
+    /// Bytes that `streams` streams of at most `capacity` tokens take beside the weights, about source texts of at most `source` tokens (0
+    /// where the model reads none): what they keep, twice where they are put into another order, and what reading the next tokens takes.
+    ///
+    /// Fails as [`Generator::start`] does.
+    pub fn bytes(&mut self, streams: usize, capacity: usize, source: usize) -> Result<u64> {
+        self.check_size(streams, capacity)?;
+        let (size, time) = (self.size(streams, capacity, source), CHUNK.min(capacity));
+        let (model, dtype) = (&self.model, self.dtype);
+        let record = || feed_graph(model, dtype, size, time);
+        let kept = record()?;
+        let kept = kept.states().iter().map(|(_, value)| Ok(kept.desc(*value)?.buffer_bytes()));
+        let kept = kept.sum::<Result<u64>>()?;
+        let step = self.runner.bytes(Step::Feed { size, time }, record)?;
+        Ok(step + if streams > 1 { 2 * kept } else { kept })
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -95,20 +121,9 @@ impl Generator {
 
     /// Empty streams with room for what is read of source texts of at most `source` tokens; 0 where there are none.
     pub(super) fn start_with(&self, streams: usize, capacity: usize, source: usize) -> Result<Streams> {
-        let most = self.model.facts().max_tokens;
-        for (argument, found, most) in [("streams", streams, 1 << 16), ("capacity", capacity, most)] {
-            if !(1..=most).contains(&found) {
-                return Err(Error::new(ErrorKind::Argument, NAME, argument)
-                    .expecting(format!("1 to {most}"))
-                    .but_found(found));
-            }
-        }
-        let signature = self.model.network().signature();
-        let memory = signature.memory;
-        // As many tokens as are seen may be read before those are moved to where the first were.
-        let behind =
-            if signature.takes(LayoutKind::Recurrent) { capacity.min(2 * memory + CHUNK) } else { capacity };
-        let size = Size { streams, rows: memory + behind, source };
+        self.check_size(streams, capacity)?;
+        let memory = self.model.network().signature().memory;
+        let size = self.size(streams, capacity, source);
         let graph = feed_graph(&self.model, self.dtype, size, 1)?;
         let mut state = State::new(&self.runner.device(), &graph)?;
         if memory > 0 {
@@ -119,7 +134,29 @@ impl Generator {
         }
         let sources = Sources { lengths: Vec::new(), capacity: source };
         let (lengths, dropped) = (vec![0; streams], vec![0; streams]);
-        Ok(Streams { state, lengths, dropped, capacity, rows: [memory, behind], sources })
+        Ok(Streams { state, lengths, dropped, capacity, rows: [memory, size.rows - memory], sources })
+    }
+
+    /// The extents of streams of at most `capacity` tokens.
+    fn size(&self, streams: usize, capacity: usize, source: usize) -> Size {
+        let signature = self.model.network().signature();
+        let memory = signature.memory;
+        // As many tokens as are seen may be read before those are moved to where the first were.
+        let behind =
+            if signature.takes(LayoutKind::Recurrent) { capacity.min(2 * memory + CHUNK) } else { capacity };
+        Size { streams, rows: memory + behind, source }
+    }
+
+    fn check_size(&self, streams: usize, capacity: usize) -> Result<()> {
+        let most = self.model.facts().max_tokens;
+        for (argument, found, most) in [("streams", streams, 1 << 16), ("capacity", capacity, most)] {
+            if !(1..=most).contains(&found) {
+                return Err(Error::new(ErrorKind::Argument, NAME, argument)
+                    .expecting(format!("1 to {most}"))
+                    .but_found(found));
+            }
+        }
+        Ok(())
     }
 
     /// Appends `tokens[i]` to stream `i` and gives the scores of every token to come next, `vocab_size` of them: nothing for a stream

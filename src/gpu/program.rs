@@ -162,6 +162,59 @@ impl Program {
         shaders.filter(|(_, pipeline)| !pipeline.is_checked).map(|(shader, _)| shader.label).collect()
     }
 
+    /// What the run that was encoded last found of the numbers that its plan looks at ([`Plan::watching`]): a buffer to copy from, all of
+    /// it, for [`Plan::verdict`]. None of a plan that does not look. Another run of the program writes it anew.
+    ///
+    /// ```
+    /// use foveate::gpu::{AdapterRequest, Context, Program};
+    /// use foveate::plan::Watch;
+    /// use foveate::{ErrorKind, Graph, Plan, TensorDesc, ops, wgpu};
+    /// # use wgpu::util::DeviceExt;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut graph = Graph::new();
+    /// let x = graph.input("x", TensorDesc::f32([4]))?;
+    /// let y = ops::exp(&mut graph, x)?;
+    /// graph.output("y", y)?;
+    /// let context = Context::headless(&AdapterRequest::Any)?;
+    /// let (device, queue) = (context.device(), context.queue());
+    /// let program = Program::new(&context, &Plan::watching(&graph, context.caps(), Watch::Outputs)?)?;
+    /// # let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    /// # let buffer = |floats: [f32; 4]| {
+    /// #     let contents = bytemuck::cast_slice(&floats);
+    /// #     device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+    /// # };
+    /// # let (x, y) = (buffer([0.0, 1.0, 1000.0, 2.0]), buffer([0.0; 4]));
+    /// let bindings =
+    ///     program.bind(&[("x", x.as_entire_buffer_binding()), ("y", y.as_entire_buffer_binding())])?;
+    ///
+    /// // Among your own commands: the run, and a copy of its findings to a buffer that you can map.
+    /// let findings = program.findings().ok_or("the plan does not look")?;
+    /// let staging = device.create_buffer(&wgpu::BufferDescriptor {
+    ///     label: None,
+    ///     size: findings.size(),
+    ///     usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+    ///     mapped_at_creation: false,
+    /// });
+    /// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    /// program.encode(&mut encoder, &bindings)?;
+    /// encoder.copy_buffer_to_buffer(findings, 0, &staging, 0, None);
+    /// queue.submit([encoder.finish()]);
+    ///
+    /// // When it is mapped: e to the 1000th is no f32.
+    /// staging.map_async(wgpu::MapMode::Read, .., |mapped| mapped.expect("the buffer maps"));
+    /// device.poll(wgpu::PollType::wait_indefinitely())?;
+    /// let words: Vec<u32> = bytemuck::pod_collect_to_vec(&staging.get_mapped_range(..)?);
+    /// let error = program.plan().verdict(&words).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFinite);
+    /// assert_eq!(error.found(), "an infinity at [2] of f32 [4]");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn findings(&self) -> Option<&wgpu::Buffer> {
+        self.plan.findings().map(|(slot, _)| &self.slots[slot])
+    }
+
     #[cfg(feature = "check")]
     pub(crate) fn slots(&self) -> &[wgpu::Buffer] {
         &self.slots

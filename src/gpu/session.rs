@@ -45,6 +45,8 @@ pub struct Session {
     /// Commands that are submitted together: at least one range.
     parts: Vec<Range<usize>>,
     timer: Option<Timer>,
+    /// What findings are read back through, of a plan that looks.
+    findings: Option<wgpu::Buffer>,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Session {
         };
         let (input_buffers, output_buffers) = (allocate(plan.inputs()), allocate(plan.outputs()));
         let timer = program.context().caps().timestamps.then(|| Timer::new(device));
+        let findings = plan.findings().map(|(_, bytes)| staging(device, bytes));
         scopes.close("session", "buffers")?;
 
         let scopes = ErrorScopes::open(device);
@@ -117,7 +120,8 @@ impl Session {
             stores.map(|stores| bind(program, stores, &input_buffers, &output_buffers)).transpose()?;
         let staging = output_buffers.iter().map(|_| OnceLock::new()).collect();
         let (parts, program) = (plan.submissions(), program.clone());
-        Ok(Self { program, inputs: input_buffers, outputs: output_buffers, staging, bindings, parts, timer })
+        let (inputs, outputs) = (input_buffers, output_buffers);
+        Ok(Self { program, inputs, outputs, staging, bindings, parts, timer, findings })
     }
 
     /// The session's inputs and outputs with other stores, for [`Session::run_with`]: several streams share one session.
@@ -154,7 +158,8 @@ impl Session {
         scopes.close("session", "upload")
     }
 
-    /// Runs once and waits. Fails when the device is lost or out of memory.
+    /// Runs once and waits. Fails when the device is lost or out of memory; and with [`ErrorKind::NotFinite`] when the plan looks at
+    /// numbers ([`crate::Plan::watching`]) and one is not finite: outputs can be read all the same, and parameters and states were updated.
     pub fn run(&mut self) -> Result<Timing> {
         self.run_bound(self.own_bindings()?)
     }
@@ -191,11 +196,19 @@ impl Session {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
             encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);
         }
+        let findings = self.program.findings().zip(self.findings.as_ref());
+        if let Some((from, to)) = findings {
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, to.size());
+        }
         let submission = queue.submit([encoder.finish()]);
         scopes.close("run", "submit")?;
         wait(device, submission)?;
         let wall = start.elapsed();
         let gpu = self.timer.as_ref().map(|timer| timer.elapsed(device, queue)).transpose()?;
+        if let Some((_, staging)) = findings {
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&map(device, staging)?);
+            self.program.plan().verdict(&words)?;
+        }
         Ok(Timing { wall, gpu })
     }
 

@@ -99,6 +99,8 @@ struct Lookup {
     inputs: HashSet<Value>,
     /// Parameters and states that are updated.
     updated: HashSet<Value>,
+    /// Outputs that may hold infinities.
+    infinite: HashSet<Value>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +202,20 @@ impl Graph {
         self.lookup.names.insert(name.to_owned(), Named::Port);
         self.outputs.push((name.to_owned(), value));
         Ok(())
+    }
+
+    /// [`Graph::output`] of a value that may hold infinities, where those are what is meant: logarithms of probabilities that are 0, maxima
+    /// of nothing. Where a run looks for numbers that are not finite ([`Watch`](crate::plan::Watch)), only a NaN in it counts. (The
+    /// log-sum-exp of an attention row that sees no key is -1e30, which is finite.)
+    pub fn output_with_infinities(&mut self, name: &str, value: Value) -> Result<()> {
+        self.output(name, value)?;
+        self.lookup.infinite.insert(value);
+        Ok(())
+    }
+
+    /// Whether a value was handed out by [`Graph::output_with_infinities`].
+    pub(crate) fn may_be_infinite(&self, value: Value) -> bool {
+        self.lookup.infinite.contains(&value)
     }
 
     /// From the end of each run on, `parameter`, or a state, holds `value`: how weights, an optimiser's numbers and caches change. Ops

@@ -5,6 +5,7 @@
 //! batch holds up to [`Encoder::batch_tokens`]; its size is rounded up to one of a few, by at most a half, and the programs of the last few
 //! sizes are kept.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, BatchSize, fewer_rows, next_batch, order};
@@ -12,6 +13,7 @@ use super::head::Rows;
 use super::{Input, Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
 use crate::nn::{LayoutKind, Recorder};
+use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
@@ -206,6 +208,13 @@ impl Encoder {
         Self { keeps_hidden: true, ..self }
     }
 
+    /// Looks at the results of every batch, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as
+    /// [`Runner::watching`] says: activations may overflow f16, and weights in f32 be large enough for the same.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), ..self }
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -265,15 +274,10 @@ impl Encoder {
     /// end, or global tokens are given to a model that does not read them.
     pub fn run_items(&mut self, items: &[Item<'_>]) -> Result<Vec<Outputs>> {
         self.check(items)?;
-        let most_rows = self.most_rows();
         let order = order(items, self.layout);
         let sorted: Vec<Item<'_>> = order.iter().map(|&number| items[number]).collect();
         let mut results = vec![Outputs::new(); items.len()];
-        let mut start = 0;
-        while start < sorted.len() {
-            let fitting = next_batch(&sorted, self.layout, start, self.batch_tokens);
-            let batch = fewer_rows(&sorted, fitting, most_rows);
-            start = batch.end;
+        for batch in self.batches(&sorted) {
             let model = self.model.clone();
             let numbers = &order[batch.clone()];
             let outputs =
@@ -283,6 +287,47 @@ impl Encoder {
             }
         }
         Ok(results)
+    }
+
+    /// Bytes that the largest batch of `items` takes beside the weights: its inputs, its results, which are read back, and what lies
+    /// between. Fails as [`Encoder::run_items`] does before anything is run.
+    pub fn bytes(&mut self, items: &[Item<'_>]) -> Result<u64> {
+        self.check(items)?;
+        let order = order(items, self.layout);
+        let sorted: Vec<Item<'_>> = order.iter().map(|&number| items[number]).collect();
+        let batches = self.batches(&sorted).into_iter();
+        let sizes = batches.map(|batch| {
+            self.size_of(&Batch { model: &self.model, items: &sorted[batch], layout: self.layout })
+        });
+        let Some(size) = sizes.max_by_key(|size| (size.shape().iter().product::<usize>(), size.rows)) else {
+            return Ok(0);
+        };
+        let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
+        self.runner.bytes(size, || model.batch_graph_with(size, dtype, keeps_hidden))
+    }
+
+    /// Which of the items, in the order that they lie in, are run together.
+    fn batches(&self, sorted: &[Item<'_>]) -> Vec<Range<usize>> {
+        let most_rows = self.most_rows();
+        let (mut batches, mut start) = (Vec::new(), 0);
+        while start < sorted.len() {
+            let fitting = next_batch(sorted, self.layout, start, self.batch_tokens);
+            let batch = fewer_rows(sorted, fitting, most_rows);
+            start = batch.end;
+            batches.push(batch);
+        }
+        batches
+    }
+
+    /// The size that a batch is run in.
+    fn size_of(&self, batch: &Batch<'_>) -> BatchSize {
+        match self.runner.device() {
+            device if device.is_planned() => {
+                let most_tokens = self.model.facts().max_tokens;
+                batch.size().rounded_up(self.batch_tokens, self.most_rows(), most_tokens)
+            }
+            _ => batch.size(),
+        }
     }
 
     /// How many of the first `sequences` fit one batch together, packed: at least one, where there is one. Calls with so many at a time run
@@ -301,14 +346,7 @@ impl Encoder {
     }
 
     fn run_batch(&mut self, batch: &Batch<'_>) -> Result<Vec<Outputs>> {
-        let exact = batch.size();
-        let most_tokens = self.model.facts().max_tokens;
-        let size = match self.runner.device() {
-            device if device.is_planned() => {
-                exact.rounded_up(self.batch_tokens, self.most_rows(), most_tokens)
-            }
-            _ => exact,
-        };
+        let size = self.size_of(batch);
         let inputs = batch.inputs(size)?;
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let (start, prepared) = (Instant::now(), self.runner.preparing());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Model, RESULT, Task, Tokens};
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, LayoutKind, Recorder};
+use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, State, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weights;
@@ -49,6 +50,16 @@ pub struct Segments {
     /// The longest segment that what is made of the weights alone is for; none where memories are hidden states.
     longest: Option<usize>,
     keeps_hidden: bool,
+    watch: Option<Watch>,
+}
+
+/// A runner of graphs with these weights, whose results are looked at.
+fn runner(weights: &Store, watch: Option<Watch>) -> Runner<Size> {
+    let runner = Runner::new(weights);
+    match watch {
+        Some(watch) => runner.watching(watch),
+        None => runner,
+    }
 }
 
 /// Which graph a run takes.
@@ -89,6 +100,7 @@ impl Segments {
             weights: weights_on_device,
             longest: Some(0),
             keeps_hidden: false,
+            watch: None,
         };
         segments.prepare(1)?;
         Ok(segments)
@@ -100,13 +112,20 @@ impl Segments {
     /// Layers that normalise what they read keep it in any case, as their keys of memories of zeros are no zeros.
     #[must_use]
     pub fn with_hidden_memory(self) -> Self {
-        Self { runner: Runner::new(&self.weights), longest: None, ..self }
+        Self { runner: runner(&self.weights, self.watch), longest: None, ..self }
     }
 
     /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
     #[must_use]
     pub fn with_hidden(self) -> Self {
         Self { keeps_hidden: true, ..self }
+    }
+
+    /// Looks at the results of every segment and, with [`Watch::Results`], at the memories, and fails with [`ErrorKind::NotFinite`] where a
+    /// number is NaN or infinite, as [`Runner::watching`] says.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), watch: Some(watch), ..self }
     }
 
     /// The model.
@@ -214,7 +233,8 @@ impl Segments {
         };
         let all_known = graph.outputs().iter().map(is_known).collect::<Result<Vec<bool>>>()?;
         if longest == 0 || all_known.contains(&false) {
-            self.runner = Runner::new(&self.model.with_derived(&self.weights, self.dtype, time)?);
+            let weights = self.model.with_derived(&self.weights, self.dtype, time)?;
+            self.runner = runner(&weights, self.watch);
         }
         self.longest = Some(time);
         Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{EncoderDecoder, Model, Task, Tokens};
 use crate::graph::Graph;
+use crate::plan::Watch;
 use crate::runtime::{Device, Runner, Store};
 use crate::tensor::{DType, HostTensor};
 use crate::weights::Weights;
@@ -53,6 +54,12 @@ impl Targets {
         };
         let runner = Runner::new(&Store::upload(device, weights.iter())?);
         Ok(Self { model: model.clone(), texts, dtype: weights.dtype(), runner })
+    }
+
+    /// Looks at the scores, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says.
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        Self { runner: self.runner.watching(watch), ..self }
     }
 
     /// The model.

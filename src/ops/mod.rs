@@ -12,6 +12,7 @@ mod dropout;
 pub mod elementwise;
 mod embedding;
 mod fill;
+pub(crate) mod finite;
 mod index;
 pub mod layout;
 mod linear;
@@ -36,6 +37,7 @@ pub use dropout::{Dropout, dropout};
 pub use elementwise::*;
 pub use embedding::embedding;
 pub use fill::fill;
+pub use finite::{FINITE_PART, finite};
 pub use index::{
     CumulativeSum, InverseLists, Order, Sorted, argsort, cumulative_sum, gather_rows, gather_rows_summed,
     inverse_lists, one_hot, read_rows, scatter_add_rows, sort, top_k, write_rows,
@@ -124,6 +126,7 @@ const OTHERS: &[Entry] = &[
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),
     entry!("fill", "one number everywhere", fill),
+    entry!("finite", "where numbers are that are not finite", finite),
     entry!("index/cumulative_sum", "running sums along an axis, whole or by segments", index::cumulative_sum),
     entry!("index/gather_rows", "rows by index, and sums of several", index::gather_rows),
     entry!("index/inverse_lists", "where each id occurs, by id", index::inverse_lists),

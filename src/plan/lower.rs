@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::liveness::Interval;
+use super::looks::Looks;
 use super::updates::{self, ParameterUses};
-use super::{BoundBuffer, Command, Location, Memory, Plan, Port, StepReport, slots};
+use super::{BoundBuffer, Command, Findings, Location, Memory, Plan, Port, StepReport, Watch, slots};
+use crate::finite;
 use crate::graph::{Graph, Step, StepDesc};
 use crate::kernel::{Caps, Dispatch, Lowered, Operand, Shader, fold_workgroups};
 use crate::tensor::{HostTensor, TensorDesc};
@@ -70,13 +72,16 @@ impl Places<'_> {
 pub(super) enum Sharing {
     /// Slots, one value after the other; and that of the parameter that a value updates.
     Most,
+    /// Slots, but not the memory of parameters: a run changes nothing that outlives it.
+    Slots,
     /// None but that of views.
     #[cfg(feature = "check")]
     Least,
 }
 
-pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan> {
+pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing, watch: Option<Watch>) -> Result<Plan> {
     caps.check()?;
+    let keeps_updates = sharing != Sharing::Slots;
     let needed = graph.needed_steps();
     let steps: Vec<&Step> =
         graph.steps().iter().zip(&needed).filter_map(|(step, &keep)| keep.then_some(step)).collect();
@@ -87,16 +92,25 @@ pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan>
     let mut places = place_ports(graph, &steps, &lowered, sharing);
     updates::check(graph, &places.root)?;
     let scratch = place_steps(&mut places, &steps, &lowered, &read);
-    let slots::Assignment { slot_of, sizes } = match sharing {
-        Sharing::Most => slots::assign(&places.intervals),
+    let slots::Assignment { slot_of, mut sizes } = match sharing {
+        Sharing::Most | Sharing::Slots => slots::assign(&places.intervals),
         #[cfg(feature = "check")]
         Sharing::Least => slots::one_each(&places.intervals),
     };
+    let looks = watch.map(|watch| Looks::new(finite::watched(graph, watch), &places.root));
+    let looks = looks.filter(|looks| looks.bytes() > 0).map(|looks| (looks, sizes.len()));
+    sizes.extend(looks.as_ref().map(|(looks, _)| looks.bytes()));
     let mut schedule = Schedule::new(caps, Placement { places: &places, slot_of: &slot_of });
+    schedule.looks = looks.as_ref().map(|(looks, slot)| (looks, *slot));
+    schedule.steps = steps.len();
+    schedule.append_looks(finite::Watched::is_given)?;
     for (index, (step, lowered)) in steps.iter().zip(&lowered).enumerate() {
         schedule.append(index, step, lowered, &scratch[index])?;
+        schedule.append_looks(|watched| watched.is_of_step(index))?;
     }
-    schedule.append_result_copies();
+    schedule.append_looks(finite::Watched::is_result)?;
+    schedule.report_looks();
+    schedule.append_result_copies(keeps_updates);
     let Schedule { commands, report, shaders, params_end, .. } = schedule;
 
     let ports = |named: &[(String, crate::Value)]| -> Vec<Port> {
@@ -113,13 +127,14 @@ pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan>
         inputs: port_bytes(&inputs, caps)?,
         outputs: port_bytes(&outputs, caps)?,
         working: sizes.iter().sum(),
-        working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum(),
+        working_unshared: places.intervals.iter().map(|interval| interval.bytes).sum::<u64>()
+            + looks.as_ref().map_or(0, |(looks, _)| looks.bytes()),
         constants: places.constants.iter().map(|data| data.desc().buffer_bytes()).sum(),
         params: params_end,
     };
     Ok(Plan {
         caps: caps.clone(),
-        updated: updates::updated(graph),
+        updated: updates::updated(graph).into_iter().map(|updated| updated && keeps_updates).collect(),
         parameters,
         states,
         inputs,
@@ -131,6 +146,7 @@ pub(super) fn plan(graph: &Graph, caps: &Caps, sharing: Sharing) -> Result<Plan>
         commands,
         report,
         memory,
+        findings: looks.map(|(looks, slot)| Findings { looks, slot }),
     })
 }
 
@@ -298,7 +314,7 @@ fn place_steps(
 }
 
 /// Places with the slots their intervals got.
-struct Placement<'p, 'g> {
+pub(super) struct Placement<'p, 'g> {
     places: &'p Places<'g>,
     slot_of: &'p [usize],
 }
@@ -315,7 +331,7 @@ impl Placement<'_, '_> {
     }
 
     /// All of a value, bound as `name`.
-    fn whole(&self, name: &'static str, value: crate::Value) -> BoundBuffer {
+    pub(super) fn whole(&self, name: &'static str, value: crate::Value) -> BoundBuffer {
         let (location, bytes) = self.value(value);
         BoundBuffer { name, location, offset: 0, bytes }
     }
@@ -326,19 +342,35 @@ impl Placement<'_, '_> {
 }
 
 /// The commands so far, with what they share.
-struct Schedule<'p, 'g> {
-    caps: &'p Caps,
-    placement: Placement<'p, 'g>,
+pub(super) struct Schedule<'p, 'g> {
+    pub(super) caps: &'p Caps,
+    pub(super) placement: Placement<'p, 'g>,
     commands: Vec<Command>,
-    report: Vec<StepReport>,
+    pub(super) report: Vec<StepReport>,
     shaders: ShaderTable,
     params_end: u64,
+    /// What is looked at, and the slot of the findings.
+    pub(super) looks: Option<(&'p Looks, usize)>,
+    pub(super) look_workgroups: u64,
+    pub(super) look_dispatches: usize,
+    /// Number of steps.
+    pub(super) steps: usize,
 }
 
 impl<'p, 'g> Schedule<'p, 'g> {
     fn new(caps: &'p Caps, placement: Placement<'p, 'g>) -> Self {
-        let shaders = ShaderTable::default();
-        Self { caps, placement, commands: Vec::new(), report: Vec::new(), shaders, params_end: 0 }
+        Self {
+            caps,
+            placement,
+            commands: Vec::new(),
+            report: Vec::new(),
+            shaders: ShaderTable::default(),
+            params_end: 0,
+            looks: None,
+            look_workgroups: 0,
+            look_dispatches: 0,
+            steps: 0,
+        }
     }
 
     /// Appends the dispatches of step number `index`, whose scratch lives in `scratch`.
@@ -355,8 +387,6 @@ impl<'p, 'g> Schedule<'p, 'g> {
             }
         }
         for dispatch in dispatches.iter().filter(|dispatch| dispatch.workgroups > 0) {
-            check_shader(step, dispatch, self.caps)?;
-            self.caps.check_turns(step.op_name(), dispatch.turns)?;
             let is_proven =
                 step.is_own && self.caps.is_tuned_by_table() && dispatch.shader.is_of_this_crate();
             let mut buffers = Vec::with_capacity(dispatch.bindings.len());
@@ -374,21 +404,9 @@ impl<'p, 'g> Schedule<'p, 'g> {
                         BoundBuffer { offset, bytes, ..self.placement.whole(name, step.inputs[input]) }
                     }
                 };
-                check_binding(step, &buffer, self.caps)?;
                 buffers.push(buffer);
             }
-            self.commands.push(Command::Dispatch {
-                step: index,
-                shader: self.shaders.index_of(&dispatch.shader, is_proven),
-                buffers,
-                params: dispatch.params.clone(),
-                params_offset: self.params_end,
-                workgroups: fold_workgroups(step.op_name(), dispatch.workgroups, self.caps.max_workgroups)?,
-                turns: dispatch.turns,
-            });
-            // WGSL rounds a struct up to the alignment of its members, which is at most 16.
-            let aligned = self.caps.uniform_alignment.max(16);
-            self.params_end += (dispatch.params.bytes.len() as u64).next_multiple_of(aligned.into());
+            self.dispatch(step.op_name(), index, dispatch, buffers, is_proven)?;
         }
         self.report.push(StepReport {
             op: step.op_name(),
@@ -399,16 +417,46 @@ impl<'p, 'g> Schedule<'p, 'g> {
         Ok(())
     }
 
+    /// Appends one dispatch of `op`, step number `step`.
+    pub(super) fn dispatch(
+        &mut self,
+        op: &'static str,
+        step: usize,
+        dispatch: &Dispatch,
+        buffers: Vec<BoundBuffer>,
+        is_proven: bool,
+    ) -> Result<()> {
+        check_shader(op, dispatch, self.caps)?;
+        self.caps.check_turns(op, dispatch.turns)?;
+        for buffer in &buffers {
+            check_binding(op, buffer, self.caps)?;
+        }
+        self.commands.push(Command::Dispatch {
+            step,
+            shader: self.shaders.index_of(&dispatch.shader, is_proven),
+            buffers,
+            params: dispatch.params.clone(),
+            params_offset: self.params_end,
+            workgroups: fold_workgroups(op, dispatch.workgroups, self.caps.max_workgroups)?,
+            turns: dispatch.turns,
+        });
+        // WGSL rounds a struct up to the alignment of its members, which is at most 16.
+        let aligned = self.caps.uniform_alignment.max(16);
+        self.params_end += (dispatch.params.bytes.len() as u64).next_multiple_of(aligned.into());
+        Ok(())
+    }
+
     /// Appends copies for outputs whose value lives in an input's or another output's buffer, and then for parameters that were not
-    /// updated in place.
-    fn append_result_copies(&mut self) {
+    /// updated in place, where updates are kept.
+    fn append_result_copies(&mut self, keeps_updates: bool) {
         let graph = self.placement.places.graph;
         let outputs = graph.outputs().iter().enumerate().map(|(i, (_, value))| (*value, Location::Output(i)));
         let parameters =
             graph.parameters().iter().enumerate().map(|(i, (_, at))| (*at, Location::Parameter(i)));
         let states = graph.states().iter().enumerate().map(|(i, (_, at))| (*at, Location::State(i)));
         let kept: HashMap<crate::Value, Location> = parameters.chain(states).collect();
-        let updates = graph.updates().iter().filter_map(|(at, value)| Some((*value, *kept.get(at)?)));
+        let updates = graph.updates().iter().filter(|_| keeps_updates);
+        let updates = updates.filter_map(|(at, value)| Some((*value, *kept.get(at)?)));
         for (value, to) in outputs.chain(updates) {
             let (from, bytes) = self.placement.value(value);
             if from != to && self.placement.places.desc(value).elements() > 0 {
@@ -418,21 +466,21 @@ impl<'p, 'g> Schedule<'p, 'g> {
     }
 }
 
-fn check_shader(step: &Step, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
-    caps.check_features(step.op_name(), &dispatch.shader)?;
+fn check_shader(op: &'static str, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
+    caps.check_features(op, &dispatch.shader)?;
     if dispatch.bindings.len() > caps.max_storage_buffers as usize {
-        return Err(Error::new(ErrorKind::Limit, step.op_name(), dispatch.shader.label)
+        return Err(Error::new(ErrorKind::Limit, op, dispatch.shader.label)
             .expecting(format!("at most {} storage buffers", caps.max_storage_buffers))
             .but_found(dispatch.bindings.len()));
     }
     Ok(())
 }
 
-fn check_binding(step: &Step, buffer: &BoundBuffer, caps: &Caps) -> Result<()> {
+fn check_binding(op: &'static str, buffer: &BoundBuffer, caps: &Caps) -> Result<()> {
     if buffer.bytes <= caps.max_binding_bytes {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Limit, step.op_name(), buffer.name)
+    Err(Error::new(ErrorKind::Limit, op, buffer.name)
         .expecting(format!("at most {} bytes in one storage binding", caps.max_binding_bytes))
         .but_found(buffer.bytes))
 }

@@ -2,12 +2,14 @@
 //! made for some [`Caps`] is the same on every machine.
 
 mod liveness;
+mod looks;
 mod lower;
 mod memory;
 mod slots;
 mod submissions;
 mod updates;
 
+pub use crate::finite::Watch;
 pub use memory::Memory;
 
 use std::sync::Arc;
@@ -117,6 +119,14 @@ pub struct Plan {
     commands: Vec<Command>,
     report: Vec<StepReport>,
     memory: Memory,
+    findings: Option<Findings>,
+}
+
+/// What a plan looks at, and which slot the findings are in.
+#[derive(Clone, Debug)]
+struct Findings {
+    looks: looks::Looks,
+    slot: usize,
 }
 
 impl Plan {
@@ -125,13 +135,24 @@ impl Plan {
     /// Fails when a value exceeds a limit of `caps` or a kernel needs a feature it lacks. What a workgroup takes is known once its
     /// shader is parsed, and checked when a program is made of the plan.
     pub fn new(graph: &Graph, caps: &Caps) -> Result<Self> {
-        lower::plan(graph, caps, lower::Sharing::Most)
+        lower::plan(graph, caps, lower::Sharing::Most, None)
+    }
+
+    /// [`Plan::new`] of a graph whose runs look at numbers and fail where one is not finite: a [`Session`](crate::gpu::Session) by itself;
+    /// of a program that you encode, [`Program::findings`](crate::gpu::Program::findings) is to be read back and given to
+    /// [`Plan::verdict`].
+    ///
+    /// It costs a pass over each tensor that is looked at. With [`Watch::Steps`] parameters and states are not updated, so that it tells
+    /// of a run that failed what went wrong in it, and takes memory for copies of those that steps would change in place.
+    pub fn watching(graph: &Graph, caps: &Caps, watch: Watch) -> Result<Self> {
+        let sharing = if watch == Watch::Steps { lower::Sharing::Slots } else { lower::Sharing::Most };
+        lower::plan(graph, caps, sharing, Some(watch))
     }
 
     /// A plan in which no two values share memory, but views: what plans that share are compared with.
     #[cfg(feature = "check")]
     pub(crate) fn unshared(graph: &Graph, caps: &Caps) -> Result<Self> {
-        lower::plan(graph, caps, lower::Sharing::Least)
+        lower::plan(graph, caps, lower::Sharing::Least, None)
     }
 
     /// The capabilities the plan was made for.
@@ -193,6 +214,20 @@ impl Plan {
     /// What every step became, in order.
     pub fn report(&self) -> &[StepReport] {
         &self.report
+    }
+
+    /// Which of [`Plan::slots`] the findings of a run are in, and how many bytes of them there are; none of a plan that does not look.
+    pub(crate) fn findings(&self) -> Option<(usize, u64)> {
+        self.findings.as_ref().map(|findings| (findings.slot, findings.looks.bytes()))
+    }
+
+    /// Fails with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) when `words`, which a run left in
+    /// [`Program::findings`](crate::gpu::Program::findings), tell of a number that is not finite: the first output in the order of the
+    /// graph's, or, with [`Watch::Steps`], the step that made the first such number from finite ones. Fails also when there are more or
+    /// fewer words.
+    pub fn verdict(&self, words: &[u32]) -> Result<()> {
+        let looks = self.findings.as_ref().map(|findings| &findings.looks);
+        looks.map_or(Ok(()), |looks| looks.verdict(words))
     }
 
     /// What the program will allocate and what the caller binds; exact, and the same on every machine.

@@ -1,6 +1,7 @@
 //! Tensors of the CPU references, in the arithmetic of their device.
 
 use super::Outputs;
+use crate::finite::{self, Finding, Watch, Watched};
 use crate::graph::Graph;
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result, cpu};
@@ -70,6 +71,44 @@ impl Host {
         match self {
             Self::F32(parameters) => cpu::update_f32(graph, parameters, inputs),
             Self::F64(parameters) => cpu::update(graph, parameters, inputs),
+        }
+    }
+}
+
+impl Host {
+    /// [`Host::run`] that looks at numbers, where `watch` says so. When one is not finite, nothing is updated.
+    pub(super) fn run_watching(
+        &mut self,
+        graph: &Graph,
+        inputs: &[(&str, &HostTensor)],
+        watch: Option<Watch>,
+    ) -> Result<Outputs> {
+        let Some(watch) = watch else { return self.run(graph, inputs) };
+        if watch == Watch::Steps {
+            self.look(graph, inputs)?;
+            return self.clone().run(graph, inputs);
+        }
+        let mut after = self.clone();
+        let outputs = after.run(graph, inputs)?;
+        let list = finite::watched(graph, watch);
+        let finding = |watched: &Watched| match (watched.output(), watched.updates()) {
+            (Some(name), _) => outputs.get(name).map_or_else(Finding::default, Finding::of_tensor),
+            (_, Some(name)) => either!(&after, parameters => parameters.finding(name)),
+            _ => Finding::default(),
+        };
+        let findings: Vec<Finding> = list.iter().map(finding).collect();
+        if let Err(error) = finite::verdict(&list, &findings) {
+            return Err(finite::explained(error, self.look(graph, inputs)));
+        }
+        *self = after;
+        Ok(outputs)
+    }
+
+    /// Runs `graph` with every step looked at, and changes nothing. Fails with the step that first gave a number that is not finite.
+    pub(super) fn look(&self, graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Result<()> {
+        match self {
+            Self::F32(parameters) => cpu::look_f32(graph, parameters, inputs),
+            Self::F64(parameters) => cpu::look(graph, parameters, inputs),
         }
     }
 }

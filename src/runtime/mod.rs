@@ -8,6 +8,7 @@
 //! Planned::new(&weights, ..)   one graph that is run again and again and timed: its plan, and with inputs a Running
 //! ```
 
+mod bytes;
 mod device;
 mod host;
 mod runner;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::bytes::{of_run, plan, plan_for};
 use super::store::Tensors;
 use super::{Device, State, Store};
-use crate::Result;
+use crate::finite::{self, Watch};
 use crate::gpu::{self, Bindings, Context, Program, Session};
 use crate::graph::Graph;
 use crate::plan::{Memory, Plan};
 use crate::tensor::HostTensor;
+use crate::{ErrorKind, Result};
 
 /// How many sizes are kept; each has buffers of its own for everything but weights and states.
 const KEPT: usize = 8;
@@ -25,12 +27,15 @@ pub struct Runner<K> {
     /// The one used last at the end.
     kept: Vec<(K, Ready)>,
     preparing: Duration,
+    watch: Option<Watch>,
 }
 
 /// A graph, and what it became on a device.
 #[derive(Debug)]
 struct Ready {
     graph: Arc<Graph>,
+    /// Until it is made.
+    plan: Option<Box<Plan>>,
     made: Option<Made>,
 }
 
@@ -46,7 +51,44 @@ struct Made {
 impl<K: PartialEq> Runner<K> {
     /// A runner of graphs whose parameters are in `weights`.
     pub fn new(weights: &Store) -> Self {
-        Self { weights: weights.clone(), kept: Vec::new(), preparing: Duration::ZERO }
+        Self { weights: weights.clone(), kept: Vec::new(), preparing: Duration::ZERO, watch: None }
+    }
+
+    /// Looks at the numbers of every run, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, in place of giving it. The
+    /// run that fails is run once more, with every step looked at, so that the error names the step whose result was the first.
+    ///
+    /// Of [`Watch::Outputs`] and [`Watch::Results`] a run costs a pass over each of these; nothing is looked at without this call. With
+    /// [`Watch::Steps`] every run is of the second kind, which also keeps parameters and states as they are.
+    ///
+    /// On a device through wgpu a run that fails has updated parameters and states, from which the second run starts; a stream is refused
+    /// from then on, until it is reset or all its tensors are written. On the CPU references nothing is updated.
+    ///
+    /// ```
+    /// use foveate::plan::Watch;
+    /// use foveate::runtime::{Device, Runner, Store};
+    /// use foveate::{ErrorKind, Graph, HostTensor, TensorDesc, ops};
+    ///
+    /// # fn main() -> foveate::Result<()> {
+    /// let record = || -> foveate::Result<Graph> {
+    ///     let mut graph = Graph::new();
+    ///     let x = graph.input("x", TensorDesc::f32([2]))?;
+    ///     let y = ops::exp(&mut graph, x)?;
+    ///     let z = ops::scale(&mut graph, y, 0.5)?;
+    ///     graph.output("z", z)?;
+    ///     Ok(graph)
+    /// };
+    /// let mut runner = Runner::new(&Store::empty(&Device::Cpu)).watching(Watch::Outputs);
+    /// let x = HostTensor::f32([2], vec![1.0, 1000.0])?;
+    /// let error = runner.run((), &[("x", &x)], record).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFinite);
+    /// assert_eq!((error.op(), error.argument()), ("elementwise/exp", "step 1 of 2"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watching(self, watch: Watch) -> Self {
+        // What is kept was planned for another one.
+        Self { watch: Some(watch), kept: Vec::new(), ..self }
     }
 
     /// What graphs run on.
@@ -92,35 +134,78 @@ impl<K: PartialEq> Runner<K> {
         self.run_on_device(size, Some(state), inputs, record)
     }
 
+    /// Runs the graph for `size` with every step looked at, whatever [`Runner::watching`] says, and changes nothing: why a run gave numbers
+    /// that are not finite. It starts from parameters as they are by now.
+    ///
+    /// Fails with [`ErrorKind::NotFinite`], and the step, where there are any such numbers, and as [`Runner::run`] does.
+    pub fn explain<G: Into<Arc<Graph>>>(
+        &mut self,
+        size: K,
+        inputs: &[(&str, &HostTensor)],
+        record: impl FnOnce() -> Result<G>,
+    ) -> Result<()> {
+        let weights = self.weights.tensors.clone();
+        let graph = self.ready(size, record)?.graph.clone();
+        match weights {
+            Tensors::Gpu { context, parameters } => look(&context, &graph, &[&parameters], inputs),
+            Tensors::Cpu(host) => host.look(&graph, inputs),
+        }
+    }
+
     /// Device memory that the graph for `size` takes; none on the CPU references, which do not plan. Fails as [`Runner::run`] does.
     pub fn memory<G: Into<Arc<Graph>>>(
         &mut self,
         size: K,
         record: impl FnOnce() -> Result<G>,
     ) -> Result<Option<Memory>> {
-        let device = self.device();
-        let Some(context) = device.context() else { return Ok(None) };
-        Ok(Some(*Plan::new(&self.ready(size, record)?.graph, context.caps())?.memory()))
+        let (device, watch) = (self.device(), self.watch);
+        Ok(plan(&self.ready(size, record)?.graph, &device, watch)?.map(|plan| *plan.memory()))
+    }
+
+    /// Bytes that a run of the graph for `size` takes beside weights and states, before anything is made for it: inputs, outputs and a copy
+    /// of them for reading back, and what lies between; on the CPU references the arrays that live at once. Fails as [`Runner::run`] does.
+    pub fn bytes<G: Into<Arc<Graph>>>(&mut self, size: K, record: impl FnOnce() -> Result<G>) -> Result<u64> {
+        let (device, watch) = (self.device(), self.watch);
+        let ready = self.ready(size, record)?;
+        let plan = plan(&ready.graph, &device, watch)?;
+        let bytes = of_run(&ready.graph, plan.as_ref(), &device);
+        // The run to come makes its program of this plan.
+        ready.plan = plan.filter(|_| ready.made.is_none()).map(Box::new);
+        Ok(bytes)
     }
 
     fn run_on_device<G: Into<Arc<Graph>>>(
         &mut self,
         size: K,
-        state: Option<&mut State>,
+        mut state: Option<&mut State>,
         inputs: &[(&str, &HostTensor)],
         record: impl FnOnce() -> Result<G>,
     ) -> Result<Outputs> {
         let start = Instant::now();
+        let watch = self.watch;
+        state.as_deref().map_or(Ok(()), State::check_sound)?;
         let weights = self.weights.tensors.clone();
         let ready = self.ready(size, record)?;
         // A session keeps inputs that it is not given.
         ready.graph.match_inputs(inputs)?;
         match weights {
             Tensors::Gpu { context, parameters } => {
-                let (made, stream) = ready.make(&context, &parameters, state.as_deref(), inputs)?;
+                let graph = ready.graph.clone();
+                let (made, stream) = ready.make(&context, &parameters, state.as_deref(), inputs, watch)?;
                 let prepared = start.elapsed();
                 made.session.write(inputs)?;
-                made.session.run_with(&made.streams[stream].1)?;
+                match made.session.run_with(&made.streams[stream].1) {
+                    Err(error) if error.kind() == ErrorKind::NotFinite && watch != Some(Watch::Steps) => {
+                        let states = state.as_deref().map(|state| state.on_gpu(&context)).transpose()?;
+                        let stores: Vec<_> = [Some(&parameters), states].into_iter().flatten().collect();
+                        let error = finite::explained(error, look(&context, &graph, &stores, inputs));
+                        return Err(match state.as_mut().filter(|_| !graph.updates().is_empty()) {
+                            Some(state) => state.broken_by(error),
+                            None => error,
+                        });
+                    }
+                    ran => ran?,
+                };
                 let outputs = made.session.read()?;
                 self.preparing += prepared;
                 Ok(outputs)
@@ -130,7 +215,7 @@ impl<K: PartialEq> Runner<K> {
                     None => host,
                     Some(state) => host.with(state.on_cpu()?)?,
                 };
-                let outputs = all.run(&ready.graph, inputs)?;
+                let outputs = all.run_watching(&ready.graph, inputs, watch)?;
                 if let Tensors::Cpu(host) = &mut self.weights.tensors {
                     host.refresh(&all)?;
                 }
@@ -153,7 +238,7 @@ impl<K: PartialEq> Runner<K> {
                 if self.kept.len() == KEPT {
                     self.kept.remove(0);
                 }
-                (size, Ready { graph: record()?.into(), made: None })
+                (size, Ready { graph: record()?.into(), plan: None, made: None })
             }
         };
         let last = self.kept.len();
@@ -170,11 +255,16 @@ impl Ready {
         weights: &gpu::Parameters,
         state: Option<&State>,
         inputs: &[(&str, &HostTensor)],
+        watch: Option<Watch>,
     ) -> Result<(&mut Made, usize)> {
         let made = match &mut self.made {
             Some(made) => made,
             none => {
-                let program = Program::new(context, &Plan::new(&self.graph, context.caps())?)?;
+                let plan = match self.plan.take() {
+                    Some(plan) => *plan,
+                    None => plan_for(&self.graph, context, watch)?,
+                };
+                let program = Program::new(context, &plan)?;
                 let session = Session::unbound(&program, inputs)?;
                 none.insert(Made { session, streams: Vec::new(), no_stream: Arc::new(()) })
             }
@@ -194,4 +284,17 @@ impl Ready {
         };
         Ok((made, stream))
     }
+}
+
+/// Runs `graph` with every step looked at, and changes nothing. Fails with the step that first gave a number that is not finite.
+pub(super) fn look(
+    context: &Context,
+    graph: &Graph,
+    stores: &[&gpu::Parameters],
+    inputs: &[(&str, &HostTensor)],
+) -> Result<()> {
+    let program = Program::new(context, &Plan::watching(graph, context.caps(), Watch::Steps)?)?;
+    let mut session = Session::unbound(&program, inputs)?;
+    let bindings = session.bind(stores)?;
+    session.run_with(&bindings).map(|_| ())
 }

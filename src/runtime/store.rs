@@ -131,6 +131,8 @@ pub struct State {
     pub(super) store: Store,
     /// Tells a runner which of its bindings are this state's.
     pub(super) identity: Arc<()>,
+    /// Whether a run left numbers in it that are not finite, or may have.
+    broken: bool,
 }
 
 impl State {
@@ -138,7 +140,7 @@ impl State {
     pub fn new(device: &Device, graph: &Graph) -> Result<Self> {
         let states = graph.states().iter().map(|(name, value)| Ok((name.as_str(), graph.desc(*value)?)));
         let states = states.collect::<Result<Vec<_>>>()?;
-        Ok(Self { store: Store::zeros(device, states)?, identity: Arc::new(()) })
+        Ok(Self { store: Store::zeros(device, states)?, identity: Arc::new(()), broken: false })
     }
 
     /// A stream of its own that goes on from where this one is. Fails when the device has no room.
@@ -149,15 +151,34 @@ impl State {
             }
             Tensors::Cpu(host) => Tensors::Cpu(host.clone()),
         };
-        Ok(Self { store: Store { tensors }, identity: Arc::new(()) })
+        Ok(Self { store: Store { tensors }, identity: Arc::new(()), broken: self.broken })
     }
 
     /// Starts anew: all zeros. Fails when the device is lost.
     pub fn reset(&mut self) -> Result<()> {
+        self.broken = false;
         match &mut self.store.tensors {
             Tensors::Gpu { context, parameters } => parameters.clear(context),
             Tensors::Cpu(host) => host.clear(),
         }
+    }
+
+    /// The error of a run that updated this state and gave numbers that are not finite; no run takes the state from then on.
+    pub(super) fn broken_by(&mut self, error: Error) -> Error {
+        self.broken = true;
+        error.with_another_hint(
+            "the stream has read them: it can go on from a reset or from what was saved of it",
+        )
+    }
+
+    /// Refuses a state that a run has left with numbers that are not finite.
+    pub(super) fn check_sound(&self) -> Result<()> {
+        if !self.broken {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotFinite, "run", "state")
+            .expecting("one whose runs gave finite numbers, or that was reset or written since")
+            .but_found("one that a failed run has updated"))
     }
 
     /// The tensors as the CPU references take them. Fails when they are elsewhere.
@@ -194,9 +215,11 @@ impl State {
     /// Fails when a name is unknown or a tensor of another shape or type, and then nothing is replaced; and when the device is lost.
     pub fn write(&mut self, tensors: &[(&str, &HostTensor)]) -> Result<()> {
         match &mut self.store.tensors {
-            Tensors::Gpu { context, parameters } => parameters.write(context, tensors),
-            Tensors::Cpu(host) => host.write(tensors),
+            Tensors::Gpu { context, parameters } => parameters.write(context, tensors)?,
+            Tensors::Cpu(host) => host.write(tensors)?,
         }
+        self.broken &= self.store.names().iter().any(|name| tensors.iter().all(|(given, _)| given != name));
+        Ok(())
     }
 }
 

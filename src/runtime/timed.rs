@@ -9,20 +9,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bytes::{of_run, plan_for};
 use super::host::Host;
+use super::runner::look;
 use super::store::Tensors;
-use super::{Outputs, Store};
-use crate::Result;
+use super::{Device, Outputs, Store};
+use crate::finite::{self, Watch};
 use crate::gpu::{Context, Parameters, Program, Session, Timing};
 use crate::graph::Graph;
 use crate::plan::Plan;
 use crate::tensor::HostTensor;
+use crate::{ErrorKind, Result};
 
 /// A graph, and its plan for a device. Nothing is made on the device before [`Planned::start`].
 #[derive(Debug)]
 pub struct Planned {
     graph: Arc<Graph>,
     target: Target,
+    watch: Option<Watch>,
     planning: Duration,
 }
 
@@ -38,16 +42,26 @@ impl Planned {
     ///
     /// Fails when the graph exceeds a limit of the device.
     pub fn new(weights: &Store, graph: impl Into<Arc<Graph>>) -> Result<Self> {
+        Self::planned(weights, graph, None)
+    }
+
+    /// [`Planned::new`] of a graph whose runs look at numbers and fail with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) where one
+    /// is NaN or infinite, after a second run that finds the step, as [`super::Runner::watching`] says. The looks are timed, too.
+    pub fn watching(weights: &Store, graph: impl Into<Arc<Graph>>, watch: Watch) -> Result<Self> {
+        Self::planned(weights, graph, Some(watch))
+    }
+
+    fn planned(weights: &Store, graph: impl Into<Arc<Graph>>, watch: Option<Watch>) -> Result<Self> {
         let graph = graph.into();
         let start = Instant::now();
         let target = match weights.tensors.clone() {
             Tensors::Gpu { context, parameters } => {
-                let plan = Box::new(Plan::new(&graph, context.caps())?);
+                let plan = Box::new(plan_for(&graph, &context, watch)?);
                 Target::Gpu { context, weights: parameters, plan }
             }
             Tensors::Cpu(host) => Target::Cpu(host),
         };
-        Ok(Self { graph, target, planning: start.elapsed() })
+        Ok(Self { graph, target, watch, planning: start.elapsed() })
     }
 
     /// The graph.
@@ -60,6 +74,29 @@ impl Planned {
         match &self.target {
             Target::Gpu { plan, .. } => Some(plan),
             Target::Cpu(_) => None,
+        }
+    }
+
+    /// Bytes that a run takes beside the weights: inputs, outputs and a copy of them for reading back, and what lies between; on the CPU
+    /// references the arrays that live at once.
+    pub fn bytes(&self) -> u64 {
+        match &self.target {
+            Target::Gpu { context, plan, .. } => {
+                of_run(&self.graph, Some(plan), &Device::Gpu(context.clone()))
+            }
+            Target::Cpu(Host::F64(_)) => of_run(&self.graph, None, &Device::CpuF64),
+            Target::Cpu(Host::F32(_)) => of_run(&self.graph, None, &Device::Cpu),
+        }
+    }
+
+    /// Runs the graph with every step looked at ([`Watch::Steps`](crate::plan::Watch::Steps)): why its outputs are not finite.
+    ///
+    /// Fails with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite), and the step, where some number is not finite; and as
+    /// [`Planned::start`] does.
+    pub fn explain(&self, inputs: &[(&str, &HostTensor)]) -> Result<()> {
+        match &self.target {
+            Target::Gpu { context, weights, .. } => look(context, &self.graph, &[weights], inputs),
+            Target::Cpu(weights) => weights.look(&self.graph, inputs),
         }
     }
 
@@ -79,9 +116,15 @@ impl Planned {
                 weights: weights.clone(),
                 inputs: inputs.iter().map(|&(name, tensor)| (name.to_owned(), tensor.clone())).collect(),
                 outputs: Outputs::new(),
+                watch: self.watch,
             },
         };
-        let first = place.run()?;
+        let is_gpu = matches!(place, Place::Gpu(_));
+        let first = place.run().map_err(|error| match error.kind() {
+            // The references have looked at their steps.
+            ErrorKind::NotFinite if is_gpu => finite::explained(error, self.explain(inputs)),
+            _ => error,
+        })?;
         Ok(Running { place, first, first_call: self.planning + start.elapsed() })
     }
 }
@@ -130,17 +173,23 @@ impl Running {
 #[derive(Debug)]
 enum Place {
     Gpu(Box<Session>),
-    Cpu { graph: Arc<Graph>, weights: Host, inputs: Vec<(String, HostTensor)>, outputs: Outputs },
+    Cpu {
+        graph: Arc<Graph>,
+        weights: Host,
+        inputs: Vec<(String, HostTensor)>,
+        outputs: Outputs,
+        watch: Option<Watch>,
+    },
 }
 
 impl Place {
     fn run(&mut self) -> Result<Timing> {
         match self {
             Self::Gpu(session) => session.run(),
-            Self::Cpu { graph, weights, inputs, outputs } => {
+            Self::Cpu { graph, weights, inputs, outputs, watch } => {
                 let named: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
                 let start = Instant::now();
-                *outputs = weights.run(graph, &named)?;
+                *outputs = weights.run_watching(graph, &named, *watch)?;
                 Ok(Timing { wall: start.elapsed(), gpu: None })
             }
         }

@@ -1,6 +1,7 @@
 //! One training: a graph of the loss, its gradients and the optimiser's steps, run again and again.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -187,10 +188,8 @@ impl Trainer {
         let sizes =
             batches.iter().map(|batch| size_of(&self.gradients, batch, &own)).collect::<Result<Vec<_>>>()?;
         let (mut losses, mut outputs) = (Vec::new(), Default::default());
-        for (index, (batch, size)) in batches.iter().zip(sizes).enumerate() {
-            let run = self.progress.step * self.settings.accumulate as u64 + index as u64;
-            // The generator's counter is 32 bits wide; a training of as many steps repeats its masks.
-            let counter = HostTensor::u32([1], vec![run as u32])?;
+        for (index, (batch, &size)) in batches.iter().zip(&sizes).enumerate() {
+            let counter = self.counter(index)?;
             let own = [(STEP, &counter), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
             let graph = self.gradients[size].clone();
             let inputs = with_own(&graph, batch, &own);
@@ -203,26 +202,70 @@ impl Trainer {
             let inputs = with_own(&apply, &[], &own);
             outputs = self.run(Routine::Apply, apply.clone(), None, &inputs)?;
         }
-        let diverged = |expected: &str| {
-            Error::new(ErrorKind::Diverged, NAME, format!("step {step}")).expecting(expected).with_hint(
-                "resume from the last checkpoint with a lower learning rate or a bound on gradients",
-            )
+        let diverged = |expected: &str, found: &dyn Display, cause: Option<Error>| {
+            Error::new(ErrorKind::Diverged, NAME, format!("step {step}"))
+                .expecting(expected)
+                .but_found(cause.map_or_else(|| found.to_string(), |cause| format!("{found}; {cause}")))
+                .with_hint(
+                    "resume from the last checkpoint with a lower learning rate or a bound on gradients",
+                )
         };
         let counted = losses.iter().map(|(_, count)| count).sum::<f32>().max(1.0);
         let loss = losses.iter().map(|(loss, count)| loss * count).sum::<f32>() / counted;
         if !loss.is_finite() {
-            return Err(diverged("a finite loss").but_found(loss));
+            return Err(diverged("a finite loss", &loss, self.cause(batches, &sizes, [&schedule, &scale])));
         }
+        let is_least = self.settings.loss_scale.is_least(self.loss_scale());
         let scalar = |name: &str| outputs.get(name).map(|tensor| tensor.to_f32()[0]);
         let skipped = scalar(FACTOR) == Some(0.0);
-        if skipped && self.settings.loss_scale.is_least(self.loss_scale()) {
-            return Err(diverged("finite gradients").but_found("gradients that overflowed"));
+        if skipped && is_least {
+            let cause = self.cause(batches, &sizes, [&schedule, &scale]);
+            return Err(diverged("finite gradients", &"gradients that overflowed", cause));
         }
         self.progress.step = step;
         self.progress.applied += u64::from(!skipped);
         self.rescale(skipped);
         let norm = scalar(NORM).filter(|_| !skipped);
         Ok(StepReport { step, loss, rate, norm, skipped })
+    }
+
+    /// The number of the run on a batch of the step to come: what random numbers are made of.
+    fn counter(&self, index: usize) -> Result<HostTensor> {
+        let run = self.progress.step * self.settings.accumulate as u64 + index as u64;
+        // The generator's counter is 32 bits wide; a training of as many steps repeats its masks.
+        HostTensor::u32([1], vec![run as u32])
+    }
+
+    /// Which step of the graph went wrong, where the batches of a step gave a number that is not finite.
+    fn cause(
+        &mut self,
+        batches: &[&Batch<'_>],
+        sizes: &[usize],
+        [schedule, scale]: [&HostTensor; 2],
+    ) -> Option<Error> {
+        batches.iter().zip(sizes).enumerate().find_map(|(index, (batch, size))| {
+            let counter = self.counter(index).ok()?;
+            let own = [(STEP, &counter), (SCHEDULE, schedule), (LOSS_SCALE, scale)];
+            self.found(Routine::Gradients(*size), batch, &own)
+        })
+    }
+
+    /// What [`Trainer::look`] finds; nothing where the graph reads streams, which have gone on.
+    fn found(&mut self, routine: Routine, batch: &Batch<'_>, own: &Batch<'_>) -> Option<Error> {
+        self.look(routine, batch, own).err().filter(|error| error.kind() == ErrorKind::NotFinite)
+    }
+
+    /// Runs the graph of a batch with every step looked at, on the weights as they are by now, and changes nothing. A step that overflowed
+    /// where gradients' norm is computed has left them as they were.
+    ///
+    /// Fails with [`ErrorKind::NotFinite`], and the step of the graph, where a number is not finite.
+    fn look(&mut self, routine: Routine, batch: &Batch<'_>, own: &Batch<'_>) -> Result<()> {
+        let graph = match routine {
+            Routine::Gradients(size) => self.gradients[size].clone(),
+            Routine::Evaluation(size) => self.evaluations[size].clone(),
+            Routine::Apply => return Ok(()),
+        };
+        self.runner.explain(routine, &with_own(&graph, batch, own), || Ok(graph.clone()))
     }
 
     fn run(
@@ -265,7 +308,7 @@ impl Trainer {
         self.progress.loss_scale = Some(scale);
     }
 
-    /// The loss of a batch, without changing anything. Fails as [`Trainer::step`] does, but for a loss that is not finite.
+    /// The loss of a batch, without changing anything. Fails as [`Trainer::step`] does.
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<f32> {
         self.evaluate_with(None, batch)
     }
@@ -277,7 +320,13 @@ impl Trainer {
         let graph = self.evaluations[size].clone();
         let inputs = with_own(&graph, batch, &own);
         let outputs = self.run(Routine::Evaluation(size), graph.clone(), streams, &inputs)?;
-        Ok(outputs[LOSS].to_f32()[0])
+        let loss = outputs[LOSS].to_f32()[0];
+        if loss.is_finite() {
+            return Ok(loss);
+        }
+        let first = self.found(Routine::Evaluation(size), batch, &own);
+        let found = first.map_or_else(|| loss.to_string(), |first| format!("{loss}; {first}"));
+        Err(Error::new(ErrorKind::Diverged, NAME, "evaluation").expecting("a finite loss").but_found(found))
     }
 
     /// Weights and the optimiser's state where they are, as the steps so far have left them: an
@@ -302,6 +351,15 @@ impl Trainer {
         let last = self.gradients.len() - 1;
         let graph = self.gradients[last].clone();
         self.runner.memory(Routine::Gradients(last), || Ok(graph))
+    }
+
+    /// Bytes that a step takes beside weights and the optimiser's state: of several sizes of batches, the last one's.
+    ///
+    /// Fails when the gradients of such a batch exceed a limit of the device.
+    pub fn bytes(&mut self) -> Result<u64> {
+        let last = self.gradients.len() - 1;
+        let graph = self.gradients[last].clone();
+        self.runner.bytes(Routine::Gradients(last), || Ok(graph))
     }
 
     /// Writes weights, optimiser and step to the safetensors file at `path`, in one move: whenever the process ends, there is a whole

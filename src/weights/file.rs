@@ -1,7 +1,7 @@
 //! One file of a checkpoint, mapped or in memory.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
 
@@ -49,15 +49,35 @@ impl fmt::Debug for Bytes {
 
 /// The whole of a small file; `most` bytes bound it, whatever its length claims.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let (file, _) = open(path)?;
+    read_file(path, most)
+}
+
+/// The whole of the file at `path`, which has at most `most` bytes.
+///
+/// Fails with [`ErrorKind::Io`] when it is missing, cannot be read or is no regular file: a pipe could block and a device never end. Fails
+/// with [`ErrorKind::Config`] when it is longer, whatever its length claims.
+pub fn read_file(path: impl AsRef<Path>, most: u64) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let file = open_file(path, most)?;
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
-    if bytes.len() as u64 > most {
-        return Err(Error::new(ErrorKind::Config, shown(path), "size")
-            .expecting(format!("at most {most} bytes"))
-            .but_found("more"));
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    match bytes.len() as u64 > most {
+        true => Err(too_long(path, most, "more")),
+        false => Ok(bytes),
     }
-    Ok(bytes)
+}
+
+/// The file at `path`, which has at most `most` bytes, for reading part by part. Fails as [`read_file`] does.
+pub fn open_file(path: impl AsRef<Path>, most: u64) -> Result<File> {
+    let path = path.as_ref();
+    let (file, length) = open(path)?;
+    if length > most { Err(too_long(path, most, length)) } else { Ok(file) }
+}
+
+fn too_long(path: &Path, most: u64, found: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Config, shown(path), "size")
+        .expecting(format!("at most {most} bytes"))
+        .but_found(found)
 }
 
 /// Opens a regular file. Anything else could block (a pipe) or never end (a device).
@@ -66,10 +86,29 @@ fn open(path: &Path) -> Result<(File, u64)> {
     if !metadata.is_file() {
         return Err(Error::new(ErrorKind::Io, shown(path), "file")
             .expecting("a regular file")
-            .but_found(if metadata.is_dir() { "a folder" } else { "something else" }));
+            .but_found(kind_of(&metadata)));
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok((file, metadata.len()))
+}
+
+/// What lies at a path where there is no regular file.
+fn kind_of(metadata: &Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = metadata.file_type();
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+    }
+    if metadata.is_dir() { "a folder" } else { "something else" }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

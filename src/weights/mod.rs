@@ -28,5 +28,6 @@ pub use checkpoint::{Checkpoint, StoredTensor};
 pub use compare::Comparison;
 pub use config::{Fields, parse_json, read_json};
 pub use declare::{Declaration, Declarations, Scope, Weight};
+pub use file::{open_file, read_file};
 pub use load::Weights;
 pub use write::write_tensors;

@@ -1,7 +1,10 @@
 //! The command line as a user meets it: what it prints, what it writes, and how it refuses.
 
 mod attend;
+#[cfg(unix)]
+mod files;
 mod fine_tune;
+mod finite;
 mod folders;
 mod foreign;
 mod generate;

@@ -302,7 +302,7 @@ fn bad_inputs_are_refused_by_their_place() {
     refused(&["--ids", "1 -2"], &["--ids 1", "found \"-2\""]);
     refused(&["--ids", " , "], &["--ids 1: ids: expected at least one token id"]);
     refused(&["--input", "/nonexistent/lines"], &["/nonexistent/lines: file: expected a readable file"]);
-    refused(&["--input", &folder], &[&folder, "expected a readable file"]);
+    refused(&["--input", &folder], &[&folder, "expected a regular file, found a folder"]);
     refused(&["--text", "Q", "--dtype", "i32"], &["run: --dtype: expected f32 or f16, found `i32`"]);
     refused(&["--text", "Q", "--task", "translate"], &["translate"]);
     refused(

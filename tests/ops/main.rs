@@ -11,6 +11,7 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod fill;
+mod finite;
 mod index;
 mod layout;
 mod linear;

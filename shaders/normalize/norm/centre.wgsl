@@ -13,3 +13,11 @@ fn mean(lane_sum: f32, lane: u32) -> f32 {
     }
     return 0.0;
 }
+
+// 1 / sqrt(variance + eps). Squares of a row may leave f32 where the row itself does not: 0 as its factor would make zeros of it, and nobody
+// would be told. Such a row is not a number, told by its bits.
+fn factor_of(variance: f32) -> f32 {
+    let bits = bitcast<u32>(variance);
+    let factor = inverseSqrt(variance + params.eps);
+    return select(factor, bitcast<f32>(bits | 0xffffffffu), (bits & 0x7f800000u) == 0x7f800000u);
+}

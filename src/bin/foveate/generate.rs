@@ -4,6 +4,7 @@ use std::path::Path;
 
 use foveate::generate::{BeamOptions, Generator, Options, Sampling};
 use foveate::models::{LanguageModelConfig, Model, Task};
+use foveate::plan::Watch;
 use foveate::tokenize::{GrowingText, Tokenizer};
 use foveate::train::{BYTES, Progress};
 use foveate::weights::{Checkpoint, Fields};
@@ -11,6 +12,7 @@ use foveate::{Error, ErrorKind, Result, runtime};
 
 use crate::args::GenerateArgs;
 use crate::device::Device;
+use crate::memory;
 use crate::output::{self, print};
 use crate::train::CHECKPOINT;
 
@@ -41,7 +43,14 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let starts = usize::from(model.network().signature().encoder_decoder.is_some());
     let weights = model.load(dtype)?;
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
-    let mut generator = Generator::new(&model, &weights, device.runtime())?;
+    memory::check_weights("generate", device.runtime(), model.declarations(), dtype)?;
+    let mut generator = Generator::new(&model, &weights, device.runtime())?.watching(Watch::Outputs);
+    let (text, source) = if starts == 0 { (prompt.len(), 0) } else { (starts, prompt.len()) };
+    let capacity = text.saturating_add(args.tokens.saturating_sub(1)).clamp(1, model.facts().max_tokens);
+    // More beams than there are tokens are refused below.
+    let streams = args.beams.unwrap_or(1).clamp(1, model.facts().vocab_size.min(1 << 16));
+    let kept = generator.bytes(streams, capacity, source)?;
+    memory::check("generate", device.runtime(), "what is kept of the text", kept)?;
     if let Some(beams) = args.beams {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;

@@ -14,7 +14,9 @@ mod device;
 mod generate;
 mod info;
 mod inspect;
+mod limits;
 mod measure;
+mod memory;
 mod output;
 mod pipelines;
 mod run;
@@ -96,7 +98,8 @@ fn exit_code(error: &Error) -> u8 {
         | ErrorKind::Device
         | ErrorKind::DeviceLost
         | ErrorKind::OutOfMemory
-        | ErrorKind::Diverged => 1,
+        | ErrorKind::Diverged
+        | ErrorKind::NotFinite => 1,
         _ => 2,
     }
 }

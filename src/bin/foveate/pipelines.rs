@@ -1,12 +1,13 @@
 //! What `--pipeline-cache` and `--unchecked` mean.
 
-use std::io;
 use std::path::Path;
 
 use foveate::gpu::Context;
+use foveate::weights::read_file;
 use foveate::{Error, ErrorKind, Result};
 
 use crate::device::Device;
+use crate::limits;
 use crate::output::Sink;
 
 pub(crate) const FLAG: &str = "--pipeline-cache";
@@ -34,15 +35,13 @@ impl<'a> CacheFile<'a> {
                 .expecting("an adapter, whose driver compiles")
                 .but_found(device.describe())
         })?;
-        if path.metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(Error::new(ErrorKind::Argument, "device", format!("{FLAG} {}", path.display()))
-                .expecting("a file, which is read first")
-                .but_found("something else"));
-        }
-        let context = match std::fs::read(path) {
-            Ok(blob) => load(context, &blob, path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => context.with_pipeline_cache()?,
-            Err(error) => return Err(failed(path, "a file that can be read", &error)),
+        let context = match path.try_exists() {
+            Ok(false) => context.with_pipeline_cache()?,
+            _ => {
+                let blob = read_file(path, limits::PIPELINE_CACHE)
+                    .map_err(|error| failed(path, error.expected(), &error.found()))?;
+                load(context, &blob, path)?
+            }
         };
         Ok((device.with_context(context.clone()), Some(Self { file, context })))
     }
@@ -70,7 +69,7 @@ fn load(context: &Context, blob: &[u8], path: &Path) -> Result<Context> {
     })
 }
 
-fn failed(path: &Path, expected: &str, error: &io::Error) -> Error {
+fn failed(path: &Path, expected: &str, error: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorKind::Io, "device", format!("{FLAG} {}", path.display()))
         .expecting(expected)
         .but_found(error)

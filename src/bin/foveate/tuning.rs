@@ -1,20 +1,17 @@
 //! What `--profile` means: which kernel shapes are in force, and where they come from.
 
 use std::fmt;
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use foveate::gpu::{Context, Profile};
 use foveate::kernel::Tuning;
+use foveate::weights::read_file;
 use foveate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::args::ProfileArgs;
+use crate::limits;
 use crate::output;
-
-/// Bytes that a profile may have: a hundred times what is written.
-const MOST_BYTES: u64 = 4 << 20;
 
 /// Where kernel shapes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,13 +59,11 @@ pub(crate) fn load(args: &ProfileArgs) -> Result<Loaded> {
             .but_found(found)
             .with_hint("leave out --profile for the built-in table")
     };
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(|error| unreadable(&error))?;
-    // What is no plain file may have no end.
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(unreadable(&format!("more than {MOST_BYTES} bytes")));
-    }
+    let bytes = read_file(path, limits::PROFILE).map_err(|error| match error.kind() {
+        ErrorKind::Io => unreadable(&error.found()),
+        _ => unreadable(&format!("more than {} bytes", limits::PROFILE)),
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(&error))?;
     match Profile::from_json(&text) {
         Ok(profile) => Ok(Loaded::Profile(path.clone(), Box::new(profile))),
         Err(error) if error.kind() == ErrorKind::Foreign => Ok(Loaded::Foreign(path.clone(), error)),

@@ -33,7 +33,7 @@ Where the queries of each item begin among the keys, I32 [batch], beside "mask" 
   "query_start": NAME
 The documentation of foveate::ops::attention::RuleDocument explains each.
 
-Exit codes: 0 when all is well; 1 when --compare found results beyond the tolerance or the device failed; 2 when a flag, a file or
+Exit codes: 0 when all is well; 1 when --compare found results beyond the tolerance, a result is not finite or the device failed; 2 when a flag, a file or
 the machine does not fit what was asked for."#;
 
 #[derive(Debug, Args)]

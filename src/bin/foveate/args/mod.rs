@@ -23,7 +23,7 @@ pub(crate) use train::{
 };
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 when all is well; 1 when a result is wrong or the device failed; 2 when a flag, a file or
+Exit codes: 0 when all is well; 1 when a result is wrong or not finite or the device failed; 2 when a flag, a file or
 the machine does not fit what was asked for; 141 when nobody reads stdout any more.";
 
 /// Attention kernels for efficient Transformers on any GPU that wgpu reaches.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use foveate::gpu::Timing;
 use foveate::ops::attention::{RuleDocument, blocked_with_lse};
+use foveate::plan::Watch;
 use foveate::runtime::{Device, Outputs, Planned, Store};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, ops};
 
 use super::COMMAND;
+use crate::memory;
 
 /// What every file holds.
 pub(super) const GIVEN: [&str; 3] = ["q", "k", "v"];
@@ -99,7 +101,8 @@ impl AttentionRun {
     pub(super) fn run(&self, device: &Device) -> Result<Results> {
         let inputs: Vec<(&str, &HostTensor)> =
             self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let planned = Planned::new(&Store::empty(device), self.graph.clone())?;
+        let planned = Planned::watching(&Store::empty(device), self.graph.clone(), Watch::Outputs)?;
+        memory::check(COMMAND, device, "the run", planned.bytes())?;
         let mut running = planned.start(&inputs)?;
         let timing = running.time_one()?;
         let report = planned.plan().map_or(&[][..], Plan::report);

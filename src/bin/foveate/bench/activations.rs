@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use foveate::check::Random;
+use foveate::weights::read_file;
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, TensorDesc};
 use safetensors::{Dtype, SafeTensors};
+
+use crate::limits;
 
 /// all-MiniLM-L6-v2 on Moby-Dick; `benches/assets/README.md` says which layer and heads.
 const BUILT_IN: &[u8] = include_bytes!("../../../../benches/assets/minilm-moby-qkv.safetensors");
@@ -35,8 +38,10 @@ impl Activations {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
         let Some(path) = file else { return Self::parse(BUILT_IN_NAME, BUILT_IN) };
         let source = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| {
-            Error::new(ErrorKind::Io, "activations", &source).expecting("a safetensors file").but_found(error)
+        let bytes = read_file(path, limits::ACTIVATIONS).map_err(|error| {
+            Error::new(error.kind(), "activations", &source)
+                .expecting(format!("a safetensors file, {}", error.expected()))
+                .but_found(error.found())
         })?;
         Self::parse(&source, &bytes)
     }

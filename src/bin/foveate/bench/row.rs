@@ -9,11 +9,12 @@ use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result};
 use serde::Serialize;
 
 use crate::measure::{self, Times};
+use crate::memory;
 
 use super::activations::{Activations, rows_of};
 use super::methods::Method;
 use super::subject::{Distance, Subject, graph, only_output};
-use super::verify::{Checked, Expected, case, conforms, excerpt_case};
+use super::verify::{Checked, Expected, Failure, case, conforms, excerpt_case};
 
 /// Tokens of the short call that is verified in all rows.
 const PREFIX: usize = 512;
@@ -101,6 +102,7 @@ impl<'a> Workbench<'a> {
         if planned.plan().is_none() {
             check_reference_bytes(method.name, reference_bytes(planned.graph())?)?;
         }
+        memory::check(method.name, self.device, "a run", planned.bytes())?;
         Ok(Prepared { method, planned })
     }
 
@@ -115,6 +117,7 @@ impl<'a> Workbench<'a> {
         // Before the verification, which would leave warm pipelines behind.
         let mut running = planned.start(&subject.inputs.named())?;
         let output = only_output(running.read()?)?;
+        check_finite(method.name, planned, subject, &output)?;
 
         let mut worst = self.verify_prefix(method)?;
         worst = worst.max(verify_rows(method, subject, &output)?);
@@ -138,6 +141,23 @@ impl<'a> Workbench<'a> {
         self.prefix_time += start.elapsed();
         self.prefixes.insert(method.name, of_budget);
         Ok(of_budget)
+    }
+}
+
+/// Demands a result of finite numbers: all of it, where [`verify_rows`] takes samples. Where it is not, says which step is at fault.
+fn check_finite(
+    name: &'static str,
+    planned: &Planned,
+    subject: &Subject,
+    output: &HostTensor,
+) -> Checked<()> {
+    match output.to_f32().iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let reason = planned.explain(&subject.inputs.named()).err();
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            Err(Failure::Wrong(format!("{name} gives a number that is not finite at element {at}{reason}")))
+        }
     }
 }
 

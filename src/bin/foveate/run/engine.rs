@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use foveate::models::{Encoder, Item, Model, Segments, Targets, Usage};
 use foveate::nn::LayoutKind;
+use foveate::plan::Watch;
 use foveate::processing::log_likelihood;
 use foveate::runtime::{Device, State};
 use foveate::weights::Weights;
@@ -69,7 +70,7 @@ impl Engine {
     ) -> Result<Self> {
         let signature = model.network().signature();
         if signature.takes(LayoutKind::Recurrent) {
-            let segments = Segments::new(model, weights, device)?;
+            let segments = Segments::new(model, weights, device)?.watching(Watch::Outputs);
             let stream = segments.start(1)?;
             let row_bytes = (model.facts().vocab_size * weights.dtype().size()) as u64;
             let fitting = usize::try_from(device.max_tensor_bytes() / row_bytes).unwrap_or(usize::MAX);
@@ -78,10 +79,10 @@ impl Engine {
             return Ok(Self::BySegments(Box::new(BySegments { segments, stream, most, usage })));
         }
         if signature.encoder_decoder.is_some() {
-            let targets = Targets::new(model, weights, device)?;
+            let targets = Targets::new(model, weights, device)?.watching(Watch::Outputs);
             return Ok(Self::AboutSources(Box::new(AboutSources { targets, usage: Usage::default() })));
         }
-        let encoder = Encoder::new(model, weights, device)?;
+        let encoder = Encoder::new(model, weights, device)?.watching(Watch::Outputs);
         Ok(Self::Whole(Box::new(match batch_tokens {
             Some(tokens) => encoder.batch_tokens(tokens),
             None => encoder,
@@ -93,6 +94,15 @@ impl Engine {
         match self {
             Self::Whole(encoder) => encoder.fitting(inputs),
             Self::BySegments(_) | Self::AboutSources(_) => inputs.len().min(1),
+        }
+    }
+
+    /// Bytes that the largest batch of the inputs takes beside the weights. One text at a time is as large as its segment, or as the two texts
+    /// of an encoder-decoder, and is not counted.
+    pub(super) fn bytes(&mut self, inputs: &[Input], wanted: Wanted<'_>) -> Result<u64> {
+        match self {
+            Self::Whole(encoder) => encoder.bytes(&items(inputs, wanted)),
+            Self::BySegments(_) | Self::AboutSources(_) => Ok(0),
         }
     }
 
@@ -115,12 +125,17 @@ impl Engine {
     }
 }
 
-fn run_whole(encoder: &mut Encoder, inputs: &[Input], wanted: Wanted<'_>) -> Result<Vec<Computed>> {
+/// Inputs as an encoder takes them.
+fn items<'a>(inputs: &'a [Input], wanted: Wanted<'a>) -> Vec<Item<'a>> {
     let mut items: Vec<Item<'_>> =
         inputs.iter().map(|input| Item { types: &input.types, ..Item::new(&input.ids) }).collect();
     if let Wanted::At(places) = wanted {
         items.iter_mut().zip(places).for_each(|(item, places)| item.wanted = Some(places));
     }
+    items
+}
+
+fn run_whole(encoder: &mut Encoder, inputs: &[Input], wanted: Wanted<'_>) -> Result<Vec<Computed>> {
     let computed = |(tensor, input): (HostTensor, &Input)| {
         let likelihoods = match wanted {
             Wanted::Likelihoods { .. } => log_likelihood(&tensor.to_f32(), &input.ids)?,
@@ -128,7 +143,7 @@ fn run_whole(encoder: &mut Encoder, inputs: &[Input], wanted: Wanted<'_>) -> Res
         };
         Ok(Computed { tensor, likelihoods })
     };
-    encoder.run_first(&items)?.into_iter().zip(inputs).map(computed).collect()
+    encoder.run_first(&items(inputs, wanted))?.into_iter().zip(inputs).map(computed).collect()
 }
 
 impl BySegments {

@@ -1,16 +1,17 @@
 //! What a model is run on: texts and ids from flags, files and stdin, each under the name that messages call it by.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, stdin};
 use std::path::Path;
 
 use foveate::models::Facts;
 use foveate::tokenize::{Encoding as Tokens, Tokenizer};
+use foveate::weights::open_file;
 use foveate::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 
 use crate::args::{RunArgs, TaskName};
+use crate::limits;
 
 /// Bytes of a line. No model reads as much; a file without lines is refused before it fills memory.
 const MOST_LINE: u64 = 1 << 20;
@@ -139,8 +140,7 @@ fn parse_numbers(source: &str, argument: &str, name: &str, text: &str) -> Result
 /// The lines of the file at `path` that are not blank, as texts under their numbers.
 pub(crate) fn lines_of_file(path: &Path) -> Result<Vec<Given>> {
     let source = path.display().to_string();
-    let file = File::open(path).map_err(|error| unreadable(&source, &error))?;
-    lines_of(&source, BufReader::new(file))
+    lines_of(&source, BufReader::new(open_file(path, limits::TEXT)?))
 }
 
 fn lines_of(source: &str, reader: impl BufRead) -> Result<Vec<Given>> {

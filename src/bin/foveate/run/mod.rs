@@ -6,6 +6,7 @@ mod fill;
 pub(crate) mod inputs;
 mod report;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use foveate::models::{Labels, Model};
@@ -15,6 +16,7 @@ use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
+use crate::memory;
 use crate::output::{self, Sink};
 use crate::pipelines::{self, CacheFile};
 
@@ -43,8 +45,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let (device, cache) =
         CacheFile::open(device, args.cache.pipeline_cache.as_deref(), outputs.cache.as_ref())?;
     let start = Instant::now();
+    let weights = model.load(dtype)?;
+    memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
     let batch_tokens = args.batch_tokens.map(|tokens| tokens as usize);
-    let mut engine = Engine::open(&model, &model.load(dtype)?, device.runtime(), batch_tokens)?;
+    let mut engine = Engine::open(&model, &weights, device.runtime(), batch_tokens)?;
+    let largest = engine.bytes(&job.inputs, job.wanted(0..job.inputs.len(), outputs.numbers.is_some()))?;
+    memory::check("run", device.runtime(), "a batch (--batch-tokens)", largest)?;
     let loading = start.elapsed();
     let results = job.compute(&mut engine, outputs.numbers.is_some())?;
     output::note(Throughput::of(engine.usage(), loading));
@@ -151,6 +157,15 @@ impl Job {
             .but_found(format!("a .npy file, which is one array, and {} inputs", self.inputs.len())))
     }
 
+    /// What there is to compute of some of the inputs; `keep` keeps what likelihoods are made of.
+    fn wanted(&self, range: Range<usize>, keep: bool) -> Wanted<'_> {
+        match self.task {
+            TaskName::FillMask => Wanted::At(&self.masks[range]),
+            TaskName::Score => Wanted::Likelihoods { scores: keep },
+            _ => Wanted::All,
+        }
+    }
+
     /// Runs batch by batch, so that the bar moves, and of hidden states and scores only `keep` keeps more than a batch's.
     fn compute(&self, engine: &mut Engine, keep: bool) -> Result<Results> {
         let bar = output::progress(self.inputs.len());
@@ -159,12 +174,7 @@ impl Job {
             let start = results.found.len();
             let end = start + engine.fitting(&self.inputs[start..]);
             let (inputs, masks) = (&self.inputs[start..end], &self.masks[start..end]);
-            let wanted = match self.task {
-                TaskName::FillMask => Wanted::At(masks),
-                TaskName::Score => Wanted::Likelihoods { scores: keep },
-                _ => Wanted::All,
-            };
-            let all = engine.run(inputs, wanted)?;
+            let all = engine.run(inputs, self.wanted(start..end, keep))?;
             for ((input, positions), computed) in inputs.iter().zip(masks).zip(all) {
                 results.found.push(self.found(input, positions, &computed)?);
                 if keep {

@@ -1,6 +1,5 @@
 //! `foveate train lm TEXT`: a byte-level language model from nothing.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,12 +9,14 @@ use foveate::nn::Training;
 use foveate::train::{
     ByteText, Description, Mode, Progress, Start, StepReport, TextBatch, Trainer, language_loss,
 };
-use foveate::weights::Checkpoint;
+use foveate::weights::{Checkpoint, read_file};
 use foveate::{DType, Error, ErrorKind, Graph, Result, Value, runtime};
 use indicatif::ProgressBar;
 
 use crate::args::{DataArgs, LmArgs};
 use crate::device::Device;
+use crate::limits;
+use crate::memory;
 use crate::output;
 
 use super::curve::{self, Row};
@@ -57,8 +58,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     let progress = checkpoint.as_ref().map(Progress::of).transpose()?;
     let (config, settings) = settings::resolve(args, progress.as_ref())?;
     let model = config.model()?;
-    let bytes = fs::read(&args.first).map_err(|error| refused(&args.first, "a readable file", &error))?;
-    let text = ByteText::new(bytes, config.length, VALIDATION)?;
+    let text = ByteText::new(read_file(&args.first, limits::TEXT)?, config.length, VALIDATION)?;
     let device = Device::open(&args.learning.device, runtime::Device::Cpu)?;
 
     let recording = settings.recording()?;
@@ -73,8 +73,9 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
         let (description, training) = (description(&config, &settings)?, settings.training()?);
         Trainer::new(device.runtime(), model.declarations(), &record, start, description, training)
     };
+    memory::check_weights("train", device.runtime(), model.declarations(), DType::F32)?;
     // Neither the mapped file nor the first weights are kept: the file will be replaced.
-    let trainer = match checkpoint {
+    let mut trainer = match checkpoint {
         Some(checkpoint) => start_from(Start::Checkpoint(&checkpoint))?,
         None => {
             let weights = config.initial_weights(model.declarations(), settings.seed);
@@ -91,6 +92,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
         }
     };
     tell_of_compiling(device.runtime());
+    memory::check("train", device.runtime(), "a step (--batch)", trainer.bytes()?)?;
     let rows = curve::read(&out.join("loss.csv"), trainer.step_count())?;
     let baselines = text.baselines();
     let weights = model.declarations().list().iter().map(|weight| weight.shape.elements()).sum();

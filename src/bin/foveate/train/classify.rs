@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use foveate::models::{self, Encoder, Item, LabelKind, Labels, Model};
+use foveate::plan::Watch;
 use foveate::tokenize::Tokenizer;
 use foveate::train::{Folder, Inputs, Trainer, classification_loss, padded_inputs, result_rows};
 use foveate::weights::Fields;
@@ -184,7 +185,8 @@ impl Task for Classify {
     }
 
     fn evaluate(&self, trainer: &mut Trainer, _: &Sizes) -> Result<Vec<(&'static str, f64)>> {
-        let mut encoder = Encoder::with_store(self.folder.model(), trainer.weights(), DType::F32)?;
+        let mut encoder =
+            Encoder::with_store(self.folder.model(), trainer.weights(), DType::F32)?.watching(Watch::Outputs);
         let items: Vec<Item<'_>> = self.validation.iter().map(|(input, _)| item(input)).collect();
         let mut judged = Judged::new(&self.labels);
         for (scores, (_, held)) in encoder.run_first(&items)?.iter().zip(&self.validation) {

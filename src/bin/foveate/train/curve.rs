@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use foveate::weights::open_file;
 use foveate::{Error, ErrorKind, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::limits;
 
 const SIZE: (u32, u32) = (900, 600);
 
@@ -43,7 +46,7 @@ pub(super) fn read(path: &Path, step: u64) -> Result<Vec<Row>> {
             .expecting("the loss curve of this training")
             .but_found(error)
     };
-    let mut reader = csv::Reader::from_path(path).map_err(refused)?;
+    let mut reader = csv::Reader::from_reader(open_file(path, limits::CURVE)?);
     let mut rows: Vec<Row> = Vec::new();
     for row in reader.deserialize() {
         let row: Row = row.map_err(refused)?;

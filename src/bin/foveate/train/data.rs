@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use foveate::weights::{open_file, read_file};
 use foveate::{Error, ErrorKind, Result};
 use serde_json::Value;
 
+use crate::limits;
 use crate::output;
-use crate::run::inputs::{Given, lines_of_file, read_lines, refused, unreadable};
+use crate::run::inputs::{Given, lines_of_file, read_lines, refused};
 
 const LABEL: &str = "label";
 
@@ -131,9 +133,9 @@ pub(super) fn texts(path: &Path) -> Result<Vec<Given>> {
 /// Fails with the first row that lacks a text, and when the file is not UTF-8.
 pub(super) fn whole_text(path: &Path) -> Result<String> {
     match rows(path, Wanted::Texts) {
-        None => {
-            std::fs::read_to_string(path).map_err(|error| super::refused(path, "a text in UTF-8", &error))
-        }
+        None => String::from_utf8(read_file(path, limits::TEXT)?).map_err(|error| {
+            super::refused(path, "a text in UTF-8", &std::io::Error::other(error.utf8_error()))
+        }),
         Some(rows) => {
             let texts: Vec<String> = rows?.into_iter().flat_map(|row| row.texts).collect();
             Ok(texts.join("\n"))
@@ -145,16 +147,15 @@ pub(super) fn whole_text(path: &Path) -> Result<String> {
 fn rows(path: &Path, wanted: Wanted<'_>) -> Option<Result<Vec<Row>>> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let source = path.display().to_string();
-    let failed = |error| unreadable(&source, &error);
     let table = |delimiter| {
-        let bytes = std::fs::read(path).map_err(failed)?;
+        let bytes = read_file(path, limits::TEXT)?;
         columns(&Table::new(&source, &bytes), delimiter, wanted)
     };
     Some(match extension.to_ascii_lowercase().as_str() {
         "csv" => table(b','),
         "tsv" => table(b'\t'),
         "jsonl" | "ndjson" | "json" => {
-            File::open(path).map_err(failed).and_then(|file| objects(&source, file, wanted))
+            open_file(path, limits::TEXT).and_then(|file| objects(&source, file, wanted))
         }
         _ => return None,
     })

@@ -14,6 +14,7 @@ use super::sizes::Sizes;
 use super::{signals, tell_of_compiling};
 use crate::args::{FineTuneArgs, LearningArgs, LmArgs};
 use crate::device::Device;
+use crate::memory;
 use crate::output;
 
 /// How often all of the data is gone through.
@@ -144,7 +145,9 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let start = folder.initial_weights(settings.seed)?;
     let (start, description) = (Start::Weights(&start), Description::default());
     let (device, settings_of) = (device.runtime(), settings.training()?);
-    let trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
+    memory::check_weights("train", device, declarations, DType::F32)?;
+    let mut trainer = Trainer::of_sizes(device, declarations, &records, start, description, settings_of)?;
+    memory::check("train", device, "a step (--batch)", trainer.bytes()?)?;
     tell_of_compiling(device);
     let unused: Vec<&str> = trainer.unused().iter().map(String::as_str).collect();
     tell_kept("without influence on the loss", &unused);

@@ -30,7 +30,9 @@ fn normalised<R: Real>(kind: Kind, row: &[R], eps: R) -> (Vec<R>, R) {
         deviations.iter_mut().for_each(|d| *d = *d - shift);
     }
     let squares: Vec<R> = deviations.iter().map(|&d| d * d).collect();
-    let factor = R::one() / (mean(&squares) + eps).sqrt();
+    let variance = mean(&squares);
+    // Squares beyond the arithmetic would make the factor 0, and the row zeros.
+    let factor = if variance.is_finite() { R::one() / (variance + eps).sqrt() } else { R::nan() };
     (deviations, factor)
 }
 
