@@ -1,7 +1,6 @@
 //! A model's folder: opened to be trained for a task, and written when it is.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
@@ -10,7 +9,7 @@ use super::Trainer;
 use crate::models::{LabelKind, Labels, Model, Task, class_for, is_beside_network};
 use crate::outputs::replace_file;
 use crate::tensor::{DType, HostTensor, Shape};
-use crate::weights::{Checkpoint, Declaration, Declarations, Fields, write_tensors};
+use crate::weights::{Checkpoint, Declaration, Declarations, Fields, read_file, write_tensors};
 use crate::{Error, ErrorKind, Random, Result};
 
 const CONFIG: &str = "config.json";
@@ -34,6 +33,9 @@ const TOKENIZER_FILES: [&str; 12] = [
     "tokenizer.model",
     "sentence_bert_config.json",
 ];
+
+/// The most bytes of one of them.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// A folder's model for a task that its files need not have a head for.
 #[derive(Clone, Debug)]
@@ -148,8 +150,8 @@ impl Folder {
         for name in TOKENIZER_FILES {
             let from = self.path.join(name);
             if from.exists() {
-                let copied = fs::read(&from).and_then(|bytes| replace_file(out.join(name), bytes));
-                copied.map_err(|error| failed(&from, &error))?;
+                let bytes = read_file(&from, MOST_BYTES)?;
+                replace_file(out.join(name), bytes).map_err(|error| failed(&from, &error))?;
             }
         }
         let config = out.join(CONFIG);
