@@ -9,7 +9,7 @@ use super::Trainer;
 use crate::models::{LabelKind, Labels, Model, Task, class_for, is_beside_network};
 use crate::outputs::replace_file;
 use crate::tensor::{DType, HostTensor, Shape};
-use crate::weights::{Checkpoint, Declaration, Declarations, Fields, read_file, write_tensors};
+use crate::weights::{Checkpoint, Declaration, Declarations, Fields, StoredTensor, read_file, write_tensors};
 use crate::{Error, ErrorKind, Random, Result};
 
 const CONFIG: &str = "config.json";
@@ -218,7 +218,8 @@ fn found(checkpoint: &Checkpoint, declared: &Declarations, below: &Declarations)
     Ok(found)
 }
 
-/// The finite floats that `declarations` ignore in the files, with their names in a file where declared weights have those of `written`.
+/// The finite floats that `declarations` ignore in the files, with their names in a file where declared weights have those of `written`. Copies
+/// of declared weights, such as the embeddings that a head scores words with, are left out: what is trained would no longer be their like.
 fn passed_over(
     checkpoint: &Checkpoint,
     declarations: &Declarations,
@@ -233,9 +234,16 @@ fn passed_over(
         Some(prefix) => (name.clone(), format!("{prefix}{name}")),
         None => (name.clone(), name),
     };
+    let of_declared = declarations.list().iter().filter_map(|weight| checkpoint.tensor(&weight.name));
+    let matrices: Vec<StoredTensor<'_>> = of_declared.filter(|tensor| tensor.shape().len() > 1).collect();
+    let is_copy = |name: &str| {
+        let same =
+            |a: &StoredTensor<'_>, b: &StoredTensor<'_>| a.shape() == b.shape() && a.bytes() == b.bytes();
+        checkpoint.tensor(name).is_some_and(|tensor| matrices.iter().any(|other| same(other, &tensor)))
+    };
     let ignored = checkpoint.compare(declarations).ignored.into_iter();
     ignored
-        .filter(|name| stored(checkpoint, name).is_ok())
+        .filter(|name| !is_copy(name) && stored(checkpoint, name).is_ok())
         .map(named)
         .filter(|(_, name)| !written.contains(name))
         .collect()

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use foveate::models::{Model, Segments, Task};
 use foveate::runtime::Device;
-use foveate::weights::Checkpoint;
-use foveate::{DType, Random};
+use foveate::weights::{Checkpoint, write_tensors};
+use foveate::{DType, HostTensor, Random, TensorDesc};
 use serde_json::json;
 
 use crate::fine_tune::{FAST, numbers};
@@ -273,6 +273,38 @@ fn heads_of_other_tasks_are_written_back() {
         assert_eq!((before.shape(), before.bytes()), (after.shape(), after.bytes()), "{name}");
     }
     assert!(after.names().all(|name| !name.starts_with("bert.cls")));
+    // A copy of the embeddings, which training leaves behind, is not written: the folder can be trained for the first task again.
+    let weights = Path::new(&from).join("model.safetensors");
+    let mut tensors: Vec<(String, HostTensor)> = before
+        .names()
+        .map(|name| {
+            let stored = before.tensor(name).unwrap();
+            (
+                name.to_owned(),
+                HostTensor::from_bytes(&TensorDesc::f32(stored.shape()), stored.bytes()).unwrap(),
+            )
+        })
+        .collect();
+    let (_, words) = tensors.iter().find(|(name, _)| name == "embeddings.word_embeddings.weight").unwrap();
+    tensors.push(("cls.predictions.decoder.weight".to_owned(), words.clone()));
+    write_tensors(&weights, &tensors, &[]).unwrap();
+    let rows = folder.join("rows.csv");
+    fs::write(&rows, format!("text,label\n{}", "the film is good,a\nthe film was bad,b\n".repeat(4)))
+        .unwrap();
+    let (rows, labelled, again) = (
+        rows.display().to_string(),
+        folder.join("labelled").display().to_string(),
+        folder.join("again").display().to_string(),
+    );
+    for (task, from, data, out) in
+        [("classify", &from, &rows, &labelled), ("fill-mask", &labelled, &data, &again)]
+    {
+        let arguments = ["train", task, from, data, "--out", out, "--device", "cpu", "--epochs", "1"];
+        assert_passes(&run(&arguments));
+    }
+    let labelled = Checkpoint::open(&labelled).unwrap();
+    assert!(labelled.tensor("cls.predictions.decoder.weight").is_none());
+    assert!(labelled.tensor("cls.predictions.transform.dense.weight").is_some());
     let filled = ["run", &out, "--task", "fill-mask", "--text", "the film is [MASK]", "--device", "cpu"];
     assert_passes(&run(&filled));
 }
