@@ -128,6 +128,10 @@ impl Batch<'_> {
             LayoutKind::Packed => (sum(&tokens), sum(&globals)),
             _ => (most(&tokens), most(&globals)),
         };
+        let time = match (self.layout, self.model.network().signature().padded_to) {
+            (LayoutKind::Padded, Some(padded_to)) => padded_to.tokens,
+            _ => time,
+        };
         BatchSize { layout: self.layout, time, count: self.items.len(), rows, globals }
     }
 
@@ -153,7 +157,8 @@ impl Batch<'_> {
     pub(super) fn inputs(&self, size: BatchSize) -> Result<Vec<(&'static str, HostTensor)>> {
         let first = self.model.facts().first_position;
         let [rows, time] = size.shape();
-        let (mut ids, mut types) = (vec![0; rows * time], vec![0; rows * time]);
+        let padding = self.model.network().signature().padded_to.map_or(0, |padded_to| padded_to.id as i32);
+        let (mut ids, mut types) = (vec![padding; rows * time], vec![0; rows * time]);
         let mut positions: Vec<i32> = match self.layout {
             LayoutKind::Packed => vec![first as i32; time],
             _ => (0..rows * time).map(|at| (first + at % time) as i32).collect(),

@@ -35,6 +35,8 @@ pub(super) enum Variant {
     Roberta,
     /// RoBERTa with attention of its own.
     Longformer,
+    /// BERT with attention of its own, and positions counted from 2 on.
+    Nystromformer,
 }
 
 impl Variant {
@@ -44,6 +46,7 @@ impl Variant {
             Self::Bert => "bert",
             Self::Roberta => "roberta",
             Self::Longformer => "longformer",
+            Self::Nystromformer => "nystromformer",
         }
     }
 }
@@ -96,13 +99,18 @@ impl Config {
         refuse_decoders(fields)?;
         let known_from = match variant {
             Variant::Bert | Variant::Roberta => Positions::read(fields)?,
-            Variant::Longformer => Positions::refuse_distances(fields)?,
+            Variant::Longformer | Variant::Nystromformer => Positions::refuse_distances(fields)?,
         };
         let width = fields.usize("hidden_size", 1..=1 << 16)?;
-        let positions = fields.usize("max_position_embeddings", 1..=1 << 24)?;
+        let mut positions = fields.usize("max_position_embeddings", 1..=1 << 24)?;
         // RoBERTa gives padding a position of its own and counts the others from behind it.
         let first_position = match variant {
             Variant::Bert => 0,
+            Variant::Nystromformer => {
+                // The table has so many rows more than the configuration says.
+                positions += 2;
+                2
+            }
             Variant::Roberta | Variant::Longformer => fields.usize_or("pad_token_id", 0..=1 << 24, 1)? + 1,
         };
         if first_position >= positions {
@@ -111,6 +119,10 @@ impl Config {
                 format!("more than {first_position}, as positions begin behind pad_token_id"),
             ));
         }
+        let (default_eps, default_activation) = match variant {
+            Variant::Nystromformer => (1e-5, Activation::GeluTanh),
+            _ => (1e-12, Activation::Gelu),
+        };
         let facts = Facts {
             architecture: variant.name(),
             vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
@@ -127,8 +139,8 @@ impl Config {
             positions,
             known_from,
             intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
-            eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, 1e-12)?,
-            activation: activation(fields, "hidden_act", Activation::Gelu)?,
+            eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, default_eps)?,
+            activation: activation(fields, "hidden_act", default_activation)?,
         })
     }
 }
@@ -174,10 +186,12 @@ pub(super) fn head(
             vec![config.words("prediction_logits", declaring, words)?, pairs]
         }
         (Task::Classify, Variant::Bert) => vec![pooled(declaring, "logits", "classifier", labels)?],
-        (Task::Classify, Variant::Roberta | Variant::Longformer) => {
+        (Task::Classify, Variant::Roberta | Variant::Longformer | Variant::Nystromformer) => {
+            let activation =
+                if variant == Variant::Nystromformer { config.activation } else { Activation::Tanh };
             let mut root = declaring.root();
             let (mut scope, result) = (root.at("classifier"), HeadResult::new("logits", Rows::First));
-            let result = result.declare_dense(&mut scope.at("dense"), [width, width], Activation::Tanh)?;
+            let result = result.declare_dense(&mut scope.at("dense"), [width, width], activation)?;
             vec![result.declare_dense(&mut scope.at("out_proj"), [width, labels], Activation::Identity)?]
         }
         _ => return Err(declaring.no_head(config.facts.architecture)),
@@ -193,7 +207,9 @@ impl Config {
         words: &Embedding,
     ) -> Result<HeadResult> {
         let (path, [dense, norm], activation) = match self.variant {
-            Variant::Bert => ("cls.predictions", ["transform.dense", "transform.LayerNorm"], self.activation),
+            Variant::Bert | Variant::Nystromformer => {
+                ("cls.predictions", ["transform.dense", "transform.LayerNorm"], self.activation)
+            }
             // Whatever its layers have.
             Variant::Roberta | Variant::Longformer => ("lm_head", ["dense", "layer_norm"], Activation::Gelu),
         };

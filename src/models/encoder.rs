@@ -6,13 +6,14 @@
 //! sizes are kept.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, BatchSize, fewer_rows, next_batch, order};
 use super::head::Rows;
 use super::{Input, Model, RESULT, ResultRows, Task, Tokens};
 use crate::graph::Graph;
-use crate::nn::{LayoutKind, Recorder};
+use crate::nn::{Attend, LayoutKind, Recorder};
 use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{DType, HostTensor, TensorDesc};
@@ -73,8 +74,12 @@ pub struct Encoder {
     batch_tokens: usize,
     layout: LayoutKind,
     keeps_hidden: bool,
+    exchange: Option<Exchanged>,
     usage: Usage,
 }
+
+/// What takes the place of layers' attention, and the numbers of these layers; all where absent.
+type Exchanged = (Arc<dyn Attend>, Option<Vec<usize>>);
 
 impl Model {
     /// The graph of a batch of sequences. Inputs as of [`Tokens::packed`], [`Tokens::padded`] or, for [`LayoutKind::Rows`], [`Tokens::whole`];
@@ -84,12 +89,18 @@ impl Model {
     ///
     /// Fails when the network takes no such batches, and as its ops do.
     pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {
-        self.batch_graph_with(size, dtype, false)
+        self.batch_graph_with(size, dtype, false, None)
     }
 
     /// [`Model::batch_graph`], with outputs `hidden.N` for all hidden states besides where `keeps_hidden`: of the embeddings first, then
     /// of each layer.
-    fn batch_graph_with(&self, size: BatchSize, dtype: DType, keeps_hidden: bool) -> Result<Graph> {
+    fn batch_graph_with(
+        &self,
+        size: BatchSize,
+        dtype: DType,
+        keeps_hidden: bool,
+        exchange: Option<&Exchanged>,
+    ) -> Result<Graph> {
         let mut graph = Graph::new();
         let mut tokens = match size.layout {
             LayoutKind::Packed => Tokens::packed(&mut graph, size.time, size.count),
@@ -111,6 +122,11 @@ impl Model {
         if keeps_hidden {
             recorder = recorder.with_hidden();
         }
+        recorder = match exchange {
+            Some((attend, Some(layers))) => recorder.exchange_in(attend.clone(), layers),
+            Some((attend, None)) => recorder.exchange(attend.clone()),
+            None => recorder,
+        };
         let results = self.record_results(&mut recorder, &tokens, &rows)?;
         let hidden = recorder.take_hidden();
         for (name, value) in results {
@@ -163,6 +179,7 @@ impl Encoder {
             batch_tokens: BATCH_TOKENS.min(most_tokens(model, &weights.device())),
             layout: Self::layouts(model).next().unwrap_or(LayoutKind::Rows),
             keeps_hidden: false,
+            exchange: None,
             usage: Usage::default(),
         })
     }
@@ -213,6 +230,16 @@ impl Encoder {
     #[must_use]
     pub fn watching(self, watch: Watch) -> Self {
         Self { runner: self.runner.watching(watch), ..self }
+    }
+
+    /// Puts `attend` in the place of the attention of the layers with these numbers, or of all ([`Recorder::exchange`]). Where it cannot tell
+    /// several texts in a row apart ([`Attend::takes_several`]), only texts of one length share a batch.
+    ///
+    /// The first run fails when the model has no such layers.
+    #[must_use]
+    pub fn exchanging(self, attend: Arc<dyn Attend>, layers: Option<Vec<usize>>) -> Self {
+        let layout = if attend.takes_several() { self.layout } else { LayoutKind::Rows };
+        Self { exchange: Some((attend, layers)), layout, ..self }
     }
 
     /// The model.
@@ -303,7 +330,8 @@ impl Encoder {
             return Ok(0);
         };
         let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
-        self.runner.bytes(size, || model.batch_graph_with(size, dtype, keeps_hidden))
+        let exchange = self.exchange.as_ref();
+        self.runner.bytes(size, || model.batch_graph_with(size, dtype, keeps_hidden, exchange))
     }
 
     /// Which of the items, in the order that they lie in, are run together.
@@ -311,7 +339,7 @@ impl Encoder {
         let most_rows = self.most_rows();
         let (mut batches, mut start) = (Vec::new(), 0);
         while start < sorted.len() {
-            let fitting = next_batch(sorted, self.layout, start, self.batch_tokens);
+            let fitting = next_batch(sorted, self.layout, start, self.most_together());
             let batch = fewer_rows(sorted, fitting, most_rows);
             start = batch.end;
             batches.push(batch);
@@ -335,7 +363,16 @@ impl Encoder {
     pub fn fitting(&self, sequences: &[impl AsRef<[u32]>]) -> usize {
         let sequences = sequences.iter().take(self.batch_tokens);
         let items: Vec<Item<'_>> = sequences.map(|ids| Item::new(ids.as_ref())).collect();
-        next_batch(&items, LayoutKind::Packed, 0, self.batch_tokens).len().min(items.len())
+        next_batch(&items, LayoutKind::Packed, 0, self.most_together()).len().min(items.len())
+    }
+
+    /// Tokens of several sequences that are run together; those of one may be more.
+    fn most_together(&self) -> usize {
+        match self.model.network().signature().padded_to {
+            // Texts beside a text change its results.
+            Some(_) => 1,
+            None => self.batch_tokens,
+        }
     }
 
     /// Positions whose scores one binding of the device holds; at least 1.
@@ -351,7 +388,9 @@ impl Encoder {
         let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let (start, prepared) = (Instant::now(), self.runner.preparing());
         let (model, dtype, keeps_hidden) = (&self.model, self.dtype, self.keeps_hidden);
-        let outputs = self.runner.run(size, &inputs, || model.batch_graph_with(size, dtype, keeps_hidden))?;
+        let exchange = self.exchange.as_ref();
+        let outputs =
+            self.runner.run(size, &inputs, || model.batch_graph_with(size, dtype, keeps_hidden, exchange))?;
         self.usage.preparing = self.runner.preparing();
         self.usage.running += start.elapsed().saturating_sub(self.usage.preparing - prepared);
         self.usage.sequences += batch.items.len();

@@ -1,7 +1,9 @@
 //! The table of families: `model_type` of a `config.json` chooses a row.
 
 use super::network::Family;
-use super::{Task, albert, bert, convbert, deberta, gpt2, longformer, squeezebert, t5, transfo_xl};
+use super::{
+    Task, albert, bert, convbert, deberta, gpt2, longformer, nystromformer, squeezebert, t5, transfo_xl,
+};
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -28,6 +30,12 @@ pub const FAMILIES: &[Family] = &[
         paper: "arXiv 2004.05150",
         tasks: WITHOUT_PAIRS,
         declare: longformer::declare,
+    },
+    Family {
+        model_type: "nystromformer",
+        paper: "arXiv 2102.03902",
+        tasks: WITHOUT_PAIRS,
+        declare: nystromformer::declare,
     },
     Family {
         model_type: "deberta",

@@ -26,6 +26,7 @@
 //! | `roberta` | RoBERTa | arXiv 1907.11692 |
 //! | `albert` | ALBERT | arXiv 1909.11942 |
 //! | `longformer` | Longformer: windows and global tokens | arXiv 2004.05150 |
+//! | `nystromformer` | Nyströmformer: landmarks | arXiv 2102.03902 |
 //! | `deberta` | DeBERTa, the first version | arXiv 2006.03654 |
 //! | `deberta-v2` | DeBERTa, versions 2 and 3 | arXiv 2006.03654, 2111.09543 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
@@ -71,6 +72,7 @@ mod labels;
 mod language_model;
 mod longformer;
 mod network;
+mod nystromformer;
 mod pooling;
 mod positions;
 mod prompts;
@@ -96,7 +98,7 @@ pub use network::{Family, Network};
 pub use pooling::{Pooling, PoolingKind};
 pub use prompts::Prompts;
 pub use segments::Segments;
-pub use signature::{EncoderDecoder, Input, Signature};
+pub use signature::{EncoderDecoder, Input, PaddedTo, Signature};
 pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
 pub use targets::Targets;

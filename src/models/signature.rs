@@ -22,6 +22,17 @@ pub struct Signature {
     /// Of recurrent networks, how many tokens before itself a token sees at most. A stream's caches have that many rows before its first
     /// token, and need not hold more behind it.
     pub memory: usize,
+    /// Of a network whose results depend on padding, what texts are filled up to: [`Encoder`](super::Encoder) runs each by itself.
+    pub padded_to: Option<PaddedTo>,
+}
+
+/// What texts are filled up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaddedTo {
+    /// Tokens of every text, padding included.
+    pub tokens: usize,
+    /// The padding id.
+    pub id: u32,
 }
 
 /// An input of a network besides source texts.
@@ -95,7 +106,14 @@ impl Signature {
             numbers_per_token: 0,
             encoder_decoder: None,
             memory: 0,
+            padded_to: None,
         }
+    }
+
+    /// A network whose tokens see all others of a text and its padding, in rows of one text each.
+    pub const fn filled_up(inputs: &'static [Input], padded_to: PaddedTo) -> Self {
+        const LAYOUTS: &[LayoutKind] = &[LayoutKind::Padded, LayoutKind::Rows];
+        Self { layouts: LAYOUTS, padded_to: Some(padded_to), ..Self::encoder(inputs) }
     }
 
     /// A network whose tokens see those before them, in any batch of whole texts and from caches.

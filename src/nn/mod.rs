@@ -41,11 +41,14 @@ pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 pub(crate) use attention::refuse_memory;
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, DecayGate, DisentangledAttention,
-    Distances, GatedLinearAttention, GatedSpec, LinearAttention, LogSparseAttention, LongformerAttention,
-    Mixer, Pattern, Projections, RelativePositions, SelfAttention, Softmax, SparseTransformerAttention,
-    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
-    split_heads,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, ClusteredAttention, ConditionalPrior,
+    DecayGate, DisentangledAttention, Distances, GatedLinearAttention, GatedSpec, HeadRouting,
+    InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing, LogSparseAttention,
+    LongformerAttention, Mechanism, MemoryCompressedAttention, Mixer, MultiheadAttentionBlock,
+    NystromAttention, Pattern, PersistentMemory, Projections, RelativePositions, ResidualAttention,
+    SelfAttention, SetAttention, SetAttentionNames, SetPooling, Softmax, SparseTransformerAttention,
+    Synthesis, Synthesizer, TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads,
+    next_memory, retention_decays, sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
 pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};

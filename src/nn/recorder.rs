@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::attention::with_memory;
 use super::{Attend, Layout, next_memory, parameter};
@@ -51,8 +51,10 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug)]
 struct Exchange {
     attend: Arc<dyn Attend>,
-    /// Whether a layer has taken it, recorded by whichever recorder of the network.
-    is_taken: Arc<AtomicBool>,
+    /// Numbers of the layers that take it; all where absent.
+    layers: Option<Arc<[usize]>>,
+    /// Layers so far whose attention can be exchanged, of whichever recorder of the network.
+    recorded: Arc<AtomicUsize>,
 }
 
 impl Settings {
@@ -122,7 +124,15 @@ impl<'g> Recorder<'g> {
     /// sequence stays, and so do layers with projections of their own, such as Longformer's.
     #[must_use]
     pub fn exchange(mut self, attend: Arc<dyn Attend>) -> Self {
-        self.settings.exchange = Some(Exchange { attend, is_taken: Arc::default() });
+        self.settings.exchange = Some(Exchange { attend, layers: None, recorded: Arc::default() });
+        self
+    }
+
+    /// [`Recorder::exchange`] in some of these layers, by their numbers from 0 on in the order in which they are recorded.
+    #[must_use]
+    pub fn exchange_in(mut self, attend: Arc<dyn Attend>, layers: &[usize]) -> Self {
+        let layers = Some(Arc::from(layers));
+        self.settings.exchange = Some(Exchange { attend, layers, recorded: Arc::default() });
         self
     }
 
@@ -136,19 +146,27 @@ impl<'g> Recorder<'g> {
         let Some(other) = self.settings.exchange.clone() else {
             return attend.record(self, query, key, value, layout);
         };
-        other.is_taken.store(true, Ordering::Relaxed);
-        other.attend.record(self, query, key, value, layout)
+        let number = other.recorded.fetch_add(1, Ordering::Relaxed);
+        match &other.layers {
+            Some(layers) if !layers.contains(&number) => attend.record(self, query, key, value, layout),
+            _ => other.attend.record(self, query, key, value, layout),
+        }
     }
 
-    /// Fails when there is an attention to put in the place of others and no layer has taken it.
+    /// Fails when there is an attention to put in the place of others and no layer has taken it, or one that should does not exist.
     pub(crate) fn check_exchanged(&self) -> Result<()> {
-        match &self.settings.exchange {
-            Some(exchange) if !exchange.is_taken.load(Ordering::Relaxed) => {
-                Err(Error::new(ErrorKind::Unsupported, NAME, "exchange")
-                    .expecting("a network with layers whose attention can be exchanged")
-                    .but_found("none"))
-            }
-            _ => Ok(()),
+        let Some(exchange) = &self.settings.exchange else { return Ok(()) };
+        let recorded = exchange.recorded.load(Ordering::Relaxed);
+        if recorded == 0 {
+            return Err(Error::new(ErrorKind::Unsupported, NAME, "exchange")
+                .expecting("a network with layers whose attention can be exchanged")
+                .but_found("none"));
+        }
+        match exchange.layers.iter().flat_map(|layers| layers.iter()).find(|layer| **layer >= recorded) {
+            Some(layer) => Err(Error::new(ErrorKind::Argument, NAME, "exchange")
+                .expecting(format!("layers below {recorded}"))
+                .but_found(layer)),
+            None => Ok(()),
         }
     }
 

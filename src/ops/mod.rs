@@ -39,8 +39,8 @@ pub use embedding::embedding;
 pub use fill::fill;
 pub use finite::{FINITE_PART, finite};
 pub use index::{
-    CumulativeSum, InverseLists, Order, Sorted, argsort, cumulative_sum, gather_rows, gather_rows_summed,
-    inverse_lists, one_hot, read_rows, scatter_add_rows, sort, top_k, write_rows,
+    CumulativeSum, InverseLists, Order, Sorted, argsort, cumulative_sum, even_segments, gather_rows,
+    gather_rows_summed, inverse_lists, one_hot, read_rows, scatter_add_rows, sort, top_k, write_rows,
 };
 pub use layout::{broadcast, concat, flip, pad, repeat, repeat_each, roll, slice, split, transpose};
 pub use linear::{Linear, linear};
@@ -128,6 +128,7 @@ const OTHERS: &[Entry] = &[
     entry!("fill", "one number everywhere", fill),
     entry!("finite", "where numbers are that are not finite", finite),
     entry!("index/cumulative_sum", "running sums along an axis, whole or by segments", index::cumulative_sum),
+    entry!("index/even_segments", "which of nearly equal parts each position lies in", index::even_segments),
     entry!("index/gather_rows", "rows by index, and sums of several", index::gather_rows),
     entry!("index/inverse_lists", "where each id occurs, by id", index::inverse_lists),
     entry!("index/one_hot", "ids as rows with a single 1", index::one_hot),

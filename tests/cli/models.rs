@@ -200,6 +200,34 @@ fn npy_files_hold_what_the_json_says() {
 }
 
 #[test]
+fn another_attention_is_compared_with_the_own() {
+    let folder = fixture(ROBERTA);
+    let flags = ["run", &folder, "--device", "cpu", "--task", "hidden", "--ids", "0 4 5 6 7 8 9 2"];
+    let one =
+        assert_passes(&run(&[&flags[..], &["--attention", r#"{"nystrom": {"landmarks": 64}}"#]].concat()));
+    let line = one.lines().find(|line| line.contains("nystrom")).unwrap_or_else(|| panic!("{one}"));
+    assert!(line.contains(r#"{"version":1,"nystrom":{"landmarks":64,"iterations":6}}"#), "{one}");
+    assert!(line.trim_start().starts_with("1.0000"), "as many landmarks as tokens: {one}");
+
+    let window = scratch("models-window.json");
+    std::fs::write(&window, r#"{"window": {"left": 1, "right": 0}, "layers": [1]}"#).unwrap();
+    let window = format!("@{}", window.display());
+    let two = ["--attention", &window, "--attention", r#"{"linear": {"features": "relu"}}"#, "--json", "-"];
+    let report: Value = serde_json::from_str(&assert_passes(&run(&[&flags[..], &two].concat()))).unwrap();
+    let found = report["attention"].as_array().unwrap();
+    assert_eq!(found.len(), 2, "{report}");
+    assert_eq!(found[0]["mechanism"]["layers"], json!([1]));
+    for found in found {
+        assert_eq!(found["rows"], 8);
+        let [mean, least, apart] =
+            ["cosine_mean", "cosine_least", "distance_mean"].map(|name| found[name].as_f64().unwrap());
+        assert!(least <= mean && mean < 1.0 && apart > 0.0, "{found}");
+    }
+    let wrong = run(&[&flags[..], &["--attention", r#"{"nystrom": {"landmarks": 0}}"#]].concat());
+    assert_refuses(&wrong, &["--attention: nystrom.landmarks: expected at least 1, found 0"]);
+}
+
+#[test]
 fn safetensors_files_hold_hidden_states_and_scores() {
     let path = scratch("models-output.safetensors");
     let output = ["--device", "gpu", "--output", &path.display().to_string()];

@@ -5,6 +5,7 @@ mod encoder_decoder;
 mod encoders;
 mod exchange;
 mod globals;
+mod landmarks;
 mod layouts;
 mod minilm;
 mod nonsense;

@@ -13,6 +13,7 @@ mod linear_attention;
 mod log_sparse;
 mod longformer;
 mod memory;
+mod priors;
 mod sparse_transformer;
 mod support;
 mod transformer_xl;

@@ -15,7 +15,9 @@ mod conv;
 #[path = "../devices/mod.rs"]
 mod devices;
 mod file;
+mod heads;
 mod linear;
+mod low_rank;
 mod mechanisms;
 mod models;
 mod older;

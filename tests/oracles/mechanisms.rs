@@ -6,9 +6,7 @@
 use std::path::Path;
 
 use foveate::nn::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
-use foveate::ops::attention::{
-    BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse, residual_scores,
-};
+use foveate::ops::attention::{BlockLayout, Blocked, Mask, Score, blocked, blocked_with_lse};
 use foveate::ops::{self, Activation, Gate, Linear, Pool, Windows};
 use foveate::weights::Declarations;
 use foveate::{DType, HostTensor, Value};
@@ -16,7 +14,7 @@ use foveate::{DType, HostTensor, Value};
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
 use crate::file::{File, Spec};
-use crate::{Found, Result, conv, is_safetensors, linear};
+use crate::{Found, Result, conv, heads, is_safetensors, linear, low_rank};
 
 /// A kind of mechanism that the crate has.
 pub(crate) struct Row {
@@ -35,10 +33,8 @@ const ROWS: &[Row] = &[
     row("Conformer relative self-attention", conformer_attention),
     row("Funnel pooling", funnel_pooling),
     row("GLU", glu),
-    row("RealFormer residual scores (2012.11747), 3 layers", realformer),
     row("adaptive embedding (Transformer-XL)", adaptive_embedding),
     row("adaptive softmax (Transformer-XL)", adaptive_softmax),
-    row("all-attention, persistent key/value vectors (1907.01470)", persistent_memory),
     row("local chunked attention", local_attention),
     row("pooling over time", pooling),
     row("strided (segment) mean with lengths", segment_mean),
@@ -51,7 +47,8 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let spec = File::open(path)?.spec;
     let mechanism = spec.text("mechanism")?;
-    for row in ROWS.iter().chain(linear::ROWS).chain(conv::ROWS).filter(|row| row.mechanism == mechanism) {
+    let rows = [ROWS, conv::ROWS, heads::ROWS, linear::ROWS, low_rank::ROWS];
+    for row in rows.into_iter().flatten().filter(|row| row.mechanism == mechanism) {
         if (row.has)(&spec)? {
             let (path, record) = (path.to_owned(), row.record);
             return Ok(Found::test(move || {
@@ -224,58 +221,6 @@ fn local_attention(case: &mut Case<'_>) -> Result<()> {
     let [of_out, of_lse] = rows;
     case.output_rows("out", out, of_out)?;
     case.output_rows("lse", lse, of_lse)
-}
-
-/// Persistent keys and values `[heads, count, channels]` in front of all others: under a causal mask every query sees them.
-fn persistent_memory(case: &mut Case<'_>) -> Result<()> {
-    let scale = case.file.spec.number("scale")?;
-    if !case.file.spec.bool("causal")? {
-        return Err("this test knows causal attention only".into());
-    }
-    let [q, k, v] = case.inputs(["q", "k", "v"])?;
-    let mut joined = [k, v];
-    for (value, name) in joined.iter_mut().zip(["persistent_k", "persistent_v"]) {
-        let persistent = case.input(name)?;
-        let ([heads, count, width], batch) = (case.dims(persistent)?[..].try_into()?, case.dims(*value)?[0]);
-        let graph = &mut case.recording.graph;
-        let by_count = ops::transpose(graph, persistent, &[1, 0, 2])?;
-        let of_all: [usize; 4] = [batch, count, heads, width];
-        let repeated = ops::broadcast(graph, by_count, of_all)?;
-        *value = ops::concat(graph, &[repeated, *value], 1)?;
-    }
-    let attention = Blocked::new().mask(Mask::causal()).scale(scale);
-    let out = blocked(&mut case.recording.graph, q, joined[0], joined[1], &attention)?;
-    case.output("out", out)
-}
-
-fn realformer(case: &mut Case<'_>) -> Result<()> {
-    let (is_causal, scale) = (case.file.spec.bool("causal")?, case.file.spec.number("scale")?);
-    let qkv = case.inputs(["q", "k", "v"])?;
-    let layers = case.dims(qkv[0])?[0];
-    let graph = &mut case.recording.graph;
-    let (mut outs, mut previous) = (Vec::new(), None);
-    for layer in 0..layers {
-        let mut own = qkv;
-        for value in &mut own {
-            let dims = graph.desc(*value)?.shape.dims()[1..].to_vec();
-            let sliced = ops::slice(graph, *value, 0, layer..layer + 1)?;
-            *value = ops::reshape(graph, sliced, dims)?;
-        }
-        let [q, k, v] = own;
-        let mut attention = Blocked::new().scale(scale);
-        if is_causal {
-            attention = attention.mask(Mask::causal());
-        }
-        if let Some(scores) = previous {
-            attention = attention.score(Score::bias(scores));
-        }
-        let out = blocked(graph, q, k, v, &attention)?;
-        previous = Some(residual_scores(graph, q, k, previous, scale)?);
-        let dims = [&[1], graph.desc(out)?.shape.dims()].concat();
-        outs.push(ops::reshape(graph, out, dims)?);
-    }
-    let out = ops::concat(graph, &outs, 0)?;
-    case.output("out", out)
 }
 
 /// `position: [2 time - 1, width]` begins with the greatest distance, and [`Score::relative_keys`] with the least.

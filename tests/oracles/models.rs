@@ -84,6 +84,7 @@ const FAMILIES: &[Family] = &[
     with_globals(family("longformer", "LongformerForMaskedLM", Task::Logits)),
     with_globals(family("longformer", "LongformerForQuestionAnswering", Task::Answer)),
     with_globals(family("longformer", "LongformerForSequenceClassification", Task::Classify)),
+    Family { run: dependent, ..family("nystromformer", "NystromformerForMaskedLM", Task::Logits) },
     family("roberta", "RobertaForMaskedLM", Task::Logits),
     family("roberta", "RobertaForSequenceClassification", Task::Classify),
     family("squeezebert", "SqueezeBertForMaskedLM", Task::Logits),
@@ -208,16 +209,33 @@ impl Folder {
 /// cross-entropy of the scores at `labels`.
 fn text(folder: &Folder, task: Task) -> Result<Report> {
     let model = Model::open(&folder.path, task)?;
+    let mut report = in_batch(folder, &model, task)?.and(packed::check(folder, &model, task)?);
+    if generated::is_there(folder, task) {
+        report = report.and(generated::check(folder, &model)?);
+    }
+    folder.refuse_unread_outputs()?;
+    Ok(report)
+}
+
+/// [`text`] of a family in which a text's results depend on its padding and on the texts beside it, so that none can be compared alone.
+fn dependent(folder: &Folder, task: Task) -> Result<Report> {
+    let report = in_batch(folder, &Model::open(&folder.path, task)?, task)?;
+    folder.refuse_unread_outputs()?;
+    Ok(report)
+}
+
+/// The folder's batch as it is.
+fn in_batch(folder: &Folder, model: &Model, task: Task) -> Result<Report> {
     let mut recording = Recording::default();
     for weight in model.load(DType::F32)?.iter() {
         let (name, tensor) = weight?;
         recording.parameter(&name, tensor)?;
     }
-    let (tokens, [batch, time]) = padded(folder, &model, &mut recording)?;
+    let (tokens, [batch, time]) = padded(folder, model, &mut recording)?;
     let every = (0..batch * time).map(|at| at as i32).collect();
     let rows = ResultRows {
         wanted: recording.input("rows", HostTensor::i32([batch * time], every)?)?,
-        of_sequences: recording.input("ends", ends(folder, &model)?)?,
+        of_sequences: recording.input("ends", ends(folder, model)?)?,
     };
     let mut recorder = Recorder::new(&mut recording.graph, DType::F32).with_hidden();
     let results = model.record_results(&mut recorder, &tokens, &rows)?;
@@ -240,12 +258,7 @@ fn text(folder: &Folder, task: Task) -> Result<Report> {
             expect_gradients(folder, &mut recording, value)?;
         }
     }
-    let mut report = recording.check()?.and(packed::check(folder, &model, task)?);
-    if generated::is_there(folder, task) {
-        report = report.and(generated::check(folder, &model)?);
-    }
-    folder.refuse_unread_outputs()?;
-    Ok(report)
+    recording.check()
 }
 
 /// Numbers through the batch of the token that stands for each whole sequence: the first; of a causal model the last before the first padding

@@ -2,9 +2,11 @@
 
 use std::fmt::Debug;
 
-use crate::graph::Value;
+use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Blocked, blocked};
+use crate::ops::{constant, gather_rows, inverse_lists, reshape, slice};
+use crate::tensor::HostTensor;
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 
@@ -23,6 +25,12 @@ pub trait Attend: Debug + Send + Sync {
         value: Value,
         layout: &Layout,
     ) -> Result<Value>;
+
+    /// Whether it can tell several sequences in a row apart ([`Layout::Packed`]). Where it cannot,
+    /// [`Encoder`](crate::models::Encoder) runs each text by itself.
+    fn takes_several(&self) -> bool {
+        true
+    }
 }
 
 /// Any layer that mixes tokens: attention with its projections, a convolution, a Fourier transform.
@@ -58,6 +66,36 @@ pub(crate) fn check_one_sequence_a_row(layer: &'static str, layout: &Layout) -> 
     Err(Error::new(ErrorKind::Unsupported, layer, "layout")
         .expecting("a row for each sequence")
         .but_found(found))
+}
+
+/// How many tokens each row of `layout` begins with, i32 `[batch]`; none where rows are whole. Refuses layouts in which a row has several sequences.
+pub(crate) fn one_length_a_row(
+    layer: &'static str,
+    graph: &mut Graph,
+    layout: &Layout,
+) -> Result<Option<Value>> {
+    match *layout {
+        // The others fill up.
+        Layout::Packed { segments, count: 1 } => counted(graph, segments).map(Some),
+        Layout::Padded { lengths } => Ok(Some(lengths)),
+        _ => check_one_sequence_a_row(layer, layout).map(|()| None),
+    }
+}
+
+/// How many of `segments: i32 [batch, time]` are 0 in each row.
+fn counted(graph: &mut Graph, segments: Value) -> Result<Value> {
+    let desc = graph.desc(segments)?.clone();
+    let &[batch, time] = desc.shape.dims() else {
+        return Err(Error::new(ErrorKind::Shape, "layout", "segments")
+            .expecting("[batch, time]")
+            .but_found(&desc.shape));
+    };
+    let ends = inverse_lists(graph, segments, 1)?.offsets;
+    let ends = slice(graph, ends, 1, 1..2)?;
+    // From u32 to i32: the row of a table that holds its own number.
+    let numbers = constant(graph, HostTensor::i32([time + 1, 1], (0..=time as i32).collect())?)?;
+    let counts = gather_rows(graph, numbers, ends)?;
+    reshape(graph, counts, [batch])
 }
 
 /// Softmax attention under a rule.

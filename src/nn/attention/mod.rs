@@ -11,38 +11,69 @@
 //! | [`DisentangledAttention`] | its own sequence; scores know distances |
 //! | [`LinearAttention`] | its own sequence, or what came before; scores are products of features |
 //! | [`GatedLinearAttention`] | what came before, through a state that decays, or that each key corrects |
+//! | [`LinformerAttention`] | its own sequence, as a few keys and values that are projections along time |
+//! | [`NystromAttention`] | its own sequence, through landmarks |
+//! | [`MemoryCompressedAttention`] | its own sequence, as slots of several keys each |
+//! | [`ClusteredAttention`] | its own sequence, as the mean of its cluster's queries does |
+//! | [`PersistentMemory`] | its own sequence, and keys of the network's own |
+//! | [`TalkingHeadsAttention`] | its own sequence; heads exchange scores and weights |
+//! | [`ResidualAttention`] | its own sequence; scores add up from layer to layer |
+//! | [`SetAttention`], [`InducedSetAttention`], [`SetPooling`] | a set, whose order means nothing |
+//! | [`Synthesizer`] | its own sequence, with weights that are no products of queries and keys |
 //! | [`RelativePositions`] | its own sequence; scores know distances, by vectors that heads share |
 //! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
 
 mod adaptive_span;
 mod attend;
 mod big_bird;
+mod clustered;
 mod disentangled;
 mod gated;
 mod heads;
 mod linear;
+mod linformer;
 mod log_sparse;
 mod longformer;
+mod mechanism;
 mod memory;
+mod memory_compressed;
+mod nystrom;
+mod persistent;
 mod projections;
 mod relative;
+mod residual;
+mod routing;
+mod set;
 mod sparse_transformer;
+mod synthesizer;
+mod talking_heads;
 mod transformer_xl;
 
 pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
 pub use attend::{Attend, Mixer, Softmax};
-pub(crate) use attend::{check_one_sequence_a_row, refuse_memory};
+pub(crate) use attend::{check_one_sequence_a_row, one_length_a_row, refuse_memory};
 pub use big_bird::BigBirdAttention;
+pub use clustered::ClusteredAttention;
 pub use disentangled::{DisentangledAttention, Distances};
 pub use gated::{DecayGate, GatedLinearAttention, GatedSpec};
 pub use heads::{join_heads, split_heads};
 pub use linear::{LinearAttention, retention_decays};
+pub use linformer::{LinformerAttention, LinformerSharing};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
+pub use mechanism::Mechanism;
 pub use memory::next_memory;
+pub use memory_compressed::MemoryCompressedAttention;
+pub use nystrom::NystromAttention;
+pub use persistent::PersistentMemory;
 pub use projections::Projections;
 pub use relative::RelativePositions;
+pub use residual::ResidualAttention;
+pub use routing::HeadRouting;
+pub use set::{InducedSetAttention, MultiheadAttentionBlock, SetAttention, SetAttentionNames, SetPooling};
 pub use sparse_transformer::{Pattern, SparseTransformerAttention};
+pub use synthesizer::{ConditionalPrior, Synthesis, Synthesizer};
+pub use talking_heads::TalkingHeadsAttention;
 pub use transformer_xl::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
 
 use std::sync::Arc;

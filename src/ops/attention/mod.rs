@@ -8,24 +8,45 @@
 //! The attention mask of softmax attention is a [`Mask`], its score modifiers are [`Score`]s: rules in a folder of their own.
 
 pub(crate) mod blocked;
+mod clustered;
+mod disagreement;
 pub(crate) mod linear;
+mod linformer;
+mod memory_compressed;
+mod nystrom;
+mod padding;
+mod persistent;
+mod previous;
+mod routing;
 mod rules;
+mod talking_heads;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
+pub use clustered::{Clustered, LloydClusters, clustered, lloyd_clusters};
+pub use disagreement::{head_similarity, position_similarity};
 pub use linear::{
     CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, RandomProjection, RowNorms, Side,
     SoftmaxKernel, Stabilizer, check_beta, check_log_decay, cosine_features, generalized_kernel_features,
     linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
+pub use linformer::{Linformer, linformer};
+pub use memory_compressed::{Compression, MemoryCompressed, Slots, memory_compressed};
+pub use nystrom::{InverseStart, Nystrom, PaddedLandmarks, Segments, nystrom};
+pub use persistent::{merge, persistent_memory};
+pub use previous::{PreviousScores, prior_attention, residual_attention};
+pub use routing::route_heads;
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;
 pub use rules::{
     Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogBuckets, LogSparse, Mask, Pair,
     Score, alibi_slopes, global_tokens,
 };
+pub use talking_heads::{TalkingHeads, talking_heads};
 
+use super::cast;
 use super::contract::Contract;
-use crate::tensor::TensorDesc;
+use crate::graph::{Graph, Value};
+use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 /// The largest head and value size.
@@ -39,6 +60,11 @@ pub const HIDDEN_SCORE: f32 = -5e29;
 
 /// A bound that no time and no distance reaches. Sums of three such numbers fit an `i32`.
 pub(crate) const UNLIMITED: u32 = 1 << 29;
+
+/// `x` in `dtype`, itself where that is its type.
+fn converted(graph: &mut Graph, x: Value, dtype: DType) -> Result<Value> {
+    if graph.desc(x)?.dtype == dtype { Ok(x) } else { cast(graph, x, dtype) }
+}
 
 /// Extents of one attention problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! 0 within their row or axis.
 
 pub(in crate::ops) mod cumulative_sum;
+pub(in crate::ops) mod even_segments;
 pub(in crate::ops) mod gather_rows;
 pub(in crate::ops) mod inverse_lists;
 pub(in crate::ops) mod one_hot;
@@ -15,6 +16,8 @@ pub(in crate::ops) mod top_k;
 pub(in crate::ops) mod write_rows;
 
 pub use cumulative_sum::{CumulativeSum, cumulative_sum};
+pub use even_segments::even_segments;
+pub(super) use even_segments::part_of;
 pub use gather_rows::{gather_rows, gather_rows_summed};
 pub use inverse_lists::{InverseLists, inverse_lists};
 pub use one_hot::one_hot;

@@ -1,6 +1,7 @@
 //! Attention.
 
 mod blocked;
+mod composed;
 mod decode;
 mod gradients;
 mod linear;

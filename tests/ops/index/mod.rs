@@ -1,4 +1,5 @@
 mod cumulative_sum;
+mod even_segments;
 mod gather_rows;
 mod inverse_lists;
 mod one_hot;

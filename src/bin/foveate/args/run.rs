@@ -107,6 +107,11 @@ pub(crate) struct RunArgs {
     /// For fill-mask and classify, how many tokens or labels to show.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1000))]
     pub(crate) top: u32,
+    /// Put another mechanism in the place of the model's attention, in all layers or in those named, and print how far the results are from exact
+    /// ones, and the time: '{"nystrom": {"landmarks": 64}}', '{"window": {"left": 64, "right": 64}, "layers": [0, 1]}', or @FILE. Given several
+    /// times, a table of all, beside the model's own results. The docs of `foveate::nn::Mechanism` have the mechanisms.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub(crate) attention: Vec<String>,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
     /// Write the numbers as f32. A .safetensors file holds `embeddings`, `logits` of labels, `N.hidden`, or `N.logits` (of fill-mask

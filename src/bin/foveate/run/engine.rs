@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use foveate::models::{Encoder, Item, Model, Segments, Targets, Usage};
-use foveate::nn::LayoutKind;
+use foveate::nn::{LayoutKind, Mechanism};
 use foveate::plan::Watch;
 use foveate::processing::log_likelihood;
 use foveate::runtime::{Device, State};
 use foveate::weights::Weights;
-use foveate::{HostTensor, Result};
+use foveate::{Error, ErrorKind, HostTensor, Result};
 
 use super::inputs::Input;
 
@@ -87,6 +87,17 @@ impl Engine {
             Some(tokens) => encoder.batch_tokens(tokens),
             None => encoder,
         })))
+    }
+
+    /// The same with a mechanism in the place of attention. Fails for models that read other than whole texts.
+    pub(super) fn exchanging(self, model: &Model, mechanism: &Mechanism) -> Result<Self> {
+        let Self::Whole(encoder) = self else {
+            return Err(Error::new(ErrorKind::Unsupported, "run", "--attention")
+                .expecting("a model that reads whole texts")
+                .but_found(model.facts().architecture));
+        };
+        let layers = mechanism.layers().map(<[usize]>::to_vec);
+        Ok(Self::Whole(Box::new(encoder.exchanging(mechanism.attend(), layers))))
     }
 
     /// How many of the first inputs are run together.

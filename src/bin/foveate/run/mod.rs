@@ -1,6 +1,7 @@
 //! `foveate run`: a trained model on texts.
 
 mod engine;
+mod exchange;
 mod files;
 mod fill;
 pub(crate) mod inputs;
@@ -21,6 +22,7 @@ use crate::output::{self, Sink};
 use crate::pipelines::{self, CacheFile};
 
 use engine::{Computed, Engine, Wanted};
+use exchange::Comparison;
 use files::Format;
 use inputs::{Encoding, Input};
 use report::{Found, Report, Throughput};
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         _ => error,
     })?;
     check(args.task, &model)?;
+    let mechanisms = exchange::mechanisms(&args.attention)?;
     let job = Job::open(args, &model)?;
     job.check_format(format)?;
     let outputs = Outputs::open(args, format)?;
@@ -48,14 +51,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let weights = model.load(dtype)?;
     memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
     let batch_tokens = args.batch_tokens.map(|tokens| tokens as usize);
-    let mut engine = Engine::open(&model, &weights, device.runtime(), batch_tokens)?;
-    let largest = engine.bytes(&job.inputs, job.wanted(0..job.inputs.len(), outputs.numbers.is_some()))?;
+    let open = || Engine::open(&model, &weights, device.runtime(), batch_tokens);
+    let mut own = open()?;
+    let largest = own.bytes(&job.inputs, job.wanted(0..job.inputs.len(), outputs.numbers.is_some()))?;
     memory::check("run", device.runtime(), "a batch (--batch-tokens)", largest)?;
     let loading = start.elapsed();
-    let results = job.compute(&mut engine, outputs.numbers.is_some())?;
-    output::note(Throughput::of(engine.usage(), loading));
-    let report = report(args, &job, &results, (&model, &engine), (&device, dtype, loading));
-    outputs.write(&job, &results, &report)?;
+    let keeps = outputs.numbers.is_some() || !mechanisms.is_empty();
+    let mut ran = Ran { results: job.compute(&mut own, keeps)?, engine: own, attention: Vec::new() };
+    for mechanism in &mechanisms {
+        let mut other = open()?.exchanging(&model, mechanism)?;
+        let results = job.compute(&mut other, true)?;
+        let pair = [&ran.results.tensors[..], &results.tensors];
+        ran.attention.push(Comparison::of(mechanism.clone(), pair, [ran.engine.usage(), other.usage()]));
+        if mechanisms.len() == 1 {
+            (ran.results, ran.engine) = (results, other);
+        }
+    }
+    output::note(Throughput::of(ran.engine.usage(), loading));
+    let report = report(args, &job, &model, &ran, (&device, dtype, loading));
+    outputs.write(&job, &ran.results, &report)?;
     cache.map_or(Ok(()), |cache| cache.save())?;
     outputs.print(&report)
 }
@@ -93,6 +107,14 @@ struct Job {
 struct Results {
     found: Vec<Found>,
     tensors: Vec<HostTensor>,
+}
+
+/// What is shown: results of the model, or, where one mechanism stands in the place of its attention, those with it.
+struct Ran {
+    results: Results,
+    engine: Engine,
+    /// Every mechanism beside the model's own attention.
+    attention: Vec<Comparison>,
 }
 
 impl Job {
@@ -245,8 +267,8 @@ impl Job {
 fn report<'a>(
     args: &RunArgs,
     job: &'a Job,
-    results: &'a Results,
-    (model, engine): (&Model, &Engine),
+    model: &Model,
+    Ran { results, engine, attention }: &'a Ran,
     (device, dtype, loading): (&Device, DType, Duration),
 ) -> Report<'a> {
     Report {
@@ -259,6 +281,7 @@ fn report<'a>(
         prompt: Some(job.prompt.as_str()).filter(|prompt| !prompt.is_empty()),
         truncated: job.truncated(),
         throughput: Throughput::of(engine.usage(), loading),
+        attention,
         results: job.inputs.iter().zip(&results.found).map(report::Entry::of).collect(),
         described: device.describe(),
     }

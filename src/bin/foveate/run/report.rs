@@ -8,6 +8,7 @@ use foveate::models::Usage;
 use foveate::processing::{Answer, Labelled, Word};
 use serde::Serialize;
 
+use super::exchange::{self, Comparison};
 use super::fill::Mask;
 use super::inputs::Input;
 use crate::device::DeviceReport;
@@ -35,6 +36,9 @@ pub(super) struct Report<'a> {
     pub(super) prompt: Option<&'a str>,
     pub(super) truncated: usize,
     pub(super) throughput: Throughput,
+    /// What other mechanisms in the place of the model's attention cost and gain.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) attention: &'a [Comparison],
     pub(super) results: Vec<Entry<'a>>,
     /// The device in one line.
     #[serde(skip)]
@@ -180,7 +184,8 @@ impl fmt::Display for Report<'_> {
         if left_out > 0 {
             writeln!(f, "and {left_out} more: --json and --output write all")?;
         }
-        self.write_cosines(f)
+        self.write_cosines(f)?;
+        exchange::write(self.attention, f)
     }
 }
 
@@ -272,7 +277,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The cosine of the angle between two vectors; 0 where one has no direction.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
 }

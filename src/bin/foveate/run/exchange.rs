@@ -1,0 +1,90 @@
+//! `--attention`: how far results of a model with another mechanism are from its own, and the time of both.
+
+use std::fmt;
+
+use foveate::models::Usage;
+use foveate::nn::Mechanism;
+use foveate::{HostTensor, Result};
+use serde::Serialize;
+
+use super::report::cosine;
+
+/// What one mechanism costs and gains. Distances are those of rows: embeddings, states of tokens, scores.
+#[derive(Debug, Serialize)]
+pub(super) struct Comparison {
+    mechanism: Mechanism,
+    rows: usize,
+    cosine_mean: f64,
+    cosine_least: f64,
+    /// The mean length of the difference, in units of the exact row's length.
+    distance_mean: f64,
+    running_s: f64,
+    exact_running_s: f64,
+    preparing_s: f64,
+}
+
+impl Comparison {
+    /// The results of `mechanism` beside the exact ones, in the same order, with what both took.
+    pub(super) fn of(
+        mechanism: Mechanism,
+        [exact, found]: [&[HostTensor]; 2],
+        [exact_usage, usage]: [Usage; 2],
+    ) -> Self {
+        let (mut rows, mut cosines, mut least, mut distances) = (0, 0.0, 1.0, 0.0);
+        for (exact, found) in exact.iter().zip(found) {
+            let width = exact.shape().dims().last().copied().unwrap_or(1).max(1);
+            let (exact, found) = (exact.to_f32(), found.to_f32());
+            for (exact, found) in exact.chunks(width).zip(found.chunks(width)) {
+                let cosine = cosine(exact, found);
+                (rows, cosines, least) = (rows + 1, cosines + cosine, f64::min(least, cosine));
+                distances += distance(exact, found);
+            }
+        }
+        let count = f64::from(u32::try_from(rows.max(1)).unwrap_or(u32::MAX));
+        Self {
+            mechanism,
+            rows,
+            cosine_mean: cosines / count,
+            cosine_least: least,
+            distance_mean: distances / count,
+            running_s: usage.running.as_secs_f64(),
+            exact_running_s: exact_usage.running.as_secs_f64(),
+            preparing_s: usage.preparing.as_secs_f64(),
+        }
+    }
+}
+
+/// The length of the difference over that of `exact`; 0 where both are 0.
+fn distance(exact: &[f32], found: &[f32]) -> f64 {
+    let squares = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
+    let length = squares(&mut exact.iter().map(|&x| x.into()));
+    let apart = squares(&mut exact.iter().zip(found).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    if apart == 0.0 { 0.0 } else { (apart / length).sqrt() }
+}
+
+/// The documents that the flags hold, or name with `@FILE`.
+pub(super) fn mechanisms(texts: &[String]) -> Result<Vec<Mechanism>> {
+    let read = |text: &String| match text.strip_prefix('@') {
+        Some(path) => Mechanism::open(path),
+        None => Mechanism::parse("--attention", text.as_bytes()),
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Lines of a table with a row for each mechanism.
+pub(super) fn write(comparisons: &[Comparison], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(Comparison { rows, exact_running_s, .. }) = comparisons.first() else { return Ok(()) };
+    writeln!(
+        f,
+        "in the place of the model's attention, {rows} rows beside exact ones (which took {exact_running_s:.3} s):"
+    )?;
+    writeln!(f, "cosine    least  distance      time  mechanism")?;
+    for Comparison { mechanism, cosine_mean, cosine_least, distance_mean, running_s, .. } in comparisons {
+        let shown = mechanism.to_json().map_err(|_| fmt::Error)?;
+        writeln!(
+            f,
+            "{cosine_mean:>6.4}  {cosine_least:>7.4}  {distance_mean:>8.4}  {running_s:>6.3} s  {shown}"
+        )?;
+    }
+    Ok(())
+}

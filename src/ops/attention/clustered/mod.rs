@@ -1,0 +1,318 @@
+//! Clustered attention: queries of a cluster share the attention of its mean (Vyas, Katharopoulos and Fleuret, arXiv 2007.04825, section 3).
+//!
+//! With `c(i)` the cluster of query `i` and `m_c` the mean of a cluster's queries,
+//!
+//! ```text
+//! A^c = softmax(scale m_c K^T)                                      out_i = A^c(i) V
+//! ```
+//!
+//! and improved, with `T_c` the keys of the largest weights of a cluster and `w_c` the sum of these weights (equations 10 and 11),
+//!
+//! ```text
+//! out_i = w_c(i) softmax over T_c(i) of (scale q_i . k_j) V  +  sum over all other keys of A^c(i)_j v_j
+//! ```
+//!
+//! Plain attention of clusters stores nothing of the number of keys; the improved one stores `A^c`, clusters by keys. Its softmax over chosen keys
+//! is attention among queries and chosen keys in the order of clusters, packed like sequences, so that time is that of the clusters' own pairs.
+//! No gradient goes through the choice of clusters and keys; one goes through `w_c` (published code has none there).
+
+mod lloyd;
+
+use super::{Blocked, Dims, HIDDEN_SCORE, Score, blocked, converted, padding};
+use crate::graph::{Graph, Value};
+use crate::ops::{
+    Heads, Matmul, Order, Sorted, add, argsort, concat, constant, divide, fill, gather_rows, greater, matmul,
+    maximum, multiply, repeat_each, reshape, scale, scatter_add_rows, select, slice, softmax, sort,
+    stop_gradient, subtract, sum, top_k, transpose,
+};
+use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::{Error, ErrorKind, Result};
+
+pub use lloyd::{LloydClusters, lloyd_clusters};
+
+const NAME: &str = "attention/clustered";
+
+/// Settings of [`clustered`].
+#[derive(Clone, Copy, Debug)]
+pub struct Clustered {
+    count: usize,
+    scale: Option<f32>,
+    lengths: Option<Value>,
+    improved: Option<Chosen>,
+}
+
+/// The keys of improved attention.
+#[derive(Clone, Copy, Debug)]
+enum Chosen {
+    /// So many of the largest weights.
+    Largest(usize),
+    Given(Value),
+}
+
+impl Clustered {
+    /// So many clusters; scores scaled by `1 / sqrt(head_size)`.
+    pub fn new(count: usize) -> Self {
+        Self { count, scale: None, lengths: None, improved: None }
+    }
+
+    /// The factor of `q . k`; `1 / sqrt(head_size)` when not set.
+    #[must_use]
+    pub fn scale(self, scale: f32) -> Self {
+        Self { scale: Some(scale), ..self }
+    }
+
+    /// How many keys each batch item really has: `i32 [batch]`.
+    #[must_use]
+    pub fn lengths(self, lengths: Value) -> Self {
+        Self { lengths: Some(lengths), ..self }
+    }
+
+    /// Improved attention: exact scores for the `top` keys that weigh most for a cluster.
+    #[must_use]
+    pub fn improved(self, top: usize) -> Self {
+        Self { improved: Some(Chosen::Largest(top)), ..self }
+    }
+
+    /// Improved attention over keys that are given: i32 or u32 `[batch, heads, count, top]`.
+    #[must_use]
+    pub fn improved_over(self, keys: Value) -> Self {
+        Self { improved: Some(Chosen::Given(keys)), ..self }
+    }
+}
+
+/// Clustered attention of `query: [batch, query_time, heads, head_size]` over `key: [batch, key_time, kv_heads, head_size]` and `value: [batch,
+/// key_time, kv_heads, value_size]`, f32 or f16: `[batch, query_time, heads, value_size]`.
+///
+/// `clusters: i32 [batch, heads, query_time]` says which cluster a query is of ([`lloyd_clusters`] finds them); one that is of none, with a number
+/// below 0 or from the count on, takes part in no mean and gives 0. Clusters may be empty. Fails when shapes or types do not fit, without
+/// clusters or with more of them than queries, and when there are fewer keys than `top`.
+pub fn clustered(
+    graph: &mut Graph,
+    query: Value,
+    key: Value,
+    value: Value,
+    clusters: Value,
+    spec: &Clustered,
+) -> Result<Value> {
+    let [q, k, v] = [query, key, value].map(|value| graph.desc(value).cloned());
+    let dims = Dims::bind(NAME, [&q?, &k?, &v?], 1)?;
+    spec.check(graph, clusters, &dims)?;
+    let queries = transpose(graph, query, &[0, 2, 1, 3])?;
+    let means = means(graph, queries, clusters, &dims, spec.count)?;
+    let gathered = match spec.improved {
+        None => {
+            let by_time = transpose(graph, means, &[0, 2, 1, 3])?;
+            let mut attention = spec.scale.map_or(Blocked::new(), |scale| Blocked::new().scale(scale));
+            if let Some(lengths) = spec.lengths {
+                attention = attention.lengths(lengths);
+            }
+            let of_clusters = blocked(graph, by_time, key, value, &attention)?;
+            let of_clusters = transpose(graph, of_clusters, &[0, 2, 1, 3])?;
+            gather_rows(graph, of_clusters, clusters)?
+        }
+        Some(chosen) => {
+            let problem = Improved { queries, means, key, value, clusters, dims, spec };
+            problem.record(graph, chosen)?
+        }
+    };
+    transpose(graph, gathered, &[0, 2, 1, 3])
+}
+
+impl Clustered {
+    fn check(&self, graph: &Graph, clusters: Value, dims: &Dims) -> Result<()> {
+        check_count(NAME, self.count, dims.query_time)?;
+        let desc = graph.desc(clusters)?;
+        if desc.dtype != DType::I32 {
+            return Err(Error::new(ErrorKind::Dtype, NAME, "clusters")
+                .expecting(DType::I32)
+                .but_found(desc.dtype));
+        }
+        let expected = [dims.batch, dims.heads, dims.query_time];
+        if desc.shape.dims() != expected {
+            return Err(Error::new(ErrorKind::Shape, NAME, "clusters")
+                .expecting(crate::Shape::from(expected))
+                .but_found(&desc.shape));
+        }
+        if let Some(lengths) = self.lengths {
+            padding::check_lengths(NAME, graph, lengths, dims.batch)?;
+        }
+        match self.improved {
+            Some(Chosen::Largest(top)) if !(1..=dims.key_time).contains(&top) => {
+                Err(Error::new(ErrorKind::Argument, NAME, "top")
+                    .expecting(format!("1 to the {} keys", dims.key_time))
+                    .but_found(top))
+            }
+            Some(Chosen::Given(keys)) => {
+                let desc = graph.desc(keys)?;
+                let fits = matches!(desc.shape.dims(), &[batch, heads, count, top]
+                    if [batch, heads, count] == [dims.batch, dims.heads, self.count] && top > 0);
+                if fits && desc.dtype.is_integer() {
+                    return Ok(());
+                }
+                Err(Error::new(ErrorKind::Shape, NAME, "keys")
+                    .expecting(format!("integers [{}, {}, {}, top]", dims.batch, dims.heads, self.count))
+                    .but_found(desc))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_count(op: &'static str, count: usize, queries: usize) -> Result<()> {
+    if (1..=queries).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Argument, op, "count")
+        .expecting(format!("1 to the {queries} queries"))
+        .but_found(count))
+}
+
+/// The mean of each cluster's queries, 0 of an empty one: `[batch, heads, count, head_size]` of `[batch, heads, query_time, head_size]`.
+fn means(graph: &mut Graph, queries: Value, clusters: Value, dims: &Dims, count: usize) -> Result<Value> {
+    let outer = [dims.batch, dims.heads, count];
+    let dtype = graph.desc(queries)?.dtype;
+    let sums = scatter_add_rows(graph, queries, clusters, &outer)?;
+    let ones = fill(graph, TensorDesc::new(dtype, [dims.batch, dims.heads, dims.query_time, 1]), 1.0)?;
+    let counts = scatter_add_rows(graph, ones, clusters, &outer)?;
+    let one = fill(graph, TensorDesc::new(dtype, [1]), 1.0)?;
+    let counts = maximum(graph, counts, one)?;
+    divide(graph, sums, counts)
+}
+
+/// Improved attention. Heads come before time in queries and means.
+struct Improved<'s> {
+    queries: Value,
+    means: Value,
+    key: Value,
+    value: Value,
+    clusters: Value,
+    dims: Dims,
+    spec: &'s Clustered,
+}
+
+impl Improved<'_> {
+    /// `[batch, heads, query_time, value_size]`
+    fn record(&self, graph: &mut Graph, chosen: Chosen) -> Result<Value> {
+        let Dims { batch, heads, key_time, .. } = self.dims;
+        let count = self.spec.count;
+        // A weight of 0 times what padding may hold is no 0.
+        let mut value = self.value;
+        if let Some(lengths) = self.spec.lengths {
+            let is_token = padding::is_token(graph, lengths, key_time)?;
+            value = padding::without_padding(graph, value, is_token)?;
+        }
+        let [keys, values] = [self.key, value].map(|rows| {
+            let rows = repeat_each(graph, rows, 2, self.dims.group())?;
+            transpose(graph, rows, &[0, 2, 1, 3])
+        });
+        let (keys, values) = (keys?, values?);
+        let scores = self.scores(graph, keys)?;
+        let weights = softmax(graph, scores)?;
+        let places = match chosen {
+            Chosen::Largest(top) => top_k(graph, scores, top)?.positions,
+            Chosen::Given(places) => places,
+        };
+        let places = stop_gradient(graph, places)?;
+        let top = graph.desc(places)?.shape.dims()[3];
+        // Along keys, one number a row.
+        let of_chosen = |graph: &mut Graph, x: Value| {
+            let rows = reshape(graph, x, [batch, heads, count, key_time, 1])?;
+            gather_rows(graph, rows, places)
+        };
+        let own = of_chosen(graph, weights)?;
+        let scores = of_chosen(graph, scores)?;
+        let least = fill(graph, TensorDesc::f32([1]), HIDDEN_SCORE)?;
+        let shown = greater(graph, scores, least)?;
+        let flat = reshape(graph, places, [batch, heads, count * top])?;
+        let [chosen_keys, chosen_values] = [keys, values].map(|rows| gather_rows(graph, rows, flat));
+        let (chosen_keys, chosen_values) = (chosen_keys?, chosen_values?);
+
+        let dtype = graph.desc(values)?.dtype;
+        let weights = converted(graph, weights, dtype)?;
+        let of_all = matmul(graph, weights, values, &Matmul::new())?;
+        let beside = reshape(graph, chosen_values, [batch, heads, count, top, self.dims.value_size])?;
+        let of_each = converted(graph, own, dtype)?;
+        let beside = multiply(graph, beside, of_each)?;
+        let of_chosen = sum(graph, beside, &[3])?;
+        let of_chosen = reshape(graph, of_chosen, [batch, heads, count, self.dims.value_size])?;
+        let others = subtract(graph, of_all, of_chosen)?;
+        let others = gather_rows(graph, others, self.clusters)?;
+        let share = sum(graph, own, &[3])?;
+        let share = reshape(graph, share, [batch, heads, count, 1])?;
+        let share = converted(graph, share, dtype)?;
+        let share = gather_rows(graph, share, self.clusters)?;
+        let exact = self.among_chosen(graph, [chosen_keys, chosen_values], shown, top)?;
+        let exact = multiply(graph, exact, share)?;
+        add(graph, exact, others)
+    }
+
+    /// Scores of the means: f32 `[batch, heads, count, key_time]`, hidden ones far below.
+    fn scores(&self, graph: &mut Graph, keys: Value) -> Result<Value> {
+        let products = Matmul::new().transpose_b().heads(Heads::Outer, Heads::Outer, Heads::Outer);
+        let scores = matmul(graph, self.means, keys, &products)?;
+        let scores = converted(graph, scores, DType::F32)?;
+        let scores = scale(graph, scores, self.factor())?;
+        let Some(lengths) = self.spec.lengths else { return Ok(scores) };
+        let is_token = padding::is_token(graph, lengths, self.dims.key_time)?;
+        let is_token = reshape(graph, is_token, [self.dims.batch, 1, 1, self.dims.key_time])?;
+        padding::hidden_unless(graph, is_token, scores)
+    }
+
+    fn factor(&self) -> f32 {
+        self.spec.scale.unwrap_or_else(|| 1.0 / (self.dims.head_size as f32).sqrt())
+    }
+
+    /// Attention of each query over its cluster's chosen keys, `[batch, heads, count * top, size]`, of which only those `shown` are keys.
+    ///
+    /// Each head of an item is a row of queries and chosen keys together, in the order of their clusters, which are its packed sequences. A
+    /// query's place holds no key, and a key's no query.
+    fn among_chosen(
+        &self,
+        graph: &mut Graph,
+        [keys, values]: [Value; 2],
+        shown: Value,
+        top: usize,
+    ) -> Result<Value> {
+        let Dims { batch, heads, query_time, head_size, value_size, .. } = self.dims;
+        let (rows, chosen) = (batch * heads, self.spec.count * top);
+        let dtype = graph.desc(keys)?.dtype;
+        let time = query_time + chosen;
+        let ids = (0..rows * chosen).map(|at| (at % chosen / top) as i32).collect();
+        let ids = constant(graph, HostTensor::i32([rows, chosen], ids)?)?;
+        let own = reshape(graph, self.clusters, [rows, query_time])?;
+        let ids = concat(graph, &[own, ids], 1)?;
+        let Sorted { values: ids, positions } = sort(graph, ids, Order::Ascending)?;
+        let mut packed = |first: Option<Value>, second: Option<Value>, size: usize| -> Result<Value> {
+            let mut part = |value: Option<Value>, count| match value {
+                Some(value) => reshape(graph, value, [rows, count, size]),
+                None => fill(graph, TensorDesc::new(dtype, [rows, count, size]), 0.0),
+            };
+            let both = [part(first, query_time)?, part(second, chosen)?];
+            let both = concat(graph, &both, 1)?;
+            let sorted = gather_rows(graph, both, positions)?;
+            reshape(graph, sorted, [rows, time, 1, size])
+        };
+        let query = packed(Some(self.queries), None, head_size)?;
+        let key = packed(None, Some(keys), head_size)?;
+        let value = packed(None, Some(values), value_size)?;
+        let bias = padding::hiding_bias(graph, shown)?;
+        let bias = reshape(graph, bias, [rows, chosen, 1])?;
+        let hidden = fill(graph, TensorDesc::f32([rows, query_time, 1]), 2.0 * HIDDEN_SCORE)?;
+        let bias = concat(graph, &[hidden, bias], 1)?;
+        let bias = gather_rows(graph, bias, positions)?;
+        let bias = reshape(graph, bias, [rows, 1, 1, time])?;
+        let attention = Blocked::new().scale(self.factor()).segments(ids).score(Score::bias(bias));
+        let gathered = blocked(graph, query, key, value, &attention)?;
+        let gathered = reshape(graph, gathered, [rows, time, value_size])?;
+        let back = argsort(graph, positions, Order::Ascending)?;
+        let back = slice(graph, back, 1, 0..query_time)?;
+        let gathered = gather_rows(graph, gathered, back)?;
+        reshape(graph, gathered, [batch, heads, query_time, value_size])
+    }
+}
+
+/// `ids` where `is_token`, which broadcasts to them, is not 0, else `none`.
+fn unless_padding(graph: &mut Graph, is_token: Value, ids: Value, none: i32) -> Result<Value> {
+    let none = constant(graph, HostTensor::i32([1], vec![none])?)?;
+    select(graph, is_token, ids, none)
+}

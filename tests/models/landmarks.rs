@@ -1,0 +1,161 @@
+//! Nyströmformer, whose texts are filled up to one length; and mechanisms in the place of a model's attention, by an encoder.
+
+use foveate::models::{Encoder, Model, Task, Tokens};
+use foveate::nn::{Mechanism, Recorder};
+use foveate::runtime::Device;
+use foveate::weights::{Fields, Weights};
+use foveate::{DType, ErrorKind, Graph, HostTensor, Result, cpu};
+
+use crate::support::devices;
+
+const TEXTS: [&[u32]; 3] =
+    [&[0, 5, 6, 7, 2, 8, 9, 10, 11, 4, 3], &[7], &[1, 4, 9, 9, 2, 5, 8, 3, 0, 11, 6, 2]];
+
+fn model(model_type: &str, task: Task) -> Model {
+    let json = serde_json::json!({
+        "model_type": model_type, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 24, "vocab_size": 12, "max_position_embeddings": 40, "pad_token_id": 1,
+        "segment_means_seq_len": 12, "num_landmarks": 4, "conv_kernel_size": 5,
+    });
+    let fields = Fields::new("config.json", json).expect("an object");
+    Model::from_config(&fields, task).expect("the configuration is sound")
+}
+
+fn weights(model: &Model) -> Weights {
+    Weights::random(model.declarations(), DType::F32, 3).expect("the type is a float")
+}
+
+fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 2e-5, "{what}: {found}, not {expected}");
+    }
+}
+
+/// Each text by itself behind padding ids, as the published code takes it.
+fn filled_up(model: &Model, ids: &[u32]) -> Vec<f32> {
+    let mut graph = Graph::new();
+    let tokens = Tokens::padded(&mut graph, 1, 12).unwrap();
+    let hidden = model.record(&mut graph, &tokens, DType::F32).unwrap();
+    graph.output("hidden", hidden).unwrap();
+    let row = |numbers: Vec<i32>| HostTensor::i32([1, 12], numbers).unwrap();
+    let mut padded: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+    padded.resize(12, 1);
+    let inputs = [
+        ("ids", row(padded)),
+        ("positions", row((2..14).collect())),
+        ("types", row(vec![0; 12])),
+        ("lengths", HostTensor::i32([1], vec![ids.len() as i32]).unwrap()),
+    ];
+    let inputs: Vec<(&str, &HostTensor)> = inputs.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    let parameters = cpu::Parameters::new(weights(model).iter()).unwrap();
+    cpu::run_with(&graph, &parameters, &inputs).unwrap()["hidden"].to_f32()[..ids.len() * 16].to_vec()
+}
+
+#[test]
+fn texts_are_filled_up_with_padding_that_is_read() {
+    let model = model("nystromformer", Task::Hidden);
+    for (name, device) in devices() {
+        let mut encoder = Encoder::new(&model, &weights(&model), &device).unwrap();
+        for (ids, found) in TEXTS.iter().zip(encoder.run(&TEXTS).unwrap()) {
+            assert_near(&found.to_f32(), &filled_up(&model, ids), &format!("{name}, {} tokens", ids.len()));
+        }
+        assert_eq!(encoder.usage().batches, TEXTS.len(), "{name}");
+        let error = encoder.run(&[[0_u32; 13]]).unwrap_err();
+        assert_eq!((error.kind(), error.expected()), (ErrorKind::Argument, "1 to 12 tokens"));
+    }
+}
+
+/// Hidden states with a mechanism in the place of BERT's attention; its own where there is none.
+fn with(json: Option<&str>, device: &Device) -> Result<Vec<HostTensor>> {
+    let model = model("bert", Task::Hidden);
+    let mut encoder = Encoder::new(&model, &weights(&model), device)?;
+    if let Some(json) = json {
+        let mechanism = Mechanism::parse("--attention", json.as_bytes())?;
+        encoder = encoder.exchanging(mechanism.attend(), mechanism.layers().map(<[usize]>::to_vec));
+    }
+    encoder.run(&TEXTS)
+}
+
+#[test]
+fn mechanisms_that_leave_nothing_out_give_what_exact_attention_gives() {
+    let exact = [
+        r#"{"exact": {}}"#,
+        r#"{"nystrom": {"landmarks": 64}}"#,
+        r#"{"window": {"left": 40, "right": 40}, "version": 1}"#,
+        r#"{"longformer": {"half_width": 0, "globals": 40}}"#,
+        r#"{"big_bird": {"block_size": 16, "random_blocks": 0}}"#,
+        r#"{"clustered": {"count": 5, "top": 40}}"#,
+        r#"{"nystrom": {"landmarks": 2}, "layers": []}"#,
+        r#"{"exact": {}, "scale": 0.35355339}"#,
+    ];
+    let own = with(None, &Device::Cpu).unwrap();
+    for json in exact {
+        for (name, device) in devices() {
+            for (found, own) in with(Some(json), &device).unwrap().iter().zip(&own) {
+                assert_near(&found.to_f32(), &own.to_f32(), &format!("{name}: {json}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn mechanisms_take_the_place_of_the_layers_that_are_named() {
+    for json in [
+        r#"{"nystrom": {"landmarks": 2}"#,
+        r#"{"linear": {"features": "elu_plus_one"}"#,
+        r#"{"clustered": {"count": 2}"#,
+        r#"{"window": {"left": 1, "right": 0}"#,
+        r#"{"dilated_window": {"half_width": 1, "dilations": [2]}"#,
+        r#"{"strided": {"stride": 3}"#,
+        r#"{"fixed": {"stride": 3, "expressivity": 1}"#,
+        r#"{"log_sparse": {"local": 1}"#,
+    ] {
+        let of = |layers: &str| -> Vec<f32> {
+            let outputs = with(Some(&format!("{json}{layers}}}")), &Device::Cpu).unwrap();
+            outputs.iter().flat_map(HostTensor::to_f32).collect()
+        };
+        let (all, both, first) = (of(""), of(r#", "layers": [0, 1]"#), of(r#", "layers": [0]"#));
+        let own: Vec<f32> = with(None, &Device::Cpu).unwrap().iter().flat_map(HostTensor::to_f32).collect();
+        assert_eq!(all, both, "{json}");
+        assert_ne!(all, first, "{json}");
+        assert_ne!(first, own, "{json}");
+    }
+    let error = with(Some(r#"{"exact": {}, "layers": [0, 2]}"#), &Device::Cpu).unwrap_err();
+    assert_eq!(error.to_string(), "recorder: exchange: expected layers below 2, found 2");
+}
+
+/// Texts that run by themselves in one batch of a graph are refused together.
+#[test]
+fn a_mechanism_that_cannot_tell_texts_apart_refuses_several_in_a_row() {
+    let model = model("bert", Task::Hidden);
+    let mechanism = Mechanism::parse("x", br#"{"nystrom": {"landmarks": 2}}"#).unwrap();
+    let mut graph = Graph::new();
+    let tokens = Tokens::packed(&mut graph, 12, 2).unwrap();
+    let mut recorder = Recorder::new(&mut graph, DType::F32).exchange(mechanism.attend());
+    let error = model.record_with(&mut recorder, &tokens).unwrap_err();
+    assert_eq!((error.kind(), error.argument()), (ErrorKind::Unsupported, "layout"));
+}
+
+#[test]
+fn documents_that_mean_nothing_are_refused() {
+    for (json, sentence) in [
+        ("{}", "x: mechanism: expected an object with one mechanism, found none"),
+        (
+            r#"{"exact": {}, "strided": {"stride": 2}}"#,
+            "x: mechanism: expected an object with one mechanism, found exact, strided",
+        ),
+        (r#"{"version": 2, "exact": {}}"#, "x: version: expected 1, found 2"),
+        (r#"{"clustered": {"count": 3, "top": 0}}"#, "x: clustered.top: expected at least 1, found 0"),
+        (
+            r#"{"exact": {}, "layers": [-1]}"#,
+            "x: layers: expected a list of numbers from 0 on, found a list of 1",
+        ),
+    ] {
+        assert_eq!(Mechanism::parse("x", json.as_bytes()).unwrap_err().to_string(), sentence);
+    }
+    for json in [r#"{"nystrom": {}}"#, r#"{"nystrom": {"landmarks": 4, "more": 1}}"#, r#"{"mystery": {}}"#] {
+        let error = Mechanism::parse("x", json.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}

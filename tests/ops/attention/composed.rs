@@ -1,0 +1,469 @@
+//! Mechanisms that are put together from other ops: what padding, other items and later tokens must not change, settings that make them exact
+//! attention, and what means nothing. On the references: `tests/oracles` holds devices to numbers that were computed elsewhere.
+
+use foveate::check::Random;
+use foveate::ops::attention::{
+    Blocked, Clustered, Compression, Linformer, LloydClusters, Mask, MemoryCompressed, Nystrom,
+    PreviousScores, Segments, Slots, TalkingHeads, blocked, clustered, head_similarity, linformer,
+    lloyd_clusters, memory_compressed, nystrom, persistent_memory, position_similarity, prior_attention,
+    residual_attention, route_heads, talking_heads,
+};
+use foveate::{ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu, ops};
+
+use crate::support::refused;
+
+const TIME: usize = 23;
+const HEADS: usize = 2;
+const SIZE: usize = 8;
+const COUNT: usize = 5;
+const RATIO: usize = 3;
+
+/// Sums in another order, and results in f32.
+const F32: f32 = 1e-6;
+
+fn random(seed: u64, shape: &[usize]) -> HostTensor {
+    let mut random = Random::new(seed);
+    HostTensor::f32(shape, (0..shape.iter().product()).map(|_| random.next_f32()).collect()).unwrap()
+}
+
+/// A graph under way, with what its inputs hold.
+#[derive(Default)]
+struct Problem {
+    graph: Graph,
+    inputs: Vec<(String, HostTensor)>,
+}
+
+impl Problem {
+    fn input(&mut self, tensor: HostTensor) -> Value {
+        let name = format!("in {}", self.inputs.len());
+        let value = self.graph.input(&name, tensor.desc()).unwrap();
+        self.inputs.push((name, tensor));
+        value
+    }
+
+    /// What `values` hold on the references.
+    fn run(mut self, values: &[Value]) -> Vec<Vec<f32>> {
+        for (at, value) in values.iter().enumerate() {
+            self.graph.output(&format!("out {at}"), *value).unwrap();
+        }
+        let inputs: Vec<(&str, &HostTensor)> =
+            self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let outputs = cpu::run(&self.graph, &inputs).unwrap();
+        (0..values.len()).map(|at| outputs[&format!("out {at}")].to_f32()).collect()
+    }
+}
+
+/// How a mechanism is recorded over query, key and value, with lengths where there are some.
+type Record = fn(&mut Problem, [Value; 3], Option<Value>) -> Result<Value>;
+
+fn projected(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let projections = [1, 2].map(|seed| problem.input(random(seed, &[HEADS, COUNT, TIME + 4])));
+    let spec = lengths.map_or(Linformer::new(), |lengths| Linformer::new().lengths(lengths));
+    linformer(&mut problem.graph, q, k, v, projections, &spec)
+}
+
+fn through_landmarks(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let spec = Nystrom::new(COUNT).convolution(problem.input(random(3, &[HEADS, 3])));
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    nystrom(&mut problem.graph, q, k, v, &spec)
+}
+
+fn compression(problem: &mut Problem, seed: u64) -> Compression {
+    let weight = problem.input(random(seed, &[HEADS, SIZE, SIZE, RATIO]));
+    Compression { weight, bias: problem.input(random(seed + 1, &[HEADS, SIZE])) }
+}
+
+fn in_slots(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let compressions = [4, 6].map(|seed| compression(problem, seed));
+    let spec = MemoryCompressed::new().slots(Slots::FromStart);
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    memory_compressed(&mut problem.graph, q, k, v, compressions, &spec)
+}
+
+fn in_slots_before(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let compressions = [4, 6].map(|seed| compression(problem, seed));
+    let [key, value] = [8, 9].map(|seed| problem.input(random(seed, &[HEADS, SIZE])));
+    let spec = MemoryCompressed::new().slots(Slots::FromStart).causal().null(key, value);
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    memory_compressed(&mut problem.graph, q, k, v, compressions, &spec)
+}
+
+fn persistent(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let persistent = [10, 11].map(|seed| problem.input(random(seed, &[HEADS, COUNT, SIZE])));
+    let spec = Blocked::new().mask(Mask::causal());
+    let spec = lengths.map_or(spec.clone(), |lengths| spec.lengths(lengths));
+    persistent_memory(&mut problem.graph, q, k, v, persistent, &spec)
+}
+
+fn mixing(problem: &mut Problem) -> [Value; 2] {
+    [12, 13].map(|seed| problem.input(random(seed, &[HEADS, HEADS])))
+}
+
+fn talking(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let mixing = mixing(problem);
+    let spec = TalkingHeads::new().causal();
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    talking_heads(&mut problem.graph, q, k, v, mixing, &spec)
+}
+
+fn talking_by_stored(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let mixing = mixing(problem);
+    let spec = TalkingHeads::new().causal().storing_scores();
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    talking_heads(&mut problem.graph, q, k, v, mixing, &spec)
+}
+
+fn by_cluster(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let graph = &mut problem.graph;
+    let clusters =
+        lloyd_clusters(graph, q, lengths, &LloydClusters { bits: 16, ..LloydClusters::new(COUNT) })?;
+    let spec = lengths.map_or(Clustered::new(COUNT), |lengths| Clustered::new(COUNT).lengths(lengths));
+    clustered(graph, q, k, v, clusters, &spec)
+}
+
+fn by_cluster_improved(
+    problem: &mut Problem,
+    [q, k, v]: [Value; 3],
+    lengths: Option<Value>,
+) -> Result<Value> {
+    let graph = &mut problem.graph;
+    let clusters =
+        lloyd_clusters(graph, q, lengths, &LloydClusters { bits: 16, ..LloydClusters::new(COUNT) })?;
+    let spec = Clustered::new(COUNT).improved(4);
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    clustered(graph, q, k, v, clusters, &spec)
+}
+
+/// Three layers of the same query, key and value.
+fn residual(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let spec = Blocked::new().mask(Mask::causal());
+    let spec = lengths.map_or(spec.clone(), |lengths| spec.lengths(lengths));
+    let (mut x, mut previous) = (v, PreviousScores::none());
+    for _ in 0..3 {
+        (x, previous) = residual_attention(&mut problem.graph, q, k, x, &previous, &spec)?;
+    }
+    Ok(x)
+}
+
+const ALL: &[(&str, Record)] = &[
+    ("linformer", projected),
+    ("nystrom", through_landmarks),
+    ("memory_compressed", in_slots),
+    ("memory_compressed, causal", in_slots_before),
+    ("persistent_memory", persistent),
+    ("talking_heads", talking),
+    ("talking_heads, stored", talking_by_stored),
+    ("clustered", by_cluster),
+    ("clustered, improved", by_cluster_improved),
+    ("residual_attention", residual),
+];
+
+/// Query, key and value of `[batch, TIME]`.
+fn qkv(batch: usize) -> [HostTensor; 3] {
+    [20, 21, 22].map(|seed| random(seed, &[batch, TIME, HEADS, SIZE]))
+}
+
+/// The rows of an item from the first on.
+fn rows(tensor: &HostTensor, item: usize, count: usize) -> Vec<f32> {
+    let width = HEADS * SIZE;
+    tensor.to_f32()[item * TIME * width..(item * TIME + count) * width].to_vec()
+}
+
+/// `tensor` with `value` in an item's rows from `first` on.
+fn from_on(tensor: &HostTensor, item: usize, first: usize, value: f32) -> HostTensor {
+    let width = HEADS * SIZE;
+    let mut floats = tensor.to_f32();
+    floats[(item * TIME + first) * width..(item + 1) * TIME * width].fill(value);
+    HostTensor::f32(tensor.shape().clone(), floats).unwrap()
+}
+
+fn attended(record: Record, qkv: &[HostTensor; 3], lengths: Option<&[i32]>) -> Vec<f32> {
+    let mut problem = Problem::default();
+    let values = qkv.each_ref().map(|tensor| problem.input(tensor.clone()));
+    let lengths =
+        lengths.map(|lengths| problem.input(HostTensor::i32([lengths.len()], lengths.to_vec()).unwrap()));
+    let out = record(&mut problem, values, lengths).unwrap();
+    problem.run(&[out]).remove(0)
+}
+
+fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        // Written so that a NaN fails.
+        let is_near = (found - expected).abs() <= F32 * (1.0 + expected.abs());
+        assert!(is_near, "{what}, element {at}: found {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn padding_of_any_kind_and_other_items_change_nothing() {
+    let width = HEADS * SIZE;
+    for (name, record) in ALL {
+        for length in [17, COUNT] {
+            let tensors = qkv(3);
+            let alone = tensors
+                .each_ref()
+                .map(|tensor| HostTensor::f32([1, length, HEADS, SIZE], rows(tensor, 1, length)).unwrap());
+            let expected = attended(*record, &alone, None);
+            let padded = tensors.each_ref().map(|tensor| from_on(tensor, 1, length, f32::NAN));
+            let found = attended(*record, &padded, Some(&[TIME as i32, length as i32, 0]));
+            let own = &found[TIME * width..(TIME + length) * width];
+            assert_near(&format!("{name}, {length} tokens"), own, &expected);
+            let others = found[..TIME * width].iter().chain(&found[2 * TIME * width..]);
+            assert!(others.into_iter().all(|x| x.is_finite()), "{name}, {length} tokens");
+        }
+    }
+}
+
+#[test]
+fn what_comes_later_changes_nothing_of_what_was_before() {
+    let is_causal = [
+        "memory_compressed, causal",
+        "persistent_memory",
+        "talking_heads",
+        "talking_heads, stored",
+        "residual_attention",
+    ];
+    let width = HEADS * SIZE;
+    for (name, record) in ALL.iter().filter(|(name, _)| is_causal.contains(name)) {
+        let tensors = qkv(1);
+        let before = attended(*record, &tensors, None);
+        for first in [1, 11, 20] {
+            let moved = tensors.each_ref().map(|tensor| from_on(tensor, 0, first, 2.0));
+            let after = attended(*record, &moved, None);
+            assert_near(
+                &format!("{name}, from {first} on"),
+                &after[..first * width],
+                &before[..first * width],
+            );
+            assert_ne!(after[first * width..], before[first * width..], "{name}");
+        }
+    }
+}
+
+/// `record` against softmax attention.
+fn assert_exact(what: &str, record: impl FnOnce(&mut Problem, [Value; 3]) -> Result<Value>) {
+    let mut problem = Problem::default();
+    let [q, k, v] = qkv(2).map(|tensor| problem.input(tensor));
+    let found = record(&mut problem, [q, k, v]).unwrap();
+    let expected = blocked(&mut problem.graph, q, k, v, &Blocked::new()).unwrap();
+    let results = problem.run(&[found, expected]);
+    assert_near(what, &results[0], &results[1]);
+}
+
+fn identity(shape: &[usize], is_one: impl Fn(usize) -> bool) -> HostTensor {
+    let elements = (0..shape.iter().product()).map(|at| f32::from(is_one(at))).collect();
+    HostTensor::f32(shape, elements).unwrap()
+}
+
+#[test]
+fn with_nothing_left_out_all_are_exact_attention() {
+    let square = |size: usize| identity(&[size, size], move |at| at / size == at % size);
+    assert_exact("as many landmarks as positions", |problem, [q, k, v]| {
+        nystrom(&mut problem.graph, q, k, v, &Nystrom::new(TIME))
+    });
+    assert_exact("a projection that changes nothing", |problem, [q, k, v]| {
+        let projection = problem.input(square(TIME));
+        linformer(&mut problem.graph, q, k, v, [projection; 2], &Linformer::new())
+    });
+    assert_exact("slots of one key", |problem, [q, k, v]| {
+        let size = SIZE;
+        let weight = identity(&[HEADS, SIZE, SIZE, 1], move |at| at / size % size == at % size);
+        let weight = problem.input(weight);
+        let bias = problem.input(HostTensor::f32([HEADS, SIZE], vec![0.0; HEADS * SIZE]).unwrap());
+        let compression = Compression { weight, bias };
+        memory_compressed(&mut problem.graph, q, k, v, [compression; 2], &MemoryCompressed::new())
+    });
+    for spec in [TalkingHeads::new(), TalkingHeads::new().storing_scores()] {
+        assert_exact("heads that keep to themselves", |problem, [q, k, v]| {
+            let mixing = problem.input(square(HEADS));
+            talking_heads(&mut problem.graph, q, k, v, [mixing; 2], &spec)
+        });
+    }
+    for spec in [Clustered::new(TIME), Clustered::new(TIME).improved(4), Clustered::new(COUNT).improved(TIME)]
+    {
+        assert_exact("a cluster for each query, or all keys for each cluster", |problem, [q, k, v]| {
+            let ids = (0..2 * HEADS * TIME).map(|at| (at % TIME) as i32);
+            let ids = ids.map(|id| if format!("{spec:?}").contains("count: 5") { id % 5 } else { id });
+            let clusters = problem.input(HostTensor::i32([2, HEADS, TIME], ids.collect()).unwrap());
+            clustered(&mut problem.graph, q, k, v, clusters, &spec)
+        });
+    }
+    assert_exact("no layer before", |problem, [q, k, v]| {
+        Ok(residual_attention(&mut problem.graph, q, k, v, &PreviousScores::none(), &Blocked::new())?.0)
+    });
+    assert_exact("a prior of scores", |problem, [q, k, v]| {
+        let graph = &mut problem.graph;
+        let spec = ops::Matmul::new().transpose_b();
+        let spec = spec.heads(ops::Heads::Inner, ops::Heads::Inner, ops::Heads::Outer);
+        let scores = ops::matmul(graph, q, k, &spec)?;
+        let scores = ops::scale(graph, scores, (SIZE as f32).powf(-0.5))?;
+        prior_attention(graph, scores, v, &Blocked::new())
+    });
+}
+
+/// From 32 layers of 8 channels on, scores are stored; up to there vectors stand side by side.
+#[test]
+fn scores_of_many_layers_are_those_of_one_whose_scale_is_their_number() {
+    const LAYERS: usize = 35;
+    let mut problem = Problem::default();
+    let [q, k, v] = qkv(1).map(|tensor| problem.input(tensor));
+    let scale = 0.02;
+    let spec = Blocked::new().scale(scale);
+    let (mut out, mut previous) = (v, PreviousScores::none());
+    for layer in 0..LAYERS {
+        assert_eq!(previous.stored().is_some(), layer * SIZE > 256, "layer {layer}");
+        (out, previous) = residual_attention(&mut problem.graph, q, k, v, &previous, &spec).unwrap();
+    }
+    let all = Blocked::new().scale(scale * LAYERS as f32);
+    let expected = blocked(&mut problem.graph, q, k, v, &all).unwrap();
+    let results = problem.run(&[out, expected]);
+    assert_near("35 layers", &results[0], &results[1]);
+}
+
+/// Key heads that are shared are as if each query head had a copy.
+#[test]
+fn grouping_heads_changes_nothing() {
+    let record: [(&str, Record); 2] = [
+        ("nystrom", |problem, [q, k, v], _| nystrom(&mut problem.graph, q, k, v, &Nystrom::new(COUNT))),
+        ("clustered, improved", by_cluster_improved),
+    ];
+    for (name, record) in record {
+        let mut problem = Problem::default();
+        let q = problem.input(random(30, &[2, TIME, 2 * HEADS, SIZE]));
+        let [k, v] = [31, 32].map(|seed| problem.input(random(seed, &[2, TIME, HEADS, SIZE])));
+        let [many_k, many_v] = [k, v].map(|x| ops::repeat_each(&mut problem.graph, x, 2, 2).unwrap());
+        let found = record(&mut problem, [q, k, v], None).unwrap();
+        let expected = record(&mut problem, [q, many_k, many_v], None).unwrap();
+        let results = problem.run(&[found, expected]);
+        assert_near(name, &results[0], &results[1]);
+    }
+}
+
+#[test]
+fn queries_that_point_apart_are_of_clusters_of_their_own() {
+    // Three directions, in turn, with a little noise.
+    let mut noise = Random::new(40);
+    let along = |at: usize| {
+        let (time, channel) = (at / SIZE, at % SIZE);
+        f32::from(channel / 2 == time % 3) * if channel % 2 == 0 { 1.0 } else { -1.0 }
+    };
+    let elements = (0..TIME * SIZE).map(|at| along(at) + 0.02 * noise.next_f32()).collect();
+    let mut problem = Problem::default();
+    let q = problem.input(HostTensor::f32([1, TIME, 1, SIZE], elements).unwrap());
+    let clusters = lloyd_clusters(&mut problem.graph, q, None, &LloydClusters::new(3)).unwrap();
+    let as_floats = ops::cast(&mut problem.graph, clusters, foveate::DType::F32).unwrap();
+    let ids = problem.run(&[as_floats]).remove(0);
+    assert!((0..TIME).all(|at| ids[at] == ids[at % 3]), "{ids:?}");
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+}
+
+#[test]
+fn heads_that_are_alike_agree_wholly() {
+    let mut problem = Problem::default();
+    let one = problem.input(random(50, &[2, TIME, 1, SIZE]));
+    let alike = ops::repeat(&mut problem.graph, one, 2, 4).unwrap();
+    let lengths = problem.input(HostTensor::i32([2], vec![TIME as i32, 9]).unwrap());
+    let graph = &mut problem.graph;
+    let similarity = head_similarity(graph, alike, Some(lengths)).unwrap();
+    // One head that sees one key alone: the first query of a causal one.
+    let first = ops::slice(graph, alike, 1, 0..1).unwrap();
+    let positions = position_similarity(graph, first, first, true, None, None).unwrap();
+    let results = problem.run(&[similarity, positions]);
+    assert_near("directions", &results[0], &[1.0]);
+    assert_near("positions", &results[1], &[1.0]);
+}
+
+fn assert_refused_as(error: &foveate::Error, kind: ErrorKind, op: &str, argument: &str) {
+    assert_eq!((error.kind(), error.op(), error.argument()), (kind, op, argument), "{error}");
+}
+
+#[test]
+fn settings_that_mean_nothing_are_refused() {
+    let rows = TensorDesc::f32([2, TIME, HEADS, SIZE]);
+    let lengths = TensorDesc::i32([2]);
+    let with = |others: &[TensorDesc]| [&[rows.clone(), rows.clone(), rows.clone()], others].concat();
+    for (landmarks, segments, argument) in [
+        (0, Segments::OfLength, "landmarks"),
+        (TIME + 1, Segments::OfLength, "landmarks"),
+        (4, Segments::FrontPadded, "segments"),
+    ] {
+        let error = refused(&with(&[lengths.clone()]), |graph, v| {
+            let spec = Nystrom::new(landmarks).segments(segments).lengths(v[3]);
+            nystrom(graph, v[0], v[1], v[2], &spec)
+        });
+        assert_refused_as(&error, ErrorKind::Argument, "attention/nystrom", argument);
+    }
+    let error = refused(&with(&[TensorDesc::f32([HEADS, 4])]), |graph, v| {
+        nystrom(graph, v[0], v[1], v[2], &Nystrom::new(4).convolution(v[3]))
+    });
+    assert_refused_as(&error, ErrorKind::Shape, "attention/nystrom", "convolution");
+    for projection in [[COUNT, TIME - 1], [0, TIME]] {
+        let error = refused(&with(&[TensorDesc::f32(projection)]), |graph, v| {
+            linformer(graph, v[0], v[1], v[2], [v[3]; 2], &Linformer::new())
+        });
+        assert_refused_as(&error, ErrorKind::Shape, "attention/linformer", "key_projection");
+    }
+    let error = refused(&with(&[TensorDesc::f32([3, COUNT, TIME])]), |graph, v| {
+        linformer(graph, v[0], v[1], v[2], [v[3]; 2], &Linformer::new())
+    });
+    assert_refused_as(&error, ErrorKind::Shape, "attention/linformer", "key_projection");
+    for (weight, spec, kind, argument) in [
+        ([HEADS, SIZE, SIZE + 1, 2], MemoryCompressed::new(), ErrorKind::Shape, "key_compression"),
+        ([HEADS, SIZE, SIZE, 0], MemoryCompressed::new(), ErrorKind::Shape, "key_compression"),
+    ] {
+        let error = refused(&with(&[TensorDesc::f32(weight), TensorDesc::f32([HEADS, SIZE])]), |graph, v| {
+            let compression = Compression { weight: v[3], bias: v[4] };
+            memory_compressed(graph, v[0], v[1], v[2], [compression; 2], &spec)
+        });
+        assert_refused_as(&error, kind, "attention/memory_compressed", argument);
+    }
+    let error = refused(
+        &with(&[TensorDesc::f32([HEADS, SIZE, SIZE, 2]), TensorDesc::f32([HEADS, SIZE]), lengths.clone()]),
+        |graph, v| {
+            let compression = Compression { weight: v[3], bias: v[4] };
+            let spec = MemoryCompressed::new().lengths(v[5]);
+            memory_compressed(graph, v[0], v[1], v[2], [compression; 2], &spec)
+        },
+    );
+    assert_refused_as(&error, ErrorKind::Argument, "attention/memory_compressed", "slots");
+    let clusters = TensorDesc::i32([2, HEADS, TIME]);
+    for (count, top, argument) in
+        [(0, 1, "count"), (TIME + 1, 1, "count"), (3, 0, "top"), (3, TIME + 1, "top")]
+    {
+        let error = refused(&with(&[clusters.clone()]), |graph, v| {
+            clustered(graph, v[0], v[1], v[2], v[3], &Clustered::new(count).improved(top))
+        });
+        assert_refused_as(&error, ErrorKind::Argument, "attention/clustered", argument);
+    }
+    let error = refused(&with(&[TensorDesc::i32([2, TIME, HEADS])]), |graph, v| {
+        clustered(graph, v[0], v[1], v[2], v[3], &Clustered::new(3))
+    });
+    assert_refused_as(&error, ErrorKind::Shape, "attention/clustered", "clusters");
+    let error = refused(&with(&[]), |graph, v| {
+        lloyd_clusters(graph, v[0], None, &LloydClusters { bits: 0, ..LloydClusters::new(3) })
+    });
+    assert_refused_as(&error, ErrorKind::Argument, "attention/lloyd_clusters", "bits");
+    let error =
+        refused(&with(&[TensorDesc::f32([HEADS + 1, 4]), TensorDesc::f32([4, HEADS])]), |graph, v| {
+            talking_heads(graph, v[0], v[1], v[2], [v[3], v[4]], &TalkingHeads::new())
+        });
+    assert_refused_as(&error, ErrorKind::Shape, "attention/talking_heads", "pre");
+    let error = refused(&with(&[TensorDesc::f32([HEADS, 3, SIZE + 1])]), |graph, v| {
+        persistent_memory(graph, v[0], v[1], v[2], [v[3]; 2], &Blocked::new())
+    });
+    assert_refused_as(&error, ErrorKind::Shape, "attention/persistent_memory", "persistent_key");
+    let error = refused(&with(&[]), |graph, v| {
+        let spec = Blocked::new().softcap(3.0);
+        Ok(residual_attention(graph, v[0], v[1], v[2], &PreviousScores::none(), &spec)?.0)
+    });
+    assert_refused_as(&error, ErrorKind::Unsupported, "attention/residual", "softcap");
+    let error = refused(&[rows.clone(), TensorDesc::f32([HEADS, 3, SIZE, 4])], |graph, v| {
+        route_heads(graph, v[0], v[1], 0)
+    });
+    assert_refused_as(&error, ErrorKind::Argument, "attention/route_heads", "iterations");
+    let wide = TensorDesc::f32([1, 4, 2, 200]);
+    let error =
+        refused(&[wide.clone(), wide], |graph, v| position_similarity(graph, v[0], v[1], false, None, None));
+    assert_refused_as(&error, ErrorKind::Limit, "attention/position_similarity", "query");
+}
