@@ -42,16 +42,16 @@ impl Planned {
     ///
     /// Fails when the graph exceeds a limit of the device.
     pub fn new(weights: &Store, graph: impl Into<Arc<Graph>>) -> Result<Self> {
-        Self::planned(weights, graph, None)
+        Self::with(weights, graph, None)
     }
 
     /// [`Planned::new`] of a graph whose runs look at numbers and fail with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) where one
     /// is NaN or infinite, after a second run that finds the step, as [`super::Runner::watching`] says. The looks are timed, too.
     pub fn watching(weights: &Store, graph: impl Into<Arc<Graph>>, watch: Watch) -> Result<Self> {
-        Self::planned(weights, graph, Some(watch))
+        Self::with(weights, graph, Some(watch))
     }
 
-    fn planned(weights: &Store, graph: impl Into<Arc<Graph>>, watch: Option<Watch>) -> Result<Self> {
+    fn with(weights: &Store, graph: impl Into<Arc<Graph>>, watch: Option<Watch>) -> Result<Self> {
         let graph = graph.into();
         let start = Instant::now();
         let target = match weights.tensors.clone() {

@@ -51,7 +51,9 @@ impl Tokenizer {
             _ if self.cleans_up => {
                 let mut blanks = text.bytes().enumerate().rev().filter(|(_, byte)| *byte == b' ');
                 let before_blanks = blanks.nth(1).map_or(0, |(at, _)| at);
-                before_blanks.max(text.floor_char_boundary(text.len().saturating_sub(CLEANED)))
+                let far =
+                    (0..=text.len().saturating_sub(CLEANED)).rev().find(|at| text.is_char_boundary(*at));
+                before_blanks.max(far.unwrap_or(0))
             }
             Engine::Pieces(pieces) if pieces.joins() => text.strip_suffix(GOES_ON).unwrap_or(text).len(),
             _ if is_complete(text) => text.len(),

@@ -256,7 +256,8 @@ mod cases {
     use crate::tensor::{DType, HostTensor};
 
     pub(crate) fn cases() -> Vec<Case> {
-        let windows: [(fn(usize) -> Windows, &str); 2] = [(Windows::mean, "mean"), (Windows::max, "max")];
+        type OfSize = fn(usize) -> Windows;
+        let windows: [(OfSize, &str); 2] = [(Windows::mean, "mean"), (Windows::max, "max")];
         let settings: [([usize; 3], [usize; 2], bool); 8] = [
             ([2, 19, 8], [3, 2], false),
             ([2, 19, 8], [2, 2], true),

@@ -134,7 +134,7 @@ impl Rule {
         if self.has_decay() && !self.is_causal {
             return Err(refused("log_decay").expecting("a causal rule").but_found("one without order"));
         }
-        if self.is_delta && !(self.is_causal && !self.is_normalised()) {
+        if self.is_delta && (!self.is_causal || self.is_normalised()) {
             return Err(refused("beta")
                 .expecting("a causal rule without a denominator, for the delta rule")
                 .but_found("another"));
