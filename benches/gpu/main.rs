@@ -71,13 +71,15 @@ impl Settings {
 /// Tensors by name, for the host's sums.
 type Tensors = BTreeMap<String, Vec<f64>>;
 
+/// The largest error over its bound, of inputs and of what the device gave for them.
+type Verify = Box<dyn Fn(&Tensors, &Tensors) -> f64>;
+
 /// A problem of one kernel.
 struct Row {
     flops: f64,
     inputs: Vec<(&'static str, HostTensor)>,
     graph: Graph,
-    /// The largest error over its bound, of the inputs and what the device gave for them.
-    verify: Box<dyn Fn(&Tensors, &Tensors) -> f64>,
+    verify: Verify,
 }
 
 fn main() -> Result<()> {
