@@ -1,6 +1,6 @@
 //! Timing: repeated runs, medians and quartiles.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foveate::Result;
 use foveate::gpu::{Session, Timing};
@@ -50,13 +50,17 @@ pub(crate) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing
 }
 
 /// Times several sessions, which have been run before, in turn: what slows the machine down for a while slows all of them
-/// down, so that their ratios hold.
+/// down, so that their ratios hold. After `end`, where there is one, no round begins but the first.
 pub(crate) fn in_turn<const N: usize>(
     repeats: Option<u32>,
+    end: Option<Instant>,
     mut sessions: [&mut Session; N],
 ) -> Result<[Times; N]> {
     let mut timings = [const { Vec::new() }; N];
-    for _ in 0..repeats.unwrap_or(ROUNDS) {
+    for round in 0..repeats.unwrap_or(ROUNDS) {
+        if round > 0 && end.is_some_and(|end| Instant::now() > end) {
+            break;
+        }
         for (session, timings) in sessions.iter_mut().zip(&mut timings) {
             timings.push(session.run()?);
         }

@@ -1,11 +1,13 @@
 //! The rates that sum a device up: matmul with our kernel and with the textbook one, and exact attention as a fraction of it.
 
+use std::time::Instant;
+
 use foveate::check::{Case, Expectation, Random};
 use foveate::gpu::{Context, Program, Session};
 use foveate::kernel::MatmulKernel;
 use foveate::ops::{Matmul, matmul};
 use foveate::runtime::Device;
-use foveate::{DType, Graph, HostTensor, Plan, Result, TensorDesc};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc};
 use serde::Serialize;
 
 use crate::measure;
@@ -38,8 +40,14 @@ pub(super) struct Headline {
     pub(super) attention_of_matmul: f64,
 }
 
-/// Verifies all of them on `device`, an adapter with `context`, and times them in turn.
-pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) -> Checked<Headline> {
+/// Verifies all of them on `device`, an adapter with `context`, and times them in turn. Where they are to be there by `end`, as often as there is time
+/// for, and nothing is begun after it: on a software rasterizer each takes seconds.
+pub(super) fn measure(
+    device: &Device,
+    context: &Context,
+    repeats: Option<u32>,
+    end: Option<Instant>,
+) -> Checked<Headline> {
     let mut classic = context.caps().clone();
     classic.tuning.matmul = MatmulKernel::Classic;
     // The checks that wgpu adds to shaders cost the textbook kernel most of its speed; without them it is a fair yardstick.
@@ -50,6 +58,11 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
     let ours = Program::new(context, &Plan::new(&square()?, context.caps())?)?;
     let textbook = Program::new(&unchecked, &Plan::new(&square()?, &classic)?)?;
 
+    let mut ours = factors.verified(&ours)?;
+    check_time(end)?;
+    let mut textbook = factors.verified(&textbook)?;
+    check_time(end)?;
+
     let noise = Activations::noise(ATTENTION);
     let mut bench = Workbench::new(device, &noise, DType::F32, Some(1));
     let prepared = bench.prepare(&EXACT, ATTENTION[0])?;
@@ -58,10 +71,12 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
     let no_plan = || Failure::Wrong("attention has no plan for this device".into());
     let attention = Program::new(context, prepared.planned.plan().ok_or_else(no_plan)?)?;
 
+    check_time(end)?;
     let mut attending = Session::new(&attention, &subject.inputs.named())?;
     attending.run()?;
-    let mut sessions = [factors.verified(&ours)?, factors.verified(&textbook)?, attending];
-    let [ours, textbook, attention] = measure::in_turn(repeats, sessions.each_mut())?;
+    check_time(end)?;
+    let sessions = [&mut ours, &mut textbook, &mut attending];
+    let [ours, textbook, attention] = measure::in_turn(repeats, end, sessions)?;
     let product = 2.0 * (SIZE as f64).powi(3);
     let (matmul_gflops, classic_matmul_gflops) = (ours.gflops(product), textbook.gflops(product));
     let attention_gflops = attention.gflops(subject.flops(&EXACT)?);
@@ -72,6 +87,15 @@ pub(super) fn measure(device: &Device, context: &Context, repeats: Option<u32>) 
         attention_gflops,
         attention_of_matmul: attention_gflops / matmul_gflops,
     })
+}
+
+/// Refuses what would go on after `end`.
+fn check_time(end: Option<Instant>) -> Checked<()> {
+    if end.is_none_or(|end| Instant::now() <= end) {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Unsupported, "bench", "--budget");
+    Err(error.expecting("half of it to be enough for them").but_found("more that they take").into())
 }
 
 /// Two square matrices, and what the top rows of their product must be.

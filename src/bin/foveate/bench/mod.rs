@@ -37,9 +37,6 @@ use verify::Failure;
 const FIRST_LENGTH: usize = 512;
 const FIRST_CPU_LENGTH: usize = 128;
 
-/// What the rates of matmul and attention may take on a software rasterizer, which compiles for most of that time.
-const HEADLINE_SECONDS: f64 = 10.0;
-
 pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
     let budget = args::budget("bench", args.budget)?;
@@ -64,7 +61,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
             heads: activations.heads,
             channels: activations.channels,
         },
-        headline: if args.no_headline { None } else { Some(headline(args, device.runtime(), &bar)?) },
+        headline: if args.no_headline {
+            None
+        } else {
+            Some(headline(args, start + budget / 2, device.runtime(), &bar)?)
+        },
         rows: Vec::new(),
         answers: Vec::new(),
     };
@@ -102,16 +103,17 @@ fn schedule(args: &BenchArgs, device: &runtime::Device, end: Instant) -> Schedul
     Schedule::Doubling { next: Some(first), end, repeats: args.repeats }
 }
 
-fn headline(args: &BenchArgs, device: &runtime::Device, bar: &ProgressBar) -> Result<HeadlineOutcome> {
-    if args.lengths.is_empty() && args.budget < HEADLINE_SECONDS {
-        let reason = format!("for want of time: they may take {HEADLINE_SECONDS} s, see --budget");
-        return Ok(HeadlineOutcome::NotRun { reason });
-    }
+fn headline(
+    args: &BenchArgs,
+    end: Instant,
+    device: &runtime::Device,
+    bar: &ProgressBar,
+) -> Result<HeadlineOutcome> {
     bar.set_message("matmul and attention rates");
     let Some(context) = device.context() else {
         return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
     };
-    match headline::measure(device, context, args.repeats) {
+    match headline::measure(device, context, args.repeats, args.lengths.is_empty().then_some(end)) {
         Ok(headline) => Ok(HeadlineOutcome::Measured(headline)),
         Err(Failure::Wrong(reason)) => Ok(HeadlineOutcome::Failed { reason }),
         Err(Failure::Refused(error)) => Ok(HeadlineOutcome::NotRun { reason: row_note(error)? }),

@@ -210,7 +210,7 @@ impl<'a> Trials<'a> {
             // The cast saturates.
             let fitting = (ROUNDS_TIME.as_secs_f64() / run.max(1e-9)) as u32;
             let rounds = fitting.clamp(LEAST_ROUNDS, rounds);
-            let times = measure::in_turn(Some(rounds), [&mut baseline.session, &mut session])?;
+            let times = measure::in_turn(Some(rounds), None, [&mut baseline.session, &mut session])?;
             let timed = Timed::of(baseline.problem, &times);
             let slower = timed.is_slower();
             problems.push(timed);
