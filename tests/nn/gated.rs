@@ -42,7 +42,7 @@ fn whole_and_steps(
     let steps = graph(&dims(STEP), |recorder, x| record(recorder, x, &Layout::Recurrent)).unwrap();
     let states = steps.states().iter().map(|(name, value)| {
         let desc = steps.desc(*value).unwrap();
-        Ok((name.clone(), HostTensor::zeros(&desc).unwrap()))
+        Ok((name.clone(), HostTensor::zeros(desc).unwrap()))
     });
     let mut held = cpu::Parameters::new(weights.iter().cloned().map(Ok).chain(states)).unwrap();
     let row = width.iter().product::<usize>();
