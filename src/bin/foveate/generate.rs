@@ -99,7 +99,7 @@ impl<'a> Growing<'a> {
         self.print_start()?;
         match &mut self.text {
             // Bytes that are no UTF-8 go out as they are.
-            None => print(&[id as u8]),
+            None => print([id as u8]),
             Some(text) => print(text.push(id)?.as_bytes()),
         }
     }

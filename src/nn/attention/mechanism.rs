@@ -214,22 +214,22 @@ impl Mechanism {
 
     /// Refuses settings that have no meaning, whatever they are used on.
     fn check(&self, source: &str) -> Result<()> {
-        let at_least_1: &[(&str, u64)] = match &self.method {
-            &Method::Nystrom { landmarks, iterations } => {
+        let at_least_1: &[(&str, u64)] = match self.method {
+            Method::Nystrom { landmarks, iterations } => {
                 &[("nystrom.landmarks", landmarks as u64), ("nystrom.iterations", iterations as u64)]
             }
-            &Method::Clustered { count, bits, iterations, top, .. } => &[
+            Method::Clustered { count, bits, iterations, top, .. } => &[
                 ("clustered.count", count as u64),
                 ("clustered.bits", bits as u64),
                 ("clustered.iterations", iterations as u64),
                 ("clustered.top", top.unwrap_or(1) as u64),
             ],
-            &Method::BigBird { block_size, .. } => &[("big_bird.block_size", block_size.into())],
-            &Method::Strided { stride } => &[("strided.stride", stride.into())],
-            &Method::Fixed { stride, expressivity } => {
+            Method::BigBird { block_size, .. } => &[("big_bird.block_size", block_size.into())],
+            Method::Strided { stride } => &[("strided.stride", stride.into())],
+            Method::Fixed { stride, expressivity } => {
                 &[("fixed.stride", stride.into()), ("fixed.expressivity", expressivity.into())]
             }
-            &Method::LogSparse { restart, .. } => &[("log_sparse.restart", restart.unwrap_or(1).into())],
+            Method::LogSparse { restart, .. } => &[("log_sparse.restart", restart.unwrap_or(1).into())],
             _ => &[],
         };
         match at_least_1.iter().find(|(_, number)| *number == 0) {

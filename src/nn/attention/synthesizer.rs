@@ -51,11 +51,11 @@ pub struct Synthesizer {
 #[derive(Clone, Debug)]
 enum Scores {
     /// A hidden layer, and rows of scores to be multiplied: each with the weight `[heads, count, head_size]` and the bias `[heads, count]`.
-    OfTokens { hidden: Linear, rows: Vec<[Weight; 2]> },
+    Tokens { hidden: Linear, rows: Vec<[Weight; 2]> },
     /// `[heads, longest, longest]`
-    OfPairs(Weight),
+    Pairs(Weight),
     /// `[longest, heads, rank]`, twice.
-    OfRank([Weight; 2]),
+    Factors([Weight; 2]),
 }
 
 impl Synthesizer {
@@ -79,7 +79,7 @@ impl Synthesizer {
                 let mut scope = scope.at(name);
                 Ok([scope.weight("weight", [heads, count, size])?, scope.weight("bias", [heads, count])?])
             };
-            Ok(Scores::OfTokens { hidden, rows: rows.iter().map(row).collect::<Result<_>>()? })
+            Ok(Scores::Tokens { hidden, rows: rows.iter().map(row).collect::<Result<_>>()? })
         };
         let scores = match kind {
             Synthesis::Dense => of_tokens(scope, &[("scores", longest)])?,
@@ -91,10 +91,10 @@ impl Synthesizer {
                 }
                 of_tokens(scope, &[("first", first), ("second", second)])?
             }
-            Synthesis::Random => Scores::OfPairs(scope.weight("scores", [heads, longest, longest])?),
+            Synthesis::Random => Scores::Pairs(scope.weight("scores", [heads, longest, longest])?),
             Synthesis::FactorizedRandom { rank } => {
                 let mut factor = |name| scope.weight(name, [longest, heads, rank]);
-                Scores::OfRank([factor("query")?, factor("key")?])
+                Scores::Factors([factor("query")?, factor("key")?])
             }
         };
         let mut dense = |name| Linear::declare(&mut scope.at(name), width, width);
@@ -108,7 +108,7 @@ impl Synthesizer {
     pub fn scores(&self, graph: &mut Graph, x: Value) -> Result<Value> {
         let (batch, time) = self.extents(graph, x)?;
         match &self.scores {
-            Scores::OfTokens { hidden, rows } => {
+            Scores::Tokens { hidden, rows } => {
                 let hidden = hidden.record(graph, x, Activation::Relu)?;
                 let hidden = split_heads(graph, hidden, self.heads)?;
                 let by_head = transpose(graph, hidden, &[2, 0, 1, 3])?;
@@ -124,7 +124,7 @@ impl Synthesizer {
                 let scores = reshape(graph, scores, [self.heads, batch, time, time])?;
                 transpose(graph, scores, &[1, 0, 2, 3])
             }
-            Scores::OfPairs(weight) => {
+            Scores::Pairs(weight) => {
                 let dtype = graph.desc(x)?.dtype;
                 let mut scores = parameter(graph, weight, dtype)?;
                 for axis in [1, 2] {
@@ -132,7 +132,7 @@ impl Synthesizer {
                 }
                 reshape(graph, scores, [1, self.heads, time, time])
             }
-            Scores::OfRank(_) => {
+            Scores::Factors(_) => {
                 let [queries, keys] = self.factors(graph, x, 1)?;
                 let spec = Matmul::new().transpose_b();
                 let spec =
@@ -146,7 +146,7 @@ impl Synthesizer {
     fn factors(&self, graph: &mut Graph, x: Value, batch: usize) -> Result<[Value; 2]> {
         let (_, time) = self.extents(graph, x)?;
         let dtype = graph.desc(x)?.dtype;
-        let Scores::OfRank(factors) = &self.scores else { return Ok([x, x]) };
+        let Scores::Factors(factors) = &self.scores else { return Ok([x, x]) };
         let [first, second] = factors.each_ref().map(|weight| {
             let rows = parameter(graph, weight, dtype)?;
             let rows = slice(graph, rows, 0, 0..time)?;
@@ -198,7 +198,7 @@ impl Mixer for Synthesizer {
         let spec = layout.restrict(self.spec.clone());
         let value = self.values.record(recorder, x, Activation::Identity)?;
         let value = split_heads(recorder, value, self.heads)?;
-        let gathered = if let Scores::OfRank(_) = self.scores {
+        let gathered = if let Scores::Factors(_) = self.scores {
             let batch = recorder.desc(x)?.shape.dims()[0];
             let [queries, keys] = self.factors(recorder, x, batch)?;
             blocked(recorder, queries, keys, value, &spec.scale(1.0))?

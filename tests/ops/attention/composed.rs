@@ -388,7 +388,7 @@ fn settings_that_mean_nothing_are_refused() {
         (TIME + 1, Segments::OfLength, "landmarks"),
         (4, Segments::FrontPadded, "segments"),
     ] {
-        let error = refused(&with(&[lengths.clone()]), |graph, v| {
+        let error = refused(&with(std::slice::from_ref(&lengths)), |graph, v| {
             let spec = Nystrom::new(landmarks).segments(segments).lengths(v[3]);
             nystrom(graph, v[0], v[1], v[2], &spec)
         });
@@ -431,7 +431,7 @@ fn settings_that_mean_nothing_are_refused() {
     for (count, top, argument) in
         [(0, 1, "count"), (TIME + 1, 1, "count"), (3, 0, "top"), (3, TIME + 1, "top")]
     {
-        let error = refused(&with(&[clusters.clone()]), |graph, v| {
+        let error = refused(&with(std::slice::from_ref(&clusters)), |graph, v| {
             clustered(graph, v[0], v[1], v[2], v[3], &Clustered::new(count).improved(top))
         });
         assert_refused_as(&error, ErrorKind::Argument, "attention/clustered", argument);

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     while let Some(time) = schedule.next() {
         let has_time =
             |method: &Method, now: &[Spent]| schedule.has_time_for(method, time, (before.0, &before.1), now);
-        let spent = measure_length(&mut bench, &methods, time, &mut report, (&bar, &has_time))?;
+        let spent = measure_length(&mut bench, &methods, time, &mut report, &bar, has_time)?;
         schedule.record(time, &spent);
         before = (time, spent);
     }
@@ -126,7 +126,8 @@ fn measure_length(
     methods: &[&'static Method],
     time: usize,
     report: &mut Report,
-    (bar, has_time): (&ProgressBar, &dyn Fn(&Method, &[Spent]) -> bool),
+    bar: &ProgressBar,
+    has_time: impl Fn(&Method, &[Spent]) -> bool,
 ) -> Result<Vec<Spent>> {
     bar.inc_length(methods.len() as u64);
     let prepared: Vec<_> = methods.iter().map(|&method| (method, bench.prepare(method, time))).collect();
