@@ -1,6 +1,7 @@
 //! Configurations with one field that is absent or anything else than what it should be.
 
 use foveate::models::{BatchSize, Model, Task};
+use foveate::nn::LayoutKind;
 use foveate::weights::{Fields, read_json};
 use foveate::{DType, Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
@@ -108,9 +109,12 @@ fn no_value_of_any_field_makes_a_model_panic() {
                 .collect();
             // What opens can be recorded, as far as it reads one text at once.
             if let Some(model) = models.last() {
-                let size = BatchSize { rows: 1, ..BatchSize::packed(4, 1) };
+                let signature = model.network().signature();
+                let layout =
+                    if signature.takes(LayoutKind::Packed) { LayoutKind::Packed } else { LayoutKind::Rows };
+                let size = BatchSize { layout, rows: 1, ..BatchSize::packed(4, 1) };
                 let graph = model.batch_graph(size, DType::F32);
-                if model.network().signature().reads_whole_texts() {
+                if signature.reads_whole_texts() {
                     assert!(graph.is_ok(), "{}: {:?}", shown(), graph.map(drop));
                 }
             }
