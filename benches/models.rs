@@ -160,7 +160,13 @@ fn plan_twelve_layers(context: &Context, model_type: &str) {
             Ok(graph)
         }
         // Few enough tokens for DeBERTa's products with distances to fit a binding.
-        false => model.batch_graph(BatchSize { rows: 1, ..BatchSize::packed(512, 8) }, DType::F32),
+        false if signature.takes(LayoutKind::Packed) => {
+            model.batch_graph(BatchSize { rows: 1, ..BatchSize::packed(512, 8) }, DType::F32)
+        }
+        false => {
+            let size = BatchSize { layout: LayoutKind::Padded, time: 64, count: 8, rows: 1, globals: 0 };
+            model.batch_graph(size, DType::F32)
+        }
     };
     let mut times = vec![("texts", planning(context, &whole))];
     if signature.takes(LayoutKind::Cached) {

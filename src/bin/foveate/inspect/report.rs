@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use foveate::models::{BatchSize, Model};
+use foveate::nn::LayoutKind;
 use foveate::weights::{Checkpoint, Comparison};
 use foveate::{Caps, DType, Plan, Result, TensorDesc};
 use serde::Serialize;
@@ -150,14 +151,25 @@ impl BatchMemory {
             TaskName::Label | TaskName::Answer | TaskName::Score => time,
             _ => 0,
         };
-        let graph = model.batch_graph(BatchSize { rows, ..BatchSize::packed(time, count) }, dtype)?;
+        let size = match model.network().signature().padded_to {
+            // Texts that are filled up run one at a time.
+            Some(padded_to) => BatchSize {
+                layout: LayoutKind::Padded,
+                time: padded_to.tokens,
+                count: 1,
+                rows: rows.min(padded_to.tokens),
+                globals: 0,
+            },
+            None => BatchSize { rows, ..BatchSize::packed(time, count) },
+        };
+        let graph = model.batch_graph(size, dtype)?;
         let defaults = Caps { f16: true, ..Caps::webgpu_default() };
         let raised = Caps { max_binding_bytes: u64::MAX, max_buffer_bytes: u64::MAX, ..defaults.clone() };
         let memory = *Plan::new(&graph, &raised)?.memory();
         Ok(Self {
             dtype: dtype.name(),
-            tokens: time,
-            sequences: count,
+            tokens: size.time,
+            sequences: size.count,
             parameters: memory.parameters,
             inputs: memory.inputs,
             outputs: memory.outputs,
