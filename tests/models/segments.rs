@@ -247,5 +247,8 @@ fn a_recurrent_model_reads_no_whole_texts() {
     let tokens = Tokens::rows(&mut graph, [1, 3], 0).expect("a new graph takes them");
     let error = model.record(&mut graph, &tokens, DType::F32).expect_err("they are whole texts");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(error.to_string(), "transfo-xl: layout: expected segments of streams, found whole rows");
+    assert_eq!(
+        error.to_string(),
+        "transfo-xl: layout: expected segments of streams, streams with caches, found whole rows"
+    );
 }

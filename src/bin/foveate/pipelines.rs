@@ -19,6 +19,19 @@ pub(crate) struct CacheFile<'a> {
     context: Context,
 }
 
+/// The file at `path`, the value of [`FLAG`] of `command`, as it will be written. It is read first, and so must be a regular one where it is
+/// there: a pipe that is opened to be written would wait for its reader.
+pub(crate) fn sink(command: &'static str, path: &Path) -> Result<Sink> {
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        read(path)?;
+    }
+    Sink::file(command, FLAG, path)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    read_file(path, limits::PIPELINE_CACHE).map_err(|error| failed(path, error.expected(), &error.found()))
+}
+
 impl<'a> CacheFile<'a> {
     /// `device` with a cache, filled from the file at `path` where there is one, and `file`, the same, to save it in; without them, `device` as it
     /// is.
@@ -37,11 +50,7 @@ impl<'a> CacheFile<'a> {
         })?;
         let context = match path.try_exists() {
             Ok(false) => context.with_pipeline_cache()?,
-            _ => {
-                let blob = read_file(path, limits::PIPELINE_CACHE)
-                    .map_err(|error| failed(path, error.expected(), &error.found()))?;
-                load(context, &blob, path)?
-            }
+            _ => load(context, &read(path)?, path)?,
         };
         Ok((device.with_context(context.clone()), Some(Self { file, context })))
     }

@@ -18,13 +18,17 @@ pub(super) fn check(folder: &Folder, model: &Model, task: Task) -> Result<Report
     let texts = ids(folder.input("input_ids")?);
     let time = texts[0].len();
     let mut lengths: Vec<usize> = lengths(folder)?.into_iter().map(|length| length as usize).collect();
-    if model.network().signature().is_causal {
+    let is_causal = model.network().signature().is_causal;
+    if is_causal {
         lengths.fill(time);
     }
     // Of a model whose tokens see padding, the file says what those texts give that have none.
-    let sees_padding = folder.meta["padding_leak"].as_f64().is_some_and(|leak| leak > 0.0);
-    let is_whole = lengths.iter().flat_map(|&length| std::iter::repeat_n(length == time, time));
-    let whole = Rows::Of { axis: 1, kept: is_whole.collect() };
+    let sees_padding = !is_causal && folder.meta["padding_leak"].as_f64().is_some_and(|leak| leak > 0.0);
+    let whole = |result: &HostTensor| {
+        let rows = result.shape().dims().get(1).copied().unwrap_or(1);
+        let kept = lengths.iter().flat_map(|&length| std::iter::repeat_n(length == time, rows)).collect();
+        Rows::Of { axis: 1, kept }
+    };
     let types = folder.io.find("in.token_type_ids").map(ids);
     let globals: Option<Vec<Vec<usize>>> = folder.io.find("in.global_attention_mask").map(|mask| {
         let marked = |row: Vec<u32>| (0..row.len()).filter(|&at| row[at] != 0).collect();
@@ -56,7 +60,7 @@ pub(super) fn check(folder: &Folder, model: &Model, task: Task) -> Result<Report
         let Some(expected) = folder.io.find(&output) else { continue };
         let (mut rows, bound) = folder.demands(&output)?;
         if sees_padding {
-            rows = whole.clone();
+            rows = whole(expected);
         }
         let deviation = compare(&output, &batch(&values, expected)?, expected, &rows, bound)
             .map_err(|error| format!("packed: {error}"))?;

@@ -198,7 +198,12 @@ impl Outputs {
             json: args.output.open("bench")?,
             csv: open("--csv", &args.csv)?,
             plot: file("--plot", &args.plot)?,
-            cache: file(pipelines::FLAG, &args.cache.pipeline_cache)?,
+            cache: args
+                .cache
+                .pipeline_cache
+                .as_deref()
+                .map(|path| pipelines::sink("bench", path))
+                .transpose()?,
         };
         output::check_distinct(outputs.sinks())?;
         let read = [("--activations", &args.activations), ("--profile", &args.device.profile.profile)];

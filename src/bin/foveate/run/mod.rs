@@ -304,7 +304,7 @@ impl Outputs {
             _ => None,
         };
         let cache = args.cache.pipeline_cache.as_ref();
-        let cache = cache.map(|path| Sink::file("run", pipelines::FLAG, path)).transpose()?;
+        let cache = cache.map(|path| pipelines::sink("run", path)).transpose()?;
         let outputs = Self { json, numbers, cache };
         output::check_distinct(outputs.sinks())?;
         let read = [("--input", &args.input), ("--profile", &args.device.profile.profile)];
