@@ -210,5 +210,5 @@ pub(crate) fn benches() -> Vec<crate::check::Bench> {
             Ok(vec![finite(&mut problem.graph, x)?])
         })
     };
-    vec![bench("1M f32", DType::F32), bench("1M f16", DType::F16)]
+    vec![bench("1M f32", DType::F32), bench("1M f16", DType::F16).f16()]
 }
