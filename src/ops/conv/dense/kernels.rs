@@ -59,7 +59,7 @@ impl Gathered for Unfolded {
             .source(wgsl!("conv/dense/unfolded.wgsl.j2"))
             .constant("IN_SEGMENTS", self.segments.is_some())
             .constant("CHANNELS", self.inner)
-            .constant("LINE", self.inner * self.plane.taps() as u32)
+            .constant("UNFOLDED_LINE", self.inner * self.plane.taps() as u32)
             .constant("VECTORS", vectors)
             .constant("AS_STORED", in_operand_type)
             .constant("TRANSPOSED", self.transposed)
