@@ -13,7 +13,7 @@ const LIGHT: &str = "lightweight convolution";
 const DYNAMIC: &str = "dynamic convolution";
 const GATED: &str = "gated convolution";
 
-/// How a kernel lies, and what becomes of it in training.
+/// Heads, taps and offset of a kernel, and whether training drops taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapKernel {
     /// Heads, whose channels share a kernel.

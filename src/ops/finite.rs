@@ -34,8 +34,8 @@ struct Finite {
 /// order, the last of which may be shorter.
 ///
 /// A row holds the place of the first NaN, the place of the first infinity of either sign, both counted from the start of `x` and
-/// `u32::MAX` where there is none, and the bits, in the type of `x`, of the largest magnitude among the numbers that are finite. Numbers
-/// are told apart by their bits, so that no device's arithmetic has a say. No gradient passes. Fails when `x` is not a float.
+/// `u32::MAX` where there is none, and the bits, in the type of `x`, of the largest magnitude among the numbers that are finite. The test reads
+/// the bits of each number, as devices may assume in arithmetic that there is no NaN. No gradient passes. Fails when `x` is not a float.
 pub fn finite(graph: &mut Graph, x: Value) -> Result<Value> {
     let dtype = graph.desc(x)?.dtype;
     graph.push_builtin_one(Finite { dtype }, &[x])

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::limits::{check_binding, check_shader, port_bytes};
 use super::liveness::Interval;
 use super::looks::Looks;
 use super::updates::{self, ParameterUses};
@@ -464,39 +465,6 @@ impl<'p, 'g> Schedule<'p, 'g> {
             }
         }
     }
-}
-
-fn check_shader(op: &'static str, dispatch: &Dispatch, caps: &Caps) -> Result<()> {
-    caps.check_features(op, &dispatch.shader)?;
-    if dispatch.bindings.len() > caps.max_storage_buffers as usize {
-        return Err(Error::new(ErrorKind::Limit, op, dispatch.shader.label)
-            .expecting(format!("at most {} storage buffers", caps.max_storage_buffers))
-            .but_found(dispatch.bindings.len()));
-    }
-    Ok(())
-}
-
-fn check_binding(op: &'static str, buffer: &BoundBuffer, caps: &Caps) -> Result<()> {
-    if buffer.bytes <= caps.max_binding_bytes {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Limit, op, buffer.name)
-        .expecting(format!("at most {} bytes in one storage binding", caps.max_binding_bytes))
-        .but_found(buffer.bytes))
-}
-
-fn port_bytes(ports: &[Port], caps: &Caps) -> Result<u64> {
-    let mut total = 0;
-    for port in ports.iter().filter(|port| port.desc.elements() > 0) {
-        let bytes = port.desc.buffer_bytes();
-        if bytes > caps.max_buffer_bytes {
-            return Err(Error::new(ErrorKind::Limit, "plan", &port.name)
-                .expecting(format!("at most {} bytes in one buffer", caps.max_buffer_bytes))
-                .but_found(bytes));
-        }
-        total += bytes;
-    }
-    Ok(total)
 }
 
 /// The distinct shaders of a plan, in order of first use. One that is also dispatched in ways that nothing is proven about is there twice.

@@ -1,6 +1,7 @@
 //! From a graph to a schedule: which dispatches run, in which order, on which buffers. No GPU object is involved, so a plan
 //! made for some [`Caps`] is the same on every machine.
 
+mod limits;
 mod liveness;
 mod looks;
 mod lower;
@@ -138,8 +139,8 @@ impl Plan {
         lower::plan(graph, caps, lower::Sharing::Most, None)
     }
 
-    /// [`Plan::new`] of a graph whose runs look at numbers and fail where one is not finite: a [`Session`](crate::gpu::Session) by itself;
-    /// of a program that you encode, [`Program::findings`](crate::gpu::Program::findings) is to be read back and given to
+    /// [`Plan::new`] of a graph whose runs look at numbers and fail where one is not finite: a `gpu::Session` by itself;
+    /// of a program that you encode, `gpu::Program::findings` is to be read back and given to
     /// [`Plan::verdict`].
     ///
     /// It costs a pass over each tensor that is looked at. With [`Watch::Steps`] parameters and states are not updated, so that it tells
@@ -222,7 +223,7 @@ impl Plan {
     }
 
     /// Fails with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) when `words`, which a run left in
-    /// [`Program::findings`](crate::gpu::Program::findings), tell of a number that is not finite: the first output in the order of the
+    /// `gpu::Program::findings`, tell of a number that is not finite: the first output in the order of the
     /// graph's, or, with [`Watch::Steps`], the step that made the first such number from finite ones. Fails also when there are more or
     /// fewer words.
     pub fn verdict(&self, words: &[u32]) -> Result<()> {

@@ -8,6 +8,7 @@ mod finite;
 mod folders;
 mod foreign;
 mod generate;
+mod inspect;
 mod invoke;
 mod labels;
 mod models;

@@ -339,7 +339,7 @@ impl Attend for FirstGlobal {
             return Err(Error::new(ErrorKind::Shape, OP, "query").expecting("rank 4").but_found(desc));
         };
         if let Layout::Cached { .. } | Layout::Recurrent = layout {
-            return check_one_sequence_a_row(OP, layout).map(|()| query);
+            check_one_sequence_a_row(OP, layout)?;
         }
         let count = self.globals as usize;
         // Places behind the row stand for none.

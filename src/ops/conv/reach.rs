@@ -125,7 +125,7 @@ impl Plane {
         self.down.kernel * self.across.kernel
     }
 
-    /// Whether sequences can be told apart by the place.
+    /// Whether packed sequences are supported: the result has a place for each place of the input, along one axis.
     pub(super) fn takes_segments(&self) -> bool {
         self.down.is_one() && self.across.is_dense()
     }

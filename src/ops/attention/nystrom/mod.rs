@@ -58,7 +58,7 @@ pub enum Segments {
     FrontPaddedMasked,
 }
 
-/// What becomes of padding, where there are lengths.
+/// How landmarks treat padding tokens, where there are lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PaddedLandmarks {
     /// Means are of tokens alone, and landmarks without tokens are left out of all three matrices. Rows of padding give 0.
@@ -130,7 +130,7 @@ impl Nystrom {
         Self { segments, ..self }
     }
 
-    /// What becomes of padding.
+    /// How landmarks treat padding tokens.
     #[must_use]
     pub fn padded(self, padded: PaddedLandmarks) -> Self {
         Self { padded, ..self }

@@ -73,7 +73,7 @@ pub(super) fn append(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Resul
     }
     inputs.extend(tensors);
     let outputs = graph.push_builtin(LinearBackward { rule: *rule, has_d_state }, &inputs)?;
-    // That of the keys that read the state, the last input, stands behind those of the first inputs.
+    // The keys that read the state are the last input; their gradient is the output behind those of the first inputs.
     let erase = rule.erase_at(REQUIRED).map(|place| (place, outputs[outputs.len() - 1]));
     let of_first = &outputs[..outputs.len() - usize::from(rule.is_delta)];
     let gradients = (0..adjoint.inputs().len()).map(|input| match (of_first.get(input), erase) {
