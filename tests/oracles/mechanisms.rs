@@ -13,20 +13,18 @@ use foveate::{DType, HostTensor, Value};
 
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
-use crate::file::{File, Spec};
+use crate::file::File;
 use crate::{Found, Result, conv, heads, is_safetensors, linear, low_rank};
 
 /// A kind of mechanism that the crate has.
 pub(crate) struct Row {
     /// The `mechanism` of its specs.
     mechanism: &'static str,
-    /// Whether the crate has the mechanism with the options of a spec.
-    has: fn(&Spec) -> Result<bool>,
     record: Record,
 }
 
 pub(crate) const fn row(mechanism: &'static str, record: Record) -> Row {
-    Row { mechanism, has: |_| Ok(true), record }
+    Row { mechanism, record }
 }
 
 const ROWS: &[Row] = &[
@@ -47,16 +45,14 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let spec = File::open(path)?.spec;
     let mechanism = spec.text("mechanism")?;
-    let rows = [ROWS, conv::ROWS, heads::ROWS, linear::ROWS, low_rank::ROWS];
-    for row in rows.into_iter().flatten().filter(|row| row.mechanism == mechanism) {
-        if (row.has)(&spec)? {
-            let (path, record) = (path.to_owned(), row.record);
-            return Ok(Found::test(move || {
-                let file = File::open(&path)?;
-                file.spec.text("mechanism")?;
-                case::check(&file, record)
-            }));
-        }
+    let mut rows = [ROWS, conv::ROWS, heads::ROWS, linear::ROWS, low_rank::ROWS].into_iter().flatten();
+    if let Some(row) = rows.find(|row| row.mechanism == mechanism) {
+        let (path, record) = (path.to_owned(), row.record);
+        return Ok(Found::test(move || {
+            let file = File::open(&path)?;
+            file.spec.text("mechanism")?;
+            case::check(&file, record)
+        }));
     }
     Ok(Found::Missing)
 }
