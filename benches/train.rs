@@ -41,6 +41,8 @@ fn trainer(context: &Context, setup: Setup, reversible: bool, recompute: usize) 
         feed_forward,
         length: LENGTH,
         reversible,
+        mixing: None,
+        masked: false,
     };
     let model = config.model()?;
     let training = Training { recompute, ..Training::default() };

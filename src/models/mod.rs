@@ -92,7 +92,7 @@ pub use batch::BatchSize;
 pub use encoder::{Encoder, Item, Usage};
 pub use families::FAMILIES;
 pub use labels::{LabelKind, Labels};
-pub use language_model::LanguageModelConfig;
+pub use language_model::{Decays, Gated, LanguageModelConfig, Mixing};
 pub(crate) use network::is_beside_network;
 pub use network::{Family, Network};
 pub use pooling::{Pooling, PoolingKind};

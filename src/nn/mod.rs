@@ -44,11 +44,12 @@ pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, ClusteredAttention, ConditionalPrior,
     DecayGate, DisentangledAttention, Distances, GatedLinearAttention, GatedSpec, HeadRouting,
     InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing, LogSparseAttention,
-    LongformerAttention, Mechanism, MemoryCompressedAttention, Mixer, MultiheadAttentionBlock,
-    NystromAttention, Pattern, PersistentMemory, Projections, RelativePositions, ResidualAttention,
-    SelfAttention, SetAttention, SetAttentionNames, SetPooling, Softmax, SparseTransformerAttention,
-    Synthesis, Synthesizer, TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads,
-    next_memory, retention_decays, sinusoidal_positions, split_heads,
+    LongformerAttention, MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow,
+    MemoryCompressedAttention, Mixer, MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory,
+    Projections, RelativePositions, ResidualAttention, SelfAttention, SetAttention, SetAttentionNames,
+    SetPooling, Softmax, SparseTransformerAttention, Synthesis, Synthesizer, TalkingHeadsAttention,
+    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
+    split_heads,
 };
 #[cfg(feature = "models")]
 pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};

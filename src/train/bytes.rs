@@ -1,10 +1,20 @@
 //! A text as bytes: training and validation parts, batches by step, and what counting alone predicts.
 
+use std::collections::BTreeSet;
+
+use super::masking::Masking;
+use super::padded::UNCOUNTED;
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Random, Result};
 
 /// Ids that bytes have.
 pub const BYTES: usize = 256;
+
+/// The id that stands for a masked byte.
+pub const MASK: u32 = BYTES as u32;
+
+/// The share of bytes that is to be predicted (Devlin et al., arXiv 1810.04805, section 3.1).
+const SHARE: f64 = 0.15;
 
 /// A text, the end of which is kept for validation.
 #[derive(Clone, Debug)]
@@ -33,6 +43,26 @@ impl TextBatch {
             HostTensor::i32([windows.len(), length], ids)
         };
         Ok(Self { ids: collect(0..length)?, targets: collect(1..length + 1)? })
+    }
+
+    /// The same bytes with masks, as `seed` draws them: ids in which some are [`MASK`] or exchanged ([`Masking`]), and as targets what was there.
+    pub fn masked(&self, seed: u64) -> Result<Self> {
+        let masking = Masking { share: SHARE, mask: MASK, vocab_size: BYTES, special: BTreeSet::new() };
+        let mut random = Random::new(seed);
+        let length = self.ids.shape().dims()[1];
+        let (mut ids, mut targets) = (Vec::new(), Vec::new());
+        for row in self.ids.to_f64().chunks(length) {
+            let bytes: Vec<u32> = row.iter().map(|&id| id as u32).collect();
+            let masked = masking.apply(&bytes, &mut random);
+            let first = targets.len();
+            targets.resize(first + length, UNCOUNTED);
+            for (place, target) in masked.places.iter().zip(&masked.targets) {
+                targets[first + place] = *target as i32;
+            }
+            ids.extend(masked.ids.iter().map(|&id| id as i32));
+        }
+        let shape = self.ids.shape().clone();
+        Ok(Self { ids: HostTensor::i32(shape.clone(), ids)?, targets: HostTensor::i32(shape, targets)? })
     }
 
     /// The tensors by the names that [`language_loss`](super::language_loss) gives its inputs.
@@ -133,6 +163,24 @@ mod tests {
         assert_ne!(first.ids, second.ids);
         let next: Vec<f64> = first.ids.to_f64().iter().map(|id| (id + 1.0) % 256.0).collect();
         assert_eq!(first.targets.to_f64(), next);
+    }
+
+    #[test]
+    fn masks_hide_bytes_and_targets_are_what_was_there() {
+        let text = text(40);
+        let batch = text.batch(3, 7, 0).unwrap();
+        let masked = batch.masked(5).unwrap();
+        assert_eq!(masked.ids, batch.masked(5).unwrap().ids);
+        assert_ne!(masked.ids, batch.masked(6).unwrap().ids);
+        let (was, ids, targets) = (batch.ids.to_f64(), masked.ids.to_f64(), masked.targets.to_f64());
+        let mut hidden = 0;
+        for ((was, id), target) in was.iter().zip(&ids).zip(&targets) {
+            assert!(*target == f64::from(UNCOUNTED) && id == was || target == was, "{was}, {id}, {target}");
+            hidden += usize::from(*id == f64::from(MASK));
+        }
+        // 0.15 of 40 bytes in each row.
+        assert_eq!(targets.iter().filter(|&&target| target >= 0.0).count(), 3 * 6);
+        assert!(hidden > 9, "{hidden}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ mod start;
 mod streams;
 mod trainer;
 
-pub use bytes::{BYTES, ByteText, TextBatch};
+pub use bytes::{BYTES, ByteText, MASK, TextBatch};
 pub use checkpoint::{Description, Progress};
 pub use examples::{Epochs, random_of, split};
 pub use folder::Folder;

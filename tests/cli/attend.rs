@@ -13,10 +13,11 @@ use crate::invoke::{assert_passes, assert_refuses, run, scratch, stderr, stdout}
 use crate::rules;
 
 /// Tensors of a file: type, shape and bytes, by name.
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+pub(super) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-fn oracle(name: &str) -> Tensors {
-    let path = format!("{}/tests/fixtures/oracles/attention/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+/// A case of a family of the oracles.
+pub(super) fn oracle(family: &str, name: &str) -> Tensors {
+    let path = format!("{}/tests/fixtures/oracles/{family}/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let tensor = |(name, view): (String, TensorView<'_>)| {
@@ -30,20 +31,20 @@ fn integers(shape: &[usize], values: &[i32]) -> (Dtype, Vec<usize>, Vec<u8>) {
 }
 
 /// Writes `tensors` to a file for tests only.
-fn written(file: &str, tensors: &Tensors) -> String {
+pub(super) fn written(file: &str, tensors: &Tensors) -> String {
     let views = tensors
         .iter()
         .map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
     text(file, &safetensors::serialize(views, None).unwrap())
 }
 
-fn text(file: &str, bytes: &[u8]) -> String {
+pub(super) fn text(file: &str, bytes: &[u8]) -> String {
     let path = scratch(&format!("attend-{file}"));
     std::fs::write(&path, bytes).unwrap();
     path.display().to_string()
 }
 
-fn attend(rule: &str, tensors: &str, device: &str, more: &[&str]) -> Output {
+pub(super) fn attend(rule: &str, tensors: &str, device: &str, more: &[&str]) -> Output {
     let flags = ["attend", "--rule", rule, "--tensors", tensors, "--device", device];
     run(&[&flags[..], more].concat())
 }
@@ -53,7 +54,7 @@ fn golden(name: &str) -> String {
 }
 
 /// Names of results that the command compared.
-fn compared(table: &str) -> Vec<&str> {
+pub(super) fn compared(table: &str) -> Vec<&str> {
     let rows = table.lines().filter(|line| line.starts_with("| "));
     let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
     cells.filter(|cells| cells[4].parse::<f64>().is_ok()).map(|cells| cells[1]).collect()
@@ -61,7 +62,7 @@ fn compared(table: &str) -> Vec<&str> {
 
 /// Runs an oracle, which must compare whatever it holds.
 fn assert_oracle_holds(name: &str, device: &str) {
-    let tensors = oracle(name);
+    let tensors = oracle("attention", name);
     // The file as it is, which the README names.
     let file = format!("{}/tests/fixtures/oracles/attention/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
     let table = assert_passes(&attend(&golden(name), &file, device, &["--compare"]));
@@ -94,7 +95,7 @@ fn oracles_hold_on_a_device() {
 
 #[test]
 fn results_beyond_the_tolerance_fail_the_command_and_are_written_all_the_same() {
-    let mut tensors = oracle("window");
+    let mut tensors = oracle("attention", "window");
     let out = scratch("attend-beyond.safetensors").display().to_string();
     let _ = std::fs::remove_file(&out);
     let file = written("window.safetensors", &tensors);
@@ -118,7 +119,7 @@ fn results_beyond_the_tolerance_fail_the_command_and_are_written_all_the_same() 
 fn the_file_of_results_says_what_made_it() {
     let out = scratch("attend-results.safetensors").display().to_string();
     std::fs::write(&out, "what was there before").unwrap();
-    let file = written("bias.safetensors", &oracle("bias"));
+    let file = written("bias.safetensors", &oracle("attention", "bias"));
     assert_passes(&attend(&golden("bias"), &file, "gpu", &["--out", &out]));
     let results = Checkpoint::open(&out).unwrap();
     assert_eq!(results.names().collect::<Vec<_>>(), ["d_bias", "dk", "dq", "dv", "lse", "out"]);
@@ -130,7 +131,7 @@ fn the_file_of_results_says_what_made_it() {
     let rule = std::fs::read_to_string(golden("bias")).unwrap();
     assert_eq!(metadata["rule"], serde_json::from_str::<Value>(&rule).unwrap());
     // What was written is what is compared: the results of a run are an oracle for the next.
-    let mut tensors = oracle("bias");
+    let mut tensors = oracle("attention", "bias");
     for name in ["out", "d_bias"] {
         let stored = results.tensor(name).unwrap();
         tensors.insert(name.into(), (Dtype::F32, stored.shape().to_vec(), stored.bytes().to_vec()));
@@ -141,7 +142,7 @@ fn the_file_of_results_says_what_made_it() {
 
 #[test]
 fn halves_stay_halves_and_gradients_take_an_upstream_one() {
-    let mut tensors = oracle("causal");
+    let mut tensors = oracle("attention", "causal");
     tensors.retain(|name, _| ["q", "k", "v", "out", "lse", "dq", "d_out"].contains(&name.as_str()));
     for name in ["q", "k", "v", "d_out"] {
         let (dtype, _, bytes) = tensors.get_mut(name).unwrap();
@@ -179,7 +180,7 @@ fn halves_stay_halves_and_gradients_take_an_upstream_one() {
 
 #[test]
 fn integers_of_other_widths_and_truth_values_are_read() {
-    let mut tensors = oracle("segments");
+    let mut tensors = oracle("attention", "segments");
     let (dtype, _, bytes) = tensors.get_mut("segments").unwrap();
     let wide = bytes.as_chunks::<4>().0.iter().flat_map(|&x| i64::from(i32::from_le_bytes(x)).to_le_bytes());
     (*dtype, *bytes) = (Dtype::I64, wide.collect());
@@ -197,7 +198,7 @@ fn integers_of_other_widths_and_truth_values_are_read() {
 #[test]
 fn values_that_devices_would_take_for_something_else_are_refused() {
     let refused = |mask: &str, shape: &[usize], values: &[i32], sentence: &str| {
-        let mut tensors = oracle("full");
+        let mut tensors = oracle("attention", "full");
         tensors.insert("x".into(), integers(shape, values));
         let rule = text("values.json", format!(r#"{{"version": 1, "mask": {mask}}}"#).as_bytes());
         let file = written("values.safetensors", &tensors);
@@ -250,7 +251,7 @@ fn bounds_as_wide_as_numbers_go_hide_nothing() {
             {"dilated_window": {"half_width": 4294967295, "dilations": [1]}},
             {"block_diagonal": 4294967295}]}}"#,
     );
-    let file = written("wide.safetensors", &oracle("full"));
+    let file = written("wide.safetensors", &oracle("attention", "full"));
     for device in ["cpu", "gpu"] {
         assert_passes(&attend(&rule, &file, device, &["--compare"]));
     }
@@ -259,7 +260,7 @@ fn bounds_as_wide_as_numbers_go_hide_nothing() {
 #[test]
 fn rules_and_tensors_that_do_not_fit_are_refused() {
     let causal = golden("causal");
-    let whole = written("fits.safetensors", &oracle("causal"));
+    let whole = written("fits.safetensors", &oracle("attention", "causal"));
     let refused = |rule: &str, tensors: &str, more: &[&str], parts: &[&str]| {
         assert_refuses(&attend(rule, tensors, "cpu", more), parts);
     };
@@ -289,14 +290,14 @@ fn rules_and_tensors_that_do_not_fit_are_refused() {
     refused(&causal, &twice, &[], &["tensor `q` twice"]);
 
     let changed = |name: &str, dtype: Dtype, shape: &[usize]| {
-        let mut tensors = oracle("padding");
+        let mut tensors = oracle("attention", "padding");
         let bytes = vec![0; shape.iter().product::<usize>() * dtype.bitsize() / 8];
         tensors.insert(name.to_owned(), (dtype, shape.to_vec(), bytes));
         written("changed.safetensors", &tensors)
     };
     let (padding, alibi) = (golden("padding"), golden("alibi"));
     let without = |name: &str| {
-        let mut tensors = oracle("padding");
+        let mut tensors = oracle("attention", "padding");
         tensors.remove(name);
         written("without.safetensors", &tensors)
     };
@@ -355,7 +356,7 @@ fn rules_and_tensors_that_do_not_fit_are_refused() {
         &[],
         &["tensor `out`: expected F64, F32, F16 or BF16, found I32"],
     );
-    let mut infinite = oracle("padding");
+    let mut infinite = oracle("attention", "padding");
     infinite.get_mut("k").unwrap().2[4..8].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
     let infinite = written("infinite.safetensors", &infinite);
     refused(&padding, &infinite, &[], &["tensor `k`: expected finite numbers, found -inf at element 1"]);
@@ -364,7 +365,7 @@ fn rules_and_tensors_that_do_not_fit_are_refused() {
 #[test]
 fn flags_that_do_not_fit_are_refused_before_anything_is_computed() {
     let causal = golden("causal");
-    let whole = written("flags.safetensors", &oracle("causal"));
+    let whole = written("flags.safetensors", &oracle("attention", "causal"));
     let refused =
         |more: &[&str], parts: &[&str]| assert_refuses(&attend(&causal, &whole, "cpu", more), parts);
     refused(
@@ -389,7 +390,7 @@ fn flags_that_do_not_fit_are_refused_before_anything_is_computed() {
         &["expected an adapter whose name contains"],
     );
     assert_refuses(&run(&["attend", "--rule", &causal]), &["required arguments were not provided"]);
-    let mut bare = oracle("causal");
+    let mut bare = oracle("attention", "causal");
     bare.retain(|name, _| ["q", "k", "v"].contains(&name.as_str()));
     let bare = written("bare.safetensors", &bare);
     let nothing = attend(&causal, &bare, "cpu", &["--compare"]);

@@ -223,6 +223,28 @@ fn another_attention_is_compared_with_the_own() {
             ["cosine_mean", "cosine_least", "distance_mean"].map(|name| found[name].as_f64().unwrap());
         assert!(least <= mean && mean < 1.0 && apart > 0.0, "{found}");
     }
+    let chart = scratch("models-sweep.svg");
+    let _ = std::fs::remove_file(&chart);
+    let chart = chart.display().to_string();
+    let sweep = [
+        "--sweep",
+        r#"{"nystrom": {"landmarks": [2, 4, 64]}}"#,
+        "--sweep",
+        r#"{"favor": {"features": [8, 64]}}"#,
+    ];
+    let report = assert_passes(&run(&[&flags[..], &sweep, &["--plot", &chart, "--json", "-"]].concat()));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let found = report["attention"].as_array().unwrap();
+    let families: Vec<u64> = found.iter().map(|found| found["family"].as_u64().unwrap()).collect();
+    assert_eq!(families, [0, 0, 0, 1, 1]);
+    let distances: Vec<f64> = found.iter().map(|found| found["distance_mean"].as_f64().unwrap()).collect();
+    assert!(distances[2] < 1e-5 && distances[1] > 1e-3 && distances[4] < distances[3], "{distances:?}");
+    let svg = std::fs::read_to_string(&chart).unwrap();
+    for text in ["landmarks", "features", "time of exact attention", "</svg>"] {
+        assert!(svg.contains(text), "{text}");
+    }
+    assert_refuses(&run(&[&flags[..], &["--plot", &chart]].concat()), &["--sweep"]);
+
     let wrong = run(&[&flags[..], &["--attention", r#"{"nystrom": {"landmarks": 0}}"#]].concat());
     assert_refuses(&wrong, &["--attention: nystrom.landmarks: expected at least 1, found 0"]);
 }

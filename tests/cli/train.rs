@@ -92,6 +92,34 @@ fn every_flag_of_the_model_and_the_optimiser_works_together() {
 }
 
 #[test]
+fn other_mechanisms_are_trained_resumed_and_told() {
+    let (text, out) = workplace("lm-mixing");
+    let favor = r#"{"favor": {"features": 8, "causal": true}}"#;
+    let first = run(&arguments(&text, &out, "cpu", &["--steps", "3", "--attention", favor]));
+    assert_passes(&first);
+    assert_passes(&run(&arguments(&text, &out, "cpu", &["--resume", "--steps", "4"])));
+    let gated = r#"{"gated": {}}"#;
+    let other = run(&arguments(&text, &out, "cpu", &["--resume", "--attention", gated]));
+    let [own, asked] = [
+        r#"{"version":1,"favor":{"features":8,"seed":0,"eps":0.0,"causal":true}}"#,
+        r#"{"gated":{"decay":"channels","temperature":16.0,"delta":false}}"#,
+    ];
+    assert_refuses(&other, &["expected the checkpoint's model, width 16", own, "found flags for", asked]);
+    // Such a model has no caches.
+    assert_refuses(&run(&["generate", &out, "--device", "cpu"]), &["language model"]);
+
+    let (text, out) = workplace("lm-masked");
+    let linformer = r#"{"linformer": {"keys": "E", "values": "F", "projected": 4}}"#;
+    let masked = ["--steps", "3", "--masked", "--attention", linformer];
+    assert_passes(&run(&arguments(&text, &out, "cpu", &masked)));
+    let causal = run(&arguments(&text, &scratch("lm-none").display().to_string(), "cpu", &masked[3..]));
+    assert_refuses(
+        &causal,
+        &["language model: mixing: expected one by which a token sees none behind itself"],
+    );
+}
+
+#[test]
 fn a_resumed_training_ends_with_the_same_bytes() {
     let (text, out) = workplace("lm-resumed");
     let (_, whole) = workplace("lm-unbroken");

@@ -1,7 +1,7 @@
 //! Nyströmformer, whose texts are filled up to one length; and mechanisms in the place of a model's attention, by an encoder.
 
 use foveate::models::{Encoder, Model, Task, Tokens};
-use foveate::nn::{Mechanism, Recorder};
+use foveate::nn::{MECHANISMS, Mechanism, MechanismExtents, Recorder};
 use foveate::runtime::Device;
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, cpu};
@@ -72,7 +72,7 @@ fn with(json: Option<&str>, device: &Device) -> Result<Vec<HostTensor>> {
     let mut encoder = Encoder::new(&model, &weights(&model), device)?;
     if let Some(json) = json {
         let mechanism = Mechanism::parse("--attention", json.as_bytes())?;
-        encoder = encoder.exchanging(mechanism.attend(), mechanism.layers().map(<[usize]>::to_vec));
+        encoder = encoder.exchanging(mechanism.attend()?, mechanism.layers().map(<[usize]>::to_vec));
     }
     encoder.run(&TEXTS)
 }
@@ -104,6 +104,8 @@ fn mechanisms_take_the_place_of_the_layers_that_are_named() {
     for json in [
         r#"{"nystrom": {"landmarks": 2}"#,
         r#"{"linear": {"features": "elu_plus_one"}"#,
+        r#"{"favor": {"features": 16, "seed": 1}"#,
+        r#"{"favor": {"features": 16, "causal": true}, "scale": 0.5"#,
         r#"{"clustered": {"count": 2}"#,
         r#"{"window": {"left": 1, "right": 0}"#,
         r#"{"dilated_window": {"half_width": 1, "dilations": [2]}"#,
@@ -132,9 +134,83 @@ fn a_mechanism_that_cannot_tell_texts_apart_refuses_several_in_a_row() {
     let mechanism = Mechanism::parse("x", br#"{"nystrom": {"landmarks": 2}}"#).unwrap();
     let mut graph = Graph::new();
     let tokens = Tokens::packed(&mut graph, 12, 2).unwrap();
-    let mut recorder = Recorder::new(&mut graph, DType::F32).exchange(mechanism.attend());
+    let mut recorder = Recorder::new(&mut graph, DType::F32).exchange(mechanism.attend().unwrap());
     let error = model.record_with(&mut recorder, &tokens).unwrap_err();
     assert_eq!((error.kind(), error.argument()), (ErrorKind::Unsupported, "layout"));
+}
+
+/// Random features are drawn from a seed, and more of them are closer to exact attention.
+#[test]
+fn random_features_approach_exact_attention() {
+    let apart = |json: &str| -> f32 {
+        let (own, found) = (with(None, &Device::Cpu).unwrap(), with(Some(json), &Device::Cpu).unwrap());
+        let own = own.iter().flat_map(HostTensor::to_f32);
+        let squares = own.zip(found.iter().flat_map(HostTensor::to_f32)).map(|(a, b)| (a - b) * (a - b));
+        squares.sum::<f32>().sqrt()
+    };
+    let of = |features: u32, seed: u64| {
+        apart(&format!(r#"{{"favor": {{"features": {features}, "seed": {seed}}}}}"#))
+    };
+    assert_eq!(of(8, 1), of(8, 1));
+    assert_ne!(of(8, 1), of(8, 2));
+    let mean = |features: u32| (0..8).map(|seed| of(features, seed)).sum::<f32>() / 8.0;
+    let [few, many] = [8, 256].map(mean);
+    assert!(many < 0.4 * few, "{many} and {few}");
+}
+
+#[test]
+fn families_are_every_combination_of_lists() {
+    let members = |json: &str| -> Vec<String> {
+        let family = Mechanism::family("x", json.as_bytes()).unwrap();
+        family.iter().map(|member| member.to_json().unwrap()).collect()
+    };
+    assert_eq!(
+        members(r#"{"nystrom": {"landmarks": [2, 4], "iterations": [1, 6]}, "scale": [0.5, 1.0]}"#).len(),
+        8
+    );
+    assert_eq!(
+        members(r#"{"nystrom": {"landmarks": [2, 4]}, "layers": [0, 1]}"#),
+        [2, 4].map(|count| {
+            format!(r#"{{"version":1,"nystrom":{{"landmarks":{count},"iterations":6}},"layers":[0,1]}}"#)
+        })
+    );
+    let one = r#"{"version":1,"dilated_window":{"half_width":1,"dilations":[2,3]}}"#;
+    assert_eq!(members(one), [one]);
+    assert_eq!(members(r#"{"dilated_window": {"half_width": 1, "dilations": [[2, 3], [4]]}}"#)[0], one);
+    for (json, sentence) in [
+        (
+            r#"{"nystrom": {"landmarks": []}}"#,
+            "x: landmarks: expected at least one setting, found an empty list",
+        ),
+        (r#"{"nystrom": {"landmarks": [4, 0]}}"#, "x: nystrom.landmarks: expected at least 1, found 0"),
+    ] {
+        assert_eq!(Mechanism::family("x", json.as_bytes()).unwrap_err().to_string(), sentence);
+    }
+    let many: Vec<String> = (1..=257).map(|count| count.to_string()).collect();
+    let many = format!(r#"{{"nystrom": {{"landmarks": [{}]}}}}"#, many.join(","));
+    let error = Mechanism::family("x", many.as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "x: mechanism: expected at most 256 members of a family, found 257");
+}
+
+#[test]
+fn every_row_of_the_table_is_a_document() {
+    for row in MECHANISMS {
+        let mechanism = Mechanism::parse("x", row.example().as_bytes()).unwrap();
+        assert_eq!(mechanism.name(), row.name);
+        let again = Mechanism::parse("x", mechanism.to_json().unwrap().as_bytes()).unwrap();
+        assert_eq!(again, mechanism, "{}", row.name);
+        // What needs tensors is not for trained models, and what needs none says so.
+        let extents = MechanismExtents { time: 20, heads: 2, size: 4 };
+        let names: Vec<String> =
+            mechanism.untrained(extents).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, mechanism.tensors(), "{}", row.name);
+        assert_eq!(mechanism.attend().is_ok(), names.is_empty(), "{}", row.name);
+    }
+    let error = Mechanism::parse("x", MECHANISMS.last().unwrap().example().as_bytes()).unwrap();
+    assert_eq!(
+        error.attend().unwrap_err().to_string(),
+        "mechanism: talking_heads: expected a mechanism without tensors, where a model's attention is exchanged, found one that reads `pre`"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod kills;
 mod losses;
+mod mixing;
 mod oracle;
 mod recurrent;
 mod sequences;

@@ -50,6 +50,8 @@ pub(crate) fn oracle_model(reversible: bool) -> Model {
         feed_forward: 192,
         length: 128,
         reversible,
+        mixing: None,
+        masked: false,
     };
     config.model().unwrap()
 }

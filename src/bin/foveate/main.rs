@@ -9,6 +9,7 @@ mod args;
 mod attend;
 mod bench;
 mod catalogue;
+mod chart;
 mod check;
 mod device;
 mod generate;

@@ -5,7 +5,7 @@ use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{
     Denominator, FeatureMap, LinearAttention as Settings, LinearState, RandomProjection, Side, SoftmaxKernel,
-    check_log_decay, linear_attention, linear_attention_with_state, softmax_kernel_features,
+    check_log_decay, linear_attention, linear_attention_with_state, padding, softmax_kernel_features,
 };
 use crate::ops::constant;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -64,8 +64,20 @@ impl LinearAttention {
     }
 
     /// Features of queries and keys, where they are random ones.
-    fn featured(&self, recorder: &mut Recorder<'_>, [query, key]: [Value; 2]) -> Result<[Value; 2]> {
+    fn featured(
+        &self,
+        recorder: &mut Recorder<'_>,
+        [query, mut key]: [Value; 2],
+        layout: &Layout,
+    ) -> Result<[Value; 2]> {
         let Some((projection, kernel)) = self.features else { return Ok([query, key]) };
+        // The largest of all keys is no padding's.
+        if let (true, &Layout::Padded { lengths }) = (kernel.knows_all_keys(), layout)
+            && let &[_, time, ..] = recorder.desc(key)?.shape.dims()
+        {
+            let is_token = padding::is_token(recorder, lengths, time)?;
+            key = padding::without_padding(recorder, key, is_token)?;
+        }
         let dtype = recorder.desc(query)?.dtype;
         let projection = projection.constant(recorder, dtype)?;
         Ok([
@@ -151,7 +163,7 @@ impl Attend for LinearAttention {
                 .expecting("one that does not depend on keys, for streams: `Stabilizer::Projection`")
                 .but_found("the largest of all keys"));
         }
-        let [query, key] = self.featured(recorder, [query, key])?;
+        let [query, key] = self.featured(recorder, [query, key], layout)?;
         let spec = self.spec(recorder)?;
         record_under(recorder, [query, key, value], spec, layout)
     }

@@ -61,7 +61,7 @@ pub use linear::{LinearAttention, retention_decays};
 pub use linformer::{LinformerAttention, LinformerSharing};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
-pub use mechanism::Mechanism;
+pub use mechanism::{MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow};
 pub use memory::next_memory;
 pub use memory_compressed::MemoryCompressedAttention;
 pub use nystrom::NystromAttention;

@@ -14,7 +14,7 @@ pub(crate) mod linear;
 mod linformer;
 mod memory_compressed;
 mod nystrom;
-mod padding;
+pub(crate) mod padding;
 mod persistent;
 mod previous;
 mod routing;

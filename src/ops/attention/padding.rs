@@ -32,12 +32,12 @@ pub(super) fn is_below(graph: &mut Graph, lengths: Value, time: usize, step: usi
 }
 
 /// [`is_below`] for each position: whether it is a token.
-pub(super) fn is_token(graph: &mut Graph, lengths: Value, time: usize) -> Result<Value> {
+pub(crate) fn is_token(graph: &mut Graph, lengths: Value, time: usize) -> Result<Value> {
     is_below(graph, lengths, time, 1)
 }
 
 /// `x: [batch, time, ..]` where `is_token: [batch, time]` is not 0, else 0, whatever it holds there.
-pub(super) fn without_padding(graph: &mut Graph, x: Value, is_token: Value) -> Result<Value> {
+pub(crate) fn without_padding(graph: &mut Graph, x: Value, is_token: Value) -> Result<Value> {
     let desc = graph.desc(x)?.clone();
     let mut dims = graph.desc(is_token)?.shape.dims().to_vec();
     dims.resize(desc.shape.rank(), 1);

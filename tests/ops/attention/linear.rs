@@ -8,22 +8,22 @@ use foveate::ops::attention::{
     check_log_decay, cosine_features, generalized_kernel_features, linear_attention,
     linear_attention_with_state, softmax_kernel_features,
 };
-use foveate::ops::{Activation, concat, constant, mean_squared_error, slice};
+use foveate::ops::{Activation, concat, mean_squared_error, slice};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
 
 use crate::support::compare::relative_error;
 use crate::support::{assert_error, context, refused, run};
 
-const TIME: usize = 150;
-const HEADS: usize = 4;
-const KV_HEADS: usize = 2;
+pub(super) const TIME: usize = 150;
+pub(super) const HEADS: usize = 4;
+pub(super) const KV_HEADS: usize = 2;
 const SIZE: usize = 16;
 const VALUE_SIZE: usize = 12;
 
 /// What sums over that many keys in f32 may lose in another order, of the largest element.
-const F32_OF_LARGEST: f64 = 2e-6;
+pub(super) const F32_OF_LARGEST: f64 = 2e-6;
 
-type Tensors = Vec<(&'static str, HostTensor)>;
+pub(super) type Tensors = Vec<(&'static str, HostTensor)>;
 
 fn random(random: &mut Random, shape: [usize; 4]) -> HostTensor {
     let elements = (0..shape.iter().product()).map(|_| random.next_f32()).collect();
@@ -31,7 +31,7 @@ fn random(random: &mut Random, shape: [usize; 4]) -> HostTensor {
 }
 
 /// Query, key and value of `batch` items.
-fn tensors(seed: u64, batch: usize) -> Tensors {
+pub(super) fn tensors(seed: u64, batch: usize) -> Tensors {
     let mut source = Random::new(seed);
     vec![
         ("q", random(&mut source, [batch, TIME, HEADS, SIZE])),
@@ -41,7 +41,7 @@ fn tensors(seed: u64, batch: usize) -> Tensors {
 }
 
 /// The inputs of a graph, and what `append` makes of query, key and value.
-fn graph(
+pub(super) fn graph(
     tensors: &Tensors,
     append: impl FnOnce(&mut Graph, [Value; 3]) -> Result<Vec<(&'static str, Value)>>,
 ) -> Graph {
@@ -54,7 +54,7 @@ fn graph(
     graph
 }
 
-fn outputs(graph: &Graph, tensors: &Tensors) -> BTreeMap<String, HostTensor> {
+pub(super) fn outputs(graph: &Graph, tensors: &Tensors) -> BTreeMap<String, HostTensor> {
     let inputs: Vec<(&str, &HostTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
     run(graph, &inputs)
 }
@@ -66,13 +66,18 @@ fn attended(tensors: &Tensors, spec: &LinearAttention) -> HostTensor {
 }
 
 /// The elements of `[batch, time, ..]` at the times in `times` of an item.
-fn rows(tensor: &HostTensor, item: usize, times: std::ops::Range<usize>) -> Vec<f32> {
+pub(super) fn rows(tensor: &HostTensor, item: usize, times: std::ops::Range<usize>) -> Vec<f32> {
     let width: usize = tensor.shape().dims()[2..].iter().product();
     tensor.to_f32()[(item * TIME + times.start) * width..(item * TIME + times.end) * width].to_vec()
 }
 
 /// A copy whose elements at the times in `times` of an item are `value`.
-fn overwritten(tensor: &HostTensor, item: usize, times: std::ops::Range<usize>, value: f32) -> HostTensor {
+pub(super) fn overwritten(
+    tensor: &HostTensor,
+    item: usize,
+    times: std::ops::Range<usize>,
+    value: f32,
+) -> HostTensor {
     let dims = tensor.shape().dims().to_vec();
     let width: usize = dims[2..].iter().product();
     let mut elements = tensor.to_f32();
@@ -120,51 +125,6 @@ fn chunks_of_every_length_give_the_same_numbers() {
         let found = attended(&tensors, &spec.clone().chunk(chunk));
         let error = relative_error(&found, &expected);
         assert!(error <= F32_OF_LARGEST, "chunks of {chunk}: {error:e}");
-    }
-}
-
-/// Random settings of every gate on `key`: decays of heads, of steps and of channels, the delta rule with and without decays.
-fn gates(graph: &mut Graph, key: Value) -> Vec<(&'static str, LinearAttention)> {
-    let dims = graph.desc(key).unwrap().shape.dims().to_vec();
-    let mut source = Random::new(11);
-    let mut values = |dims: &[usize], within: [f32; 2]| {
-        let [least, most] = within;
-        let numbers = (0..dims.iter().product()).map(|_| least + (most - least) * source.next_f32().abs());
-        constant(graph, HostTensor::f32(dims, numbers.collect()).unwrap()).unwrap()
-    };
-    let plain = || LinearAttention::new().causal().feature_map(FeatureMap::Given).unnormalised().scale(0.25);
-    let beta = values(&dims[..3], [0.0, 0.3]);
-    let (of_heads, of_steps) = (values(&dims[2..3], [-0.5, 0.0]), values(&dims[..3], [-8.0, 0.0]));
-    let of_channels = values(&dims, [-8.0, 0.0]);
-    vec![
-        ("decays of heads", plain().decay(of_heads)),
-        ("decays of steps", plain().decay(of_steps)),
-        ("decays of channels", plain().decay(of_channels)),
-        ("decays and a denominator", LinearAttention::new().causal().decay(of_channels)),
-        ("delta rule", plain().delta_rule(beta)),
-        ("gated delta rule", plain().delta_rule(beta).decay(of_steps)),
-    ]
-}
-
-#[test]
-fn chunks_of_every_length_give_the_same_numbers_under_every_gate() {
-    let tensors = tensors(6, 1);
-    let graph = graph(&tensors, |graph, [q, k, v]| {
-        let mut outs = Vec::new();
-        for (name, spec) in gates(graph, k) {
-            for (chunk, label) in [(1, "1"), (16, "16"), (64, "64"), (1 << 20, "the whole")] {
-                let name = Box::leak(format!("{name} in chunks of {label}").into_boxed_str());
-                outs.push((&*name, linear_attention(graph, q, k, v, &spec.clone().chunk(chunk))?));
-            }
-        }
-        Ok(outs)
-    });
-    let found = outputs(&graph, &tensors);
-    assert_eq!(found.len(), 24);
-    for (name, out) in &found {
-        let gate = name.split(" in chunks").next().unwrap();
-        let error = relative_error(out, &found[&format!("{gate} in chunks of 1")]);
-        assert!(error <= F32_OF_LARGEST, "{name}: {error:e}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod blocked;
 mod composed;
 mod decode;
+mod gated;
 mod gradients;
 mod linear;
 mod long;

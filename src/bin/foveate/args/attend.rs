@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceArgs, JsonArgs};
+use super::{DeviceArgs, JsonArgs, mechanisms};
 
-const ATTEND_NOTES: &str = r#"The tensors are q, k and v, [batch, time, head, channel] in F32 or F16, and those that the rule names. With d_out or d_lse, the
+const ATTEND_NOTES: &str = r#"The tensors are q, k and v, [batch, time, head, channel] in F32 or F16, and those that the rule or mechanism names. With d_out or d_lse, the
 gradients of the results, there are gradients, too. Results are out, lse (natural logarithm, -1e30 for a row that sees no key), dq,
-dk, dv, and d_NAME for every float that the rule names. Those that the file holds already are compared.
+dk, dv, and d_NAME for every float that the rule or mechanism names. Those that the file holds already are compared.
 
 A rule is JSON; texts are names of tensors:
   {"version": 1, "mask": {"any": [{"window": {"left": 4, "right": 4}}, {"globals": "positions"}]},
@@ -33,13 +33,18 @@ Where the queries of each item begin among the keys, I32 [batch], beside "mask" 
   "query_start": NAME
 The documentation of foveate::ops::attention::RuleDocument explains each.
 
+In the place of a rule, a mechanism; it has no lse. Where rows are no whole texts, "lengths" (I32 [batch]) or "segments" (I32 [batch, time]):
+  {"version": 1, "mechanism": {"nystrom": {"landmarks": 8}, "scale": 0.25}, "lengths": NAME}
+Mechanisms, with examples of settings:
+{mechanisms}
+
 Exit codes: 0 when all is well; 1 when --compare found results beyond the tolerance, a result is not finite or the device failed; 2 when a flag, a file or
 the machine does not fit what was asked for."#;
 
 #[derive(Debug, Args)]
-#[command(after_help = ATTEND_NOTES)]
+#[command(after_help = ATTEND_NOTES.replace("{mechanisms}", &mechanisms()))]
 pub(crate) struct AttendArgs {
-    /// The rule.
+    /// The rule, or the mechanism.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) rule: PathBuf,
     /// What it is applied to.

@@ -2,6 +2,7 @@
 
 mod attend;
 mod kernels;
+mod mechanisms;
 mod run;
 mod train;
 
@@ -13,6 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use foveate::{DType, Error, ErrorKind, Result};
 
 use crate::output::{Sink, Target};
+
+use mechanisms::mechanisms;
 
 pub(crate) use attend::AttendArgs;
 pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
@@ -48,7 +51,7 @@ pub(crate) enum Command {
     Tune(TuneArgs),
     /// Run a trained model on texts: embeddings, hidden states, or predictions for masked tokens.
     Run(RunArgs),
-    /// Run attention under a rule in JSON on the tensors of a file, with gradients, and compare with another program.
+    /// Run attention under a rule, or a mechanism, in JSON on the tensors of a file, with gradients, and compare with another program.
     Attend(AttendArgs),
     /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
     Inspect(InspectArgs),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use foveate::models::Task;
 
-use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, StorageArgs, whole};
+use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, StorageArgs, mechanisms, whole};
 
 const RUN_NOTES: &str = "\
 The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
@@ -59,6 +59,17 @@ impl TaskName {
     }
 }
 
+/// The help of `--attention`.
+fn attention_help() -> String {
+    format!(
+        "Put another mechanism in the place of the model's attention, in all layers or in those named, and print how far the results are from exact \
+         ones, and the time: '{{\"nystrom\": {{\"landmarks\": 64}}}}', '{{\"window\": {{\"left\": 64, \"right\": 64}}, \"layers\": [0, 1]}}', or @FILE. Given \
+         several times, a table of all, beside the model's own results. Those that name tensors are for `foveate attend` alone; the docs of \
+         `foveate::nn::Mechanism` say more:\n{}",
+        mechanisms()
+    )
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = RUN_NOTES)]
 pub(crate) struct RunArgs {
@@ -107,11 +118,16 @@ pub(crate) struct RunArgs {
     /// For fill-mask and classify, how many tokens or labels to show.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1000))]
     pub(crate) top: u32,
-    /// Put another mechanism in the place of the model's attention, in all layers or in those named, and print how far the results are from exact
-    /// ones, and the time: '{"nystrom": {"landmarks": 64}}', '{"window": {"left": 64, "right": 64}, "layers": [0, 1]}', or @FILE. Given several
-    /// times, a table of all, beside the model's own results. The docs of `foveate::nn::Mechanism` have the mechanisms.
-    #[arg(long, value_name = "JSON|@FILE")]
+    /// Put another mechanism in the place of the model's attention, and compare. The long help has a list of them.
+    #[arg(long, value_name = "JSON|@FILE", long_help = attention_help())]
     pub(crate) attention: Vec<String>,
+    /// The same for a family of settings, all of whose members are tried: lists in the place of settings, '{"nystrom": {"landmarks": [16, 32, 64]}}', or
+    /// @FILE; of several lists every combination. May be given several times.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub(crate) sweep: Vec<String>,
+    /// A chart of the families: mean distance from exact results against time.
+    #[arg(long, value_name = "FILE.svg", requires = "sweep")]
+    pub(crate) plot: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
     /// Write the numbers as f32. A .safetensors file holds `embeddings`, `logits` of labels, `N.hidden`, or `N.logits` (of fill-mask

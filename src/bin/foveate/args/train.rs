@@ -78,6 +78,13 @@ pub(crate) struct LmArgs {
     /// Without a folder, reversible layers: activations take the memory of one layer, whatever the depth.
     #[arg(long)]
     pub(crate) reversible: bool,
+    /// Without a folder, what mixes tokens in the place of softmax attention: '{"favor": {"features": 64, "causal": true}}' or another mechanism of `foveate
+    /// run --help`, whose tensors become weights, '{"gated": {"decay": "channels"}}' (heads, none; "temperature": 16; "delta": true), or @FILE.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub(crate) attention: Option<String>,
+    /// Without a folder, a model that sees all of a text and predicts masked bytes, 15 % of it, in the place of the byte that follows.
+    #[arg(long)]
+    pub(crate) masked: bool,
     /// Without a folder, steps between checkpoints [default: 100].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) save_every: Option<u64>,

@@ -1,11 +1,11 @@
-//! `foveate attend`: a rule in JSON on the tensors of a file, and how far the results lie from those that the file holds.
+//! `foveate attend`: a rule or a mechanism in JSON on the tensors of a file, and how far the results lie from those that the file holds.
 
 mod compare;
+mod document;
 mod problem;
 mod report;
 mod tensors;
 
-use foveate::ops::attention::RuleDocument;
 use foveate::{DType, Error, ErrorKind, Result, runtime};
 
 use crate::Verdict;
@@ -14,6 +14,7 @@ use crate::device::Device;
 use crate::output::{self, Sink};
 
 use compare::Comparison;
+use document::AttendDocument;
 use problem::AttentionRun;
 use report::Report;
 use tensors::Source;
@@ -28,7 +29,7 @@ const F16_TOLERANCE: f64 = 8.0 / 1024.0;
 
 pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     check_tolerance(args)?;
-    let rule = RuleDocument::open(&args.rule)?;
+    let rule = AttendDocument::open(&args.rule)?;
     let source = Source::open(&args.tensors)?;
     let out = args.out.as_deref().map(|path| Sink::file(COMMAND, "--out", path)).transpose()?;
     let json = args.output.open(COMMAND)?;

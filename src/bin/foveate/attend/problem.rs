@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foveate::gpu::Timing;
-use foveate::ops::attention::{RuleDocument, blocked_with_lse};
 use foveate::plan::Watch;
 use foveate::runtime::{Device, Outputs, Planned, Store};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, ops};
 
 use super::COMMAND;
+use super::document::AttendDocument;
 use crate::memory;
 
 /// What every file holds.
 pub(super) const GIVEN: [&str; 3] = ["q", "k", "v"];
-/// Gradients of the results, where gradients are wanted.
+/// Gradients of the results, in their order, where gradients are wanted.
 pub(super) const UPSTREAM: [&str; 2] = ["d_out", "d_lse"];
-/// Results that every rule has; further ones are called `d_` and the name of a tensor.
+/// Results that every rule has, and every mechanism but for `lse`; further ones are called `d_` and the name of a tensor.
 pub(super) const RESULTS: [&str; 5] = ["out", "lse", "dq", "dk", "dv"];
 
 /// The graph and what goes into it.
@@ -46,31 +46,32 @@ pub(super) struct KernelReport {
 
 impl AttentionRun {
     /// Fails when tensors or settings do not fit, or values have no meaning.
-    pub(super) fn new(rule: &RuleDocument, mut tensors: BTreeMap<String, HostTensor>) -> Result<Self> {
-        let spec = rule.resolve(&tensors)?;
-        let mut names: Vec<String> = GIVEN.map(str::to_owned).to_vec();
-        spec.map(|name| {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        });
+    pub(super) fn new(document: &AttendDocument, mut tensors: BTreeMap<String, HostTensor>) -> Result<Self> {
+        let resolved = document.resolve(&tensors)?;
+        let mut names = resolved.inputs();
         let mut graph = Graph::new();
         let mut values = BTreeMap::new();
         for name in &names {
             // Names that are not there were refused when the file was read.
             let desc = tensors.get(name).map(HostTensor::desc).ok_or_else(|| missing(name))?;
-            values.insert(name.as_str(), graph.input(name, desc)?);
+            values.insert(name.clone(), graph.input(name, desc)?);
         }
-        let [q, k, v] = GIVEN.map(|name| values[name]);
-        let (out, lse) = blocked_with_lse(&mut graph, q, k, v, &spec.map(|name| values[name.as_str()]))?;
-        let time = |value| Ok::<_, Error>(graph.desc(value)?.shape.dims()[1]);
-        rule.check_values(&tensors, time(q)?, time(k)?)?;
-
-        let upstream: Vec<(&str, Value)> =
-            UPSTREAM.into_iter().zip([out, lse]).filter(|(name, _)| tensors.contains_key(*name)).collect();
+        let results = resolved.record(&mut graph, &values, &tensors)?;
+        let is_given = |name: &str| tensors.contains_key(name);
+        if let Some(name) = UPSTREAM.iter().skip(results.len()).find(|name| is_given(name)) {
+            return Err(Error::new(ErrorKind::Argument, COMMAND, format!("tensor `{name}`"))
+                .expecting("none, as a mechanism has no log-sum-exp")
+                .but_found("one"));
+        }
+        let upstream: Vec<(&str, Value)> = UPSTREAM
+            .into_iter()
+            .zip(results.iter().map(|(_, value)| *value))
+            .filter(|(name, _)| is_given(name))
+            .collect();
         let gradients = record_gradients(&mut graph, &upstream, &tensors, &names, &values)?;
-        graph.output("out", out)?;
-        graph.output("lse", lse)?;
+        for (name, value) in results {
+            graph.output(name, value)?;
+        }
         for (name, gradient) in gradients {
             graph.output(&name, gradient)?;
         }
@@ -120,7 +121,7 @@ impl AttentionRun {
     }
 }
 
-fn missing(name: &str) -> Error {
+pub(super) fn missing(name: &str) -> Error {
     Error::new(ErrorKind::Argument, COMMAND, format!("tensor `{name}`"))
         .expecting("it in the file")
         .but_found("none")
@@ -132,7 +133,7 @@ fn record_gradients(
     upstream: &[(&str, Value)],
     tensors: &BTreeMap<String, HostTensor>,
     names: &[String],
-    values: &BTreeMap<&str, Value>,
+    values: &BTreeMap<String, Value>,
 ) -> Result<Vec<(String, Value)>> {
     let mut loss = None;
     for &(name, result) in upstream {

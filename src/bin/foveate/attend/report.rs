@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use foveate::ops::attention::RuleDocument;
 use foveate::{Error, ErrorKind, HostTensor, Result, TensorDesc};
 use serde::Serialize;
 
 use super::COMMAND;
 use super::compare::{Comparison, NOTHING};
+use super::document::AttendDocument;
 use super::problem::{AttentionRun, KernelReport, Results};
 use crate::device::{Device, DeviceReport};
 use crate::output;
@@ -17,7 +17,7 @@ use crate::output;
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     pub(super) device: &'a Device,
-    pub(super) rule: &'a RuleDocument,
+    pub(super) rule: &'a AttendDocument,
     pub(super) problem: &'a AttentionRun,
     pub(super) results: &'a Results,
 }
@@ -28,7 +28,7 @@ struct Metadata<'a> {
     version: &'static str,
     device: DeviceReport,
     kernels: &'a [KernelReport],
-    rule: &'a RuleDocument,
+    rule: &'a AttendDocument,
 }
 
 /// A run as JSON.

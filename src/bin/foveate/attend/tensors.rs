@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use foveate::ops::attention::RuleDocument;
 use foveate::weights::{Checkpoint, StoredTensor};
 use foveate::{DType, Error, ErrorKind, HostTensor, Result, TensorDesc};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::COMMAND;
+use super::document::AttendDocument;
 use super::problem::{GIVEN, RESULTS, UPSTREAM};
 use crate::output;
 
@@ -41,7 +41,7 @@ impl Source {
     }
 
     /// `q`, `k`, `v`, what `rule` reads, and upstream gradients where there are.
-    pub(super) fn read(&self, rule: &RuleDocument) -> Result<BTreeMap<String, HostTensor>> {
+    pub(super) fn read(&self, rule: &AttendDocument) -> Result<BTreeMap<String, HostTensor>> {
         let named = rule.tensors();
         self.check_names(&named)?;
         let mut tensors = BTreeMap::new();

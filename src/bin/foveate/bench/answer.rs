@@ -108,7 +108,7 @@ mod tests {
             outcome: Outcome::Measured(Measurement {
                 times: Times { gpu_ms: None, wall_ms, runs: 1 },
                 first_call_ms: ms,
-                gflops: 1.0,
+                gflops: Some(1.0),
                 memory: None,
                 error_of_budget: 0.0,
                 off_exact,

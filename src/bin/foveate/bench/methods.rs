@@ -1,11 +1,17 @@
-//! The table of methods. A method is one row: which pairs of queries and keys it computes, and how.
+//! The table of methods. A method is one row: which pairs of queries and keys it computes, and how. Behind those stand the mechanisms of
+//! [`MECHANISMS`] that are no masks, with the settings that are examples there.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use foveate::nn::{Layout, MECHANISMS, Mechanism, MechanismExtents, MechanismRow, Recorder};
 use foveate::ops::attention::{Blocked, blocked};
-use foveate::ops::{Heads, Matmul, matmul, scale, softmax};
-use foveate::{Error, ErrorKind, Graph, Result, Value};
+use foveate::ops::{Heads, Matmul, constant, matmul, scale, softmax};
+use foveate::{Error, ErrorKind, Graph, HostTensor, Result, Value};
 use serde::Serialize;
 
 use super::patterns::{self, Extent, Make, Pattern, WINDOW, band};
+use super::verify::MOST_WHOLE;
 
 /// What the others' times are compared with.
 pub(crate) const BASELINE: &str = "exact-unfused";
@@ -24,8 +30,16 @@ pub(crate) struct Method {
     /// What it does, in one line.
     pub(crate) summary: &'static str,
     pub(crate) exact: Exact,
-    pub(crate) pattern: Make,
-    pub(crate) build: Build,
+    pub(crate) way: Way,
+}
+
+/// How a method is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// From some of the pairs of exact attention, or all.
+    Pairs { pattern: Make, build: Build },
+    /// By another formula, with the settings of the row and tensors that need no training.
+    Mechanism(&'static MechanismRow),
 }
 
 /// The exact attention that a method leaves keys out of, or all of which it computes: what it is compared with.
@@ -67,21 +81,35 @@ pub(crate) const EXACT: Method = Method {
     name: "blocked-full",
     summary: "exact attention, key tile by key tile",
     exact: Exact::Full,
-    pattern: |extent| band(extent, None, None),
-    build: blocked_with,
+    way: Way::Pairs { pattern: every_pair, build: blocked_with },
 };
+
+fn every_pair(extent: Extent) -> Result<Box<dyn Pattern>> {
+    band(extent, None, None)
+}
 
 /// A method that is the same kernel under another rule.
 const fn ruled(name: &'static str, exact: Exact, pattern: Make, summary: &'static str) -> Method {
-    Method { name, summary, exact, pattern, build: blocked_with }
+    Method { name, summary, exact, way: Way::Pairs { pattern, build: blocked_with } }
 }
 
 /// Every method, the baseline first.
-pub(crate) const METHODS: &[Method] = &[
+pub(crate) static METHODS: LazyLock<Vec<Method>> = LazyLock::new(|| {
+    let mechanism = |row: &'static MechanismRow| Method {
+        name: row.name,
+        summary: row.summary,
+        exact: Exact::Full,
+        way: Way::Mechanism(row),
+    };
+    PAIRED.iter().copied().chain(MECHANISMS.iter().filter(|row| !row.is_mask).map(mechanism)).collect()
+});
+
+/// Those that compute pairs of exact attention.
+pub(crate) const PAIRED: &[Method] = &[
     Method {
         name: BASELINE,
         summary: "matmul, scale, softmax, matmul: every score is stored",
-        build: exact_unfused,
+        way: Way::Pairs { pattern: every_pair, build: exact_unfused },
         ..EXACT
     },
     EXACT,
@@ -137,29 +165,57 @@ pub(crate) const METHODS: &[Method] = &[
 ];
 
 impl Method {
-    pub(crate) fn pattern(&self, extent: Extent) -> Result<Box<dyn Pattern>> {
-        (self.pattern)(extent)
+    /// The pairs that it computes; none of a mechanism, which computes other things.
+    pub(crate) fn pattern(&self, extent: Extent) -> Result<Option<Box<dyn Pattern>>> {
+        match self.way {
+            Way::Pairs { pattern, .. } => pattern(extent).map(Some),
+            Way::Mechanism(_) => Ok(None),
+        }
     }
 
     /// How many pairs of query and key it computes, over all heads.
-    pub(crate) fn pairs(&self, extent: Extent) -> Result<u64> {
-        let pattern = self.pattern(extent)?;
+    pub(crate) fn pairs(&self, extent: Extent) -> Result<Option<u64>> {
+        let Some(pattern) = self.pattern(extent)? else { return Ok(None) };
         let seen = |head, query| pattern.keys(head, query).iter().map(|keys| keys.len() as u64).sum::<u64>();
-        Ok((0..extent.heads).map(|head| (0..extent.time).map(|query| seen(head, query)).sum::<u64>()).sum())
+        let of_head = |head| (0..extent.time).map(|query| seen(head, query)).sum::<u64>();
+        Ok(Some((0..extent.heads).map(of_head).sum()))
+    }
+
+    /// What a run is proportional to: pairs, or of mechanisms tokens. A length that is refused is refused in no time.
+    pub(crate) fn work(&self, extent: Extent) -> f64 {
+        self.pairs(extent).map_or(0, |pairs| pairs.unwrap_or(extent.time as u64)) as f64
     }
 
     /// Floating-point operations: two for every channel of every score and of every weighted value.
-    pub(crate) fn flops(&self, extent: Extent, channels: usize) -> Result<f64> {
-        Ok(4.0 * channels as f64 * self.pairs(extent)? as f64)
+    pub(crate) fn flops(&self, extent: Extent, channels: usize) -> Result<Option<f64>> {
+        Ok(self.pairs(extent)?.map(|pairs| 4.0 * channels as f64 * pairs as f64))
     }
 
     /// Appends it to a graph, under its own rule.
     pub(crate) fn append(&self, graph: &mut Graph, qkv: Qkv) -> Result<Value> {
-        let dims = graph.desc(qkv[0])?.shape.dims();
-        let extent = Extent { time: dims[1], heads: dims[2] };
-        let rule = self.pattern(extent)?.rule(graph)?;
-        (self.build)(graph, qkv, &rule)
+        match self.way {
+            Way::Pairs { pattern, build } => {
+                let dims = graph.desc(qkv[0])?.shape.dims();
+                let rule = pattern(Extent { time: dims[1], heads: dims[2] })?.rule(graph)?;
+                build(graph, qkv, &rule)
+            }
+            Way::Mechanism(row) => append_mechanism(row, graph, qkv),
+        }
     }
+}
+
+fn append_mechanism(row: &MechanismRow, graph: &mut Graph, [q, k, v]: Qkv) -> Result<Value> {
+    let mechanism = Mechanism::parse(row.name, row.example().as_bytes())?;
+    let desc = graph.desc(q)?.clone();
+    let dims = desc.shape.dims();
+    let extents = MechanismExtents { time: dims[1], heads: dims[2], size: dims[3] };
+    let mut values = BTreeMap::new();
+    for (name, tensor) in mechanism.untrained(extents)? {
+        let tensor = HostTensor::from_f32(desc.dtype, tensor.shape().clone(), &tensor.to_f32())?;
+        values.insert(name, constant(graph, tensor)?);
+    }
+    let attend = mechanism.attend_with(&values)?;
+    attend.record(&mut Recorder::new(graph, desc.dtype), q, k, v, &Layout::Rows)
 }
 
 fn blocked_with(graph: &mut Graph, [q, k, v]: Qkv, rule: &Blocked) -> Result<Value> {
@@ -192,8 +248,19 @@ pub(crate) fn select(names: &[String]) -> Result<Vec<&'static Method>> {
 /// The table as `--help` shows it.
 pub(crate) fn help() -> String {
     let rows: Vec<String> =
-        METHODS.iter().map(|method| format!("  {:<16}{}", method.name, method.summary)).collect();
-    format!("Only these methods, separated by commas:\n{}", rows.join("\n"))
+        PAIRED.iter().map(|method| format!("  {:<16}{}", method.name, method.summary)).collect();
+    let mechanism = |row: &&MechanismRow| !row.is_mask;
+    let mechanisms: Vec<String> = MECHANISMS
+        .iter()
+        .filter(mechanism)
+        .map(|row| format!("  {:<16}{}\n                  {}", row.name, row.example(), row.summary))
+        .collect();
+    format!(
+        "Only these methods, separated by commas:\n{}\nand mechanisms, with these settings, and tensors that need no training (projections that are \
+         means of neighbours, heads that keep to themselves). Each is held to its f64 reference in a short call, and up to {MOST_WHOLE} tokens as a whole:\n{}",
+        rows.join("\n"),
+        mechanisms.join("\n")
+    )
 }
 
 #[cfg(test)]
@@ -202,7 +269,7 @@ mod tests {
 
     fn pairs(name: &str, time: usize, heads: usize) -> u64 {
         let method = METHODS.iter().find(|method| method.name == name).unwrap();
-        method.pairs(Extent { time, heads }).unwrap()
+        method.pairs(Extent { time, heads }).unwrap().unwrap()
     }
 
     #[test]

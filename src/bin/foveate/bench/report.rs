@@ -293,7 +293,7 @@ impl Measurement {
             milliseconds(times.wall_ms.median),
             format!("{:.0}%", 100.0 * times.best().spread()),
             milliseconds(*first_call_ms),
-            format!("{gflops:.1}"),
+            gflops.map_or(ABSENT.into(), |gflops| format!("{gflops:.1}")),
             memory.map_or(ABSENT.into(), |memory| mib(memory.total_bytes)),
             memory.map_or(ABSENT.into(), |memory| mib(memory.working_bytes)),
             off_exact.exact.name().into(),
@@ -314,7 +314,11 @@ impl Measurement {
         };
         let mut fields = quartiles(self.times.gpu_ms).to_vec();
         fields.extend(quartiles(Some(self.times.wall_ms)));
-        fields.extend([self.times.runs.to_string(), self.first_call_ms.to_string(), self.gflops.to_string()]);
+        fields.extend([
+            self.times.runs.to_string(),
+            self.first_call_ms.to_string(),
+            self.gflops.map(|gflops| gflops.to_string()).unwrap_or_default(),
+        ]);
         let bytes = self
             .memory
             .map(|memory| [memory.total_bytes, memory.working_bytes].map(|bytes| bytes.to_string()));

@@ -12,9 +12,9 @@ use crate::measure::{self, Times};
 use crate::memory;
 
 use super::activations::{Activations, rows_of};
-use super::methods::Method;
+use super::methods::{Method, Way};
 use super::subject::{Distance, Subject, graph, only_output};
-use super::verify::{Checked, Expected, Failure, case, conforms, excerpt_case};
+use super::verify::{Checked, Expected, Failure, MOST_WHOLE, case, conforms, excerpt_case};
 
 /// Tokens of the short call that is verified in all rows.
 const PREFIX: usize = 512;
@@ -30,7 +30,8 @@ pub(super) struct Measurement {
     /// The first call by the wall: planning, making pipelines, buffers and bind groups, upload and the first run. Pipelines that an
     /// earlier row made are found. On the CPU reference, its first run.
     pub(super) first_call_ms: f64,
-    pub(super) gflops: f64,
+    /// None of a mechanism, which computes other things than pairs.
+    pub(super) gflops: Option<f64>,
     pub(super) memory: Option<Memory>,
     /// The worst of the verified rows, in units of the budget.
     pub(super) error_of_budget: f64,
@@ -163,13 +164,22 @@ fn check_finite(
 
 /// Holds some rows of a method's result to what they must be; the worst element in units of the budget.
 fn verify_rows(method: &'static Method, subject: &Subject, output: &HostTensor) -> Checked<f64> {
-    let pattern = subject.pattern(method)?;
+    let Way::Pairs { build, .. } = method.way else { return verify_whole(method, subject, output) };
+    let Some(pattern) = subject.pattern(method)? else { return Ok(0.0) };
     let mut worst = 0.0_f64;
     for rows in subject.stretches() {
-        let expected = Expected::of(&excerpt_case(method, subject.excerpt(&*pattern, &rows)?))?;
+        let expected = Expected::of(&excerpt_case(method.name, build, subject.excerpt(&*pattern, &rows)?))?;
         worst = worst.max(expected.compare(&rows_of(output, rows)?)?);
     }
     Ok(worst)
+}
+
+/// Holds all of a mechanism's result to what it must be, where it is not too long.
+fn verify_whole(method: &'static Method, subject: &Subject, output: &HostTensor) -> Checked<f64> {
+    if output.shape().dims()[1] > MOST_WHOLE {
+        return Ok(0.0);
+    }
+    Expected::of(&case(method, subject.inputs.clone()))?.compare(output)
 }
 
 /// What the CPU reference holds at the widest step of `graph`: the step's arguments and results, as f64. Arrays are freed after
@@ -207,7 +217,7 @@ impl Measurement {
         error_of_budget: f64,
     ) -> Result<Self> {
         Ok(Self {
-            gflops: times.gflops(subject.flops(method)?),
+            gflops: subject.flops(method)?.map(|flops| times.gflops(flops)),
             times,
             first_call_ms: 1e3 * first_call.as_secs_f64(),
             memory: None,

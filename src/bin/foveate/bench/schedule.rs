@@ -30,12 +30,12 @@ impl Spent {
         run * (planned_runs(repeats, run) + 1) + rest.mul_f64(to as f64 / from as f64)
     }
 
-    /// What a run for `time` tokens is proportional to. A length that the method refuses is refused in no time.
+    /// What a run for `time` tokens is proportional to.
     fn work(&self, time: usize) -> f64 {
         if self.asks_all {
             return (time as f64).powi(2);
         }
-        self.method.pairs(Extent { time, heads: self.heads }).unwrap_or(0) as f64
+        self.method.work(Extent { time, heads: self.heads })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Nothing here sets a tolerance of its own. [`conform`] runs a short call of few tokens against the method's f64 reference. Of the
 //! long result, which is what gets timed, some rows are held to the f64 reference of an excerpt: those queries over the keys they
-//! see, where a dense mask says pair by pair what is seen, as it is spelled out beside the method's rule. Either way the budget is
+//! see, where a dense mask says pair by pair what is seen, as it is spelled out beside the method's rule. A mechanism has no excerpts, as
+//! each row knows all of the text: up to [`MOST_WHOLE`] tokens its result is held to the reference as a whole. Either way the budget is
 //! derived from that very problem.
 
 use foveate::check::{Case, Deviation, Expectation, Outcome, Problem, conform, exp_ulps};
@@ -11,8 +12,11 @@ use foveate::ops::attention::{Blocked, Mask, Score};
 use foveate::{Caps, Error, HostTensor};
 
 use super::activations::{Inputs, NAMES};
-use super::methods::{Method, Qkv};
+use super::methods::{Build, Method, Qkv};
 use super::subject::Excerpt;
+
+/// The longest text over which a mechanism's result is held to its reference, which takes seconds there.
+pub(super) const MOST_WHOLE: usize = 2048;
 
 /// Why something was not timed.
 #[derive(Clone, Debug)]
@@ -46,15 +50,15 @@ pub(super) fn case(method: &'static Method, inputs: Inputs) -> Case {
     .builtin_ulps(builtin_ulps())
 }
 
-/// A case of `method` on an excerpt, pair by pair.
-pub(super) fn excerpt_case(method: &'static Method, excerpt: Excerpt) -> Case {
-    Case::new(method.name, "an excerpt", move |problem| {
+/// A case of the method `name` on an excerpt, pair by pair.
+pub(super) fn excerpt_case(name: &'static str, build: Build, excerpt: Excerpt) -> Case {
+    Case::new(name, "an excerpt", move |problem| {
         let qkv = append(problem, &excerpt.inputs)?;
         let mut rule = Blocked::new().mask(Mask::dense(problem.input("seen", excerpt.seen.clone())?));
         if let Some(bias) = &excerpt.bias {
             rule = rule.score(Score::bias(problem.input("bias", bias.clone())?));
         }
-        Ok(vec![(method.build)(&mut problem.graph, qkv, &rule)?])
+        Ok(vec![build(&mut problem.graph, qkv, &rule)?])
     })
     .builtin_ulps(builtin_ulps())
 }

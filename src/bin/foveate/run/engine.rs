@@ -97,7 +97,7 @@ impl Engine {
                 .but_found(model.facts().architecture));
         };
         let layers = mechanism.layers().map(<[usize]>::to_vec);
-        Ok(Self::Whole(Box::new(encoder.exchanging(mechanism.attend(), layers))))
+        Ok(Self::Whole(Box::new(encoder.exchanging(mechanism.attend()?, layers))))
     }
 
     /// How many of the first inputs are run together.

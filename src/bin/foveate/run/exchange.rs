@@ -1,4 +1,4 @@
-//! `--attention`: how far results of a model with another mechanism are from its own, and the time of both.
+//! `--attention` and `--sweep`: how far results of a model with another mechanism are from its own, and the time of both.
 
 use std::fmt;
 
@@ -8,11 +8,27 @@ use foveate::{HostTensor, Result};
 use serde::Serialize;
 
 use super::report::cosine;
+use crate::args::RunArgs;
+use crate::chart::{Axis, Chart, Line};
+use crate::output;
+
+/// Characters of a family that a chart shows.
+const SHOWN: usize = 80;
+
+/// A mechanism that is tried, and which of the `--sweep` flags it is a member of, if it is of one.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    pub(super) mechanism: Mechanism,
+    family: Option<usize>,
+}
 
 /// What one mechanism costs and gains. Distances are those of rows: embeddings, states of tokens, scores.
 #[derive(Debug, Serialize)]
 pub(super) struct Comparison {
     mechanism: Mechanism,
+    /// The number of its `--sweep`, from 0 on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<usize>,
     rows: usize,
     cosine_mean: f64,
     cosine_least: f64,
@@ -26,7 +42,7 @@ pub(super) struct Comparison {
 impl Comparison {
     /// The results of `mechanism` beside the exact ones, in the same order, with what both took.
     pub(super) fn of(
-        mechanism: Mechanism,
+        Tried { mechanism, family }: Tried,
         [exact, found]: [&[HostTensor]; 2],
         [exact_usage, usage]: [Usage; 2],
     ) -> Self {
@@ -43,6 +59,7 @@ impl Comparison {
         let count = f64::from(u32::try_from(rows.max(1)).unwrap_or(u32::MAX));
         Self {
             mechanism,
+            family,
             rows,
             cosine_mean: cosines / count,
             cosine_least: least,
@@ -62,13 +79,45 @@ fn distance(exact: &[f32], found: &[f32]) -> f64 {
     if apart == 0.0 { 0.0 } else { (apart / length).sqrt() }
 }
 
-/// The documents that the flags hold, or name with `@FILE`.
-pub(super) fn mechanisms(texts: &[String]) -> Result<Vec<Mechanism>> {
-    let read = |text: &String| match text.strip_prefix('@') {
-        Some(path) => Mechanism::open(path),
-        None => Mechanism::parse("--attention", text.as_bytes()),
-    };
-    texts.iter().map(read).collect()
+/// The documents that the flags hold, or name with `@FILE`: those of `--attention`, and all members of the families of `--sweep`.
+pub(super) fn tried(args: &RunArgs) -> Result<Vec<Tried>> {
+    let mut tried = Vec::new();
+    for text in &args.attention {
+        let mechanism = match text.strip_prefix('@') {
+            Some(path) => Mechanism::open(path),
+            None => Mechanism::parse("--attention", text.as_bytes()),
+        };
+        tried.push(Tried { mechanism: mechanism?, family: None });
+    }
+    for (number, text) in args.sweep.iter().enumerate() {
+        let members = match text.strip_prefix('@') {
+            Some(path) => Mechanism::open_family(path),
+            None => Mechanism::family("--sweep", text.as_bytes()),
+        };
+        tried.extend(members?.into_iter().map(|mechanism| Tried { mechanism, family: Some(number) }));
+    }
+    Ok(tried)
+}
+
+/// The mean distance of each member of a family against its time, a line for each of `families`, and the time of exact attention. What is at no
+/// distance, or took no time, has no place on logarithmic axes.
+pub(super) fn chart(comparisons: &[Comparison], families: &[String]) -> Result<String> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (number, family) in families.iter().enumerate() {
+        let members = comparisons.iter().filter(|comparison| comparison.family == Some(number));
+        let points = members.map(|member| (member.running_s, member.distance_mean));
+        lines.push((output::one_line(family, SHOWN), points.filter(|(x, y)| *x > 0.0 && *y > 0.0).collect()));
+    }
+    let distances = || lines.iter().flat_map(|(_, points)| points).map(|point| point.1);
+    let (least, most) = (distances().fold(f64::INFINITY, f64::min), distances().fold(0.0, f64::max));
+    let exact = comparisons.first().map_or(0.0, |comparison| comparison.exact_running_s);
+    if exact > 0.0 && least <= most {
+        lines.push(("time of exact attention".into(), vec![(exact, least), (exact, most)]));
+    }
+    let axes =
+        [Axis { name: "seconds", base: 10.0 }, Axis { name: "mean distance, of exact rows", base: 10.0 }];
+    let caption = "Mechanisms in the place of the model's attention".into();
+    Chart { caption, axes, lines }.svg("run")
 }
 
 /// Lines of a table with a row for each mechanism.

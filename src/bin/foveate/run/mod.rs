@@ -35,7 +35,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         _ => error,
     })?;
     check(args.task, &model)?;
-    let mechanisms = exchange::mechanisms(&args.attention)?;
+    let tried = exchange::tried(args)?;
     let job = Job::open(args, &model)?;
     job.check_format(format)?;
     let outputs = Outputs::open(args, format)?;
@@ -56,20 +56,23 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let largest = own.bytes(&job.inputs, job.wanted(0..job.inputs.len(), outputs.numbers.is_some()))?;
     memory::check("run", device.runtime(), "a batch (--batch-tokens)", largest)?;
     let loading = start.elapsed();
-    let keeps = outputs.numbers.is_some() || !mechanisms.is_empty();
+    let keeps = outputs.numbers.is_some() || !tried.is_empty();
     let mut ran = Ran { results: job.compute(&mut own, keeps)?, engine: own, attention: Vec::new() };
-    for mechanism in &mechanisms {
-        let mut other = open()?.exchanging(&model, mechanism)?;
+    for each in &tried {
+        let mut other = open()?.exchanging(&model, &each.mechanism)?;
         let results = job.compute(&mut other, true)?;
         let pair = [&ran.results.tensors[..], &results.tensors];
-        ran.attention.push(Comparison::of(mechanism.clone(), pair, [ran.engine.usage(), other.usage()]));
-        if mechanisms.len() == 1 {
+        ran.attention.push(Comparison::of(each.clone(), pair, [ran.engine.usage(), other.usage()]));
+        if tried.len() == 1 && args.sweep.is_empty() {
             (ran.results, ran.engine) = (results, other);
         }
     }
     output::note(Throughput::of(ran.engine.usage(), loading));
     let report = report(args, &job, &model, &ran, (&device, dtype, loading));
     outputs.write(&job, &ran.results, &report)?;
+    if let Some(plot) = &outputs.plot {
+        plot.write(exchange::chart(&ran.attention, &args.sweep)?)?;
+    }
     cache.map_or(Ok(()), |cache| cache.save())?;
     outputs.print(&report)
 }
@@ -292,6 +295,7 @@ fn report<'a>(
 struct Outputs {
     json: Option<Sink>,
     numbers: Option<(Format, Sink)>,
+    plot: Option<Sink>,
     cache: Option<Sink>,
 }
 
@@ -305,7 +309,8 @@ impl Outputs {
         };
         let cache = args.cache.pipeline_cache.as_ref();
         let cache = cache.map(|path| pipelines::sink("run", path)).transpose()?;
-        let outputs = Self { json, numbers, cache };
+        let plot = args.plot.as_ref().map(|path| Sink::file("run", "--plot", path)).transpose()?;
+        let outputs = Self { json, numbers, plot, cache };
         output::check_distinct(outputs.sinks())?;
         let read = [("--input", &args.input), ("--profile", &args.device.profile.profile)];
         let read = || read.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?)));
@@ -315,7 +320,7 @@ impl Outputs {
 
     fn sinks(&self) -> impl Iterator<Item = &Sink> {
         let numbers = self.numbers.as_ref().map(|(_, sink)| sink);
-        [self.json.as_ref(), numbers, self.cache.as_ref()].into_iter().flatten()
+        [self.json.as_ref(), numbers, self.plot.as_ref(), self.cache.as_ref()].into_iter().flatten()
     }
 
     fn write(&self, job: &Job, results: &Results, report: &Report<'_>) -> Result<()> {

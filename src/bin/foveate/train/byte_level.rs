@@ -63,7 +63,11 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
 
     let recording = settings.recording()?;
     let shape = [settings.batch, config.length];
-    let validation = text.validation(settings.batch, VALIDATION_SEQUENCES)?;
+    let mut validation = text.validation(settings.batch, VALIDATION_SEQUENCES)?;
+    if config.masked {
+        let numbered = validation.iter().zip(0..);
+        validation = numbered.map(|(batch, number)| batch.masked(number)).collect::<Result<_>>()?;
+    }
     let record = |graph: &mut Graph, mode: Mode| {
         // Validation may be shorter than a batch.
         let batch = if mode == Mode::Train { shape[0] } else { validation[0].ids.shape().dims()[0] };
@@ -96,7 +100,9 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     let rows = curve::read(&out.join("loss.csv"), trainer.step_count())?;
     let baselines = text.baselines();
     let weights = model.declarations().list().iter().map(|weight| weight.shape.elements()).sum();
-    Run { args, out, settings, text, validation, baselines, trainer, weights, rows }.train(&interrupted)
+    let masked = config.masked;
+    Run { args, out, settings, masked, text, validation, baselines, trainer, weights, rows }
+        .train(&interrupted)
 }
 
 /// The checkpoint to go on from. One that would be overwritten is refused.
@@ -134,6 +140,8 @@ struct Run<'a> {
     args: &'a LmArgs,
     out: PathBuf,
     settings: RunSettings,
+    /// Whether masked bytes are predicted, in the place of those that follow.
+    masked: bool,
     text: ByteText,
     validation: Vec<TextBatch>,
     baselines: (f64, f64),
@@ -215,8 +223,12 @@ impl Run<'_> {
     fn step(&mut self) -> Result<StepReport> {
         let RunSettings { batch, accumulate, seed, .. } = self.settings;
         let first = self.trainer.step_count() * accumulate as u64;
-        let batches = (0..accumulate as u64)
-            .map(|index| self.text.batch(batch, seed, first + index))
+        let batches = (first..first + accumulate as u64)
+            .map(|number| {
+                let batch = self.text.batch(batch, seed, number)?;
+                // Not the numbers that validation has.
+                if self.masked { batch.masked(!(seed ^ number)) } else { Ok(batch) }
+            })
             .collect::<Result<Vec<_>>>()?;
         let named: Vec<_> = batches.iter().map(TextBatch::named).collect();
         let named: Vec<_> = named.iter().map(|batch| &batch[..]).collect();

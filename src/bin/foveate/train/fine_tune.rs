@@ -77,6 +77,8 @@ impl<'a> Job<'a> {
             ("--heads", args.heads.is_some()),
             ("--feed-forward", args.feed_forward.is_some()),
             ("--reversible", args.reversible),
+            ("--attention", args.attention.is_some()),
+            ("--masked", args.masked),
             ("--save-every", args.save_every.is_some()),
             ("--evaluate-every", args.evaluate_every.is_some()),
         ];

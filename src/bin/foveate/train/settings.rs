@@ -1,9 +1,10 @@
 //! What is trained and how: from flags, or from a checkpoint that flags may add to.
 
-use foveate::models::LanguageModelConfig;
+use foveate::models::{LanguageModelConfig, Mixing};
 use foveate::nn::Training;
 use foveate::ops::optimizer::{AdamW, Sgd};
-use foveate::train::{BYTES, Decay, Description, LossScale, Optimizer, Progress, Schedule, Settings};
+use foveate::train::{BYTES, Decay, Description, LossScale, MASK, Optimizer, Progress, Schedule, Settings};
+use foveate::weights::{parse_json, read_json};
 use foveate::{DType, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -53,12 +54,12 @@ pub(super) fn resolve(
             (config, serde_json::from_value(settings).map_err(refused)?)
         }
     };
-    if config.vocab_size != BYTES {
+    if config.vocab_size != vocabulary(config.masked) {
         return Err(Error::new(ErrorKind::Config, "train", "checkpoint")
-            .expecting(format!("a model of {BYTES} bytes"))
+            .expecting(format!("a model of {BYTES} bytes, and of a mask where it is a masked one"))
             .but_found(format!("one of {} ids", config.vocab_size)));
     }
-    let asked = asked(args, config);
+    let asked = asked(args, config.clone())?;
     if progress.is_some() && asked != config {
         return Err(Error::new(ErrorKind::Config, "train", "--resume")
             .expecting(format!("the checkpoint's model, {}", shown(&config)))
@@ -68,37 +69,66 @@ pub(super) fn resolve(
 }
 
 fn shown(config: &LanguageModelConfig) -> String {
-    let LanguageModelConfig { width, heads, layers, feed_forward, length, reversible, .. } = config;
-    let kind = if *reversible { ", reversible" } else { "" };
-    format!(
-        "width {width}, heads {heads}, depth {layers}, feed-forward {feed_forward}, length {length}{kind}"
-    )
+    let LanguageModelConfig {
+        width, heads, layers, feed_forward, length, reversible, mixing, masked, ..
+    } = config;
+    let mut text =
+        format!("width {width}, heads {heads}, depth {layers}, feed-forward {feed_forward}, length {length}");
+    for (holds, word) in [(*reversible, ", reversible"), (*masked, ", masked")] {
+        text += if holds { word } else { "" };
+    }
+    if let Some(json) = mixing.as_ref().and_then(|mixing| serde_json::to_string(mixing).ok()) {
+        text += &format!(", {json}");
+    }
+    text
+}
+
+/// Ids of a byte-level model.
+pub(super) fn vocabulary(masked: bool) -> usize {
+    if masked { MASK as usize + 1 } else { BYTES }
 }
 
 fn defaults(args: &LmArgs) -> LanguageModelConfig {
     let width = args.width.unwrap_or(128);
     LanguageModelConfig {
-        vocab_size: BYTES,
+        vocab_size: vocabulary(args.masked),
         width,
         heads: 4,
         layers: 4,
         feed_forward: width.saturating_mul(4),
         length: 128,
         reversible: false,
+        mixing: None,
+        masked: args.masked,
     }
 }
 
 /// `config` with what flags say of it.
-fn asked(args: &LmArgs, config: LanguageModelConfig) -> LanguageModelConfig {
-    LanguageModelConfig {
+fn asked(args: &LmArgs, config: LanguageModelConfig) -> Result<LanguageModelConfig> {
+    let mixing = match &args.attention {
+        Some(text) => Some(mixing(text)?),
+        None => config.mixing.clone(),
+    };
+    Ok(LanguageModelConfig {
         width: args.width.unwrap_or(config.width),
         heads: args.heads.unwrap_or(config.heads),
         layers: args.depth.unwrap_or(config.layers),
         feed_forward: args.feed_forward.unwrap_or(config.feed_forward),
         length: args.length.unwrap_or(config.length),
         reversible: args.reversible || config.reversible,
+        masked: args.masked || config.masked,
+        mixing,
         ..config
-    }
+    })
+}
+
+/// What the flag holds, or names with `@FILE`.
+fn mixing(text: &str) -> Result<Mixing> {
+    let json = match text.strip_prefix('@') {
+        Some(path) => read_json(path)?,
+        None => parse_json("--attention", text.as_bytes())?,
+    };
+    Mixing::try_from(json)
 }
 
 impl RunSettings {

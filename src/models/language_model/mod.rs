@@ -6,6 +6,11 @@
 //! f = proj(attention(qkv(norm1)))    reversible:  x1 = x2 = x; x1 = x1 + f(x2), x2 = x2 + g(x1) in every layer; x = (x1 + x2) / 2
 //! g = down(gelu(up(norm2)))          logits = norm(x) token^T
 //! ```
+//!
+//! Another mechanism may take the place of softmax attention, or a gated linear layer that of attention and its projections; and the model
+//! may predict masked tokens of a text that it sees all of.
+
+mod mixing;
 
 use std::sync::Arc;
 
@@ -16,14 +21,16 @@ use super::network::{Declared, Network};
 use super::{Facts, Input, Model, Signature, Task, Tokens};
 use crate::graph::{Graph, Value};
 use crate::nn::{
-    Block, Embedding, FeedForward, LayerNorm, Layout, Linear, Mixer, Projections, Recorder, Residual,
-    Reversible, SelfAttention, converted,
+    Block, Embedding, FeedForward, LayerNorm, Layout, LayoutKind, Linear, MechanismExtents, Mixer, Recorder,
+    Residual, Reversible, converted,
 };
-use crate::ops::attention::{Blocked, Mask};
 use crate::ops::{self, Activation};
 use crate::tensor::DType;
 use crate::weights::{Declarations, Scope};
 use crate::{Error, ErrorKind, HostTensor, Random, Result};
+
+use mixing::Mixed;
+pub use mixing::{Decays, Gated, Mixing};
 
 const NAME: &str = "language model";
 
@@ -39,7 +46,7 @@ const MOST_WEIGHTS: usize = 1 << 34;
 const INITIAL_DEVIATION: f32 = 0.02;
 
 /// The extents of a causal language model.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LanguageModelConfig {
     /// Ids are below this.
@@ -56,6 +63,12 @@ pub struct LanguageModelConfig {
     pub length: usize,
     /// Whether layers are reversible, so that training takes the memory of one.
     pub reversible: bool,
+    /// What mixes tokens in the place of softmax attention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
+    /// Whether a token sees all of its text, for models that predict masked tokens; if not, none behind itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
 }
 
 #[derive(Debug)]
@@ -63,15 +76,17 @@ struct LanguageModel {
     facts: Facts,
     token: Embedding,
     position: Embedding,
-    layers: Vec<Block>,
+    layers: Vec<Block<Mixed>>,
     norm: LayerNorm,
     is_reversible: bool,
+    signature: Signature,
 }
 
 impl LanguageModelConfig {
-    /// The model, opened for [`Task::Logits`]. Its weights: `token`, `position`, `layer.N.{norm1,qkv,proj,norm2,up,down}`, `norm`.
+    /// The model, opened for [`Task::Logits`]. Its weights: `token`, `position`, `layer.N.{norm1,qkv,proj,norm2,up,down}`, `norm`; with a mechanism
+    /// that has weights `layer.N.attend`, and with gates `layer.N.gated.{q,k,v,o,decay,beta}` in the place of `qkv` and `proj`.
     ///
-    /// Fails when an extent is 0 or the heads do not divide the width.
+    /// Fails when an extent is 0, the heads do not divide the width, or tokens would see others behind themselves.
     pub fn model(&self) -> Result<Model> {
         self.check()?;
         let mut declarations = Declarations::new();
@@ -96,7 +111,8 @@ impl LanguageModelConfig {
         };
         let decoder = Linear::of(token.weight().clone(), None);
         let logits = HeadResult::new("logits", Rows::Wanted).dense(decoder, Activation::Identity);
-        let network = LanguageModel { facts, token, position, layers, norm, is_reversible: self.reversible };
+        let (is_reversible, signature) = (self.reversible, self.signature());
+        let network = LanguageModel { facts, token, position, layers, norm, is_reversible, signature };
         let declared = Declared { network: Arc::new(network), head: Some(Head::of([logits])) };
         Ok(Model::of(declared, Task::Logits, declarations))
     }
@@ -132,21 +148,34 @@ impl LanguageModelConfig {
         Ok(())
     }
 
-    fn declare_layer(&self, scope: &mut Scope<'_>) -> Result<Block> {
-        let Self { width, heads, feed_forward, .. } = *self;
+    /// Mechanisms other than softmax attention may have no caches: such models are not for writing texts.
+    fn signature(&self) -> Signature {
+        const INPUTS: &[Input] = &[Input::Ids, Input::Positions];
+        let own = if self.masked { Signature::encoder(INPUTS) } else { Signature::causal(INPUTS) };
+        match self.mixing {
+            None => own,
+            Some(_) => Signature { layouts: &[LayoutKind::Rows], ..own },
+        }
+    }
+
+    fn extents(&self) -> MechanismExtents {
+        MechanismExtents { time: self.length, heads: self.heads, size: self.width / self.heads }
+    }
+
+    fn declare_layer(&self, scope: &mut Scope<'_>) -> Result<Block<Mixed>> {
+        let Self { width, feed_forward, .. } = *self;
         let mut norm = |name| LayerNorm::declare(&mut scope.at(name), width, EPS).map(Residual::before);
         let (mixing, feeding) = (norm("norm1")?, norm("norm2")?);
+        let mixer = Mixed::declare(scope, self.mixing.as_ref(), !self.masked, width, self.extents())?;
         let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
-        let projections = Projections::Fused(dense("qkv", width, 3 * width)?);
-        let mixer = SelfAttention::new(projections, dense("proj", width, width)?, heads);
-        let mixer = mixer.attending(Blocked::new().mask(Mask::causal()));
         let (up, down) = (dense("up", width, feed_forward)?, dense("down", feed_forward, width)?);
         let feed_forward = FeedForward { up, gate: None, activation: Activation::Gelu, down };
         Ok(Block { mixer, mixing, cross: None, feed_forward, feeding })
     }
 
     /// Numbers to start training from, by name, for the `declarations` of [`LanguageModelConfig::model`]: normal with deviation 0.02,
-    /// what adds to the stream smaller by the root of the number of such layers, biases 0 and the factors of normalisations 1.
+    /// what adds to the stream smaller by the root of the number of such layers, biases 0 and the factors of normalisations 1; weights of a
+    /// mechanism as [`Mechanism::untrained`](crate::nn::Mechanism::untrained) has them.
     pub fn initial_weights<'d>(
         &self,
         declarations: &'d Declarations,
@@ -154,11 +183,24 @@ impl LanguageModelConfig {
     ) -> impl Iterator<Item = Result<(String, HostTensor)>> + use<'d> {
         let residual = INITIAL_DEVIATION / ((2 * self.layers) as f32).sqrt();
         let mut random = Random::new(seed);
+        let of_mechanism =
+            self.mixing.as_ref().map_or(Ok(Vec::new()), |mixing| mixing.initial(self.extents()));
         declarations.list().iter().map(move |declaration| {
             let name = &declaration.name;
+            if let Some((_, own)) = name.split_once(".attend.") {
+                let untrained = of_mechanism.as_ref().map_err(Clone::clone)?;
+                if let Some((_, tensor)) = untrained.iter().find(|(other, _)| other == own) {
+                    return Ok((name.clone(), tensor.clone()));
+                }
+            }
             let deviation = match name.as_str() {
                 name if name.ends_with("bias") => 0.0,
-                name if name.ends_with("proj.weight") || name.ends_with("down.weight") => residual,
+                name if ["proj.weight", "gated.o.weight", "down.weight"]
+                    .iter()
+                    .any(|end| name.ends_with(end)) =>
+                {
+                    residual
+                }
                 _ => INITIAL_DEVIATION,
             };
             let offset = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
@@ -176,7 +218,7 @@ impl Network for LanguageModel {
     }
 
     fn signature(&self) -> Signature {
-        Signature::causal(&[Input::Ids, Input::Positions])
+        self.signature
     }
 
     /// Layers compute in the recorder's type; when training, the stream between them stays f32.

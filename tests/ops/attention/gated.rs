@@ -1,0 +1,239 @@
+//! Linear attention under every gate: decays of heads, of steps and of channels, the delta rule with and without decays. What chunks, pieces, later
+//! tokens, padding, other items and shared heads must not change.
+
+use std::ops::Range;
+
+use foveate::check::Random;
+use foveate::ops::attention::{
+    FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
+};
+use foveate::ops::{concat, slice};
+use foveate::{Graph, HostTensor, Result, Value};
+
+use super::linear::{
+    F32_OF_LARGEST, HEADS, KV_HEADS, TIME, Tensors, graph, outputs, overwritten, rows, tensors,
+};
+use crate::support::compare::relative_error;
+
+/// A gate: its name, what decays are of, and whether there is the delta rule and a denominator.
+struct Gate {
+    name: &'static str,
+    decay: Option<&'static str>,
+    is_delta: bool,
+    is_normalised: bool,
+}
+
+const GATES: &[Gate] = &[
+    Gate { name: "decays of heads", decay: Some("of_heads"), is_delta: false, is_normalised: false },
+    Gate { name: "decays of steps", decay: Some("of_steps"), is_delta: false, is_normalised: false },
+    Gate { name: "decays of channels", decay: Some("of_channels"), is_delta: false, is_normalised: false },
+    Gate {
+        name: "decays and a denominator",
+        decay: Some("of_channels"),
+        is_delta: false,
+        is_normalised: true,
+    },
+    Gate { name: "delta rule", decay: None, is_delta: true, is_normalised: false },
+    Gate { name: "gated delta rule", decay: Some("of_steps"), is_delta: true, is_normalised: false },
+];
+
+/// Query, key and value of `batch` items, and what gates read.
+fn gated(seed: u64, batch: usize) -> Tensors {
+    let mut tensors = tensors(seed, batch);
+    let size = tensors[1].1.shape().dims()[3];
+    let mut source = Random::new(seed + 100);
+    let mut add = |name, dims: &[usize], [least, most]: [f32; 2]| {
+        let numbers = (0..dims.iter().product()).map(|_| least + (most - least) * source.next_f32().abs());
+        tensors.push((name, HostTensor::f32(dims, numbers.collect()).unwrap()));
+    };
+    add("of_heads", &[KV_HEADS], [-0.5, 0.0]);
+    add("of_steps", &[batch, TIME, KV_HEADS], [-8.0, 0.0]);
+    add("of_channels", &[batch, TIME, KV_HEADS, size], [-8.0, 0.0]);
+    add("beta", &[batch, TIME, KV_HEADS], [0.0, 0.3]);
+    tensors
+}
+
+/// What a graph has of a gate, at some of the times.
+struct Gated {
+    qkv: [Value; 3],
+    spec: LinearAttention,
+}
+
+impl Gate {
+    /// The inputs `more` of `graph` at `times`, in the order of [`gated`].
+    fn at(&self, graph: &mut Graph, qkv: [Value; 3], more: &[Value], times: &Range<usize>) -> Gated {
+        let mut at = |value: Value| match graph.desc(value).unwrap().shape.rank() {
+            1 => value,
+            _ => slice(graph, value, 1, times.clone()).unwrap(),
+        };
+        let mut spec = match self.is_normalised {
+            true => LinearAttention::new().causal(),
+            false => {
+                LinearAttention::new().causal().feature_map(FeatureMap::Given).unnormalised().scale(0.25)
+            }
+        };
+        if let Some(name) = self.decay {
+            let place = ["of_heads", "of_steps", "of_channels"].iter().position(|other| *other == name);
+            spec = spec.decay(at(more[place.unwrap()]));
+        }
+        if self.is_delta {
+            spec = spec.delta_rule(at(more[3]));
+        }
+        Gated { qkv: qkv.map(at), spec }
+    }
+
+    fn whole(&self, graph: &mut Graph, qkv: [Value; 3], more: &[Value]) -> Gated {
+        self.at(graph, qkv, more, &(0..TIME))
+    }
+}
+
+/// A graph of `tensors`, which are named as [`gated`] names them; what `append` makes of each gate is an output.
+fn of_gates(
+    tensors: &Tensors,
+    mut append: impl FnMut(&mut Graph, &Gate, [Value; 3], &[Value]) -> Result<Vec<(String, Value)>>,
+) -> Graph {
+    graph(tensors, |graph, qkv| {
+        let more: Vec<Value> =
+            tensors[3..].iter().map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap()).collect();
+        let mut named = Vec::new();
+        for gate in GATES {
+            for (name, value) in append(graph, gate, qkv, &more)? {
+                named.push((&*format!("{}{name}", gate.name).leak(), value));
+            }
+        }
+        Ok(named)
+    })
+}
+
+/// `out` of each gate, in the order of [`GATES`].
+fn attended(tensors: &Tensors, lengths: Option<usize>) -> Vec<HostTensor> {
+    let graph = of_gates(tensors, |graph, gate, qkv, more| {
+        let Gated { qkv: [q, k, v], spec } = gate.whole(graph, qkv, more);
+        let spec = lengths.map_or(spec.clone(), |place| spec.lengths(more[place]));
+        Ok(vec![(String::new(), linear_attention(graph, q, k, v, &spec)?)])
+    });
+    let mut found = outputs(&graph, tensors);
+    GATES.iter().map(|gate| found.remove(gate.name).unwrap()).collect()
+}
+
+#[test]
+fn chunks_of_every_length_give_the_same_numbers() {
+    let tensors = gated(6, 1);
+    let graph = of_gates(&tensors, |graph, gate, qkv, more| {
+        let Gated { qkv: [q, k, v], spec } = gate.whole(graph, qkv, more);
+        [1, 16, 64, 1 << 20]
+            .into_iter()
+            .map(|chunk| {
+                let out = linear_attention(graph, q, k, v, &spec.clone().chunk(chunk))?;
+                Ok((format!(" in chunks of {chunk}"), out))
+            })
+            .collect()
+    });
+    let found = outputs(&graph, &tensors);
+    assert_eq!(found.len(), 4 * GATES.len());
+    for (name, out) in &found {
+        let gate = name.split(" in chunks").next().unwrap();
+        let error = relative_error(out, &found[&format!("{gate} in chunks of 1")]);
+        assert!(error <= F32_OF_LARGEST, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn a_text_in_pieces_is_the_whole_text() {
+    let tensors = gated(7, 2);
+    let graph = of_gates(&tensors, |graph, gate, qkv, more| {
+        let (mut outs, mut state): (Vec<Value>, Option<LinearState>) = (Vec::new(), None);
+        for times in [0..70, 70..71, 71..72, 72..130, 130..TIME] {
+            let Gated { qkv: [q, k, v], spec } = gate.at(graph, qkv, more, &times);
+            let spec = state.map_or(spec.clone(), |state| spec.state(state));
+            let (out, next) = linear_attention_with_state(graph, q, k, v, &spec)?;
+            outs.push(out);
+            state = Some(next);
+        }
+        let Gated { qkv: [q, k, v], spec } = gate.whole(graph, qkv, more);
+        let (whole, last) = linear_attention_with_state(graph, q, k, v, &spec)?;
+        Ok(vec![
+            (": whole".into(), whole),
+            (": pieces".into(), concat(graph, &outs, 1)?),
+            (": last of whole".into(), last.sums),
+            (": last of pieces".into(), state.expect("there are pieces").sums),
+        ])
+    });
+    let found = outputs(&graph, &tensors);
+    for Gate { name, .. } in GATES {
+        for part in ["", "last of "] {
+            let (whole, pieces) = (format!("{name}: {part}whole"), format!("{name}: {part}pieces"));
+            let error = relative_error(&found[&pieces], &found[&whole]);
+            assert!(error <= F32_OF_LARGEST, "{pieces}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_later_changes_no_bit_of_what_was_before() {
+    let tensors = gated(8, 1);
+    let before = attended(&tensors, None);
+    for time in [1, 64, 90] {
+        let moved = tensors.iter().map(|(name, tensor)| match tensor.shape().rank() {
+            1 => (*name, tensor.clone()),
+            _ => {
+                (*name, overwritten(tensor, 0, time..TIME, if name.starts_with("of_") { -0.5 } else { 0.5 }))
+            }
+        });
+        let after = attended(&moved.collect(), None);
+        for ((gate, before), after) in GATES.iter().zip(&before).zip(&after) {
+            let name = gate.name;
+            assert_eq!(rows(after, 0, 0..time), rows(before, 0, 0..time), "{name}, from {time} on");
+            assert_ne!(rows(after, 0, time..TIME), rows(before, 0, time..TIME), "{name}, from {time} on");
+        }
+    }
+}
+
+#[test]
+fn padding_of_any_kind_and_other_items_change_no_bit() {
+    let mut tensors = gated(9, 3);
+    let lengths = [TIME, 70, 0];
+    tensors.push(("lengths", HostTensor::i32([3], lengths.map(|length| length as i32).to_vec()).unwrap()));
+    let place = tensors.len() - 1 - 3;
+    let expected = attended(&tensors, Some(place));
+    let mut padded = tensors.clone();
+    for (_, tensor) in padded[1..].iter_mut().filter(|(_, tensor)| tensor.shape().rank() >= 3) {
+        for (item, length) in lengths.into_iter().enumerate() {
+            *tensor = overwritten(tensor, item, length..TIME, f32::NAN);
+        }
+    }
+    padded[0].1 = overwritten(&padded[0].1, 1, 0..TIME, -0.7);
+    let found = attended(&padded, Some(place));
+    for ((gate, expected), found) in GATES.iter().zip(&expected).zip(&found) {
+        for item in [0, 2] {
+            assert_eq!(rows(found, item, 0..TIME), rows(expected, item, 0..TIME), "{}: {item}", gate.name);
+        }
+        let own = rows(found, 1, 0..70);
+        assert!(own.iter().all(|x| x.is_finite()) && own != rows(expected, 1, 0..70), "{}", gate.name);
+    }
+}
+
+/// Key heads that are shared are as if each query head had a copy, of gates as well.
+#[test]
+fn grouping_heads_changes_nothing() {
+    let shared = gated(10, 2);
+    let group = HEADS / KV_HEADS;
+    let copied = |(name, tensor): &(&'static str, HostTensor)| {
+        let dims = tensor.shape().dims().to_vec();
+        let axis = if dims.len() == 1 { 0 } else { 2 };
+        if *name == "q" {
+            return (*name, tensor.clone());
+        }
+        let width: usize = dims[axis + 1..].iter().product();
+        let heads = tensor.to_f32();
+        let heads = heads.chunks(width).flat_map(|head| std::iter::repeat_n(head, group)).flatten();
+        let mut wide = dims;
+        wide[axis] *= group;
+        (*name, HostTensor::f32(wide, heads.copied().collect()).unwrap())
+    };
+    let apart: Tensors = shared.iter().map(copied).collect();
+    for ((gate, shared), apart) in GATES.iter().zip(attended(&shared, None)).zip(attended(&apart, None)) {
+        let error = relative_error(&shared, &apart);
+        assert!(error <= F32_OF_LARGEST, "{}: {error:e}", gate.name);
+    }
+}
