@@ -128,10 +128,9 @@ impl MechanismDocument {
 
     /// Refuses lengths and segments that a rule would refuse, and values that mean nothing to the mechanism.
     fn check_values(&self, tensors: &BTreeMap<String, HostTensor>, time: usize) -> Result<()> {
-        for mask in [self.lengths.clone().map(Mask::lengths), self.segments.clone().map(Mask::segments)] {
-            if let Some(mask) = mask {
-                RuleDocument::of(&Blocked::new().mask(mask))?.check_values(tensors, time, time)?;
-            }
+        let masks = [self.lengths.clone().map(Mask::lengths), self.segments.clone().map(Mask::segments)];
+        for mask in masks.into_iter().flatten() {
+            RuleDocument::of(&Blocked::new().mask(mask))?.check_values(tensors, time, time)?;
         }
         self.mechanism.check_values(tensors)
     }
