@@ -28,7 +28,7 @@ pub enum Watch {
 pub(crate) struct Finding {
     /// The place of the first NaN.
     nan: Option<usize>,
-    /// The place of the first infinity, and whether that is known to be the negative one.
+    /// The place of the first infinity of either sign.
     infinite: Option<usize>,
     /// The largest magnitude among the finite numbers.
     largest: f64,
@@ -280,13 +280,30 @@ fn refused(list: &[Watched], findings: &[Finding], at: usize) -> Error {
     error
 }
 
-/// What a run that failed with `error` says, after it was run again with every step looked at.
-pub(crate) fn explained(error: Error, again: Result<()>) -> Error {
+/// What a run that failed with `error` says, after it was run again with every step looked at. Where the failed run has made the updates of
+/// `updated`, the second one started from them: that one of them is broken explains nothing.
+pub(crate) fn explained(error: Error, again: Result<()>, updated: Option<&Graph>) -> Error {
     match again {
-        Err(found) if found.kind() == ErrorKind::NotFinite => found,
+        Err(found) if found.kind() == ErrorKind::NotFinite => match updated {
+            Some(graph) if blames_what_is_updated(&found, graph) => error.with_another_hint(&format!(
+                "a second run to find the step began with what this one had left in {}",
+                found.argument()
+            )),
+            _ => found,
+        },
         Err(other) => error.with_another_hint(&format!("the step could not be looked for: {other}")),
-        Ok(()) => error.with_another_hint("every step by itself gives finite numbers"),
+        Ok(()) => {
+            error.with_another_hint("a second run that looked at every step found finite numbers alone")
+        }
     }
+}
+
+/// Whether `error` is about a parameter or state that a run of `graph` changes.
+fn blames_what_is_updated(error: &Error, graph: &Graph) -> bool {
+    let blamed = graph.kept().find(|(name, _)| {
+        [format!("parameter `{name}`"), format!("state `{name}`")].iter().any(|of| of == error.argument())
+    });
+    blamed.is_some_and(|(_, value)| graph.updates().iter().any(|(kept, _)| kept == value))
 }
 
 /// The indices along the axes of the element at a place.

@@ -13,11 +13,9 @@ use super::source::{SourceTokens, cross};
 use super::{EncoderDecoder, Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{
-    Block, Embedding, FeedForward, Layout, Linear, Recorder, Residual, RmsNorm, SelfAttention, converted,
-};
-use crate::ops::Activation;
+use crate::nn::{Block, Embedding, FeedForward, Layout, Linear, Recorder, Residual, RmsNorm, SelfAttention};
 use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE, Mask, Score};
+use crate::ops::{self, Activation};
 use crate::tensor::DType;
 use crate::weights::{Fields, Scope, Weight};
 
@@ -155,7 +153,7 @@ impl Stack {
         cross: Option<&(Vec<[Value; 2]>, Value)>,
     ) -> Result<Value> {
         let distances = recorder.weight(&self.distances)?;
-        let distances = converted(recorder, distances, DType::F32)?;
+        let distances = ops::converted(recorder, distances, DType::F32)?;
         let mask = if self.buckets.bidirectional { Mask::full() } else { Mask::causal() };
         let spec = Blocked::new().scale(1.0).mask(mask).score(Score::buckets(distances, self.buckets));
         let x = recorder.dropout(x)?;

@@ -1,7 +1,7 @@
 //! A layer of a Transformer (Vaswani et al., arXiv 1706.03762, section 3.1): what mixes tokens and a feed-forward network, each added to
 //! the residual stream.
 
-use super::{LayerNorm, Layout, Linear, Mixer, Recorder, RmsNorm, SelfAttention, converted};
+use super::{LayerNorm, Layout, Linear, Mixer, Recorder, RmsNorm, SelfAttention};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Activation};
 use crate::weights::Scope;
@@ -231,9 +231,9 @@ impl Residual {
             NormPlace::After => x,
         };
         let dtype = recorder.dtype();
-        let read = converted(recorder, read, dtype)?;
+        let read = ops::converted(recorder, read, dtype)?;
         let made = part(recorder, read)?;
-        let made = converted(recorder, made, stream)?;
+        let made = ops::converted(recorder, made, stream)?;
         recorder.dropout(made)
     }
 }

@@ -1,10 +1,10 @@
 //! Conformer (Gulati et al., "Conformer: Convolution-augmented Transformer for Speech Recognition", arXiv 2005.08100): half a feed-forward network,
 //! attention that knows distances, a convolution module, the other half, and a normalisation.
 
-use super::conv::{behind_tail, without_padding};
+use super::conv::behind_tail;
 use super::{
     BatchNorm, FeedForward, LayerNorm, Layout, Linear, Mixer, Norm, Projections, Recorder, Residual,
-    converted, join_heads, parameter, refuse_memory,
+    join_heads, parameter, refuse_memory,
 };
 use crate::graph::{Graph, Value};
 use crate::ops::attention::{Blocked, Score, blocked};
@@ -101,7 +101,7 @@ impl ConformerConv {
         let mut spec = ops::Conv1d::new().padding(self.before, kernel - 1 - self.before).groups(width);
         let read = match *layout {
             Layout::Rows => x,
-            Layout::Padded { lengths } => without_padding(recorder, x, lengths)?,
+            Layout::Padded { lengths } => ops::padding::zero_behind(recorder, x, lengths)?,
             Layout::Packed { segments, .. } => {
                 spec = spec.segments(segments);
                 x
@@ -125,9 +125,10 @@ impl ConformerConv {
         }
         let [factor, shift] = self.batch_norm.affine(recorder)?;
         let factor = ops::reshape(recorder, factor, [width, 1, 1])?;
-        let weight = converted(recorder, weight, DType::F32)?;
+        let weight = ops::converted(recorder, weight, DType::F32)?;
         let folded = ops::multiply(recorder, weight, factor)?;
-        let (folded, shift) = (converted(recorder, folded, dtype)?, converted(recorder, shift, dtype)?);
+        let (folded, shift) =
+            (ops::converted(recorder, folded, dtype)?, ops::converted(recorder, shift, dtype)?);
         ops::conv1d(recorder, read, folded, &spec.bias(shift))
     }
 }
@@ -180,7 +181,7 @@ impl Mixer for ConformerAttention {
             }
         };
         let distances = sinusoids(recorder, time, width)?;
-        let distances = converted(recorder, distances, desc.dtype)?;
+        let distances = ops::converted(recorder, distances, desc.dtype)?;
         self.record_with(recorder, x, distances, layout)
     }
 }

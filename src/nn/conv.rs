@@ -2,8 +2,8 @@
 
 use super::{Layout, Mixer, Recorder, next_memory, parameter, refuse_memory};
 use crate::graph::{Graph, Value};
-use crate::ops::{self, concat, constant, fill, less, reshape, select};
-use crate::tensor::{HostTensor, TensorDesc};
+use crate::ops::{self, concat};
+use crate::tensor::TensorDesc;
 use crate::weights::{Scope, Weight};
 use crate::{Error, ErrorKind, Result};
 
@@ -131,7 +131,7 @@ impl CentredConv1d {
         let [_, kernel] = extents(CENTRED, graph, x, &self.weight, self.groups)?;
         let x = match *layout {
             Layout::Rows | Layout::Packed { .. } => x,
-            Layout::Padded { lengths } => without_padding(graph, x, lengths)?,
+            Layout::Padded { lengths } => ops::padding::zero_behind(graph, x, lengths)?,
             Layout::Cached { .. } | Layout::Recurrent => {
                 return Err(Error::new(ErrorKind::Unsupported, CENTRED, "layout")
                     .expecting("whole sequences")
@@ -184,29 +184,6 @@ impl Mixer for CentredConv1d {
         refuse_memory(CENTRED, memory)?;
         self.record(recorder, x, layout)
     }
-}
-
-/// `x: [batch, time, width]` with zeros behind each item's length, `lengths: i32 [batch]`.
-pub(super) fn without_padding(graph: &mut Graph, x: Value, lengths: Value) -> Result<Value> {
-    let time = graph.desc(x)?.shape.dims()[1];
-    let is_token = is_token(graph, lengths, time)?;
-    keep(graph, is_token, x)
-}
-
-/// 1 where a position lies below its item's length, `lengths: i32 [batch]`, else 0: `[batch, time]`.
-pub(super) fn is_token(graph: &mut Graph, lengths: Value, time: usize) -> Result<Value> {
-    let batch = graph.desc(lengths)?.shape.elements();
-    let places = constant(graph, HostTensor::i32([1, time], (0..time as i32).collect())?)?;
-    let lengths = reshape(graph, lengths, [batch, 1])?;
-    less(graph, places, lengths)
-}
-
-/// `x: [batch, time, width]` where `condition: [batch, time]` is not 0, else 0.
-fn keep(graph: &mut Graph, condition: Value, x: Value) -> Result<Value> {
-    let dims = graph.desc(condition)?.shape.dims().to_vec();
-    let condition = reshape(graph, condition, dims.into_iter().chain([1]).collect::<Vec<_>>())?;
-    let zero = fill(graph, TensorDesc::new(graph.desc(x)?.dtype, [1]), 0.0)?;
-    select(graph, condition, x, zero)
 }
 
 /// Time and kernel. Fails when `x` is not `[batch, time, in]`.

@@ -20,11 +20,6 @@ pub(crate) fn parameter(graph: &mut Graph, weight: &Weight, dtype: DType) -> Res
     graph.parameter(weight.name(), TensorDesc::new(dtype, weight.shape().clone()))
 }
 
-/// `x` in `dtype`, itself where that is its type.
-pub(crate) fn converted(graph: &mut Graph, x: Value, dtype: DType) -> Result<Value> {
-    if graph.desc(x)?.dtype == dtype { Ok(x) } else { ops::cast(graph, x, dtype) }
-}
-
 /// A dense layer: `weight: [out, in]`, or as files have it otherwise, and `bias: [out]` unless it goes without.
 #[derive(Clone, Debug)]
 pub struct Linear {

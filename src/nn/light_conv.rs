@@ -1,8 +1,7 @@
 //! Lightweight and dynamic convolutions (Wu et al., "Pay Less Attention with Lightweight and Dynamic Convolutions", arXiv 1901.10430): depthwise
 //! convolutions whose kernels are a softmax over the taps, shared by the channels of a head.
 
-use super::conv::without_padding;
-use super::{Layout, Linear, Mixer, Recorder, converted, refuse_memory};
+use super::{Layout, Linear, Mixer, Recorder, refuse_memory};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Activation, Gate};
 use crate::tensor::{HostTensor, TensorDesc};
@@ -73,7 +72,7 @@ impl TapKernel {
 fn whole(op: &'static str, graph: &mut Graph, x: Value, layout: &Layout) -> Result<(Value, Option<Value>)> {
     match *layout {
         Layout::Rows => Ok((x, None)),
-        Layout::Padded { lengths } => Ok((without_padding(graph, x, lengths)?, None)),
+        Layout::Padded { lengths } => Ok((ops::padding::zero_behind(graph, x, lengths)?, None)),
         Layout::Packed { segments, .. } => Ok((x, Some(segments))),
         Layout::Cached { .. } | Layout::Recurrent => Err(Error::new(ErrorKind::Unsupported, op, "layout")
             .expecting("whole sequences")
@@ -213,13 +212,13 @@ impl Mixer for GatedConv {
     ) -> Result<Value> {
         refuse_memory(GATED, memory)?;
         let (x, layout) = match *layout {
-            Layout::Padded { lengths } => (without_padding(recorder, x, lengths)?, Layout::Rows),
+            Layout::Padded { lengths } => (ops::padding::zero_behind(recorder, x, lengths)?, Layout::Rows),
             layout => (x, layout),
         };
         let doubled = self.up.record(recorder, x, Activation::Identity)?;
         let gated = ops::gated(recorder, doubled, Gate::Second, Activation::Sigmoid)?;
         let dtype = recorder.dtype();
-        let gated = converted(recorder, gated, dtype)?;
+        let gated = ops::converted(recorder, gated, dtype)?;
         let mixed = self.conv.record(recorder, gated, None, &layout)?;
         self.down.record(recorder, mixed, Activation::Identity)
     }

@@ -58,9 +58,9 @@ pub use conformer::{ConformerAttention, ConformerBlock, ConformerConv};
 #[cfg(feature = "models")]
 pub use conv::{CausalConv1d, CentredConv1d};
 #[cfg(feature = "models")]
-pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};
+pub(crate) use layers::parameter;
 #[cfg(feature = "models")]
-pub(crate) use layers::{converted, parameter};
+pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};
 #[cfg(feature = "models")]
 pub use layout::{Layout, LayoutKind};
 #[cfg(feature = "models")]

@@ -1,7 +1,6 @@
 //! Normalisations whose statistics are taken over places: of channels over all sequences of a batch, or of groups of channels over a sequence.
 
-use super::conv::is_token;
-use super::{Layout, Recorder, converted, parameter};
+use super::{Layout, Recorder, parameter};
 use crate::graph::{Graph, Value};
 use crate::ops;
 use crate::tensor::{DType, TensorDesc};
@@ -95,7 +94,7 @@ impl BatchNorm {
                 Some(value) => value,
                 None => parameter(graph, weight, DType::F32)?,
             };
-            values.push(converted(graph, value, DType::F32)?);
+            values.push(ops::converted(graph, value, DType::F32)?);
         }
         Ok([values[0], values[1], values[2], values[3]])
     }
@@ -115,7 +114,7 @@ impl BatchNorm {
             }
             None => ops::fill(graph, TensorDesc::f32([1, 1, 1]), (batch * time).max(1) as f32)?,
         };
-        let x = converted(graph, x, DType::F32)?;
+        let x = ops::converted(graph, x, DType::F32)?;
         let kept = |graph: &mut Graph, x: Value| flags.map_or(Ok(x), |flags| ops::multiply(graph, x, flags));
         let tokens = kept(graph, x)?;
         let total = ops::sum(graph, tokens, &[0, 1])?;
@@ -136,10 +135,10 @@ impl BatchNorm {
         let dtype = recorder.desc(x)?.dtype;
         if !recorder.is_training() {
             let [factor, shift] = self.affine(recorder)?;
-            let x = converted(recorder, x, DType::F32)?;
+            let x = ops::converted(recorder, x, DType::F32)?;
             let scaled = ops::multiply(recorder, x, factor)?;
             let moved = ops::add(recorder, scaled, shift)?;
-            return converted(recorder, moved, dtype);
+            return ops::converted(recorder, moved, dtype);
         }
         let [mean, variance, count, centred] = self.statistics(recorder, x, layout)?;
         self.follow(recorder, [mean, variance, count])?;
@@ -150,7 +149,7 @@ impl BatchNorm {
         if let Some(flags) = tokens(recorder, [batch, time], layout)? {
             y = ops::multiply(recorder, y, flags)?;
         }
-        converted(recorder, y, dtype)
+        ops::converted(recorder, y, dtype)
     }
 
     /// Moves the running averages towards the statistics of a batch.
@@ -176,7 +175,7 @@ impl BatchNorm {
 fn tokens(graph: &mut Graph, [batch, time]: [usize; 2], layout: &Layout) -> Result<Option<Value>> {
     let flags = match *layout {
         Layout::Rows => return Ok(None),
-        Layout::Padded { lengths } => is_token(graph, lengths, time)?,
+        Layout::Padded { lengths } => ops::padding::is_token(graph, lengths, time)?,
         Layout::Packed { segments, count } => {
             let end = crate::tensor::HostTensor::i32([1], vec![count.min(i32::MAX as usize) as i32])?;
             let end = ops::constant(graph, end)?;
@@ -217,7 +216,7 @@ impl GroupNorm {
         let dtype = graph.desc(x)?.dtype;
         let weight = parameter(graph, &self.weight, dtype)?;
         let bias = parameter(graph, &self.bias, dtype)?;
-        let x = converted(graph, x, DType::F32)?;
+        let x = ops::converted(graph, x, DType::F32)?;
         let apart = ops::reshape(graph, x, [batch, time, self.groups, width / self.groups])?;
         let mean = ops::mean(graph, apart, &[1, 3])?;
         let centred = ops::subtract(graph, apart, mean)?;
@@ -225,7 +224,7 @@ impl GroupNorm {
         let variance = ops::mean(graph, squares, &[1, 3])?;
         let normalised = divided(graph, centred, variance, self.eps)?;
         let normalised = ops::reshape(graph, normalised, [batch, time, width])?;
-        let normalised = converted(graph, normalised, dtype)?;
+        let normalised = ops::converted(graph, normalised, dtype)?;
         let scaled = ops::multiply(graph, normalised, weight)?;
         ops::add(graph, scaled, bias)
     }

@@ -6,6 +6,21 @@ use std::fmt::Display;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
+/// The extents of an argument that is to be of rank `N`.
+pub(crate) fn extents<const N: usize>(
+    op: &'static str,
+    argument: &'static str,
+    desc: &TensorDesc,
+) -> Result<[usize; N]> {
+    desc.shape.dims().try_into().map_err(|_| {
+        Error::new(ErrorKind::Shape, op, argument).expecting(format!("rank {N}")).but_found(format!(
+            "rank {} {}",
+            desc.shape.rank(),
+            desc.shape
+        ))
+    })
+}
+
 /// The axes bound so far in one call of an op.
 #[derive(Debug)]
 pub(crate) struct Contract {

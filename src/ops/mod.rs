@@ -20,6 +20,7 @@ pub mod loss;
 mod matmul;
 pub mod normalize;
 pub mod optimizer;
+pub(crate) mod padding;
 mod parts;
 mod philox;
 mod pool;

@@ -98,7 +98,7 @@ impl Host {
         };
         let findings: Vec<Finding> = list.iter().map(finding).collect();
         if let Err(error) = finite::verdict(&list, &findings) {
-            return Err(finite::explained(error, self.look(graph, inputs)));
+            return Err(finite::explained(error, self.look(graph, inputs), None));
         }
         *self = after;
         Ok(outputs)

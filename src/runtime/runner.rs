@@ -198,7 +198,8 @@ impl<K: PartialEq> Runner<K> {
                     Err(error) if error.kind() == ErrorKind::NotFinite && watch != Some(Watch::Steps) => {
                         let states = state.as_deref().map(|state| state.on_gpu(&context)).transpose()?;
                         let stores: Vec<_> = [Some(&parameters), states].into_iter().flatten().collect();
-                        let error = finite::explained(error, look(&context, &graph, &stores, inputs));
+                        let again = look(&context, &graph, &stores, inputs);
+                        let error = finite::explained(error, again, Some(&graph));
                         return Err(match state.as_mut().filter(|_| !graph.updates().is_empty()) {
                             Some(state) => state.broken_by(error),
                             None => error,

@@ -122,7 +122,9 @@ impl Planned {
         let is_gpu = matches!(place, Place::Gpu(_));
         let first = place.run().map_err(|error| match error.kind() {
             // The references have looked at their steps.
-            ErrorKind::NotFinite if is_gpu => finite::explained(error, self.explain(inputs)),
+            ErrorKind::NotFinite if is_gpu => {
+                finite::explained(error, self.explain(inputs), Some(&self.graph))
+            }
             _ => error,
         })?;
         Ok(Running { place, first, first_call: self.planning + start.elapsed() })

@@ -23,7 +23,7 @@ fn workgroup_main(item: u32, lane: u32) {
                         sum = log_add(sum, rows[1u - own][state + 2u]);
                     }
                 }
-                with_frame = max(sum + at_frame(item, frame, state), NOTHING);
+                with_frame = at_least_nothing(sum + at_frame(item, frame, state));
             }
             store_beta((item * params.frames + frame) * STATES + state, sum);
             rows[own][state] = with_frame;

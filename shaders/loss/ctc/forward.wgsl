@@ -20,7 +20,7 @@ fn workgroup_main(item: u32, lane: u32) {
                         sum = log_add(sum, rows[1u - own][state - 2u]);
                     }
                 }
-                sum = max(sum + at_frame(item, frame, state), NOTHING);
+                sum = at_least_nothing(sum + at_frame(item, frame, state));
                 store_alpha((item * params.frames + frame) * STATES + state, sum);
             } else {
                 store_alpha((item * params.frames + frame) * STATES + state, 0.0);
@@ -40,7 +40,7 @@ fn workgroup_main(item: u32, lane: u32) {
                 found = log_add(found, rows[last][states - 2u]);
             }
         }
-        if found < FAR_BELOW {
+        if found < FAR_BELOW && !is_nan(found) {
             found = select(NOTHING, 0.0, ZERO_INFINITY);
         }
         store_losses(item, -found);

@@ -20,6 +20,10 @@ fn element(i: u32) {
     if states > 1u {
         whole = log_add(whole, load_alpha(first + 1u) + load_beta(first + 1u));
     }
+    if is_nan(whole) {
+        store_result(place * params.symbols + symbol, whole);
+        return;
+    }
     if whole < FAR_BELOW {
         return;
     }

@@ -2,7 +2,19 @@
 const NOTHING: f32 = -1e30;
 const FAR_BELOW: f32 = -1e29;
 
+// A NaN is told by its bits and passed on: WGSL may assume that there is none, and a maximum may drop it.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn at_least_nothing(x: f32) -> f32 {
+    return select(max(x, NOTHING), x, is_nan(x));
+}
+
 fn log_add(a: f32, b: f32) -> f32 {
+    if is_nan(a) || is_nan(b) {
+        return a + b;
+    }
     let largest = max(a, b);
     if largest < FAR_BELOW {
         return NOTHING;

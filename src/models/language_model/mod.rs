@@ -22,7 +22,7 @@ use super::{Facts, Input, Model, Signature, Task, Tokens};
 use crate::graph::{Graph, Value};
 use crate::nn::{
     Block, Embedding, FeedForward, LayerNorm, Layout, LayoutKind, Linear, MechanismExtents, Mixer, Recorder,
-    Residual, Reversible, converted,
+    Residual, Reversible,
 };
 use crate::ops::{self, Activation};
 use crate::tensor::DType;
@@ -236,7 +236,7 @@ impl Network for LanguageModel {
         let x = self.norm.record(recorder, x, None)?;
         recorder.replace_last(x);
         let dtype = recorder.dtype();
-        converted(recorder, x, dtype)
+        ops::converted(recorder, x, dtype)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::Attend;
 use crate::graph::Value;
-use crate::nn::{Layout, Recorder, converted};
+use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Blocked, Score};
-use crate::ops::{broadcast, concat, reshape, slice};
+use crate::ops::{broadcast, concat, converted, reshape, slice};
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 

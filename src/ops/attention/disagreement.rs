@@ -9,11 +9,12 @@
 //! Each is the negative of the paper's measure, which is maximised: it is added to a loss. Pairs of a head with itself are among them. The
 //! authors' code takes cosines token by token, too, and adds 1 to each.
 
-use super::{Blocked, Dims, MAX_HEAD_SIZE, Mask, blocked_with_lse, converted, padding};
+use super::{Blocked, Dims, MAX_HEAD_SIZE, Mask, blocked_with_lse, factor};
 use crate::graph::{Graph, Value};
+use crate::ops::contract::extents;
 use crate::ops::{
-    cast, clamp, constant, divide, exp, fill, gather_rows, l2_normalize, maximum, multiply, repeat_each,
-    reshape, scale, square, subtract, sum, transpose,
+    cast, clamp, constant, converted, divide, exp, fill, gather_rows, l2_normalize, maximum, multiply,
+    padding, repeat_each, reshape, scale, square, subtract, sum, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -60,7 +61,7 @@ pub fn position_similarity(
     query: Value,
     key: Value,
     is_causal: bool,
-    factor: Option<f32>,
+    scale: Option<f32>,
     lengths: Option<Value>,
 ) -> Result<Value> {
     let [q, k] = [query, key].map(|value| graph.desc(value).cloned());
@@ -72,14 +73,9 @@ pub fn position_similarity(
             .but_found(dims.head_size));
     }
     let key = repeat_each(graph, key, 2, dims.group())?;
-    let factor = factor.unwrap_or_else(|| 1.0 / (dims.head_size as f32).sqrt());
-    let mut attention = Blocked::new().scale(factor);
-    if is_causal {
-        attention = attention.mask(Mask::causal());
-    }
-    if let Some(lengths) = lengths {
-        attention = attention.lengths(lengths);
-    }
+    let mask = if is_causal { Mask::causal() } else { Mask::full() };
+    let mask = lengths.map_or(mask.clone(), |lengths| mask & Mask::lengths(lengths));
+    let attention = Blocked::new().scale(factor(scale, dims.head_size)).mask(mask);
     let pairs: Vec<[usize; 2]> = (0..dims.heads).flat_map(|h| (h..dims.heads).map(move |g| [h, g])).collect();
     let of_heads = log_sums(graph, [query, key], &attention)?;
     let [queries, keys] = [query, key].map(|rows| side_by_side(graph, rows, &pairs));
@@ -112,7 +108,7 @@ fn log_sums(graph: &mut Graph, [query, key]: [Value; 2], attention: &Blocked) ->
 
 /// `[batch, time, pairs, 2 size]`: the vectors of both heads of each pair.
 fn side_by_side(graph: &mut Graph, rows: Value, pairs: &[[usize; 2]]) -> Result<Value> {
-    let &[batch, time, heads, size] = graph.desc(rows)?.shape.dims() else { return Ok(rows) };
+    let [batch, time, heads, size] = extents(POSITIONS, "query", graph.desc(rows)?)?;
     let by_head = transpose(graph, rows, &[2, 0, 1, 3])?;
     let by_head = reshape(graph, by_head, [heads, batch * time * size])?;
     let members = pairs.iter().flatten().map(|&head| head as i32).collect();
@@ -133,7 +129,7 @@ fn of_members(graph: &mut Graph, of_heads: Value, pairs: &[[usize; 2]], member: 
 
 /// The mean of `rows: [batch, time]` over tokens: `[1]`.
 fn mean_of_tokens(graph: &mut Graph, op: &'static str, rows: Value, lengths: Option<Value>) -> Result<Value> {
-    let &[batch, time] = graph.desc(rows)?.shape.dims() else { return Ok(rows) };
+    let [batch, time] = extents(op, "rows", graph.desc(rows)?)?;
     let Some(lengths) = lengths else {
         let total = sum(graph, rows, &[0, 1])?;
         let mean = scale(graph, total, 1.0 / (batch * time).max(1) as f32)?;

@@ -7,9 +7,10 @@
 //!
 //! A query sees all projected keys, each of which holds all of time: there is no causal form.
 
-use super::{Blocked, Dims, blocked, padding};
+use super::{Blocked, Dims, blocked};
 use crate::graph::{Graph, Value};
-use crate::ops::{Heads, Matmul, matmul, reshape, slice, transpose};
+use crate::ops::contract::extents;
+use crate::ops::{Heads, Matmul, matmul, padding, reshape, slice, transpose};
 use crate::tensor::TensorDesc;
 use crate::{Error, ErrorKind, Result};
 
@@ -70,19 +71,11 @@ pub fn linformer(
             .expecting(format!("{of_keys} projected values, as key_projection has keys"))
             .but_found(of_values));
     }
-    let mut rows = [key, value];
-    if let Some(lengths) = spec.lengths {
-        padding::check_lengths(NAME, graph, lengths, dims.batch)?;
-        let is_token = padding::is_token(graph, lengths, dims.key_time)?;
-        for rows in &mut rows {
-            *rows = padding::without_padding(graph, *rows, is_token)?;
-        }
-    }
+    let mut rows = padding::tokens_of(NAME, graph, [key, value], spec.lengths)?;
     for (rows, projection) in rows.iter_mut().zip(projections) {
         *rows = project(graph, *rows, projection, dims.key_time)?;
     }
-    let attention = spec.scale.map_or(Blocked::new(), |scale| Blocked::new().scale(scale));
-    blocked(graph, query, rows[0], rows[1], &attention)
+    blocked(graph, query, rows[0], rows[1], &Blocked::with(spec.scale, None))
 }
 
 /// How many rows `projection` makes, or what it should be.
@@ -122,7 +115,7 @@ fn project(graph: &mut Graph, rows: Value, projection: Value, time: usize) -> Re
     if dims.len() == 2 {
         return matmul(graph, own, rows, &Matmul::new().heads(Heads::Outer, Heads::Inner, Heads::Inner));
     }
-    let &[batch, _, heads, size] = graph.desc(rows)?.shape.dims() else { return Ok(rows) };
+    let [batch, _, heads, size] = extents(NAME, "rows", graph.desc(rows)?)?;
     // Heads in front, as the projections have them.
     let by_head = transpose(graph, rows, &[2, 1, 0, 3])?;
     let by_head = reshape(graph, by_head, [heads, time, batch * size])?;

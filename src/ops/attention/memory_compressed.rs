@@ -8,10 +8,10 @@
 //! with one convolution for each head and `p` rows of zeros in front, so that the last slot ends with the last key. Under a causal rule a
 //! query sees the slots whose keys it sees, all of them: the first queries may see none and give 0, unless there is a null key.
 
-use super::{Blocked, CustomMask, Dims, Mask, Score, blocked, padding};
+use super::{Blocked, CustomMask, Dims, Mask, Score, blocked};
 use crate::graph::{Graph, Value};
-use crate::ops::{Matmul, add, broadcast, concat, matmul, pad, reshape, transpose};
-use crate::tensor::TensorDesc;
+use crate::ops::contract::extents;
+use crate::ops::{Matmul, add, broadcast, concat, matmul, pad, padding, reshape, transpose};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/memory_compressed";
@@ -99,23 +99,16 @@ pub fn memory_compressed(
     let [q, k, v] = [query, key, value].map(|value| graph.desc(value).cloned());
     let dims = Dims::bind(NAME, [&q?, &k?, &v?], 1)?;
     spec.check(&dims)?;
-    let [of_keys, of_values] = [("key_compression", key), ("value_compression", value)];
-    let [ratio, of_value] = [(of_keys, compressions[0]), (of_values, compressions[1])]
-        .map(|((argument, rows), compression)| ratio(graph, argument, rows, &compression, &dims));
-    let (ratio, of_value) = (ratio?, of_value?);
-    if ratio != of_value {
+    // Compressed keys meet queries, whose channels they keep; values may become of any size.
+    let ratio_of_keys = ratio(graph, "key_compression", key, &compressions[0], Some(dims.head_size))?;
+    let ratio_of_values = ratio(graph, "value_compression", value, &compressions[1], None)?;
+    if ratio_of_keys != ratio_of_values {
         return Err(Error::new(ErrorKind::Shape, NAME, "value_compression")
-            .expecting(format!("a ratio of {ratio}, as that of keys"))
-            .but_found(of_value));
+            .expecting(format!("a ratio of {ratio_of_keys}, as that of keys"))
+            .but_found(ratio_of_values));
     }
-    let mut rows = [key, value];
-    if let Some(lengths) = spec.lengths {
-        padding::check_lengths(NAME, graph, lengths, dims.batch)?;
-        let is_token = padding::is_token(graph, lengths, dims.key_time)?;
-        for rows in &mut rows {
-            *rows = padding::without_padding(graph, *rows, is_token)?;
-        }
-    }
+    let ratio = ratio_of_keys;
+    let mut rows = padding::tokens_of(NAME, graph, [key, value], spec.lengths)?;
     let count = dims.key_time.div_ceil(ratio);
     let in_front = if spec.slots == Slots::ToEnd { count * ratio - dims.key_time } else { 0 };
     for (rows, compression) in rows.iter_mut().zip(compressions) {
@@ -150,11 +143,11 @@ impl MemoryCompressed {
     fn attention(&self, graph: &mut Graph, dims: &Dims, slots: [usize; 3]) -> Result<Blocked> {
         let [ratio, count, in_front] = slots;
         let nulls = usize::from(self.null.is_some());
-        let mut attention = self.scale.map_or(Blocked::new(), |scale| Blocked::new().scale(scale));
+        let mut attention = Blocked::with(self.scale, None);
         if self.is_causal {
             attention = attention.mask(Mask::custom(ends_before(nulls, ratio, in_front)?));
         }
-        if let (Some(lengths), false) = (self.lengths, self.is_causal) {
+        if let Some(lengths) = self.lengths {
             let has_keys = padding::is_below(graph, lengths, count, ratio)?;
             let bias = padding::hiding_bias(graph, has_keys)?;
             let bias = pad(graph, bias, 1, nulls, nulls + count)?;
@@ -197,13 +190,13 @@ fn slot_ends_before_tile(
     CustomMask::new("slot_ends_before", wgsl, sees)?.with_tiles()
 }
 
-/// How many positions of `rows` make a slot, after checking the convolution.
+/// How many positions of `rows` make a slot, after checking the convolution, to `out` channels where that is asked for.
 fn ratio(
     graph: &Graph,
     argument: &'static str,
     rows: Value,
     compression: &Compression,
-    dims: &Dims,
+    out: Option<usize>,
 ) -> Result<usize> {
     let (of_rows, weight) = (graph.desc(rows)?, graph.desc(compression.weight)?);
     let bias = graph.desc(compression.bias)?;
@@ -214,21 +207,18 @@ fn ratio(
                 .but_found(desc.dtype));
         }
     }
-    let size = of_rows.shape.dims()[3];
-    let keeps_size = argument == "key_compression";
+    let [_, _, heads, size] = extents(NAME, argument, of_rows)?;
     match *weight.shape.dims() {
-        [heads, out, inner, ratio]
-            if heads == dims.kv_heads
-                && inner == size
+        [of, to, inner, ratio]
+            if [of, inner] == [heads, size]
                 && ratio > 0
-                && (out == size || !keeps_size)
-                && bias.shape.dims() == [heads, out] =>
+                && out.is_none_or(|out| out == to)
+                && bias.shape.dims() == [heads, to] =>
         {
             Ok(ratio)
         }
         _ => {
-            let out = if keeps_size { size.to_string() } else { "out".to_owned() };
-            let heads = dims.kv_heads;
+            let out = out.map_or_else(|| "out".to_owned(), |out| out.to_string());
             Err(Error::new(ErrorKind::Shape, NAME, argument)
                 .expecting(format!("[{heads}, {out}, {size}, ratio], and a bias [{heads}, {out}]"))
                 .but_found(format!("{} and {}", weight.shape, bias.shape)))
@@ -238,11 +228,8 @@ fn ratio(
 
 /// `[batch, slots, heads, out]` of `rows: [batch, slots * ratio, heads, in]`.
 fn compress(graph: &mut Graph, rows: Value, compression: &Compression) -> Result<Value> {
-    let of_rows = graph.desc(rows)?.shape.dims().to_vec();
-    let of_weight = graph.desc(compression.weight)?.shape.dims().to_vec();
-    let (&[batch, time, heads, inner], &[_, out, _, ratio]) = (&of_rows[..], &of_weight[..]) else {
-        return Ok(rows);
-    };
+    let [batch, time, heads, inner] = extents(NAME, "rows", graph.desc(rows)?)?;
+    let [_, out, _, ratio] = extents(NAME, "weight", graph.desc(compression.weight)?)?;
     let count = time / ratio;
     let slots = reshape(graph, rows, [batch, count, ratio, heads, inner])?;
     let by_head = transpose(graph, slots, &[3, 0, 1, 2, 4])?;
@@ -258,8 +245,8 @@ fn compress(graph: &mut Graph, rows: Value, compression: &Compression) -> Result
 
 /// `rows: [batch, slots, heads, size]` behind `null: [heads, size]`.
 fn with_null(graph: &mut Graph, rows: Value, null: Value, argument: &'static str) -> Result<Value> {
-    let (of_rows, of_null): (TensorDesc, TensorDesc) = (graph.desc(rows)?.clone(), graph.desc(null)?.clone());
-    let &[batch, _, heads, size] = of_rows.shape.dims() else { return Ok(rows) };
+    let [batch, _, heads, size] = extents(NAME, "rows", graph.desc(rows)?)?;
+    let of_null = graph.desc(null)?;
     if of_null.shape.dims() != [heads, size] {
         return Err(Error::new(ErrorKind::Shape, NAME, argument)
             .expecting(format!("[{heads}, {size}]"))

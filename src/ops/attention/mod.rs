@@ -14,7 +14,6 @@ pub(crate) mod linear;
 mod linformer;
 mod memory_compressed;
 mod nystrom;
-pub(crate) mod padding;
 mod persistent;
 mod previous;
 mod routing;
@@ -43,10 +42,8 @@ pub use rules::{
 };
 pub use talking_heads::{TalkingHeads, talking_heads};
 
-use super::cast;
 use super::contract::Contract;
-use crate::graph::{Graph, Value};
-use crate::tensor::{DType, TensorDesc};
+use crate::tensor::TensorDesc;
 use crate::{Error, ErrorKind, Result};
 
 /// The largest head and value size.
@@ -61,9 +58,9 @@ pub const HIDDEN_SCORE: f32 = -5e29;
 /// A bound that no time and no distance reaches. Sums of three such numbers fit an `i32`.
 pub(crate) const UNLIMITED: u32 = 1 << 29;
 
-/// `x` in `dtype`, itself where that is its type.
-fn converted(graph: &mut Graph, x: Value, dtype: DType) -> Result<Value> {
-    if graph.desc(x)?.dtype == dtype { Ok(x) } else { cast(graph, x, dtype) }
+/// The factor of `q . k`: `scale`, or `1 / sqrt(head_size)`.
+fn factor(scale: Option<f32>, head_size: usize) -> f32 {
+    scale.unwrap_or_else(|| 1.0 / (head_size as f32).sqrt())
 }
 
 /// Extents of one attention problem.

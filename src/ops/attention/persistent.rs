@@ -1,8 +1,10 @@
 //! Keys and values that belong to the network and not to a text, and what joins attention over two sets of keys.
 
-use super::{Blocked, Dims, blocked_with_lse, converted};
+use super::{Blocked, Dims, blocked_with_lse};
 use crate::graph::{Graph, Value};
-use crate::ops::{add, broadcast, multiply, reshape, sigmoid, subtract, transpose};
+use crate::ops::contract::{Contract, extents};
+use crate::ops::{add, broadcast, converted, multiply, reshape, sigmoid, subtract, transpose};
+use crate::tensor::TensorDesc;
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/persistent_memory";
@@ -71,18 +73,13 @@ fn repeat(
 /// A row that sees nothing in either gives 0. Fails when shapes or types of the two differ.
 pub fn merge(graph: &mut Graph, (a, lse_a): (Value, Value), (b, lse_b): (Value, Value)) -> Result<Value> {
     let desc = graph.desc(a)?.clone();
-    let &[batch, time, heads, _] = desc.shape.dims() else {
-        return Err(Error::new(ErrorKind::Shape, MERGE, "a")
-            .expecting("rank 4, [batch, time, heads, value_size]")
-            .but_found(&desc.shape));
-    };
+    let [batch, time, heads, _] = extents(MERGE, "a", &desc)?;
+    let contract = Contract::new(MERGE);
+    contract.float("a", &desc)?;
+    contract.same("b", graph.desc(b)?, "a", &desc)?;
+    let of_lse = TensorDesc::f32([batch, heads, time]);
     for (argument, lse) in [("lse_a", lse_a), ("lse_b", lse_b)] {
-        let of_lse = graph.desc(lse)?;
-        if of_lse.shape.dims() != [batch, heads, time] {
-            return Err(Error::new(ErrorKind::Shape, MERGE, argument)
-                .expecting(format!("[{batch}, {heads}, {time}]"))
-                .but_found(&of_lse.shape));
-        }
+        contract.same(argument, graph.desc(lse)?, "log-sum-exps of a", &of_lse)?;
     }
     let ahead = subtract(graph, lse_a, lse_b)?;
     let weight = sigmoid(graph, ahead)?;

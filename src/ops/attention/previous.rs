@@ -1,7 +1,7 @@
 //! Scores that know those of the layers before (RealFormer, He et al., arXiv 2012.11747, equation 3), and attention by scores that are
 //! given (`prior`: from another layer, or from a network of their own).
 
-use super::{Blocked, Dims, MAX_HEAD_SIZE, Score, blocked, residual_scores};
+use super::{Blocked, Dims, MAX_HEAD_SIZE, Score, blocked, factor, residual_scores};
 use crate::graph::{Graph, Value};
 use crate::ops::{concat, fill, repeat_each, scale};
 use crate::tensor::TensorDesc;
@@ -52,7 +52,7 @@ pub fn residual_attention(
     if spec.softcap.is_some() {
         return Err(Error::new(ErrorKind::Unsupported, NAME, "softcap").expecting("none").but_found("one"));
     }
-    let factor = spec.scale.unwrap_or_else(|| 1.0 / (dims.head_size as f32).sqrt());
+    let factor = factor(spec.scale, dims.head_size);
     let own = [scale(graph, query, factor)?, key];
     let (vectors, stored) = match previous.vectors {
         None => (own, previous.stored),

@@ -1,10 +1,9 @@
 //! Heads whose outputs are routed to capsules in place of a dense layer over all of them (dynamic routing, Sabour et al., arXiv 1710.09829,
 //! procedure 1, as Li et al., 1904.03100, and Gu and Feng, 1909.00188, use it for heads).
 
-use super::converted;
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Matmul, add, divide, fill, matmul, multiply, reshape, softmax, sqrt, square, sum, transpose,
+    Matmul, add, converted, divide, fill, matmul, multiply, reshape, softmax, sqrt, square, sum, transpose,
 };
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -43,22 +42,22 @@ pub fn route_heads(graph: &mut Graph, heads: Value, weight: Value, iterations: u
     let votes = converted(graph, votes, DType::F32)?;
     let votes = reshape(graph, votes, [count, rows, capsules, out])?;
     let mut logits = fill(graph, TensorDesc::f32([count, rows, capsules]), 0.0)?;
-    for left in (0..iterations).rev() {
+    let mut sent = votes;
+    for iteration in 0..iterations {
+        if iteration > 0 {
+            let products = multiply(graph, votes, sent)?;
+            let agreement = sum(graph, products, &[3])?;
+            let agreement = reshape(graph, agreement, [count, rows, capsules])?;
+            logits = add(graph, logits, agreement)?;
+        }
         let shares = softmax(graph, logits)?;
         let shares = reshape(graph, shares, [count, rows, capsules, 1])?;
         let weighted = multiply(graph, votes, shares)?;
         let total = sum(graph, weighted, &[0])?;
-        let squashed = squash(graph, total)?;
-        if left == 0 {
-            let squashed = reshape(graph, squashed, [batch, time, capsules, out])?;
-            return converted(graph, squashed, of_heads.dtype);
-        }
-        let products = multiply(graph, votes, squashed)?;
-        let agreement = sum(graph, products, &[3])?;
-        let agreement = reshape(graph, agreement, [count, rows, capsules])?;
-        logits = add(graph, logits, agreement)?;
+        sent = squash(graph, total)?;
     }
-    Ok(votes)
+    let sent = reshape(graph, sent, [batch, time, capsules, out])?;
+    converted(graph, sent, of_heads.dtype)
 }
 
 /// `|s| / (1 + |s|^2) s` along the last of four axes.

@@ -9,11 +9,11 @@
 //! them together, whose results are mixed. That computes `heads` times the products of scores stored and mixed, and is possible where
 //! heads together have at most [`MAX_HEAD_SIZE`](super::MAX_HEAD_SIZE) channels.
 
-use super::{Blocked, MAX_HEAD_SIZE, Mask, blocked, converted, padding};
+use super::{Blocked, MAX_HEAD_SIZE, Mask, blocked, factor};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Heads, Matmul, concat, constant, fill, matmul, multiply, reshape, scale, select, slice, softmax, sum,
-    transpose,
+    Heads, Matmul, concat, constant, converted, fill, less_equal, matmul, multiply, padding, reshape, scale,
+    select, slice, softmax, sum, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -89,7 +89,7 @@ pub fn talking_heads(
     if let Some(lengths) = spec.lengths {
         padding::check_lengths(NAME, graph, lengths, extents.batch)?;
     }
-    let factor = spec.scale.unwrap_or_else(|| 1.0 / (extents.head_size as f32).sqrt());
+    let factor = factor(spec.scale, extents.head_size);
     if spec.stores_scores || extents.scores * extents.head_size > MAX_HEAD_SIZE {
         return stored(graph, [query, key, value], [pre, post], factor, spec, &extents);
     }
@@ -142,12 +142,9 @@ fn side_by_side(
     let queries = multiply(graph, by_head, factors)?;
     let queries = reshape(graph, queries, [batch, query_time, softmax, scores * head_size])?;
     let keys = reshape(graph, key, [batch, key_time, 1, scores * head_size])?;
-    let mut attention = Blocked::new().scale(factor);
+    let mut attention = Blocked::with(Some(factor), spec.lengths);
     if spec.is_causal {
-        attention = attention.mask(Mask::causal());
-    }
-    if let Some(lengths) = spec.lengths {
-        attention = attention.lengths(lengths);
+        attention.mask = attention.mask & Mask::causal();
     }
     // As many heads of values at a time as attention takes as one.
     let together = (MAX_HEAD_SIZE / value_size).min(values);
@@ -178,14 +175,18 @@ fn stored(
     extents: &Extents,
 ) -> Result<Value> {
     let &Extents { batch, times: [query_time, key_time], scores: from, softmax: to, values, .. } = extents;
+    // Nothing hides what padding may hold: a weight of 0 times NaN is no 0, nor is a hidden score's gradient.
+    let [key, value] = padding::tokens_of(NAME, graph, [key, value], spec.lengths)?;
+    let dtype = graph.desc(value)?.dtype;
+    // Products of f16, and what they are mixed to, may not fit f16 before they are scaled.
+    let [query, key, pre] = [query, key, pre].map(|value| converted(graph, value, DType::F32));
     let products = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
-    let scores = matmul(graph, query, key, &products)?;
+    let scores = matmul(graph, query?, key?, &products)?;
     let scores = scale(graph, scores, factor)?;
     let mixing = Matmul::new().transpose_a();
     let scores = reshape(graph, scores, [batch, from, query_time * key_time])?;
-    let scores = matmul(graph, pre, scores, &mixing)?;
-    let scores = reshape(graph, scores, [batch, to, query_time, key_time])?;
-    let mut scores = converted(graph, scores, DType::F32)?;
+    let scores = matmul(graph, pre?, scores, &mixing)?;
+    let mut scores = reshape(graph, scores, [batch, to, query_time, key_time])?;
     let shown = shown(graph, spec, extents)?;
     for &shown in &shown {
         scores = padding::hidden_unless(graph, shown, scores)?;
@@ -198,13 +199,6 @@ fn stored(
             weights = select(graph, shown, weights, zero)?;
         }
     }
-    // A weight of 0 times what padding may hold is no 0.
-    let mut value = value;
-    if let Some(lengths) = spec.lengths {
-        let is_token = padding::is_token(graph, lengths, key_time)?;
-        value = padding::without_padding(graph, value, is_token)?;
-    }
-    let dtype = graph.desc(value)?.dtype;
     let weights = converted(graph, weights, dtype)?;
     let weights = reshape(graph, weights, [batch, to, query_time * key_time])?;
     let weights = matmul(graph, post, weights, &mixing)?;
@@ -217,9 +211,11 @@ fn shown(graph: &mut Graph, spec: &TalkingHeads, extents: &Extents) -> Result<Ve
     let &Extents { batch, times: [query_time, key_time], .. } = extents;
     let mut shown = Vec::new();
     if spec.is_causal {
-        let pair = |at: usize| i32::from(at % key_time + query_time <= at / key_time + key_time);
-        let pairs = (0..query_time * key_time).map(pair).collect();
-        shown.push(constant(graph, HostTensor::i32([query_time, key_time], pairs)?)?);
+        let keys = (0..key_time).map(|key| (key + query_time) as i32).collect();
+        let keys = constant(graph, HostTensor::i32([1, key_time], keys)?)?;
+        let queries = (0..query_time).map(|query| (query + key_time) as i32).collect();
+        let queries = constant(graph, HostTensor::i32([query_time, 1], queries)?)?;
+        shown.push(less_equal(graph, keys, queries)?);
     }
     if let Some(lengths) = spec.lengths {
         let is_token = padding::is_token(graph, lengths, key_time)?;

@@ -267,7 +267,8 @@ fn record(
 ) -> Result<Value> {
     let [out, inner] = [0, 1].map(|axis| graph.desc(weight).map(|desc| desc.shape.dims()[axis]));
     let (out, inner, taps) = (out?, inner?, plane.taps());
-    if inner == 1 {
+    // One channel for all of the result is a product like any other.
+    if inner == 1 && groups > 1 {
         let weight = reshape(graph, weight, [out, taps])?;
         let weight = transpose(graph, weight, &[1, 0])?;
         let channels = Channels { multiplier: out / groups, gathers: false };

@@ -20,6 +20,11 @@ pub fn cast(graph: &mut Graph, x: Value, to: DType) -> Result<Value> {
     graph.push_builtin_one(Cast { to }, &[x])
 }
 
+/// `x` in the float type `dtype`, itself where that is its type.
+pub(crate) fn converted(graph: &mut Graph, x: Value, dtype: DType) -> Result<Value> {
+    if graph.desc(x)?.dtype == dtype { Ok(x) } else { cast(graph, x, dtype) }
+}
+
 impl Op for Cast {
     fn name(&self) -> &'static str {
         NAME

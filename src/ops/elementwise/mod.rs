@@ -15,6 +15,7 @@ pub use binary::{
 };
 pub(super) use broadcast::sum_to;
 pub use cast::cast;
+pub(crate) use cast::converted;
 pub use functions::*;
 pub(super) use gate::gradient as gate_gradient;
 pub use gate::{Gate, gated};

@@ -96,6 +96,15 @@ impl<T> Blocked<T> {
         Self::default()
     }
 
+    /// With settings that other mechanisms may leave out.
+    pub(super) fn with(scale: Option<f32>, lengths: Option<T>) -> Self {
+        let spec = Self { scale, ..Self::new() };
+        match lengths {
+            Some(lengths) => spec.lengths(lengths),
+            None => spec,
+        }
+    }
+
     /// Which keys a query sees, in place of what was set before.
     #[must_use]
     pub fn mask(self, mask: Mask<T>) -> Self {

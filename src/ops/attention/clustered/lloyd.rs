@@ -3,12 +3,12 @@
 
 use super::{check_count, unless_padding};
 use crate::graph::{Graph, Value};
-use crate::ops::attention::{converted, padding};
+use crate::ops::contract::extents;
 use crate::ops::index::part_of;
 use crate::ops::{
-    Linear, Matmul, Pool, argmax, cast, constant, even_segments, fill, gather_rows, greater, greater_equal,
-    linear, matmul, pool, repeat_each, reshape, scale, scatter_add_rows, select, stop_gradient, subtract,
-    transpose,
+    Linear, Matmul, Pool, argmax, cast, constant, converted, even_segments, fill, gather_rows, greater,
+    greater_equal, linear, matmul, padding, pool, repeat_each, reshape, scale, scatter_add_rows, select,
+    stop_gradient, subtract, transpose,
 };
 use crate::random::Random;
 use crate::tensor::{DType, HostTensor, TensorDesc};
@@ -51,12 +51,7 @@ pub fn lloyd_clusters(
     lengths: Option<Value>,
     spec: &LloydClusters,
 ) -> Result<Value> {
-    let desc = graph.desc(query)?.clone();
-    let &[batch, time, heads, size] = desc.shape.dims() else {
-        return Err(Error::new(ErrorKind::Shape, NAME, "query")
-            .expecting("rank 4, [batch, time, heads, size]")
-            .but_found(&desc.shape));
-    };
+    let [batch, time, heads, size] = extents(NAME, "query", graph.desc(query)?)?;
     check_count(NAME, spec.count, time)?;
     for (argument, number) in [("bits", spec.bits), ("iterations", spec.iterations)] {
         if number == 0 {
@@ -123,7 +118,7 @@ fn nearest(
     // From u32 to i32: the row of a table that holds its own number.
     let numbers = constant(graph, HostTensor::i32([count, 1], (0..count as i32).collect())?)?;
     let ids = gather_rows(graph, numbers, places)?;
-    let &[rows, time, _] = graph.desc(hashes)?.shape.dims() else { return Ok(ids) };
+    let [rows, time, _] = extents(NAME, "hashes", graph.desc(hashes)?)?;
     let ids = reshape(graph, ids, [rows, time])?;
     match is_token {
         Some(is_token) => unless_padding(graph, is_token, ids, count as i32),
@@ -133,11 +128,8 @@ fn nearest(
 
 /// The bits that most of each center's hashes have.
 fn moved(graph: &mut Graph, hashes: Value, centers: Value, ids: Value) -> Result<Value> {
-    let (&[rows, time, _], &[_, count, _]) =
-        (&graph.desc(hashes)?.shape.dims().to_vec()[..], &graph.desc(centers)?.shape.dims().to_vec()[..])
-    else {
-        return Ok(centers);
-    };
+    let [rows, time, _] = extents(NAME, "hashes", graph.desc(hashes)?)?;
+    let [_, count, _] = extents(NAME, "centers", graph.desc(centers)?)?;
     let sums = scatter_add_rows(graph, hashes, ids, &[rows, count])?;
     let ones = fill(graph, TensorDesc::f32([rows, time, 1]), 1.0)?;
     let members = scatter_add_rows(graph, ones, ids, &[rows, count])?;

@@ -18,12 +18,12 @@
 
 mod lloyd;
 
-use super::{Blocked, Dims, HIDDEN_SCORE, Score, blocked, converted, padding};
+use super::{Blocked, Dims, HIDDEN_SCORE, Score, blocked, factor};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Heads, Matmul, Order, Sorted, add, argsort, concat, constant, divide, fill, gather_rows, greater, matmul,
-    maximum, multiply, repeat_each, reshape, scale, scatter_add_rows, select, slice, softmax, sort,
-    stop_gradient, subtract, sum, top_k, transpose,
+    Heads, Matmul, Order, Sorted, add, argsort, concat, constant, converted, divide, fill, gather_rows,
+    greater, matmul, maximum, multiply, padding, repeat_each, reshape, scale, scatter_add_rows, select,
+    slice, softmax, sort, stop_gradient, subtract, sum, top_k, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -102,10 +102,9 @@ pub fn clustered(
     let gathered = match spec.improved {
         None => {
             let by_time = transpose(graph, means, &[0, 2, 1, 3])?;
-            let mut attention = spec.scale.map_or(Blocked::new(), |scale| Blocked::new().scale(scale));
-            if let Some(lengths) = spec.lengths {
-                attention = attention.lengths(lengths);
-            }
+            let dtype = graph.desc(query)?.dtype;
+            let by_time = converted(graph, by_time, dtype)?;
+            let attention = Blocked::with(spec.scale, spec.lengths);
             let of_clusters = blocked(graph, by_time, key, value, &attention)?;
             let of_clusters = transpose(graph, of_clusters, &[0, 2, 1, 3])?;
             gather_rows(graph, of_clusters, clusters)?
@@ -167,19 +166,20 @@ fn check_count(op: &'static str, count: usize, queries: usize) -> Result<()> {
         .but_found(count))
 }
 
-/// The mean of each cluster's queries, 0 of an empty one: `[batch, heads, count, head_size]` of `[batch, heads, query_time, head_size]`.
+/// The mean of each cluster's queries, 0 of an empty one: f32 `[batch, heads, count, head_size]` of `[batch, heads, query_time, head_size]`.
+/// Neither sums of queries nor their number need fit f16.
 fn means(graph: &mut Graph, queries: Value, clusters: Value, dims: &Dims, count: usize) -> Result<Value> {
     let outer = [dims.batch, dims.heads, count];
-    let dtype = graph.desc(queries)?.dtype;
+    let queries = converted(graph, queries, DType::F32)?;
     let sums = scatter_add_rows(graph, queries, clusters, &outer)?;
-    let ones = fill(graph, TensorDesc::new(dtype, [dims.batch, dims.heads, dims.query_time, 1]), 1.0)?;
+    let ones = fill(graph, TensorDesc::f32([dims.batch, dims.heads, dims.query_time, 1]), 1.0)?;
     let counts = scatter_add_rows(graph, ones, clusters, &outer)?;
-    let one = fill(graph, TensorDesc::new(dtype, [1]), 1.0)?;
+    let one = fill(graph, TensorDesc::f32([1]), 1.0)?;
     let counts = maximum(graph, counts, one)?;
     divide(graph, sums, counts)
 }
 
-/// Improved attention. Heads come before time in queries and means.
+/// Improved attention. Heads come before time in queries and means, which are f32.
 struct Improved<'s> {
     queries: Value,
     means: Value,
@@ -195,13 +195,10 @@ impl Improved<'_> {
     fn record(&self, graph: &mut Graph, chosen: Chosen) -> Result<Value> {
         let Dims { batch, heads, key_time, .. } = self.dims;
         let count = self.spec.count;
-        // A weight of 0 times what padding may hold is no 0.
-        let mut value = self.value;
-        if let Some(lengths) = self.spec.lengths {
-            let is_token = padding::is_token(graph, lengths, key_time)?;
-            value = padding::without_padding(graph, value, is_token)?;
-        }
-        let [keys, values] = [self.key, value].map(|rows| {
+        // Nothing hides what padding may hold: a weight of 0 times NaN is no 0, nor is a hidden score's gradient, and padding is among the chosen
+        // keys of an item with fewer keys than `top`.
+        let rows = padding::tokens_of(NAME, graph, [self.key, self.value], self.spec.lengths)?;
+        let [keys, values] = rows.map(|rows| {
             let rows = repeat_each(graph, rows, 2, self.dims.group())?;
             transpose(graph, rows, &[0, 2, 1, 3])
         });
@@ -249,17 +246,14 @@ impl Improved<'_> {
     /// Scores of the means: f32 `[batch, heads, count, key_time]`, hidden ones far below.
     fn scores(&self, graph: &mut Graph, keys: Value) -> Result<Value> {
         let products = Matmul::new().transpose_b().heads(Heads::Outer, Heads::Outer, Heads::Outer);
+        // Products of f16 may not fit f16 before they are scaled.
+        let keys = converted(graph, keys, DType::F32)?;
         let scores = matmul(graph, self.means, keys, &products)?;
-        let scores = converted(graph, scores, DType::F32)?;
-        let scores = scale(graph, scores, self.factor())?;
+        let scores = scale(graph, scores, factor(self.spec.scale, self.dims.head_size))?;
         let Some(lengths) = self.spec.lengths else { return Ok(scores) };
         let is_token = padding::is_token(graph, lengths, self.dims.key_time)?;
         let is_token = reshape(graph, is_token, [self.dims.batch, 1, 1, self.dims.key_time])?;
         padding::hidden_unless(graph, is_token, scores)
-    }
-
-    fn factor(&self) -> f32 {
-        self.spec.scale.unwrap_or_else(|| 1.0 / (self.dims.head_size as f32).sqrt())
     }
 
     /// Attention of each query over its cluster's chosen keys, `[batch, heads, count * top, size]`, of which only those `shown` are keys.
@@ -301,7 +295,8 @@ impl Improved<'_> {
         let bias = concat(graph, &[hidden, bias], 1)?;
         let bias = gather_rows(graph, bias, positions)?;
         let bias = reshape(graph, bias, [rows, 1, 1, time])?;
-        let attention = Blocked::new().scale(self.factor()).segments(ids).score(Score::bias(bias));
+        let factor = factor(self.spec.scale, head_size);
+        let attention = Blocked::new().scale(factor).segments(ids).score(Score::bias(bias));
         let gathered = blocked(graph, query, key, value, &attention)?;
         let gathered = reshape(graph, gathered, [rows, time, value_size])?;
         let back = argsort(graph, positions, Order::Ascending)?;

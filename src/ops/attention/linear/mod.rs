@@ -71,8 +71,8 @@ use super::Dims;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
-use crate::ops::contract::Contract;
-use crate::ops::{cast, multiply, reshape};
+use crate::ops::contract::{Contract, extents};
+use crate::ops::{converted, multiply, reshape};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
@@ -123,12 +123,13 @@ pub fn linear_attention_with_state(
 
 /// `beta_t k_t`, for `beta: [batch, time, kv_heads]`.
 fn weighed(graph: &mut Graph, key: Value, beta: Value) -> Result<Value> {
-    let (of_key, of_beta) = (graph.desc(key)?.clone(), graph.desc(beta)?);
-    let &[batch, time, kv_heads, _] = of_key.shape.dims() else { return Ok(key) };
+    let (of_key, of_beta) = (graph.desc(key)?, graph.desc(beta)?);
+    let [batch, time, kv_heads, _] = extents(NAME, "key", of_key)?;
+    let dtype = of_key.dtype;
     let wanted = TensorDesc::f32([batch, time, kv_heads]);
     Contract::new(NAME).same("beta", of_beta, "key", &wanted)?;
     let beta = reshape(graph, beta, [batch, time, kv_heads, 1])?;
-    let beta = if of_key.dtype == wanted.dtype { beta } else { cast(graph, beta, of_key.dtype)? };
+    let beta = converted(graph, beta, dtype)?;
     multiply(graph, key, beta)
 }
 

@@ -3,9 +3,9 @@
 use super::{Nystrom, PaddedLandmarks, Segments};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::ops::attention::{Dims, padding};
+use crate::ops::attention::Dims;
 use crate::ops::index::part_of;
-use crate::ops::{Pool, constant, even_segments, fill, greater, pool, reshape, select};
+use crate::ops::{Pool, constant, even_segments, fill, greater, padding, pool, reshape, select};
 use crate::tensor::{HostTensor, TensorDesc};
 
 /// Means of segments, and which of them are of any tokens.

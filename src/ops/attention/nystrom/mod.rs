@@ -16,11 +16,11 @@ mod convolution;
 mod inverse;
 mod landmarks;
 
-use super::{Blocked, Dims, Mask, Score, blocked, converted, padding};
+use super::{Blocked, Dims, Mask, Score, blocked, factor};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Heads, Matmul, add, constant, fill, less_equal, matmul, pad, repeat_each, reshape, scale, select, slice,
-    softmax,
+    Heads, Matmul, add, constant, converted, fill, less_equal, matmul, pad, padding, repeat_each, reshape,
+    scale, select, slice, softmax,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -182,11 +182,6 @@ impl Nystrom {
         }
         padding::check_lengths(NAME, graph, lengths, dims.batch)
     }
-
-    /// Exact attention with the settings.
-    fn blocked(&self) -> Blocked {
-        self.scale.map_or(Blocked::new(), |scale| Blocked::new().scale(scale))
-    }
 }
 
 /// Nyström attention of `query: [batch, time, heads, head_size]` over `key: [batch, time, kv_heads, head_size]` and `value: [batch, time,
@@ -212,8 +207,7 @@ pub fn nystrom(graph: &mut Graph, query: Value, key: Value, value: Value, spec: 
         }
     }
     let mut out = if spec.landmarks == dims.query_time {
-        let exact = spec.lengths.map_or(spec.blocked(), |lengths| spec.blocked().lengths(lengths));
-        blocked(graph, qkv[0], qkv[1], qkv[2], &exact)?
+        blocked(graph, qkv[0], qkv[1], qkv[2], &Blocked::with(spec.scale, spec.lengths))?
     } else {
         let out = through_landmarks(graph, qkv, &dims, spec)?;
         exact_where_short(graph, out, qkv, &dims, spec)?
@@ -254,7 +248,7 @@ fn through_landmarks(graph: &mut Graph, qkv: [Value; 3], dims: &Dims, spec: &Nys
     let heads = Matmul::new().heads(Heads::Outer, Heads::Inner, Heads::Inner);
     let through = matmul(graph, inverse, gathered, &heads)?;
     let through = converted(graph, through, dtype)?;
-    let mut attention = spec.blocked();
+    let mut attention = Blocked::with(spec.scale, None);
     if let (Some(present), true) = (landmarks.present, drops(spec)) {
         let bias = padding::hiding_bias(graph, present)?;
         let bias = reshape(graph, bias, [dims.batch, 1, 1, spec.landmarks])?;
@@ -276,7 +270,7 @@ fn exact_where_short(
     let is_own = (spec.segments, spec.padded) == (Segments::OfLength, PaddedLandmarks::Dropped);
     let Some(lengths) = spec.lengths.filter(|_| is_own) else { return Ok(out) };
     let [key, value] = [key, value].map(|rows| slice(graph, rows, 1, 0..spec.landmarks));
-    let exact = blocked(graph, query, key?, value?, &spec.blocked().lengths(lengths))?;
+    let exact = blocked(graph, query, key?, value?, &Blocked::with(spec.scale, Some(lengths)))?;
     let most = constant(graph, HostTensor::i32([1], vec![spec.landmarks as i32])?)?;
     let is_short = less_equal(graph, lengths, most)?;
     let is_short = reshape(graph, is_short, [dims.batch, 1, 1, 1])?;
@@ -296,10 +290,7 @@ fn gather(
     dims: &Dims,
     spec: &Nystrom,
 ) -> Result<Value> {
-    let mut attention = spec.blocked();
-    if let Some(lengths) = spec.lengths {
-        attention = attention.lengths(lengths);
-    }
+    let mut attention = Blocked::with(spec.scale, spec.lengths);
     let uniform = landmarks.present.filter(|_| spec.padded == PaddedLandmarks::Uniform);
     let Some(present) = uniform else { return blocked(graph, landmarks.query, key, value, &attention) };
     let count = spec.landmarks;
@@ -308,7 +299,7 @@ fn gather(
         let places = constant(graph, HostTensor::i32([1, count], (0..count as i32).collect())?)?;
         let none = constant(graph, HostTensor::i32([1], vec![-1])?)?;
         let seeing_all = select(graph, present, none, places)?;
-        attention = spec.blocked().mask(Mask::lengths(lengths) | Mask::global_queries(seeing_all));
+        attention = attention.mask(Mask::lengths(lengths) | Mask::global_queries(seeing_all));
     }
     let gathered = blocked(graph, landmarks.query, key, value, &attention)?;
     let positions = dims.query_time.div_ceil(count) * count;
@@ -328,8 +319,7 @@ fn between(graph: &mut Graph, landmarks: &Landmarks, dims: &Dims, spec: &Nystrom
     let key = repeat_each(graph, key, 2, dims.group())?;
     let products = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
     let scores = matmul(graph, query, key, &products)?;
-    let factor = spec.scale.unwrap_or_else(|| 1.0 / (dims.head_size as f32).sqrt());
-    let mut scores = scale(graph, scores, factor)?;
+    let mut scores = scale(graph, scores, factor(spec.scale, dims.head_size))?;
     let Some(present) = landmarks.present.filter(|_| drops(spec)) else { return softmax(graph, scores) };
     let as_keys = reshape(graph, present, [dims.batch, 1, 1, spec.landmarks])?;
     let as_queries = reshape(graph, present, [dims.batch, 1, spec.landmarks, 1])?;

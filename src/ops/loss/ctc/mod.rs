@@ -75,7 +75,8 @@ pub struct Alignment {
 ///
 /// Symbols of targets are taken into `0..symbols`; the blank must not be one of them, which [`check_targets`] sees to before a run, as it does to
 /// items without an alignment. Frames behind an item's length have a gradient of 0. Fails when shapes or types do not fit, there is not at least one
-/// frame, symbol and label to hold, or the blank is no symbol.
+/// frame, symbol and label to hold, or the blank is no symbol. Devices take as many labels as two rows of their workgroup memory hold: 1023 where
+/// that is 16 KiB.
 pub fn ctc(graph: &mut Graph, logits: Value, alignment: &Alignment, spec: &Ctc) -> Result<Value> {
     let logits = match graph.desc(logits)?.dtype {
         DType::F16 => cast(graph, logits, DType::F32)?,

@@ -92,6 +92,10 @@ impl<'a, R: Real> Item<'a, R> {
 
 fn log_sum<R: Real>(terms: impl Iterator<Item = R>) -> R {
     let terms: Vec<R> = terms.collect();
+    // A maximum drops NaN.
+    if let Some(&nan) = terms.iter().find(|term| term.get().is_nan()) {
+        return nan;
+    }
     let largest = terms.iter().copied().fold(R::neg_infinity(), R::max);
     if largest == R::neg_infinity() {
         return largest;
@@ -101,7 +105,7 @@ fn log_sum<R: Real>(terms: impl Iterator<Item = R>) -> R {
 
 /// What kernels have for a logarithm that nothing reaches.
 fn finite<R: Real>(x: R) -> R {
-    x.max(R::of(-f64::from(IMPOSSIBLE_ALIGNMENT)))
+    if x.get().is_nan() { x } else { x.max(R::of(-f64::from(IMPOSSIBLE_ALIGNMENT))) }
 }
 
 pub(super) fn forward<R: Real>(spec: &Ctc, inputs: &[&Array<R>]) -> Vec<Array<R>> {

@@ -28,11 +28,12 @@ use super::rule::{Decay, Rule};
 use super::{DENOMINATOR, NORMALIZER, OUT, REQUIRED, SUMS};
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
+use crate::ops::contract::extents;
+use crate::ops::padding::zero_behind;
 use crate::ops::{
-    CumulativeSum, add, cast, constant, cumulative_sum, fill, less, multiply, pad, reshape, select, subtract,
-    sum,
+    CumulativeSum, add, converted, cumulative_sum, fill, multiply, pad, reshape, subtract, sum,
 };
-use crate::tensor::{Array, DType, HostTensor, Real, TensorDesc};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/linear_backward";
@@ -120,12 +121,12 @@ struct Decays {
 /// decays up to a time, `q_s` and `e_s` stand in the result with `exp(G_s)`, and `k_s` with `exp(-G_s)` (Yang et al., arXiv 2312.06635, appendix
 /// C). Of decays of each channel, products are not summed over channels.
 fn d_log_decay(graph: &mut Graph, decays: &Decays) -> Result<Value> {
-    let of_key = graph.desc(decays.key.0)?.clone();
-    let &[batch, time, kv_heads, size] = of_key.shape.dims() else { return Ok(decays.key.1) };
+    let [batch, time, kv_heads, size] = extents(NAME, "key", graph.desc(decays.key.0)?)?;
     // Without channels, they count as members of the group.
     let width = if decays.is_by_channel { size } else { 1 };
     let mut products = |(value, gradient): (Value, Value)| -> Result<Value> {
-        let [value, gradient] = [widened(graph, value)?, widened(graph, gradient)?];
+        let [value, gradient] =
+            [converted(graph, value, DType::F32)?, converted(graph, gradient, DType::F32)?];
         let products = multiply(graph, value, gradient)?;
         let group = graph.desc(products)?.shape.dims()[2..].iter().product::<usize>() / (kv_heads * width);
         let products = reshape(graph, products, [batch, time, kv_heads, group, width])?;
@@ -139,7 +140,7 @@ fn d_log_decay(graph: &mut Graph, decays: &Decays) -> Result<Value> {
         of_keys = subtract(graph, of_keys, of_erase)?;
     }
     // Keys behind an item's length may hold anything.
-    let of_keys = within(graph, of_keys, decays.lengths)?;
+    let of_keys = zero_behind(graph, of_keys, decays.lengths)?;
     let mut steps = subtract(graph, of_query, of_keys)?;
     for &(part, gradient) in decays.state.iter().filter(|_| time > 0) {
         let products = multiply(graph, part, gradient)?;
@@ -153,29 +154,10 @@ fn d_log_decay(graph: &mut Graph, decays: &Decays) -> Result<Value> {
     }
     let spec = CumulativeSum::new().reverse();
     let gradient = cumulative_sum(graph, steps, 1, &decays.ids.map_or(spec, |ids| spec.by_ids(ids)))?;
-    let gradient = within(graph, gradient, decays.lengths)?;
+    let gradient = zero_behind(graph, gradient, decays.lengths)?;
     match decays.is_by_channel {
         true => Ok(gradient),
         false => reshape(graph, gradient, [batch, time, kv_heads]),
-    }
-}
-
-/// `x: [batch, time, ..]` with 0 at the times behind the lengths.
-fn within(graph: &mut Graph, x: Value, lengths: Option<Value>) -> Result<Value> {
-    let Some(lengths) = lengths else { return Ok(x) };
-    let &[batch, time, ..] = graph.desc(x)?.shape.dims() else { return Ok(x) };
-    let times = HostTensor::i32([1, time, 1, 1], (0..time as i32).collect())?;
-    let times = constant(graph, times)?;
-    let lengths = reshape(graph, lengths, [batch, 1, 1, 1])?;
-    let is_there = less(graph, times, lengths)?;
-    let zero = fill(graph, TensorDesc::f32([1]), 0.0)?;
-    select(graph, is_there, x, zero)
-}
-
-fn widened(graph: &mut Graph, value: Value) -> Result<Value> {
-    match graph.desc(value)?.dtype {
-        DType::F32 => Ok(value),
-        _ => cast(graph, value, DType::F32),
     }
 }
 
