@@ -5,9 +5,9 @@ use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{
     Denominator, FeatureMap, LinearAttention as Settings, LinearState, RandomProjection, Side, SoftmaxKernel,
-    check_log_decay, linear_attention, linear_attention_with_state, padding, softmax_kernel_features,
+    check_log_decay, linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
-use crate::ops::constant;
+use crate::ops::{constant, padding};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
@@ -72,11 +72,8 @@ impl LinearAttention {
     ) -> Result<[Value; 2]> {
         let Some((projection, kernel)) = self.features else { return Ok([query, key]) };
         // The largest of all keys is no padding's.
-        if let (true, &Layout::Padded { lengths }) = (kernel.knows_all_keys(), layout)
-            && let &[_, time, ..] = recorder.desc(key)?.shape.dims()
-        {
-            let is_token = padding::is_token(recorder, lengths, time)?;
-            key = padding::without_padding(recorder, key, is_token)?;
+        if let (true, &Layout::Padded { lengths }) = (kernel.knows_all_keys(), layout) {
+            key = padding::zero_behind(recorder, key, lengths)?;
         }
         let dtype = recorder.desc(query)?.dtype;
         let projection = projection.constant(recorder, dtype)?;
