@@ -46,6 +46,8 @@ def counted(names):
 
 
 print(f"- all cases passed: {counted(passed)}")
+if status.get("ops") != "0":
+    print(f"- THE OTHER OPS WERE NOT CHECKED, their names are not known: `{text('ops.err').strip()[-400:]}`")
 if cut:
     print(f"- cut by the time limit, what had passed until then: {counted(cut)}")
 if left:

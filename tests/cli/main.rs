@@ -12,9 +12,11 @@ mod inspect;
 mod invoke;
 mod labels;
 mod mechanisms;
+mod measuring;
 mod models;
 mod outputs;
 mod pipelines;
+mod places;
 mod rules;
 mod sequences;
 mod shader;
@@ -82,7 +84,7 @@ fn info_shows_adapters_in_a_screen_and_ops_when_asked() {
     let one = assert_passes(&run(&["info", "--device", name, "--op", "matmul"]));
     assert!(one.contains("matmul, f16") && !one.contains("reshape, f32"), "{one}");
     let all = assert_passes(&run(&["info", "--device", "gpu", "--ops"]));
-    for part in ["attention/blocked, f32", "matmul, f16", "reshape, f32"] {
+    for part in ["attention/blocked, f32", "matmul, f16", "reshape, f32", "index/one_hot, i32"] {
         assert!(all.contains(part), "`{part}` is not in:\n{all}");
     }
     let report: Value = serde_json::from_str(&assert_passes(&run(&["info", "--json"]))).unwrap();

@@ -32,15 +32,12 @@ struct Chosen {
     reason: String,
 }
 
-/// What `ops` get, f32 before f16.
+/// What `ops` get: f32, f16, and those of integers.
 pub(super) fn reports(ops: &[Entry], caps: &Caps) -> Result<Vec<OpReport>> {
     let mut reports = Vec::new();
     for entry in ops {
-        let mut by_dtype = [DType::F32, DType::F16].map(|dtype| OpReport {
-            op: entry.name,
-            dtype: dtype.name(),
-            choices: Vec::new(),
-        });
+        let mut by_dtype =
+            DType::ALL.map(|dtype| OpReport { op: entry.name, dtype: dtype.name(), choices: Vec::new() });
         for case in (entry.cases)() {
             let (dtype, chosen) = choose(&case, caps)?;
             if let Some(report) = by_dtype.iter_mut().find(|report| report.dtype == dtype.name()) {
