@@ -36,7 +36,8 @@ fn compare(command: &'static str, what: &str, needed: u64, left: u64) -> Result<
     if needed <= left {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::OutOfMemory, command, format!("memory for {what}"))
+    // Nothing has been asked of the device yet: the machine is too small, as with any other limit.
+    Err(Error::new(ErrorKind::Limit, command, format!("memory for {what}"))
         .expecting(format!("at most {}, which this machine has left", shown(left)))
         .but_found(shown(needed)))
 }
@@ -66,7 +67,7 @@ mod tests {
     fn both_numbers_are_said() {
         assert!(compare("run", "the weights", 5 << 30, 5 << 30).is_ok());
         let error = compare("run", "the weights", (5 << 30) + 1, 3 << 20).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert_eq!((error.kind(), crate::exit_code(&error)), (ErrorKind::Limit, 2));
         assert_eq!(
             error.to_string(),
             "run: memory for the weights: expected at most 3.0 MiB, which this machine has left, found 5.0 GiB"
