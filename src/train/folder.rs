@@ -18,8 +18,9 @@ const WEIGHTS: &str = "model.safetensors";
 /// Deviation that weights start with where the configuration has no `initializer_range`.
 const DEVIATION: f32 = 0.02;
 
-/// What a folder says of its texts' tokens, for the libraries that write and read such folders.
-const TOKENIZER_FILES: [&str; 12] = [
+/// Files of a model's folder, beside `config.json` and the weights, that hold for the trained model, too: what is said of its tokens, and of how
+/// it writes texts. [`Folder::write`] copies those that are there.
+pub const COPIED_FILES: [&str; 13] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -32,6 +33,7 @@ const TOKENIZER_FILES: [&str; 12] = [
     "sentencepiece.bpe.model",
     "tokenizer.model",
     "sentence_bert_config.json",
+    "generation_config.json",
 ];
 
 /// The most bytes of one of them.
@@ -132,7 +134,7 @@ impl Folder {
     }
 
     /// Writes the model as `trainer` has left it into the folder at `out`, which must be there: `config.json`, `model.safetensors` in f32 with
-    /// what the task passed over beside the model's own, and the tokenizer's files. [`Model::open`] and Hugging Face's libraries read it.
+    /// what the task passed over beside the model's own, and [`COPIED_FILES`]. [`Model::open`] and Hugging Face's libraries read it.
     ///
     /// Fails with [`ErrorKind::Io`] when a file cannot be read or written, with [`ErrorKind::Diverged`] when a weight is no longer
     /// finite, and when the device is lost.
@@ -147,7 +149,7 @@ impl Folder {
             tensors.push((written.clone(), stored(&self.checkpoint, name)?));
         }
         write_tensors(out.join(WEIGHTS), &tensors, &[("format", "pt".to_owned())])?;
-        for name in TOKENIZER_FILES {
+        for name in COPIED_FILES {
             let from = self.path.join(name);
             if from.exists() {
                 let bytes = read_file(&from, MOST_BYTES)?;

@@ -68,7 +68,7 @@ mod trainer;
 pub use bytes::{BYTES, ByteText, MASK, TextBatch};
 pub use checkpoint::{Description, Progress};
 pub use examples::{Epochs, random_of, split};
-pub use folder::Folder;
+pub use folder::{COPIED_FILES, Folder};
 pub use graphs::{Mode, RecordLoss, STEP};
 pub use language::language_loss;
 pub use losses::{classification_loss, masked_words_loss};

@@ -60,6 +60,8 @@ pub(crate) const FAST: [&str; 8] = ["--lr", "0.01", "--batch", "8", "--dropout",
 fn a_classifier_learns_its_labels_and_its_folder_opens() {
     let folder = empty("fine-tune-classify");
     let (from, data) = (bert(&folder.join("bert")), csv(&folder.join("data.csv"), &sentences(60)));
+    let generation = r#"{"eos_token_id": [3, 5]}"#;
+    fs::write(Path::new(&from).join("generation_config.json"), generation).unwrap();
     for device in ["gpu", "cpu"] {
         let out = folder.join(format!("out-{device}")).display().to_string();
         let arguments = ["train", "classify", &from, &data, "--out", &out, "--device", device];
@@ -76,6 +78,8 @@ fn a_classifier_learns_its_labels_and_its_folder_opens() {
         assert_eq!(written["architectures"], json!(["BertForSequenceClassification"]));
         assert_eq!(written["id2label"], json!({"0": "blame", "1": "praise"}));
         assert_eq!(written["label2id"], json!({"blame": 0, "praise": 1}));
+        let kept = fs::read_to_string(Path::new(&out).join("generation_config.json")).unwrap();
+        assert_eq!(kept, generation);
         let names = Checkpoint::open(&out).unwrap();
         assert!(names.tensor("bert.embeddings.word_embeddings.weight").is_some());
         assert!(!Path::new(&format!("{out}.unfinished")).exists());
