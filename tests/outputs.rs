@@ -58,6 +58,9 @@ fn names_of_one_file_are_told_apart_from_those_of_two() {
         assert!(open(name).is_at(&folder.join("below/..").join(name)));
         assert!(!open(name).is_same(&open("below/there")));
     }
+    // A link of its own to the same file is a name of it, too.
+    fs::hard_link(folder.join("there"), folder.join("again")).unwrap();
+    assert!(open("there").is_at(&folder.join("again")) && !open("absent").is_at(&folder.join("again")));
     assert!(!open("there").is_same(&open("absent")));
 }
 
@@ -181,6 +184,8 @@ mod unix {
         });
         replace_file(&pipe, "through").unwrap();
         assert_eq!(reading.join().unwrap(), "through");
+        // Nobody reads it any more: opening it would wait for ever.
+        assert!(!OutputFile::open(folder.join("file")).unwrap().is_at(&pipe));
         assert!(!pipe.metadata().unwrap().is_file());
         let null = folder.join("null");
         symlink("/dev/null", &null).unwrap();

@@ -64,9 +64,15 @@ impl OutputFile {
         }
     }
 
-    /// Whether it is the file at `path`, by whatever name.
+    /// Whether it is the file at `path`, by whatever name. Nothing is opened there: a pipe would wait for its other end.
     pub fn is_at(&self, path: &Path) -> bool {
-        Place::of(path).is_ok_and(|place| self.is_same(&Self(place)))
+        match &self.0 {
+            Place::Stream(own) => is_one_file(own.metadata(), path.metadata()),
+            Place::Regular(own) => {
+                let there = path.canonicalize().or_else(|_| absent(path));
+                there.is_ok_and(|there| *own == there) || is_one_file(own.metadata(), path.metadata())
+            }
+        }
     }
 }
 
@@ -112,7 +118,8 @@ fn absent(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("links that lead in a circle"))
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that the last part of `path` is a name in.
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -214,7 +221,8 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn is_one_file(one: io::Result<Metadata>, other: io::Result<Metadata>) -> bool {
+/// Whether both are of one file, device or folder; false where the system has no numbers for them.
+pub(super) fn is_one_file(one: io::Result<Metadata>, other: io::Result<Metadata>) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

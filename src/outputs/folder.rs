@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::file::sync_folder;
+use super::file::{folder_of, is_one_file, sync_folder};
 
 /// A folder that is this process's to write to, as long as the value lives. The system releases the lock when the process ends, however it does.
 ///
@@ -66,15 +66,12 @@ impl LockedFolder {
         }
         fs::rename(&self.path, path)?;
         path.clone_into(&mut self.path);
-        sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_folder(folder_of(path))
     }
 
     #[cfg(unix)]
     fn is_in_place(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let (own, there) = (self.lock.metadata().map(place), self.path.metadata().map(place));
-        matches!((own, there), (Ok(own), Ok(there)) if own == there)
+        is_one_file(self.lock.metadata(), self.path.metadata())
     }
 
     /// The lock is of another file, which stays.

@@ -10,5 +10,5 @@
 mod file;
 mod folder;
 
-pub use file::{OutputFile, replace_file};
+pub use file::{OutputFile, folder_of, replace_file};
 pub use folder::LockedFolder;
