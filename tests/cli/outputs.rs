@@ -1,4 +1,4 @@
-//! Every command that writes: killed, on a full disk, two at once, with nobody to read stdout or stderr, and with one path for two outputs.
+//! Every command that writes: killed, on a full disk, two at once, and with nobody to read stdout or stderr.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use foveate::weights::Checkpoint;
 use safetensors::tensor::Dtype;
 
 use crate::fine_tune::{bert, csv, sentences};
-use crate::invoke::{assert_passes, assert_refuses, run, scratch, stderr};
+use crate::invoke::{assert_passes, assert_refuses, scratch, stderr, stdout};
 use crate::{activations, small_activations};
 
 /// A command that writes.
@@ -18,6 +18,8 @@ struct Writing {
     name: &'static str,
     /// The command, in a folder of its own.
     arguments: fn(&Path) -> Vec<String>,
+    /// A part of what it prints at its end, wherever its files go.
+    shown: &'static str,
     /// What it writes below `out` there.
     files: &'static [&'static str],
     /// Whether a second one at the same place is refused, as it would go on from what the first one writes.
@@ -35,6 +37,7 @@ const WRITING: [Writing; 6] = [
                 ["--text", "good", "--device", "cpu", "--json", "out/a.json", "--output", "out/a.npy"];
             words(&[&["run", &model], &flags[..]].concat())
         },
+        shown: "embed by ",
         files: &["a.json", "a.npy"],
         is_exclusive: false,
         is_new: false,
@@ -49,6 +52,7 @@ const WRITING: [Writing; 6] = [
             let flags = ["--device", "cpu", "--out", "out/a.safetensors"];
             words(&[&["attend", "--rule", "rule.json", "--tensors", &qkv], &flags[..]].concat())
         },
+        shown: "one run: ",
         files: &["a.safetensors"],
         is_exclusive: false,
         is_new: false,
@@ -63,6 +67,7 @@ const WRITING: [Writing; 6] = [
             let cache = ["--pipeline-cache", "out/a.cache"];
             words(&[&["bench"], &small[..], &flags, &files, &cache].concat())
         },
+        shown: "| blocked-full",
         files: &["a.json", "a.csv", "a.svg", "a.cache"],
         is_exclusive: false,
         is_new: false,
@@ -70,6 +75,7 @@ const WRITING: [Writing; 6] = [
     Writing {
         name: "tune",
         arguments: |_| words(&["tune", "--device", "gpu", "--budget", "0.001", "--out", "out/a.json"]),
+        shown: "| setting",
         files: &["a.json"],
         is_exclusive: false,
         is_new: false,
@@ -83,6 +89,7 @@ const WRITING: [Writing; 6] = [
             let flags = ["--device", "cpu", "--steps", "3", "--evaluate-every", "1"];
             words(&[&["train", "lm", "text", "--out", "out"], &size[..], &flags].concat())
         },
+        shown: "step      3",
         files: &["checkpoint.safetensors", "loss.csv", "loss.svg"],
         is_exclusive: true,
         is_new: true,
@@ -94,6 +101,7 @@ const WRITING: [Writing; 6] = [
             let flags = ["--device", "cpu", "--epochs", "1", "--out", "out"];
             words(&[&["train", "classify", &model, &data], &flags[..]].concat())
         },
+        shown: "epoch 1/1",
         files: &["config.json", "model.safetensors", "vocab.txt"],
         is_exclusive: true,
         is_new: true,
@@ -239,6 +247,10 @@ fn a_full_disk_leaves_every_file_as_it_was() {
         // No file may have any bytes: writing fails as it does on a full disk, but for the name of the error.
         let output = place.shell("trap '' XFSZ; ulimit -f 0;", "").output().unwrap();
         assert_refuses(&output, &["found File too large"]);
+        // What was computed is not lost with the file.
+        let shown = stdout(&output);
+        assert!(shown.contains(writing.shown), "{}: `{}` is not in: {shown}", writing.name, writing.shown);
+        assert!(!shown.contains("written to"), "{shown}");
         for file in writing.files {
             let found = fs::read(place.path(file));
             assert!(found.is_err() || found.is_ok_and(|bytes| bytes == b"old"), "{}: {file}", writing.name);
@@ -259,8 +271,8 @@ fn nobody_needs_to_read_what_commands_say() {
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(141), "{}: {told}", writing.name);
         assert!(!told.contains("panicked") && !told.contains("error: output"), "{told}");
-        // What tells of each step ends before there is anything to write.
-        if !["tune", "train classify"].contains(&writing.name) {
+        // The first look at the validation part, which is printed, comes before there is anything to write.
+        if writing.name != "train classify" {
             place.assert_whole();
         }
         place.assert_nothing_else();
@@ -275,6 +287,9 @@ fn nobody_needs_to_read_what_commands_say() {
         let place = Place::new("stdout", writing);
         let output = place.shell("", ">/dev/full").output().unwrap();
         assert_refuses(&output, &["output: stdout: No space left on device"]);
+        if writing.name != "train classify" {
+            place.assert_whole();
+        }
         // Stdout is closed from the start, which the system makes nothing of.
         let place = Place::new("none", writing);
         assert_passes(&place.shell("", ">&-").output().unwrap());
@@ -424,54 +439,4 @@ fn a_signal_that_a_training_was_started_to_ignore_stays_ignored() {
     let _ = std::io::copy(&mut stdout, &mut std::io::sink());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     place.assert_whole();
-}
-
-#[test]
-fn one_path_for_two_outputs_or_for_one_and_an_input_is_refused() {
-    let folder = scratch("outputs-same");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("below")).unwrap();
-    let path = |name: &str| folder.join(name).display().to_string();
-    let model = bert(&folder.join("bert"));
-    let small = small_activations("outputs-same.safetensors");
-    fs::write(folder.join("texts"), "good\n").unwrap();
-    let refused = |args: &[&str], parts: &[&str]| assert_refuses(&run(args), parts);
-    let bench = ["bench", "--device", "cpu", "--activations", &small, "--lengths", "8", "--repeats", "1"];
-    for (one, other) in [("a", "a"), ("a", "below/../a"), ("below/a", "./below/a")] {
-        let (one, other) = (path(one), path(other));
-        refused(
-            &[&bench[..], &["--json", &one, "--csv", &other]].concat(),
-            &["bench: --json and --csv: expected a file for each", "for both"],
-        );
-        refused(&[&bench[..], &["--csv", &one, "--plot", &other]].concat(), &["bench: --csv and --plot: "]);
-        refused(
-            &[&bench[..], &["--json", &one, "--pipeline-cache", &other]].concat(),
-            &["bench: --json and --pipeline-cache: "],
-        );
-        let run = ["run", &model, "--text", "good", "--device", "cpu"];
-        let (one, other) = (format!("{one}.npy"), format!("{other}.npy"));
-        refused(&[&run[..], &["--json", &one, "--output", &other]].concat(), &["run: --json and --output: "]);
-    }
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::symlink("a", folder.join("link")).unwrap();
-        let (file, link) = (path("a"), path("link"));
-        refused(&[&bench[..], &["--json", &file, "--csv", &link]].concat(), &["bench: --json and --csv: "]);
-        refused(
-            &[&bench[..], &["--json", "/dev/stdout", "--csv", "-"]].concat(),
-            &["bench: --json and --csv: ", "`-` for both"],
-        );
-        // By another name for it, it is a document in place of the table.
-        let report = assert_passes(&run(&[&bench[..], &["--json", "/dev/stdout"]].concat()));
-        serde_json::from_str::<serde_json::Value>(&report).unwrap();
-    }
-    refused(
-        &[&bench[..], &["--json", &small]].concat(),
-        &["bench: --json ", "expected another file than that of --activations, found the same"],
-    );
-    refused(
-        &["run", &model, "--input", &path("texts"), "--device", "cpu", "--json", &path("below/../texts")],
-        &["run: --json ", "another file than that of --input"],
-    );
-    assert!(!folder.join("a").exists() && !folder.join("below/a").exists());
 }

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::Verdict;
 use crate::args::{CheckArgs, DeviceArgs};
+use crate::catalogue;
 use crate::device::{Adapter, DeviceReport};
-use crate::output::Sink;
-use crate::{catalogue, output};
+use crate::output::{self, Delivery, Lines, Sink};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -44,25 +44,31 @@ enum CaseOutcome {
 pub(crate) fn run(args: &CheckArgs) -> Result<Verdict> {
     let entries = selected(args.op.as_deref())?;
     let json = args.output.open("check")?;
+    output::check(&json, &args.device.files_read())?;
     // Before any case is made, which takes a while.
     let adapter = adapter(&args.device)?;
     let cases: Vec<Arc<Case>> =
         entries.iter().map(catalogue::cases).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-    let is_quiet = json.as_ref().is_some_and(Sink::is_stdout);
+    let mut lines = Lines::new(json.as_ref().is_some_and(Sink::is_stdout));
     let bar = output::progress(cases.len());
     let mut reports = Vec::with_capacity(cases.len());
     for case in &cases {
         bar.set_message(case.op());
         let report = CaseReport::of(case, &adapter.context);
-        if !is_quiet {
-            output::print_line(&bar, &report)?;
-        }
+        lines.print(&bar, &report);
         reports.push(report);
         bar.inc(1);
+        if json.is_none() {
+            // Nobody would learn of the others.
+            lines.outcome()?;
+        }
     }
     bar.finish_and_clear();
     let report = Report::of(&adapter, reports);
-    output::report(json.as_ref(), &report, || format!("{report}\n"))?;
+    let mut delivery = Delivery::default();
+    delivery.note(lines.outcome());
+    delivery.put(json.as_ref(), || output::json(&report));
+    delivery.end(|| format!("{report}\n"))?;
     Ok(if report.failed == 0 { Verdict::Sound } else { Verdict::Unsound })
 }
 

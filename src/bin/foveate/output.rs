@@ -3,6 +3,7 @@
 //! Where stdout is a pipe that nobody reads any more, a command ends without a word and with the exit code that shells report of programs that
 //! SIGPIPE ends ([`CLOSED_CODE`]); `train` saves first.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io::{self, Write, stderr, stdout};
@@ -77,20 +78,6 @@ impl Sink {
         }
     }
 
-    /// Refuses one of the files that the command reads, which have these flags.
-    pub(crate) fn check_inputs<'a>(
-        &self,
-        inputs: impl IntoIterator<Item = (&'a str, &'a Path)>,
-    ) -> Result<()> {
-        let is_same = |path: &Path| self.file.as_ref().is_some_and(|file| file.is_at(path));
-        match inputs.into_iter().find(|(_, path)| is_same(path)) {
-            None => Ok(()),
-            Some((flag, _)) => Err(Error::new(ErrorKind::Argument, self.command, self.argument())
-                .expecting(format!("another file than that of {flag}"))
-                .but_found("the same")),
-        }
-    }
-
     fn argument(&self) -> String {
         format!("{} {}", self.flag, one_line(&self.path.display().to_string(), 200))
     }
@@ -102,8 +89,11 @@ impl Sink {
     }
 }
 
-/// Refuses two of `sinks` that are one file, or both stdout.
-pub(crate) fn check_distinct<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> Result<()> {
+/// A file that a command reads, behind the flag that names it.
+pub(crate) type InputFile<'a> = (&'static str, Cow<'a, Path>);
+
+/// Refuses two of `sinks` that are one file, or both stdout, and one that is among the files that the command reads.
+pub(crate) fn check<'a>(sinks: impl IntoIterator<Item = &'a Sink>, read: &[InputFile<'_>]) -> Result<()> {
     let sinks: Vec<&Sink> = sinks.into_iter().collect();
     let is_same = |one: &Sink, other: &Sink| match (&one.file, &other.file) {
         (Some(one), Some(other)) => one.is_same(other),
@@ -120,6 +110,12 @@ pub(crate) fn check_distinct<'a>(sinks: impl IntoIterator<Item = &'a Sink>) -> R
             )
             .expecting("a file for each, or stdout for one of them")
             .but_found(format!("`{shown}` for both")));
+        }
+        let is_at = |(_, path): &&InputFile<'_>| one.file.as_ref().is_some_and(|file| file.is_at(path));
+        if let Some((flag, _)) = read.iter().find(is_at) {
+            return Err(Error::new(ErrorKind::Argument, one.command, one.argument())
+                .expecting(format!("another file than that of {flag}"))
+                .but_found("the same"));
         }
     }
     Ok(())
@@ -188,16 +184,51 @@ pub(crate) fn note(line: impl Display) {
     let _ = stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Results on their way out. Whatever becomes of one, the others are written, and the first error is told at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    error: Option<Error>,
+    /// Whether a document is on stdout, in place of the text.
+    has_stdout: bool,
+}
+
+impl Delivery {
+    /// Writes `contents` to `sink`, where there is one; whether they are there now.
+    pub(crate) fn put<C: AsRef<[u8]>>(
+        &mut self,
+        sink: Option<&Sink>,
+        contents: impl FnOnce() -> Result<C>,
+    ) -> bool {
+        let Some(sink) = sink else { return false };
+        self.has_stdout |= sink.is_stdout();
+        self.note(contents().and_then(|contents| sink.write(contents)))
+    }
+
+    /// Keeps the first error; whether there is none here.
+    pub(crate) fn note(&mut self, outcome: Result<()>) -> bool {
+        let is_fine = outcome.is_ok();
+        self.error = self.error.take().or(outcome.err());
+        is_fine
+    }
+
+    /// Prints `text`, unless a document is on stdout, and tells how all of it went.
+    pub(crate) fn end(mut self, text: impl FnOnce() -> String) -> Result<()> {
+        if !self.has_stdout {
+            self.note(print(text()));
+        }
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
 /// Hands out a report: `document` as JSON where the user wants it, and `text` on stdout unless that is there.
 pub(crate) fn report(
     json: Option<&Sink>,
     document: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
-    if let Some(sink) = json {
-        sink.write(self::json(document)?)?;
-    }
-    if json.is_some_and(Sink::is_stdout) { Ok(()) } else { print(text()) }
+    let mut delivery = Delivery::default();
+    delivery.put(json, || self::json(document));
+    delivery.end(text)
 }
 
 /// `document` as indented JSON with a newline behind it.
@@ -217,6 +248,32 @@ pub(crate) fn progress(steps: usize) -> ProgressBar {
 /// Prints a line of results while `bar` is drawn.
 pub(crate) fn print_line(bar: &ProgressBar, line: &dyn Display) -> Result<()> {
     bar.suspend(|| print(format!("{line}\n")))
+}
+
+/// Lines of results that are printed one by one, above a bar, beside a result that is worth more: once one cannot be printed, those behind it
+/// are left out.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    is_quiet: bool,
+    outcome: Result<()>,
+}
+
+impl Lines {
+    /// None where stdout has a document, so that one `is_quiet`.
+    pub(crate) fn new(is_quiet: bool) -> Self {
+        Self { is_quiet, outcome: Ok(()) }
+    }
+
+    pub(crate) fn print(&mut self, bar: &ProgressBar, line: &dyn Display) {
+        if !self.is_quiet && self.outcome.is_ok() {
+            self.outcome = print_line(bar, line);
+        }
+    }
+
+    /// Whether all could be printed until now.
+    pub(crate) fn outcome(&self) -> Result<()> {
+        self.outcome.clone()
+    }
 }
 
 /// At most `most` characters of `text` on one line: what would move a terminal's cursor is escaped.

@@ -12,12 +12,9 @@ use crate::output::Sink;
 
 pub(crate) const FLAG: &str = "--pipeline-cache";
 
-/// The file that keeps what a driver has compiled.
+/// What a driver has compiled, to be kept in a file.
 #[derive(Debug)]
-pub(crate) struct CacheFile<'a> {
-    file: &'a Sink,
-    context: Context,
-}
+pub(crate) struct PipelineCache(Context);
 
 /// The file at `path`, the value of [`FLAG`] of `command`, as it will be written. It is read first, and so must be a regular one where it is
 /// there: a pipe that is opened to be written would wait for its reader.
@@ -32,17 +29,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     read_file(path, limits::PIPELINE_CACHE).map_err(|error| failed(path, error.expected(), &error.found()))
 }
 
-impl<'a> CacheFile<'a> {
-    /// `device` with a cache, filled from the file at `path` where there is one, and `file`, the same, to save it in; without them, `device` as it
-    /// is.
+impl PipelineCache {
+    /// `device` with a cache, filled from the file at `path` where there is one; without a path, `device` as it is.
     ///
     /// Fails when the file cannot be read, is damaged or another adapter's, or the device keeps no caches.
-    pub(crate) fn open(
-        device: Device,
-        path: Option<&Path>,
-        file: Option<&'a Sink>,
-    ) -> Result<(Device, Option<Self>)> {
-        let (Some(path), Some(file)) = (path, file) else { return Ok((device, None)) };
+    pub(crate) fn open(device: Device, path: Option<&Path>) -> Result<(Device, Option<Self>)> {
+        let Some(path) = path else { return Ok((device, None)) };
         let context = device.runtime().context().ok_or_else(|| {
             Error::new(ErrorKind::Argument, "device", FLAG)
                 .expecting("an adapter, whose driver compiles")
@@ -52,15 +44,14 @@ impl<'a> CacheFile<'a> {
             Ok(false) => context.with_pipeline_cache()?,
             _ => load(context, &read(path)?, path)?,
         };
-        Ok((device.with_context(context.clone()), Some(Self { file, context })))
+        Ok((device.with_context(context.clone()), Some(Self(context))))
     }
 
-    /// Puts what the driver has compiled by now into the place of the file, in one move.
-    pub(crate) fn save(&self) -> Result<()> {
-        let blob = self.context.pipeline_cache_data().ok_or_else(|| {
+    /// What the driver has compiled by now, as the file holds it.
+    pub(crate) fn contents(&self) -> Result<Vec<u8>> {
+        self.0.pipeline_cache_data().ok_or_else(|| {
             Error::new(ErrorKind::DeviceLost, "device", FLAG).expecting("a cache to save").but_found("none")
-        })?;
-        self.file.write(&blob)
+        })
     }
 }
 

@@ -87,6 +87,7 @@ struct Part {
 pub(crate) fn run(args: &ShaderArgs) -> Result<()> {
     let entry = catalogue::entry("shader", "OP", &args.op)?;
     let json = args.output.open("shader")?;
+    output::check(&json, &args.device.files_read())?;
     let cases = catalogue::cases(entry)?;
     let Some(number) = args.case else {
         let list = List::of(entry.name, &cases);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DeviceArgs, JsonArgs, mechanisms};
+use super::{DeviceArgs, JsonArgs, file_read, mechanisms};
+use crate::output::InputFile;
 
 const ATTEND_NOTES: &str = r#"The tensors are q, k and v, [batch, time, head, channel] in F32 or F16, and those that the rule or mechanism names. With d_out or d_lse, the
 gradients of the results, there are gradients, too. Results are out, lse (natural logarithm, -1e30 for a row that sees no key), dq,
@@ -63,4 +64,14 @@ pub(crate) struct AttendArgs {
     pub(crate) device: DeviceArgs,
     #[command(flatten)]
     pub(crate) output: JsonArgs,
+}
+
+impl AttendArgs {
+    /// All files that the flags name to be read.
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        let mut files = self.device.files_read();
+        files.extend(file_read("--rule", Some(&self.rule)));
+        files.extend(file_read("--tensors", Some(&self.tensors)));
+        files
+    }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, ProfileArgs, whole};
-use crate::output::Target;
+use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, ProfileArgs, file_read, whole};
+use crate::output::{InputFile, Target};
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
@@ -129,6 +129,15 @@ pub(crate) struct BenchArgs {
     /// Draw time against length as SVG.
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    /// All files that the flags name to be read, but the pipeline cache, which is written, too.
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        let mut files = self.device.files_read();
+        files.extend(file_read("--activations", self.activations.as_deref()));
+        files
+    }
 }
 
 const TUNE_NOTES: &str = "\

@@ -6,20 +6,20 @@ mod mechanisms;
 mod run;
 mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use foveate::{DType, Error, ErrorKind, Result};
 
-use crate::output::{Sink, Target};
+use crate::output::{InputFile, Sink, Target};
 
 use mechanisms::mechanisms;
 
 pub(crate) use attend::AttendArgs;
 pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
-pub(crate) use run::{GenerateArgs, InspectArgs, RunArgs, TaskName};
+pub(crate) use run::{GenerateArgs, InspectArgs, MECHANISM_FILE, RunArgs, TaskName};
 pub(crate) use train::{
     ClassifyArgs, DataArgs, DecayName, FillMaskArgs, FineTuneArgs, LearningArgs, LmArgs, OptimizerName,
     Seq2SeqArgs, TrainingArgs,
@@ -92,6 +92,23 @@ pub(crate) struct ProfileArgs {
     /// ignored with a warning.
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
+}
+
+impl ProfileArgs {
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        file_read("--profile", self.profile.as_deref()).collect()
+    }
+}
+
+impl DeviceArgs {
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        self.profile.files_read()
+    }
+}
+
+/// The file that the value of `flag` names, where it is there.
+fn file_read<'a>(flag: &'static str, path: Option<&'a Path>) -> impl Iterator<Item = InputFile<'a>> {
+    path.map(|path| (flag, path.into())).into_iter()
 }
 
 #[derive(Debug, Args)]

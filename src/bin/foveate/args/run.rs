@@ -1,11 +1,14 @@
 //! Flags of the commands that use trained models: `run`, `inspect` and `generate`.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use foveate::models::Task;
+use foveate::train::COPIED_FILES;
 
-use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, StorageArgs, mechanisms, whole};
+use super::{CacheArgs, DeviceArgs, EXIT_CODES, JsonArgs, StorageArgs, file_read, mechanisms, whole};
+use crate::output::InputFile;
 
 const RUN_NOTES: &str = "\
 The folder is as Hugging Face's libraries write it: config.json, model.safetensors (or shards and their index), and
@@ -136,6 +139,37 @@ pub(crate) struct RunArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
+impl RunArgs {
+    /// All files that the flags name to be read, but the pipeline cache, which is written, too.
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        let mut files = self.device.files_read();
+        files.extend(model_files(&self.folder));
+        let input = self.input.as_deref().filter(|path| *path != Path::new("-"));
+        files.extend(file_read("--input", input));
+        for (flag, texts) in [("--attention", &self.attention), ("--sweep", &self.sweep)] {
+            let paths = texts.iter().map(|text| text.strip_prefix(MECHANISM_FILE).map(Path::new));
+            files.extend(paths.flat_map(|path| file_read(flag, path)));
+        }
+        files
+    }
+}
+
+/// What stands before the name of a file in the place of a mechanism.
+pub(crate) const MECHANISM_FILE: char = '@';
+
+/// Files that `folder` holds of a model.
+fn model_files(folder: &Path) -> impl Iterator<Item = InputFile<'_>> {
+    let is_of_model = |name: &str| {
+        name == "config.json"
+            || COPIED_FILES.contains(&name)
+            || (name.starts_with("model") && name.contains(".safetensors"))
+    };
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_model =
+        paths.filter(move |path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_of_model));
+    of_model.map(|path| ("FOLDER", path.into()))
+}
+
 const INSPECT_NOTES: &str = "\
 Exit codes: 0 when the model is complete; 2 when a file is missing or damaged, or weights do not fit the architecture.";
 
@@ -155,6 +189,13 @@ pub(crate) struct InspectArgs {
     pub(crate) count: u32,
     #[command(flatten)]
     pub(crate) output: JsonArgs,
+}
+
+impl InspectArgs {
+    /// All files that the flags name to be read.
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        model_files(&self.folder).collect()
+    }
 }
 
 #[derive(Debug, Args)]

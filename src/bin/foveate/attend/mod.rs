@@ -11,7 +11,7 @@ use foveate::{DType, Error, ErrorKind, Result, runtime};
 use crate::Verdict;
 use crate::args::AttendArgs;
 use crate::device::Device;
-use crate::output::{self, Sink};
+use crate::output::{self, Delivery, Sink};
 
 use compare::Comparison;
 use document::AttendDocument;
@@ -33,10 +33,7 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     let source = Source::open(&args.tensors)?;
     let out = args.out.as_deref().map(|path| Sink::file(COMMAND, "--out", path)).transpose()?;
     let json = args.output.open(COMMAND)?;
-    output::check_distinct(out.iter().chain(&json))?;
-    for sink in out.iter().chain(&json) {
-        sink.check_inputs([("--rule", &*args.rule), ("--tensors", &*args.tensors)])?;
-    }
+    output::check(out.iter().chain(&json), &args.files_read())?;
     let problem = AttentionRun::new(&rule, source.read(&rule)?)?;
     let expected = source.expected(&problem.outputs())?;
     if args.compare && expected.is_empty() {
@@ -53,10 +50,10 @@ pub(crate) fn run(args: &AttendArgs) -> Result<Verdict> {
     let tolerance = args.compare.then(|| args.tolerance.unwrap_or(default));
     let comparison = Comparison::of(&results.tensors, &expected, tolerance);
     let report = Report { device: &device, rule: &rule, problem: &problem, results: &results };
-    if let Some(out) = &out {
-        out.write(tensors::bytes(&results.tensors, report.metadata()?)?)?;
-    }
-    output::report(json.as_ref(), &report.document(&comparison), || report.text(&comparison))?;
+    let mut delivery = Delivery::default();
+    delivery.put(out.as_ref(), || tensors::bytes(&results.tensors, report.metadata()?));
+    delivery.put(json.as_ref(), || output::json(&report.document(&comparison)));
+    delivery.end(|| report.text(&comparison))?;
     Ok(if comparison.holds() { Verdict::Sound } else { Verdict::Unsound })
 }
 

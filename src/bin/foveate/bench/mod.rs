@@ -21,8 +21,8 @@ use indicatif::ProgressBar;
 use crate::Verdict;
 use crate::args::{self, BenchArgs};
 use crate::device::Device;
-use crate::output::{self, Sink, Target};
-use crate::pipelines::{self, CacheFile};
+use crate::output::{self, Delivery, Sink, Target};
+use crate::pipelines::{self, PipelineCache};
 
 use activations::Activations;
 use answer::Answer;
@@ -45,8 +45,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let activations = Activations::load(args.activations.as_deref())?;
     let outputs = Outputs::open(args)?;
     let device = Device::open(&args.device, runtime::Device::CpuF64)?;
-    let (device, cache) =
-        CacheFile::open(device, args.cache.pipeline_cache.as_deref(), outputs.cache.as_ref())?;
+    let (device, cache) = PipelineCache::open(device, args.cache.pipeline_cache.as_deref())?;
     let device = pipelines::unchecked(device, args.unchecked)?;
     check_dtype(dtype, &device)?;
 
@@ -205,10 +204,7 @@ impl Outputs {
                 .map(|path| pipelines::sink("bench", path))
                 .transpose()?,
         };
-        output::check_distinct(outputs.sinks())?;
-        let read = [("--activations", &args.activations), ("--profile", &args.device.profile.profile)];
-        let read = || read.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?)));
-        outputs.sinks().try_for_each(|sink| sink.check_inputs(read()))?;
+        output::check(outputs.sinks(), &args.files_read())?;
         Ok(outputs)
     }
 
@@ -216,18 +212,14 @@ impl Outputs {
         [&self.json, &self.csv, &self.plot, &self.cache].into_iter().flatten()
     }
 
-    fn write(&self, report: &Report, cache: Option<CacheFile<'_>>) -> Result<()> {
-        if let Some(sink) = &self.json {
-            sink.write(&output::json(report)?)?;
+    fn write(&self, report: &Report, cache: Option<PipelineCache>) -> Result<()> {
+        let mut delivery = Delivery::default();
+        delivery.put(self.json.as_ref(), || output::json(report));
+        delivery.put(self.csv.as_ref(), || report.csv());
+        delivery.put(self.plot.as_ref(), || chart::svg(report));
+        if let Some(cache) = cache {
+            delivery.put(self.cache.as_ref(), || cache.contents());
         }
-        if let Some(sink) = &self.csv {
-            sink.write(&report.csv()?)?;
-        }
-        if let Some(sink) = &self.plot {
-            sink.write(chart::svg(report)?)?;
-        }
-        cache.map_or(Ok(()), |cache| cache.save())?;
-        // Whether anybody is there to read it or not, files are written; a document on stdout is there in place of the table.
-        if self.sinks().any(Sink::is_stdout) { Ok(()) } else { output::print(report.text()) }
+        delivery.end(|| report.text())
     }
 }

@@ -65,8 +65,9 @@ struct Limits {
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<()> {
-    let profile = tuning::load(&args.profile)?;
     let json = args.output.open("info")?;
+    output::check(&json, &args.profile.files_read())?;
+    let profile = tuning::load(&args.profile)?;
     let ops = match &args.op {
         Some(op) => std::slice::from_ref(catalogue::entry("info", "--op", op)?),
         None if args.ops => CATALOGUE,

@@ -15,6 +15,7 @@ use report::{Architecture, BatchMemory, Differences, Needed, Report, Stored, Wor
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let json = args.output.open("inspect")?;
+    output::check(&json, &args.files_read())?;
     let usable = Usable::of(args);
     let task = args.task.unwrap_or_else(|| usual(args));
     let (model, mut problems) = open(args, task)?;

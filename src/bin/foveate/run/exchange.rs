@@ -8,7 +8,7 @@ use foveate::{HostTensor, Result};
 use serde::Serialize;
 
 use super::report::cosine;
-use crate::args::RunArgs;
+use crate::args::{MECHANISM_FILE, RunArgs};
 use crate::chart::{Axis, Chart, Line};
 use crate::output;
 
@@ -83,14 +83,14 @@ fn distance(exact: &[f32], found: &[f32]) -> f64 {
 pub(super) fn tried(args: &RunArgs) -> Result<Vec<Tried>> {
     let mut tried = Vec::new();
     for text in &args.attention {
-        let mechanism = match text.strip_prefix('@') {
+        let mechanism = match text.strip_prefix(MECHANISM_FILE) {
             Some(path) => Mechanism::open(path),
             None => Mechanism::parse("--attention", text.as_bytes()),
         };
         tried.push(Tried { mechanism: mechanism?, family: None });
     }
     for (number, text) in args.sweep.iter().enumerate() {
-        let members = match text.strip_prefix('@') {
+        let members = match text.strip_prefix(MECHANISM_FILE) {
             Some(path) => Mechanism::open_family(path),
             None => Mechanism::family("--sweep", text.as_bytes()),
         };

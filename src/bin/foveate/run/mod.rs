@@ -18,8 +18,8 @@ use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
 use crate::memory;
-use crate::output::{self, Sink};
-use crate::pipelines::{self, CacheFile};
+use crate::output::{self, Delivery, Sink};
+use crate::pipelines::{self, PipelineCache};
 
 use engine::{Computed, Engine, Wanted};
 use exchange::Comparison;
@@ -45,8 +45,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         output::note(format!("truncated: {cut} of {all} inputs, to {most} tokens"));
     }
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
-    let (device, cache) =
-        CacheFile::open(device, args.cache.pipeline_cache.as_deref(), outputs.cache.as_ref())?;
+    let (device, cache) = PipelineCache::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
     let weights = model.load(dtype)?;
     memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
@@ -69,12 +68,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     }
     output::note(Throughput::of(ran.engine.usage(), loading));
     let report = report(args, &job, &model, &ran, (&device, dtype, loading));
-    outputs.write(&job, &ran.results, &report)?;
-    if let Some(plot) = &outputs.plot {
-        plot.write(exchange::chart(&ran.attention, &args.sweep)?)?;
-    }
-    cache.map_or(Ok(()), |cache| cache.save())?;
-    outputs.print(&report)
+    outputs.write(&job, (&ran, &args.sweep), &report, cache)
 }
 
 /// Refuses a task that the network of `model` is not made for, whatever its weights.
@@ -311,10 +305,7 @@ impl Outputs {
         let cache = cache.map(|path| pipelines::sink("run", path)).transpose()?;
         let plot = args.plot.as_ref().map(|path| Sink::file("run", "--plot", path)).transpose()?;
         let outputs = Self { json, numbers, plot, cache };
-        output::check_distinct(outputs.sinks())?;
-        let read = [("--input", &args.input), ("--profile", &args.device.profile.profile)];
-        let read = || read.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?)));
-        outputs.sinks().try_for_each(|sink| sink.check_inputs(read()))?;
+        output::check(outputs.sinks(), &args.files_read())?;
         Ok(outputs)
     }
 
@@ -323,18 +314,22 @@ impl Outputs {
         [self.json.as_ref(), numbers, self.plot.as_ref(), self.cache.as_ref()].into_iter().flatten()
     }
 
-    fn write(&self, job: &Job, results: &Results, report: &Report<'_>) -> Result<()> {
+    fn write(
+        &self,
+        job: &Job,
+        (ran, families): (&Ran, &[String]),
+        report: &Report<'_>,
+        cache: Option<PipelineCache>,
+    ) -> Result<()> {
+        let mut delivery = Delivery::default();
         if let Some((format, sink)) = &self.numbers {
-            sink.write(format.bytes(&job.arrays(&results.tensors, *format)?)?)?;
+            delivery.put(Some(sink), || format.bytes(&job.arrays(&ran.results.tensors, *format)?));
         }
-        if let Some(sink) = &self.json {
-            sink.write(output::json(report)?)?;
+        delivery.put(self.json.as_ref(), || output::json(report));
+        delivery.put(self.plot.as_ref(), || exchange::chart(&ran.attention, families));
+        if let Some(cache) = cache {
+            delivery.put(self.cache.as_ref(), || cache.contents());
         }
-        Ok(())
-    }
-
-    /// A document on stdout is there in place of the text.
-    fn print(&self, report: &Report<'_>) -> Result<()> {
-        if self.sinks().any(Sink::is_stdout) { Ok(()) } else { output::print(report.to_string()) }
+        delivery.end(|| report.to_string())
     }
 }

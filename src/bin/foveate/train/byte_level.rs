@@ -27,6 +27,10 @@ use super::{refused, signals, tell_of_compiling};
 /// The name of the checkpoint in a training's folder.
 pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
 
+/// The names of the loss curve there, as a table and as a picture.
+const CURVE: &str = "loss.csv";
+const CHART: &str = "loss.svg";
+
 /// The part of the text that is kept for validation.
 const VALIDATION: f64 = 0.05;
 
@@ -52,6 +56,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(OUT));
     let interrupted = signals::watch()?;
     let path = out.join(CHECKPOINT);
+    check_text(&args.first, &out)?;
     // Nothing is made before all is checked: a folder that is not there is locked when it is made.
     let locked = out.is_dir().then(|| lock(&out, &out)).transpose()?;
     let checkpoint = open_checkpoint(args, &path)?;
@@ -97,12 +102,24 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     };
     tell_of_compiling(device.runtime());
     memory::check("train", device.runtime(), "a step (--batch)", trainer.bytes()?)?;
-    let rows = curve::read(&out.join("loss.csv"), trainer.step_count())?;
+    let rows = curve::read(&out.join(CURVE), trainer.step_count())?;
     let baselines = text.baselines();
     let weights = model.declarations().list().iter().map(|weight| weight.shape.elements()).sum();
     let masked = config.masked;
     Run { args, out, settings, masked, text, validation, baselines, trainer, weights, rows }
         .train(&interrupted)
+}
+
+/// Refuses a text that would be overwritten.
+fn check_text(text: &Path, out: &Path) -> Result<()> {
+    let place = |path: &Path| path.canonicalize().ok();
+    let is_same = |name: &&str| place(&out.join(name)).is_some_and(|written| place(text) == Some(written));
+    match [CHECKPOINT, CURVE, CHART].into_iter().find(is_same) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(ErrorKind::Argument, "train", "--out")
+            .expecting("a folder whose files are other than the text")
+            .but_found(format!("{name}, which is both"))),
+    }
 }
 
 /// The checkpoint to go on from. One that would be overwritten is refused.
@@ -286,7 +303,7 @@ impl Run<'_> {
     /// Writes the curve and then the checkpoint, each in one move. The rows of a curve that is ahead are dropped when it is read.
     fn save(&self) -> Result<()> {
         let chart = curve::svg(&self.rows, self.baselines)?;
-        for (name, contents) in [("loss.csv", curve::csv(&self.rows)?), ("loss.svg", chart)] {
+        for (name, contents) in [(CURVE, curve::csv(&self.rows)?), (CHART, chart)] {
             let path = self.out.join(name);
             foveate::outputs::replace_file(&path, contents)
                 .map_err(|error| refused(&path, "a file that can be written", &error))?;

@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foveate::gpu::{Context, Profile};
+use foveate::gpu::Context;
 use foveate::{Error, ErrorKind, Result};
 
 use super::COMMAND;
@@ -30,11 +30,6 @@ impl Destination {
             }
         };
         Ok(Self { file: Sink::file(COMMAND, "--out", &path)?, path })
-    }
-
-    /// Writes `profile` in one move.
-    pub(super) fn write(&self, profile: &Profile) -> Result<()> {
-        self.file.write(profile.to_json()?)
     }
 
     pub(super) fn sink(&self) -> &Sink {

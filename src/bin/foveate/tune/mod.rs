@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{self, TuneArgs};
 use crate::device::{self, Adapter};
-use crate::output::{self, Sink};
+use crate::output::{self, Delivery, Lines, Sink};
 use crate::tuning::Source;
 
 use file::Destination;
@@ -33,11 +33,12 @@ pub(crate) fn run(args: &TuneArgs) -> Result<()> {
     let context = adapter(&args.device)?;
     let destination = Destination::new(args.out.as_deref(), &context)?;
     let json = args.output.open(COMMAND)?;
-    output::check_distinct([destination.sink()].into_iter().chain(&json))?;
+    let sinks = || [destination.sink()].into_iter().chain(&json);
+    output::check(sinks(), &[])?;
     let mut search = Search {
         context: &context,
         caps: context.caps().clone(),
-        quiet: json.as_ref().is_some_and(Sink::is_stdout),
+        lines: Lines::new(sinks().any(Sink::is_stdout)),
         end,
         has_tried: false,
         longest: Duration::ZERO,
@@ -46,12 +47,17 @@ pub(crate) fn run(args: &TuneArgs) -> Result<()> {
 
     let measured = settings.iter().flat_map(Choice::measured).collect();
     let profile = Profile { identity: Identity::of(context.info()), tuning: search.caps.tuning, measured };
-    destination.write(&profile)?;
+    let mut delivery = Delivery::default();
+    let is_written = delivery.put(Some(destination.sink()), || profile.to_json());
+    delivery.note(search.lines.outcome());
     let source = Source::Profile(destination.path().to_owned());
     let tuned = Adapter { context: context.tuned(&profile)?, source };
     let report = Report { version: env!("CARGO_PKG_VERSION"), device: tuned.report(), settings };
-    let written = || format!("{}written to {}\n", report.text(), destination.path().display());
-    output::report(json.as_ref(), &report, written)
+    delivery.put(json.as_ref(), || output::json(&report));
+    delivery.end(|| {
+        let place = destination.path().display();
+        report.text() + &if is_written { format!("written to {place}\n") } else { String::new() }
+    })
 }
 
 /// The adapter to tune. The CPU reference has no kernels.
@@ -71,8 +77,8 @@ struct Search<'a> {
     context: &'a Context,
     /// The device with what has been chosen so far.
     caps: Caps,
-    /// Whether only the end counts.
-    quiet: bool,
+    /// Of each shape that is tried.
+    lines: Lines,
     end: Instant,
     /// Whether a shape has been tried: the first one is, whatever the time, for a profile that holds anything.
     has_tried: bool,
@@ -130,9 +136,7 @@ impl Search<'_> {
                 break;
             }
             let trial = trials.try_out(*tuning)?;
-            if !self.quiet {
-                output::print_line(bar, &Line(setting.name, &trial))?;
-            }
+            self.lines.print(bar, &Line(setting.name, &trial));
             choice.trials.push(trial);
             self.has_tried = true;
             bar.inc(1);
