@@ -197,13 +197,17 @@ impl Encoder {
     fn layouts(model: &Model) -> impl Iterator<Item = LayoutKind> {
         let signature = model.network().signature();
         let whole = [LayoutKind::Packed, LayoutKind::Padded, LayoutKind::Rows];
-        whole.into_iter().filter(move |layout| signature.takes(*layout))
+        // Rows of the texts' own lengths are not filled up.
+        let is_filled = move |layout| layout == LayoutKind::Padded || signature.padded_to.is_none();
+        whole.into_iter().filter(move |layout| signature.takes(*layout) && is_filled(*layout))
     }
 
     /// Lays sequences out so, in place of the first of these that the model takes: [`LayoutKind::Packed`], [`LayoutKind::Padded`] to a few
-    /// lengths, [`LayoutKind::Rows`] of one length each. What is computed is the same.
+    /// lengths, [`LayoutKind::Rows`] of one length each. What is computed is the same, but for ConvBERT, whose convolutions read padding where
+    /// there is some, as in Hugging Face's code.
     ///
-    /// Fails for another layout, and for one that the model does not take.
+    /// Fails for another layout, and for one that the model does not take: of a model whose texts are filled up to one length
+    /// ([`Signature::padded_to`](super::Signature::padded_to)), all but [`LayoutKind::Padded`].
     pub fn with_layout(self, layout: LayoutKind) -> Result<Self> {
         if Self::layouts(&self.model).any(|known| known == layout) {
             return Ok(Self { layout, ..self });
@@ -351,7 +355,9 @@ impl Encoder {
     fn size_of(&self, batch: &Batch<'_>) -> BatchSize {
         match self.runner.device() {
             device if device.is_planned() => {
-                let most_tokens = self.model.facts().max_tokens;
+                // Texts that are filled up are so to one length, which may exceed what is read of them.
+                let filled = self.model.network().signature().padded_to;
+                let most_tokens = filled.map_or(self.model.facts().max_tokens, |padded_to| padded_to.tokens);
                 batch.size().rounded_up(self.batch_tokens, self.most_rows(), most_tokens)
             }
             _ => batch.size(),

@@ -1,9 +1,10 @@
 //! Losses of heads, on padded batches of whole texts ([`Tokens::padded`]).
 //!
 //! Their inputs are `ids`, `positions`, `types: i32 [batch, time]` and `lengths: i32 [batch]`, which [`padded_inputs`](super::padded_inputs)
-//! makes of texts, `globals: i32 [batch, count]` where the model's head has global tokens, and the targets that each loss names. Results are f32
-//! `[1]`.
+//! makes of texts, `globals: i32 [batch, count]` where the model's head has global tokens, and the targets that each loss names. Of models whose
+//! results depend on padding, rows have as many tokens as texts are filled up to, whatever `time` is. Results are f32 `[1]`.
 
+use super::padded::row_time;
 use crate::graph::{Graph, Value};
 use crate::models::{LabelKind, Model, ResultRows, Task, Tokens};
 use crate::nn::{Recorder, Training};
@@ -71,7 +72,7 @@ pub fn masked_words_loss(
 
 /// Declares a padded batch, with the global tokens that the head of `model` has.
 fn padded(graph: &mut Graph, model: &Model, [batch, time]: [usize; 2]) -> Result<Tokens> {
-    let tokens = Tokens::padded(graph, batch, time)?;
+    let tokens = Tokens::padded(graph, batch, row_time(model, time))?;
     match default_globals(model) {
         0 => Ok(tokens),
         count => tokens.with_globals(graph, count),

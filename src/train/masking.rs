@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::padded::{Inputs, UNCOUNTED, padded_inputs};
+use super::padded::{Inputs, UNCOUNTED, padded_inputs, row_time};
 use crate::models::{Item, Model};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Random, Result};
@@ -76,8 +76,9 @@ impl Masking {
 pub fn masked_inputs(model: &Model, texts: &[Masked], [time, count]: [usize; 2]) -> Result<Inputs> {
     let items: Vec<Item<'_>> = texts.iter().map(|text| Item::new(&text.ids)).collect();
     let mut inputs = padded_inputs(model, &items, time)?;
+    let row = row_time(model, time);
     let of_batch = |(number, text): (usize, &Masked)| -> Vec<i32> {
-        text.places.iter().map(|place| (number * time + place) as i32).collect()
+        text.places.iter().map(|place| (number * row + place) as i32).collect()
     };
     let mut rows: Vec<i32> = texts.iter().enumerate().flat_map(of_batch).collect();
     let mut targets: Vec<i32> = texts.iter().flat_map(|text| &text.targets).map(|&id| id as i32).collect();

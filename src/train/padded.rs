@@ -8,12 +8,22 @@ use crate::{Error, ErrorKind, Result};
 /// Tensors by the names of a loss's inputs.
 pub type Inputs = Vec<(&'static str, HostTensor)>;
 
+/// Tokens of a row where texts have at most `time`: so many, or what the model's texts are filled up to ([`Signature::padded_to`]).
+///
+/// [`Signature::padded_to`]: crate::models::Signature::padded_to
+pub(super) fn row_time(model: &Model, time: usize) -> usize {
+    model.network().signature().padded_to.map_or(time, |padded_to| padded_to.tokens)
+}
+
 /// `ids`, `positions`, `types: i32 [batch, time]` and `lengths: i32 [batch]` of `items`, filled up with id 0; and `globals: i32 [batch, count]`,
-/// the places of the global tokens that the model's head has.
+/// the places of the global tokens that the model's head has. A model whose results depend on padding has rows of as many tokens, filled up with
+/// the same id, as it is run with ([`Signature::padded_to`](crate::models::Signature::padded_to)), whatever `time` is.
 ///
 /// Fails when an item is empty, longer than `time`, or has types that are not one for each token.
 pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<Inputs> {
     let (batch, first) = (items.len(), model.facts().first_position);
+    let padding = model.network().signature().padded_to.map_or(0, |padded_to| padded_to.id as i32);
+    let row = row_time(model, time);
     let (mut ids, mut types, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
     for (number, item) in items.iter().enumerate() {
         let length = item.ids.len();
@@ -23,16 +33,16 @@ pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<I
                 .but_found(format!("{length} tokens, {} types", item.types.len())));
         }
         ids.extend(item.ids.iter().map(|&id| id as i32));
-        ids.resize((number + 1) * time, 0);
+        ids.resize((number + 1) * row, padding);
         types.extend(item.types.iter().map(|&kind| kind as i32));
-        types.resize((number + 1) * time, 0);
+        types.resize((number + 1) * row, 0);
         lengths.push(length as i32);
     }
-    let positions = (0..batch * time).map(|at| (first + at % time) as i32).collect();
+    let positions = (0..batch * row).map(|at| (first + at % row) as i32).collect();
     let mut inputs = vec![
-        ("ids", HostTensor::i32([batch, time], ids)?),
-        ("positions", HostTensor::i32([batch, time], positions)?),
-        ("types", HostTensor::i32([batch, time], types)?),
+        ("ids", HostTensor::i32([batch, row], ids)?),
+        ("positions", HostTensor::i32([batch, row], positions)?),
+        ("types", HostTensor::i32([batch, row], types)?),
         ("lengths", HostTensor::i32([batch], lengths)?),
     ];
     let count = default_globals(model);
@@ -49,9 +59,10 @@ pub fn padded_inputs(model: &Model, items: &[Item<'_>], time: usize) -> Result<I
 ///
 /// Fails for an empty item.
 pub fn result_rows(model: &Model, items: &[Item<'_>], time: usize) -> Result<HostTensor> {
+    let row = row_time(model, time);
     let place = |(number, item): (usize, &Item<'_>)| {
         let place = model.place_of_result(item.ids);
-        place.map(|place| (number * time + place) as i32).ok_or_else(|| {
+        place.map(|place| (number * row + place) as i32).ok_or_else(|| {
             Error::new(ErrorKind::Argument, "batch", format!("text {number}"))
                 .expecting("at least one token")
                 .but_found("none")

@@ -1,9 +1,9 @@
 //! Nyströmformer, whose texts are filled up to one length; and mechanisms in the place of a model's attention, by an encoder.
 
 use foveate::models::{Encoder, Model, Task, Tokens};
-use foveate::nn::{MECHANISMS, Mechanism, MechanismExtents, Recorder};
+use foveate::nn::{LayoutKind, MECHANISMS, Mechanism, MechanismExtents, Recorder};
 use foveate::runtime::Device;
-use foveate::weights::{Fields, Weights};
+use foveate::weights::{Fields, Weights, write_tensors};
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, cpu};
 
 use crate::support::devices;
@@ -11,13 +11,16 @@ use crate::support::devices;
 const TEXTS: [&[u32]; 3] =
     [&[0, 5, 6, 7, 2, 8, 9, 10, 11, 4, 3], &[7], &[1, 4, 9, 9, 2, 5, 8, 3, 0, 11, 6, 2]];
 
-fn model(model_type: &str, task: Task) -> Model {
-    let json = serde_json::json!({
+fn config(model_type: &str) -> serde_json::Value {
+    serde_json::json!({
         "model_type": model_type, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
         "intermediate_size": 24, "vocab_size": 12, "max_position_embeddings": 40, "pad_token_id": 1,
         "segment_means_seq_len": 12, "num_landmarks": 4, "conv_kernel_size": 5,
-    });
-    let fields = Fields::new("config.json", json).expect("an object");
+    })
+}
+
+fn model(model_type: &str, task: Task) -> Model {
+    let fields = Fields::new("config.json", config(model_type)).expect("an object");
     Model::from_config(&fields, task).expect("the configuration is sound")
 }
 
@@ -63,6 +66,46 @@ fn texts_are_filled_up_with_padding_that_is_read() {
         assert_eq!(encoder.usage().batches, TEXTS.len(), "{name}");
         let error = encoder.run(&[[0_u32; 13]]).unwrap_err();
         assert_eq!((error.kind(), error.expected()), (ErrorKind::Argument, "1 to 12 tokens"));
+    }
+}
+
+/// What is read of a text may be less than what it is filled up to.
+#[test]
+fn a_shorter_limit_of_texts_changes_nothing_about_their_padding() {
+    let folder = std::env::temp_dir().join(format!("foveate-landmarks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = model("nystromformer", Task::Embed);
+    std::fs::write(folder.join("config.json"), config("nystromformer").to_string()).unwrap();
+    std::fs::write(folder.join("sentence_bert_config.json"), r#"{"max_seq_length": 7}"#).unwrap();
+    let weights = weights(&model);
+    let tensors: Vec<_> = weights.iter().collect::<Result<_>>().unwrap();
+    write_tensors(folder.join("model.safetensors"), &tensors, &[]).unwrap();
+    let model = Model::open(&folder, Task::Embed).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(model.facts().max_tokens, 7);
+    let texts = [&TEXTS[0][..7], TEXTS[1]];
+    for (name, device) in devices() {
+        let mut encoder = Encoder::new(&model, &weights, &device).unwrap();
+        for (ids, found) in texts.iter().zip(encoder.run(&texts).unwrap()) {
+            let hidden = filled_up(&self::model("nystromformer", Task::Hidden), ids);
+            let mean =
+                |channel: usize| hidden.chunks(16).map(|row| row[channel]).sum::<f32>() / ids.len() as f32;
+            let means: Vec<f32> = (0..16).map(mean).collect();
+            let norm = means.iter().map(|mean| mean * mean).sum::<f32>().sqrt();
+            let expected: Vec<f32> = means.iter().map(|mean| mean / norm).collect();
+            assert_near(&found.to_f32(), &expected, &format!("{name}, {} tokens", ids.len()));
+        }
+    }
+}
+
+#[test]
+fn rows_of_the_texts_own_lengths_are_no_layout_of_texts_that_are_filled_up() {
+    let model = model("nystromformer", Task::Hidden);
+    let encoder = || Encoder::new(&model, &weights(&model), &Device::Cpu).unwrap();
+    encoder().with_layout(LayoutKind::Padded).unwrap();
+    for layout in [LayoutKind::Rows, LayoutKind::Packed] {
+        let error = encoder().with_layout(layout).unwrap_err();
+        assert_eq!((error.kind(), error.expected()), (ErrorKind::Unsupported, "padded texts"));
     }
 }
 

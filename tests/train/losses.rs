@@ -114,35 +114,61 @@ fn classifiers_have_the_gradients_of_their_losses() {
     }
 }
 
-/// Padding, places, types and global tokens change nothing: a padded batch has the loss of what an encoder says of each text alone.
+/// A batch of texts, padded to 6 tokens, has the loss of what an encoder says of each text alone.
+fn assert_judged_alike(model: &Model, items: &[Item<'_>], labels: &[i32]) {
+    let count = items.len();
+    let mut inputs = padded_inputs(model, items, 6).unwrap();
+    inputs.push(("ends", result_rows(model, items, 6).unwrap()));
+    inputs.push(("labels", HostTensor::i32([count], labels.to_vec()).unwrap()));
+    let mut graph = Graph::new();
+    let loss = classification_loss(&mut graph, model, [count, 6], DType::F32, Training::default()).unwrap();
+    graph.output("loss", loss).unwrap();
+    let graph = Arc::new(graph);
+    let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
+    for device in [gpu(), Device::Cpu] {
+        let found = outputs_of(&device, &graph, weights.iter(), &named(&inputs))["loss"].to_f64()[0];
+        let store = Store::upload(&device, weights.iter()).unwrap();
+        let mut encoder = Encoder::with_store(model, &store, DType::F32).unwrap();
+        let losses = items.iter().zip(labels).map(|(item, &label)| {
+            let scores = encoder.run_first(&[*item]).unwrap()[0].to_f64();
+            scores.iter().map(|x| x.exp()).sum::<f64>().ln() - scores[label as usize]
+        });
+        let expected = losses.sum::<f64>() / count as f64;
+        assert!((found - expected).abs() < 1e-5, "{}: {found} for {expected}", model.facts().architecture);
+    }
+}
+
+/// Padding, places, types and global tokens change nothing.
 #[test]
 fn a_padded_batch_is_judged_as_texts_of_their_own_lengths() {
     for family in ["bert", "gpt2", "longformer"] {
-        let model = classifier(family, "single_label_classification");
         let types: &[u32] = if family == "bert" { &[0, 1, 1] } else { &[] };
         let items =
             [Item { types, ..Item::new(&[1, 2, 3]) }, Item::new(&[4, 5, 6, 7, 8]), Item::new(&[9, 10])];
-        let labels = [2, 0, 1];
-        let mut inputs = padded_inputs(&model, &items, 6).unwrap();
-        inputs.push(("ends", result_rows(&model, &items, 6).unwrap()));
-        inputs.push(("labels", HostTensor::i32([3], labels.to_vec()).unwrap()));
-        let mut graph = Graph::new();
-        let loss = classification_loss(&mut graph, &model, [3, 6], DType::F32, Training::default()).unwrap();
-        graph.output("loss", loss).unwrap();
-        let graph = Arc::new(graph);
-        let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
-        for device in [gpu(), Device::Cpu] {
-            let found = outputs_of(&device, &graph, weights.iter(), &named(&inputs))["loss"].to_f64()[0];
-            let store = Store::upload(&device, weights.iter()).unwrap();
-            let mut encoder = Encoder::with_store(&model, &store, DType::F32).unwrap();
-            let losses = items.iter().zip(labels).map(|(item, label)| {
-                let scores = encoder.run_first(&[*item]).unwrap()[0].to_f64();
-                scores.iter().map(|x| x.exp()).sum::<f64>().ln() - scores[label as usize]
-            });
-            let expected = losses.sum::<f64>() / 3.0;
-            assert!((found - expected).abs() < 1e-5, "{family}: {found} for {expected}");
-        }
+        assert_judged_alike(&classifier(family, "single_label_classification"), &items, &[2, 0, 1]);
     }
+}
+
+/// A Nyströmformer's texts are filled up to one length, and its iterations start from one number for a batch.
+#[test]
+fn what_depends_on_padding_is_trained_with_the_padding_it_is_run_with() {
+    let config = json!({"model_type": "nystromformer", "num_labels": 3, "vocab_size": 11, "hidden_size": 8,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 20,
+        "pad_token_id": 1, "segment_means_seq_len": 16, "num_landmarks": 4, "conv_kernel_size": 5});
+    let fields = Fields::new("config.json", config).unwrap();
+    let model = Model::from_config(&fields, Task::Classify).unwrap();
+    for (ids, label) in [(&[1, 2, 3][..], 2), (&[4, 5, 6, 7, 8, 9], 0)] {
+        assert_judged_alike(&model, &[Item::new(ids)], &[label]);
+    }
+    let model = Model::from_config(&fields, Task::Logits).unwrap();
+    let texts = [vec![2, 4, 6], vec![5, 7]].map(|ids| Masked { ids, places: vec![1], targets: vec![3] });
+    let inputs = masked_inputs(&model, &texts, [3, 2]).unwrap();
+    let rows = inputs.iter().find(|(name, _)| *name == "rows").unwrap();
+    assert_eq!(rows.1.to_f64(), [1.0, 17.0]);
+    let mut graph = Graph::new();
+    masked_words_loss(&mut graph, &model, [2, 3], 2, DType::F32, Training::default()).unwrap();
+    let ids = graph.inputs().iter().find(|(name, _)| name == "ids").unwrap().1;
+    assert_eq!(graph.desc(ids).unwrap().shape.dims(), inputs[0].1.shape().dims());
 }
 
 #[test]

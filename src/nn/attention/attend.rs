@@ -26,8 +26,8 @@ pub trait Attend: Debug + Send + Sync {
         layout: &Layout,
     ) -> Result<Value>;
 
-    /// Whether it can tell several sequences in a row apart ([`Layout::Packed`]). Where it cannot,
-    /// [`Encoder`](crate::models::Encoder) runs each text by itself.
+    /// Whether it can tell several sequences in a row apart ([`Layout::Packed`]). Where it cannot, each text is a row of its own, and
+    /// [`Encoder`](crate::models::Encoder) runs only those of one length together.
     fn takes_several(&self) -> bool {
         true
     }

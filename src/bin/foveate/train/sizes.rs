@@ -11,6 +11,11 @@ pub(super) struct Sizes {
 const LEAST_SHARE: f64 = 0.1;
 
 impl Sizes {
+    /// One length, for texts that are filled up to one whatever they are padded to.
+    pub(super) fn one(batch: usize, longest: usize) -> Self {
+        Self { batch, times: vec![longest] }
+    }
+
     /// A quarter, half, and all of the `longest` length, where enough examples have such `lengths`.
     pub(super) fn of(batch: usize, lengths: &[usize], longest: usize) -> Self {
         let mut times: Vec<usize> = Vec::new();
