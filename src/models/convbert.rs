@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::bert::{Config, LAYER, Variant};
 use super::embeddings::Embeddings;
-use super::head::{Head, HeadResult, Rows};
+use super::head::{Head, HeadResult, Rows, decoder_weight, token_scores};
 use super::network::{Declared, Declaring, Network};
+use super::positions::Positions;
 use super::{Facts, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
@@ -76,6 +77,7 @@ impl Own {
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     let mut config = Config::read(declaring.fields, Variant::Bert)?;
+    Positions::refuse_distances(declaring.fields)?;
     config.facts.architecture = NAME;
     let own = Own::read(declaring.fields, &config)?;
     let network = ConvBert::declare(&config, own, &mut declaring.base(NAME))?;
@@ -92,35 +94,33 @@ fn head(
     words: &Embedding,
 ) -> Result<Option<Head>> {
     let (width, layer) = (config.facts.width, config.layer());
+    if let Some(scores) = token_scores(declaring, width)? {
+        return Ok(Some(Head::of([scores])));
+    }
     let (task, labels, is_tied) = (declaring.task, declaring.labels()?, declaring.ties_words()?);
     let mut root = declaring.root();
-    let mut dense = |name, inner, out| Linear::declare(&mut root.at(name), inner, out);
-    let single = |layer| HeadResult::new("logits", Rows::Wanted).dense(layer, Activation::Identity);
     let result = match task {
         Task::Embed | Task::Hidden => return Ok(None),
         Task::Logits => {
-            let narrow = dense("generator_predictions.dense", width, embedding)?;
-            let norm =
-                LayerNorm::declare(&mut root.at("generator_predictions.LayerNorm"), embedding, layer.eps)?;
+            let mut scope = root.at("generator_predictions");
+            let narrow = HeadResult::new("logits", Rows::Wanted).declare_dense(
+                &mut scope.at("dense"),
+                [width, embedding],
+                Activation::Gelu,
+            )?;
+            let norm = LayerNorm::declare(&mut scope.at("LayerNorm"), embedding, layer.eps)?;
             let mut scope = root.at("generator_lm_head");
-            let weight = if is_tied {
-                scope.tied("weight", words.weight())?;
-                words.weight().clone()
-            } else {
-                scope.weight("weight", words.weight().shape().clone())?
-            };
+            let weight = decoder_weight(&mut scope, words, is_tied)?;
             let bias = scope.weight("bias", [words.weight().shape().dims()[0]])?;
-            HeadResult::new("logits", Rows::Wanted)
-                .dense(narrow, Activation::Gelu)
-                .norm(norm)
-                .dense(Linear::of(weight, Some(bias)), Activation::Identity)
+            narrow.norm(norm).dense(Linear::of(weight, Some(bias)), Activation::Identity)
         }
-        Task::Classify => HeadResult::new("logits", Rows::First)
-            .dense(dense("classifier.dense", width, width)?, layer.activation)
-            .dense(dense("classifier.out_proj", width, labels)?, Activation::Identity),
-        Task::Label => single(dense("classifier", width, labels)?),
-        Task::Answer => single(dense("qa_outputs", width, 2)?),
-        Task::Pretrain => return Err(declaring.no_head(NAME)),
+        Task::Classify => {
+            let mut scope = root.at("classifier");
+            HeadResult::new("logits", Rows::First)
+                .declare_dense(&mut scope.at("dense"), [width, width], layer.activation)?
+                .declare_dense(&mut scope.at("out_proj"), [width, labels], Activation::Identity)?
+        }
+        _ => return Err(declaring.no_head(NAME)),
     };
     Ok(Some(Head::of([result])))
 }

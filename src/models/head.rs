@@ -6,7 +6,7 @@ use crate::Result;
 use crate::graph::Value;
 use crate::nn::{AdaptiveSoftmax, Embedding, LayerNorm, Linear, Recorder};
 use crate::ops::{self, Activation};
-use crate::weights::Scope;
+use crate::weights::{Scope, Weight};
 
 /// A head: one or two results, each of its own rows of the hidden states.
 #[derive(Clone, Debug)]
@@ -147,17 +147,20 @@ pub(super) fn token_scores(declaring: &mut Declaring<'_>, width: usize) -> Resul
     result.declare_dense(&mut declaring.root().at(path), [width, out], Activation::Identity).map(Some)
 }
 
-/// The layer `lm_head` that scores the words of a vocabulary, without a bias: the embeddings themselves where `is_tied`, of which files may
-/// hold a copy, or its own.
+/// The layer `lm_head` that scores the words of a vocabulary, without a bias ([`decoder_weight`]).
 pub(super) fn decoder(declaring: &mut Declaring<'_>, words: &Embedding, is_tied: bool) -> Result<Linear> {
+    Ok(Linear::of(decoder_weight(&mut declaring.root().at("lm_head"), words, is_tied)?, None))
+}
+
+/// The weight of a layer that scores the words of a vocabulary, [vocab_size, width], under the `scope` of that layer: the embeddings themselves
+/// where `is_tied`, of which files may hold a copy, or its own.
+pub(super) fn decoder_weight(scope: &mut Scope<'_>, words: &Embedding, is_tied: bool) -> Result<Weight> {
+    let embeddings = words.weight();
     if is_tied {
-        declaring.root().tied("lm_head.weight", words.weight())?;
-        return Ok(Linear::of(words.weight().clone(), None));
+        scope.tied("weight", embeddings)?;
+        return Ok(embeddings.clone());
     }
-    let [vocab_size, width] = *words.weight().shape().dims() else {
-        return Err(declaring.no_head("lm_head"));
-    };
-    Linear::declare_without_bias(&mut declaring.root().at("lm_head"), width, vocab_size)
+    scope.weight("weight", embeddings.shape().clone())
 }
 
 /// What the dense layer and the normalisation of a masked-words head are called, and the head's settings.
@@ -181,12 +184,7 @@ pub(super) fn masked_words(
     head: &MaskedWords<'_>,
 ) -> Result<HeadResult> {
     let [width, embedding] = head.widths;
-    let weight = if head.is_tied {
-        scope.tied("decoder.weight", words.weight())?;
-        words.weight().clone()
-    } else {
-        scope.weight("decoder.weight", words.weight().shape().clone())?
-    };
+    let weight = decoder_weight(&mut scope.at("decoder"), words, head.is_tied)?;
     // Files hold it under one of the names or, equal, under both.
     let bias = scope.weight_or(&["bias", "decoder.bias"], [words.weight().shape().dims()[0]])?;
     scope.tied("decoder.bias", &bias)?;

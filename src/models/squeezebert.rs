@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::bert::{Config, Variant};
 use super::embeddings::Embeddings;
-use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words};
+use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words, token_scores};
 use super::network::{Declared, Declaring, Network};
+use super::positions::Positions;
 use super::{Facts, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
@@ -20,6 +21,10 @@ use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
 
 const NAME: &str = "squeezebert";
+
+/// What is added to variances in the normalisations of layers: `SqueezeBertLayerNorm` has a default of its own, and `layer_norm_eps` is for
+/// embeddings and heads alone.
+const LAYER_EPS: f32 = 1e-12;
 
 #[derive(Debug)]
 struct SqueezeBert {
@@ -60,6 +65,7 @@ impl Groups {
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     let mut config = Config::read(declaring.fields, Variant::Bert)?;
+    Positions::refuse_distances(declaring.fields)?;
     config.facts.architecture = NAME;
     let width = config.facts.width;
     if declaring.fields.usize_or("embedding_size", 1..=1 << 16, width)? != width {
@@ -75,34 +81,30 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 /// The head for a task, as `modeling_squeezebert.py` has it.
 fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Option<Head>> {
     let (width, layer) = (config.facts.width, config.layer());
-    let (task, labels, is_tied) = (declaring.task, declaring.labels()?, declaring.ties_words()?);
-    let pooler = match task {
-        Task::Classify => {
-            Some(Linear::declare(&mut declaring.base("transformer").at("pooler.dense"), width, width)?)
-        }
-        _ => None,
-    };
-    let mut root = declaring.root();
-    let mut dense = |name, out| Linear::declare(&mut root.at(name), width, out);
-    let single = |layer| HeadResult::new("logits", Rows::Wanted).dense(layer, Activation::Identity);
-    let result = match (task, pooler) {
-        (Task::Embed | Task::Hidden, _) => return Ok(None),
-        (Task::Logits, _) => {
+    if let Some(scores) = token_scores(declaring, width)? {
+        return Ok(Some(Head::of([scores])));
+    }
+    let result = match declaring.task {
+        Task::Embed | Task::Hidden => return Ok(None),
+        Task::Logits => {
             let head = MaskedWords {
                 dense: "transform.dense",
                 norm: "transform.LayerNorm",
                 widths: [width, width],
                 eps: layer.eps,
                 activation: layer.activation,
-                is_tied,
+                is_tied: declaring.ties_words()?,
             };
-            masked_words("logits", &mut root.at("cls.predictions"), words, &head)?
+            masked_words("logits", &mut declaring.root().at("cls.predictions"), words, &head)?
         }
-        (Task::Classify, Some(pooler)) => HeadResult::new("logits", Rows::First)
-            .dense(pooler, Activation::Tanh)
-            .dense(dense("classifier", labels)?, Activation::Identity),
-        (Task::Label, _) => single(dense("classifier", labels)?),
-        (Task::Answer, _) => single(dense("qa_outputs", 2)?),
+        Task::Classify => {
+            let labels = declaring.labels()?;
+            let (mut base, result) = (declaring.base("transformer"), HeadResult::new("logits", Rows::First));
+            let pooled =
+                result.declare_dense(&mut base.at("pooler.dense"), [width, width], Activation::Tanh)?;
+            let mut scope = declaring.root();
+            pooled.declare_dense(&mut scope.at("classifier"), [width, labels], Activation::Identity)?
+        }
         _ => return Err(declaring.no_head(NAME)),
     };
     Ok(Some(Head::of([result])))
@@ -122,7 +124,7 @@ fn layer(config: &Config, groups: Groups, scope: &mut Scope<'_>) -> Result<Block
     let output = dense("post_attention.conv1d", width, width, groups.attention_output)?;
     let up = dense("intermediate.conv1d", width, spec.intermediate, groups.up)?;
     let down = dense("output.conv1d", spec.intermediate, width, groups.down)?;
-    let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, spec.eps).map(Residual::after);
+    let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, LAYER_EPS).map(Residual::after);
     Ok(Block {
         mixer: SelfAttention::new(Projections::Apart(Box::new(layers)), output, spec.heads),
         mixing: normed("post_attention.layernorm")?,

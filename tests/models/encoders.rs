@@ -4,9 +4,9 @@
 use foveate::models::{Encoder, Input, Item, Model, Task, Tokens};
 use foveate::nn::{Recorder, Training};
 use foveate::ops::{self, CrossEntropy};
-use foveate::runtime::Device;
+use foveate::runtime::{Device, Store};
 use foveate::weights::{Fields, Weights};
-use foveate::{DType, Graph, HostTensor, cpu};
+use foveate::{DType, ErrorKind, Graph, HostTensor, cpu};
 
 use crate::support::{devices, relative_error};
 
@@ -142,4 +142,48 @@ fn gradients_are_the_same_with_values_computed_again() {
             }
         }
     }
+}
+
+fn config(model_type: &str, others: serde_json::Value) -> Fields {
+    let mut json = serde_json::json!({ "model_type": model_type, "hidden_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 12, "max_position_embeddings": 20,
+        "embedding_size": 16 });
+    json.as_object_mut().expect("an object").extend(others.as_object().cloned().unwrap_or_default());
+    Fields::new("config.json", json).expect("an object")
+}
+
+/// Neither has scores that know distances, so that without a table of positions nothing would know places.
+#[test]
+fn families_whose_scores_know_no_distances_refuse_them() {
+    for family in ["squeezebert", "convbert"] {
+        for kind in ["relative_key", "relative_key_query"] {
+            let fields = config(family, serde_json::json!({"position_embedding_type": kind}));
+            let error = Model::from_config(&fields, Task::Hidden).expect_err("there are no distances");
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.argument().contains("position_embedding_type"), "{error}");
+        }
+        let fields = config(family, serde_json::json!({"position_embedding_type": "absolute"}));
+        Model::from_config(&fields, Task::Hidden).expect("it is what there is");
+    }
+}
+
+/// `layer_norm_eps` is that of embeddings. Where these are the bias of their normalisation, whatever the token, nothing depends on it.
+#[test]
+fn layers_of_squeezebert_have_a_small_number_of_their_own_beside_variances() {
+    let hidden = |eps: f32| {
+        let fields = config("squeezebert", serde_json::json!({"layer_norm_eps": eps}));
+        let model = Model::from_config(&fields, Task::Hidden).expect("the configuration is sound");
+        let weights = weights(&model, DType::F32);
+        let constant = weights.iter().map(|weight| {
+            let (name, tensor) = weight?;
+            let is_factor = name.ends_with("embeddings.LayerNorm.weight");
+            Ok((name, if is_factor { HostTensor::zeros(&tensor.desc())? } else { tensor }))
+        });
+        let store = Store::upload(&Device::Cpu, constant).expect("they fit");
+        let mut encoder = Encoder::with_store(&model, &store, DType::F32).expect("it is an encoder");
+        encoder.run(&SEQUENCES).expect("they run")
+    };
+    let (usual, other) = (hidden(1e-12), hidden(0.5));
+    assert_eq!(usual, other);
+    assert!(usual[0].to_f32().iter().any(|x| x.abs() > 0.1));
 }

@@ -98,7 +98,9 @@ fn layouts_agree(family: &str, task: Task) {
 
 #[test]
 fn hidden_states_are_the_same_in_all_layouts() {
-    for family in ["bert", "roberta", "albert", "longformer", "deberta", "deberta-v2", "gpt2", "t5"] {
+    for family in
+        ["bert", "roberta", "albert", "longformer", "deberta", "deberta-v2", "gpt2", "t5", "squeezebert"]
+    {
         layouts_agree(family, Task::Hidden);
     }
 }
