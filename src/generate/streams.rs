@@ -5,7 +5,9 @@ use std::path::Path;
 use super::NAME;
 use super::generator::Size;
 use super::source::Sources;
+use crate::models::is_of_source;
 use crate::runtime::State;
+use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::Checkpoint;
 use crate::{Error, ErrorKind, Result};
 
@@ -49,12 +51,34 @@ impl Streams {
         })
     }
 
-    /// Forgets all tokens; source texts stay. Fails when the device is lost.
+    /// Forgets all tokens, and what a failed step may have left of them; source texts stay. Fails when the device is lost.
     pub fn reset(&mut self) -> Result<()> {
+        if self.sources.lengths.is_empty() && self.rows[0] == 0 {
+            self.state.reset()?;
+        } else if self.state.check_sound().is_err() {
+            self.clear()?;
+        }
         self.lengths.fill(0);
         self.dropped.fill(0);
-        // What is before the first token stays, too.
-        if self.sources.lengths.is_empty() && self.rows[0] == 0 { self.state.reset() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Zeros in all rows of caches that tokens were written to. What is before the first token stays, and so do source texts.
+    fn clear(&mut self) -> Result<()> {
+        let first = self.rows[0];
+        let rows = first + self.rows[1];
+        let count = self.lengths.len() * rows;
+        let cleared = |(name, desc): (String, TensorDesc)| {
+            let mut values = self.state.store().read(&name)?.to_f32();
+            if !is_of_source(&name) {
+                let caches = values.chunks_mut(desc.elements() / count);
+                caches.enumerate().filter(|(row, _)| row % rows >= first).for_each(|(_, row)| row.fill(0.0));
+            }
+            Ok((name, HostTensor::from_f32(desc.dtype, desc.shape, &values)?))
+        };
+        let tensors = self.state.store().descs().into_iter().map(cleared).collect::<Result<Vec<_>>>()?;
+        let named: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        self.state.write(&named)
     }
 
     /// Forgets what a stream holds beyond its first `length` tokens: what comes next is written over it.

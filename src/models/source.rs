@@ -104,8 +104,16 @@ pub(crate) fn keep_cross(graph: &mut Graph, pairs: &[[Value; 2]], copies: usize)
     Ok(())
 }
 
+/// What names of states begin with that hold keys and values of source texts.
+const OF_SOURCES: &str = "cross.";
+
+/// Whether the state of this name holds keys or values of source texts.
+pub(crate) fn is_of_source(name: &str) -> bool {
+    name.starts_with(OF_SOURCES)
+}
+
 /// The states with the keys and the values of a layer.
 fn states(graph: &mut Graph, layer: usize, desc: &TensorDesc) -> Result<[Value; 2]> {
-    let mut state = |name| graph.state(&format!("cross.{layer}.{name}"), desc.clone());
+    let mut state = |name| graph.state(&format!("{OF_SOURCES}{layer}.{name}"), desc.clone());
     Ok([state("key")?, state("value")?])
 }

@@ -172,7 +172,7 @@ impl State {
     }
 
     /// Refuses a state that a run has left with numbers that are not finite.
-    pub(super) fn check_sound(&self) -> Result<()> {
+    pub(crate) fn check_sound(&self) -> Result<()> {
         if !self.broken {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use foveate::runtime::{Device, Runner, Store};
 use foveate::weights::{Fields, Weights};
 use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc};
 
-use crate::support::{devices, relative_error};
+use crate::support::{assert_reset_mends, devices, generator_with, relative_error};
 
 const SOURCES: [&[u32]; 2] = [&[5, 9, 3, 22, 7, 7, 14, 1], &[4, 17, 1]];
 const TEXTS: [&[u32]; 2] = [&[0, 12, 8, 3, 20], &[0, 6, 6, 19, 2]];
@@ -108,6 +108,22 @@ fn texts_from_caches_score_as_in_one_graph() {
         for (stream, scores) in scores.iter().enumerate() {
             close(scores, stream / 2, tokens[stream].len() - 1);
         }
+    }
+}
+
+#[test]
+fn streams_about_source_texts_go_on_from_a_reset() {
+    let json = serde_json::json!({
+        "model_type": "t5", "d_model": 16, "d_kv": 6, "d_ff": 20, "num_heads": 2, "num_layers": 1,
+        "vocab_size": 23, "decoder_start_token_id": 0, "tie_word_embeddings": false,
+    });
+    let fields = Fields::new("config.json", json).expect("an object");
+    let model = Model::from_config(&fields, Task::Logits).expect("the configuration is sound");
+    for (_, device) in devices() {
+        let broken = ("shared.weight", 11, f32::NAN);
+        let mut generator = generator_with(&model, &weights(&model, DType::F32), &device, broken);
+        let start = |generator: &mut Generator| generator.encode(&SOURCES[..1], 1, 6).expect("there is room");
+        assert_reset_mends(&mut generator, &device, start, 11, [0, 12, 8, 3]);
     }
 }
 

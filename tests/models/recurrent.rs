@@ -6,7 +6,7 @@ use foveate::models::{Model, Segments, Task};
 use foveate::runtime::Device;
 use foveate::weights::{Fields, Weights};
 
-use crate::support::devices;
+use crate::support::{assert_reset_mends, devices, generator_with};
 
 const VOCABULARY: usize = 23;
 
@@ -80,6 +80,20 @@ fn streams_are_as_segments_of_one_token() {
             streams.reset().expect("the device is there");
             let found = generator.feed(&mut streams, &[&ids[..1], &[]]).expect("they fit");
             assert_close(found[0].as_ref().expect("scores"), &expected[0]);
+        }
+    }
+}
+
+#[test]
+fn streams_behind_memories_go_on_from_a_reset() {
+    for fields in [&[][..], &[("pre_lnorm", true.into())]] {
+        let model = model(fields);
+        for (_, device) in devices() {
+            // A word of the last cluster: scores of others are as ever.
+            let broken = ("word_emb.emb_layers.2.weight", 8, 1e25);
+            let mut generator = generator_with(&model, &weights(&model), &device, broken);
+            let start = |generator: &mut Generator| generator.start(1, 20).expect("there is room");
+            assert_reset_mends(&mut generator, &device, start, 20, [4, 9, 1, 17]);
         }
     }
 }

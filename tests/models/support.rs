@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use foveate::generate::{Generator, Streams};
 use foveate::gpu::{AdapterRequest, Context};
 use foveate::models::{Encoder, Model, Task};
-use foveate::runtime::Device;
-use foveate::{DType, HostTensor, Shape, TensorDesc};
+use foveate::plan::Watch;
+use foveate::runtime::{Device, Store};
+use foveate::weights::Weights;
+use foveate::{DType, ErrorKind, HostTensor, Shape, TensorDesc};
 
 /// One device for all tests of the process. Without an adapter every test that asks for it fails, and says how to get one.
 pub(crate) fn context() -> &'static Context {
@@ -69,4 +72,50 @@ pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot =
         |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum() };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// A generator that looks at its scores, whose weight `name`, of `model`, has `value` all through the row at `row`.
+pub(crate) fn generator_with(
+    model: &Model,
+    weights: &Weights,
+    device: &Device,
+    (name, row, value): (&str, usize, f32),
+) -> Generator {
+    assert!(model.declarations().find(name).is_some(), "no `{name}`");
+    let changed = weights.iter().map(|weight| {
+        let (found, tensor) = weight?;
+        if found != name {
+            return Ok((found, tensor));
+        }
+        let mut values = tensor.to_f32();
+        let width = tensor.shape().dims()[1];
+        values[row * width..][..width].fill(value);
+        Ok((found, HostTensor::f32(tensor.shape().clone(), values)?))
+    });
+    let store = Store::upload(device, changed).expect("they fit");
+    Generator::with_store(model, DType::F32, &store).expect("it is causal").watching(Watch::Outputs)
+}
+
+/// After a step that gave numbers that are not finite, streams on a device through wgpu take no other until they are reset; then they score as new
+/// ones do.
+pub(crate) fn assert_reset_mends(
+    generator: &mut Generator,
+    device: &Device,
+    start: impl Fn(&mut Generator) -> Streams,
+    breaking: u32,
+    tokens: [u32; 4],
+) {
+    let feed = |generator: &mut Generator, streams: &mut Streams, tokens: &[u32]| {
+        generator.feed(streams, &[tokens]).map(|scores| scores[0].clone().expect("it got tokens"))
+    };
+    let mut fresh = start(generator);
+    let expected = feed(generator, &mut fresh, &tokens).expect("they are sound");
+    let mut streams = start(generator);
+    feed(generator, &mut streams, &tokens[..2]).expect("they are sound");
+    let error = feed(generator, &mut streams, &[breaking]).expect_err("it is broken");
+    assert_eq!(error.kind(), ErrorKind::NotFinite, "{error}");
+    // A run that fails updates nothing on the CPU.
+    assert_eq!(feed(generator, &mut streams, &tokens[2..3]).is_err(), device.is_planned());
+    streams.reset().expect("the device is there");
+    assert_eq!(feed(generator, &mut streams, &tokens).expect("it is reset"), expected);
 }
