@@ -51,6 +51,8 @@ pub struct Segments {
     longest: Option<usize>,
     keeps_hidden: bool,
     watch: Option<Watch>,
+    /// What runners took to prepare that were replaced.
+    prepared: Duration,
 }
 
 /// A runner of graphs with these weights, whose results are looked at.
@@ -101,6 +103,7 @@ impl Segments {
             longest: Some(0),
             keeps_hidden: false,
             watch: None,
+            prepared: Duration::ZERO,
         };
         segments.prepare(1)?;
         Ok(segments)
@@ -112,7 +115,8 @@ impl Segments {
     /// Layers that normalise what they read keep it in any case, as their keys of memories of zeros are no zeros.
     #[must_use]
     pub fn with_hidden_memory(self) -> Self {
-        Self { runner: runner(&self.weights, self.watch), longest: None, ..self }
+        let prepared = self.preparing();
+        Self { runner: runner(&self.weights, self.watch), longest: None, prepared, ..self }
     }
 
     /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
@@ -135,7 +139,7 @@ impl Segments {
 
     /// Time spent on planning and making programs so far.
     pub fn preparing(&self) -> Duration {
-        self.runner.preparing()
+        self.prepared + self.runner.preparing()
     }
 
     /// `streams` streams that run together, at the beginning of their texts: memories of zeros.
@@ -234,6 +238,7 @@ impl Segments {
         let all_known = graph.outputs().iter().map(is_known).collect::<Result<Vec<bool>>>()?;
         if longest == 0 || all_known.contains(&false) {
             let weights = self.model.with_derived(&self.weights, self.dtype, time)?;
+            self.prepared = self.preparing();
             self.runner = runner(&weights, self.watch);
         }
         self.longest = Some(time);

@@ -68,6 +68,24 @@ fn a_text_is_the_same_in_any_segments() {
     }
 }
 
+/// Longer segments and other memories take other programs, beside which those that were made before count on.
+#[test]
+fn time_spent_on_preparing_adds_up() {
+    let mut segments = segments(&transfo_xl(&[]), &devices()[0].1);
+    let mut streams = segments.start(2).expect("there is room");
+    let mut before = segments.preparing();
+    for range in [0..1, 1..3, 3..9] {
+        read(&mut segments, &mut streams, range);
+        assert!(segments.preparing() > before);
+        before = segments.preparing();
+    }
+    let mut segments = segments.with_hidden_memory();
+    assert!(segments.preparing() >= before);
+    let mut streams = segments.start(2).expect("there is room");
+    read(&mut segments, &mut streams, 0..1);
+    assert!(segments.preparing() > before);
+}
+
 #[test]
 fn memories_are_read_and_probabilities_sum_to_1() {
     let model = transfo_xl(&[]);
