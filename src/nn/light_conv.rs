@@ -4,7 +4,7 @@
 use super::{Layout, Linear, Mixer, Recorder, refuse_memory};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Activation, Gate};
-use crate::tensor::{HostTensor, TensorDesc};
+use crate::tensor::{DType, TensorDesc};
 use crate::weights::{Scope, Weight};
 use crate::{Error, ErrorKind, Result};
 
@@ -54,6 +54,34 @@ impl TapKernel {
         Ok(())
     }
 
+    /// 1 for each tap of each position that reads its own sequence, else 0: i32 `[batch, time, 1, taps]`, of one item where all are alike.
+    fn taps_within(&self, graph: &mut Graph, time: usize, layout: &Layout) -> Result<Value> {
+        // A number for each sequence, 0 where there is none.
+        let numbers = match *layout {
+            Layout::Padded { lengths } => {
+                let is_token = ops::padding::is_token(graph, lengths, time)?;
+                ops::cast(graph, is_token, DType::F32)?
+            }
+            Layout::Packed { segments, .. } => {
+                let segments = ops::cast(graph, segments, DType::F32)?;
+                let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
+                ops::add(graph, segments, one)?
+            }
+            Layout::Rows => ops::fill(graph, TensorDesc::f32([1, time]), 1.0)?,
+            Layout::Cached { .. } | Layout::Recurrent => return Err(parts_of_streams(DYNAMIC)),
+        };
+        let batch = graph.desc(numbers)?.shape.dims()[0];
+        let around = ops::pad(graph, numbers, 1, self.before, time + self.taps - 1)?;
+        let of_tap = |graph: &mut Graph, tap: usize| {
+            let read = ops::slice(graph, around, 1, tap..tap + time)?;
+            ops::reshape(graph, read, [batch, time, 1, 1])
+        };
+        let read = (0..self.taps).map(|tap| of_tap(graph, tap)).collect::<Result<Vec<_>>>()?;
+        let read = ops::concat(graph, &read, 3)?;
+        let own = ops::reshape(graph, numbers, [batch, time, 1, 1])?;
+        ops::equal(graph, read, own)
+    }
+
     /// Channels of a head of `x: [batch, time, channels]`.
     fn size(&self, op: &'static str, graph: &Graph, x: Value) -> Result<[usize; 4]> {
         let desc = graph.desc(x)?;
@@ -74,10 +102,14 @@ fn whole(op: &'static str, graph: &mut Graph, x: Value, layout: &Layout) -> Resu
         Layout::Rows => Ok((x, None)),
         Layout::Padded { lengths } => Ok((ops::padding::zero_behind(graph, x, lengths)?, None)),
         Layout::Packed { segments, .. } => Ok((x, Some(segments))),
-        Layout::Cached { .. } | Layout::Recurrent => Err(Error::new(ErrorKind::Unsupported, op, "layout")
-            .expecting("whole sequences")
-            .but_found("parts of streams")),
+        Layout::Cached { .. } | Layout::Recurrent => Err(parts_of_streams(op)),
     }
+}
+
+fn parts_of_streams(op: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, op, "layout")
+        .expecting("whole sequences")
+        .but_found("parts of streams")
 }
 
 impl LightConv {
@@ -121,7 +153,7 @@ impl DynamicConv {
         Ok(Self { kernels, kernel, renormalises: false })
     }
 
-    /// The same layer with a softmax over the taps within `0..time` alone, so that kernels at the ends sum to 1, too.
+    /// The same layer with a softmax over the taps within each sequence alone, so that kernels at its ends sum to 1, too.
     #[must_use]
     pub fn renormalised(self) -> Self {
         Self { renormalises: true, ..self }
@@ -129,20 +161,20 @@ impl DynamicConv {
 
     /// The kernels that `x: [batch, time, width]` makes: `[batch, time, heads, taps]`, each of sum 1.
     ///
-    /// Fails when the layer takes another width.
-    pub fn record_kernels(&self, recorder: &mut Recorder<'_>, x: Value) -> Result<Value> {
-        let TapKernel { heads, taps, before, .. } = self.kernel;
+    /// Fails when the layer takes another width, and for parts of streams.
+    pub fn record_kernels(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
+        let TapKernel { heads, taps, .. } = self.kernel;
         let logits = self.kernels.record(recorder, x, Activation::Identity)?;
         let [batch, time] = [0, 1].map(|axis| recorder.desc(logits).map(|desc| desc.shape.dims()[axis]));
         let (batch, time) = (batch?, time?);
         let mut logits = ops::reshape(recorder, logits, [batch, time, heads, taps])?;
         if self.renormalises {
-            let is_there = |t: usize, j: usize| (before..time + before).contains(&(t + j));
-            let flags = (0..time * taps).map(|at| i32::from(is_there(at / taps, at % taps))).collect();
-            let flags = ops::constant(recorder, HostTensor::i32([1, time, 1, taps], flags)?)?;
-            let far_below = TensorDesc::new(recorder.desc(logits)?.dtype, [1]);
-            let far_below = ops::fill(recorder, far_below, -1e4)?;
-            logits = ops::select(recorder, flags, logits, far_below)?;
+            let is_within = self.kernel.taps_within(recorder, time, layout)?;
+            let dtype = recorder.desc(logits)?.dtype;
+            logits = ops::converted(recorder, logits, DType::F32)?;
+            logits = ops::padding::hidden_unless(recorder, is_within, logits)?;
+            let kernels = ops::softmax(recorder, logits)?;
+            return ops::converted(recorder, kernels, dtype);
         }
         ops::softmax(recorder, logits)
     }
@@ -153,7 +185,7 @@ impl DynamicConv {
     pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
         self.kernel.size(DYNAMIC, recorder, x)?;
         let (x, segments) = whole(DYNAMIC, recorder, x, layout)?;
-        let mut kernels = self.record_kernels(recorder, x)?;
+        let mut kernels = self.record_kernels(recorder, x, layout)?;
         if self.kernel.drops_taps {
             kernels = recorder.dropout(kernels)?;
         }

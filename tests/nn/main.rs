@@ -9,6 +9,7 @@ mod dense;
 mod disentangled;
 mod gated;
 mod half;
+mod light_conv;
 mod linear_attention;
 mod log_sparse;
 mod longformer;

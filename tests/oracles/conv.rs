@@ -161,7 +161,7 @@ fn dynamic_conv(case: &mut Case<'_>) -> Result<()> {
         Layout::Padded { lengths } => without_padding(&mut recorder, x, lengths)?,
         _ => x,
     };
-    let kernels = layer.record_kernels(&mut recorder, read)?;
+    let kernels = layer.record_kernels(&mut recorder, read, &layout)?;
     case.output("out", y)?;
     case.output("kernel", kernels)
 }

@@ -1,6 +1,6 @@
 //! BigBird's attention (Zaheer et al., arXiv 2007.14062, section 2).
 
-use super::{Mixer, OP, SelfAttention, check_one_sequence_a_row, refuse_memory};
+use super::{Mixer, OP, SelfAttention, one_length_a_row, refuse_memory};
 use crate::Result;
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
@@ -47,11 +47,7 @@ impl Mixer for BigBirdAttention {
         layout: &Layout,
     ) -> Result<Value> {
         refuse_memory(OP, memory)?;
-        check_one_sequence_a_row(OP, layout)?;
-        let lengths = match *layout {
-            Layout::Padded { lengths } => Some(lengths),
-            _ => None,
-        };
+        let lengths = one_length_a_row(OP, recorder, layout)?;
         self.record(recorder, x, lengths)
     }
 }

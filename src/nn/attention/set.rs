@@ -11,7 +11,7 @@
 //! all heads together; the residual adds the projected query; the feed-forward layer is one dense layer; normalisations are absent unless asked
 //! for.
 
-use super::{Mixer, check_one_sequence_a_row, join_heads, refuse_memory, split_heads};
+use super::{Mixer, join_heads, one_length_a_row, refuse_memory, split_heads};
 use crate::graph::{Graph, Value};
 use crate::nn::{LayerNorm, Layout, Linear, Recorder, parameter};
 use crate::ops::attention::{Blocked, blocked};
@@ -205,15 +205,6 @@ fn repeated(graph: &mut Graph, weight: &Weight, x: Value) -> Result<Value> {
     broadcast(graph, vectors, dims)
 }
 
-/// Lengths of a layout in which each row is a set.
-fn lengths(layout: &Layout) -> Result<Option<Value>> {
-    check_one_sequence_a_row(NAME, layout)?;
-    Ok(match *layout {
-        Layout::Padded { lengths } => Some(lengths),
-        _ => None,
-    })
-}
-
 impl Mixer for SetAttention {
     fn record(
         &self,
@@ -223,7 +214,7 @@ impl Mixer for SetAttention {
         layout: &Layout,
     ) -> Result<Value> {
         refuse_memory(NAME, memory)?;
-        let lengths = lengths(layout)?;
+        let lengths = one_length_a_row(NAME, recorder, layout)?;
         self.0.record(recorder, x, x, lengths)
     }
 }
@@ -237,7 +228,7 @@ impl Mixer for InducedSetAttention {
         layout: &Layout,
     ) -> Result<Value> {
         refuse_memory(NAME, memory)?;
-        let lengths = lengths(layout)?;
+        let lengths = one_length_a_row(NAME, recorder, layout)?;
         self.record(recorder, x, lengths)
     }
 }
