@@ -11,6 +11,7 @@ mod bench;
 mod catalogue;
 mod chart;
 mod check;
+mod cosine;
 mod device;
 mod generate;
 mod info;

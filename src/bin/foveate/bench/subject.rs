@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::activations::{Activations, Inputs, NAMES, rows_of};
 use super::methods::{Exact, Method};
 use super::patterns::{Extent, Pattern};
+use crate::cosine::cosine;
 
 /// Rows that are verified at the full length: as many stretches, spread evenly over time, the first, the middle and the last rows
 /// among them, which is where the global tokens of methods are.
@@ -155,16 +156,6 @@ impl Subject {
     pub(super) fn flops(&self, method: &Method) -> Result<Option<f64>> {
         let dims = self.inputs.0[2].shape().dims();
         method.flops(self.extent, dims[3])
-    }
-}
-
-/// The cosine of the angle between two rows.
-fn cosine(a: &[f64], b: &[f64]) -> f64 {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    match (dot(a, a), dot(b, b)) {
-        (0.0, 0.0) => 1.0,
-        (0.0, _) | (_, 0.0) => 0.0,
-        (aa, bb) => dot(a, b) / (aa * bb).sqrt(),
     }
 }
 

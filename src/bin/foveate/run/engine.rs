@@ -6,9 +6,9 @@ use foveate::models::{Encoder, Item, Model, Segments, Targets, Usage};
 use foveate::nn::{LayoutKind, Mechanism};
 use foveate::plan::Watch;
 use foveate::processing::log_likelihood;
-use foveate::runtime::{Device, State};
+use foveate::runtime::{Device, State, Store};
 use foveate::weights::Weights;
-use foveate::{Error, ErrorKind, HostTensor, Result};
+use foveate::{DType, Error, ErrorKind, HostTensor, Result};
 
 use super::inputs::Input;
 
@@ -18,9 +18,19 @@ const SEGMENT: usize = 128;
 /// A model on a device.
 #[derive(Debug)]
 pub(super) enum Engine {
-    Whole(Box<Encoder>),
+    Whole(Box<Whole>),
     BySegments(Box<BySegments>),
     AboutSources(Box<AboutSources>),
+}
+
+/// A model that reads whole texts.
+#[derive(Debug)]
+pub(super) struct Whole {
+    encoder: Encoder,
+    /// The weights, which other encoders of the model share.
+    weights: Store,
+    dtype: DType,
+    batch_tokens: Option<usize>,
 }
 
 /// A recurrent model: each text is a stream of its own.
@@ -82,28 +92,27 @@ impl Engine {
             let targets = Targets::new(model, weights, device)?.watching(Watch::Outputs);
             return Ok(Self::AboutSources(Box::new(AboutSources { targets, usage: Usage::default() })));
         }
-        let encoder = Encoder::new(model, weights, device)?.watching(Watch::Outputs);
-        Ok(Self::Whole(Box::new(match batch_tokens {
-            Some(tokens) => encoder.batch_tokens(tokens),
-            None => encoder,
-        })))
+        let uploaded = Store::upload(device, weights.iter())?;
+        Whole::open(model, uploaded, weights.dtype(), batch_tokens).map(|whole| Self::Whole(Box::new(whole)))
     }
 
-    /// The same with a mechanism in the place of attention. Fails for models that read other than whole texts.
-    pub(super) fn exchanging(self, model: &Model, mechanism: &Mechanism) -> Result<Self> {
-        let Self::Whole(encoder) = self else {
+    /// An engine of the same weights with a mechanism in the place of attention. Fails for models that read other than whole texts.
+    pub(super) fn exchanged(&self, model: &Model, mechanism: &Mechanism) -> Result<Self> {
+        let Self::Whole(own) = self else {
             return Err(Error::new(ErrorKind::Unsupported, "run", "--attention")
                 .expecting("a model that reads whole texts")
                 .but_found(model.facts().architecture));
         };
         let layers = mechanism.layers().map(<[usize]>::to_vec);
-        Ok(Self::Whole(Box::new(encoder.exchanging(mechanism.attend()?, layers))))
+        let mut other = Whole::open(model, own.weights.clone(), own.dtype, own.batch_tokens)?;
+        other.encoder = other.encoder.exchanging(mechanism.attend()?, layers);
+        Ok(Self::Whole(Box::new(other)))
     }
 
     /// How many of the first inputs are run together.
     pub(super) fn fitting(&self, inputs: &[Input]) -> usize {
         match self {
-            Self::Whole(encoder) => encoder.fitting(inputs),
+            Self::Whole(engine) => engine.encoder.fitting(inputs),
             Self::BySegments(_) | Self::AboutSources(_) => inputs.len().min(1),
         }
     }
@@ -112,7 +121,7 @@ impl Engine {
     /// of an encoder-decoder, and is not counted.
     pub(super) fn bytes(&mut self, inputs: &[Input], wanted: Wanted<'_>) -> Result<u64> {
         match self {
-            Self::Whole(encoder) => encoder.bytes(&items(inputs, wanted)),
+            Self::Whole(engine) => engine.encoder.bytes(&items(inputs, wanted)),
             Self::BySegments(_) | Self::AboutSources(_) => Ok(0),
         }
     }
@@ -120,7 +129,7 @@ impl Engine {
     /// What was done so far.
     pub(super) fn usage(&self) -> Usage {
         match self {
-            Self::Whole(encoder) => encoder.usage(),
+            Self::Whole(engine) => engine.encoder.usage(),
             Self::BySegments(engine) => engine.usage,
             Self::AboutSources(engine) => engine.usage,
         }
@@ -129,7 +138,7 @@ impl Engine {
     /// What each of the inputs comes to.
     pub(super) fn run(&mut self, inputs: &[Input], wanted: Wanted<'_>) -> Result<Vec<Computed>> {
         match self {
-            Self::Whole(encoder) => run_whole(encoder, inputs, wanted),
+            Self::Whole(engine) => engine.run(inputs, wanted),
             Self::BySegments(engine) => inputs.iter().map(|input| engine.run(&input.ids, wanted)).collect(),
             Self::AboutSources(engine) => inputs.iter().map(|input| engine.run(input)).collect(),
         }
@@ -146,15 +155,25 @@ fn items<'a>(inputs: &'a [Input], wanted: Wanted<'a>) -> Vec<Item<'a>> {
     items
 }
 
-fn run_whole(encoder: &mut Encoder, inputs: &[Input], wanted: Wanted<'_>) -> Result<Vec<Computed>> {
-    let computed = |(tensor, input): (HostTensor, &Input)| {
-        let likelihoods = match wanted {
-            Wanted::Likelihoods { .. } => log_likelihood(&tensor.to_f32(), &input.ids)?,
-            _ => Vec::new(),
+impl Whole {
+    fn open(model: &Model, weights: Store, dtype: DType, batch_tokens: Option<usize>) -> Result<Self> {
+        let mut encoder = Encoder::with_store(model, &weights, dtype)?.watching(Watch::Outputs);
+        if let Some(tokens) = batch_tokens {
+            encoder = encoder.batch_tokens(tokens);
+        }
+        Ok(Self { encoder, weights, dtype, batch_tokens })
+    }
+
+    fn run(&mut self, inputs: &[Input], wanted: Wanted<'_>) -> Result<Vec<Computed>> {
+        let computed = |(tensor, input): (HostTensor, &Input)| {
+            let likelihoods = match wanted {
+                Wanted::Likelihoods { .. } => log_likelihood(&tensor.to_f32(), &input.ids)?,
+                _ => Vec::new(),
+            };
+            Ok(Computed { tensor, likelihoods })
         };
-        Ok(Computed { tensor, likelihoods })
-    };
-    encoder.run_first(&items(inputs, wanted))?.into_iter().zip(inputs).map(computed).collect()
+        self.encoder.run_first(&items(inputs, wanted))?.into_iter().zip(inputs).map(computed).collect()
+    }
 }
 
 impl BySegments {

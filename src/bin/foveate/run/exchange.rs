@@ -7,9 +7,9 @@ use foveate::nn::Mechanism;
 use foveate::{HostTensor, Result};
 use serde::Serialize;
 
-use super::report::cosine;
 use crate::args::{MECHANISM_FILE, RunArgs};
 use crate::chart::{Axis, Chart, Line};
+use crate::cosine::cosine;
 use crate::output;
 
 /// Characters of a family that a chart shows.

@@ -50,15 +50,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let weights = model.load(dtype)?;
     memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
     let batch_tokens = args.batch_tokens.map(|tokens| tokens as usize);
-    let open = || Engine::open(&model, &weights, device.runtime(), batch_tokens);
-    let mut own = open()?;
-    let largest = own.bytes(&job.inputs, job.wanted(0..job.inputs.len(), outputs.numbers.is_some()))?;
-    memory::check("run", device.runtime(), "a batch (--batch-tokens)", largest)?;
-    let loading = start.elapsed();
+    let mut own = Engine::open(&model, &weights, device.runtime(), batch_tokens)?;
     let keeps = outputs.numbers.is_some() || !tried.is_empty();
+    job.check_memory(&mut own, device.runtime(), keeps)?;
+    let loading = start.elapsed();
     let mut ran = Ran { results: job.compute(&mut own, keeps)?, engine: own, attention: Vec::new() };
     for each in &tried {
-        let mut other = open()?.exchanging(&model, &each.mechanism)?;
+        let mut other = ran.engine.exchanged(&model, &each.mechanism)?;
+        job.check_memory(&mut other, device.runtime(), true)?;
         let results = job.compute(&mut other, true)?;
         let pair = [&ran.results.tensors[..], &results.tensors];
         ran.attention.push(Comparison::of(each.clone(), pair, [ran.engine.usage(), other.usage()]));
@@ -174,6 +173,12 @@ impl Job {
         Err(Error::new(ErrorKind::Argument, "run", "--output")
             .expecting(format!("a .safetensors file, or one input, for {}", self.task.name()))
             .but_found(format!("a .npy file, which is one array, and {} inputs", self.inputs.len())))
+    }
+
+    /// Refuses a largest batch that the machine has no memory for.
+    fn check_memory(&self, engine: &mut Engine, device: &runtime::Device, keep: bool) -> Result<()> {
+        let largest = engine.bytes(&self.inputs, self.wanted(0..self.inputs.len(), keep))?;
+        memory::check("run", device, "a batch (--batch-tokens)", largest)
     }
 
     /// What there is to compute of some of the inputs; `keep` keeps what likelihoods are made of.

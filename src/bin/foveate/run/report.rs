@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::exchange::{self, Comparison};
 use super::fill::Mask;
 use super::inputs::Input;
+use crate::cosine::{cosine, dot};
 use crate::device::DeviceReport;
 use crate::output;
 
@@ -270,14 +271,4 @@ impl Report<'_> {
         }
         Ok(())
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-}
-
-/// The cosine of the angle between two vectors; 0 where one has no direction.
-pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
 }
