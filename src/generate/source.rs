@@ -3,13 +3,10 @@
 use super::generator::Step;
 use super::{Generator, NAME, Streams};
 use crate::graph::Graph;
-use crate::models::{EncoderDecoder, Model, SourceTokens, keep_cross};
+use crate::models::{EncoderDecoder, Model, SourceTokens, keep_cross, rounded_time};
 use crate::nn::Recorder;
 use crate::tensor::{DType, HostTensor};
 use crate::{Error, ErrorKind, Result};
-
-/// The fewest tokens that source texts are planned for.
-const SMALLEST_TIME: usize = 16;
 
 /// How long the source text of each stream is, and the longest that one may be; nothing for models that read none.
 #[derive(Clone, Debug)]
@@ -51,9 +48,7 @@ impl Generator {
     ) -> Result<Streams> {
         let sources: Vec<&[u32]> = sources.iter().map(AsRef::as_ref).collect();
         let (longest, most) = self.check_sources(&sources)?;
-        // One of a few sizes, so that few programs are made.
-        let step = (longest.max(1).next_power_of_two() / 4).max(SMALLEST_TIME);
-        let time = longest.next_multiple_of(step);
+        let time = rounded_time(longest);
         let count = sources.len().saturating_mul(copies);
         let mut streams = self.start_with(count, capacity, time)?;
         let lengths: Vec<usize> = sources.iter().map(|source| source.len()).collect();

@@ -62,8 +62,9 @@ impl BatchSize {
     }
 }
 
-/// The length that sequences of `time` tokens are padded to.
-fn rounded_time(time: usize) -> usize {
+/// The length that sequences of `time` tokens are padded to: one of a few, at most half as long again beyond the shortest, so that few programs
+/// are made.
+pub(crate) fn rounded_time(time: usize) -> usize {
     let step = (time.next_power_of_two() / 4).max(SMALLEST_BATCH);
     time.next_multiple_of(step)
 }

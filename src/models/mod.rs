@@ -27,6 +27,8 @@
 //! | `albert` | ALBERT | arXiv 1909.11942 |
 //! | `longformer` | Longformer: windows and global tokens | arXiv 2004.05150 |
 //! | `nystromformer` | Nyströmformer: landmarks | arXiv 2102.03902 |
+//! | `squeezebert` | SqueezeBERT: dense layers that see channels in groups | arXiv 2006.11316 |
+//! | `convbert` | ConvBERT: half of the heads are convolutions | arXiv 2008.02496 |
 //! | `deberta` | DeBERTa, the first version | arXiv 2006.03654 |
 //! | `deberta-v2` | DeBERTa, versions 2 and 3 | arXiv 2006.03654, 2111.09543 |
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
@@ -89,6 +91,7 @@ mod transfo_xl;
 use std::path::Path;
 
 pub use batch::BatchSize;
+pub(crate) use batch::rounded_time;
 pub use encoder::{Encoder, Item, Usage};
 pub use families::FAMILIES;
 pub use labels::{LabelKind, Labels};
@@ -99,8 +102,8 @@ pub use pooling::{Pooling, PoolingKind};
 pub use prompts::Prompts;
 pub use segments::Segments;
 pub use signature::{EncoderDecoder, Input, PaddedTo, Signature};
-pub(crate) use source::keep_cross;
 pub use source::{Source, SourceTokens};
+pub(crate) use source::{is_of_source, keep_cross};
 pub use targets::Targets;
 pub use tokens::Tokens;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::batch::rounded_time;
 use super::{EncoderDecoder, Model, Task, Tokens};
 use crate::graph::Graph;
 use crate::plan::Watch;
@@ -11,9 +12,6 @@ use crate::weights::Weights;
 use crate::{Error, ErrorKind, Result, ops};
 
 const NAME: &str = "targets";
-
-/// The fewest tokens that texts are planned for.
-const SMALLEST_TIME: usize = 16;
 
 /// An encoder-decoder with its weights on one device.
 ///
@@ -99,7 +97,7 @@ impl Targets {
         // Few sizes on devices that make a program for each.
         let planned = self.runner.device().is_planned();
         let rounded = |time: usize, most: usize| match planned {
-            true => time.next_multiple_of((time.next_power_of_two() / 4).max(SMALLEST_TIME)).min(most),
+            true => rounded_time(time).min(most),
             false => time,
         };
         let size =
