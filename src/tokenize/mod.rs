@@ -192,11 +192,6 @@ impl Tokenizer {
         Ok(if self.cleans_up { cleaned_up(text) } else { text })
     }
 
-    /// Whether decoded texts lose blanks before punctuation, so that a longer text may begin otherwise than a shorter one of the same tokens.
-    pub fn cleans_up(&self) -> bool {
-        self.cleans_up
-    }
-
     /// The token of that id, as the vocabulary spells it.
     pub fn token(&self, id: u32) -> Option<String> {
         match &self.engine {

@@ -6,6 +6,7 @@ use super::optimizer::STATE_PREFIXES;
 use super::settings::{LossScale, Settings};
 use crate::graph::{Graph, Value};
 use crate::nn::Training;
+use crate::ops::loss::cross_entropy;
 use crate::ops::optimizer::{Control, GlobalNorm, accumulate, global_norm};
 use crate::tensor::{DType, TensorDesc};
 use crate::weights::Declarations;
@@ -20,9 +21,6 @@ pub(super) const LOSS_SCALE: &str = "train.loss_scale";
 pub(super) const LOSS: &str = "loss";
 pub(super) const NORM: &str = "norm";
 pub(super) const FACTOR: &str = "factor";
-
-/// The op of losses that are a mean of targets.
-const CROSS_ENTROPY: &str = "loss/cross_entropy";
 
 /// Prefix of the parameters that gradients of several batches add up in.
 pub(super) const GRADIENT_PREFIX: &str = "gradient.";
@@ -134,7 +132,7 @@ pub(super) fn gradient_graph(
 fn count_targets(graph: &mut Graph, loss: Value) -> Result<Value> {
     let made = graph.steps().iter().find(|step| step.outputs().contains(&loss));
     let Some((logits, targets)) = made
-        .filter(|step| step.op_name() == CROSS_ENTROPY)
+        .filter(|step| step.op_name() == cross_entropy::NAME)
         .and_then(|step| Some((*step.inputs().first()?, *step.inputs().get(1)?)))
     else {
         return ops::fill(graph, TensorDesc::f32([1]), 1.0);

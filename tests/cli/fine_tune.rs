@@ -227,6 +227,8 @@ fn a_language_model_goes_on_with_what_it_was_trained_on() {
     assert_eq!(losses("rows.jsonl", &json!({"text": letters, "title": "h"}).to_string()), alone);
     let foreign = run(&["train", "lm", &from, &text, "--out", "x", "--width", "8"]);
     assert_refuses(&foreign, &["--width", "a folder before it"]);
+    let cut = run(&["train", "lm", &from, &text, "--out", "x", "--truncate"]);
+    assert_refuses(&cut, &["train: --truncate: expected none, as a text is cut into windows"]);
     assert_refuses(&run(&["train", "lm", &from, &text]), &["--out"]);
     assert_refuses(&run(&["train", "lm", &text, "--epochs", "2"]), &["--epochs", "a text alone"]);
 }

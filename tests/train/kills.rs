@@ -112,10 +112,12 @@ fn kills_of_one_and_of_two_writers_lose_nothing() {
     for round in 0..kills {
         let names = if round % 2 == 0 { vec![2 * round] } else { vec![2 * round, 2 * round + 1] };
         let before = path.exists().then(|| found(&path));
-        let writers: Vec<Writer> = names.iter().map(|&name| Writer::start(&path, name)).collect();
+        let mut writers: Vec<Writer> = names.iter().map(|&name| Writer::start(&path, name)).collect();
         // Some are killed before they have written anything.
         if round % 8 != 7 {
             while writers.iter().all(|writer| writer.saved.load(Ordering::SeqCst) == 0) {
+                let mut ended = writers.iter_mut().filter_map(|writer| writer.child.try_wait().unwrap());
+                assert_eq!(ended.next(), None, "a writer ended by itself");
                 thread::yield_now();
             }
             // Whoever reads meanwhile finds a whole one, too.

@@ -1,6 +1,6 @@
 //! The rates that sum a device up: matmul with our kernel and with the textbook one, and exact attention as a fraction of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foveate::check::{Case, Expectation, Random};
 use foveate::gpu::{Context, Program, Session};
@@ -40,14 +40,15 @@ pub(super) struct Headline {
     pub(super) attention_of_matmul: f64,
 }
 
-/// Verifies all of them on `device`, an adapter with `context`, and times them in turn. Where they are to be there by `end`, as often as there is time
-/// for, and nothing is begun after it: on a software rasterizer each takes seconds.
+/// Verifies all of them on `device`, an adapter with `context`, and times them in turn. Where the time is `limited`, as often as there is time for,
+/// and nothing is begun after it: on a software rasterizer each takes seconds.
 pub(super) fn measure(
     device: &Device,
     context: &Context,
     repeats: Option<u32>,
-    end: Option<Instant>,
+    limited: Option<Limited>,
 ) -> Checked<Headline> {
+    let check_time = || limited.map_or(Ok(()), Limited::check);
     let mut classic = context.caps().clone();
     classic.tuning.matmul = MatmulKernel::Classic;
     // The checks that wgpu adds to shaders cost the textbook kernel most of its speed; without them it is a fair yardstick.
@@ -59,9 +60,9 @@ pub(super) fn measure(
     let textbook = Program::new(&unchecked, &Plan::new(&square()?, &classic)?)?;
 
     let mut ours = factors.verified(&ours)?;
-    check_time(end)?;
+    check_time()?;
     let mut textbook = factors.verified(&textbook)?;
-    check_time(end)?;
+    check_time()?;
 
     let noise = Activations::noise(ATTENTION);
     let mut bench = Workbench::new(device, &noise, DType::F32, Some(1));
@@ -71,10 +72,11 @@ pub(super) fn measure(
     let no_plan = || Failure::Wrong("attention has no plan for this device".into());
     let attention = Program::new(context, prepared.planned.plan().ok_or_else(no_plan)?)?;
 
-    check_time(end)?;
+    check_time()?;
     let mut attending = Session::new(&attention, &subject.inputs.named())?;
     attending.run()?;
-    check_time(end)?;
+    check_time()?;
+    let end = limited.map(|limited| limited.since + limited.time);
     let sessions = [&mut ours, &mut textbook, &mut attending];
     let [ours, textbook, attention] = measure::in_turn(repeats, end, sessions)?;
     let product = 2.0 * (SIZE as f64).powi(3);
@@ -90,13 +92,25 @@ pub(super) fn measure(
     })
 }
 
-/// Refuses what would go on after `end`.
-fn check_time(end: Option<Instant>) -> Checked<()> {
-    if end.is_none_or(|end| Instant::now() <= end) {
-        return Ok(());
+/// How long the rates may take, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limited {
+    pub(super) since: Instant,
+    pub(super) time: Duration,
+}
+
+impl Limited {
+    /// Refuses to go on where the time is over.
+    fn check(self) -> Checked<()> {
+        let spent = self.since.elapsed();
+        if spent <= self.time {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "bench", "--budget")
+            .expecting(format!("the rates in half of it, {:.1} s", self.time.as_secs_f64()))
+            .but_found(format!("{:.1} s spent before all were measured", spent.as_secs_f64()))
+            .into())
     }
-    let error = Error::new(ErrorKind::Unsupported, "bench", "--budget");
-    Err(error.expecting("half of it to be enough for them").but_found("more that they take").into())
 }
 
 /// Two square matrices, and what the top rows of their product must be.

@@ -26,6 +26,7 @@ use crate::pipelines::{self, PipelineCache};
 
 use activations::Activations;
 use answer::Answer;
+use headline::Limited;
 use methods::Method;
 pub(crate) use methods::help as methods_help;
 use report::{HeadlineOutcome, Outcome, Report, Row, Source};
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
         headline: if args.no_headline {
             None
         } else {
-            Some(headline(args, start + budget / 2, device.runtime(), &bar)?)
+            let limited = Limited { since: start, time: budget / 2 };
+            Some(headline(args, limited, device.runtime(), &bar)?)
         },
         rows: Vec::new(),
         answers: Vec::new(),
@@ -104,7 +106,7 @@ fn schedule(args: &BenchArgs, device: &runtime::Device, end: Instant) -> Schedul
 
 fn headline(
     args: &BenchArgs,
-    end: Instant,
+    limited: Limited,
     device: &runtime::Device,
     bar: &ProgressBar,
 ) -> Result<HeadlineOutcome> {
@@ -112,7 +114,7 @@ fn headline(
     let Some(context) = device.context() else {
         return Ok(HeadlineOutcome::NotRun { reason: "they are rates of an adapter".into() });
     };
-    match headline::measure(device, context, args.repeats, args.lengths.is_empty().then_some(end)) {
+    match headline::measure(device, context, args.repeats, args.lengths.is_empty().then_some(limited)) {
         Ok(headline) => Ok(HeadlineOutcome::Measured(headline)),
         Err(Failure::Wrong(reason)) => Ok(HeadlineOutcome::Failed { reason }),
         Err(Failure::Refused(error)) => Ok(HeadlineOutcome::NotRun { reason: row_note(error)? }),

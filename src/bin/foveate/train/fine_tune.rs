@@ -87,6 +87,11 @@ impl<'a> Job<'a> {
                 .expecting("a text alone, as the flag is for models from nothing")
                 .but_found("a folder before it"));
         }
+        if args.learning.data.truncate {
+            return Err(Error::new(ErrorKind::Argument, "train", "--truncate")
+                .expecting("none, as a text is cut into windows, however long it is")
+                .but_found("a text to train a language model on"));
+        }
         let Some(out) = &args.out else {
             return Err(Error::new(ErrorKind::Argument, "train", "--out")
                 .expecting("a folder")
@@ -119,7 +124,10 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
         Some(streams) => Epochs::in_order(lengths.len(), streams),
         None => Epochs::new(lengths.len(), settings.batch, settings.seed),
     };
-    let sizes = Sizes::of(order.batch_size(), &lengths, task.longest());
+    let sizes = match task.folder().model().network().signature().padded_to {
+        Some(_) => Sizes::one(order.batch_size(), task.longest()),
+        None => Sizes::of(order.batch_size(), &lengths, task.longest()),
+    };
     if sizes.times.len() > 1 {
         order = order.grouped(lengths.iter().map(|&length| sizes.number_of(length)).collect());
     }

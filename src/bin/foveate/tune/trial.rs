@@ -68,7 +68,7 @@ pub(super) struct Choice {
     /// The shape that replaces it, timed once more; none where none is clearly better.
     pub(super) best: Option<Trial>,
     pub(super) trials: Vec<Trial>,
-    /// Why nothing was tried, where nothing was.
+    /// Why nothing was tried, or of how many shapes that is so.
     pub(super) note: Option<String>,
 }
 

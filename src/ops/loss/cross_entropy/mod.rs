@@ -20,7 +20,8 @@ use crate::tensor::{Array, DType, Real, TensorDesc};
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
 
-const NAME: &str = "loss/cross_entropy";
+/// What steps of it are called.
+pub(crate) const NAME: &str = "loss/cross_entropy";
 
 params! {
     /// `width` is in packs.
