@@ -87,11 +87,6 @@ impl GrowingText<'_> {
         Ok(fresh)
     }
 
-    /// Tokens that are decoded again with the next one: a few, however long the text is.
-    pub fn decoded_again(&self) -> usize {
-        self.tail.len()
-    }
-
     /// The rest of the text: characters that were never completed, and what a later token could have changed.
     ///
     /// Fails as [`Tokenizer::decode`] does.
@@ -121,3 +116,6 @@ impl GrowingText<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use foveate::weights::{parse_json, read_json};
 use foveate::{DType, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{self, DecayName, LmArgs, OptimizerName, TrainingArgs};
+use crate::args::{self, DecayName, LmArgs, MECHANISM_FILE, OptimizerName, TrainingArgs};
 
 /// Everything but the model that decides how a training goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ fn asked(args: &LmArgs, config: LanguageModelConfig) -> Result<LanguageModelConf
 
 /// What the flag holds, or names with `@FILE`.
 fn mixing(text: &str) -> Result<Mixing> {
-    let json = match text.strip_prefix('@') {
+    let json = match text.strip_prefix(MECHANISM_FILE) {
         Some(path) => read_json(path)?,
         None => parse_json("--attention", text.as_bytes())?,
     };
