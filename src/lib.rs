@@ -163,6 +163,9 @@ pub mod generate;
 pub mod gpu;
 mod gradients;
 mod graph;
+// Pages without code: nothing of them is in a build.
+#[cfg(all(any(doc, doctest), feature = "cli"))]
+pub mod guide;
 pub mod kernel;
 #[cfg(feature = "models")]
 pub mod models;

@@ -121,7 +121,7 @@ const OTHERS: &[Entry] = &[
     entry!("conv/depthwise", "convolutions of single channels, along time or in planes", conv::depthwise),
     entry!(
         "conv/dynamic",
-        "convolutions with a kernel of each place's own, shared by the channels of a head",
+        "convolutions with per-position kernels, shared by the channels of a head",
         conv::dynamic
     ),
     entry!("dropout", "elements at random, the others 0", dropout),

@@ -98,7 +98,7 @@ impl Schedule<'_, '_> {
                 choice: Some(Choice {
                     tier: Tier::Streaming,
                     kernel: "looks for numbers that are not finite".into(),
-                    reason: "as the plan was asked to".into(),
+                    reason: "finite checks are enabled".into(),
                 }),
                 workgroups: self.look_workgroups,
                 dispatches: self.look_dispatches,

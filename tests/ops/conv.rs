@@ -1,5 +1,5 @@
 use foveate::ops::{Conv1d, Conv2d, conv1d, conv2d, dynamic_conv, group_linear, sum};
-use foveate::{Error, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
 
 use crate::support::{assert_error, refused};
 
@@ -139,4 +139,11 @@ fn other_convolutions_refuse_what_does_not_fit() {
         group_linear(graph, v[0], v[1], None)
     });
     assert_error(&grouped, ErrorKind::Shape, "group_linear: x");
+    let [x, weight] = [TensorDesc::f32([2, 6]), TensorDesc::f32([2, 3, 4])];
+    let grouped = |weight: &TensorDesc, bias: TensorDesc| {
+        refused(&[x.clone(), weight.clone(), bias], |graph, v| group_linear(graph, v[0], v[1], Some(v[2])))
+    };
+    let halves = TensorDesc::new(DType::F16, [2, 3, 4]);
+    assert_error(&grouped(&halves, TensorDesc::f32([8])), ErrorKind::Dtype, "group_linear: weight");
+    assert_error(&grouped(&weight, TensorDesc::f32([7])), ErrorKind::Shape, "group_linear: bias");
 }

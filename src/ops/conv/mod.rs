@@ -1,9 +1,9 @@
 //! Convolutions along time and in planes, channels last, with weights stored as PyTorch stores them.
 //!
-//! | op | what meets |
+//! | op | what is multiplied and summed |
 //! |---|---|
 //! | [`conv1d`], [`conv2d`] | the channels of a group with the taps of the kernel around a place |
-//! | [`dynamic_conv`] | the channels of a head with a kernel of each place's own |
+//! | [`dynamic_conv`] | the channels of a head, with a kernel per position |
 //! | [`group_linear`] | the channels of a group with each other, at each place alone |
 //! | `conv/dense` | what these record for groups of several channels: a matrix product, on the tiles of [`matmul`](super::matmul()) |
 //! | `conv/depthwise` | what they record where each channel of the result reads one of the input |
@@ -20,6 +20,7 @@ mod reach;
 pub use dynamic::dynamic_conv;
 
 use crate::graph::{Graph, Value};
+use crate::ops::contract::Contract;
 use crate::tensor::TensorDesc;
 use crate::{Error, ErrorKind, Result};
 use depthwise::Channels;
@@ -98,7 +99,7 @@ impl Conv1d {
         self
     }
 
-    /// Sequences lie behind one another: `i32 [batch, time]` numbers them, and taps read 0 in all sequences but their place's own. Only for
+    /// Packed sequences: `i32 [batch, time]` numbers them, and a tap that leaves the sequence of its position reads 0. Only for
     /// convolutions that give as many places as they read, with a stride of 1.
     #[must_use]
     pub fn segments(mut self, segments: Value) -> Self {
@@ -177,7 +178,7 @@ pub fn conv1d(graph: &mut Graph, x: Value, weight: Value, spec: &Conv1d) -> Resu
     check(OP, graph, [&desc, &weights], [inner, out, spec.groups], spec.bias)?;
     let plane = Plane { down: Reach::ONE, across: Reach::new(OP, spec.along, kernel, time)? };
     if let Some(segments) = spec.segments {
-        check_segments(OP, &plane, [batch, time], graph.desc(segments)?)?;
+        dense::check_segments(&Contract::new(OP), &plane, batch, graph.desc(segments)?)?;
     }
     let x = reshape(graph, x, [batch, 1, time, inner])?;
     let y = record(graph, [x, weight], plane, spec.groups, [spec.bias, spec.segments])?;
@@ -243,20 +244,6 @@ fn check(
     Ok(())
 }
 
-fn check_segments(op: &'static str, plane: &Plane, places: [usize; 2], segments: &TensorDesc) -> Result<()> {
-    let refused = |kind| Error::new(kind, op, "segments");
-    if !plane.takes_segments() {
-        return Err(refused(ErrorKind::Argument)
-            .expecting("a stride of 1 and as many places of the result as of x")
-            .but_found(format!("{} places of {}", plane.across.to, plane.across.from)));
-    }
-    let expected = TensorDesc::i32(places);
-    if *segments != expected {
-        return Err(refused(ErrorKind::Shape).expecting(expected).but_found(segments));
-    }
-    Ok(())
-}
-
 /// The op for `x: [batch, down, across, in]` and weights `[out, in / groups, ..kernel]`.
 fn record(
     graph: &mut Graph,
@@ -286,6 +273,9 @@ fn record(
 pub fn group_linear(graph: &mut Graph, x: Value, weight: Value, bias: Option<Value>) -> Result<Value> {
     const OP: &str = "group_linear";
     let (desc, weights) = (graph.desc(x)?.clone(), graph.desc(weight)?.clone());
+    let contract = Contract::new(OP);
+    contract.float("x", &desc)?;
+    contract.dtype("weight", &weights, desc.dtype)?;
     let [groups, inner, out] = *weights.shape.dims() else {
         let error = Error::new(ErrorKind::Shape, OP, "weight");
         return Err(error.expecting("[groups, in / groups, out / groups]").but_found(weights));
@@ -296,6 +286,10 @@ pub fn group_linear(graph: &mut Graph, x: Value, weight: Value, bias: Option<Val
         let error = Error::new(ErrorKind::Shape, OP, "x");
         return Err(error.expecting(format!("[.., {}]", groups * inner)).but_found(desc));
     };
+    if let Some(bias) = bias {
+        let expected = TensorDesc::new(desc.dtype, [groups * out]);
+        contract.same("bias", graph.desc(bias)?, "the result's channels", &expected)?;
+    }
     let rows = leading.iter().product();
     let plane = Plane { down: Reach::ONE, across: Reach::pointwise(rows) };
     let flat = reshape(graph, x, [1, 1, rows, width])?;

@@ -148,7 +148,7 @@ impl Plane {
         }
     }
 
-    /// `kernel` with the numbers that `conv/reach.wgsl` reads, and what it calls but segments.
+    /// `kernel` with the constants and parameters that `conv/read_of_time.wgsl` and `conv/read_of_plane.wgsl` read.
     pub(super) fn tell(&self, kernel: Kernel) -> Kernel {
         let Self { down, across } = self;
         let is_plane = !down.is_one();

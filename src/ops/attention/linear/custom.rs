@@ -104,10 +104,16 @@ impl fmt::Debug for CustomFeature {
     }
 }
 
-/// Clones of one map are equal.
+/// Clones of one map are equal, as long as neither is given another slope or called never negative.
 impl PartialEq for CustomFeature {
     fn eq(&self, other: &Self) -> bool {
+        let slopes = match (&self.slope, &other.slope) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
         Arc::ptr_eq(&self.reference, &other.reference)
+            && slopes
+            && self.is_never_negative == other.is_never_negative
     }
 }
 

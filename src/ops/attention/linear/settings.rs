@@ -169,7 +169,7 @@ impl<T> LinearAttention<T> {
 }
 
 impl LinearAttention {
-    /// The settings apart from their tensors, and those, in the order of [`Rule`]; that of the delta rule is still missing. Fails for settings
+    /// The settings apart from their tensors, and those, in the order of [`Rule`], apart from the keys that read the state under the delta rule, which the caller appends. Fails for settings
     /// that mean nothing.
     pub(super) fn bind(&self, graph: &Graph) -> Result<(Rule, Vec<Value>)> {
         self.check_maps()?;

@@ -122,7 +122,7 @@ fn lowered(
 ) -> Result<Lowered> {
     let part = Part { a: Some(unfolded), b, result: dtype, second: None, so_far: Operand::Scratch(0) };
     let Product { dispatches, mut choice, in_parts } = product(op, geometry, dtype, part, caps, finish)?;
-    choice.kernel = format!("{}, what taps read as a", choice.kernel).into();
+    choice.kernel = format!("{}, implicit im2col", choice.kernel).into();
     let scratch = if in_parts { vec![geometry.bytes_of_sums()] } else { Vec::new() };
     Ok(Lowered::Kernels { choice, dispatches, scratch })
 }

@@ -85,15 +85,13 @@ pub(super) fn check_segments(
     segments: &TensorDesc,
 ) -> Result<()> {
     contract.dtype("segments", segments, DType::I32)?;
-    let expected = [batch, plane.across.from];
     if !plane.takes_segments() {
         let error = contract.argument_error("segments");
-        return Err(error.expecting("as many places as before, without strides").but_found("another number"));
+        return Err(error
+            .expecting("a stride of 1 and as many places of the result as of x")
+            .but_found(format!("{} places of {}", plane.across.to, plane.across.from)));
     }
-    if segments.shape.dims() != expected {
-        return Err(contract.shape_error("segments").expecting(format!("{expected:?}")).but_found(segments));
-    }
-    Ok(())
+    contract.same("segments", segments, "x", &TensorDesc::i32([batch, plane.across.from]))
 }
 
 impl Op for Dense {

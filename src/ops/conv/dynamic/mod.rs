@@ -28,7 +28,7 @@ const NAME: &str = "conv/dynamic";
 /// heads * size]`. Tap `j` of a place reads `j - before` places behind it, and 0 outside of the sequence: `before` is `taps - 1` of a causal one.
 ///
 /// The kernels are taken as they are; dynamic convolution as published gives their softmax over the taps. Of `segments: i32 [batch, time]`, numbers
-/// of sequences that lie behind one another, taps read 0 in all but their place's own. Sums are f32 whatever the storage. Fails when shapes or
+/// of packed sequences, a tap that leaves the sequence of its position reads 0. Sums are f32 whatever the storage. Fails when shapes or
 /// types differ, the heads do not divide the channels, or `before` is not below the number of taps.
 pub fn dynamic_conv(
     graph: &mut Graph,
