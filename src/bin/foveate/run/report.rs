@@ -8,9 +8,9 @@ use foveate::models::Usage;
 use foveate::processing::{Answer, Labelled, Word};
 use serde::Serialize;
 
+use super::encoding::Input;
 use super::exchange::{self, Comparison};
 use super::fill::Mask;
-use super::inputs::Input;
 use crate::cosine::{cosine, dot};
 use crate::device::DeviceReport;
 use crate::output;
