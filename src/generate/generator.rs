@@ -36,6 +36,13 @@ impl Generator {
     /// [`Generator::new`] with weights that are on the device already, of type `dtype`. What a model makes of its weights alone
     /// ([`Model::with_derived`]) is made of what they hold when this is called.
     pub fn with_store(model: &Model, dtype: DType, weights: &Store) -> Result<Self> {
+        Self::check_model(model)?;
+        let weights = model.with_derived(weights, dtype, SEGMENT)?;
+        Ok(Self { model: model.clone(), dtype, runner: Runner::new(&weights) })
+    }
+
+    /// Fails with [`ErrorKind::Unsupported`] when the model cannot continue a text: before its weights are read.
+    pub fn check_model(model: &Model) -> Result<()> {
         let signature = model.network().signature();
         let has_caches = signature.takes(LayoutKind::Cached);
         if !has_caches || model.task() != Task::Logits {
@@ -44,8 +51,7 @@ impl Generator {
                 .expecting("a causal language model, opened for logits")
                 .but_found(found));
         }
-        let weights = model.with_derived(weights, dtype, SEGMENT)?;
-        Ok(Self { model: model.clone(), dtype, runner: Runner::new(&weights) })
+        Ok(())
     }
 
     /// Looks at the scores of every step, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`]

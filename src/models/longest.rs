@@ -70,10 +70,14 @@ pub(super) fn longest(folder: &Path, most: usize) -> Result<usize> {
         return Ok(most);
     }
     let fields = Fields::open(config)?;
+    const LENGTH: &str = "model_max_length";
     // The library writes 10^30 for no limit.
-    let length = fields.get("model_max_length").and_then(serde_json::Value::as_f64).unwrap_or(f64::MAX);
-    if length < 1.0 {
-        return Err(fields.refuse("model_max_length", "at least 1"));
-    }
+    let length = match fields.get(LENGTH) {
+        None => f64::MAX,
+        Some(length) => length
+            .as_f64()
+            .filter(|&length| length >= 1.0)
+            .ok_or_else(|| fields.refuse(LENGTH, "a number, at least 1"))?,
+    };
     Ok(if length < most as f64 { length as usize } else { most })
 }

@@ -40,9 +40,12 @@ impl Landmarks {
         if fields.bool_or("inv_coeff_init_option", false)? {
             return Err(fields.refuse("inv_coeff_init_option", "false"));
         }
-        let kernel = match fields.get("conv_kernel_size") {
-            Some(serde_json::Value::Null) => None,
-            _ => Some(fields.usize_or("conv_kernel_size", 1..=1 << 12, 65)?),
+        // Null is no convolution, an absent field one of 65 taps.
+        let is_null =
+            !fields.has("conv_kernel_size") && fields.names().any(|name| name == "conv_kernel_size");
+        let kernel = match is_null {
+            true => None,
+            false => Some(fields.usize_or("conv_kernel_size", 1..=1 << 12, 65)?),
         };
         if kernel.is_some_and(|kernel| kernel.is_multiple_of(2)) {
             return Err(fields.refuse("conv_kernel_size", "an odd number"));

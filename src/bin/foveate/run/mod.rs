@@ -29,10 +29,7 @@ use report::{Report, Throughput};
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let dtype = args.storage.dtype("run")?;
     let format = args.output.as_deref().map(Format::of).transpose()?;
-    let model = Model::open(&args.folder, args.task.task()).map_err(|error| match error.argument() {
-        "task" => error.with_hint("`foveate inspect` shows what a folder can be used for"),
-        _ => error,
-    })?;
+    let model = Model::open(&args.folder, args.task.task()).map_err(with_advice)?;
     check(args.task, &model)?;
     let tried = exchange::tried(args)?;
     let job = Job::open(args, &model)?;
@@ -67,6 +64,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     output::note(Throughput::of(ran.engine.usage(), loading));
     let report = report(args, &job, &model, &ran, (&device, dtype, loading));
     outputs.write(&job, (&ran, &args.sweep), &report, cache)
+}
+
+/// The error of a folder that is opened, with advice where it cannot do the task.
+pub(crate) fn with_advice(error: Error) -> Error {
+    match error.argument() {
+        "task" => error.with_hint("`foveate inspect` shows what a folder can be used for"),
+        _ => error,
+    }
 }
 
 /// Refuses a task that the network of `model` is not made for, whatever its weights.

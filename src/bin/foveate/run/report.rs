@@ -92,7 +92,8 @@ pub(super) struct Throughput {
 impl Found {
     /// The sum of log-probabilities, and their mean as a perplexity; 0 and 1 for a text of one token.
     pub(super) fn likelihood(logs: &[f64]) -> Self {
-        let log_likelihood: f64 = logs.iter().sum();
+        // The sum of nothing is -0.
+        let log_likelihood = logs.iter().sum::<f64>() + 0.0;
         Self::Likelihood { log_likelihood, perplexity: (-log_likelihood / logs.len().max(1) as f64).exp() }
     }
 
