@@ -60,6 +60,8 @@ pub use conformer::{ConformerAttention, ConformerBlock, ConformerConv};
 #[cfg(feature = "models")]
 pub use conv::{CausalConv1d, CentredConv1d};
 #[cfg(feature = "models")]
+pub use conv_residual::ConvResidual;
+#[cfg(feature = "models")]
 pub(crate) use layers::parameter;
 #[cfg(feature = "models")]
 pub use layers::{Embedding, LayerNorm, Linear, RmsNorm};

@@ -74,7 +74,7 @@ fn a_kill_in_the_middle_of_a_file_leaves_it_as_it_was() {
         for limit in limits {
             let place = Place::new("middle", writing);
             place.fill();
-            let mut command = place.shell(&format!("ulimit -c 0 -f {limit};"), "");
+            let mut command = place.shell(&format!("ulimit -c 0; ulimit -f {limit};"), "");
             // What drivers keep for themselves counts, too.
             let output = command.env("MESA_SHADER_CACHE_DISABLE", "true").output().unwrap();
             let signal = output.status.signal();
