@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
+use super::graphs::{SEGMENT, Size, Step, begin_graph, feed_graph, move_graph};
 use super::source::Sources;
 use super::{NAME, Streams};
-use crate::graph::Graph;
-use crate::models::{Model, ResultRows, Task, Tokens};
-use crate::nn::{Layout, LayoutKind, Recorder};
+use crate::models::{Model, Task};
+use crate::nn::LayoutKind;
 use crate::plan::Watch;
 use crate::runtime::{Device, Runner, State, Store};
-use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::tensor::{DType, HostTensor};
 use crate::weights::Weights;
-use crate::{Error, ErrorKind, Result, ops};
+use crate::{Error, ErrorKind, Result};
 
 /// Tokens of a stream that are read at once: enough rows to fill the tiles of every layer.
 const CHUNK: usize = 256;
-
-/// Tokens of a segment of a recurrent model: each token is read as if it were one.
-const SEGMENT: usize = 1;
 
 /// A causal language model on a device, which may write about texts that an encoder reads.
 #[derive(Debug)]
@@ -27,26 +24,6 @@ pub struct Generator {
     pub(super) runner: Runner<Step>,
 }
 
-/// Which graph a run takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Source texts, each for so many streams.
-    Encode { texts: usize, copies: usize, time: usize },
-    /// The next tokens of each stream.
-    Feed { size: Size, time: usize },
-    /// Streams that go on where others are.
-    Reorder { size: Size },
-    /// Rows of caches that lie elsewhere.
-    Move { size: Size },
-}
-
-/// How many streams run together, how many rows their caches have, and the most tokens of a source text: 0 where there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) streams: usize,
-    pub(super) rows: usize,
-    pub(super) source: usize,
-}
 impl Generator {
     /// Puts the weights on the device.
     ///
@@ -59,6 +36,13 @@ impl Generator {
     /// [`Generator::new`] with weights that are on the device already, of type `dtype`. What a model makes of its weights alone
     /// ([`Model::with_derived`]) is made of what they hold when this is called.
     pub fn with_store(model: &Model, dtype: DType, weights: &Store) -> Result<Self> {
+        Self::check_model(model)?;
+        let weights = model.with_derived(weights, dtype, SEGMENT)?;
+        Ok(Self { model: model.clone(), dtype, runner: Runner::new(&weights) })
+    }
+
+    /// Fails with [`ErrorKind::Unsupported`] when the model cannot continue a text: before its weights are read.
+    pub fn check_model(model: &Model) -> Result<()> {
         let signature = model.network().signature();
         let has_caches = signature.takes(LayoutKind::Cached);
         if !has_caches || model.task() != Task::Logits {
@@ -67,8 +51,7 @@ impl Generator {
                 .expecting("a causal language model, opened for logits")
                 .but_found(found));
         }
-        let weights = model.with_derived(weights, dtype, SEGMENT)?;
-        Ok(Self { model: model.clone(), dtype, runner: Runner::new(&weights) })
+        Ok(())
     }
 
     /// Looks at the scores of every step, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`]
@@ -307,45 +290,4 @@ impl Generator {
 /// Tokens that are read at once of `left`: one of a few sizes, so that few programs are made.
 fn chunk(left: usize) -> usize {
     [1, 8, 64, CHUNK].into_iter().find(|size| left <= *size).unwrap_or(CHUNK)
-}
-
-/// The graph of the next `time` tokens of each stream: inputs as of [`Tokens::cached`] and [`Tokens::with_cached_source`], and `rows`, the
-/// numbers of the tokens whose scores are the only output.
-fn feed_graph(model: &Model, dtype: DType, size: Size, time: usize) -> Result<Graph> {
-    let Size { streams, rows, source } = size;
-    let mut graph = Graph::new();
-    let mut tokens = Tokens::cached(&mut graph, [streams, time], rows)?;
-    if source > 0 {
-        tokens = tokens.with_cached_source(&mut graph, source)?;
-    }
-    let rows = graph.input("rows", TensorDesc::i32([streams]))?;
-    let rows = ResultRows { wanted: rows, of_sequences: rows };
-    let mut recorder = Recorder::new(&mut graph, dtype).with_fixed_weights(SEGMENT);
-    for (name, value) in model.record_results(&mut recorder, &tokens, &rows)? {
-        graph.output(name, value)?;
-    }
-    Ok(graph)
-}
-
-/// The graph that writes what a stream of the model sees before its first token into the caches.
-fn begin_graph(model: &Model, dtype: DType, size: Size) -> Result<Graph> {
-    let mut graph = Graph::new();
-    let starts = ops::constant(&mut graph, HostTensor::i32([size.streams], vec![0; size.streams])?)?;
-    let layout = Layout::Cached { starts, capacity: size.rows };
-    model.network().begin(&mut Recorder::new(&mut graph, dtype), &layout, size.streams)?;
-    Ok(graph)
-}
-
-/// The graph that puts part `from[i]` of every state into its part `i`, all cut into `count` parts of one size.
-fn move_graph(states: &[(String, TensorDesc)], count: usize) -> Result<Graph> {
-    let mut graph = Graph::new();
-    let from = graph.input("from", TensorDesc::i32([count]))?;
-    for (name, desc) in states {
-        let state = graph.state(name, desc.clone())?;
-        let rows = ops::reshape(&mut graph, state, [count, desc.elements() / count])?;
-        let moved = ops::embedding(&mut graph, &[(rows, from)])?;
-        let moved = ops::reshape(&mut graph, moved, desc.shape.clone())?;
-        graph.update(state, moved)?;
-    }
-    Ok(graph)
 }

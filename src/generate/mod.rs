@@ -16,6 +16,7 @@
 
 mod beams;
 mod generator;
+mod graphs;
 mod sample;
 mod sampling;
 mod source;

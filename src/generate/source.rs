@@ -1,6 +1,6 @@
 //! Source texts of encoder-decoders: read once, before anything is written about them.
 
-use super::generator::Step;
+use super::graphs::Step;
 use super::{Generator, NAME, Streams};
 use crate::graph::Graph;
 use crate::models::{EncoderDecoder, Model, SourceTokens, keep_cross, rounded_time};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::NAME;
-use super::generator::Size;
+use super::graphs::Size;
 use super::source::Sources;
 use crate::models::is_of_source;
 use crate::runtime::State;

@@ -5,16 +5,14 @@
 
 use std::sync::Arc;
 
-use super::embeddings::{Embeddings, EmbeddingsSpec};
-use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words, token_scores};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, activation, head_count, refuse_decoders};
-use super::positions::Positions;
-use super::{Facts, Signature, Task, Tokens};
+use super::network::{Declared, Declaring, MOST_LAYERS, Network};
+use super::text_encoder::{Classifier, Defaults, Embeddings, TextConfig, TextHeads, WordNames};
+use super::{Facts, Signature, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Block, Embedding, LayerNames, LayerSpec, Linear, Recorder};
+use crate::nn::{Block, LayerNames, Linear, Recorder};
 use crate::ops::Activation;
-use crate::weights::{Fields, Scope};
+use crate::weights::Scope;
 
 const LAYER: LayerNames = LayerNames {
     query: "attention.query",
@@ -38,127 +36,63 @@ pub(super) struct Albert {
     numbers_per_token: usize,
 }
 
-/// What `config.json` says, checked.
-struct Config {
-    facts: Facts,
-    known_from: Positions,
-    embedding: usize,
-    intermediate: usize,
+/// What `config.json` says besides.
+struct Own {
     groups: usize,
     group_layers: usize,
-    eps: f32,
-    activation: Activation,
-}
-
-impl Config {
-    fn layer(&self) -> LayerSpec {
-        let Facts { width, heads, .. } = self.facts;
-        let Self { intermediate, eps, activation, .. } = *self;
-        LayerSpec { width, intermediate, heads, eps, activation }
-    }
-
-    fn read(fields: &Fields) -> Result<Self> {
-        refuse_decoders(fields)?;
-        let width = fields.usize("hidden_size", 1..=1 << 16)?;
-        let layers = fields.usize("num_hidden_layers", 1..=MOST_LAYERS)?;
-        let facts = Facts {
-            architecture: "albert",
-            vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
-            width,
-            layers,
-            heads: head_count(fields, "num_attention_heads", width)?,
-            types: fields.usize_or("type_vocab_size", 1..=1 << 16, 2)?,
-            first_position: 0,
-            max_tokens: fields.usize("max_position_embeddings", 1..=1 << 24)?,
-        };
-        Ok(Self {
-            facts,
-            known_from: Positions::read(fields)?,
-            embedding: fields.usize_or("embedding_size", 1..=1 << 16, 128)?,
-            intermediate: fields.usize("intermediate_size", 1..=1 << 20)?,
-            groups: fields.usize_or("num_hidden_groups", 1..=layers, 1)?,
-            group_layers: fields.usize_or("inner_group_num", 1..=MOST_LAYERS / layers, 1)?,
-            eps: fields.f32_or("layer_norm_eps", f32::MIN_POSITIVE..=1.0, 1e-12)?,
-            activation: activation(fields, "hidden_act", Activation::GeluTanh)?,
-        })
-    }
 }
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
-    let config = Config::read(declaring.fields)?;
-    let network = Albert::declare(&config, &mut declaring.base("albert"))?;
-    let head = match declaring.task {
-        Task::Embed | Task::Hidden => None,
-        _ => Some(head(declaring, &config, &network.embeddings.words)?),
+    let fields = declaring.fields;
+    let defaults = Defaults { activation: Activation::GeluTanh, ..Defaults::BERT };
+    let mut config = TextConfig::read(fields, "albert", defaults)?;
+    config.embeddings.widths = [fields.usize_or("embedding_size", 1..=1 << 16, 128)?; 2];
+    let layers = config.facts.layers;
+    let own = Own {
+        groups: fields.usize_or("num_hidden_groups", 1..=layers, 1)?,
+        group_layers: fields.usize_or("inner_group_num", 1..=MOST_LAYERS / layers, 1)?,
     };
+    let network = Albert::declare(&config, &own, &mut declaring.base("albert"))?;
+    let heads = TextHeads {
+        config: &config,
+        words: WordNames {
+            dense: "predictions.dense",
+            norm: "predictions.LayerNorm",
+            decoder: "predictions.decoder",
+            biases: &["predictions.bias", "predictions.decoder.bias"],
+        },
+        activation: config.layer.activation,
+        classifier: Classifier::Pooled {
+            base: "albert",
+            pooler: "pooler",
+            activation: Activation::Tanh,
+            pairs: Some(["sop_logits", "sop_classifier.classifier"]),
+        },
+    };
+    let head = heads.declare(declaring, &network.embeddings.words)?;
     declaring.pass_over_heads("albert");
     Ok(Declared { network: Arc::new(network), head })
 }
 
-/// The head for a task, as `modeling_albert.py` has it.
-fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Head> {
-    let width = config.facts.width;
-    let predictions = |declaring: &mut Declaring<'_>, name| {
-        let head = MaskedWords {
-            dense: "dense",
-            norm: "LayerNorm",
-            widths: [width, config.embedding],
-            eps: config.eps,
-            activation: config.activation,
-            is_tied: declaring.ties_words()?,
-        };
-        masked_words(name, &mut declaring.root().at("predictions"), words, &head)
-    };
-    let pooled = |declaring: &mut Declaring<'_>, name, path: &str, out| -> Result<HeadResult> {
-        let mut base = declaring.base("albert");
-        let pooled = HeadResult::new(name, Rows::First);
-        let pooled = pooled.declare_dense(&mut base.at("pooler"), [width, width], Activation::Tanh)?;
-        pooled.declare_dense(&mut declaring.root().at(path), [width, out], Activation::Identity)
-    };
-    if let Some(scores) = token_scores(declaring, width)? {
-        return Ok(Head::of([scores]));
-    }
-    Ok(Head::of(match declaring.task {
-        Task::Logits => vec![predictions(declaring, "logits")?],
-        Task::Pretrain => vec![
-            predictions(declaring, "prediction_logits")?,
-            pooled(declaring, "sop_logits", "sop_classifier.classifier", 2)?,
-        ],
-        Task::Classify => {
-            let labels = declaring.labels()?;
-            vec![pooled(declaring, "logits", "classifier", labels)?]
-        }
-        _ => return Err(declaring.no_head("albert")),
-    }))
-}
-
 impl Albert {
-    fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { vocab_size, width, heads, max_tokens, types, .. } = config.facts;
-        let narrow = config.embedding;
-        let spec = EmbeddingsSpec {
-            words: vocab_size,
-            positions: (config.known_from == Positions::Absolute).then_some(max_tokens),
-            types: Some(types),
-            widths: [narrow, narrow],
-            eps: config.eps,
-        };
-        let embeddings = Embeddings::declare(&mut base.at("embeddings"), &spec)?;
+    fn declare(config: &TextConfig, own: &Own, base: &mut Scope<'_>) -> Result<Self> {
+        let Facts { width, .. } = config.facts;
+        let embeddings = Embeddings::declare(&mut base.at("embeddings"), &config.embeddings)?;
         let mut encoder = base.at("encoder");
-        let widen = Linear::declare(&mut encoder.at("embedding_hidden_mapping_in"), narrow, width)?;
-        let mut groups = Vec::with_capacity(config.groups);
-        for group in 0..config.groups {
-            let mut layers = Vec::with_capacity(config.group_layers);
-            for index in 0..config.group_layers {
+        let mut widen = encoder.at("embedding_hidden_mapping_in");
+        let widen = Linear::declare(&mut widen, config.embeddings.widths[0], width)?;
+        let mut groups = Vec::with_capacity(own.groups);
+        for group in 0..own.groups {
+            let mut layers = Vec::with_capacity(own.group_layers);
+            for index in 0..own.group_layers {
                 let path = format!("albert_layer_groups.{group}.albert_layers.{index}");
                 let mut scope = encoder.at(path);
-                let layer = Block::declare(&mut scope, &LAYER, &config.layer())?;
-                let mut scope = scope.at("attention");
-                layers.push(config.known_from.attending(layer, &mut scope, max_tokens, width / heads)?);
+                let layer = Block::declare(&mut scope, &LAYER, &config.layer)?;
+                layers.push(config.attending(layer, &mut scope.at("attention"))?);
             }
             groups.push(layers);
         }
-        let numbers_per_token = config.known_from.numbers_per_token(heads, max_tokens);
+        let numbers_per_token = config.numbers_per_token();
         Ok(Self { facts: config.facts, embeddings, widen, groups, numbers_per_token })
     }
 

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::encoder::Item;
 use super::head::Rows;
-use super::{Model, RESULT, Task};
+use super::{Item, Model, RESULT, Task};
 use crate::nn::LayoutKind;
 use crate::runtime::Outputs;
 use crate::tensor::HostTensor;
@@ -136,6 +135,14 @@ impl Batch<'_> {
         BatchSize { layout: self.layout, time, count: self.items.len(), rows, globals }
     }
 
+    /// `size` with a row for every token of the batch, where hidden states are asked for: as many as would be there unpicked.
+    pub(super) fn with_rows(&self, size: BatchSize) -> BatchSize {
+        match self.model.task() {
+            Task::Hidden => BatchSize { rows: size.shape().iter().product(), ..size },
+            _ => size,
+        }
+    }
+
     fn globals<'i>(&self, item: &Item<'i>) -> Cow<'i, [usize]> {
         item.globals.map_or_else(|| self.model.default_globals(item.ids).into(), Cow::Borrowed)
     }
@@ -154,7 +161,7 @@ impl Batch<'_> {
     }
 
     /// The graph's inputs for a batch of `size`. What fills up a packed batch are tokens that each see only themselves; what fills up others
-    /// are texts of one token, and padding that nothing sees.
+    /// are the first text again, and padding that nothing sees.
     pub(super) fn inputs(&self, size: BatchSize) -> Result<Vec<(&'static str, HostTensor)>> {
         let first = self.model.facts().first_position;
         let [rows, time] = size.shape();
@@ -182,6 +189,12 @@ impl Batch<'_> {
                 types[start + position] = item.types.get(position).map_or(0, |&kind| kind as i32);
             }
         }
+        if self.layout != LayoutKind::Packed {
+            for row in self.items.len()..rows {
+                [&mut ids, &mut types].into_iter().for_each(|all| all.copy_within(..time, row * time));
+                globals[row] = globals[0].clone();
+            }
+        }
         let tensor = |data| HostTensor::i32([rows, time], data);
         let mut inputs =
             vec![("ids", tensor(ids)?), ("positions", tensor(positions)?), ("types", tensor(types)?)];
@@ -190,7 +203,7 @@ impl Batch<'_> {
             globals.iter_mut().for_each(|places| places.resize(size.globals, -1));
             inputs.push(("globals", HostTensor::i32([rows, size.globals], globals.concat())?));
         }
-        if self.model.has_results(Rows::Wanted) {
+        if self.model.picks_rows(size) {
             wanted.resize(size.rows, -1);
             inputs.push(("rows", HostTensor::i32([size.rows], wanted)?));
         }
@@ -216,7 +229,7 @@ impl Batch<'_> {
             }
             LayoutKind::Padded => {
                 let mut lengths: Vec<i32> = lengths.map(|length| length as i32).collect();
-                lengths.resize(size.count, 1);
+                lengths.resize(size.count, lengths[0]);
                 Ok(Some(("lengths", HostTensor::i32([size.count], lengths)?)))
             }
             _ => Ok(None),
@@ -232,20 +245,22 @@ impl Batch<'_> {
             let dims = output.shape().dims();
             let width = dims[dims.len() - 1];
             let values = output.to_f32();
-            let rows_of = results.iter().find(|result| result.name == name).map(|result| result.rows);
-            let is_embedding = self.model.task == Task::Embed && name == RESULT;
+            let rows_of = match (self.model.task(), name == RESULT) {
+                (Task::Embed, true) => Some(Rows::First),
+                (Task::Hidden, true) if self.model.picks_rows(size) => Some(Rows::Wanted),
+                _ => results.iter().find(|result| result.name == name).map(|result| result.rows),
+            };
             let mut wanted = 0;
             for (number, item) in self.items.iter().enumerate() {
                 // One row for each sequence, for each token that is asked for, or for every token of the batch.
                 let (start, rows) = match rows_of {
                     Some(Rows::Wanted) => (wanted, item.rows()),
                     Some(_) => (number, 1),
-                    None if is_embedding => (number, 1),
                     None => (starts[number], item.ids.len()),
                 };
                 wanted += rows;
                 let own = values[start * width..(start + rows) * width].to_vec();
-                let is_single = is_embedding || rows_of.is_some_and(|rows| rows != Rows::Wanted);
+                let is_single = rows_of.is_some_and(|rows| rows != Rows::Wanted);
                 let shape: Shape = if is_single { [width].into() } else { [rows, width].into() };
                 unpacked[number].insert(name.clone(), HostTensor::f32(shape, own)?);
             }

@@ -10,45 +10,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, BatchSize, fewer_rows, next_batch, order};
-use super::head::Rows;
-use super::{Input, Model, RESULT, ResultRows, Task, Tokens};
-use crate::graph::Graph;
-use crate::nn::{Attend, LayoutKind, Recorder};
+use super::batch_graph::{Exchanged, no_batch};
+use super::{Item, Model, Task};
+use crate::nn::{Attend, LayoutKind};
 use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, Store};
-use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::tensor::{DType, HostTensor};
 use crate::weights::Weights;
 use crate::{Error, ErrorKind, Result};
 
-const NAME: &str = "encoder";
+pub(super) const NAME: &str = "encoder";
 
 /// Tokens of a batch where nothing else is asked for: enough rows to fill the tiles of every layer.
 const BATCH_TOKENS: usize = 2048;
-
-/// One sequence, and what else a model may read of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Item<'a> {
-    /// Its tokens.
-    pub ids: &'a [u32],
-    /// Which of a pair of texts each token is of; all the first where this is empty.
-    pub types: &'a [u32],
-    /// Places of global tokens, for models that read them; those of [`Model::default_globals`] where absent.
-    pub globals: Option<&'a [usize]>,
-    /// Places of the tokens that results are asked for, of tasks with a result for each token; all of them where absent.
-    pub wanted: Option<&'a [usize]>,
-}
-
-impl<'a> Item<'a> {
-    /// A sequence of one text.
-    pub fn new(ids: &'a [u32]) -> Self {
-        Self { ids, types: &[], globals: None, wanted: None }
-    }
-
-    /// How many tokens results are asked for.
-    pub(super) fn rows(&self) -> usize {
-        self.wanted.map_or(self.ids.len(), <[usize]>::len)
-    }
-}
 
 /// What an [`Encoder`] has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,83 +50,6 @@ pub struct Encoder {
     keeps_hidden: bool,
     exchange: Option<Exchanged>,
     usage: Usage,
-}
-
-/// What takes the place of layers' attention, and the numbers of these layers; all where absent.
-type Exchanged = (Arc<dyn Attend>, Option<Vec<usize>>);
-
-impl Model {
-    /// The graph of a batch of sequences. Inputs as of [`Tokens::packed`], [`Tokens::padded`] or, for [`LayoutKind::Rows`], [`Tokens::whole`];
-    /// `globals` where the size has some, `rows` (numbers of the tokens that results are asked for) where the task has a result for each, and
-    /// `ends` (the token of each sequence that its result is made of) where it has one for each sequence. Outputs are the task's results:
-    /// `result`, or `logits` and the like.
-    ///
-    /// Fails when the network takes no such batches, and as its ops do.
-    pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {
-        self.batch_graph_with(size, dtype, false, None)
-    }
-
-    /// [`Model::batch_graph`], with outputs `hidden.N` for all hidden states besides where `keeps_hidden`: of the embeddings first, then
-    /// of each layer.
-    fn batch_graph_with(
-        &self,
-        size: BatchSize,
-        dtype: DType,
-        keeps_hidden: bool,
-        exchange: Option<&Exchanged>,
-    ) -> Result<Graph> {
-        let mut graph = Graph::new();
-        let mut tokens = match size.layout {
-            LayoutKind::Packed => Tokens::packed(&mut graph, size.time, size.count),
-            LayoutKind::Padded => Tokens::padded(&mut graph, size.count, size.time),
-            LayoutKind::Rows => Tokens::whole(&mut graph, size.shape()),
-            LayoutKind::Cached | LayoutKind::Recurrent => Err(no_batch(size.layout)),
-        }?;
-        if size.globals > 0 {
-            tokens = tokens.with_globals(&mut graph, size.globals)?;
-        }
-        let mut rows = ResultRows { wanted: tokens.ids, of_sequences: tokens.ids };
-        if self.has_results(Rows::Wanted) {
-            rows.wanted = graph.input("rows", TensorDesc::i32([size.rows]))?;
-        }
-        if self.ends().is_some() {
-            rows.of_sequences = graph.input("ends", TensorDesc::i32([size.count]))?;
-        }
-        let mut recorder = Recorder::new(&mut graph, dtype);
-        if keeps_hidden {
-            recorder = recorder.with_hidden();
-        }
-        recorder = match exchange {
-            Some((attend, Some(layers))) => recorder.exchange_in(attend.clone(), layers),
-            Some((attend, None)) => recorder.exchange(attend.clone()),
-            None => recorder,
-        };
-        let results = self.record_results(&mut recorder, &tokens, &rows)?;
-        let hidden = recorder.take_hidden();
-        for (name, value) in results {
-            graph.output(name, value)?;
-        }
-        for (name, value) in hidden {
-            graph.output(&name, value)?;
-        }
-        Ok(graph)
-    }
-
-    pub(super) fn has_results(&self, rows: Rows) -> bool {
-        let results = self.declared.head.iter().flat_map(|head| &head.results);
-        results.into_iter().any(|result| result.rows == rows)
-    }
-
-    /// Which of a sequence's tokens its one result is made of, the first where the task has no such result; none of no tokens.
-    pub(crate) fn place_of_result(&self, ids: &[u32]) -> Option<usize> {
-        self.ends().unwrap_or(Rows::First).place(ids)
-    }
-
-    /// Which token of a sequence its one result is made of, where the task has such a result.
-    pub(super) fn ends(&self) -> Option<Rows> {
-        let results = self.declared.head.iter().flat_map(|head| &head.results);
-        results.map(|result| result.rows).find(|rows| *rows != Rows::Wanted)
-    }
 }
 
 impl Encoder {
@@ -276,8 +173,8 @@ impl Encoder {
         positions: &[Vec<usize>],
     ) -> Result<Vec<HostTensor>> {
         let refused = |argument| Error::new(ErrorKind::Argument, NAME, argument);
-        if self.model.task != Task::Logits {
-            return Err(refused("task").expecting("Logits").but_found(format!("{:?}", self.model.task)));
+        if self.model.task() != Task::Logits {
+            return Err(refused("task").expecting("Logits").but_found(format!("{:?}", self.model.task())));
         }
         if sequences.len() != positions.len() {
             return Err(refused("positions")
@@ -292,8 +189,7 @@ impl Encoder {
 
     /// The task's first result of each sequence, as [`Encoder::run`] gives it. Fails as [`Encoder::run_items`] does.
     pub fn run_first(&mut self, items: &[Item<'_>]) -> Result<Vec<HostTensor>> {
-        let first = self.model.declared.head.as_ref().and_then(|head| head.results.first());
-        let name = first.map_or(RESULT, |result| result.name);
+        let name = self.model.first_result();
         let missing = || Error::new(ErrorKind::Binding, NAME, name).expecting("an output").but_found("none");
         let outputs = self.run_items(items)?;
         outputs.into_iter().map(|mut outputs| outputs.remove(name).ok_or_else(missing)).collect()
@@ -304,7 +200,7 @@ impl Encoder {
     /// Fails as [`Encoder::run`] does; and when types are not one for each token or unknown to the model, a place is past its sequence's
     /// end, or global tokens are given to a model that does not read them.
     pub fn run_items(&mut self, items: &[Item<'_>]) -> Result<Vec<Outputs>> {
-        self.check(items)?;
+        items.iter().enumerate().try_for_each(|(number, item)| item.check(number, &self.model))?;
         let order = order(items, self.layout);
         let sorted: Vec<Item<'_>> = order.iter().map(|&number| items[number]).collect();
         let mut results = vec![Outputs::new(); items.len()];
@@ -323,7 +219,7 @@ impl Encoder {
     /// Bytes that the largest batch of `items` takes beside the weights: its inputs, its results, which are read back, and what lies
     /// between. Fails as [`Encoder::run_items`] does before anything is run.
     pub fn bytes(&mut self, items: &[Item<'_>]) -> Result<u64> {
-        self.check(items)?;
+        items.iter().enumerate().try_for_each(|(number, item)| item.check(number, &self.model))?;
         let order = order(items, self.layout);
         let sorted: Vec<Item<'_>> = order.iter().map(|&number| items[number]).collect();
         let batches = self.batches(&sorted).into_iter();
@@ -353,15 +249,14 @@ impl Encoder {
 
     /// The size that a batch is run in.
     fn size_of(&self, batch: &Batch<'_>) -> BatchSize {
-        match self.runner.device() {
-            device if device.is_planned() => {
-                // Texts that are filled up are so to one length, which may exceed what is read of them.
-                let filled = self.model.network().signature().padded_to;
-                let most_tokens = filled.map_or(self.model.facts().max_tokens, |padded_to| padded_to.tokens);
-                batch.size().rounded_up(self.batch_tokens, self.most_rows(), most_tokens)
-            }
-            _ => batch.size(),
+        let mut size = batch.size();
+        if self.runner.device().is_planned() {
+            // Texts that are filled up are so to one length, which may exceed what is read of them.
+            let filled = self.model.network().signature().padded_to;
+            let most_tokens = filled.map_or(self.model.facts().max_tokens, |padded_to| padded_to.tokens);
+            size = size.rounded_up(self.batch_tokens, self.most_rows(), most_tokens);
         }
+        batch.with_rows(size)
     }
 
     /// How many of the first `sequences` fit one batch together, packed: at least one, where there is one. Calls with so many at a time run
@@ -404,49 +299,6 @@ impl Encoder {
         self.usage.batches += 1;
         batch.unpack(&outputs, size)
     }
-
-    /// Refuses sequences the model cannot take.
-    fn check(&self, items: &[Item<'_>]) -> Result<()> {
-        let facts = self.model.facts();
-        let reads_globals = self.model.network().signature().reads(Input::Globals);
-        for (i, item) in items.iter().enumerate() {
-            let refused = |argument: String| Error::new(ErrorKind::Argument, NAME, argument);
-            let length = item.ids.len();
-            if !(1..=facts.max_tokens).contains(&length) {
-                return Err(refused(format!("sequence {i}"))
-                    .expecting(format!("1 to {} tokens", facts.max_tokens))
-                    .but_found(length));
-            }
-            let most =
-                [("token", item.ids, facts.vocab_size, "an id"), ("type", item.types, facts.types, "a type")];
-            for (what, values, most, expected) in most {
-                if let Some(at) = values.iter().position(|value| *value as usize >= most) {
-                    return Err(refused(format!("sequence {i}, {what} {at}"))
-                        .expecting(format!("{expected} below {most}"))
-                        .but_found(values[at]));
-                }
-            }
-            if !item.types.is_empty() && item.types.len() != length {
-                return Err(refused(format!("types of sequence {i}"))
-                    .expecting(format!("{length}, one a token"))
-                    .but_found(item.types.len()));
-            }
-            let globals = item.globals.unwrap_or_default();
-            for (what, places) in [("positions", item.wanted.unwrap_or_default()), ("globals", globals)] {
-                if let Some(past) = places.iter().find(|place| **place >= length) {
-                    return Err(refused(format!("{what} of sequence {i}"))
-                        .expecting(format!("places among its {length} tokens"))
-                        .but_found(past));
-                }
-            }
-            if !globals.is_empty() && !reads_globals {
-                return Err(refused(format!("globals of sequence {i}"))
-                    .expecting(format!("none, as {} has no global tokens", facts.architecture))
-                    .but_found(globals.len()));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Tokens of which one binding of the device holds what a step of the model needs of each; at least 1.
@@ -455,9 +307,4 @@ fn most_tokens(model: &Model, device: &Device) -> usize {
     // In f32 whatever the storage. A sixteenth is left for what lies beside them.
     let most = device.max_tensor_bytes() / 16 * 15 / (4 * numbers).max(1);
     usize::try_from(most).unwrap_or(usize::MAX).max(1)
-}
-
-/// The refusal of a layout that sequences of a batch cannot have.
-fn no_batch(layout: LayoutKind) -> Error {
-    Error::new(ErrorKind::Unsupported, NAME, "layout").expecting("whole sequences").but_found(layout.name())
 }

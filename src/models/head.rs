@@ -1,6 +1,5 @@
 //! Heads: what a task makes of the hidden states of some tokens.
 
-use super::Task;
 use super::network::Declaring;
 use crate::Result;
 use crate::graph::Value;
@@ -135,18 +134,6 @@ impl HeadResult {
     }
 }
 
-/// The result of tasks that encoders have alike for every token: scores of labels by `classifier`, of beginnings and ends of answers by
-/// `qa_outputs`; none for another task.
-pub(super) fn token_scores(declaring: &mut Declaring<'_>, width: usize) -> Result<Option<HeadResult>> {
-    let (path, out) = match declaring.task {
-        Task::Label => ("classifier", declaring.labels()?),
-        Task::Answer => ("qa_outputs", 2),
-        _ => return Ok(None),
-    };
-    let result = HeadResult::new("logits", Rows::Wanted);
-    result.declare_dense(&mut declaring.root().at(path), [width, out], Activation::Identity).map(Some)
-}
-
 /// The layer `lm_head` that scores the words of a vocabulary, without a bias ([`decoder_weight`]).
 pub(super) fn decoder(declaring: &mut Declaring<'_>, words: &Embedding, is_tied: bool) -> Result<Linear> {
     Ok(Linear::of(decoder_weight(&mut declaring.root().at("lm_head"), words, is_tied)?, None))
@@ -161,40 +148,6 @@ pub(super) fn decoder_weight(scope: &mut Scope<'_>, words: &Embedding, is_tied: 
         return Ok(embeddings.clone());
     }
     scope.weight("weight", embeddings.shape().clone())
-}
-
-/// What the dense layer and the normalisation of a masked-words head are called, and the head's settings.
-pub(super) struct MaskedWords<'n> {
-    pub(super) dense: &'n str,
-    pub(super) norm: &'n str,
-    /// Channels of the hidden states and of the embeddings.
-    pub(super) widths: [usize; 2],
-    pub(super) eps: f32,
-    pub(super) activation: Activation,
-    /// Whether the embeddings themselves are the decoder's weights.
-    pub(super) is_tied: bool,
-}
-
-/// Scores of the whole vocabulary, as BERT, RoBERTa, ALBERT and others have them: a dense layer, a normalisation, and a decoder with a bias,
-/// whose weights are those of `words`, or its own in the same shape.
-pub(super) fn masked_words(
-    name: &'static str,
-    scope: &mut Scope<'_>,
-    words: &Embedding,
-    head: &MaskedWords<'_>,
-) -> Result<HeadResult> {
-    let [width, embedding] = head.widths;
-    let weight = decoder_weight(&mut scope.at("decoder"), words, head.is_tied)?;
-    // Files hold it under one of the names or, equal, under both.
-    let bias = scope.weight_or(&["bias", "decoder.bias"], [words.weight().shape().dims()[0]])?;
-    scope.tied("decoder.bias", &bias)?;
-    let dense = Linear::declare(&mut scope.at(head.dense), width, embedding)?;
-    let norm = LayerNorm::declare(&mut scope.at(head.norm), embedding, head.eps)?;
-    let decoder = Linear::of(weight, Some(bias));
-    Ok(HeadResult::new(name, Rows::Wanted)
-        .dense(dense, head.activation)
-        .norm(norm)
-        .dense(decoder, Activation::Identity))
 }
 
 #[cfg(test)]

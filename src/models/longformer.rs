@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, LAYER, Variant, head};
-use super::embeddings::Embeddings;
+use super::bert::{LAYER, roberta_heads};
 use super::head::Globals;
 use super::network::{Declared, Declaring, Network};
+use super::text_encoder::{Defaults, Embeddings, TextConfig};
 use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
@@ -43,7 +43,8 @@ fn half_widths(fields: &Fields, layers: usize) -> Result<Vec<u32>> {
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     let fields = declaring.fields;
-    let config = Config::read(fields, Variant::Longformer)?;
+    let config = TextConfig::read(fields, "longformer", Defaults::BERT)?;
+    let config = config.without_distances(fields)?.behind_padding(fields)?;
     let half_widths = half_widths(fields, config.facts.layers)?;
     let network = Longformer::declare(&config, &half_widths, &mut declaring.base("longformer"))?;
     let globals = match declaring.task {
@@ -54,20 +55,21 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
         }
         _ => Globals::None,
     };
-    let head = head(declaring, &config, &network.embeddings.words)?.map(|head| head.with_globals(globals));
+    let head = roberta_heads(&config).declare(declaring, &network.embeddings.words)?;
+    let head = head.map(|head| head.with_globals(globals));
     declaring.pass_over_heads("longformer");
     Ok(Declared { network: Arc::new(network), head })
 }
 
 impl Longformer {
-    fn declare(config: &Config, half_widths: &[u32], base: &mut Scope<'_>) -> Result<Self> {
+    fn declare(config: &TextConfig, half_widths: &[u32], base: &mut Scope<'_>) -> Result<Self> {
         let Facts { width, heads, .. } = config.facts;
-        let embeddings = config.embeddings(base)?;
+        let embeddings = Embeddings::declare(&mut base.at("embeddings"), &config.embeddings)?;
         let layer = |(index, &half_width): (usize, &u32)| {
             let mut scope = base.at(format_args!("encoder.layer.{index}"));
             let attention =
                 LongformerAttention::declare(&mut scope.at("attention"), width, heads, half_width)?;
-            Block::declare_around(attention, &mut scope, &LAYER, &config.layer())
+            Block::declare_around(attention, &mut scope, &LAYER, &config.layer)
         };
         let layers = half_widths.iter().enumerate().map(layer).collect::<Result<_>>()?;
         Ok(Self { facts: config.facts, embeddings, layers })

@@ -155,6 +155,9 @@ impl<'a> Declaring<'a> {
 /// The most layers of a model, whatever its configuration says.
 pub(super) const MOST_LAYERS: usize = 1024;
 
+/// Where nothing but distances is known of positions, texts may have any length. What a number of tokens is bounded by.
+pub(super) const MOST_TOKENS: usize = 1 << 24;
+
 /// A number of heads that divides `width`, into heads that attention can take.
 pub(super) fn head_count(fields: &Fields, field: &str, width: usize) -> Result<usize> {
     let heads = fields.usize(field, 1..=width)?;

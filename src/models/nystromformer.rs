@@ -8,23 +8,17 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, LAYER, Variant, head};
-use super::embeddings::Embeddings;
-use super::network::{Declared, Declaring, Network};
-use super::{Facts, PaddedTo, Signature, Tokens};
+use super::bert::{LAYER, WORDS};
+use super::network::{Declared, Declaring};
+use super::text_encoder::{Classifier, Defaults, TextConfig, TextEncoder, TextHeads};
+use super::{Facts, PaddedTo, Signature};
 use crate::Result;
-use crate::graph::Value;
-use crate::nn::{Block, NystromAttention, Recorder};
+use crate::nn::{Block, NystromAttention};
+use crate::ops::Activation;
 use crate::ops::attention::{InverseStart, Nystrom, PaddedLandmarks, Segments};
 use crate::weights::{Fields, Scope};
 
-#[derive(Debug)]
-struct Nystromformer {
-    facts: Facts,
-    embeddings: Embeddings,
-    layers: Vec<Block>,
-    padded_to: PaddedTo,
-}
+const NAME: &str = "nystromformer";
 
 /// What `config.json` says of landmarks, checked.
 struct Landmarks {
@@ -35,7 +29,7 @@ struct Landmarks {
 }
 
 impl Landmarks {
-    fn read(fields: &Fields, config: &Config) -> Result<Self> {
+    fn read(fields: &Fields, config: &TextConfig) -> Result<Self> {
         let Facts { vocab_size, max_tokens, .. } = config.facts;
         let tokens = fields.usize_or("segment_means_seq_len", 1..=max_tokens, 64)?;
         let landmarks = fields.usize_or("num_landmarks", 1..=tokens, 64)?;
@@ -46,9 +40,12 @@ impl Landmarks {
         if fields.bool_or("inv_coeff_init_option", false)? {
             return Err(fields.refuse("inv_coeff_init_option", "false"));
         }
-        let kernel = match fields.get("conv_kernel_size") {
-            Some(serde_json::Value::Null) => None,
-            _ => Some(fields.usize_or("conv_kernel_size", 1..=1 << 12, 65)?),
+        // Null is no convolution, an absent field one of 65 taps.
+        let is_null =
+            !fields.has("conv_kernel_size") && fields.names().any(|name| name == "conv_kernel_size");
+        let kernel = match is_null {
+            true => None,
+            false => Some(fields.usize_or("conv_kernel_size", 1..=1 << 12, 65)?),
         };
         if kernel.is_some_and(|kernel| kernel.is_multiple_of(2)) {
             return Err(fields.refuse("conv_kernel_size", "an odd number"));
@@ -64,47 +61,33 @@ impl Landmarks {
 }
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
-    let mut config = Config::read(declaring.fields, Variant::Nystromformer)?;
-    let landmarks = Landmarks::read(declaring.fields, &config)?;
+    let fields = declaring.fields;
+    let defaults = Defaults { eps: 1e-5, activation: Activation::GeluTanh, ..Defaults::BERT };
+    let mut config = TextConfig::read(fields, NAME, defaults)?.without_distances(fields)?;
+    // Positions are counted from 2 on, and the table has so many rows more than the configuration says.
+    config.embeddings.positions = Some(config.facts.max_tokens + 2);
+    config.facts.first_position = 2;
+    let landmarks = Landmarks::read(fields, &config)?;
     config.facts.max_tokens = landmarks.padded_to.tokens;
-    let network = Nystromformer::declare(&config, &landmarks, &mut declaring.base("nystromformer"))?;
-    let head = head(declaring, &config, &network.embeddings.words)?;
-    declaring.pass_over_heads("nystromformer");
+    let mut network = TextEncoder::declare(&config, &mut declaring.base(NAME), |base, index| {
+        layer(&config, &landmarks, &mut base.at(format_args!("encoder.layer.{index}")))
+    })?;
+    network.signature = Signature::filled_up(network.embeddings.inputs(), landmarks.padded_to);
+    let activation = config.layer.activation;
+    let heads =
+        TextHeads { config: &config, words: WORDS, activation, classifier: Classifier::Dense(activation) };
+    let head = heads.declare(declaring, &network.embeddings.words)?;
+    declaring.pass_over_heads(NAME);
     Ok(Declared { network: Arc::new(network), head })
 }
 
-impl Nystromformer {
-    fn declare(config: &Config, landmarks: &Landmarks, base: &mut Scope<'_>) -> Result<Self> {
-        let embeddings = config.embeddings(base)?;
-        let layer = |index| {
-            let mut scope = base.at(format_args!("encoder.layer.{index}"));
-            let mut layer = Block::declare(&mut scope, &LAYER, &config.layer())?;
-            let mut attend = NystromAttention::new(landmarks.settings);
-            if let Some(kernel) = landmarks.kernel {
-                let shape = [config.facts.heads, 1, kernel, 1];
-                attend = attend.convolution(scope.at("attention.self.conv").weight("weight", shape)?);
-            }
-            layer.mixer = layer.mixer.attending(attend);
-            Ok(layer)
-        };
-        let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { facts: config.facts, embeddings, layers, padded_to: landmarks.padded_to })
+fn layer(config: &TextConfig, landmarks: &Landmarks, scope: &mut Scope<'_>) -> Result<Block> {
+    let mut layer = Block::declare(scope, &LAYER, &config.layer)?;
+    let mut attend = NystromAttention::new(landmarks.settings);
+    if let Some(kernel) = landmarks.kernel {
+        let shape = [config.facts.heads, 1, kernel, 1];
+        attend = attend.convolution(scope.at("attention.self.conv").weight("weight", shape)?);
     }
-}
-
-impl Network for Nystromformer {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
-    fn signature(&self) -> Signature {
-        Signature::filled_up(self.embeddings.inputs(), self.padded_to)
-    }
-
-    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let embedded = self.embeddings.record(recorder, tokens)?;
-        recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
-            self.layers[layer].record(recorder, x, &tokens.layout, None)
-        })
-    }
+    layer.mixer = layer.mixer.attending(attend);
+    Ok(layer)
 }

@@ -1,10 +1,11 @@
-//! Where BERT and its kin know positions from: `position_embedding_type` of a `config.json`.
+//! What configurations say of positions, where scores may know them in place of embeddings.
 
 use crate::Result;
-use crate::nn::{Block, RelativePositions};
+use crate::nn::{Block, Distances, RelativePositions};
+use crate::ops::attention::{Buckets, LogBuckets};
 use crate::weights::{Fields, Scope};
 
-/// Where a model knows positions from.
+/// Where BERT and its kin know positions from: `position_embedding_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Positions {
     /// Its embeddings.
@@ -47,5 +48,47 @@ impl Positions {
             Self::Absolute => 0,
             Self::Relative { meets_keys } => (1 + usize::from(meets_keys)) * heads * 2 * count,
         }
+    }
+}
+
+impl Distances {
+    /// Which distances DeBERTa's models tell apart, of at most `positions`: `max_relative_positions`, and `position_buckets` where there are some.
+    pub(super) fn read(fields: &Fields, positions: usize, has_buckets: bool) -> Result<Self> {
+        // All are at most 2^24.
+        let farthest = positive(fields, "max_relative_positions")?.unwrap_or(positions) as u32;
+        let buckets = if has_buckets { positive(fields, "position_buckets")? } else { None };
+        let Some(span) = buckets else { return Ok(Self::Exact(farthest)) };
+        let span = span as u32;
+        if span < 2 || span / 2 + 1 >= farthest {
+            let expected =
+                format!("2 or more, and half of it more than 1 below the farthest distance, {farthest}");
+            return Err(fields.refuse("position_buckets", expected));
+        }
+        Ok(Self::Buckets(LogBuckets { span, max_distance: farthest }))
+    }
+}
+
+impl Buckets {
+    /// The buckets of distances that T5's models tell apart: `relative_attention_num_buckets` and `relative_attention_max_distance`.
+    pub(super) fn read(fields: &Fields, bidirectional: bool) -> Result<Self> {
+        let [count, farthest] = ["relative_attention_num_buckets", "relative_attention_max_distance"];
+        let buckets = fields.usize_or(count, 4..=1 << 16, 32)?;
+        let max_distance = fields.usize_or(farthest, 1..=1 << 24, 128)?;
+        if !buckets.is_multiple_of(2) {
+            return Err(fields.refuse(count, "an even number"));
+        }
+        if max_distance <= buckets / 2 {
+            return Err(fields.refuse(farthest, format!("more than half of the buckets, {}", buckets / 2)));
+        }
+        Ok(Self { count: buckets as u32, max_distance: max_distance as u32, bidirectional })
+    }
+}
+
+/// A whole number, or none where it is absent or below 1.
+pub(super) fn positive(fields: &Fields, field: &str) -> Result<Option<usize>> {
+    match fields.get(field).map(|value| value.as_i64()) {
+        None => Ok(None),
+        Some(Some(number)) if number < 1 => Ok(None),
+        Some(_) => fields.usize(field, 1..=1 << 20).map(Some),
     }
 }

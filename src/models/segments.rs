@@ -309,8 +309,7 @@ impl Recording<'_> {
             graph.output(RESULT, chosen)?;
             return Ok(graph);
         }
-        let head = self.model.declared.head.as_ref().and_then(|head| head.results.first());
-        graph.output(head.map_or(RESULT, |result| result.name), result)?;
+        graph.output(self.model.first_result(), result)?;
         for (name, value) in hidden {
             graph.output(&name, value)?;
         }

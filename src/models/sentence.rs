@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::longest::longest;
 use super::pooling::{Dense, Layer, Pooling, PoolingKind, Residual};
 use super::prompts::Prompts;
 use crate::nn::{LayerNorm, Linear};
@@ -10,17 +11,6 @@ use crate::ops::Activation;
 use crate::weights::modules::{Module, modules, network_folder};
 use crate::weights::{Checkpoint, Declarations, Fields};
 use crate::{Error, ErrorKind, Result};
-
-/// What settings of the network are called: by class in versions before 1.0.
-pub(crate) const TRANSFORMER: [&str; 7] = [
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-];
 
 /// What a module reads and writes where nothing else is said.
 const EMBEDDING: &str = "sentence_embedding";
@@ -250,11 +240,11 @@ fn check_names(fields: &Fields, known: &[&str]) -> Result<()> {
     names.iter().try_for_each(|name| only(fields, name, EMBEDDING))
 }
 
-fn only(fields: &Fields, name: &str, expected: &str) -> Result<()> {
+pub(super) fn only(fields: &Fields, name: &str, expected: &str) -> Result<()> {
     if fields.text_or(name, expected)? == expected { Ok(()) } else { Err(fields.refuse(name, expected)) }
 }
 
-fn refuse_others(fields: &Fields, known: &[&str]) -> Result<()> {
+pub(super) fn refuse_others(fields: &Fields, known: &[&str]) -> Result<()> {
     match fields.names().find(|name| fields.has(name) && !known.contains(name)) {
         Some(other) => Err(fields.refuse(other, format!("no field but {}", known.join(", ")))),
         None => Ok(()),
@@ -281,67 +271,6 @@ fn torch_activation(fields: &Fields) -> Result<Activation> {
     found.map(|(_, activation)| *activation).ok_or_else(|| {
         fields.refuse(FIELD, format!("torch.nn's {}", CLASSES.map(|(name, _)| name).join(", ")))
     })
-}
-
-/// The longest sequence that the network of `folder` takes as a sentence encoder: what it was trained with, within the `most` its positions
-/// allow.
-fn longest(folder: &Path, most: usize) -> Result<usize> {
-    const KNOWN: [&str; 9] = [
-        "max_seq_length",
-        "do_lower_case",
-        "unpad_inputs",
-        "transformer_task",
-        "module_output_name",
-        "modality_config",
-        "query_length",
-        "document_length",
-        "query_expansion",
-    ];
-    const ARGUMENTS: [&str; 8] = [
-        "model_args",
-        "model_kwargs",
-        "tokenizer_args",
-        "tokenizer_kwargs",
-        "processor_kwargs",
-        "config_args",
-        "config_kwargs",
-        "processing_kwargs",
-    ];
-    if let Some(config) = TRANSFORMER.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
-        let fields = Fields::open(config)?;
-        refuse_others(&fields, &[&KNOWN[..], &ARGUMENTS].concat())?;
-        only(&fields, "transformer_task", "feature-extraction")?;
-        only(&fields, "module_output_name", "token_embeddings")?;
-        if fields.has("modality_config") {
-            let text = fields.object("modality_config")?.object("text")?;
-            only(&text, "method", "forward")?;
-            only(&text, "method_output_name", "last_hidden_state")?;
-        }
-        for absent in ["query_length", "document_length", "query_expansion"] {
-            if fields.has(absent) {
-                return Err(fields.refuse(absent, "null, as one vector is made of a text"));
-            }
-        }
-        for arguments in ARGUMENTS {
-            if fields.has(arguments) && fields.object(arguments)?.names().next().is_some() {
-                return Err(fields.refuse(arguments, "none"));
-            }
-        }
-        if fields.has("max_seq_length") {
-            return Ok(fields.usize("max_seq_length", 1..=1 << 24)?.min(most));
-        }
-    }
-    let config = folder.join("tokenizer_config.json");
-    if !config.exists() {
-        return Ok(most);
-    }
-    let fields = Fields::open(config)?;
-    // The library writes 10^30 for no limit.
-    let length = fields.get("model_max_length").and_then(serde_json::Value::as_f64).unwrap_or(f64::MAX);
-    if length < 1.0 {
-        return Err(fields.refuse("model_max_length", "at least 1"));
-    }
-    Ok(if length < most as f64 { length as usize } else { most })
 }
 
 /// An error for a prompt that may not be used.

@@ -1,4 +1,11 @@
 //! What a network reads, and how batches of it may lie: whoever runs or trains a network asks this, not which family it is.
+//!
+//! A signature names no outputs and no states, as neither is the network's to choose. Its one output is its last hidden state; what a task makes of
+//! that has the head's names ([`Model::results`](super::Model::results)), and hidden states between layers have those of
+//! [`Recorder::name_hidden`](crate::nn::Recorder::name_hidden). States follow from the layout: in [`Layout::Cached`](crate::nn::Layout::Cached) each
+//! layer has caches ([`Recorder::cached`](crate::nn::Recorder::cached)), in [`Layout::Recurrent`](crate::nn::Layout::Recurrent) it keeps what it saw
+//! ([`Recorder::memory`](crate::nn::Recorder::memory)). The list of a graph's states with their shapes is [`Graph::states`](crate::Graph::states);
+//! what makes, forks, saves and loads them for a stream reads it there, so that it cannot differ from what was recorded.
 
 use super::{Facts, Tokens};
 use crate::nn::LayoutKind;

@@ -6,32 +6,17 @@
 
 use std::sync::Arc;
 
-use super::bert::{Config, Variant};
-use super::embeddings::Embeddings;
-use super::head::{Head, HeadResult, MaskedWords, Rows, masked_words, token_scores};
-use super::network::{Declared, Declaring, Network};
-use super::positions::Positions;
-use super::{Facts, Signature, Task, Tokens};
+use super::bert::WORDS;
+use super::network::{Declared, Declaring};
+use super::text_encoder::{Classifier, Defaults, TextConfig, TextEncoder, TextHeads};
 use crate::Result;
-use crate::graph::Value;
-use crate::nn::{
-    Block, Embedding, FeedForward, LayerNorm, Linear, Projections, Recorder, Residual, SelfAttention,
-};
+use crate::nn::{Block, FeedForward, LayerNorm, LayerSpec, Linear, Projections, Residual, SelfAttention};
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
-
-const NAME: &str = "squeezebert";
 
 /// What is added to variances in the normalisations of layers: `SqueezeBertLayerNorm` has a default of its own, and `layer_norm_eps` is for
 /// embeddings and heads alone.
 const LAYER_EPS: f32 = 1e-12;
-
-#[derive(Debug)]
-struct SqueezeBert {
-    facts: Facts,
-    embeddings: Embeddings,
-    layers: Vec<Block>,
-}
 
 /// Groups of a layer's dense layers.
 #[derive(Clone, Copy, Debug)]
@@ -64,54 +49,34 @@ impl Groups {
 }
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
-    let mut config = Config::read(declaring.fields, Variant::Bert)?;
-    Positions::refuse_distances(declaring.fields)?;
-    config.facts.architecture = NAME;
+    let fields = declaring.fields;
+    let config = TextConfig::read(fields, "squeezebert", Defaults::BERT)?.without_distances(fields)?;
     let width = config.facts.width;
-    if declaring.fields.usize_or("embedding_size", 1..=1 << 16, width)? != width {
-        return Err(declaring.fields.refuse("embedding_size", format!("{width}, as hidden_size is")));
+    if fields.usize_or("embedding_size", 1..=1 << 16, width)? != width {
+        return Err(fields.refuse("embedding_size", format!("{width}, as hidden_size is")));
     }
-    let groups = Groups::read(declaring.fields, width, config.layer().intermediate)?;
-    let network = SqueezeBert::declare(&config, groups, &mut declaring.base("transformer"))?;
-    let head = head(declaring, &config, &network.embeddings.words)?;
-    declaring.pass_over_heads("transformer");
+    let groups = Groups::read(fields, width, config.layer.intermediate)?;
+    let base = "transformer";
+    let network = TextEncoder::declare(&config, &mut declaring.base(base), |base, index| {
+        layer(&config.layer, groups, &mut base.at(format_args!("encoder.layers.{index}")))
+    })?;
+    let heads = TextHeads {
+        config: &config,
+        words: WORDS,
+        activation: config.layer.activation,
+        classifier: Classifier::Pooled {
+            base,
+            pooler: "pooler.dense",
+            activation: Activation::Tanh,
+            pairs: None,
+        },
+    };
+    let head = heads.declare(declaring, &network.embeddings.words)?;
+    declaring.pass_over_heads(base);
     Ok(Declared { network: Arc::new(network), head })
 }
 
-/// The head for a task, as `modeling_squeezebert.py` has it.
-fn head(declaring: &mut Declaring<'_>, config: &Config, words: &Embedding) -> Result<Option<Head>> {
-    let (width, layer) = (config.facts.width, config.layer());
-    if let Some(scores) = token_scores(declaring, width)? {
-        return Ok(Some(Head::of([scores])));
-    }
-    let result = match declaring.task {
-        Task::Embed | Task::Hidden => return Ok(None),
-        Task::Logits => {
-            let head = MaskedWords {
-                dense: "transform.dense",
-                norm: "transform.LayerNorm",
-                widths: [width, width],
-                eps: layer.eps,
-                activation: layer.activation,
-                is_tied: declaring.ties_words()?,
-            };
-            masked_words("logits", &mut declaring.root().at("cls.predictions"), words, &head)?
-        }
-        Task::Classify => {
-            let labels = declaring.labels()?;
-            let (mut base, result) = (declaring.base("transformer"), HeadResult::new("logits", Rows::First));
-            let pooled =
-                result.declare_dense(&mut base.at("pooler.dense"), [width, width], Activation::Tanh)?;
-            let mut scope = declaring.root();
-            pooled.declare_dense(&mut scope.at("classifier"), [width, labels], Activation::Identity)?
-        }
-        _ => return Err(declaring.no_head(NAME)),
-    };
-    Ok(Some(Head::of([result])))
-}
-
-fn layer(config: &Config, groups: Groups, scope: &mut Scope<'_>) -> Result<Block> {
-    let spec = config.layer();
+fn layer(spec: &LayerSpec, groups: Groups, scope: &mut Scope<'_>) -> Result<Block> {
     let width = spec.width;
     let mut dense =
         |name, inner, out, groups| Linear::declare_pointwise(&mut scope.at(name), inner, out, groups);
@@ -132,30 +97,4 @@ fn layer(config: &Config, groups: Groups, scope: &mut Scope<'_>) -> Result<Block
         feed_forward: FeedForward { up, gate: None, activation: spec.activation, down },
         feeding: normed("output.layernorm")?,
     })
-}
-
-impl SqueezeBert {
-    fn declare(config: &Config, groups: Groups, base: &mut Scope<'_>) -> Result<Self> {
-        let embeddings = config.embeddings(base)?;
-        let layer = |index| layer(config, groups, &mut base.at(format_args!("encoder.layers.{index}")));
-        let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { facts: config.facts, embeddings, layers })
-    }
-}
-
-impl Network for SqueezeBert {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
-    fn signature(&self) -> Signature {
-        Signature::encoder(self.embeddings.inputs())
-    }
-
-    fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
-        let embedded = self.embeddings.record(recorder, tokens)?;
-        recorder.layers(self.layers.len(), embedded, |recorder, layer, x| {
-            self.layers[layer].record(recorder, x, &tokens.layout, None)
-        })
-    }
 }

@@ -8,19 +8,17 @@
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows, decoder};
-use super::network::{Declared, Declaring, MOST_LAYERS, Network, feed_forward};
+use super::network::{Declared, Declaring, MOST_LAYERS, MOST_TOKENS, Network, feed_forward};
 use super::source::{SourceTokens, cross};
 use super::{EncoderDecoder, Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
-use crate::nn::{Block, Embedding, FeedForward, Layout, Linear, Recorder, Residual, RmsNorm, SelfAttention};
-use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE, Mask, Score};
-use crate::ops::{self, Activation};
-use crate::tensor::DType;
-use crate::weights::{Fields, Scope, Weight};
-
-/// Texts may have any length: positions are distances. What a number of tokens is bounded by.
-const MOST_TOKENS: usize = 1 << 24;
+use crate::nn::{
+    Block, BucketBias, Embedding, FeedForward, Layout, Recorder, Residual, RmsNorm, SelfAttention,
+};
+use crate::ops::Activation;
+use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE, Mask};
+use crate::weights::{Fields, Scope};
 
 /// What `config.json` says, checked.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +31,8 @@ struct Config {
     activation: Activation,
     is_gated: bool,
     eps: f32,
-    buckets: [usize; 2],
+    /// Of the encoder; the decoder's are of distances to what came before.
+    buckets: Buckets,
     is_tied: bool,
 }
 
@@ -42,9 +41,8 @@ struct Config {
 struct Stack {
     layers: Vec<Block>,
     norm: RmsNorm,
-    /// `[buckets, heads]`, added to the scores of every layer.
-    distances: Weight,
-    buckets: Buckets,
+    /// Added to the scores of every layer.
+    distances: BucketBias,
 }
 
 #[derive(Debug)]
@@ -60,17 +58,6 @@ impl Config {
         let width = fields.usize("d_model", 1..=1 << 16)?;
         let layers = fields.usize("num_layers", 1..=MOST_LAYERS)?;
         let vocab_size = fields.usize("vocab_size", 1..=1 << 24)?;
-        let [buckets, farthest] = [
-            fields.usize_or("relative_attention_num_buckets", 4..=1 << 16, 32)?,
-            fields.usize_or("relative_attention_max_distance", 1..=1 << 24, 128)?,
-        ];
-        if !buckets.is_multiple_of(2) {
-            return Err(fields.refuse("relative_attention_num_buckets", "an even number"));
-        }
-        if farthest <= buckets / 2 {
-            let most = format!("more than half of the buckets, {}", buckets / 2);
-            return Err(fields.refuse("relative_attention_max_distance", most));
-        }
         let (activation, is_gated) = feed_forward(fields)?;
         let facts = Facts {
             architecture: "t5",
@@ -91,7 +78,7 @@ impl Config {
             activation,
             is_gated,
             eps: fields.f32_or("layer_norm_epsilon", f32::MIN_POSITIVE..=1.0, 1e-6)?,
-            buckets: [buckets, farthest],
+            buckets: Buckets::read(fields, true)?,
             is_tied: fields.bool_or("tie_word_embeddings", true)?,
         })
     }
@@ -129,18 +116,16 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 
 impl Stack {
     fn declare(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<Self> {
-        let Config { facts: Facts { width, layers, heads, .. }, buckets: [count, farthest], eps, .. } =
-            *config;
+        let Facts { width, layers, heads, .. } = config.facts;
         let layers = if is_decoder { config.decoder_layers } else { layers };
-        let distances = "block.0.layer.0.SelfAttention.relative_attention_bias.weight";
-        let distances = scope.weight(distances, [count, heads])?;
-        let norm = RmsNorm::declare(&mut scope.at("final_layer_norm"), width, eps)?;
+        let buckets = Buckets { bidirectional: !is_decoder, ..config.buckets };
+        let mut distances = scope.at("block.0.layer.0.SelfAttention.relative_attention_bias");
+        let distances = BucketBias::declare(&mut distances, heads, buckets)?;
+        let norm = RmsNorm::declare(&mut scope.at("final_layer_norm"), width, config.eps)?;
         let layer =
             |index| declare_layer(config, &mut scope.at(format_args!("block.{index}.layer")), is_decoder);
         let layers = (0..layers).map(layer).collect::<Result<_>>()?;
-        let buckets =
-            Buckets { count: count as u32, max_distance: farthest as u32, bidirectional: !is_decoder };
-        Ok(Self { layers, norm, distances, buckets })
+        Ok(Self { layers, norm, distances })
     }
 
     /// What the layers make of `x: [batch, time, width]`. A decoder's attend to `cross` besides: keys and values for each layer, and how
@@ -152,10 +137,8 @@ impl Stack {
         layout: &Layout,
         cross: Option<&(Vec<[Value; 2]>, Value)>,
     ) -> Result<Value> {
-        let distances = recorder.weight(&self.distances)?;
-        let distances = ops::converted(recorder, distances, DType::F32)?;
-        let mask = if self.buckets.bidirectional { Mask::full() } else { Mask::causal() };
-        let spec = Blocked::new().scale(1.0).mask(mask).score(Score::buckets(distances, self.buckets));
+        let mask = if self.distances.buckets.bidirectional { Mask::full() } else { Mask::causal() };
+        let spec = Blocked::new().scale(1.0).mask(mask).score(self.distances.record(recorder)?);
         let x = recorder.dropout(x)?;
         let x = recorder.layers(self.layers.len(), x, |recorder, index, x| {
             let layer = &self.layers[index];
@@ -197,15 +180,9 @@ fn declare_layer(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Re
     }
     let last = if is_decoder { 2 } else { 1 };
     let feeding = norm(scope, last)?;
-    let mut dense = |name, inner, out| {
-        let path = format!("{last}.DenseReluDense.{name}");
-        Linear::declare_without_bias(&mut scope.at(path), inner, out)
-    };
-    let (up, gate) = match is_gated {
-        true => (dense("wi_0", width, inner)?, Some(dense("wi_1", width, inner)?)),
-        false => (dense("wi", width, inner)?, None),
-    };
-    let feed_forward = FeedForward { up, gate, activation, down: dense("wo", inner, width)? };
+    let names = if is_gated { ("wi_0", Some("wi_1"), "wo") } else { ("wi", None, "wo") };
+    let mut scope = scope.at(format_args!("{last}.DenseReluDense"));
+    let feed_forward = FeedForward::declare_without_bias(&mut scope, names, [width, inner], activation)?;
     Ok(Block { mixer, mixing, cross, feed_forward, feeding })
 }
 

@@ -261,6 +261,22 @@ impl From<RmsNorm> for Norm {
 }
 
 impl FeedForward {
+    /// Declares layers without bias under `scope`. `names` are those of up, gate, where there is one, and down.
+    pub fn declare_without_bias(
+        scope: &mut Scope<'_>,
+        (up, gate, down): (&str, Option<&str>, &str),
+        [width, inner]: [usize; 2],
+        activation: Activation,
+    ) -> Result<Self> {
+        let mut dense = |name, from, to| Linear::declare_without_bias(&mut scope.at(name), from, to);
+        Ok(Self {
+            up: dense(up, width, inner)?,
+            gate: gate.map(|gate| dense(gate, width, inner)).transpose()?,
+            activation,
+            down: dense(down, inner, width)?,
+        })
+    }
+
     /// What the network makes of each row of `x: [.., width]`.
     pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
         let mut inner = self.up.record(graph, x, self.activation)?;

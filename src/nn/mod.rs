@@ -20,6 +20,8 @@ mod conformer;
 #[cfg(feature = "models")]
 mod conv;
 #[cfg(feature = "models")]
+mod conv_residual;
+#[cfg(feature = "models")]
 mod layers;
 #[cfg(feature = "models")]
 mod layout;
@@ -41,15 +43,15 @@ pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 pub(crate) use attention::refuse_memory;
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, ClusteredAttention, ConditionalPrior,
-    DecayGate, DisentangledAttention, Distances, GatedLinearAttention, GatedSpec, HeadRouting,
-    InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing, LogSparseAttention,
-    LongformerAttention, MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow,
-    MemoryCompressedAttention, Mixer, MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory,
-    Projections, RelativePositions, ResidualAttention, SelfAttention, SetAttention, SetAttentionNames,
-    SetPooling, Softmax, SparseTransformerAttention, Synthesis, Synthesizer, TalkingHeadsAttention,
-    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
-    split_heads,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, BucketBias, ClusteredAttention,
+    ConditionalPrior, DecayGate, DisentangledAttention, Distances, GatedLinearAttention, GatedSpec,
+    HeadRouting, InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing,
+    LogSparseAttention, LongformerAttention, MECHANISMS, Mechanism, MechanismAttention, MechanismExtents,
+    MechanismRow, MemoryCompressedAttention, Mixer, MultiheadAttentionBlock, NystromAttention, Pattern,
+    PersistentMemory, Projections, RelativePositions, ResidualAttention, SelfAttention, SetAttention,
+    SetAttentionNames, SetPooling, Softmax, SparseTransformerAttention, Synthesis, Synthesizer,
+    TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays,
+    sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
 pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};
@@ -57,6 +59,8 @@ pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Resi
 pub use conformer::{ConformerAttention, ConformerBlock, ConformerConv};
 #[cfg(feature = "models")]
 pub use conv::{CausalConv1d, CentredConv1d};
+#[cfg(feature = "models")]
+pub use conv_residual::ConvResidual;
 #[cfg(feature = "models")]
 pub(crate) use layers::parameter;
 #[cfg(feature = "models")]

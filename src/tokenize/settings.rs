@@ -269,12 +269,13 @@ fn read_list(fields: &Fields, name: &str, default: [bool; 5]) -> Result<Vec<Adde
                 tokens.extend(Added::read(&inner, &place.to_string(), default)?);
             }
         }
-        Some(_) => {
+        Some(Value::Object(_)) => {
             let inner = fields.object(name)?;
             for token in inner.names().filter(|token| inner.has(token)) {
                 tokens.extend(Added::read(&inner, token, default)?);
             }
         }
+        Some(_) => return Err(fields.refuse(name, "a list of tokens, or an object with them")),
     }
     Ok(tokens)
 }

@@ -25,6 +25,16 @@ pub(crate) fn bert(folder: &Path) -> String {
     model(folder, &config, Task::Hidden, &vocabulary)
 }
 
+/// A GPT-2 of the letters from a to h.
+pub(crate) fn gpt2(folder: &Path) -> String {
+    let vocabulary = ["<unk>", "a", "b", "c", "d", "e", "f", "g", "h"];
+    let config = json!({
+        "model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 32,
+        "vocab_size": vocabulary.len(),
+    });
+    model(folder, &config, Task::Logits, &vocabulary)
+}
+
 /// Sentences, each with a word that says which label it has.
 pub(crate) fn sentences(count: usize) -> Vec<(String, &'static str)> {
     let mut random = Random::new(5);
@@ -191,12 +201,7 @@ fn masked_words_are_learnt_and_the_folder_fills_masks() {
 #[test]
 fn a_language_model_goes_on_with_what_it_was_trained_on() {
     let folder = empty("fine-tune-lm");
-    let vocabulary = ["<unk>", "a", "b", "c", "d", "e", "f", "g", "h"];
-    let config = json!({
-        "model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 32,
-        "vocab_size": vocabulary.len(),
-    });
-    let from = model(&folder.join("gpt2"), &config, Task::Logits, &vocabulary);
+    let from = gpt2(&folder.join("gpt2"));
     let text = folder.join("text.txt");
     // Windows of 13 begin with every letter, so that places alone tell nothing.
     fs::write(&text, "abcdefgh".repeat(100)).unwrap();

@@ -106,6 +106,22 @@ fn the_step_that_overflows_is_named_by_run() {
     }
 }
 
+/// What fills up a batch is nobody's result: ids of 0 behind the tokens, whatever the model makes of them.
+#[test]
+fn what_is_not_asked_for_may_overflow() {
+    for (task, more) in [("hidden", &TEXT[..]), ("embed", &TEXT), ("hidden", &["--ids", "0", "--json", "-"])]
+    {
+        let folder = hot(&format!("finite-padding-{task}"), Task::Hidden);
+        change(&folder, "word_embeddings", |at, x| if at < 16 { 1e38 * x.signum() } else { x });
+        let output = run(&[&["run", &folder, "--task", task, "--device", "gpu"], more].concat());
+        if more == &TEXT[..] {
+            assert_passes(&output);
+        } else {
+            assert_not_finite(&output, &["normalize/layer_norm: step "]);
+        }
+    }
+}
+
 #[test]
 fn scores_of_a_head_are_looked_at() {
     for device in ["gpu", "cpu"] {

@@ -6,7 +6,7 @@ use std::path::Path;
 use foveate::weights::Checkpoint;
 use serde_json::{Value, json};
 
-use crate::folders::{empty, lettered, letters, oracle};
+use crate::folders::{SPECIAL, empty, lettered, letters, oracle};
 use crate::invoke::{assert_passes, assert_refuses, run, stderr, stdout};
 
 /// Rows of ids of an oracle.
@@ -216,9 +216,26 @@ fn settings_without_a_meaning_are_refused_before_a_word_is_written() {
     refused_with(&[], &["expected tokenizer.json, vocab.txt,", "in it, found none of them"]);
 
     let encoder = lettered("bert-mlm", &empty("generate-bert"));
+    // A vocabulary would be of no use to it.
+    fs::remove_file(Path::new(&encoder).join("vocab.txt")).unwrap();
     let output = run(&["generate", &encoder, "--prompt", "AB", "--device", "cpu"]);
     assert_refuses(&output, &["expected a causal language model", "found one that reads whole texts"]);
     let source = lettered("t5-relu", &empty("generate-t5-refused"));
     let output = run(&["generate", &source, "--prompt", "AB", "--device", "cpu", "--beams", "68"]);
     assert_refuses(&output, &["generate: beams: expected 1 to 67"]);
+}
+
+#[test]
+fn a_prompt_is_printed_as_it_was_given() {
+    let folder = lettered("gpt2", &empty("generate-given"));
+    // Words, which blanks are between.
+    let vocabulary = Path::new(&folder).join("vocab.txt");
+    let letters = fs::read_to_string(&vocabulary).unwrap();
+    let words: Vec<&str> = SPECIAL.into_iter().chain(letters.lines().skip(SPECIAL.len())).collect();
+    fs::write(&vocabulary, words.join("\n")).unwrap();
+    for more in [&["--temperature", "0"][..], &["--beams", "2"]] {
+        let flags = ["generate", &folder, "--prompt", "A  B C", "--tokens", "2", "--device", "cpu"];
+        let printed = assert_passes(&run(&[&flags[..], more].concat()));
+        assert!(printed.starts_with("A  B C"), "{more:?}: {printed}");
+    }
 }

@@ -9,6 +9,7 @@ mod folders;
 mod foreign;
 mod generate;
 mod inspect;
+mod interrupted;
 mod invoke;
 mod labels;
 mod measuring;
@@ -24,6 +25,7 @@ mod streams;
 mod tasks;
 mod train;
 mod tune;
+mod writing;
 
 use std::collections::HashMap;
 use std::process::{Command, Output};

@@ -16,7 +16,7 @@ use crate::invoke::{assert_passes, assert_refuses, run, stderr};
 const LETTERS: [&str; 12] = ["<unk>", ".", "a", "b", "c", "d", "e", "f", "x", "y", "z", "^"];
 
 /// A small T5 of letters, whose texts end with a full stop.
-fn t5(folder: &Path) -> String {
+pub(crate) fn t5(folder: &Path) -> String {
     let config = json!({"model_type": "t5", "vocab_size": LETTERS.len(), "d_model": 32, "d_kv": 16, "d_ff": 32,
         "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 11, "eos_token_id": 1,
         "feed_forward_proj": "gated-gelu", "relative_attention_num_buckets": 8,
@@ -25,7 +25,7 @@ fn t5(folder: &Path) -> String {
 }
 
 /// A letter behind some that say nothing, and the letter that follows it twice.
-fn pairs(count: usize) -> Vec<[String; 2]> {
+pub(crate) fn pairs(count: usize) -> Vec<[String; 2]> {
     let mut random = Random::new(3);
     let letters = ["a", "b", "c", "d", "e", "f"];
     (0..count)

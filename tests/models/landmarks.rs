@@ -56,6 +56,18 @@ fn filled_up(model: &Model, ids: &[u32]) -> Vec<f32> {
 }
 
 #[test]
+fn null_is_no_convolution() {
+    for (kernel, count) in [(serde_json::json!(5), 2), (serde_json::Value::Null, 0)] {
+        let mut config = config("nystromformer");
+        config["conv_kernel_size"] = kernel;
+        let fields = Fields::new("config.json", config).expect("an object");
+        let model = Model::from_config(&fields, Task::Hidden).expect("the configuration is sound");
+        let names = model.declarations().list().iter().map(|weight| &weight.name);
+        assert_eq!(names.filter(|name| name.ends_with("self.conv.weight")).count(), count);
+    }
+}
+
+#[test]
 fn texts_are_filled_up_with_padding_that_is_read() {
     let model = model("nystromformer", Task::Hidden);
     for (name, device) in devices() {

@@ -282,6 +282,8 @@ fn modules_and_fields_that_are_not_known_are_refused_by_name() {
         ),
         ("config_sentence_transformers.json", "query", json!({"prompts": {"query": 3}})),
         ("tokenizer_config.json", "model_max_length", json!({"model_max_length": 0})),
+        ("tokenizer_config.json", "model_max_length", json!({"model_max_length": "many"})),
+        ("tokenizer_config.json", "model_max_length", json!({"model_max_length": []})),
         ("config.json", "quantization_config", json!({"quantization_config": {"bits": 8}})),
     ] {
         let path = root.join(file);

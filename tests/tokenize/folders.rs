@@ -149,6 +149,7 @@ fn added_tokens_are_found_in_texts_and_have_their_ids() -> Result<(), Error> {
             "added_tokens_decoder.x",
         ),
         ("special_tokens_map.json", r#"{"additional_special_tokens": [3]}"#, "additional_special_tokens"),
+        ("tokenizer_config.json", r#"{"extra_special_tokens": "<e>"}"#, "extra_special_tokens"),
         ("tokenizer_config.json", r#"{"truncation_side": "top"}"#, "truncation_side"),
     ] {
         let folder = folder_of("tokens-damaged", &[("vocab.txt", PIECES), (file, text)]);

@@ -14,6 +14,7 @@ use crate::args::GenerateArgs;
 use crate::device::Device;
 use crate::memory;
 use crate::output::{self, print};
+use crate::run::with_advice;
 use crate::train::CHECKPOINT;
 
 /// How a text becomes token ids, and they become text.
@@ -51,12 +52,15 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let streams = args.beams.unwrap_or(1).clamp(1, model.facts().vocab_size.min(1 << 16));
     let kept = generator.bytes(streams, capacity, source)?;
     memory::check("generate", device.runtime(), "what is kept of the text", kept)?;
+    let given = (starts == 0).then_some((&args.prompt, &prompt));
     if let Some(beams) = args.beams {
         let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
         let found = generator.beams(&prompt, &options)?;
-        let best = found.first().map_or(&prompt[..], |best| &best.tokens[starts..]);
-        print(&words.decode(best)?)?;
-        return print(b"\n");
+        let begins = if starts == 0 { prompt.len() } else { starts };
+        let own = found.first().map_or(&[][..], |best| &best.tokens[begins..]);
+        let mut text = Growing::new(&words, given)?;
+        own.iter().try_for_each(|&id| text.push(id))?;
+        return text.end();
     }
     let most = model.facts().max_tokens;
     if starts == 0 && prompt.len().saturating_add(args.tokens) > most + 1 {
@@ -64,7 +68,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         output::note(format!("the model reads {most} tokens: what is longer goes on from its last {half}"));
     }
     let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
-    let mut text = Growing::new(&words, (starts == 0).then_some((&args.prompt, &prompt)))?;
+    let mut text = Growing::new(&words, given)?;
     let mut outcome = Ok(());
     generator.generate(&[&prompt], &options, |_, id| {
         outcome = text.push(id);
@@ -131,7 +135,8 @@ fn check_ids(flag: &str, ids: &[u32], model: &Model) -> Result<()> {
 fn open(args: &GenerateArgs) -> Result<(Model, Words, Vec<u32>)> {
     let config = args.model.join("config.json");
     let (model, words, usual) = if config.exists() {
-        let model = Model::open(&args.model, Task::Logits)?;
+        let model = Model::open(&args.model, Task::Logits).map_err(with_advice)?;
+        Generator::check_model(&model)?;
         let stop = ends(&args.model, &Fields::open(&config)?, model.facts().vocab_size)?;
         (model, Words::Tokens(Box::new(Tokenizer::open(&args.model)?)), stop)
     } else {
@@ -175,13 +180,6 @@ impl Words {
         match self {
             Self::Bytes => Ok(text.bytes().map(u32::from).collect()),
             Self::Tokens(tokenizer) => tokenizer.encode(text),
-        }
-    }
-
-    fn decode(&self, ids: &[u32]) -> Result<Vec<u8>> {
-        match self {
-            Self::Bytes => Ok(ids.iter().map(|&id| id as u8).collect()),
-            Self::Tokens(tokenizer) => Ok(tokenizer.decode(&known(tokenizer, ids))?.into_bytes()),
         }
     }
 }

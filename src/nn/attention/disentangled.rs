@@ -48,6 +48,12 @@ impl Distances {
 }
 
 impl DisentangledAttention {
+    /// Products of each token with the vector of each distance, in every head and for every term.
+    pub fn numbers_per_token(&self) -> usize {
+        let terms = usize::from(self.position_key.is_some()) + usize::from(self.position_query.is_some());
+        terms * self.heads * 2 * self.distances.span() as usize
+    }
+
     /// What each position of `x: [batch, time, width]` gathers from its own sequence: `[batch, time, width]`.
     ///
     /// `relative: [2 span, width]` has a vector for each distance, that of key `j` from query `i` being `i - j`, from `-span` on. Fails when

@@ -26,6 +26,7 @@
 mod adaptive_span;
 mod attend;
 mod big_bird;
+mod bucket_bias;
 mod clustered;
 mod disentangled;
 mod gated;
@@ -48,11 +49,13 @@ mod sparse_transformer;
 mod synthesizer;
 mod talking_heads;
 mod transformer_xl;
+mod transformer_xl_memory;
 
 pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
 pub use attend::{Attend, Mixer, Softmax};
 pub(crate) use attend::{check_one_sequence_a_row, one_length_a_row, refuse_memory};
 pub use big_bird::BigBirdAttention;
+pub use bucket_bias::BucketBias;
 pub use clustered::ClusteredAttention;
 pub use disentangled::{DisentangledAttention, Distances};
 pub use gated::{DecayGate, GatedLinearAttention, GatedSpec};

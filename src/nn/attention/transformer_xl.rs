@@ -24,6 +24,13 @@ pub struct TransformerXl {
     pub same_length: Option<u32>,
 }
 
+impl TransformerXl {
+    /// Distances that are seen in a segment of `time` tokens behind `memory` others, from 0 on.
+    pub fn distances(&self, memory: usize, time: usize) -> usize {
+        self.same_length.map_or(memory.saturating_add(time), |seen| seen as usize)
+    }
+}
+
 /// Causal attention over a segment and the memory of those before it, with relative positions, as in the authors' code
 /// (<https://github.com/kimiyoung/transformer-xl>, `pytorch/mem_transformer.py`, `RelPartialLearnableMultiHeadAttn`) without the residual
 /// and the normalisation around it:

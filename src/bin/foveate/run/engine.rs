@@ -10,7 +10,7 @@ use foveate::runtime::{Device, State, Store};
 use foveate::weights::Weights;
 use foveate::{DType, Error, ErrorKind, HostTensor, Result};
 
-use super::inputs::Input;
+use super::encoding::Input;
 
 /// Tokens of a segment: as the authors of Transformer-XL evaluate it.
 const SEGMENT: usize = 128;

@@ -4,7 +4,7 @@ use foveate::tokenize::Tokenizer;
 use foveate::{Error, ErrorKind, HostTensor, Result};
 use serde::Serialize;
 
-use super::inputs::Input;
+use super::encoding::Input;
 
 /// One mask of a sequence.
 #[derive(Debug, Serialize)]

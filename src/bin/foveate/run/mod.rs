@@ -1,19 +1,18 @@
 //! `foveate run`: a trained model on texts.
 
+pub(crate) mod encoding;
 mod engine;
 mod exchange;
 mod files;
 mod fill;
 pub(crate) mod inputs;
+mod job;
 mod report;
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use foveate::models::{Labels, Model};
-use foveate::processing::{answer, classify, label_words};
-use foveate::tokenize::Tokenizer;
-use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
+use foveate::models::Model;
+use foveate::{DType, Error, ErrorKind, Result, runtime};
 
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
@@ -21,19 +20,16 @@ use crate::memory;
 use crate::output::{self, Delivery, Sink};
 use crate::pipelines::{self, PipelineCache};
 
-use engine::{Computed, Engine, Wanted};
+use engine::Engine;
 use exchange::Comparison;
 use files::Format;
-use inputs::{Encoding, Input};
-use report::{Found, Report, Throughput};
+use job::{Job, Results};
+use report::{Report, Throughput};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let dtype = args.storage.dtype("run")?;
     let format = args.output.as_deref().map(Format::of).transpose()?;
-    let model = Model::open(&args.folder, args.task.task()).map_err(|error| match error.argument() {
-        "task" => error.with_hint("`foveate inspect` shows what a folder can be used for"),
-        _ => error,
-    })?;
+    let model = Model::open(&args.folder, args.task.task()).map_err(with_advice)?;
     check(args.task, &model)?;
     let tried = exchange::tried(args)?;
     let job = Job::open(args, &model)?;
@@ -70,6 +66,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     outputs.write(&job, (&ran, &args.sweep), &report, cache)
 }
 
+/// The error of a folder that is opened, with advice where it cannot do the task.
+pub(crate) fn with_advice(error: Error) -> Error {
+    match error.argument() {
+        "task" => error.with_hint("`foveate inspect` shows what a folder can be used for"),
+        _ => error,
+    }
+}
+
 /// Refuses a task that the network of `model` is not made for, whatever its weights.
 pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
     let is_causal = model.network().signature().is_causal;
@@ -83,187 +87,12 @@ pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
         .but_found(model.facts().architecture))
 }
 
-/// What there is to compute.
-#[derive(Debug)]
-struct Job {
-    task: TaskName,
-    inputs: Vec<Input>,
-    tokenizer: Option<Tokenizer>,
-    /// For fill-mask, the places of each input's masks; else nothing for each input.
-    masks: Vec<Vec<usize>>,
-    labels: Option<Labels>,
-    /// What was put before every text, or nothing.
-    prompt: String,
-    top: usize,
-    longest_answer: usize,
-}
-
-/// One result an input, and the tensors they were made of where those are wanted.
-#[derive(Debug, Default)]
-struct Results {
-    found: Vec<Found>,
-    tensors: Vec<HostTensor>,
-}
-
 /// What is shown: results of the model, or, where one mechanism stands in the place of its attention, those with it.
 struct Ran {
     results: Results,
     engine: Engine,
     /// Every mechanism beside the model's own attention.
     attention: Vec<Comparison>,
-}
-
-impl Job {
-    /// Reads and checks all that the flags name.
-    fn open(args: &RunArgs, model: &Model) -> Result<Self> {
-        let writes_another = model.network().signature().encoder_decoder.is_some();
-        let given = inputs::gather(args, writes_another)?;
-        // The id of the mask token and the text of predictions come from a vocabulary.
-        if args.prompt.is_some() && args.task != TaskName::Embed {
-            return Err(Error::new(ErrorKind::Argument, "run", "--prompt")
-                .expecting("none, as prompts are for --task embed")
-                .but_found(args.task.name()));
-        }
-        let prompt = if args.task == TaskName::Embed && inputs::has_text(&given) {
-            model.prompts().get(args.prompt.as_deref())?
-        } else {
-            ""
-        };
-        let needs_tokenizer = inputs::has_text(&given) || args.task == TaskName::FillMask;
-        let tokenizer = if needs_tokenizer { Some(Tokenizer::open(&args.folder)?) } else { None };
-        let encoding = Encoding {
-            tokenizer: tokenizer.as_ref(),
-            facts: *model.facts(),
-            truncate: args.truncate,
-            task: args.task,
-            writes_another,
-            prompt,
-        };
-        let inputs = encoding.encode(given)?;
-        let masks = match (&tokenizer, args.task) {
-            (Some(tokenizer), TaskName::FillMask) => fill::positions(&inputs, tokenizer)?,
-            _ => vec![Vec::new(); inputs.len()],
-        };
-        Ok(Self {
-            task: args.task,
-            inputs,
-            tokenizer,
-            masks,
-            labels: model.labels().cloned(),
-            prompt: prompt.to_owned(),
-            top: args.top as usize,
-            longest_answer: args.longest_answer as usize,
-        })
-    }
-
-    /// Whether all results make one array, a row for each text.
-    fn is_one_array(&self) -> bool {
-        matches!(self.task, TaskName::Embed | TaskName::Classify)
-    }
-
-    fn truncated(&self) -> usize {
-        self.inputs.iter().filter(|input| input.truncated).count()
-    }
-
-    /// Refuses several arrays for a file that holds one.
-    fn check_format(&self, format: Option<Format>) -> Result<()> {
-        if format != Some(Format::Npy) || self.is_one_array() || self.inputs.len() == 1 {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Argument, "run", "--output")
-            .expecting(format!("a .safetensors file, or one input, for {}", self.task.name()))
-            .but_found(format!("a .npy file, which is one array, and {} inputs", self.inputs.len())))
-    }
-
-    /// Refuses a largest batch that the machine has no memory for.
-    fn check_memory(&self, engine: &mut Engine, device: &runtime::Device, keep: bool) -> Result<()> {
-        let largest = engine.bytes(&self.inputs, self.wanted(0..self.inputs.len(), keep))?;
-        memory::check("run", device, "a batch (--batch-tokens)", largest)
-    }
-
-    /// What there is to compute of some of the inputs; `keep` keeps what likelihoods are made of.
-    fn wanted(&self, range: Range<usize>, keep: bool) -> Wanted<'_> {
-        match self.task {
-            TaskName::FillMask => Wanted::At(&self.masks[range]),
-            TaskName::Score => Wanted::Likelihoods { scores: keep },
-            _ => Wanted::All,
-        }
-    }
-
-    /// Runs batch by batch, so that the bar moves, and of hidden states and scores only `keep` keeps more than a batch's.
-    fn compute(&self, engine: &mut Engine, keep: bool) -> Result<Results> {
-        let bar = output::progress(self.inputs.len());
-        let mut results = Results::default();
-        while results.found.len() < self.inputs.len() {
-            let start = results.found.len();
-            let end = start + engine.fitting(&self.inputs[start..]);
-            let (inputs, masks) = (&self.inputs[start..end], &self.masks[start..end]);
-            let all = engine.run(inputs, self.wanted(start..end, keep))?;
-            for ((input, positions), computed) in inputs.iter().zip(masks).zip(all) {
-                results.found.push(self.found(input, positions, &computed)?);
-                if keep {
-                    results.tensors.push(computed.tensor);
-                }
-            }
-            bar.inc(inputs.len() as u64);
-        }
-        bar.finish_and_clear();
-        Ok(results)
-    }
-
-    fn found(&self, input: &Input, positions: &[usize], computed: &Computed) -> Result<Found> {
-        let Computed { tensor, likelihoods } = computed;
-        Ok(match (self.task, &self.tokenizer) {
-            (TaskName::FillMask, Some(tokenizer)) => {
-                let masks = fill::predict(tensor, positions, tokenizer, self.top);
-                Found::Masks { filled: fill::filled(input, &masks, tokenizer)?, masks }
-            }
-            (TaskName::Embed, _) => Found::Embedding { embedding: tensor.to_f32() },
-            (TaskName::Score, _) => Found::likelihood(likelihoods),
-            (TaskName::Classify | TaskName::Label | TaskName::Answer, _) => {
-                self.judged(input, &tensor.to_f32())?
-            }
-            _ => Found::hidden(tensor),
-        })
-    }
-
-    /// What the scores of a classifier or of a question answerer say.
-    fn judged(&self, input: &Input, scores: &[f32]) -> Result<Found> {
-        Ok(match (&self.labels, &input.encoding) {
-            (Some(labels), _) if self.task == TaskName::Classify => {
-                let mut labels = classify(scores, labels);
-                labels.truncate(self.top);
-                Found::Labels { labels }
-            }
-            (Some(labels), Some(encoding)) => {
-                Found::Words { words: label_words(scores, labels, encoding, &input.texts[0])? }
-            }
-            (None, Some(encoding)) => {
-                Found::Answer { answer: answer(scores, encoding, &input.texts[1], self.longest_answer)? }
-            }
-            (_, None) => Found::Answer { answer: None },
-        })
-    }
-
-    /// The arrays for a file, by name. Beside scores a .safetensors file also holds the places they are of.
-    fn arrays(&self, tensors: &[HostTensor], format: Format) -> Result<Vec<(String, HostTensor)>> {
-        if self.is_one_array() {
-            let name = if self.task == TaskName::Embed { "embeddings" } else { "logits" };
-            let width = tensors.first().map_or(0, |tensor| tensor.shape().elements());
-            let all = tensors.iter().flat_map(HostTensor::to_f32).collect();
-            return Ok(vec![(name.into(), HostTensor::f32([tensors.len(), width], all)?)]);
-        }
-        let name = if self.task == TaskName::Hidden { "hidden" } else { "logits" };
-        let mut arrays = Vec::with_capacity(2 * tensors.len());
-        for (i, (tensor, positions)) in tensors.iter().zip(&self.masks).enumerate() {
-            arrays.push((format!("{i}.{name}"), tensor.clone()));
-            if self.task == TaskName::FillMask && format == Format::Safetensors {
-                let places = positions.iter().map(|&position| position as i32).collect();
-                arrays.push((format!("{i}.positions"), HostTensor::i32([positions.len()], places)?));
-            }
-        }
-        Ok(arrays)
-    }
 }
 
 fn report<'a>(

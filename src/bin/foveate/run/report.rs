@@ -8,9 +8,9 @@ use foveate::models::Usage;
 use foveate::processing::{Answer, Labelled, Word};
 use serde::Serialize;
 
+use super::encoding::Input;
 use super::exchange::{self, Comparison};
 use super::fill::Mask;
-use super::inputs::Input;
 use crate::cosine::{cosine, dot};
 use crate::device::DeviceReport;
 use crate::output;
@@ -92,7 +92,8 @@ pub(super) struct Throughput {
 impl Found {
     /// The sum of log-probabilities, and their mean as a perplexity; 0 and 1 for a text of one token.
     pub(super) fn likelihood(logs: &[f64]) -> Self {
-        let log_likelihood: f64 = logs.iter().sum();
+        // The sum of nothing is -0.
+        let log_likelihood = logs.iter().sum::<f64>() + 0.0;
         Self::Likelihood { log_likelihood, perplexity: (-log_likelihood / logs.len().max(1) as f64).exp() }
     }
 

@@ -17,7 +17,8 @@ use super::sizes::Sizes;
 use super::tasks::{Validation, encode};
 use crate::args::TaskName;
 use crate::output;
-use crate::run::inputs::{Input, refused};
+use crate::run::encoding::Input;
+use crate::run::inputs::refused;
 
 /// Characters of a list of labels that are shown.
 const SHOWN: usize = 200;

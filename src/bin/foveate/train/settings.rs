@@ -189,16 +189,17 @@ impl RunSettings {
     /// Refuses what has no meaning, wherever it comes from: a number that is none would not even be found again in a checkpoint.
     fn check(&self) -> Result<()> {
         args::dtype("train", &self.dtype)?;
-        for (flag, value, below) in [
-            ("--dropout", self.dropout, 1.0),
-            ("--momentum", self.momentum, 1.0),
-            ("--weight-decay", self.weight_decay, f32::MAX),
-            ("--clip", self.clip, f32::MAX),
-            ("--lr", self.learning_rate, f32::MAX),
+        let (fraction, number) = ((1.0, "a number from 0 to below 1"), (f32::MAX, "a number of at least 0"));
+        for (flag, value, (below, expected)) in [
+            ("--dropout", self.dropout, fraction),
+            ("--momentum", self.momentum, fraction),
+            ("--weight-decay", self.weight_decay, number),
+            ("--clip", self.clip, number),
+            ("--lr", self.learning_rate, number),
         ] {
             if !(0.0..below).contains(&value) {
                 return Err(Error::new(ErrorKind::Argument, "train", flag)
-                    .expecting(format!("a number from 0 to below {below:e}"))
+                    .expecting(expected)
                     .but_found(value));
             }
         }

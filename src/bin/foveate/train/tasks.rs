@@ -15,7 +15,8 @@ use super::fine_tune::{Job, Recording, Task, named};
 use super::sizes::Sizes;
 use crate::args::TaskName;
 use crate::output;
-use crate::run::inputs::{Encoding, Given, Input};
+use crate::run::encoding::{Encoding, Input};
+use crate::run::inputs::Given;
 
 /// The part of the data that is kept for validation.
 const VALIDATION: f64 = 0.1;

@@ -1,6 +1,6 @@
 //! Embeddings of words, of their places and of the text they are of, normalised: what BERT and its kin begin with.
 
-use super::{Input, Tokens};
+use super::super::{Input, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Embedding, LayerNorm, Linear, Recorder};
@@ -9,8 +9,8 @@ use crate::weights::Scope;
 
 /// The sum of up to three tables, normalised.
 #[derive(Debug)]
-pub(super) struct Embeddings {
-    pub(super) words: Embedding,
+pub(in crate::models) struct Embeddings {
+    pub(in crate::models) words: Embedding,
     /// Absent where scores know positions.
     positions: Option<Embedding>,
     types: Option<Embedding>,
@@ -20,20 +20,21 @@ pub(super) struct Embeddings {
 }
 
 /// The extents and settings of embeddings.
-pub(super) struct EmbeddingsSpec {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::models) struct EmbeddingsSpec {
     /// Rows of the tables of words, of places and of texts; none where there is no such table.
-    pub(super) words: usize,
-    pub(super) positions: Option<usize>,
-    pub(super) types: Option<usize>,
+    pub(in crate::models) words: usize,
+    pub(in crate::models) positions: Option<usize>,
+    pub(in crate::models) types: Option<usize>,
     /// Channels of the tables and of what they become.
-    pub(super) widths: [usize; 2],
-    pub(super) eps: f32,
+    pub(in crate::models) widths: [usize; 2],
+    pub(in crate::models) eps: f32,
 }
 
 impl Embeddings {
     /// Declares `word_embeddings`, `position_embeddings`, `token_type_embeddings`, `embed_proj` and `LayerNorm` under `scope`, as far as the
     /// model has them. Files may hold ids, and a table of positions that is not used.
-    pub(super) fn declare(scope: &mut Scope<'_>, spec: &EmbeddingsSpec) -> Result<Self> {
+    pub(in crate::models) fn declare(scope: &mut Scope<'_>, spec: &EmbeddingsSpec) -> Result<Self> {
         ["position_ids", "token_type_ids", "position_embeddings"]
             .iter()
             .for_each(|unused| scope.ignore(unused));
@@ -49,12 +50,12 @@ impl Embeddings {
     }
 
     /// What the embeddings read of each token.
-    pub(super) fn inputs(&self) -> &'static [Input] {
+    pub(in crate::models) fn inputs(&self) -> &'static [Input] {
         Input::of_words(self.positions.is_some(), self.types.is_some())
     }
 
     /// `[batch, time, width]`, after dropout.
-    pub(super) fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
+    pub(in crate::models) fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
         let mut tables = vec![(&self.words, tokens.ids)];
         tables.extend(self.types.iter().map(|types| (types, tokens.types)));
         tables.extend(self.positions.iter().map(|positions| (positions, tokens.positions)));

@@ -1,16 +1,17 @@
 //! A graph under construction, with what all layers of a network agree on.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod exchange;
+mod states;
 
-use super::attention::with_memory;
-use super::{Attend, Layout, next_memory, parameter};
+use std::ops::{Deref, DerefMut};
+
+use super::parameter;
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Dropout};
-use crate::tensor::{DType, TensorDesc};
+use crate::tensor::DType;
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
+use exchange::Exchange;
 
 const NAME: &str = "recorder";
 
@@ -45,16 +46,6 @@ pub(crate) struct Settings {
     exchange: Option<Exchange>,
     /// With fixed weights, the longest segment that what is made of them alone is for.
     fixed: Option<usize>,
-}
-
-/// What takes the place of layers' attention.
-#[derive(Clone, Debug)]
-struct Exchange {
-    attend: Arc<dyn Attend>,
-    /// Numbers of the layers that take it; all where absent.
-    layers: Option<Arc<[usize]>>,
-    /// Layers so far whose attention can be exchanged, of whichever recorder of the network.
-    recorded: Arc<AtomicUsize>,
 }
 
 impl Settings {
@@ -117,57 +108,6 @@ impl<'g> Recorder<'g> {
     /// Where weights stay as they are, the longest segment that what is made of them alone is for.
     pub fn fixed_weights(&self) -> Option<usize> {
         self.settings.fixed
-    }
-
-    /// Puts `attend` in the place of the attention between the projections of every [`SelfAttention`](super::SelfAttention), its masks and
-    /// score modifiers with it: to see what another method costs a trained model in error, and gains in time. Attention over another
-    /// sequence stays, and so do layers with projections of their own, such as Longformer's.
-    #[must_use]
-    pub fn exchange(mut self, attend: Arc<dyn Attend>) -> Self {
-        self.settings.exchange = Some(Exchange { attend, layers: None, recorded: Arc::default() });
-        self
-    }
-
-    /// [`Recorder::exchange`] in some of these layers, by their numbers from 0 on in the order in which they are recorded.
-    #[must_use]
-    pub fn exchange_in(mut self, attend: Arc<dyn Attend>, layers: &[usize]) -> Self {
-        let layers = Some(Arc::from(layers));
-        self.settings.exchange = Some(Exchange { attend, layers, recorded: Arc::default() });
-        self
-    }
-
-    /// What `attend`, or what was put in its place, makes of query, key and value.
-    pub(crate) fn attend(
-        &mut self,
-        attend: &dyn Attend,
-        [query, key, value]: [Value; 3],
-        layout: &Layout,
-    ) -> Result<Value> {
-        let Some(other) = self.settings.exchange.clone() else {
-            return attend.record(self, query, key, value, layout);
-        };
-        let number = other.recorded.fetch_add(1, Ordering::Relaxed);
-        match &other.layers {
-            Some(layers) if !layers.contains(&number) => attend.record(self, query, key, value, layout),
-            _ => other.attend.record(self, query, key, value, layout),
-        }
-    }
-
-    /// Fails when there is an attention to put in the place of others and no layer has taken it, or one that should does not exist.
-    pub(crate) fn check_exchanged(&self) -> Result<()> {
-        let Some(exchange) = &self.settings.exchange else { return Ok(()) };
-        let recorded = exchange.recorded.load(Ordering::Relaxed);
-        if recorded == 0 {
-            return Err(Error::new(ErrorKind::Unsupported, NAME, "exchange")
-                .expecting("a network with layers whose attention can be exchanged")
-                .but_found("none"));
-        }
-        match exchange.layers.iter().flat_map(|layers| layers.iter()).find(|layer| **layer >= recorded) {
-            Some(layer) => Err(Error::new(ErrorKind::Argument, NAME, "exchange")
-                .expecting(format!("layers below {recorded}"))
-                .but_found(layer)),
-            None => Ok(()),
-        }
     }
 
     /// Keeps hidden states for [`Recorder::take_hidden`].
@@ -280,60 +220,5 @@ impl<'g> Recorder<'g> {
     /// The hidden states so far with their names; none where they were not asked for.
     pub fn take_hidden(&mut self) -> Vec<(String, Value)> {
         self.hidden.take().map_or_else(Vec::new, |hidden| hidden.states)
-    }
-
-    /// Keys and values with those that a stream's caches hold before them: the same two where the layout has no caches, else
-    /// `[batch, capacity, heads, size]` with the new rows, `[batch, time, heads, size]`, written from each stream's start on.
-    ///
-    /// Fails when the two do not fit the caches.
-    pub fn cached(&mut self, [key, value]: [Value; 2], layout: &Layout) -> Result<[Value; 2]> {
-        let Layout::Cached { starts, capacity } = *layout else { return Ok([key, value]) };
-        let number = self.caches;
-        self.caches += 1;
-        let mut append = |name: &str, rows: Value| -> Result<Value> {
-            let cache = self.kept_of(&format!("cache.{number}.{name}"), rows, capacity)?;
-            let written = ops::write_rows(self.graph, cache, rows, starts)?;
-            self.graph.update(cache, written)?;
-            Ok(written)
-        };
-        Ok([append("key", key)?, append("value", value)?])
-    }
-
-    /// What layer `number` keeps of a stream's earlier segments, `[batch, length, width]`: at first zeros. From the next run on it holds the
-    /// last `length` positions of these and `x: [batch, time, width]` behind them ([`next_memory`]).
-    ///
-    /// Fails when `x` has other axes, and when the graph has another state of this name: `memory.N`.
-    pub fn memory(&mut self, number: usize, x: Value, length: usize) -> Result<Value> {
-        let memory = self.kept_of(&format!("memory.{number}"), x, length)?;
-        let next = next_memory(self.graph, Some(memory), x, length)?;
-        self.graph.update(memory, next)?;
-        Ok(memory)
-    }
-
-    /// Key and value, `[batch, time, width]` each, behind those that layer `number` keeps of a stream's earlier segments: `[batch, length +
-    /// time, width]`. The states `memory.N.key` and `memory.N.value`, at first zeros, hold the last `length` of these from the next run on:
-    /// where weights stay as they are, these need not be made anew of what [`Recorder::memory`] keeps.
-    ///
-    /// Fails as [`Recorder::memory`] does.
-    pub fn memory_of_pairs(&mut self, number: usize, pair: [Value; 2], length: usize) -> Result<[Value; 2]> {
-        let mut append = |name: &str, rows: Value| -> Result<Value> {
-            let memory = self.kept_of(&format!("memory.{number}.{name}"), rows, length)?;
-            let all = with_memory(self.graph, rows, Some(memory))?;
-            let next = next_memory(self.graph, None, all, length)?;
-            self.graph.update(memory, next)?;
-            Ok(all)
-        };
-        Ok([append("key", pair[0])?, append("value", pair[1])?])
-    }
-
-    /// The state with `length` rows like those of `x: [batch, time, ..]`.
-    fn kept_of(&mut self, name: &str, x: Value, length: usize) -> Result<Value> {
-        let desc = self.graph.desc(x)?;
-        let mut dims = desc.shape.dims().to_vec();
-        if let Some(time) = dims.get_mut(1) {
-            *time = length;
-        }
-        let desc = TensorDesc::new(desc.dtype, dims);
-        self.graph.state(name, desc)
     }
 }

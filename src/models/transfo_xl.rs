@@ -4,29 +4,100 @@
 //! Names and order of operations as in <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/transfo_xl>. The
 //! first segment of a stream attends to memories of zeros, as it does there.
 
-mod config;
-
 use std::sync::Arc;
 
 use super::head::{Head, HeadResult, Rows};
-use super::network::{Declared, Declaring, Network};
+use super::network::{Declared, Declaring, MOST_LAYERS, MOST_TOKENS, Network};
 use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
-    AdaptiveEmbedding, AdaptiveSoftmax, Block, FeedForward, LayerNorm, Layout, Linear, NormPlace, Recorder,
-    Residual, TransformerXl, TransformerXlAttention, sinusoidal_positions,
+    AdaptiveEmbedding, AdaptiveSoftmax, Block, Clusters, FeedForward, LayerNorm, Layout, Linear, NormPlace,
+    Recorder, Residual, TransformerXl, TransformerXlAttention, sinusoidal_positions,
 };
+use crate::ops::attention::MAX_HEAD_SIZE;
 use crate::ops::{self, Activation};
 use crate::tensor::{HostTensor, TensorDesc};
-use crate::weights::Scope;
-use config::Config;
+use crate::weights::{Fields, Scope};
 
 #[derive(Debug)]
 struct TransfoXl {
     config: Config,
     words: AdaptiveEmbedding,
     layers: Vec<Block<TransformerXlAttention>>,
+}
+
+/// What `config.json` says, checked.
+#[derive(Clone, Debug)]
+struct Config {
+    facts: Facts,
+    clusters: Clusters,
+    /// Whether a cluster's scores are made with the embedding's projection.
+    tied: Vec<bool>,
+    attention: TransformerXl,
+    inner: usize,
+    /// Tokens of the past that layers keep what they read of.
+    memory: usize,
+    /// Larger distances are taken for this one.
+    farthest: Option<usize>,
+    norm_place: NormPlace,
+    /// Whether each layer has biases of its own in its scores.
+    has_own_biases: bool,
+    eps: f32,
+}
+
+impl Config {
+    fn read(fields: &Fields) -> Result<Self> {
+        for (field, known) in [("attn_type", 0), ("ext_len", 0)] {
+            if fields.usize_or(field, 0..=1 << 24, known)? != known {
+                return Err(fields.refuse(field, known));
+            }
+        }
+        if !fields.bool_or("tie_word_embeddings", true)? {
+            return Err(fields.refuse("tie_word_embeddings", "true"));
+        }
+        let width = fields.usize("d_model", 1..=1 << 16)?;
+        if !width.is_multiple_of(2) {
+            return Err(fields.refuse("d_model", "an even number, as positions are sines and cosines"));
+        }
+        let clusters = Clusters::read(fields, width)?;
+        let (heads, memory) = (fields.usize("n_head", 1..=1 << 14)?, fields.usize("mem_len", 1..=1 << 20)?);
+        let attention = TransformerXl {
+            width,
+            heads,
+            head_size: fields.usize("d_head", 1..=MAX_HEAD_SIZE)?,
+            same_length: fields.bool_or("same_length", true)?.then_some(memory as u32),
+        };
+        let facts = Facts {
+            architecture: "transfo-xl",
+            vocab_size: clusters.vocab_size,
+            width,
+            layers: fields.usize("n_layer", 1..=MOST_LAYERS)?,
+            heads,
+            types: 1,
+            first_position: 0,
+            max_tokens: MOST_TOKENS,
+        };
+        let farthest = match fields.get("clamp_len").and_then(|value| value.as_i64()) {
+            Some(..=0) => None,
+            _ => Some(fields.usize_or("clamp_len", 1..=1 << 24, 1000)?),
+        };
+        Ok(Self {
+            facts,
+            tied: clusters.tied(fields)?,
+            clusters,
+            attention,
+            inner: fields.usize("d_inner", 1..=1 << 20)?,
+            memory,
+            farthest,
+            norm_place: match fields.bool_or("pre_lnorm", false)? {
+                true => NormPlace::Before,
+                false => NormPlace::After,
+            },
+            has_own_biases: fields.bool_or("untie_r", true)?,
+            eps: fields.f32_or("layer_norm_epsilon", f32::MIN_POSITIVE..=1.0, 1e-5)?,
+        })
+    }
 }
 
 pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
@@ -90,8 +161,7 @@ enum Positions {
 impl TransfoXl {
     /// Distances that are seen in a segment of `time` tokens, from 0 on.
     fn distances(&self, time: usize) -> usize {
-        let Config { attention, memory, .. } = &self.config;
-        attention.same_length.map_or(memory.saturating_add(time), |seen| seen as usize)
+        self.config.attention.distances(self.config.memory, time)
     }
 
     /// The rows of all distances in a segment of `time` tokens: `[distances, width]`.
@@ -117,48 +187,6 @@ impl TransfoXl {
             }
         }
     }
-
-    /// Layer `index`, which keeps what it reads of a stream's earlier segments.
-    fn over_hidden(
-        &self,
-        recorder: &mut Recorder<'_>,
-        index: usize,
-        x: Value,
-        positions: Value,
-    ) -> Result<Value> {
-        let layer = &self.layers[index];
-        let mut memory = recorder.memory(index, x, self.config.memory)?;
-        if layer.mixing.place == NormPlace::Before {
-            memory = layer.mixing.norm.record(recorder, memory, None)?;
-        }
-        layer.record_around(recorder, x, |recorder, x| {
-            layer.mixer.record(recorder, x, Some(memory), positions)
-        })
-    }
-
-    /// Layer `index`, which keeps keys and values of a stream's earlier tokens: in caches, or as memories of those before a segment.
-    fn over_pairs(
-        &self,
-        recorder: &mut Recorder<'_>,
-        index: usize,
-        x: Value,
-        (layout, positions): (&Layout, Positions),
-    ) -> Result<Value> {
-        let Config { attention, memory, .. } = self.config;
-        let layer = &self.layers[index];
-        layer.record_around(recorder, x, |recorder, x| {
-            let [query, key, value] = layer.mixer.project(recorder, x)?;
-            let (pair, seen, starts) = match *layout {
-                // As if each token were a segment of its own.
-                Layout::Cached { starts, .. } => {
-                    (recorder.cached([key, value], layout)?, Some(self.distances(1) as u32), Some(starts))
-                }
-                _ => (recorder.memory_of_pairs(index, [key, value], memory)?, attention.same_length, None),
-            };
-            let keys = self.position_keys(recorder, index, positions)?;
-            layer.mixer.record_over(recorder, [query, pair[0], pair[1]], keys, seen, starts)
-        })
-    }
 }
 
 impl Network for TransfoXl {
@@ -177,7 +205,7 @@ impl Network for TransfoXl {
             // Normalised, memories of zeros are no zeros.
             _ => (recorder.fixed_weights().is_some() && self.config.norm_place == NormPlace::After, time),
         };
-        let dtype = recorder.dtype();
+        let (dtype, memory) = (recorder.dtype(), self.config.memory);
         let positions = match recorder.fixed_weights() {
             Some(longest) if keeps_pairs => Positions::Derived(longest),
             _ => {
@@ -188,8 +216,13 @@ impl Network for TransfoXl {
         let x = self.words.record(recorder, tokens.ids, dtype)?;
         let x = recorder.dropout(x)?;
         let x = recorder.layers(self.layers.len(), x, |recorder, index, x| match positions {
-            Positions::Rows(rows) if !keeps_pairs => self.over_hidden(recorder, index, x, rows),
-            _ => self.over_pairs(recorder, index, x, (&tokens.layout, positions)),
+            Positions::Rows(rows) if !keeps_pairs => {
+                self.layers[index].record_over_hidden(recorder, x, (index, memory), rows)
+            }
+            _ => {
+                let keys = self.position_keys(recorder, index, positions)?;
+                self.layers[index].record_over_pairs(recorder, x, (index, memory), keys, &tokens.layout)
+            }
         })?;
         recorder.dropout(x)
     }
