@@ -129,21 +129,9 @@ impl CentredConv1d {
     /// Fails when `x` is not of that shape, and for parts of streams.
     pub fn record(&self, graph: &mut Graph, x: Value, layout: &Layout) -> Result<Value> {
         let [_, kernel] = extents(CENTRED, graph, x, &self.weight, self.groups)?;
-        let x = match *layout {
-            Layout::Rows | Layout::Packed { .. } => x,
-            Layout::Padded { lengths } => ops::padding::zero_behind(graph, x, lengths)?,
-            Layout::Cached { .. } | Layout::Recurrent => {
-                return Err(Error::new(ErrorKind::Unsupported, CENTRED, "layout")
-                    .expecting("whole sequences")
-                    .but_found("parts of streams"));
-            }
-        };
-        let segments = match *layout {
-            Layout::Packed { segments, .. } => Some(segments),
-            _ => None,
-        };
+        let x = layout.without_padding(CENTRED, graph, x)?;
         let spec = ops::Conv1d::new().padding(kernel / 2, kernel / 2).groups(self.groups);
-        convolve(graph, x, [&self.weight, &self.bias], spec, segments)
+        convolve(graph, x, [&self.weight, &self.bias], spec, layout.segments())
     }
 }
 

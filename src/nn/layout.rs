@@ -1,7 +1,8 @@
 //! How the tokens of a batch lie.
 
-use crate::graph::Value;
-use crate::ops::attention::Blocked;
+use crate::graph::{Graph, Value};
+use crate::ops::{self, attention::Blocked};
+use crate::{Error, ErrorKind, Result};
 
 /// Which positions of `[batch, time]` belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,33 @@ impl Layout {
             Self::Packed { .. } => LayoutKind::Packed,
             Self::Cached { .. } => LayoutKind::Cached,
             Self::Recurrent => LayoutKind::Recurrent,
+        }
+    }
+
+    /// Refuses parts of streams, for a layer that takes whole sequences.
+    pub(crate) fn check_whole(&self, layer: &'static str) -> Result<()> {
+        match self {
+            Self::Rows | Self::Padded { .. } | Self::Packed { .. } => Ok(()),
+            Self::Cached { .. } | Self::Recurrent => Err(Error::new(ErrorKind::Unsupported, layer, "layout")
+                .expecting("whole sequences")
+                .but_found("parts of streams")),
+        }
+    }
+
+    /// The sequence that each position belongs to, where several lie one behind another.
+    pub(crate) fn segments(&self) -> Option<Value> {
+        match *self {
+            Self::Packed { segments, .. } => Some(segments),
+            _ => None,
+        }
+    }
+
+    /// `x: [batch, time, ..]` with zeros behind each whole sequence, for a `layer` that would read padding. Refuses parts of streams.
+    pub(crate) fn without_padding(&self, layer: &'static str, graph: &mut Graph, x: Value) -> Result<Value> {
+        self.check_whole(layer)?;
+        match *self {
+            Self::Padded { lengths } => ops::padding::zero_behind(graph, x, lengths),
+            _ => Ok(x),
         }
     }
 

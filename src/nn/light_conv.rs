@@ -54,8 +54,9 @@ impl TapKernel {
         Ok(())
     }
 
-    /// 1 for each tap of each position that reads its own sequence, else 0: i32 `[batch, time, 1, taps]`, of one item where all are alike.
+    /// 1 for each tap of each position that reads its own sequence, else 0: `[batch, time, 1, taps]`, of one item where all are alike.
     fn taps_within(&self, graph: &mut Graph, time: usize, layout: &Layout) -> Result<Value> {
+        layout.check_whole(DYNAMIC)?;
         // A number for each sequence, 0 where there is none.
         let numbers = match *layout {
             Layout::Padded { lengths } => {
@@ -67,8 +68,7 @@ impl TapKernel {
                 let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
                 ops::add(graph, segments, one)?
             }
-            Layout::Rows => ops::fill(graph, TensorDesc::f32([1, time]), 1.0)?,
-            Layout::Cached { .. } | Layout::Recurrent => return Err(parts_of_streams(DYNAMIC)),
+            _ => ops::fill(graph, TensorDesc::f32([1, time]), 1.0)?,
         };
         let batch = graph.desc(numbers)?.shape.dims()[0];
         let around = ops::pad(graph, numbers, 1, self.before, time + self.taps - 1)?;
@@ -96,22 +96,6 @@ impl TapKernel {
     }
 }
 
-/// `x` with zeros behind each sequence, and the segments of sequences that lie behind one another. Refuses parts of streams.
-fn whole(op: &'static str, graph: &mut Graph, x: Value, layout: &Layout) -> Result<(Value, Option<Value>)> {
-    match *layout {
-        Layout::Rows => Ok((x, None)),
-        Layout::Padded { lengths } => Ok((ops::padding::zero_behind(graph, x, lengths)?, None)),
-        Layout::Packed { segments, .. } => Ok((x, Some(segments))),
-        Layout::Cached { .. } | Layout::Recurrent => Err(parts_of_streams(op)),
-    }
-}
-
-fn parts_of_streams(op: &'static str) -> Error {
-    Error::new(ErrorKind::Unsupported, op, "layout")
-        .expecting("whole sequences")
-        .but_found("parts of streams")
-}
-
 impl LightConv {
     /// Declares `weight: [heads, taps]` under `scope`. Fails when there are no taps, or `before` is not below their number.
     pub fn declare(scope: &mut Scope<'_>, kernel: TapKernel) -> Result<Self> {
@@ -125,7 +109,7 @@ impl LightConv {
     pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
         let TapKernel { taps, before, drops_taps, .. } = self.kernel;
         let [_, _, channels, size] = self.kernel.size(LIGHT, recorder, x)?;
-        let (x, segments) = whole(LIGHT, recorder, x, layout)?;
+        let x = layout.without_padding(LIGHT, recorder, x)?;
         let weight = recorder.weight(&self.weight)?;
         let mut weight = ops::softmax(recorder, weight)?;
         if drops_taps {
@@ -134,7 +118,7 @@ impl LightConv {
         let weight = ops::repeat_each(recorder, weight, 0, size)?;
         let weight = ops::reshape(recorder, weight, [channels, 1, taps])?;
         let spec = ops::Conv1d::new().padding(before, taps - 1 - before).groups(channels);
-        let spec = segments.map_or(spec, |segments| spec.segments(segments));
+        let spec = layout.segments().map_or(spec, |segments| spec.segments(segments));
         ops::conv1d(recorder, x, weight, &spec)
     }
 }
@@ -184,12 +168,12 @@ impl DynamicConv {
     /// Fails when the heads do not divide the channels, and for parts of streams.
     pub fn record(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
         self.kernel.size(DYNAMIC, recorder, x)?;
-        let (x, segments) = whole(DYNAMIC, recorder, x, layout)?;
+        let x = layout.without_padding(DYNAMIC, recorder, x)?;
         let mut kernels = self.record_kernels(recorder, x, layout)?;
         if self.kernel.drops_taps {
             kernels = recorder.dropout(kernels)?;
         }
-        ops::dynamic_conv(recorder, x, kernels, self.kernel.before, segments)
+        ops::dynamic_conv(recorder, x, kernels, self.kernel.before, layout.segments())
     }
 }
 

@@ -173,19 +173,15 @@ impl BatchNorm {
 
 /// 1 where a token is and 0 where none is, f32 `[batch, time, 1]`; nothing where all positions are tokens.
 fn tokens(graph: &mut Graph, [batch, time]: [usize; 2], layout: &Layout) -> Result<Option<Value>> {
+    layout.check_whole(BATCH)?;
     let flags = match *layout {
-        Layout::Rows => return Ok(None),
         Layout::Padded { lengths } => ops::padding::is_token(graph, lengths, time)?,
         Layout::Packed { segments, count } => {
             let end = crate::tensor::HostTensor::i32([1], vec![count.min(i32::MAX as usize) as i32])?;
             let end = ops::constant(graph, end)?;
             ops::less(graph, segments, end)?
         }
-        Layout::Cached { .. } | Layout::Recurrent => {
-            return Err(Error::new(ErrorKind::Unsupported, BATCH, "layout")
-                .expecting("whole sequences")
-                .but_found("parts of streams"));
-        }
+        _ => return Ok(None),
     };
     let flags = ops::cast(graph, flags, DType::F32)?;
     Ok(Some(ops::reshape(graph, flags, [batch, time, 1])?))

@@ -112,19 +112,11 @@ impl SpanConvAttention {
         x: Value,
         layout: &Layout,
     ) -> Result<[Value; 2]> {
-        let segments = match *layout {
-            Layout::Rows | Layout::Padded { .. } => None,
-            Layout::Packed { segments, .. } => Some(segments),
-            Layout::Cached { .. } | Layout::Recurrent => {
-                return Err(Error::new(ErrorKind::Unsupported, NAME, "layout")
-                    .expecting("whole sequences")
-                    .but_found("parts of streams"));
-            }
-        };
+        layout.check_whole(NAME)?;
         let [query, key, value] = self.projections.record(recorder, x, self.heads)?;
         let attended = blocked(recorder, query, key, value, &layout.restrict(Blocked::new()))?;
         let query = join_heads(recorder, query)?;
-        let [kernels, mixed] = self.convolve(recorder, [x, query], segments)?;
+        let [kernels, mixed] = self.convolve(recorder, [x, query], layout.segments())?;
         let both = ops::concat(recorder, &[attended, mixed], 2)?;
         Ok([join_heads(recorder, both)?, kernels])
     }

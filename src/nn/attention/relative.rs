@@ -31,11 +31,7 @@ impl Attend for RelativePositions {
         value: Value,
         layout: &Layout,
     ) -> Result<Value> {
-        if let Layout::Cached { .. } | Layout::Recurrent = layout {
-            return Err(Error::new(ErrorKind::Unsupported, NAME, "layout")
-                .expecting("whole sequences")
-                .but_found("parts of streams"));
-        }
+        layout.check_whole(NAME)?;
         let desc = recorder.desc(query)?.clone();
         let [_, time, heads, _]: [usize; 4] = desc.shape.dims().try_into().map_err(|_| {
             Error::new(ErrorKind::Shape, NAME, "query")

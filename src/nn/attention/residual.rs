@@ -1,11 +1,11 @@
 //! Attention whose scores add up from layer to layer.
 
 use super::SelfAttention;
+use crate::Result;
 use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Blocked, PreviousScores, residual_attention};
 use crate::weights::Scope;
-use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "residual attention";
 
@@ -40,11 +40,7 @@ impl ResidualAttention {
         previous: &PreviousScores,
         layout: &Layout,
     ) -> Result<(Value, PreviousScores)> {
-        if matches!(layout, Layout::Cached { .. } | Layout::Recurrent) {
-            return Err(Error::new(ErrorKind::Unsupported, NAME, "layout")
-                .expecting("whole sequences")
-                .but_found("parts of streams"));
-        }
+        layout.check_whole(NAME)?;
         let [query, key, value] = self.attention.projections.record(recorder, x, self.attention.heads)?;
         let spec = layout.restrict(self.spec.clone());
         let (gathered, next) = residual_attention(recorder, query, key, value, previous, &spec)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use foveate::models::Model;
 use foveate::nn::Training;
+use foveate::outputs::LockedFolder;
 use foveate::train::{
     ByteText, Description, Mode, Progress, Start, StepReport, TextBatch, Trainer, language_loss,
 };
@@ -20,7 +21,7 @@ use crate::memory;
 use crate::output;
 
 use super::curve::{self, Row};
-use super::destination::lock;
+use super::destination::{check_apart, lock};
 use super::settings::{self, RunSettings};
 use super::{refused, signals, tell_of_compiling};
 
@@ -44,19 +45,11 @@ const OUT: &str = "foveate-lm";
 const EVERY: u64 = 100;
 
 pub(super) fn train(args: &LmArgs) -> Result<()> {
-    if args.learning.data != DataArgs::default() {
-        return Err(Error::new(
-            ErrorKind::Argument,
-            "train",
-            "--validation, --epochs, --max-tokens, --truncate",
-        )
-        .expecting("a model's folder before the text")
-        .but_found("a text alone"));
-    }
+    check_data(args)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(OUT));
     let interrupted = signals::watch()?;
     let path = out.join(CHECKPOINT);
-    check_text(&args.first, &out)?;
+    check_apart(&args.first, &out, &[CHECKPOINT, CURVE, CHART])?;
     // Nothing is made before all is checked: a folder that is not there is locked when it is made.
     let locked = out.is_dir().then(|| lock(&out, &out)).transpose()?;
     let checkpoint = open_checkpoint(args, &path)?;
@@ -91,15 +84,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
             start_from(Start::Weights(&weights.collect::<Result<_>>()?))?
         }
     };
-    let _locked = match locked {
-        Some(locked) => locked,
-        None => {
-            let locked = lock(&out, &out)?;
-            // Another process may have been faster, and have ended since.
-            open_checkpoint(args, &path)?;
-            locked
-        }
-    };
+    let _locked = locked.map_or_else(|| lock_new(args, &out), Ok)?;
     tell_of_compiling(device.runtime());
     memory::check("train", device.runtime(), "a step (--batch)", trainer.bytes()?)?;
     let rows = curve::read(&out.join(CURVE), trainer.step_count())?;
@@ -110,16 +95,22 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
         .train(&interrupted)
 }
 
-/// Refuses a text that would be overwritten.
-fn check_text(text: &Path, out: &Path) -> Result<()> {
-    let place = |path: &Path| path.canonicalize().ok();
-    let is_same = |name: &&str| place(&out.join(name)).is_some_and(|written| place(text) == Some(written));
-    match [CHECKPOINT, CURVE, CHART].into_iter().find(is_same) {
-        None => Ok(()),
-        Some(name) => Err(Error::new(ErrorKind::Argument, "train", "--out")
-            .expecting("a folder whose files are other than the text")
-            .but_found(format!("{name}, which is both"))),
+/// Refuses flags about the data of folders' models.
+fn check_data(args: &LmArgs) -> Result<()> {
+    if args.learning.data == DataArgs::default() {
+        return Ok(());
     }
+    Err(Error::new(ErrorKind::Argument, "train", "--validation, --epochs, --max-tokens, --truncate")
+        .expecting("a model's folder before the text")
+        .but_found("a text alone"))
+}
+
+/// Makes and locks the folder `out`, which was not there.
+fn lock_new(args: &LmArgs, out: &Path) -> Result<LockedFolder> {
+    let locked = lock(out, out)?;
+    // Another process may have been faster, and have ended since.
+    open_checkpoint(args, &out.join(CHECKPOINT))?;
+    Ok(locked)
 }
 
 /// The checkpoint to go on from. One that would be overwritten is refused.

@@ -19,6 +19,18 @@ pub(super) fn lock(path: &Path, out: &Path) -> Result<LockedFolder> {
     })
 }
 
+/// Refuses a `text` that is one of the files that a training writes to the folder `out`.
+pub(super) fn check_apart(text: &Path, out: &Path, files: &[&str]) -> Result<()> {
+    let place = |path: &Path| path.canonicalize().ok();
+    let is_text = |name: &&&str| place(&out.join(name)).is_some_and(|written| place(text) == Some(written));
+    match files.iter().find(is_text) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(ErrorKind::Argument, "train", "--out")
+            .expecting("a folder whose files are other than the text")
+            .but_found(format!("{name}, which is both"))),
+    }
+}
+
 /// A folder that is not there until all of it is: it is written beside its place, and moved there.
 pub(super) struct Destination {
     out: PathBuf,

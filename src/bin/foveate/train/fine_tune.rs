@@ -117,22 +117,7 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let interrupted = signals::watch()?;
     let destination = Destination::open(job.out)?;
     let task = open(job)?;
-    let epochs = job.learning.data.epochs.unwrap_or(EPOCHS);
-    let settings = RunSettings::of_folder(&job.learning.training, 1)?;
-    let lengths = task.lengths();
-    let mut order = match task.streams() {
-        Some(streams) => Epochs::in_order(lengths.len(), streams),
-        None => Epochs::new(lengths.len(), settings.batch, settings.seed),
-    };
-    let sizes = match task.folder().model().network().signature().padded_to {
-        Some(_) => Sizes::one(order.batch_size(), task.longest()),
-        None => Sizes::of(order.batch_size(), &lengths, task.longest()),
-    };
-    if sizes.times.len() > 1 {
-        order = order.grouped(lengths.iter().map(|&length| sizes.number_of(length)).collect());
-    }
-    let steps = (u64::from(epochs) * order.batches()).div_ceil(settings.accumulate as u64);
-    let settings = RunSettings::of_folder(&job.learning.training, steps)?;
+    let Planned { lengths, order, sizes, settings, epochs } = Planned::of(job, &*task)?;
     let device = Device::open(&job.learning.device, runtime::Device::Cpu)?;
 
     let folder = task.folder();
@@ -165,6 +150,38 @@ pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn T
     let streams = task.streams().map(|_| trainer.streams(Mode::Train)).transpose()?;
     Run { task: &*task, lengths, trainer, streams, order, sizes: &sizes, settings, epochs }
         .train(&interrupted, destination)
+}
+
+/// How a training goes through its examples.
+struct Planned {
+    /// Tokens of each example.
+    lengths: Vec<usize>,
+    order: Epochs,
+    sizes: Sizes,
+    settings: RunSettings,
+    epochs: u32,
+}
+
+impl Planned {
+    fn of(job: &Job<'_>, task: &dyn Task) -> Result<Self> {
+        let epochs = job.learning.data.epochs.unwrap_or(EPOCHS);
+        let settings = RunSettings::of_folder(&job.learning.training, 1)?;
+        let lengths = task.lengths();
+        let mut order = match task.streams() {
+            Some(streams) => Epochs::in_order(lengths.len(), streams),
+            None => Epochs::new(lengths.len(), settings.batch, settings.seed),
+        };
+        let sizes = match task.folder().model().network().signature().padded_to {
+            Some(_) => Sizes::one(order.batch_size(), task.longest()),
+            None => Sizes::of(order.batch_size(), &lengths, task.longest()),
+        };
+        if sizes.times.len() > 1 {
+            order = order.grouped(lengths.iter().map(|&length| sizes.number_of(length)).collect());
+        }
+        let steps = (u64::from(epochs) * order.batches()).div_ceil(settings.accumulate as u64);
+        let settings = RunSettings::of_folder(&job.learning.training, steps)?;
+        Ok(Self { lengths, order, sizes, settings, epochs })
+    }
 }
 
 /// Says which weights the training does not change, where there are some, and why.
