@@ -15,6 +15,7 @@ mod cases;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
 pub(crate) mod dynamic;
+mod inputs;
 mod reach;
 
 pub use dynamic::dynamic_conv;
@@ -178,7 +179,7 @@ pub fn conv1d(graph: &mut Graph, x: Value, weight: Value, spec: &Conv1d) -> Resu
     check(OP, graph, [&desc, &weights], [inner, out, spec.groups], spec.bias)?;
     let plane = Plane { down: Reach::ONE, across: Reach::new(OP, spec.along, kernel, time)? };
     if let Some(segments) = spec.segments {
-        dense::check_segments(&Contract::new(OP), &plane, batch, graph.desc(segments)?)?;
+        inputs::check_segments(&Contract::new(OP), &plane, batch, graph.desc(segments)?)?;
     }
     let x = reshape(graph, x, [batch, 1, time, inner])?;
     let y = record(graph, [x, weight], plane, spec.groups, [spec.bias, spec.segments])?;

@@ -1,4 +1,4 @@
-//! `foveate run`: a trained model on texts.
+//! `foveate run`: a trained model on texts, or on recordings.
 
 pub(crate) mod encoding;
 mod engine;
@@ -8,6 +8,7 @@ mod fill;
 pub(crate) mod inputs;
 mod job;
 mod report;
+mod transcribe;
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,14 @@ use job::{Job, Results};
 use report::{Report, Throughput};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    if args.task == TaskName::Transcribe {
+        return transcribe::run(args);
+    }
+    if let Some(sound) = args.sounds.first() {
+        return Err(Error::new(ErrorKind::Argument, "run", "WAV")
+            .expecting("none, as recordings are for --task transcribe")
+            .but_found(sound.display()));
+    }
     let dtype = args.storage.dtype("run")?;
     let format = args.output.as_deref().map(Format::of).transpose()?;
     let model = Model::open(&args.folder, args.task.task()).map_err(with_advice)?;
@@ -76,8 +85,11 @@ pub(crate) fn with_advice(error: Error) -> Error {
 
 /// Refuses a task that the network of `model` is not made for, whatever its weights.
 pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
-    let is_causal = model.network().signature().is_causal;
+    let signature = model.network().signature();
+    let is_causal = signature.is_causal;
     let expected = match task {
+        TaskName::Transcribe => return Ok(()),
+        _ if signature.sound.is_some() => "a model of texts",
         TaskName::FillMask if is_causal => "a model that sees both sides of a word",
         TaskName::Score if !is_causal => "a causal language model",
         _ => return Ok(()),

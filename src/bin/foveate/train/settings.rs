@@ -164,6 +164,11 @@ impl RunSettings {
         defaults.with(args, Some(steps))
     }
 
+    /// Those of a model from nothing, which takes `steps`.
+    pub(super) fn from_nothing(args: &TrainingArgs, steps: u64) -> Result<Self> {
+        Self::defaults().with(args, Some(steps))
+    }
+
     /// These with what flags say.
     fn with(self, args: &TrainingArgs, steps: Option<u64>) -> Result<Self> {
         let settings = Self {
