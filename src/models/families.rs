@@ -2,7 +2,8 @@
 
 use super::network::Family;
 use super::{
-    Task, albert, bert, convbert, deberta, gpt2, longformer, nystromformer, squeezebert, t5, transfo_xl,
+    Task, albert, bert, convbert, deberta, gpt2, longformer, nystromformer, reformer, squeezebert, t5,
+    transfo_xl,
 };
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
@@ -36,6 +37,12 @@ pub const FAMILIES: &[Family] = &[
         paper: "arXiv 2102.03902",
         tasks: WITHOUT_PAIRS,
         declare: nystromformer::declare,
+    },
+    Family {
+        model_type: "reformer",
+        paper: "arXiv 2001.04451",
+        tasks: &[Task::Embed, Task::Hidden, Task::Logits],
+        declare: reformer::declare,
     },
     Family {
         model_type: "deberta",

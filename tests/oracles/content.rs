@@ -1,10 +1,13 @@
 //! Attention chosen by content: the highest scores, sparse weights, sorted blocks: rows of the table of `mechanisms.rs`.
 
+use foveate::nn::AxialPositions;
 use foveate::ops;
 use foveate::ops::attention::{
-    Lsh, LshAttended, LshConvention, Scored, Simplex, Sinkhorn, attention_over, lsh_attention, lsh_buckets,
+    Lsh, LshAttended, LshConvention, Routing, Scored, Simplex, Sinkhorn, attention_over, balanced_clusters,
+    commitment_loss, lsh_attention, lsh_buckets, moved_centroids, nearest_centroids, routing_attention,
     sinkhorn, sinkhorn_sorted, sparse_attention, top_k_attention,
 };
+use foveate::weights::Declarations;
 use foveate::{DType, HostTensor, TensorDesc, Value};
 
 use crate::Result;
@@ -17,7 +20,9 @@ pub(crate) const ROWS: &[Row] = &[
     row("LSH attention", lsh),
     row("Sinkhorn attention, given block permutation", sorted_blocks),
     row("Sinkhorn attention, soft", soft_sinkhorn),
+    row("axial position embeddings (Reformer)", axial),
     row("exact top-k attention", top),
+    row("routing attention", routing),
     row("sparsemax attention", sparse),
 ];
 
@@ -205,5 +210,76 @@ fn sorted_blocks(case: &mut Case<'_>) -> Result<()> {
     let permutation = case.input("perm")?;
     let graph = &mut case.recording.graph;
     let out = sinkhorn_sorted(graph, qkv, permutation, block, is_causal, Some(scale))?;
+    case.output("out", out)
+}
+
+/// Tokens of queries and, where they are others, of keys one behind the other.
+fn routing(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    spec.pass_over(&["aux", "update", "mask", "orphan_rows", "most_memberships", "empty_clusters"]);
+    let (window, is_shared) = (spec.count("window")? as usize, spec.bool("shared_qk")?);
+    let (commitment, decay) = (spec.number("commitment")?, spec.number("ema_decay")?);
+    let clusters = spec.count("clusters")? as usize;
+    let mut settings = Routing::new().scale(spec.number("scale")?);
+    if spec.bool("causal")? {
+        settings = settings.causal();
+    }
+    if spec.count("memory_keys")? > 0 {
+        settings = settings.memory(case.inputs(["mem_k", "mem_v"])?);
+    }
+    if case.file.tensors.find("length").is_some() {
+        settings = settings.lengths(case.input("length")?);
+    }
+    let [q, v] = case.inputs(["q", "v"])?;
+    let k = if is_shared { None } else { Some(case.input("k")?) };
+    let means = case.input("means")?;
+    if case.dims(means)?[1] != clusters {
+        return Err("`means` are not those of so many clusters".into());
+    }
+    let graph = &mut case.recording.graph;
+    let own = balanced_clusters(graph, q, means, window)?;
+    let of_keys = match k {
+        Some(k) => balanced_clusters(graph, k, means, window)?,
+        None => own,
+    };
+    let tokens = match k {
+        Some(k) => ops::concat(graph, &[q, k], 1)?,
+        None => q,
+    };
+    let nearest = nearest_centroids(graph, tokens, means)?;
+    let out = routing_attention(graph, q, k, v, [own, of_keys], &settings)?;
+    let loss = commitment_loss(graph, tokens, means, nearest, commitment)?;
+    let moved = moved_centroids(graph, tokens, means, nearest, decay)?;
+    let time = case.dims(q)?[1];
+    let rows = match case.file.tensors.find("length") {
+        Some(lengths) => Rows::below(lengths, time, 1),
+        None => Rows::All,
+    };
+    let found = [("q_indices", own), ("k_indices", of_keys), ("nearest", nearest), ("new_means", moved)];
+    for (name, value) in found {
+        case.output_again(&format!("{name} that are found"), name, value)?;
+    }
+    case.output_rows("out", out, rows)?;
+    case.output("aux_loss", loss)
+}
+
+fn axial(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    let pair = |key: &str| -> Result<[usize; 2]> {
+        let list = spec.find(key).and_then(|list| list.as_array());
+        let counts = list.and_then(|list| list.iter().map(|count| Some(count.as_u64()? as usize)).collect());
+        let counts: Vec<usize> = counts.ok_or_else(|| format!("`{key}` is no list of counts"))?;
+        counts.try_into().map_err(|_| format!("`{key}` are not two").into())
+    };
+    let (shape, widths) = (pair("shape")?, pair("dims")?);
+    let layer = AxialPositions::declare(&mut Declarations::new().root(), shape, widths)?;
+    for name in ["weights.0", "weights.1"] {
+        case.weight(name, name)?;
+    }
+    let ids = case.input("ids")?;
+    let graph = &mut case.recording.graph;
+    let table = layer.table(graph, DType::F32)?;
+    let out = layer.record(graph, ids, DType::F32)?;
+    case.output("table", table)?;
     case.output("out", out)
 }

@@ -102,7 +102,7 @@ fn score(product: vec4<f32>, batch: u32, head: u32, query: vec4<i32>, key: vec4<
 
     let query_position = max(query, vec4(0)) & vec4(HIDDEN - 1);
     let key_position = max(key, vec4(0)) & vec4(HIDDEN - 1);
-    var seen = key < vec4(HIDDEN);
+    var seen = vec4(true);
     if CAUSAL {
         seen = seen & ((key_position <= query_position) | (key_position >= vec4(i32(params.shown_from))));
     }
@@ -118,7 +118,7 @@ fn score(product: vec4<f32>, batch: u32, head: u32, query: vec4<i32>, key: vec4<
         scored.slope = select(vec4(1.0), vec4(0.0), own);
         seen = seen | own;
     }
-    seen = seen & in_range & (query >= vec4(0)) & (key >= vec4(0));
+    seen = seen & in_range & (query >= vec4(0)) & (key >= vec4(0)) & (key < vec4(HIDDEN));
     scored.score = select(vec4(EMPTY_ROW_LSE), scored.score, seen);
     return scored;
 }

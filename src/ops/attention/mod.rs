@@ -18,6 +18,7 @@ mod memory_compressed;
 mod nystrom;
 mod persistent;
 mod previous;
+mod routed;
 mod routing;
 mod rules;
 mod scored;
@@ -39,6 +40,9 @@ pub use memory_compressed::{Compression, MemoryCompressed, Slots, memory_compres
 pub use nystrom::{InverseStart, Nystrom, PaddedLandmarks, Segments, nystrom};
 pub use persistent::{merge, persistent_memory};
 pub use previous::{PreviousScores, prior_attention, residual_attention};
+pub use routed::{
+    Routing, balanced_clusters, commitment_loss, moved_centroids, nearest_centroids, routing_attention,
+};
 pub use routing::route_heads;
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;

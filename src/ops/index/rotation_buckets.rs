@@ -102,6 +102,10 @@ impl Op for RotationBuckets {
         Ok(Lowered::elementwise(dispatch, 1))
     }
 
+    fn is_choice(&self) -> bool {
+        true
+    }
+
     fn backward(&self, _: &mut Graph, _: &Adjoint) -> Result<Vec<Gradient>> {
         Ok(vec![Gradient::None])
     }

@@ -98,7 +98,7 @@ impl Setup {
         };
         let buckets = of_positions("buckets", self.spec.same_bucket, orders.buckets)?;
         let chunks = of_positions("chunks", self.spec.is_deduplicated, orders.chunks)?;
-        let order = Order { queries, keys: None, buckets, chunks, positions: None };
+        let order = Order { queries, keys: None, buckets, chunks };
         self.outputs(problem, [query, key, value], &order)
     }
 
@@ -126,8 +126,7 @@ impl Setup {
         let [queries, keys] = [slots(of_queries, time), slots(of_keys, key_time)];
         let queries = problem.input("queries", HostTensor::i32([batch, heads, 1, of_queries], queries)?)?;
         let keys = problem.input("keys", HostTensor::i32([batch, heads, 1, of_keys], keys)?)?;
-        let positions = Some([queries, keys]);
-        let order = Order { queries, keys: Some(keys), buckets: None, chunks: None, positions };
+        let order = Order { queries, keys: Some(keys), buckets: None, chunks: None };
         self.outputs(problem, [query, key, value], &order)
     }
 

@@ -33,7 +33,7 @@ pub(crate) use cases::{benches, cases};
 
 const NAME: &str = "attention/indexed";
 
-/// Beside a key's position in its entry of the index: nobody sees it but the token itself.
+/// Beside a key's position in its entry of the index: nobody sees it, which leaves its gradients 0.
 pub(super) const HIDDEN_ENTRY: i32 = 1 << 30;
 
 /// What lies beside the first and the last chunk of a round.
@@ -67,7 +67,7 @@ pub(super) struct Chunked {
     /// A query sees keys up to its own position, and those from `shown_from` on.
     pub(super) is_causal: bool,
     pub(super) shown_from: usize,
-    /// The score of a token and itself, whatever hides it.
+    /// The score of a token and itself.
     pub(super) self_score: Option<f32>,
     /// Only pairs whose positions are in the same bucket in the round.
     pub(super) same_bucket: bool,
@@ -89,8 +89,6 @@ pub(super) struct Order {
     pub(super) buckets: Option<Value>,
     /// i32 `[batch, heads, rounds, time]`: the chunk of each position, where pairs count once.
     pub(super) chunks: Option<Value>,
-    /// With [`Results::Slots`], `queries` and `keys` without what is added to hide them.
-    pub(super) positions: Option<[Value; 2]>,
 }
 
 /// What [`attend_in_chunks`] gives.
@@ -174,7 +172,9 @@ pub(super) fn attend_in_chunks(
     }
     let index = if lines.len() == 1 { lines[0] } else { concat(graph, &lines, 2)? };
     let mut inputs = vec![query, key, value, index];
-    inputs.extend(order.positions.into_iter().flatten());
+    if spec.results == Results::Slots {
+        inputs.extend([order.queries, order.keys.unwrap_or(order.queries)]);
+    }
     let op = IndexedAttention { spec: *spec, shares_order: order.keys.is_none() };
     let outputs = graph.push_builtin(op, &inputs)?;
     Ok(InChunks { out: outputs[0], lse: outputs[1], lse_rounds: outputs[3] })

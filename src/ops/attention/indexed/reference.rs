@@ -99,12 +99,14 @@ impl Index<'_> {
         product: impl Fn() -> R,
     ) -> Option<(R, R)> {
         let spec = self.spec;
+        if is_hidden {
+            return None;
+        }
         if let Some(score) = spec.self_score.filter(|_| query == key) {
             let less = if spec.is_deduplicated { spec.rounds as f64 } else { 1.0 };
             return Some((R::of(f64::from(score) - less.ln()), R::zero()));
         }
-        let hidden = is_hidden
-            || spec.is_causal && key > query && key < spec.shown_from
+        let hidden = spec.is_causal && key > query && key < spec.shown_from
             || spec.same_bucket && !self.is_same_bucket(rounds, [query, key]);
         if hidden {
             return None;

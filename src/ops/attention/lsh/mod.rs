@@ -10,10 +10,10 @@
 
 mod order;
 
+use super::Dims;
 use super::indexed::{Border, Chunked, InChunks, Results, attend_in_chunks};
-use super::{Dims, padding};
 use crate::graph::{Graph, Value};
-use crate::ops::{RmsNorm, constant, l2_normalize, rms_norm};
+use crate::ops::{RmsNorm, constant, l2_normalize, padding, rms_norm};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 

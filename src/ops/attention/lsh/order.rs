@@ -1,12 +1,12 @@
 //! Rotations, buckets, and the order by round, bucket and position.
 
+use super::super::converted;
 use super::super::indexed::{HIDDEN_ENTRY, Order};
-use super::super::{converted, padding};
 use super::{Lsh, LshConvention, NAME};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Matmul, argsort, concat, constant, gather_rows, matmul, repeat_each, reshape, rotation_buckets, select,
-    slice, stop_gradient, transpose,
+    Matmul, argsort, concat, constant, gather_rows, matmul, padding, repeat_each, reshape, rotation_buckets,
+    select, slice, stop_gradient, transpose,
 };
 use crate::random::Random;
 use crate::tensor::{DType, HostTensor};
@@ -147,8 +147,7 @@ pub(super) fn sorted(graph: &mut Graph, buckets: Value, spec: &Lsh) -> Result<Or
             Some(slice(graph, chunks, 3, 0..time)?)
         }
     };
-    let order =
-        Order { queries, keys: None, buckets: spec.same_bucket.then_some(buckets), chunks, positions: None };
+    let order = Order { queries, keys: None, buckets: spec.same_bucket.then_some(buckets), chunks };
     Ok(Ordered { order, positions: Some(positions) })
 }
 
@@ -158,7 +157,7 @@ pub(super) fn in_place(graph: &mut Graph, [batch, heads, time]: [usize; 3], spec
     let items = graph.desc(table)?.elements() / time.max(1);
     let table = reshape(graph, table, [items, 1, 1, time])?;
     let queries = crate::ops::broadcast(graph, table, [batch, heads, 1, time])?;
-    let order = Order { queries, keys: None, buckets: None, chunks: None, positions: None };
+    let order = Order { queries, keys: None, buckets: None, chunks: None };
     Ok(Ordered { order, positions: None })
 }
 

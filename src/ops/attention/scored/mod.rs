@@ -4,9 +4,9 @@
 mod sparse;
 mod top_k;
 
-use super::{Dims, converted, padding};
+use super::{Dims, converted};
 use crate::graph::{Graph, Value};
-use crate::ops::{Heads, Matmul, constant, less_equal, matmul, repeat_each, reshape, scale};
+use crate::ops::{Heads, Matmul, constant, less_equal, matmul, padding, repeat_each, reshape, scale};
 use crate::tensor::{DType, HostTensor};
 use crate::{Error, ErrorKind, Result};
 
@@ -72,7 +72,8 @@ impl Problem {
                 .expecting("a finite number")
                 .but_found(scale));
         }
-        let mut value = value;
+        // Nothing hides what padding may hold: a weight of 0 times NaN is no 0, nor is a hidden score's gradient.
+        let [key, value] = padding::tokens_of(op, graph, [key, value], spec.lengths)?;
         let mut shown = Vec::new();
         if spec.is_causal {
             let places =
@@ -83,10 +84,7 @@ impl Problem {
             shown.push(less_equal(graph, keys, opposite)?);
         }
         if let Some(lengths) = spec.lengths {
-            padding::check_lengths(op, graph, lengths, batch)?;
             let is_token = padding::is_token(graph, lengths, key_time)?;
-            // A weight of 0 times what padding may hold is no 0.
-            value = padding::without_padding(graph, value, is_token)?;
             shown.push(reshape(graph, is_token, [batch, 1, 1, key_time])?);
         }
         let [key, value] = [key, value].map(|rows| match dims.group() {
@@ -100,8 +98,9 @@ impl Problem {
     /// f32 `[batch, heads, query_time, key_time]`, hidden ones far below.
     fn scores(&self, graph: &mut Graph) -> Result<Value> {
         let products = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
-        let scores = matmul(graph, self.query, self.key, &products)?;
-        let scores = converted(graph, scores, DType::F32)?;
+        // Products of f16 may not fit f16 before they are scaled.
+        let [query, key] = [self.query, self.key].map(|rows| converted(graph, rows, DType::F32));
+        let scores = matmul(graph, query?, key?, &products)?;
         let mut scores = scale(graph, scores, self.factor)?;
         for &shown in &self.shown {
             scores = padding::hidden_unless(graph, shown, scores)?;

@@ -3,10 +3,10 @@
 
 use super::{Problem, Scored};
 use crate::graph::{Graph, Value};
-use crate::ops::attention::{HIDDEN_SCORE, converted, padding};
+use crate::ops::attention::{HIDDEN_SCORE, converted};
 use crate::ops::{
-    Matmul, constant, fill, gather_rows, greater, less, log_softmax, matmul, max, reshape, scale, select,
-    softmax, stop_gradient, subtract, top_k, transpose,
+    Matmul, constant, fill, gather_rows, greater, less, log_softmax, matmul, max, padding, reshape, scale,
+    select, softmax, stop_gradient, subtract, top_k, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -105,8 +105,8 @@ impl Problem {
             (gathered(self.key, dims.head_size)?, gathered(self.value, dims.value_size)?);
         let queries = transpose(graph, self.query, &[0, 2, 1, 3])?;
         let queries = reshape(graph, queries, [rows, 1, dims.head_size])?;
-        let scores = matmul(graph, queries, own_keys, &Matmul::new().transpose_b())?;
-        let scores = converted(graph, scores, DType::F32)?;
+        let [queries, own_keys] = [queries, own_keys].map(|rows| converted(graph, rows, DType::F32));
+        let scores = matmul(graph, queries?, own_keys?, &Matmul::new().transpose_b())?;
         let scores = scale(graph, scores, self.factor)?;
         let shown = self.is_key(graph, keys)?;
         let shown = reshape(graph, shown, [rows, 1, count])?;

@@ -50,8 +50,7 @@ pub fn sinkhorn_sorted(
     let keys = concat(graph, &[sorted, own], 3)?;
     let keys = reshape(graph, keys, [batch, heads, 1, 2 * time])?;
     let queries = reshape(graph, own, [batch, heads, 1, time])?;
-    let order =
-        Order { queries, keys: Some(keys), buckets: None, chunks: None, positions: Some([queries, keys]) };
+    let order = Order { queries, keys: Some(keys), buckets: None, chunks: None };
     let spec = Chunked {
         rounds: 1,
         chunks: count,
