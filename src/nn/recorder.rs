@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::attention::with_memory;
-use super::{Attend, Layout, Reversible, converted, next_memory, parameter};
+use super::{Attend, Layout, Reversible, next_memory, parameter};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Dropout};
 use crate::tensor::{DType, HostTensor, TensorDesc};
@@ -299,7 +299,7 @@ impl<'g> Recorder<'g> {
             let made = g(self, y1)?;
             return Ok([y1, ops::add(self.graph, x2, made)?]);
         }
-        let [x1, x2] = [x1, x2].map(|x| converted(self.graph, x, DType::F32));
+        let [x1, x2] = [x1, x2].map(|x| ops::converted(self.graph, x, DType::F32));
         let (settings, caches, branches) = (&self.settings, self.caches, Cell::new(self.branches));
         let inner = |graph: &mut Graph, x, part: &dyn Fn(&mut Recorder<'_>, Value) -> Result<Value>| {
             let mut inner = settings.recorder(graph, branches.get(), caches);

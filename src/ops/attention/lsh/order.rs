@@ -1,12 +1,11 @@
 //! Rotations, buckets, and the order by round, bucket and position.
 
-use super::super::converted;
 use super::super::indexed::{HIDDEN_ENTRY, Order};
 use super::{Lsh, LshConvention, NAME};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Matmul, argsort, concat, constant, gather_rows, matmul, padding, repeat_each, reshape, rotation_buckets,
-    select, slice, stop_gradient, transpose,
+    Matmul, argsort, concat, constant, converted, gather_rows, matmul, padding, repeat_each, reshape,
+    rotation_buckets, select, slice, stop_gradient, transpose,
 };
 use crate::random::Random;
 use crate::tensor::{DType, HostTensor};

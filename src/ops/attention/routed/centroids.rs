@@ -1,10 +1,10 @@
 //! Which tokens lie near which centroid, how centroids move, and what draws tokens to them.
 
-use super::{LEAST_LENGTH, converted};
+use super::LEAST_LENGTH;
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Heads, Matmul, Order, add, argmax, constant, fill, gather_rows, greater, l2_normalize, matmul, mean,
-    reshape, scale, scatter_add_rows, select, sort, square, stop_gradient, subtract, top_k, transpose,
+    Heads, Matmul, Order, add, argmax, constant, converted, fill, gather_rows, greater, l2_normalize, matmul,
+    mean, reshape, scale, scatter_add_rows, select, sort, square, stop_gradient, subtract, top_k, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};

@@ -8,12 +8,12 @@
 
 mod centroids;
 
+use super::Dims;
 use super::indexed::{Border, Chunked, HIDDEN_ENTRY, Order, Results, attend_in_chunks};
-use super::{Dims, converted};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    add, broadcast, concat, constant, divide, fill, gather_rows, l2_normalize, maximum, multiply, padding,
-    reshape, scatter_add_rows, select, transpose,
+    add, broadcast, concat, constant, converted, divide, fill, gather_rows, l2_normalize, maximum, multiply,
+    padding, reshape, scatter_add_rows, select, transpose,
 };
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};

@@ -4,9 +4,11 @@
 mod sparse;
 mod top_k;
 
-use super::{Dims, converted};
+use super::Dims;
 use crate::graph::{Graph, Value};
-use crate::ops::{Heads, Matmul, constant, less_equal, matmul, padding, repeat_each, reshape, scale};
+use crate::ops::{
+    Heads, Matmul, constant, converted, less_equal, matmul, padding, repeat_each, reshape, scale,
+};
 use crate::tensor::{DType, HostTensor};
 use crate::{Error, ErrorKind, Result};
 

@@ -3,8 +3,7 @@
 use super::{Problem, Scored};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::ops::attention::converted;
-use crate::ops::{Heads, Matmul, entmax15, fill, matmul, select, sparsemax};
+use crate::ops::{Heads, Matmul, converted, entmax15, fill, matmul, select, sparsemax};
 use crate::tensor::TensorDesc;
 
 const NAME: &str = "attention/sparse";

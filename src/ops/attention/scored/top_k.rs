@@ -3,10 +3,10 @@
 
 use super::{Problem, Scored};
 use crate::graph::{Graph, Value};
-use crate::ops::attention::{HIDDEN_SCORE, converted};
+use crate::ops::attention::HIDDEN_SCORE;
 use crate::ops::{
-    Matmul, constant, fill, gather_rows, greater, less, log_softmax, matmul, max, padding, reshape, scale,
-    select, softmax, stop_gradient, subtract, top_k, transpose,
+    Matmul, constant, converted, fill, gather_rows, greater, less, log_softmax, matmul, max, padding,
+    reshape, scale, select, softmax, stop_gradient, subtract, top_k, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};

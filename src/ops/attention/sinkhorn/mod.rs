@@ -3,11 +3,11 @@
 
 mod sorted;
 
-use super::{Blocked, Dims, blocked, converted};
+use super::{Blocked, Dims, blocked};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Activation, Heads, Matmul, activate, add, concat, exp, fill, log, log_softmax, matmul, mean, reshape,
-    scale, transpose,
+    Activation, Heads, Matmul, activate, add, concat, converted, exp, fill, log, log_softmax, matmul, mean,
+    reshape, scale, transpose,
 };
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
