@@ -38,6 +38,7 @@ const FAMILY_KERNELS: &[&str] = &[
 const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[
     ("argmax", "reduce"),
     ("argmin", "reduce"),
+    ("entmax15", "entmax"),
     ("index/read_rows", "index/write_rows"),
     ("log_softmax", "softmax"),
     ("loss/kl_divergence", "loss/pair"),
@@ -47,6 +48,7 @@ const IN_MODULES_OF_OTHERS: &[(&str, &str)] = &[
     ("min", "reduce"),
     ("normalize/layer_norm", "normalize/norm"),
     ("normalize/rms_norm", "normalize/norm"),
+    ("sparsemax", "entmax"),
     ("sum", "reduce"),
 ];
 

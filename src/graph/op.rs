@@ -44,6 +44,12 @@ pub trait Op: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether the outputs are a choice, such as a bucket, that must be the same wherever a backward pass computes values anew: they are kept, as
+    /// what rounding makes of inputs that were computed anew may choose otherwise. Such an op has no gradients.
+    fn is_choice(&self) -> bool {
+        false
+    }
+
     /// The gradients of the inputs, one for each, as ordinary steps appended to `graph`.
     ///
     /// Refused unless an op has them: gradients that nobody wrote must not count as zero.
@@ -61,6 +67,7 @@ pub(crate) trait ErasedOp: Debug + Send + Sync {
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered>;
     fn in_place(&self) -> &'static [(usize, usize)];
     fn stops_gradients(&self) -> bool;
+    fn is_choice(&self) -> bool;
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>>;
     fn reference_f64(&self, inputs: &[&Array<f64>]) -> Vec<Array<f64>>;
     fn reference_f32(&self, inputs: &[&Array<f32>]) -> Vec<Array<f32>>;
@@ -81,6 +88,10 @@ impl<T: Op> ErasedOp for T {
 
     fn stops_gradients(&self) -> bool {
         Op::stops_gradients(self)
+    }
+
+    fn is_choice(&self) -> bool {
+        Op::is_choice(self)
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {

@@ -31,7 +31,8 @@ impl Graph {
     /// Appends the steps of `range` once more, each value of `substitutions` replaced by the other of its pair.
     ///
     /// Since every op is a pure function of its inputs, dropout included, a replay without substitutions gives the same bits;
-    /// what was replayed need not be kept in memory in between. Fails when there is no such range, or a pair differs in shape or
+    /// what was replayed need not be kept in memory in between. A step that chooses ([`crate::graph::Op::is_choice`]) is not appended: what it
+    /// gave stays. Fails when there is no such range, or a pair differs in shape or
     /// type.
     pub fn replay(&mut self, range: Range<usize>, substitutions: &[(Value, Value)]) -> Result<Replay> {
         if range.start > range.end || range.end > self.steps.len() {
@@ -52,6 +53,9 @@ impl Graph {
         let start = self.steps.len();
         for index in range {
             let Step { op, inputs, outputs, is_own } = self.steps[index].clone();
+            if op.is_choice() {
+                continue;
+            }
             let inputs = inputs.iter().map(|input| *values.get(input).unwrap_or(input)).collect();
             let replayed: Vec<Value> =
                 outputs.iter().map(|output| self.append_value(self.values[output.index()].clone())).collect();

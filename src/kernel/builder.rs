@@ -32,6 +32,8 @@ pub(crate) struct Kernel {
     turns: u64,
     /// Packs of a row, and how often its lanes go through them.
     walks: Option<(u32, u32)>,
+    /// Loops over the lanes of a workgroup, one for each reduction of a row.
+    reductions: u64,
 }
 
 /// Turns from which on the loops of a lane are long, and more lanes share the row: a quarter of what the drivers that count them allow.
@@ -40,7 +42,7 @@ const LONG: u64 = 1 << 14;
 /// Workgroup memory that the reductions take for each lane.
 const REDUCTION_BYTES: u32 = 24;
 
-/// Loops over the lanes of a workgroup, one for each reduction, that a kernel has at most.
+/// Reductions that a kernel has at most which states no number of them.
 const MOST_REDUCTIONS: u64 = 4;
 
 impl Kernel {
@@ -55,6 +57,7 @@ impl Kernel {
             lanes: 1,
             turns: 0,
             walks: None,
+            reductions: MOST_REDUCTIONS,
         }
     }
 
@@ -198,6 +201,12 @@ impl Kernel {
         self
     }
 
+    /// States how many reductions the lanes of a row make, where it is more than [`MOST_REDUCTIONS`].
+    pub(crate) fn reductions(mut self, count: u64) -> Self {
+        self.reductions = count;
+        self
+    }
+
     /// Runs `fn element(i: u32)` for every `i` below `count`, by an invocation each, without shared memory or barriers.
     pub(crate) fn per_element(self, count: u32, caps: &Caps) -> Dispatch {
         let workgroup = caps.tuning.element_lanes;
@@ -214,7 +223,7 @@ impl Kernel {
         let workgroup = self.walks.map_or(caps.tuning.row_lanes, |walks| row_lanes(walks, caps));
         let one_subgroup = caps.rows_are_subgroups() && workgroup == caps.tuning.row_lanes;
         if let Some(walks) = self.walks {
-            self.turns += walk_turns(walks, workgroup);
+            self.turns += walk_turns(walks, workgroup, self.reductions);
         }
         let reductions = match one_subgroup {
             true => wgsl!("lib/reductions_subgroup.wgsl"),
@@ -273,8 +282,8 @@ impl Kernel {
 }
 
 /// Turns of a lane that goes through every `workgroup`-th pack of a row, and through the partial values of reductions.
-fn walk_turns((packs, passes): (u32, u32), workgroup: u32) -> u64 {
-    u64::from(packs.div_ceil(workgroup)) * u64::from(passes) + MOST_REDUCTIONS * u64::from(workgroup)
+fn walk_turns((packs, passes): (u32, u32), workgroup: u32, reductions: u64) -> u64 {
+    u64::from(packs.div_ceil(workgroup)) * u64::from(passes) + reductions * u64::from(workgroup)
 }
 
 /// The lanes of a row: as many as the tuning table says, doubled while its loops are long and the device allows it.

@@ -96,7 +96,11 @@ impl Encoder {
         let whole = [LayoutKind::Packed, LayoutKind::Padded, LayoutKind::Rows];
         // Rows of the texts' own lengths are not filled up.
         let is_filled = move |layout| layout == LayoutKind::Padded || signature.padded_to.is_none();
-        whole.into_iter().filter(move |layout| signature.takes(*layout) && is_filled(*layout))
+        // Nor are others where padding changes what a text gives.
+        let is_alike = move |layout| layout == LayoutKind::Rows || !signature.depends_on_padding;
+        whole
+            .into_iter()
+            .filter(move |layout| signature.takes(*layout) && is_filled(*layout) && is_alike(*layout))
     }
 
     /// Lays sequences out so, in place of the first of these that the model takes: [`LayoutKind::Packed`], [`LayoutKind::Padded`] to a few

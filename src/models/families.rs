@@ -2,8 +2,8 @@
 
 use super::network::Family;
 use super::{
-    Task, albert, bert, conformer_ctc, convbert, deberta, gpt2, longformer, nystromformer, squeezebert, t5,
-    transfo_xl, wav2vec2_conformer,
+    Task, albert, bert, conformer_ctc, convbert, deberta, gpt2, longformer, nystromformer, reformer,
+    squeezebert, t5, transfo_xl, wav2vec2_conformer,
 };
 use crate::edit_distance::edit_distance;
 use crate::weights::Fields;
@@ -38,6 +38,12 @@ pub const FAMILIES: &[Family] = &[
         paper: "arXiv 2102.03902",
         tasks: WITHOUT_PAIRS,
         declare: nystromformer::declare,
+    },
+    Family {
+        model_type: "reformer",
+        paper: "arXiv 2001.04451",
+        tasks: &[Task::Embed, Task::Hidden, Task::Logits],
+        declare: reformer::declare,
     },
     Family {
         model_type: "deberta",

@@ -87,6 +87,7 @@ mod nystromformer;
 mod pooling;
 mod positions;
 mod prompts;
+mod reformer;
 mod segments;
 mod sentence;
 mod signature;

@@ -20,7 +20,7 @@ pub struct Signature {
     pub inputs: &'static [Input],
     /// How batches of it may lie.
     pub layouts: &'static [LayoutKind],
-    /// Whether a token sees only itself and those before it, so that a text can be continued from caches.
+    /// Whether a token sees only itself and those before it. A text can be continued from caches where layouts have these, too.
     pub is_causal: bool,
     /// Numbers that a step holds for each token of a batch in one binding, where they are more than its hidden states and scores are:
     /// [`Encoder`](super::Encoder) runs smaller batches where the device's bindings ask for it.
@@ -34,6 +34,8 @@ pub struct Signature {
     pub padded_to: Option<PaddedTo>,
     /// Of a network that reads sound in place of texts, what it makes frames of: it takes [`Sound`](super::Sound) and no tokens.
     pub sound: Option<SoundFrames>,
+    /// Whether a text's results depend on the padding behind it, so that [`Encoder`](super::Encoder) runs texts of one length at a time.
+    pub depends_on_padding: bool,
 }
 
 /// What texts are filled up to.
@@ -123,6 +125,7 @@ impl Signature {
             memory: 0,
             padded_to: None,
             sound: None,
+            depends_on_padding: false,
         }
     }
 
@@ -139,6 +142,12 @@ impl Signature {
     pub const fn filled_up(inputs: &'static [Input], padded_to: PaddedTo) -> Self {
         const LAYOUTS: &[LayoutKind] = &[LayoutKind::Padded, LayoutKind::Rows];
         Self { layouts: LAYOUTS, padded_to: Some(padded_to), ..Self::encoder(inputs) }
+    }
+
+    /// A network that reads whole texts, each a row, whose results depend on padding. If causal, a token sees itself and those before it.
+    pub const fn of_one_length(inputs: &'static [Input], is_causal: bool) -> Self {
+        const LAYOUTS: &[LayoutKind] = &[LayoutKind::Padded, LayoutKind::Rows];
+        Self { layouts: LAYOUTS, depends_on_padding: true, is_causal, ..Self::encoder(inputs) }
     }
 
     /// A network whose tokens see those before them, in any batch of whole texts and from caches.

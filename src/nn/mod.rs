@@ -14,6 +14,8 @@ mod adaptive;
 #[cfg(feature = "models")]
 mod attention;
 #[cfg(feature = "models")]
+mod axial;
+#[cfg(feature = "models")]
 mod block;
 #[cfg(feature = "models")]
 mod conformer;
@@ -43,16 +45,19 @@ pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
 pub(crate) use attention::refuse_memory;
 #[cfg(feature = "models")]
 pub use attention::{
-    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, BucketBias, ClusteredAttention,
-    ConditionalPrior, DecayGate, DisentangledAttention, Distances, GatedLinearAttention, GatedSpec,
-    HeadRouting, InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing,
-    LogSparseAttention, LongformerAttention, MECHANISMS, Mechanism, MechanismAttention, MechanismExtents,
-    MechanismRow, MemoryCompressedAttention, Mixer, MultiheadAttentionBlock, NystromAttention, Pattern,
-    PersistentMemory, Projections, RelativePositions, ResidualAttention, SelfAttention, SetAttention,
-    SetAttentionNames, SetPooling, Softmax, SparseTransformerAttention, Synthesis, Synthesizer,
-    TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays,
-    sinusoidal_positions, split_heads,
+    AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, BucketBias, ChunkedAttention,
+    ClusteredAttention, ConditionalPrior, DecayGate, DisentangledAttention, Distances, GatedLinearAttention,
+    GatedSpec, HeadRouting, InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing,
+    LogSparseAttention, LongformerAttention, LshAttention, LshFactors, LshSettings, MECHANISMS, Mechanism,
+    MechanismAttention, MechanismExtents, MechanismRow, MemoryCompressedAttention, Mixer,
+    MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory, Projections, RelativePositions,
+    ResidualAttention, SelfAttention, SetAttention, SetAttentionNames, SetPooling, SinkhornAttention,
+    Softmax, SparseAttention, SparseTransformerAttention, Synthesis, Synthesizer, TalkingHeadsAttention,
+    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
+    split_heads,
 };
+#[cfg(feature = "models")]
+pub use axial::AxialPositions;
 #[cfg(feature = "models")]
 pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};
 #[cfg(feature = "models")]

@@ -11,6 +11,7 @@ mod differences;
 mod dropout;
 pub mod elementwise;
 mod embedding;
+mod entmax;
 mod fill;
 pub(crate) mod finite;
 mod index;
@@ -37,11 +38,13 @@ pub use conv::{Conv1d, Conv2d, conv1d, conv2d, dynamic_conv, group_linear};
 pub use dropout::{Dropout, dropout};
 pub use elementwise::*;
 pub use embedding::embedding;
+pub use entmax::{entmax15, sparsemax};
 pub use fill::fill;
 pub use finite::{FINITE_PART, finite};
 pub use index::{
     CumulativeSum, InverseLists, Order, Sorted, argsort, cumulative_sum, even_segments, gather_rows,
-    gather_rows_summed, inverse_lists, one_hot, read_rows, scatter_add_rows, sort, top_k, write_rows,
+    gather_rows_summed, inverse_lists, one_hot, read_rows, rotation_buckets, scatter_add_rows, sort, top_k,
+    write_rows,
 };
 pub use layout::{broadcast, concat, flip, pad, repeat, repeat_each, roll, slice, split, transpose};
 pub use linear::{Linear, linear};
@@ -112,6 +115,11 @@ const FAMILIES: &[&[Entry]] = &[
 const OTHERS: &[Entry] = &[
     entry!("attention/blocked", "exact softmax attention, memory linear in length", attention::blocked),
     entry!(
+        "attention/indexed",
+        "softmax attention over chunks of an order, whose rows are read where they lie",
+        attention::indexed
+    ),
+    entry!(
         "attention/linear",
         "products of features in place of softmax, time linear in length",
         attention::linear
@@ -126,6 +134,7 @@ const OTHERS: &[Entry] = &[
     ),
     entry!("dropout", "elements at random, the others 0", dropout),
     entry!("embedding", "rows of tables by id, summed", embedding),
+    entry!("entmax15", "1.5-entmax along the last axis", entmax::one_and_a_half),
     entry!("fill", "one number everywhere", fill),
     entry!("finite", "where numbers are that are not finite", finite),
     entry!("index/cumulative_sum", "running sums along an axis, whole or by segments", index::cumulative_sum),
@@ -134,6 +143,7 @@ const OTHERS: &[Entry] = &[
     entry!("index/inverse_lists", "where each id occurs, by id", index::inverse_lists),
     entry!("index/one_hot", "ids as rows with a single 1", index::one_hot),
     entry!("index/read_rows", "rows from positions on the device", index::write_rows::read_rows),
+    entry!("index/rotation_buckets", "buckets of rotated rows, by angle", index::rotation_buckets),
     entry!("index/scatter_add_rows", "sums of rows by index", index::scatter_add_rows),
     entry!("index/sort", "rows in order, and the positions of their elements", index::sort),
     entry!("index/top_k", "the largest elements of rows, and their positions", index::top_k),
@@ -169,6 +179,7 @@ const OTHERS: &[Entry] = &[
     entry!(view "reshape", "the same elements under another shape", reshape),
     entry!("rotary", "pairs of channels turned by their position", rotary),
     entry!("softmax", "softmax along the last axis", softmax::plain),
+    entry!("sparsemax", "sparsemax along the last axis", entmax::sparse),
     entry!(view "stop_gradient", "the same values, through which no gradient passes", stop_gradient),
 ];
 

@@ -141,6 +141,7 @@ fn mechanisms_that_leave_nothing_out_give_what_exact_attention_gives() {
         r#"{"longformer": {"half_width": 0, "globals": 40}}"#,
         r#"{"big_bird": {"block_size": 16, "random_blocks": 0}}"#,
         r#"{"clustered": {"count": 5, "top": 40}}"#,
+        r#"{"top_k": {"k": 40}}"#,
         r#"{"nystrom": {"landmarks": 2}, "layers": []}"#,
         r#"{"exact": {}, "scale": 0.35355339}"#,
     ];
@@ -162,6 +163,9 @@ fn mechanisms_take_the_place_of_the_layers_that_are_named() {
         r#"{"favor": {"features": 16, "seed": 1}"#,
         r#"{"favor": {"features": 16, "causal": true}, "scale": 0.5"#,
         r#"{"clustered": {"count": 2}"#,
+        r#"{"top_k": {"k": 2}"#,
+        r#"{"sparsemax": {}"#,
+        r#"{"entmax15": {"causal": true}"#,
         r#"{"window": {"left": 1, "right": 0}"#,
         r#"{"dilated_window": {"half_width": 1, "dilations": [2]}"#,
         r#"{"strided": {"stride": 3}"#,
@@ -278,6 +282,8 @@ fn documents_that_mean_nothing_are_refused() {
         ),
         (r#"{"version": 2, "exact": {}}"#, "x: version: expected 1, found 2"),
         (r#"{"clustered": {"count": 3, "top": 0}}"#, "x: clustered.top: expected at least 1, found 0"),
+        (r#"{"top_k": {"k": 0}}"#, "x: top_k.k: expected at least 1, found 0"),
+        (r#"{"sinkhorn": {"block": 0}}"#, "x: sinkhorn.block: expected at least 1, found 0"),
         (
             r#"{"exact": {}, "layers": [-1]}"#,
             "x: layers: expected a list of numbers from 0 on, found a list of 1",

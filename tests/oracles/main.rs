@@ -11,6 +11,7 @@ mod attention;
 mod case;
 mod compare;
 mod compression;
+mod content;
 mod conv;
 #[path = "../devices/mod.rs"]
 mod devices;

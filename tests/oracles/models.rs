@@ -16,7 +16,7 @@ use foveate::models::{Input, Model, ResultRows, Task, Tokens};
 use foveate::nn::Recorder;
 use foveate::ops::attention::global_tokens;
 use foveate::ops::{self, CrossEntropy};
-use foveate::{DType, Graph, HostTensor, Value};
+use foveate::{DType, Graph, HostTensor, TensorDesc, Value};
 use serde_json::Value as Json;
 
 use crate::compare::{Bound, OF_LARGEST, Rows};
@@ -77,6 +77,11 @@ const fn sound(model_type: &'static str, architecture: &'static str, task: Task)
     }
 }
 
+/// A family whose tokens see those of their buckets.
+const fn hashing(family: Family) -> Family {
+    Family { outputs: &["out.logits", "out.hidden.", "out.buckets."], run: dependent, ..family }
+}
+
 const FAMILIES: &[Family] = &[
     family("albert", "AlbertForMaskedLM", Task::Logits),
     family("albert", "AlbertForPreTraining", Task::Pretrain),
@@ -96,6 +101,8 @@ const FAMILIES: &[Family] = &[
     with_globals(family("longformer", "LongformerForQuestionAnswering", Task::Answer)),
     with_globals(family("longformer", "LongformerForSequenceClassification", Task::Classify)),
     Family { run: dependent, ..family("nystromformer", "NystromformerForMaskedLM", Task::Logits) },
+    hashing(family("reformer", "ReformerForMaskedLM", Task::Logits)),
+    hashing(family("reformer", "ReformerModelWithLMHead", Task::Logits)),
     family("roberta", "RobertaForMaskedLM", Task::Logits),
     family("roberta", "RobertaForSequenceClassification", Task::Classify),
     family("squeezebert", "SqueezeBertForMaskedLM", Task::Logits),
@@ -159,6 +166,15 @@ impl Folder {
 
     fn input(&self, name: &str) -> Result<&HostTensor> {
         self.io.get(&format!("in.{name}"))
+    }
+
+    /// Random numbers that the file was made with.
+    fn draws(&self) -> Result<Vec<(String, HostTensor)>> {
+        let names: Vec<&str> = self.io.names().filter_map(|name| name.strip_prefix("rand.")).collect();
+        names
+            .into_iter()
+            .map(|name| Ok((name.to_owned(), self.io.get(&format!("rand.{name}"))?.clone())))
+            .collect()
     }
 
     /// The number behind `words` in a note of meta.json that has `about`.
@@ -250,9 +266,13 @@ fn in_batch(folder: &Folder, model: &Model, task: Task) -> Result<Report> {
         wanted: recording.input("rows", HostTensor::i32([batch * time], every)?)?,
         of_sequences: recording.input("ends", ends(folder, model)?)?,
     };
-    let mut recorder = Recorder::new(&mut recording.graph, DType::F32).with_hidden();
+    let mut recorder =
+        Recorder::new(&mut recording.graph, DType::F32).with_hidden().with_draws(folder.draws()?);
     let results = model.record_results(&mut recorder, &tokens, &rows)?;
-    let hidden = recorder.take_hidden();
+    let mut hidden = recorder.take_hidden();
+    for (_, value) in hidden.iter_mut().filter(|(name, _)| name.starts_with("buckets.")) {
+        *value = buckets_in_rounds(folder, &mut recording, *value)?;
+    }
     folder.expect_hidden(&mut recording, hidden)?;
     for (name, value) in results {
         let [count, width]: [usize; 2] = recording.graph.desc(value)?.shape.dims().try_into()?;
@@ -272,6 +292,23 @@ fn in_batch(folder: &Folder, model: &Model, task: Task) -> Result<Report> {
         }
     }
     recording.check()
+}
+
+/// `buckets: [batch, heads, rounds, time]` as the folder has them: one round behind the other, each filled up to whole chunks with a bucket of
+/// padding, and the numbers of a round behind those of the round before.
+fn buckets_in_rounds(folder: &Folder, recording: &mut Recording, buckets: Value) -> Result<Value> {
+    let graph = &mut recording.graph;
+    let [batch, heads, rounds, time]: [usize; 4] = graph.desc(buckets)?.shape.dims().try_into()?;
+    let chunk = folder.config["lsh_attn_chunk_length"].as_u64().ok_or("no chunk")? as usize;
+    let count = folder.config["num_buckets"].as_u64().ok_or("no number of buckets")? as f32;
+    let slots = time.next_multiple_of(chunk);
+    let buckets = ops::cast(graph, buckets, DType::F32)?;
+    let empty = ops::fill(graph, TensorDesc::f32([batch, heads, rounds, slots - time]), count)?;
+    let filled = ops::concat(graph, &[buckets, empty], 3)?;
+    let offsets = (0..rounds).map(|round| round as f32 * (count + 1.0)).collect();
+    let offsets = ops::constant(graph, HostTensor::f32([rounds, 1], offsets)?)?;
+    let all = ops::add(graph, filled, offsets)?;
+    Ok(ops::reshape(graph, all, [batch, heads, rounds * slots])?)
 }
 
 /// Numbers through the batch of the token that stands for each whole sequence: the first; of a causal model the last before the first padding

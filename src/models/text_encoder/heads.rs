@@ -66,7 +66,7 @@ impl TextHeads<'_> {
                 let scores = self.words("prediction_logits", declaring, words)?;
                 vec![scores, self.text(name, declaring, path, 2)?]
             }
-            (Task::Pretrain, _) => return Err(declaring.no_head(self.config.facts.architecture)),
+            (Task::Pretrain | Task::Transcribe, _) => return Err(declaring.no_head(self.config.facts.architecture)),
         };
         Ok(Some(Head::of(results)))
     }

@@ -15,6 +15,10 @@
 //! | [`NystromAttention`] | its own sequence, through landmarks |
 //! | [`MemoryCompressedAttention`] | its own sequence, as slots of several keys each |
 //! | [`ClusteredAttention`] | its own sequence, as the mean of its cluster's queries does |
+//! | [`ChunkedAttention`] | its own chunk and those around it |
+//! | [`LshAttention`] | the tokens of its buckets; queries are keys |
+//! | [`SparseAttention`] | the keys of its highest scores, or those that sparsemax or 1.5-entmax leave |
+//! | [`SinkhornAttention`] | its own block, and the block that was sorted to its place |
 //! | [`PersistentMemory`] | its own sequence, and keys of the network's own |
 //! | [`TalkingHeadsAttention`] | its own sequence; heads exchange scores and weights |
 //! | [`ResidualAttention`] | its own sequence; scores add up from layer to layer |
@@ -27,6 +31,7 @@ mod adaptive_span;
 mod attend;
 mod big_bird;
 mod bucket_bias;
+mod chunked;
 mod clustered;
 mod disentangled;
 mod gated;
@@ -35,6 +40,7 @@ mod linear;
 mod linformer;
 mod log_sparse;
 mod longformer;
+mod lsh;
 mod mechanism;
 mod memory;
 mod memory_compressed;
@@ -44,6 +50,7 @@ mod projections;
 mod relative;
 mod residual;
 mod routing;
+mod scored;
 mod set;
 mod sparse_transformer;
 mod synthesizer;
@@ -56,6 +63,7 @@ pub use attend::{Attend, Mixer, Softmax};
 pub(crate) use attend::{check_one_sequence_a_row, one_length_a_row, refuse_memory};
 pub use big_bird::BigBirdAttention;
 pub use bucket_bias::BucketBias;
+pub use chunked::ChunkedAttention;
 pub use clustered::ClusteredAttention;
 pub use disentangled::{DisentangledAttention, Distances};
 pub use gated::{DecayGate, GatedLinearAttention, GatedSpec};
@@ -64,6 +72,7 @@ pub use linear::{LinearAttention, retention_decays};
 pub use linformer::{LinformerAttention, LinformerSharing};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
+pub use lsh::{LshAttention, LshFactors, LshSettings};
 pub use mechanism::{MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow};
 pub use memory::next_memory;
 pub use memory_compressed::MemoryCompressedAttention;
@@ -73,6 +82,7 @@ pub use projections::Projections;
 pub use relative::RelativePositions;
 pub use residual::ResidualAttention;
 pub use routing::HeadRouting;
+pub use scored::{SinkhornAttention, SparseAttention};
 pub use set::{InducedSetAttention, MultiheadAttentionBlock, SetAttention, SetAttentionNames, SetPooling};
 pub use sparse_transformer::{Pattern, SparseTransformerAttention};
 pub use synthesizer::{ConditionalPrior, Synthesis, Synthesizer};

@@ -3,12 +3,14 @@
 mod exchange;
 mod states;
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use super::parameter;
+use super::{Reversible, parameter};
 use crate::graph::{Graph, Value};
 use crate::ops::{self, Dropout};
-use crate::tensor::DType;
+use crate::tensor::{DType, HostTensor};
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 use exchange::Exchange;
@@ -46,6 +48,8 @@ pub(crate) struct Settings {
     exchange: Option<Exchange>,
     /// With fixed weights, the longest segment that what is made of them alone is for.
     fixed: Option<usize>,
+    /// What stands for numbers that layers would draw, by name.
+    draws: Arc<[(String, HostTensor)]>,
 }
 
 impl Settings {
@@ -85,7 +89,7 @@ impl DerefMut for Recorder<'_> {
 impl<'g> Recorder<'g> {
     /// Records for inference, with layers that compute in `dtype`.
     pub fn new(graph: &'g mut Graph, dtype: DType) -> Self {
-        let settings = Settings { dtype, training: None, exchange: None, fixed: None };
+        let settings = Settings { dtype, training: None, exchange: None, fixed: None, draws: Arc::default() };
         Self { graph, settings, branches: 0, caches: 0, hidden: None }
     }
 
@@ -103,6 +107,24 @@ impl<'g> Recorder<'g> {
     pub fn with_fixed_weights(mut self, time: usize) -> Self {
         self.settings.fixed = Some(time);
         self
+    }
+
+    /// Takes these in the place of random numbers that layers would draw for themselves, by the names that layers give them: those of another
+    /// program, to compare with what it computes.
+    #[must_use]
+    pub fn with_draws(mut self, draws: Vec<(String, HostTensor)>) -> Self {
+        self.settings.draws = draws.into();
+        self
+    }
+
+    /// The random numbers `name` of a layer: those of [`Recorder::with_draws`], else what `draw` draws, the same for every graph.
+    ///
+    /// Fails as `draw` does.
+    pub fn draw(&mut self, name: &str, draw: impl FnOnce() -> Result<HostTensor>) -> Result<Value> {
+        let given =
+            self.settings.draws.iter().find(|(known, _)| known == name).map(|(_, drawn)| drawn.clone());
+        let drawn = given.map_or_else(draw, Ok)?;
+        ops::constant(self.graph, drawn)
     }
 
     /// Where weights stay as they are, the longest segment that what is made of them alone is for.
@@ -202,6 +224,39 @@ impl<'g> Recorder<'g> {
         Ok(x)
     }
 
+    /// The results `[y1, y2]` of a reversible layer, `y1 = x1 + f(x2)` and `y2 = x2 + g(y1)`. Training computes the arguments anew from the results
+    /// ([`Reversible`]), so that layers take the memory of one; the two streams are then f32.
+    ///
+    /// Fails as `f` and `g` do.
+    pub fn reversible(
+        &mut self,
+        [x1, x2]: [Value; 2],
+        f: impl Fn(&mut Recorder<'_>, Value) -> Result<Value>,
+        g: impl Fn(&mut Recorder<'_>, Value) -> Result<Value>,
+    ) -> Result<[Value; 2]> {
+        if self.settings.training.is_none() {
+            let made = f(self, x2)?;
+            let y1 = ops::add(self.graph, x1, made)?;
+            let made = g(self, y1)?;
+            return Ok([y1, ops::add(self.graph, x2, made)?]);
+        }
+        let [x1, x2] = [x1, x2].map(|x| ops::converted(self.graph, x, DType::F32));
+        let (settings, caches, branches) = (&self.settings, self.caches, Cell::new(self.branches));
+        let inner = |graph: &mut Graph, x, part: &dyn Fn(&mut Recorder<'_>, Value) -> Result<Value>| {
+            let mut inner = settings.recorder(graph, branches.get(), caches);
+            let made = part(&mut inner, x);
+            branches.set(inner.branches);
+            made
+        };
+        let layer = Reversible::new(
+            |graph: &mut Graph, x| inner(graph, x, &f),
+            |graph: &mut Graph, x| inner(graph, x, &g),
+        );
+        let results = layer.record(self.graph, [x1?, x2?]);
+        self.branches = branches.get();
+        results
+    }
+
     /// Keeps `x` as a hidden state, where these are wanted.
     pub fn keep(&mut self, x: Value) {
         if let Some(hidden) = &mut self.hidden {
@@ -210,10 +265,11 @@ impl<'g> Recorder<'g> {
         }
     }
 
-    /// Keeps `x` under a name of its own, where hidden states are wanted: what is none of a layer.
-    pub fn keep_as(&mut self, name: &'static str, x: Value) {
+    /// Keeps `x` under a name of its own, where hidden states are wanted: what lies before the first layer, or what a layer has found beside its
+    /// hidden state.
+    pub fn keep_as(&mut self, name: impl Into<String>, x: Value) {
         if let Some(hidden) = &mut self.hidden {
-            hidden.states.push((name.to_owned(), x));
+            hidden.states.push((name.into(), x));
         }
     }
 

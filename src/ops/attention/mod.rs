@@ -10,29 +10,39 @@
 pub(crate) mod blocked;
 mod clustered;
 mod disagreement;
+pub(crate) mod indexed;
 pub(crate) mod linear;
 mod linformer;
+mod lsh;
 mod memory_compressed;
 mod nystrom;
 mod persistent;
 mod previous;
+mod routed;
 mod routing;
 mod rules;
+mod scored;
+mod sinkhorn;
 mod talking_heads;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 pub use clustered::{Clustered, LloydClusters, clustered, lloyd_clusters};
 pub use disagreement::{head_similarity, position_similarity};
+pub use indexed::Border;
 pub use linear::{
     CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, RandomProjection, RowNorms, Side,
     SoftmaxKernel, Stabilizer, check_beta, check_log_decay, cosine_features, generalized_kernel_features,
     linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
 pub use linformer::{Linformer, linformer};
+pub use lsh::{Lsh, LshAttended, LshConvention, lsh_attention, lsh_buckets, lsh_factors, lsh_rotations};
 pub use memory_compressed::{Compression, MemoryCompressed, Slots, memory_compressed};
 pub use nystrom::{InverseStart, Nystrom, PaddedLandmarks, Segments, nystrom};
 pub use persistent::{merge, persistent_memory};
 pub use previous::{PreviousScores, prior_attention, residual_attention};
+pub use routed::{
+    Routing, balanced_clusters, commitment_loss, moved_centroids, nearest_centroids, routing_attention,
+};
 pub use routing::route_heads;
 #[cfg(feature = "serde")]
 pub use rules::RuleDocument;
@@ -40,6 +50,10 @@ pub use rules::{
     Alignment, BigBird, BlockLayout, Buckets, CustomMask, CustomScore, LogBuckets, LogSparse, Mask, Pair,
     Score, alibi_slopes, global_tokens,
 };
+pub use scored::{
+    Scored, Simplex, SparselyAttended, TopAttended, attention_over, sparse_attention, top_k_attention,
+};
+pub use sinkhorn::{Sinkhorn, SinkhornAttended, sinkhorn, sinkhorn_sorted};
 pub use talking_heads::{TalkingHeads, talking_heads};
 
 use super::contract::Contract;

@@ -2,6 +2,7 @@
 
 mod blocked;
 mod composed;
+mod content;
 mod decode;
 mod gated;
 mod gradients;

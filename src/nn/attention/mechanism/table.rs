@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::chosen::{Entmax15, Sinkhorn, Sparsemax, TopK};
 use super::given::{Linformer, MemoryCompressed, PersistentMemory, TalkingHeads};
 use super::linear::{Favor, Linear};
 use super::masks::{BigBird, DilatedWindow, Exact, Fixed, LogSparse, Longformer, Strided, Window};
@@ -144,6 +145,14 @@ mechanisms! {
         "Nyströmformer's landmarks, as many as tokens where there are fewer; iterations: 6 where absent; \"convolution\": a tensor";
     Clustered, "clustered", false, r#"{"count": 64, "bits": 63, "iterations": 10, "top": 32, "seed": 0}"#,
         "clusters of queries by Lloyd's steps on hashes; what is shown where absent, but without top plain attention of clusters";
+    TopK, "top_k", false, r#"{"k": 32, "causal": false}"#,
+        "softmax over the keys of a query's highest scores, or all where there are fewer; stores all scores";
+    Sparsemax, "sparsemax", false, r#"{"causal": false}"#,
+        "sparsemax in place of softmax: few keys weigh anything; stores all scores";
+    Entmax15, "entmax15", false, r#"{"causal": false}"#,
+        "1.5-entmax, between softmax and sparsemax; stores all scores";
+    Sinkhorn, "sinkhorn", false, r#"{"block": 16, "temperature": 0.75, "iterations": 5}"#,
+        "own blocks, and blocks sorted by a soft permutation, for texts of whole blocks without padding; temperature and iterations: what is shown where absent";
     Linformer, "linformer", false, r#"{"keys": "E", "values": "F"}"#,
         "projections along time, tensors [projected, longest] or one for each head; projected: how many there are where the tensors are weights of a model that is trained, 256 where absent";
     MemoryCompressed, "memory_compressed", false,

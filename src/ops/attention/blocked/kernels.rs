@@ -127,7 +127,7 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
     if let Some(partials) = partials {
         dispatches.push(merge(&dims, dtype, splits, partials, wanted, lse, caps)?);
     } else if let (Some(statistics), Some(lse)) = (wanted.statistics, lse) {
-        dispatches.push(log_sum_exps(&dims, statistics, lse, caps)?);
+        dispatches.push(log_sum_exps(dims.batch * dims.query_time * dims.heads, statistics, lse, caps)?);
     }
     Ok(Lowered::Kernels { choice: choice(caps, &compiled, tile, splits), dispatches, scratch })
 }
@@ -264,9 +264,14 @@ fn forward_shader(
     }
 }
 
-/// The log-sum-exp of every row.
-fn log_sum_exps(dims: &Dims, statistics: Operand, lse: Operand, caps: &Caps) -> Result<Dispatch> {
-    let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
+/// The log-sum-exp of each of so many rows.
+pub(in crate::ops::attention) fn log_sum_exps(
+    rows: usize,
+    statistics: Operand,
+    lse: Operand,
+    caps: &Caps,
+) -> Result<Dispatch> {
+    let rows = to_u32(NAME, "rows", rows)?;
     let sources = [wgsl!("attention/blocked/lse.wgsl"), wgsl!("attention/softmax.wgsl")];
     Ok(softmax_constants(Kernel::new("attention/blocked/lse", sources))
         .read_elements("statistics", statistics, DType::F32)

@@ -54,9 +54,9 @@ mod cooperative;
 mod gradient;
 mod kernels;
 mod reference;
-mod rows;
-mod turns;
-mod walk;
+pub(super) mod rows;
+pub(super) mod turns;
+pub(super) mod walk;
 
 use super::rules::{Prepared, Rule, prepare};
 use super::{Dims, Mask, Score};
@@ -66,10 +66,12 @@ use crate::kernel::{Caps, Lowered};
 use crate::ops::{Heads, Matmul, add, matmul, scale};
 use crate::tensor::{Array, Real, TensorDesc};
 
+pub(super) use backward::add_splits;
 #[cfg(feature = "check")]
 pub use backward::cases::attention_backward;
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
+pub(super) use kernels::log_sum_exps;
 
 const NAME: &str = "attention/blocked";
 

@@ -89,6 +89,25 @@ impl Rows {
         };
         accessor.declaration(binding as usize, true) + &store
     }
+
+    /// Rows of `name` of the type `pack` that are written and, in f32, read again.
+    pub(in crate::ops::attention) fn update(
+        self,
+        name: &str,
+        binding: u32,
+        channels: Channels,
+        pack: &'static str,
+    ) -> String {
+        let (size, _) = channels.names();
+        let whole = channels.of(&self.dims).is_multiple_of(4);
+        let accessor = Accessor::elements(name, self.dtype, whole, "f32").stored_as(pack);
+        let function = format!("load_{name}");
+        let load = match whole {
+            true => accessor.load_vector(&function, ARGUMENTS, "row + pack"),
+            false => accessor.load_four(&function, ARGUMENTS, &channels_of(size), Past::Last),
+        };
+        self.write(name, binding, channels, Some(pack)) + &load
+    }
 }
 
 /// Four channels of a row of `size`.
@@ -104,6 +123,12 @@ pub(in crate::ops::attention) fn write_statistics(binding: u32, wanted: bool) ->
         true => pairs.declaration(binding as usize, true) + &pairs.store("store_statistics", "at: u32", "at"),
         false => ignored("store_statistics", "at: u32", pairs.value()),
     }
+}
+
+/// [`write_statistics`], and `load_statistics(at)` besides.
+pub(in crate::ops::attention) fn update_statistics(binding: u32) -> String {
+    let pairs = Accessor::packs("statistics", DType::F32, 2);
+    write_statistics(binding, true) + &pairs.load("load_statistics", "at: u32", "at")
 }
 
 /// `functions` as a part of a shader.

@@ -4,6 +4,7 @@
 //! Counted is what a tile may take at worst: it is computed a second time, column by column, where its sums are not finite. Loops within
 //! others take two turns more than their bodies.
 
+use super::super::Dims;
 use super::super::rules::Rule;
 use super::cooperative::FragmentTile;
 use super::walk::{Tile, Walk};
@@ -42,10 +43,28 @@ impl Turns {
         // Ranges of a block list end in tiles that are not full, and gathered ones lie beside them.
         let tiles = if steps_over { 2 * tiles } else { tiles };
         let per_tile = match tile {
-            Tile::Registers(tile) => of_registers(walk, tile, work),
+            Tile::Registers(tile) => {
+                of_registers(&walk.dims, walk.rule.relative_keys().is_some(), tile, work)
+            }
             Tile::Fragments(tile) => of_fragments(tile, work),
         };
         Self { tiles, per_tile, steps_over }
+    }
+
+    /// Of a walk over `columns` that may begin anywhere, in a register tile.
+    pub(in crate::ops::attention) fn of_tiles(
+        dims: &Dims,
+        columns: usize,
+        tile: AttentionTile,
+        work: Work,
+    ) -> Self {
+        let tiles = columns.div_ceil(Tile::Registers(tile).columns() as usize) as u64 + 1;
+        Self { tiles, per_tile: of_registers(dims, false, tile, work), steps_over: false }
+    }
+
+    /// Tiles of columns, at most.
+    pub(in crate::ops::attention) fn tiles(self) -> u64 {
+        self.tiles
     }
 
     /// That many walks, one behind the other.
@@ -71,19 +90,18 @@ impl Turns {
     }
 }
 
-fn of_registers(walk: &Walk<'_>, tile: AttentionTile, work: Work) -> u64 {
+fn of_registers(dims: &Dims, is_relative: bool, tile: AttentionTile, work: Work) -> u64 {
     let vectors = u64::from(tile.key_vectors * tile.lanes);
     let columns = 4 * vectors;
     let product = |size: usize| size.div_ceil(4) as u64 + 2;
-    let products = work.head_products * product(walk.dims.head_size)
-        + work.value_products * product(walk.dims.value_size);
+    let products =
+        work.head_products * product(dims.head_size) + work.value_products * product(dims.value_size);
     // Products with relative keys are formed for two tiles where one lies apart.
-    let relative =
-        if walk.rule.relative_keys().is_some() { 2 * (product(walk.dims.head_size) + 2) } else { 0 };
+    let relative = if is_relative { 2 * (product(dims.head_size) + 2) } else { 0 };
     let statistics = if tile.one_subgroup { 0 } else { u64::from(tile.lanes) + 2 };
     let slots = if work.slots { u64::from(tile.rows.div_ceil(tile.lanes)) * (columns + 2) + 2 } else { 0 };
     // Factors of rows askew reach beyond the tile by the rows of a lane.
-    let askew = if walk.rule.relative_keys().is_some() { u64::from(tile.rows) } else { 0 };
+    let askew = if is_relative { u64::from(tile.rows) } else { 0 };
     let sums = |turns: u64| work.sums * (turns + askew + 2);
     2 * (products + relative + statistics + slots + 1) + sums(vectors) + sums(columns)
 }

@@ -152,6 +152,9 @@ pub(in crate::ops::attention) fn pair_bytes(tile: AttentionTile) -> u32 {
 /// Bytes of a workgroup's memory beside numbers of pairs: what `some_invocation_workgroup.wgsl` takes.
 pub(in crate::ops::attention) const WORD_BYTES: u32 = 16;
 
+/// Sums of four channels that a lane may keep. Beyond that, compiling takes longer than more rows save.
+pub(in crate::ops::attention) const MOST_PACKS: u32 = 128;
+
 /// Tiles of numbers in the ring of `relative_products.wgsl`.
 pub(in crate::ops::attention) const RING_TILES: u32 = 2;
 

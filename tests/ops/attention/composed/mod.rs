@@ -6,25 +6,26 @@ mod padding;
 
 use foveate::check::Random;
 use foveate::ops::attention::{
-    Blocked, Clustered, Compression, Linformer, LloydClusters, Mask, MemoryCompressed, Nystrom,
-    PreviousScores, Segments, Slots, TalkingHeads, blocked, clustered, head_similarity, linformer,
-    lloyd_clusters, memory_compressed, nystrom, persistent_memory, position_similarity, prior_attention,
-    residual_attention, route_heads, talking_heads,
+    Blocked, Clustered, Compression, Linformer, LloydClusters, Lsh, Mask, MemoryCompressed, Nystrom,
+    PreviousScores, Scored, Segments, Simplex, Slots, TalkingHeads, blocked, clustered, head_similarity,
+    linformer, lloyd_clusters, lsh_attention, lsh_buckets, lsh_rotations, memory_compressed, nystrom,
+    persistent_memory, position_similarity, prior_attention, residual_attention, route_heads,
+    sparse_attention, talking_heads, top_k_attention,
 };
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu, ops};
 
 use crate::support::refused;
 
-const TIME: usize = 23;
-const HEADS: usize = 2;
-const SIZE: usize = 8;
-const COUNT: usize = 5;
+pub(super) const TIME: usize = 23;
+pub(super) const HEADS: usize = 2;
+pub(super) const SIZE: usize = 8;
+pub(super) const COUNT: usize = 5;
 const RATIO: usize = 3;
 
 /// Sums in another order, and results in f32.
 const F32: f32 = 1e-6;
 
-fn random(seed: u64, shape: &[usize]) -> HostTensor {
+pub(super) fn random(seed: u64, shape: &[usize]) -> HostTensor {
     let mut random = Random::new(seed);
     HostTensor::f32(shape, (0..shape.iter().product()).map(|_| random.next_f32()).collect()).unwrap()
 }
@@ -34,8 +35,8 @@ fn converted(tensor: &HostTensor, dtype: DType) -> HostTensor {
 }
 
 /// A graph under way, with what its inputs hold, and the type of weights.
-struct Problem {
-    graph: Graph,
+pub(super) struct Problem {
+    pub(super) graph: Graph,
     inputs: Vec<(String, HostTensor)>,
     dtype: DType,
 }
@@ -55,7 +56,7 @@ impl Problem {
         self.input(converted(&random(seed, shape), self.dtype))
     }
 
-    fn input(&mut self, tensor: HostTensor) -> Value {
+    pub(super) fn input(&mut self, tensor: HostTensor) -> Value {
         let name = format!("in {}", self.inputs.len());
         let value = self.graph.input(&name, tensor.desc()).unwrap();
         self.inputs.push((name, tensor));
@@ -63,7 +64,7 @@ impl Problem {
     }
 
     /// What `values` hold on the references: in f64, or in f32 and with every step's result rounded to its type where that is f16.
-    fn run(mut self, values: &[Value]) -> Vec<Vec<f32>> {
+    pub(super) fn run(mut self, values: &[Value]) -> Vec<Vec<f32>> {
         for (at, value) in values.iter().enumerate() {
             self.graph.output(&format!("out {at}"), *value).unwrap();
         }
@@ -170,7 +171,38 @@ fn residual(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>
     Ok(x)
 }
 
+/// Buckets found with 3 rounds of rotations.
+fn hashed(problem: &mut Problem, [q, _, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let spec = lengths.map_or(Lsh::new(COUNT), |lengths| Lsh::new(COUNT).lengths(lengths)).around(1, 1);
+    let time = problem.graph.desc(q)?.shape.dims()[1];
+    let buckets = match spec.hashes(time) {
+        false => None,
+        true => {
+            let rotations = problem.input(lsh_rotations([HEADS, SIZE, 3], &[4], 14)?);
+            Some(lsh_buckets(&mut problem.graph, q, rotations, &[4], &spec)?)
+        }
+    };
+    Ok(lsh_attention(&mut problem.graph, q, v, buckets, &spec)?.out)
+}
+
+fn highest(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let spec = lengths.map_or(Scored::new(), |lengths| Scored::new().lengths(lengths)).causal();
+    Ok(top_k_attention(&mut problem.graph, q, k, v, 4, &spec)?.out)
+}
+
+fn on_the_simplex(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let spec = lengths.map_or(Scored::new(), |lengths| Scored::new().lengths(lengths)).causal();
+    let all = [Simplex::Sparsemax, Simplex::Entmax15].map(|simplex| {
+        sparse_attention(&mut problem.graph, q, k, v, simplex, &spec).map(|attended| attended.out)
+    });
+    let [first, second] = all;
+    ops::add(&mut problem.graph, first?, second?)
+}
+
 const ALL: &[(&str, Record)] = &[
+    ("lsh_attention", hashed),
+    ("top_k_attention", highest),
+    ("sparse_attention", on_the_simplex),
     ("linformer", projected),
     ("nystrom", through_landmarks),
     ("memory_compressed", in_slots),
@@ -184,7 +216,7 @@ const ALL: &[(&str, Record)] = &[
 ];
 
 /// Query, key and value of `[batch, TIME]`.
-fn qkv(batch: usize) -> [HostTensor; 3] {
+pub(super) fn qkv(batch: usize) -> [HostTensor; 3] {
     [20, 21, 22].map(|seed| random(seed, &[batch, TIME, HEADS, SIZE]))
 }
 
@@ -211,7 +243,7 @@ fn attended(record: Record, qkv: &[HostTensor; 3], lengths: Option<&[i32]>) -> V
     problem.run(&[out]).remove(0)
 }
 
-fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
+pub(super) fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         // Written so that a NaN fails.
@@ -225,6 +257,8 @@ fn what_comes_later_changes_nothing_of_what_was_before() {
     let is_causal = [
         "memory_compressed, causal",
         "persistent_memory",
+        "top_k_attention",
+        "sparse_attention",
         "talking_heads",
         "talking_heads, stored",
         "residual_attention",
@@ -379,7 +413,7 @@ fn heads_that_are_alike_agree_wholly() {
     assert_near("positions", &results[1], &[1.0]);
 }
 
-fn assert_refused_as(error: &foveate::Error, kind: ErrorKind, op: &str, argument: &str) {
+pub(super) fn assert_refused_as(error: &foveate::Error, kind: ErrorKind, op: &str, argument: &str) {
     assert_eq!((error.kind(), error.op(), error.argument()), (kind, op, argument), "{error}");
 }
 

@@ -37,9 +37,6 @@ use crate::ops::fill::zeros;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
-/// Sums of four channels that a lane may keep. Beyond that, compiling takes longer than more rows save.
-const MOST_PACKS: u32 = 128;
-
 params! {
     struct StatisticsParams {
         start: u32,
@@ -181,7 +178,7 @@ fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
     let packs = walk::lane_packs(walk.dims.head_size, tile) + walk::lane_packs(walk.dims.value_size, tile);
     let tile = AttentionTile {
         key_vectors: tile.backward_key_vectors,
-        rows: (MOST_PACKS / packs.max(1)).clamp(1, tile.rows),
+        rows: (walk::MOST_PACKS / packs.max(1)).clamp(1, tile.rows),
         ..tile
     };
     let (added, raw) = rows.shares(walk.rule);
@@ -216,8 +213,8 @@ fn choice(caps: &Caps, compiled: &CompiledRule, tiles: &[(Rows, Tile)]) -> Choic
     }
 }
 
-/// Adds up what the splits of a pass have summed.
-fn add_splits(
+/// Adds up what the splits of a pass have summed, in f32, in the type of `desc`.
+pub(in crate::ops::attention) fn add_splits(
     partial: Operand,
     desc: &TensorDesc,
     result: Operand,

@@ -18,6 +18,8 @@ mod kernels;
 mod passes;
 mod reference;
 
+pub(in crate::ops::attention) use kernels::add_splits;
+
 use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::attention::Dims;

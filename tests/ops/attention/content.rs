@@ -1,0 +1,165 @@
+//! Attention chosen by content: settings that make it exact, what it must not depend on, and what means nothing. On the references.
+
+use foveate::ops::attention::{
+    Blocked, Lsh, LshConvention, Routing, Scored, Sinkhorn, balanced_clusters, blocked, lsh_attention,
+    lsh_buckets, lsh_factors, lsh_rotations, routing_attention, sinkhorn, sinkhorn_sorted, top_k_attention,
+};
+use foveate::{ErrorKind, HostTensor, Result, TensorDesc, Value, ops};
+
+use super::composed::{HEADS, Problem, SIZE, TIME, assert_near, assert_refused_as, qkv, random};
+use crate::support::refused;
+
+/// Buckets of `rounds` rounds, by another number in each.
+fn buckets(problem: &mut Problem, rounds: usize, same: bool) -> Value {
+    let ids = (0..2 * HEADS * rounds * TIME).map(|at| {
+        let (round, line) = (if same { 0 } else { at / TIME % rounds }, at / TIME / rounds);
+        (at % TIME * (5 + round) + line) as i32 * 7 % 11 % 4
+    });
+    problem.input(HostTensor::i32([2, HEADS, rounds, TIME], ids.collect()).unwrap())
+}
+
+fn hashed(problem: &mut Problem, buckets: Option<Value>, spec: &Lsh) -> Result<Value> {
+    let [query, _, value] = qkv(2).map(|tensor| problem.input(tensor));
+    Ok(lsh_attention(&mut problem.graph, query, value, buckets, spec)?.out)
+}
+
+fn result(record: impl FnOnce(&mut Problem) -> Result<Value>) -> Vec<f32> {
+    let mut problem = Problem::default();
+    let out = record(&mut problem).unwrap();
+    problem.run(&[out]).remove(0)
+}
+
+#[test]
+fn a_query_that_sees_all_chunks_sees_what_it_sees_unhashed() {
+    for spec in [Lsh::new, |chunk| Lsh::new(chunk).causal()] as [fn(usize) -> Lsh; 2] {
+        let exact = result(|problem| hashed(problem, None, &spec(TIME)));
+        let all = result(|problem| {
+            let buckets = buckets(problem, 2, false);
+            hashed(problem, Some(buckets), &spec(8).around(2, 2).deduplicated())
+        });
+        assert_near("all chunks", &all, &exact);
+    }
+}
+
+#[test]
+fn equal_rounds_are_one_where_pairs_count_once() {
+    let spec = Lsh::new(5).causal().deduplicated();
+    for spec in [spec, spec.same_bucket()] {
+        let [one, three] = [1, 3].map(|rounds| {
+            result(|problem| {
+                let buckets = buckets(problem, rounds, true);
+                hashed(problem, Some(buckets), &spec)
+            })
+        });
+        assert_near("three rounds", &three, &one);
+    }
+}
+
+#[test]
+fn the_first_of_causal_tokens_sees_itself() {
+    for convention in [LshConvention::Stop, LshConvention::HuggingFace, LshConvention::Paper] {
+        let found = result(|problem| {
+            let buckets = buckets(problem, 4, false);
+            hashed(problem, Some(buckets), &Lsh::new(5).causal().convention(convention))
+        });
+        let width = HEADS * SIZE;
+        assert_near("the first token", &found[..width], &qkv(2)[2].to_f32()[..width]);
+    }
+}
+
+#[test]
+fn buckets_of_many_are_found_by_two_factors() {
+    for (count, factors) in
+        [(1, vec![2]), (7, vec![8]), (64, vec![64]), (66, vec![8, 10]), (128, vec![12, 12])]
+    {
+        assert_eq!(lsh_factors(count), factors);
+        assert!(factors.iter().product::<usize>() >= count);
+    }
+    let mut problem = Problem::default();
+    let query = problem.input(random(60, &[1, 1000, 1, SIZE]));
+    let rotations = problem.input(lsh_rotations([1, SIZE, 1], &[12, 12], 3).unwrap());
+    let spec = Lsh::new(64);
+    let found = lsh_buckets(&mut problem.graph, query, rotations, &[12, 12], &spec).unwrap();
+    let found = ops::cast(&mut problem.graph, found, foveate::DType::F32).unwrap();
+    let mut found: Vec<i32> = problem.run(&[found])[0].iter().map(|&bucket| bucket as i32).collect();
+    found.sort_unstable();
+    found.dedup();
+    assert!(found.len() > 64 && found.iter().all(|bucket| (0..144).contains(bucket)), "{}", found.len());
+}
+
+#[test]
+fn one_cluster_of_all_and_all_keys_are_exact_attention() {
+    let mut problem = Problem::default();
+    let [q, k, v] = qkv(2).map(|tensor| problem.input(tensor));
+    let centroids = problem.input(random(61, &[HEADS, 1, SIZE]));
+    let graph = &mut problem.graph;
+    let exact = blocked(graph, q, k, v, &Blocked::new()).unwrap();
+    let [own, of_keys] = [q, k].map(|x| balanced_clusters(graph, x, centroids, TIME).unwrap());
+    let routed = routing_attention(graph, q, Some(k), v, [own, of_keys], &Routing::new()).unwrap();
+    let highest = top_k_attention(graph, q, k, v, TIME, &Scored::new()).unwrap().out;
+    let sorted = sinkhorn(graph, q, k, v, None, &Sinkhorn::new(TIME)).unwrap().out;
+    let results = problem.run(&[exact, routed, highest, sorted]);
+    // Divided by 1 and 1e-5.
+    let routed: Vec<f32> = results[1].iter().map(|x| x * (1.0 + 1e-5)).collect();
+    assert_near("one cluster", &routed, &results[0]);
+    assert_near("all keys", &results[2], &results[0]);
+    assert_near("one block, twice", &results[3], &results[0]);
+}
+
+#[test]
+fn settings_that_mean_nothing_are_refused() {
+    let rows = TensorDesc::f32([2, TIME, HEADS, SIZE]);
+    let ids = |shape: &[usize]| TensorDesc::i32(shape);
+    let argument = ErrorKind::Argument;
+    let lsh = |spec: Lsh, buckets: TensorDesc| {
+        refused(&[rows.clone(), buckets], move |graph, v| {
+            Ok(lsh_attention(graph, v[0], v[0], Some(v[1]), &spec)?.out)
+        })
+    };
+    let of_rounds = || ids(&[2, HEADS, 3, TIME]);
+    assert_refused_as(&lsh(Lsh::new(0), of_rounds()), argument, "attention/lsh", "chunk");
+    assert_refused_as(&lsh(Lsh::new(4).padded_to(6), of_rounds()), argument, "attention/lsh", "padded_to");
+    assert_refused_as(&lsh(Lsh::new(8).around(4, 0), of_rounds()), argument, "attention/indexed", "before");
+    let error = lsh(Lsh::new(4), ids(&[2, HEADS, 3, TIME - 1]));
+    assert_refused_as(&error, ErrorKind::Shape, "attention/lsh", "buckets");
+    let error = refused(std::slice::from_ref(&rows), |graph, v| {
+        Ok(lsh_attention(graph, v[0], v[0], None, &Lsh::new(4))?.out)
+    });
+    assert_refused_as(&error, argument, "attention/lsh", "buckets");
+    for (shape, factors, kind, op, what) in [
+        ([HEADS, SIZE, 2, 3], [6, 3], argument, "index/rotation_buckets", "factors"),
+        ([HEADS, SIZE, 2, 3], [6, 2], ErrorKind::Shape, "index/rotation_buckets", "rotated"),
+        ([HEADS, SIZE + 1, 2, 3], [4, 2], ErrorKind::Shape, "attention/lsh_buckets", "rotations"),
+    ] {
+        let error = refused(&[rows.clone(), TensorDesc::f32(shape)], |graph, v| {
+            lsh_buckets(graph, v[0], v[1], &factors, &Lsh::new(4))
+        });
+        assert_refused_as(&error, kind, op, what);
+    }
+    for k in [0, TIME + 1] {
+        let error = refused(std::slice::from_ref(&rows), |graph, v| {
+            Ok(top_k_attention(graph, v[0], v[0], v[0], k, &Scored::new())?.out)
+        });
+        assert_refused_as(&error, argument, "attention/top_k", "k");
+    }
+    for (centroids, window, kind, what) in [
+        ([HEADS, 4, SIZE], TIME + 1, argument, "window"),
+        ([HEADS, 4, SIZE], 0, argument, "window"),
+        ([HEADS, 4, SIZE + 1], 4, ErrorKind::Shape, "centroids"),
+    ] {
+        let error = refused(&[rows.clone(), TensorDesc::f32(centroids)], |graph, v| {
+            balanced_clusters(graph, v[0], v[1], window)
+        });
+        assert_refused_as(&error, kind, "attention/balanced_clusters", what);
+    }
+    for block in [0, 4] {
+        let error = refused(&[rows.clone(), ids(&[2, HEADS, 5])], |graph, v| {
+            sinkhorn_sorted(graph, [v[0]; 3], v[1], block, false, None)
+        });
+        assert_refused_as(&error, argument, "attention/sinkhorn", "block");
+    }
+    let error = refused(std::slice::from_ref(&rows), |graph, v| {
+        Ok(sinkhorn(graph, v[0], v[0], v[0], None, &Sinkhorn::new(TIME).temperature(0.0))?.out)
+    });
+    assert_refused_as(&error, argument, "attention/sinkhorn", "temperature");
+}

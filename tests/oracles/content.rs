@@ -1,0 +1,285 @@
+//! Attention chosen by content: the highest scores, sparse weights, sorted blocks: rows of the table of `mechanisms.rs`.
+
+use foveate::nn::AxialPositions;
+use foveate::ops;
+use foveate::ops::attention::{
+    Lsh, LshAttended, LshConvention, Routing, Scored, Simplex, Sinkhorn, attention_over, balanced_clusters,
+    commitment_loss, lsh_attention, lsh_buckets, moved_centroids, nearest_centroids, routing_attention,
+    sinkhorn, sinkhorn_sorted, sparse_attention, top_k_attention,
+};
+use foveate::weights::Declarations;
+use foveate::{DType, HostTensor, TensorDesc, Value};
+
+use crate::Result;
+use crate::case::Case;
+use crate::compare::{Bound, OF_LARGEST, Rows};
+use crate::mechanisms::{Row, row};
+
+pub(crate) const ROWS: &[Row] = &[
+    row("1.5-entmax attention", sparse),
+    row("LSH attention", lsh),
+    row("Sinkhorn attention, given block permutation", sorted_blocks),
+    row("Sinkhorn attention, soft", soft_sinkhorn),
+    row("axial position embeddings (Reformer)", axial),
+    row("exact top-k attention", top),
+    row("routing attention", routing),
+    row("sparsemax attention", sparse),
+];
+
+/// Causal, and with lengths, where the file is.
+fn scored(case: &mut Case<'_>) -> Result<Scored> {
+    let mut spec = Scored::new().scale(case.file.spec.number("scale")?);
+    if case.file.spec.bool("causal")? {
+        spec = spec.causal();
+    }
+    if case.file.tensors.find("length").is_some() {
+        spec = spec.lengths(case.input("length")?);
+    }
+    Ok(spec)
+}
+
+/// Over the keys that the file has, and over those that are found.
+fn top(case: &mut Case<'_>) -> Result<()> {
+    let spec = scored(case)?;
+    let (k, scale) = (case.file.spec.count("k")? as usize, case.file.spec.number("scale")?);
+    let [q, key, v] = case.inputs(["q", "k", "v"])?;
+    let keys = case.input("indices")?;
+    let found = top_k_attention(&mut case.recording.graph, q, key, v, k, &spec)?;
+    let (given, lse) = attention_over(&mut case.recording.graph, q, key, v, keys, Some(scale))?;
+    case.output_again("found", "out", found.out)?;
+    case.output_again("log-sum-exp of found", "lse", found.lse)?;
+    let graph = &mut case.recording.graph;
+    let both = ops::add(graph, given, found.out)?;
+    let out = ops::scale(graph, both, 0.5)?;
+    case.output("out", out)?;
+    case.output("lse", lse)
+}
+
+fn sparse(case: &mut Case<'_>) -> Result<()> {
+    let spec = scored(case)?;
+    let simplex = match case.file.spec.text("mechanism")? {
+        "sparsemax attention" => Simplex::Sparsemax,
+        _ => Simplex::Entmax15,
+    };
+    let [q, k, v] = case.inputs(["q", "k", "v"])?;
+    let graph = &mut case.recording.graph;
+    let attended = sparse_attention(graph, q, k, v, simplex, &spec)?;
+    let zero = ops::fill(graph, TensorDesc::f32([1]), 0.0)?;
+    let weighs = ops::greater(graph, attended.weights, zero)?;
+    let weighs = ops::cast(graph, weighs, DType::F32)?;
+    let support = ops::sum(graph, weighs, &[3])?;
+    let shape = case.file.tensors.get("support")?.shape().clone();
+    let support = ops::reshape(&mut case.recording.graph, support, shape)?;
+    case.output("out", attended.out)?;
+    case.output_rows("support", support, Rows::All)
+}
+
+fn soft_sinkhorn(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    let settings = Sinkhorn::new(spec.count("block")? as usize)
+        .temperature(spec.number("temperature")?)
+        .iterations(spec.count("iterations")? as usize)
+        .scale(spec.number("scale")?);
+    let [q, k, v] = case.inputs(["q", "k", "v"])?;
+    let gumbel = case.input("gumbel")?;
+    let attended = sinkhorn(&mut case.recording.graph, q, k, v, Some(gumbel), &settings)?;
+    case.output("permutation", attended.permutation)?;
+    case.output("out", attended.out)
+}
+
+/// Magnitudes of log-sum-exps from here on are those of tokens that see themselves alone.
+const ALONE: f32 = -1e3;
+
+/// What the texts of a spec say that settings of the crate stand for.
+fn lsh_settings(case: &mut Case<'_>) -> Result<Lsh> {
+    let spec = &case.file.spec;
+    spec.pass_over(&["hash", "buckets", "order", "merge", "head_dim", "hash_margin", "padded_rows"]);
+    let chunk = spec.count("chunk")? as usize;
+    let (before, after) = (spec.count("chunks_before")? as usize, spec.count("chunks_after")? as usize);
+    let (convention, key, scale, self_value) = match spec.text("convention")? {
+        "hf" => (LshConvention::HuggingFace, "k = q / sqrt(mean(q^2) + 1e-6) / sqrt(D)", 1.0, -1e5),
+        "lucidrains" => (LshConvention::Paper, "k = q / max(|q|_2, 1e-12)", 0.25, -5e4),
+        "stop" => (LshConvention::Stop, "k = q / sqrt(mean(q^2) + 1e-6) / sqrt(D)", 1.0, -1e5),
+        other => return Err(format!("convention `{other}` is none that this test knows").into()),
+    };
+    if spec.text("key")? != key || spec.number("scale")? != scale || spec.number("self_value")? != self_value
+    {
+        return Err("keys, scale or the score of a token with itself are not the convention's".into());
+    }
+    let mut settings = Lsh::new(chunk).around(before, after).convention(convention);
+    if let Some(view) = spec.find("view").and_then(|view| view.as_str()) {
+        if view.contains("inside its own round only") != (convention == LshConvention::Stop) {
+            return Err(format!("this test does not know the view `{view}`").into());
+        }
+        settings = settings.padded_to(spec.count("padded_length")? as usize);
+        if spec.text("duplicates")?.starts_with("scores lowered by ln N_ij") {
+            settings = settings.deduplicated();
+        }
+    }
+    if spec.text("mask")?.contains("same bucket") {
+        settings = settings.same_bucket();
+    }
+    if spec.bool("causal")? {
+        settings = settings.causal();
+    }
+    if case.file.tensors.find("length").is_some() {
+        settings = settings.lengths(case.input("length")?);
+    }
+    Ok(settings)
+}
+
+/// With the buckets that the file has, and with those that are found.
+fn lsh(case: &mut Case<'_>) -> Result<()> {
+    let settings = lsh_settings(case)?;
+    let rounds = case.file.spec.count("n_hashes")? as usize;
+    let [qk, v] = case.inputs(["qk", "v"])?;
+    let time = case.dims(qk)?[1];
+    if !settings.hashes(time) {
+        let attended = lsh_attention(&mut case.recording.graph, qk, v, None, &settings)?;
+        return lsh_outputs(case, attended.out, &attended);
+    }
+    let rotations = case.input("rotations")?;
+    if case.dims(rotations)?[2] != rounds {
+        return Err("`rotations` are not those of n_hashes rounds".into());
+    }
+    let factors = case.file.spec.find("bucket_factors").and_then(|list| list.as_array());
+    let factors: Option<Vec<usize>> =
+        factors.and_then(|list| list.iter().map(|factor| Some(factor.as_u64()? as usize)).collect());
+    let factors = factors.ok_or("`bucket_factors` are no counts")?;
+    let buckets = case.input("buckets")?;
+    let graph = &mut case.recording.graph;
+    // Behind the last position there is padding to a whole chunk.
+    let buckets = ops::slice(graph, buckets, 3, 0..time)?;
+    let found_buckets = lsh_buckets(graph, qk, rotations, &factors, &settings)?;
+    let given = lsh_attention(graph, qk, v, Some(buckets), &settings)?;
+    let found = lsh_attention(graph, qk, v, Some(found_buckets), &settings)?;
+
+    let all = case.file.tensors.get("buckets")?;
+    let shape = all.shape().dims().to_vec();
+    let numbers = all.to_f64();
+    let of_positions =
+        numbers.chunks(shape[3]).flat_map(|line| line[..time].iter().map(|&bucket| bucket as i32));
+    let of_positions = HostTensor::i32([shape[0], shape[1], shape[2], time], of_positions.collect())?;
+    let exact = Bound::of_largest(OF_LARGEST);
+    case.recording.expect("buckets that are found", found_buckets, of_positions, Rows::All, exact)?;
+    let order = found.order.ok_or("no order")?;
+    let of_file = case.file.tensors.get("order")?.clone();
+    case.recording.expect("order that is found", order, of_file, Rows::All, exact)?;
+
+    let graph = &mut case.recording.graph;
+    let both = ops::add(graph, given.out, found.out)?;
+    let out = ops::scale(graph, both, 0.5)?;
+    lsh_outputs(case, out, &given)
+}
+
+/// Tokens that see others are compared besides without those that see themselves alone, whose log-sum-exp says what is large.
+fn lsh_outputs(case: &mut Case<'_>, out: Value, attended: &LshAttended) -> Result<()> {
+    let time = case.dims(out)?[1];
+    let rows = |axis: usize| -> Result<Rows> {
+        case.file.tensors.find("length").map_or(Ok(Rows::All), |lengths| Ok(Rows::below(lengths, time, axis)))
+    };
+    let (of_out, of_lse, of_rounds) = (rows(1)?, rows(2)?, rows(3)?);
+    for (name, value, rows) in
+        [("lse", attended.lse, &of_lse), ("lse_rounds", attended.lse_rounds, &of_rounds)]
+    {
+        let graph = &mut case.recording.graph;
+        let least = ops::fill(graph, TensorDesc::f32([1]), ALONE)?;
+        let others = ops::maximum(graph, value, least)?;
+        let tensor = case.file.tensors.get(name)?;
+        let expected = tensor.to_f32().into_iter().map(|lse| lse.max(ALONE)).collect();
+        let expected = HostTensor::f32(tensor.shape().clone(), expected)?;
+        let bound = Bound { absolute: Some(1e-3), ..Bound::of_largest(OF_LARGEST) };
+        case.recording.expect(
+            &format!("{name} of those that see others"),
+            others,
+            expected,
+            rows.clone(),
+            bound,
+        )?;
+    }
+    case.output_rows("out", out, of_out)?;
+    case.output_rows("lse", attended.lse, of_lse)?;
+    case.output_rows("lse_rounds", attended.lse_rounds, of_rounds)
+}
+
+fn sorted_blocks(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    let (block, is_causal) = (spec.count("block")? as usize, spec.bool("causal")?);
+    let scale = spec.number("scale")?;
+    let qkv = case.inputs(["q", "k", "v"])?;
+    let permutation = case.input("perm")?;
+    let graph = &mut case.recording.graph;
+    let out = sinkhorn_sorted(graph, qkv, permutation, block, is_causal, Some(scale))?;
+    case.output("out", out)
+}
+
+/// Tokens of queries and, where they are others, of keys one behind the other.
+fn routing(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    spec.pass_over(&["aux", "update", "mask", "orphan_rows", "most_memberships", "empty_clusters"]);
+    let (window, is_shared) = (spec.count("window")? as usize, spec.bool("shared_qk")?);
+    let (commitment, decay) = (spec.number("commitment")?, spec.number("ema_decay")?);
+    let clusters = spec.count("clusters")? as usize;
+    let mut settings = Routing::new().scale(spec.number("scale")?);
+    if spec.bool("causal")? {
+        settings = settings.causal();
+    }
+    if spec.count("memory_keys")? > 0 {
+        settings = settings.memory(case.inputs(["mem_k", "mem_v"])?);
+    }
+    if case.file.tensors.find("length").is_some() {
+        settings = settings.lengths(case.input("length")?);
+    }
+    let [q, v] = case.inputs(["q", "v"])?;
+    let k = if is_shared { None } else { Some(case.input("k")?) };
+    let means = case.input("means")?;
+    if case.dims(means)?[1] != clusters {
+        return Err("`means` are not those of so many clusters".into());
+    }
+    let graph = &mut case.recording.graph;
+    let own = balanced_clusters(graph, q, means, window)?;
+    let of_keys = match k {
+        Some(k) => balanced_clusters(graph, k, means, window)?,
+        None => own,
+    };
+    let tokens = match k {
+        Some(k) => ops::concat(graph, &[q, k], 1)?,
+        None => q,
+    };
+    let nearest = nearest_centroids(graph, tokens, means)?;
+    let out = routing_attention(graph, q, k, v, [own, of_keys], &settings)?;
+    let loss = commitment_loss(graph, tokens, means, nearest, commitment)?;
+    let moved = moved_centroids(graph, tokens, means, nearest, decay)?;
+    let time = case.dims(q)?[1];
+    let rows = match case.file.tensors.find("length") {
+        Some(lengths) => Rows::below(lengths, time, 1),
+        None => Rows::All,
+    };
+    let found = [("q_indices", own), ("k_indices", of_keys), ("nearest", nearest), ("new_means", moved)];
+    for (name, value) in found {
+        case.output_again(&format!("{name} that are found"), name, value)?;
+    }
+    case.output_rows("out", out, rows)?;
+    case.output("aux_loss", loss)
+}
+
+fn axial(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    let pair = |key: &str| -> Result<[usize; 2]> {
+        let list = spec.find(key).and_then(|list| list.as_array());
+        let counts = list.and_then(|list| list.iter().map(|count| Some(count.as_u64()? as usize)).collect());
+        let counts: Vec<usize> = counts.ok_or_else(|| format!("`{key}` is no list of counts"))?;
+        counts.try_into().map_err(|_| format!("`{key}` are not two").into())
+    };
+    let (shape, widths) = (pair("shape")?, pair("dims")?);
+    let layer = AxialPositions::declare(&mut Declarations::new().root(), shape, widths)?;
+    for name in ["weights.0", "weights.1"] {
+        case.weight(name, name)?;
+    }
+    let ids = case.input("ids")?;
+    let graph = &mut case.recording.graph;
+    let table = layer.table(graph, DType::F32)?;
+    let out = layer.record(graph, ids, DType::F32)?;
+    case.output("table", table)?;
+    case.output("out", out)
+}
