@@ -127,6 +127,7 @@
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
 //! | `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints; models' folders (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
+//! | `processing` | from a task's scores to what people ask for; speech and time series as models read them (feature `tokenize`; WAV files with `sound`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
@@ -156,6 +157,8 @@ struct Readme;
 #[cfg(feature = "check")]
 pub mod check;
 pub mod cpu;
+#[cfg(feature = "models")]
+mod edit_distance;
 mod error;
 mod finite;
 #[cfg(feature = "models")]

@@ -18,6 +18,7 @@ pub(crate) fn class_for(fields: &Fields, task: Task, is_causal: bool) -> String 
         Task::Label => "ForTokenClassification",
         Task::Answer => "ForQuestionAnswering",
         Task::Pretrain => "ForPreTraining",
+        Task::Transcribe => "ForCTC",
     };
     let stem = named.clone().find_map(|class| stem(class).map(str::to_owned));
     let family = stem.unwrap_or_else(|| family(fields.text("model_type").unwrap_or_default()));

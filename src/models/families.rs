@@ -2,8 +2,10 @@
 
 use super::network::Family;
 use super::{
-    Task, albert, bert, convbert, deberta, gpt2, longformer, nystromformer, squeezebert, t5, transfo_xl,
+    Task, albert, bert, conformer_ctc, convbert, deberta, gpt2, longformer, nystromformer, squeezebert, t5,
+    transfo_xl, wav2vec2_conformer,
 };
+use crate::edit_distance::edit_distance;
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -79,6 +81,18 @@ pub const FAMILIES: &[Family] = &[
         tasks: &[Task::Hidden, Task::Logits],
         declare: transfo_xl::declare,
     },
+    Family {
+        model_type: "conformer-ctc",
+        paper: "arXiv 2005.08100",
+        tasks: &[Task::Hidden, Task::Transcribe],
+        declare: conformer_ctc::declare,
+    },
+    Family {
+        model_type: "wav2vec2-conformer",
+        paper: "arXiv 2010.05171, 2006.11477",
+        tasks: &[Task::Hidden, Task::Transcribe],
+        declare: wav2vec2_conformer::declare,
+    },
 ];
 
 /// The family that `model_type` names.
@@ -100,29 +114,13 @@ pub(super) fn family(fields: &Fields) -> Result<&'static Family> {
     })
 }
 
-/// The name that takes the fewest changes to become `wanted`, if these are at most half of it.
+/// The name that takes the fewest changes of letters to become `wanted`, if these are at most half of it.
 fn nearest<'n>(wanted: &str, names: &[&'n str]) -> Option<&'n str> {
-    let distance = |name: &&str| changes(wanted, name);
-    names
-        .iter()
-        .copied()
-        .min_by_key(distance)
-        .filter(|name| 2 * changes(wanted, name) <= wanted.chars().count())
-}
-
-/// How many letters must be put in, left out or exchanged to make one word of the other (Levenshtein's distance).
-fn changes(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.iter().enumerate() {
-            let exchanged = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
+    let letters = |name: &str| name.chars().collect::<Vec<_>>();
+    let wanted = letters(wanted);
+    let distances = names.iter().map(|name| (edit_distance(&wanted, &letters(name)), *name));
+    let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
+    (2 * distance <= wanted.len()).then_some(name)
 }
 
 #[cfg(test)]
@@ -134,6 +132,6 @@ mod tests {
         let names: Vec<&str> = FAMILIES.iter().map(|family| family.model_type).collect();
         assert_eq!(nearest("robert", &names), Some("roberta"));
         assert_eq!(nearest("gpt-2", &names), Some("gpt2"));
-        assert_eq!(nearest("wav2vec2-conformer", &names), None);
+        assert_eq!(nearest("whisper", &names), None);
     }
 }

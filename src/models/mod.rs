@@ -34,6 +34,8 @@
 //! | `gpt2` | GPT-2, DistilGPT-2 | Radford et al. 2019 |
 //! | `t5` | T5: encoder and decoder ([`Targets`]); for embeddings, the encoder alone | arXiv 1910.10683 |
 //! | `transfo-xl` | Transformer-XL, read segment by segment ([`Segments`]) | arXiv 1901.02860 |
+//! | `conformer-ctc` | Conformer on log-mel features, trained by CTC ([`ConformerConfig`]) | arXiv 2005.08100 |
+//! | `wav2vec2-conformer` | Wav2Vec2-Conformer, from samples of sound ([`SoundEncoder`]) | arXiv 2010.05171 |
 //!
 //! # What is read of a folder
 //!
@@ -63,11 +65,14 @@ mod albert;
 mod batch;
 mod bert;
 mod classes;
+mod conformer_ctc;
+mod conformer_layer;
 mod convbert;
 mod deberta;
 mod embeddings;
 mod encoder;
 mod families;
+mod forecaster;
 mod gpt2;
 mod head;
 mod labels;
@@ -81,19 +86,24 @@ mod prompts;
 mod segments;
 mod sentence;
 mod signature;
+mod sound;
+mod sound_encoder;
 mod source;
 mod squeezebert;
 mod t5;
 mod targets;
 mod tokens;
 mod transfo_xl;
+mod wav2vec2_conformer;
 
 use std::path::Path;
 
 pub use batch::BatchSize;
 pub(crate) use batch::rounded_time;
+pub use conformer_ctc::ConformerConfig;
 pub use encoder::{Encoder, Item, Usage};
 pub use families::FAMILIES;
+pub use forecaster::{Forecaster, ForecasterConfig};
 pub use labels::{LabelKind, Labels};
 pub use language_model::{Decays, Gated, LanguageModelConfig, Mixing};
 pub(crate) use network::is_beside_network;
@@ -102,6 +112,8 @@ pub use pooling::{Pooling, PoolingKind};
 pub use prompts::Prompts;
 pub use segments::Segments;
 pub use signature::{EncoderDecoder, Input, PaddedTo, Signature};
+pub use sound::{Sound, SoundForm, SoundFrames};
+pub use sound_encoder::SoundEncoder;
 pub use source::{Source, SourceTokens};
 pub(crate) use source::{is_of_source, keep_cross};
 pub use targets::Targets;
@@ -142,6 +154,8 @@ pub enum Task {
     Answer,
     /// What the model was trained with first: scores of words, and whether the second text follows the first.
     Pretrain,
+    /// Scores of symbols for every frame of a sound, of which CTC makes a text.
+    Transcribe,
 }
 
 impl Task {
@@ -155,6 +169,7 @@ impl Task {
             Self::Label => "label",
             Self::Answer => "answer",
             Self::Pretrain => "pretrain",
+            Self::Transcribe => "transcribe",
         }
     }
 }
@@ -176,7 +191,7 @@ pub struct Facts {
     pub types: usize,
     /// The position of a sequence's first token.
     pub first_position: usize,
-    /// The longest sequence, in tokens, its special tokens included.
+    /// The longest sequence, in tokens, its special tokens included; of sound, in frames.
     pub max_tokens: usize,
 }
 
@@ -438,7 +453,7 @@ fn check_architectures(fields: &Fields, task: Task) -> Result<()> {
 
 /// The tasks of the heads that a class of Hugging Face's has; nothing for one that is unknown here.
 fn heads_of(class: &str) -> &'static [Task] {
-    let suffixes: [(&str, &[Task]); 8] = [
+    let suffixes: [(&str, &[Task]); 9] = [
         ("ForMaskedLM", &[Task::Logits]),
         ("LMHeadModel", &[Task::Logits]),
         ("ForCausalLM", &[Task::Logits]),
@@ -447,6 +462,7 @@ fn heads_of(class: &str) -> &'static [Task] {
         ("ForTokenClassification", &[Task::Label]),
         ("ForQuestionAnswering", &[Task::Answer]),
         ("ForPreTraining", &[Task::Logits, Task::Pretrain]),
+        ("ForCTC", &[Task::Transcribe]),
     ];
     suffixes.iter().find(|(suffix, _)| class.ends_with(suffix)).map_or(&[], |(_, tasks)| tasks)
 }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::head::Head;
-use super::{Facts, Labels, Signature, SourceTokens, Task, Tokens};
+use super::{Facts, Labels, Signature, Sound, SourceTokens, Task, Tokens};
 use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::Activation;
@@ -23,6 +23,15 @@ pub trait Network: Debug + Send + Sync {
     ///
     /// [`Model`](super::Model) has checked that `tokens` are what [`Network::signature`] says. Fails as its ops do.
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value>;
+
+    /// The last hidden state of sound, `[batch, frames, width]`, of networks that read it ([`Signature::sound`]).
+    ///
+    /// Fails as its ops do, and for networks of tokens.
+    fn record_sound(&self, _: &mut Recorder<'_>, _: &Sound) -> Result<Value> {
+        Err(Error::new(ErrorKind::Unsupported, self.facts().architecture, "input")
+            .expecting("tokens")
+            .but_found("sound"))
+    }
 
     /// What is made of weights alone, by name: parameters that [`Network::record`] reads where weights stay as they are
     /// ([`Recorder::with_fixed_weights`]), for segments of at most `time` tokens. Most networks have nothing of the kind.

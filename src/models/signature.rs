@@ -1,6 +1,7 @@
 //! What a network reads, and how batches of it may lie: whoever runs or trains a network asks this, not which family it is.
 
-use super::{Facts, Tokens};
+use super::sound::refuse_tokens;
+use super::{Facts, SoundForm, SoundFrames, Tokens};
 use crate::nn::LayoutKind;
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
@@ -24,6 +25,8 @@ pub struct Signature {
     pub memory: usize,
     /// Of a network whose results depend on padding, what texts are filled up to: [`Encoder`](super::Encoder) runs each by itself.
     pub padded_to: Option<PaddedTo>,
+    /// Of a network that reads sound in place of texts, what it makes frames of: it takes [`Sound`](super::Sound) and no tokens.
+    pub sound: Option<SoundFrames>,
 }
 
 /// What texts are filled up to.
@@ -46,6 +49,10 @@ pub enum Input {
     Types,
     /// Which tokens see all others, and all others see ([`Tokens::globals`]).
     Globals,
+    /// Samples of sound ([`Sound::values`](super::Sound::values)).
+    Wave,
+    /// Log-mel features of sound ([`Sound::values`](super::Sound::values)).
+    LogMel,
 }
 
 impl Input {
@@ -66,6 +73,7 @@ impl Input {
             Self::Positions => "positions",
             Self::Types => "types",
             Self::Globals => "globals",
+            Self::Wave | Self::LogMel => "sound",
         }
     }
 }
@@ -107,7 +115,17 @@ impl Signature {
             encoder_decoder: None,
             memory: 0,
             padded_to: None,
+            sound: None,
         }
+    }
+
+    /// A network that reads sound, whose frames see all others of it.
+    pub const fn sound(frames: SoundFrames) -> Self {
+        let inputs: &[Input] = match frames.form {
+            SoundForm::Samples => &[Input::Wave],
+            SoundForm::LogMel { .. } => &[Input::LogMel],
+        };
+        Self { layouts: &[], sound: Some(frames), ..Self::encoder(inputs) }
     }
 
     /// A network whose tokens see all others of a text and its padding, in rows of one text each.
@@ -155,6 +173,7 @@ impl Signature {
     pub(crate) fn other_texts(&self) -> Option<&'static str> {
         match self {
             _ if self.encoder_decoder.is_some() => Some("an encoder-decoder"),
+            _ if self.sound.is_some() => Some("a model of sound"),
             _ if !self.reads_whole_texts() => Some("a recurrent model"),
             _ => None,
         }
@@ -164,6 +183,9 @@ impl Signature {
     pub(super) fn check(&self, facts: &Facts, tokens: &Tokens) -> Result<()> {
         let refused = |kind, argument: &str| Error::new(kind, facts.architecture, argument.to_owned());
         let kind = tokens.layout.kind();
+        if self.sound.is_some() {
+            return Err(refuse_tokens(facts.architecture));
+        }
         if !self.takes(kind) {
             let names: Vec<&str> = self.layouts.iter().map(|layout| layout.name()).collect();
             return Err(refused(ErrorKind::Unsupported, "layout")

@@ -1,14 +1,16 @@
 //! Conformer (Gulati et al., "Conformer: Convolution-augmented Transformer for Speech Recognition", arXiv 2005.08100): half a feed-forward network,
 //! attention that knows distances, a convolution module, the other half, and a normalisation.
 
+use std::ops::RangeInclusive;
+
 use super::conv::behind_tail;
 use super::{
-    BatchNorm, FeedForward, LayerNorm, Layout, Linear, Mixer, Norm, Projections, Recorder, Residual,
-    join_heads, parameter, refuse_memory,
+    BatchNorm, FeedForward, LayerNorm, Layout, Linear, Mixer, Norm, Recorder, Residual, join_heads, parameter,
+    refuse_memory, split_heads,
 };
 use crate::graph::{Graph, Value};
-use crate::ops::attention::{Blocked, Score, blocked};
-use crate::ops::{self, Activation, Gate};
+use crate::ops::attention::{Blocked, Mask, Score, blocked};
+use crate::ops::{self, Activation, Gate, Rotary};
 use crate::tensor::{DType, HostTensor};
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
@@ -38,20 +40,36 @@ pub struct ConformerConv {
     pub reduce: Linear,
 }
 
-/// Attention whose scores know distances, by keys of sinusoids (section 2.1, after Dai et al., arXiv 1901.02860):
-/// `((q_i + u) . k_j + (q_i + v) . p_(i - j)) / sqrt(size)`.
+/// Attention of a Conformer, over all positions or, of a causal one, over a few before its own.
 #[derive(Clone, Debug)]
 pub struct ConformerAttention {
-    /// Makes queries, keys and values.
-    pub projections: Projections,
-    /// Makes keys of the sinusoids of distances, without bias.
-    pub position: Linear,
-    /// Added to queries that meet keys and that meet distances: u and v, each `[heads, size]`.
-    pub biases: [Weight; 2],
+    /// Make queries, keys and values.
+    pub layers: [Linear; 3],
+    /// How it knows positions.
+    pub positions: ConformerPositions,
     /// Joins the heads.
     pub output: Linear,
     /// How many heads there are.
     pub heads: usize,
+    /// Of causal attention, how many positions before its own a query sees, and none behind. Without it a query sees all.
+    pub left_context: Option<usize>,
+}
+
+/// How a Conformer's attention knows positions.
+#[derive(Clone, Debug)]
+pub enum ConformerPositions {
+    /// Scores know distances, by keys of sinusoids (section 2.1, after Dai et al., arXiv 1901.02860):
+    /// `((q_i + u) . k_j + (q_i + v) . p_(i - j)) / sqrt(size)`.
+    Relative {
+        /// Makes keys of the sinusoids of distances, without bias.
+        key: Linear,
+        /// Added to queries that meet keys and that meet distances: u and v, each `[heads, size]`.
+        biases: [Weight; 2],
+    },
+    /// What queries and keys are made of is turned by angles of its position, each head's channels by themselves.
+    Rotary(Rotary),
+    /// Not at all.
+    None,
 }
 
 /// A layer (section 2.4): `x + FFN(x) / 2`, `+ attention`, `+ convolution`, `+ FFN / 2`, normalised. Every part normalises what it reads.
@@ -134,13 +152,28 @@ impl ConformerConv {
 }
 
 impl ConformerAttention {
-    /// What each position of `x: [batch, time, width]` gathers, where row `i` of `distances: [2 time - 1, width]` stands for `i - (time - 1)`
-    /// positions between query and key.
+    /// The sinusoids of all distances between `time` positions, from that of the last position a query sees to that of the first:
+    /// `[distances, width]`. None for attention that takes none. Layers of one width share them.
+    pub fn distances(&self, graph: &mut Graph, time: usize, width: usize) -> Result<Option<Value>> {
+        if !matches!(self.positions, ConformerPositions::Relative { .. }) || time == 0 {
+            return Ok(None);
+        }
+        let farthest = time as i64 - 1;
+        let distances = match self.left_context {
+            Some(left) => 0..=farthest.min(left as i64),
+            None => -farthest..=farthest,
+        };
+        sinusoids(graph, distances, width).map(Some)
+    }
+
+    /// What each position of `x: [batch, time, width]` gathers, given [`ConformerAttention::distances`] in the type of `x`.
+    ///
+    /// Fails for parts of streams, and for no distances where they are needed.
     pub fn record_with(
         &self,
         recorder: &mut Recorder<'_>,
         x: Value,
-        distances: Value,
+        distances: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
         if let Layout::Cached { .. } | Layout::Recurrent = layout {
@@ -148,22 +181,50 @@ impl ConformerAttention {
                 .expecting("whole sequences")
                 .but_found("parts of streams"));
         }
-        let [query, key, value] = self.projections.record(recorder, x, self.heads)?;
-        let desc = recorder.desc(query)?;
-        let [time, size] = [1, 3].map(|axis| desc.shape.dims()[axis]);
-        let keys = self.position.record(recorder, distances, Activation::Identity)?;
-        let keys = ops::reshape(recorder, keys, [2 * time - 1, self.heads, size])?;
-        let [u, v] = &self.biases;
-        let (u, v) = (recorder.weight(u)?, recorder.weight(v)?);
-        let score = Score::relative_keys(keys, Some(u), Some(v), time as u32 - 1);
-        let gathered = blocked(recorder, query, key, value, &layout.restrict(Blocked::new().score(score)))?;
+        let [query, key, value] = self.project(recorder, x)?;
+        let mut spec = Blocked::new();
+        if let Some(left) = self.left_context {
+            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            spec = spec.mask(Mask::window(left, 0));
+        }
+        if let ConformerPositions::Relative { key, biases: [u, v] } = &self.positions {
+            let missing = || Error::new(ErrorKind::Argument, ATTENTION, "distances");
+            let distances = distances.ok_or_else(|| missing().expecting("sinusoids").but_found("none"))?;
+            let time = recorder.desc(query)?.shape.dims()[1];
+            let size = recorder.desc(query)?.shape.dims()[3];
+            let count = recorder.desc(distances)?.shape.dims()[0];
+            let keys = key.record(recorder, distances, Activation::Identity)?;
+            let keys = ops::reshape(recorder, keys, [count, self.heads, size])?;
+            let (u, v) = (recorder.weight(u)?, recorder.weight(v)?);
+            let behind = if self.left_context.is_some() { 0 } else { time as u32 - 1 };
+            spec = spec.score(Score::relative_keys(keys, Some(u), Some(v), behind));
+        }
+        let gathered = blocked(recorder, query, key, value, &layout.restrict(spec))?;
         let joined = join_heads(recorder, gathered)?;
         self.output.record(recorder, joined, Activation::Identity)
+    }
+
+    /// Queries, keys and values of `x: [batch, time, width]`, each `[batch, time, heads, size]`.
+    fn project(&self, recorder: &mut Recorder<'_>, x: Value) -> Result<[Value; 3]> {
+        let turned = match &self.positions {
+            ConformerPositions::Rotary(spec) => {
+                let apart = split_heads(recorder, x, self.heads)?;
+                let turned = ops::rotary(recorder, apart, spec)?;
+                join_heads(recorder, turned)?
+            }
+            ConformerPositions::Relative { .. } | ConformerPositions::None => x,
+        };
+        let mut made = [turned, turned, x];
+        for (value, layer) in made.iter_mut().zip(&self.layers) {
+            let y = layer.record(recorder, *value, Activation::Identity)?;
+            *value = split_heads(recorder, y, self.heads)?;
+        }
+        Ok(made)
     }
 }
 
 impl Mixer for ConformerAttention {
-    /// With sinusoids of distances. Fails for parts of streams, and for no positions.
+    /// With sinusoids of its own. Fails for parts of streams, and for no positions.
     fn record(
         &self,
         recorder: &mut Recorder<'_>,
@@ -180,23 +241,24 @@ impl Mixer for ConformerAttention {
                 return Err(error.expecting("[batch, at least 1 position, width]").but_found(desc));
             }
         };
-        let distances = sinusoids(recorder, time, width)?;
-        let distances = ops::converted(recorder, distances, desc.dtype)?;
+        let distances = self.distances(recorder, time, width)?;
+        let distances = distances.map(|distances| ops::converted(recorder, distances, desc.dtype));
+        let distances = distances.transpose()?;
         self.record_with(recorder, x, distances, layout)
     }
 }
 
-/// Sines and cosines by turns of the distances from `1 - time` to `time - 1`: f32 `[2 time - 1, width]`.
-fn sinusoids(graph: &mut Graph, time: usize, width: usize) -> Result<Value> {
-    let mut elements = Vec::with_capacity((2 * time - 1) * width);
-    for row in 0..2 * time - 1 {
-        let distance = row as f64 - (time as f64 - 1.0);
+/// Sines and cosines by turns of `distances`, which ascend: f32 `[distances, width]`.
+fn sinusoids(graph: &mut Graph, distances: RangeInclusive<i64>, width: usize) -> Result<Value> {
+    let count = (distances.end() - distances.start() + 1) as usize;
+    let mut elements = Vec::with_capacity(count * width);
+    for distance in distances {
         elements.extend((0..width).map(|channel| {
-            let angle = distance * 10_000f64.powf(-((channel - channel % 2) as f64) / width as f64);
+            let angle = distance as f64 * 10_000f64.powf(-((channel - channel % 2) as f64) / width as f64);
             (if channel % 2 == 0 { angle.sin() } else { angle.cos() }) as f32
         }));
     }
-    ops::constant(graph, HostTensor::f32([2 * time - 1, width], elements)?)
+    ops::constant(graph, HostTensor::f32([count, width], elements)?)
 }
 
 impl ConformerBlock {

@@ -54,7 +54,7 @@ pub use attention::{
 #[cfg(feature = "models")]
 pub use block::{Block, FeedForward, LayerNames, LayerSpec, Norm, NormPlace, Residual};
 #[cfg(feature = "models")]
-pub use conformer::{ConformerAttention, ConformerBlock, ConformerConv};
+pub use conformer::{ConformerAttention, ConformerBlock, ConformerConv, ConformerPositions};
 #[cfg(feature = "models")]
 pub use conv::{CausalConv1d, CentredConv1d};
 #[cfg(feature = "models")]

@@ -270,6 +270,13 @@ impl<'g> Recorder<'g> {
         }
     }
 
+    /// Keeps `x` under a name of its own, where hidden states are wanted: what is none of a layer.
+    pub fn keep_as(&mut self, name: &'static str, x: Value) {
+        if let Some(hidden) = &mut self.hidden {
+            hidden.states.push((name.to_owned(), x));
+        }
+    }
+
     /// The hidden state kept last becomes `x`: what a network's last normalisation makes of it.
     pub fn replace_last(&mut self, x: Value) {
         if let Some(last) = self.hidden.as_mut().and_then(|hidden| hidden.states.last_mut()) {

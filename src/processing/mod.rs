@@ -1,4 +1,4 @@
-//! What people ask of a model: from texts to token ids, and from a task's scores to labels, entities and answers.
+//! What people ask of a model: from texts to token ids, and from a task's scores to labels, entities and answers; [`sound`] is about speech.
 //!
 //! ```text
 //! Tokenizer::encode_texts(&[text, second])      ids, types, offsets and words
@@ -10,6 +10,8 @@
 //! ```
 
 mod answer;
+pub mod series;
+pub mod sound;
 mod words;
 
 pub use answer::{Answer, answer};

@@ -49,7 +49,8 @@ impl Mode {
     }
 }
 
-/// Records a loss: f32, one element. All its parameters are trained, but for those that have no influence on it.
+/// Records a loss: f32, one element. All its parameters are trained, but for those that have no influence on it, and those that it updates itself, as
+/// the running averages of a batch normalisation. In [`Mode::Evaluate`] it must update none.
 pub type RecordLoss<'a> = dyn Fn(&mut Graph, Mode) -> Result<Value> + 'a;
 
 /// A graph that holds all weights in f32, whatever layers compute in.
@@ -67,17 +68,47 @@ pub(super) fn declared(declarations: &Declarations) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The loss and its gradients; with one batch a step also the step, else what adds the gradients up. Beside it the names of the weights that
-/// have an influence on the loss: the others stay as they are.
+/// The graph of a batch's gradients, and the names of weights that a training changes.
+pub(super) struct Recorded {
+    pub(super) graph: Graph,
+    /// Those that have an influence on the loss, and follow their gradients.
+    pub(super) trained: Vec<String>,
+    /// Those that the loss updates itself.
+    pub(super) updated: Vec<String>,
+}
+
+/// The loss of an evaluation. Fails where it would change a parameter.
+pub(super) fn evaluation_graph(declarations: &Declarations, record: &RecordLoss<'_>) -> Result<Graph> {
+    let mut graph = declared(declarations)?;
+    let loss = record(&mut graph, Mode::Evaluate)?;
+    graph.output(LOSS, loss)?;
+    if let Some((name, _)) = graph.parameters().iter().find(|(_, value)| is_updated(&graph, *value)) {
+        return Err(Error::new(ErrorKind::Argument, NAME, "loss")
+            .expecting("one that changes nothing in an evaluation")
+            .but_found(format!("an update of `{name}`")));
+    }
+    Ok(graph)
+}
+
+/// Whether a run of the graph, as it is so far, changes a parameter.
+fn is_updated(graph: &Graph, parameter: Value) -> bool {
+    graph.updates().iter().any(|(updated, _)| *updated == parameter)
+}
+
+/// The loss and its gradients; with one batch a step also the step, else what adds the gradients up. Weights that it neither trains nor updates stay
+/// as they are.
 pub(super) fn gradient_graph(
     declarations: &Declarations,
     record: &RecordLoss<'_>,
     settings: &Settings,
-) -> Result<(Graph, Vec<String>)> {
+) -> Result<Recorded> {
     let mut graph = declared(declarations)?;
-    let weights = graph.parameters().to_vec();
+    let count = graph.parameters().len();
     let loss = record(&mut graph, Mode::Train)?;
-    if let Some((name, _)) = graph.parameters().get(weights.len()) {
+    let (updated, weights): (Vec<_>, Vec<_>) =
+        graph.parameters()[..count].iter().cloned().partition(|(_, value)| is_updated(&graph, *value));
+    let updated = updated.into_iter().map(|(name, _)| name).collect();
+    if let Some((name, _)) = graph.parameters().get(count) {
         return Err(Error::new(ErrorKind::Weights, NAME, format!("`{name}`"))
             .expecting("a declared weight")
             .but_found("a parameter of the loss that is none"));
@@ -94,12 +125,12 @@ pub(super) fn gradient_graph(
     }
     if settings.accumulate > 1 {
         // Of several batches each target counts alike, however many its own batch has.
-        let count = count_targets(&mut graph, loss)?;
-        target = ops::multiply(&mut graph, target, count)?;
+        let targets = count_targets(&mut graph, loss)?;
+        target = ops::multiply(&mut graph, target, targets)?;
         let total = graph.parameter(TARGETS, TensorDesc::f32([1]))?;
-        let sum = accumulate(&mut graph, total, count)?;
+        let sum = accumulate(&mut graph, total, targets)?;
         graph.update(total, sum)?;
-        graph.output(COUNT, count)?;
+        graph.output(COUNT, targets)?;
     }
     let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
     let gradients = graph.gradients_where_any(target, &values)?;
@@ -114,10 +145,10 @@ pub(super) fn gradient_graph(
             .expecting("one that depends on a weight")
             .but_found(format!("{} weights without influence on it", weights.len())));
     }
-    let names = trained.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = trained.iter().map(|(name, _)| name.clone()).collect();
     if settings.accumulate == 1 {
         optimise(&mut graph, &trained, &gradients, None, settings)?;
-        return Ok((graph, names));
+        return Ok(Recorded { graph, trained: names, updated });
     }
     for ((name, weight), gradient) in trained.iter().zip(gradients) {
         let desc = graph.desc(*weight)?.clone();
@@ -125,7 +156,7 @@ pub(super) fn gradient_graph(
         let sum = accumulate(&mut graph, total, gradient)?;
         graph.update(total, sum)?;
     }
-    Ok((graph, names))
+    Ok(Recorded { graph, trained: names, updated })
 }
 
 /// How many targets `loss` is a mean of, f32 `[1]`: of a cross-entropy those of its classes, of any other loss one.

@@ -38,7 +38,7 @@
 //! ```text
 //! Folder::open(folder, task, labels)            a model's folder, whose files need not have the task's head
 //! classification_loss, masked_words_loss,       what a `RecordLoss` records for its model, and
-//! language_loss, seq2seq_loss                   padded_inputs, masked_inputs, window_inputs, seq2seq_inputs: the batches they read
+//! language_loss, seq2seq_loss, ctc_loss         padded_inputs, masked_inputs, window_inputs, seq2seq_inputs, ctc_inputs: the batches they read
 //! Trainer::streams, Trainer::step_on            for recurrent models: memories that go on from step to step
 //! Epochs, split, Masking                        which examples and which words, as functions of a seed
 //! Encoder::with_store(model, trainer.weights()) the model at work, on the weights of the training
@@ -50,8 +50,10 @@
 
 mod bytes;
 mod checkpoint;
+mod ctc;
 mod examples;
 mod folder;
+mod forecast;
 mod graphs;
 mod language;
 mod losses;
@@ -67,8 +69,10 @@ mod trainer;
 
 pub use bytes::{BYTES, ByteText, MASK, TextBatch};
 pub use checkpoint::{Description, Progress};
+pub use ctc::{SoundBatch, Utterance, ctc_inputs, ctc_loss};
 pub use examples::{Epochs, random_of, split};
 pub use folder::{COPIED_FILES, Folder};
+pub use forecast::forecast_loss;
 pub use graphs::{Mode, RecordLoss, STEP};
 pub use language::language_loss;
 pub use losses::{classification_loss, masked_words_loss};

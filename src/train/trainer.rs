@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::checkpoint::{self, Description, Progress};
 use super::graphs::{
-    COUNT, FACTOR, LOSS, LOSS_SCALE, Mode, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, declared,
+    COUNT, FACTOR, LOSS, LOSS_SCALE, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, evaluation_graph,
     gradient_graph,
 };
 use super::settings::{LossScale, Settings};
@@ -103,16 +103,12 @@ impl Trainer {
         }
         let gradient = |record: &&RecordLoss<'_>| gradient_graph(declarations, record, &settings);
         let recorded = records.iter().map(gradient).collect::<Result<Vec<_>>>()?;
-        let (gradients, names): (Vec<Graph>, Vec<Vec<String>>) = recorded.into_iter().unzip();
-        let trained: BTreeSet<String> = names.into_iter().flatten().collect();
+        let trained: BTreeSet<String> = recorded.iter().flat_map(|graph| graph.trained.clone()).collect();
+        let updated: BTreeSet<String> = recorded.iter().flat_map(|graph| graph.updated.clone()).collect();
+        let gradients: Vec<Graph> = recorded.into_iter().map(|recorded| recorded.graph).collect();
         let accumulates = settings.accumulate > 1;
         let apply = accumulates.then(|| apply_graph(declarations, &trained, &settings)).transpose()?;
-        let evaluation = |record: &&RecordLoss<'_>| -> Result<Arc<Graph>> {
-            let mut graph = declared(declarations)?;
-            let loss = record(&mut graph, Mode::Evaluate)?;
-            graph.output(LOSS, loss)?;
-            Ok(Arc::new(graph))
-        };
+        let evaluation = |record: &&RecordLoss<'_>| evaluation_graph(declarations, record).map(Arc::new);
         let evaluations = records.iter().map(evaluation).collect::<Result<Vec<_>>>()?;
 
         let mut parameters: Vec<(String, TensorDesc)> = Vec::new();
@@ -139,7 +135,7 @@ impl Trainer {
             settings,
             progress,
             state,
-            unused: declared.filter(|name| !trained.contains(name)).collect(),
+            unused: declared.filter(|name| !trained.contains(name) && !updated.contains(name)).collect(),
             gradients: gradients.into_iter().map(Arc::new).collect(),
             apply: apply.map(Arc::new),
             evaluations,

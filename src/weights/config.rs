@@ -126,6 +126,16 @@ impl Fields {
         if self.has(name) { self.f32(name, range) } else { Ok(default) }
     }
 
+    /// A list of whole numbers in `range`.
+    pub fn numbers(&self, name: &str, range: RangeInclusive<usize>) -> Result<Vec<usize>> {
+        let expected = format!("a list of whole numbers from {} to {}", range.start(), range.end());
+        let number = |value: &Value| {
+            let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+            number.filter(|number| range.contains(number))
+        };
+        self.read(name, &expected, |value| value.as_array()?.iter().map(number).collect())
+    }
+
     /// Ids below `count`: one, or a list of them.
     pub fn ids(&self, name: &str, count: usize) -> Result<Vec<u32>> {
         let id = |value: &Value| {

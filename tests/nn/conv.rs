@@ -2,7 +2,7 @@ use foveate::nn::{
     BatchNorm, CausalConv1d, CentredConv1d, ConformerConv, LayerNorm, Layout, Linear, Mixer, Recorder,
     Training,
 };
-use foveate::ops::Activation;
+use foveate::ops::{self, Activation, Gate};
 use foveate::weights::Declarations;
 use foveate::{DType, Graph, HostTensor, TensorDesc, cpu};
 
@@ -267,4 +267,41 @@ fn padding_changes_no_valid_frame() {
             assert_eq!(found[valid.clone()], expected[valid], "in training: {trains}");
         }
     }
+}
+
+/// In inference the module's convolution has the batch norm in its weights: as if that stood behind it.
+#[test]
+fn a_batch_norm_in_the_weights_is_one_behind_the_convolution() {
+    let mut declarations = Declarations::new();
+    let mut root = declarations.root();
+    let mut dense = |name, out| Linear::declare_without_bias(&mut root.at(name), WIDTH, out).unwrap();
+    let (expand, reduce) = (dense("expand", 2 * WIDTH), dense("reduce", WIDTH));
+    let layer = ConformerConv {
+        norm: LayerNorm::declare(&mut root.at("norm"), WIDTH, 1e-5).unwrap(),
+        expand,
+        depthwise: root.weight("depthwise", [WIDTH, 1, 5]).unwrap(),
+        before: 2,
+        batch_norm: BatchNorm::declare(&mut root.at("batch_norm"), WIDTH, 1e-5).unwrap(),
+        activation: Activation::Silu,
+        reduce,
+    };
+    let variance = HostTensor::f32([WIDTH], (0..WIDTH).map(|c| 0.2 + 0.3 * c as f32).collect()).unwrap();
+    let inputs = [("x", random("x", &[BATCH, TIME, WIDTH], 1.0))];
+    let trial = Trial::new(&declarations, &inputs).with("batch_norm.running_var", variance);
+    let folded = trial.run(&|graph: &mut Graph, values: &Values| {
+        layer.record(&mut Recorder::new(graph, DType::F32), values["x"], None, &Layout::Rows)
+    });
+    let apart = trial.run(&|graph: &mut Graph, values: &Values| {
+        let mut recorder = Recorder::new(graph, DType::F32);
+        let normed = layer.norm.record(&mut recorder, values["x"], None)?;
+        let expanded = layer.expand.record(&mut recorder, normed, Activation::Identity)?;
+        let gated = ops::gated(&mut recorder, expanded, Gate::Second, Activation::Sigmoid)?;
+        let weight = recorder.weight(&layer.depthwise)?;
+        let spec = ops::Conv1d::new().padding(2, 2).groups(WIDTH);
+        let mixed = ops::conv1d(&mut recorder, gated, weight, &spec)?;
+        let normed = layer.batch_norm.record(&mut recorder, mixed, &Layout::Rows)?;
+        let active = ops::activate(&mut recorder, normed, Activation::Silu)?;
+        layer.reduce.record(&mut recorder, active, Activation::Identity)
+    });
+    assert_near("folded", &folded.to_f64(), &apart.to_f64(), 1e-5);
 }

@@ -39,7 +39,12 @@ pub(crate) fn check(file: &File, record: Record) -> Result<Report> {
     };
     record(&mut case)?;
     case.expect_gradients()?;
-    for output in file.spec.texts("outputs")? {
+    // Where a file lists none, its tensors are told apart by being read.
+    let outputs = match file.spec.find("outputs") {
+        Some(_) => file.spec.texts("outputs")?,
+        None => Vec::new(),
+    };
+    for output in outputs {
         if case.outputs.iter().all(|(name, _)| name != output) {
             return Err(format!("this test does not compute output `{output}`").into());
         }

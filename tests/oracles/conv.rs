@@ -1,9 +1,9 @@
 //! Convolutions and what stands beside them, of `mechanisms/`.
 
 use foveate::nn::{
-    BatchNorm, Block, ConformerAttention, ConformerBlock, ConformerConv, DynamicConv, FeedForward, GatedConv,
-    GroupNorm, LayerNorm, Layout, LightConv, Linear as Dense, LongShortRange, Mixer, Projections, Recorder,
-    Residual, SelfAttention, SpanConvAttention, TapKernel, Training,
+    BatchNorm, Block, ConformerAttention, ConformerBlock, ConformerConv, ConformerPositions, DynamicConv,
+    FeedForward, GatedConv, GroupNorm, LayerNorm, Layout, LightConv, Linear as Dense, LongShortRange, Mixer,
+    Recorder, Residual, SelfAttention, SpanConvAttention, TapKernel, Training,
 };
 use foveate::ops::attention::{Blocked, Mask};
 use foveate::ops::loss::{Alignment, Ctc};
@@ -300,23 +300,24 @@ fn conformer_block(case: &mut Case<'_>) -> Result<()> {
     let (attention_norm, last) =
         (norm(&mut root, "self_attn_layer_norm")?, norm(&mut root, "final_layer_norm")?);
     let mut own = root.at("self_attn");
-    let attention = ConformerAttention {
-        projections: Projections::declare_apart(&mut own, ["linear_q", "linear_k", "linear_v"], width)?,
-        position: Dense::declare_without_bias(&mut own.at("linear_pos"), width, width)?,
+    let mut dense = |name| Dense::declare(&mut own.at(name), width, width);
+    let layers = [dense("linear_q")?, dense("linear_k")?, dense("linear_v")?];
+    let output = dense("linear_out")?;
+    let positions = ConformerPositions::Relative {
+        key: Dense::declare_without_bias(&mut own.at("linear_pos"), width, width)?,
         biases: [
             own.weight("pos_bias_u", [heads, width / heads])?,
             own.weight("pos_bias_v", [heads, width / heads])?,
         ],
-        output: Dense::declare(&mut own.at("linear_out"), width, width)?,
-        heads,
     };
+    let attention = ConformerAttention { layers, positions, output, heads, left_context: None };
     let conv = conformer_module(&mut root.at("conv_module"), width, kernel)?;
     let block = ConformerBlock { feeding, attention_norm, attention, conv, norm: last };
     let graph = &mut case.recording.graph;
     let distances = ops::flip(graph, position, &[0])?;
     let mut recorder = recorder(graph, trains);
     let y = block.record_around(&mut recorder, x, &layout, |recorder, x| {
-        block.attention.record_with(recorder, x, distances, &layout)
+        block.attention.record_with(recorder, x, Some(distances), &layout)
     })?;
     let rows = tokens(case, x)?;
     case.output_rows("out", y, rows)?;

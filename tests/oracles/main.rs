@@ -23,6 +23,7 @@ mod models;
 mod older;
 mod recording;
 mod report;
+mod speech;
 mod tokenizers;
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use foveate::{DType, HostTensor, Value};
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
 use crate::file::File;
-use crate::{Found, Result, conv, heads, is_safetensors, linear, low_rank};
+use crate::{Found, Result, conv, heads, is_safetensors, linear, low_rank, speech};
 
 /// A kind of mechanism that the crate has.
 pub(crate) struct Row {
@@ -45,7 +45,8 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let spec = File::open(path)?.spec;
     let mechanism = spec.text("mechanism")?;
-    let mut rows = [ROWS, conv::ROWS, heads::ROWS, linear::ROWS, low_rank::ROWS].into_iter().flatten();
+    let mut rows =
+        [ROWS, conv::ROWS, heads::ROWS, linear::ROWS, low_rank::ROWS, speech::ROWS].into_iter().flatten();
     if let Some(row) = rows.find(|row| row.mechanism == mechanism) {
         let (path, record) = (path.to_owned(), row.record);
         return Ok(Found::test(move || {

@@ -7,6 +7,7 @@ mod encoder_decoder;
 mod generated;
 mod packed;
 mod segments;
+mod sound;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,16 @@ const fn encoder_decoder(model_type: &'static str, architecture: &'static str) -
     }
 }
 
+/// A family that reads sound.
+const fn sound(model_type: &'static str, architecture: &'static str, task: Task) -> Family {
+    Family {
+        reads: &["input_values", "attention_mask"],
+        outputs: &["out.logits", "out.last_hidden_state", "out.hidden."],
+        run: sound::run,
+        ..family(model_type, architecture, task)
+    }
+}
+
 const FAMILIES: &[Family] = &[
     family("albert", "AlbertForMaskedLM", Task::Logits),
     family("albert", "AlbertForPreTraining", Task::Pretrain),
@@ -96,6 +107,8 @@ const FAMILIES: &[Family] = &[
         run: segments::run,
         ..family("transfo-xl", "TransfoXLLMHeadModel", Task::Logits)
     },
+    sound("wav2vec2-conformer", "Wav2Vec2ConformerForCTC", Task::Transcribe),
+    sound("wav2vec2-conformer", "Wav2Vec2ConformerModel", Task::Hidden),
 ];
 
 /// Inputs of generated texts.

@@ -1,5 +1,7 @@
 //! Training: against PyTorch, losses of heads, bit for bit over interruptions and kills, and what is refused.
 
+mod batch_norm;
+mod ctc;
 mod kills;
 mod losses;
 mod mixing;

@@ -89,6 +89,8 @@ fn execute(command: Command) -> Result<Verdict> {
         }
         Command::Train(TrainCommand::Seq2Seq(args)) => train::seq2seq(&args).map(|()| Verdict::Sound),
         Command::Train(TrainCommand::Lm(args)) => train::lm(&args).map(|()| Verdict::Sound),
+        Command::Train(TrainCommand::Ctc(args)) => train::ctc(&args).map(|()| Verdict::Sound),
+        Command::Train(TrainCommand::Forecast(args)) => train::forecast(&args).map(|()| Verdict::Sound),
         Command::Generate(args) => generate::run(&args).map(|()| Verdict::Sound),
     }
 }

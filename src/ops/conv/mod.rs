@@ -15,6 +15,7 @@ mod cases;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
 pub(crate) mod dynamic;
+mod inputs;
 mod reach;
 
 pub use dynamic::dynamic_conv;

@@ -1,6 +1,8 @@
 //! The flags, and the sentences that explain them. What several commands take stands here, once.
 
 mod attend;
+mod ctc;
+mod forecast;
 mod kernels;
 mod mechanisms;
 mod run;
@@ -18,6 +20,8 @@ use crate::output::{InputFile, Sink, Target};
 use mechanisms::mechanisms;
 
 pub(crate) use attend::AttendArgs;
+pub(crate) use ctc::CtcArgs;
+pub(crate) use forecast::ForecastArgs;
 pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
 pub(crate) use run::{GenerateArgs, InspectArgs, MECHANISM_FILE, RunArgs, TaskName};
 pub(crate) use train::{
@@ -49,13 +53,13 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Measure which kernel shapes are fastest on an adapter, and write them as a profile.
     Tune(TuneArgs),
-    /// Run a trained model on texts: embeddings, hidden states, or predictions for masked tokens.
+    /// Run a trained model on texts: embeddings, hidden states, or predictions for masked tokens; or transcribe recordings.
     Run(RunArgs),
     /// Run attention under a rule, or a mechanism, in JSON on the tensors of a file, with gradients, and compare with another program.
     Attend(AttendArgs),
     /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
     Inspect(InspectArgs),
-    /// Train a language model from nothing, or a folder's model for a task.
+    /// Train a language model or a model of speech from nothing, or a folder's model for a task.
     #[command(subcommand)]
     Train(TrainCommand),
     /// Go on with a text as a trained language model would.
@@ -73,6 +77,10 @@ pub(crate) enum TrainCommand {
     Seq2Seq(Box<Seq2SeqArgs>),
     /// A language model of a text: a byte-level one from nothing, or a folder's.
     Lm(Box<LmArgs>),
+    /// A Conformer from nothing, to transcribe speech.
+    Ctc(Box<CtcArgs>),
+    /// A forecaster of a time series, from nothing.
+    Forecast(Box<ForecastArgs>),
 }
 
 #[derive(Debug, Args)]

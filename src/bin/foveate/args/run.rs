@@ -15,6 +15,10 @@ The folder is as Hugging Face's libraries write it: config.json, model.safetenso
 for texts tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece model. Without --text, --ids and --input,
 texts are read from stdin, one a line. Recurrent models (Transformer-XL) read each text in segments of 128 tokens.
 
+    foveate run FOLDER --task transcribe a.wav b.wav
+
+prints what is said in recordings, and when each word is, by a model that was trained with CTC.
+
 Human-readable results go to stdout; the device, how many texts were cut, and the throughput go to stderr.";
 
 /// What a model is asked for, as flags have it.
@@ -35,6 +39,8 @@ pub(crate) enum TaskName {
     /// How likely each text is to a causal language model: the sum of its tokens' log-probabilities but for the first. To an
     /// encoder-decoder, how likely a target (--pair) is, given a source text (--text): of all its tokens.
     Score,
+    /// What is said in recordings, and when.
+    Transcribe,
 }
 
 impl TaskName {
@@ -47,6 +53,7 @@ impl TaskName {
             Self::Label => "label",
             Self::Answer => "answer",
             Self::Score => "score",
+            Self::Transcribe => "transcribe",
         }
     }
 
@@ -58,6 +65,7 @@ impl TaskName {
             Self::Classify => Task::Classify,
             Self::Label => Task::Label,
             Self::Answer => Task::Answer,
+            Self::Transcribe => Task::Transcribe,
         }
     }
 }
@@ -78,6 +86,12 @@ fn attention_help() -> String {
 pub(crate) struct RunArgs {
     /// The model's folder.
     pub(crate) folder: PathBuf,
+    /// For transcribe, recordings: WAV files of one or two channels, at any rate.
+    #[arg(value_name = "WAV", conflicts_with_all = ["text", "ids", "input", "prompt", "truncate", "batch_tokens", "attention", "output"])]
+    pub(crate) sounds: Vec<PathBuf>,
+    /// For transcribe, how many beginnings of a text are followed; with 1 the likeliest symbol of every frame is taken.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1 << 12))]
+    pub(crate) beams: u32,
     /// A text; may be given several times.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Vec<String>,

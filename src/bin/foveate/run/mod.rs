@@ -1,4 +1,4 @@
-//! `foveate run`: a trained model on texts.
+//! `foveate run`: a trained model on texts, or on recordings.
 
 mod engine;
 mod exchange;
@@ -6,6 +6,7 @@ mod files;
 mod fill;
 pub(crate) mod inputs;
 mod report;
+mod transcribe;
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -28,6 +29,14 @@ use inputs::{Encoding, Input};
 use report::{Found, Report, Throughput};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    if args.task == TaskName::Transcribe {
+        return transcribe::run(args);
+    }
+    if let Some(sound) = args.sounds.first() {
+        return Err(Error::new(ErrorKind::Argument, "run", "WAV")
+            .expecting("none, as recordings are for --task transcribe")
+            .but_found(sound.display()));
+    }
     let dtype = args.storage.dtype("run")?;
     let format = args.output.as_deref().map(Format::of).transpose()?;
     let model = Model::open(&args.folder, args.task.task()).map_err(|error| match error.argument() {
@@ -72,8 +81,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
 
 /// Refuses a task that the network of `model` is not made for, whatever its weights.
 pub(crate) fn check(task: TaskName, model: &Model) -> Result<()> {
-    let is_causal = model.network().signature().is_causal;
+    let signature = model.network().signature();
+    let is_causal = signature.is_causal;
     let expected = match task {
+        TaskName::Transcribe => return Ok(()),
+        _ if signature.sound.is_some() => "a model of texts",
         TaskName::FillMask if is_causal => "a model that sees both sides of a word",
         TaskName::Score if !is_causal => "a causal language model",
         _ => return Ok(()),

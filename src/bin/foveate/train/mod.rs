@@ -1,24 +1,28 @@
-//! `foveate train`: a byte-level language model from nothing, or a folder's model for a task.
+//! `foveate train`: a byte-level language model or a model of speech from nothing, or a folder's model for a task.
 
 mod byte_level;
 mod classify;
+mod ctc;
 mod curve;
 mod data;
 mod destination;
 mod fine_tune;
+mod forecast;
 mod language;
 mod metrics;
+mod rolling;
 mod seq2seq;
 mod settings;
 mod signals;
 mod sizes;
 mod tasks;
+mod utterances;
 
 use std::path::Path;
 
 use foveate::{Error, ErrorKind, Result, runtime};
 
-use crate::args::{ClassifyArgs, FineTuneArgs, LmArgs, Seq2SeqArgs};
+use crate::args::{ClassifyArgs, CtcArgs, FineTuneArgs, ForecastArgs, LmArgs, Seq2SeqArgs};
 use crate::output;
 
 pub(crate) use byte_level::CHECKPOINT;
@@ -46,6 +50,16 @@ pub(crate) fn lm(args: &LmArgs) -> Result<()> {
         None => byte_level::train(args),
         Some(text) => fine_tune::run(&fine_tune::Job::of_lm(args, text)?, language::language),
     }
+}
+
+/// `foveate train ctc`.
+pub(crate) fn ctc(args: &CtcArgs) -> Result<()> {
+    ctc::train(args)
+}
+
+/// `foveate train forecast`.
+pub(crate) fn forecast(args: &ForecastArgs) -> Result<()> {
+    forecast::train(args)
 }
 
 /// Says why nothing is seen for a while, where kernels are compiled.

@@ -76,14 +76,14 @@ pub(super) fn forward(op: &Dense, step: &StepDesc, caps: &Caps) -> Result<Lowere
     let (x, weight) = (&step.inputs[0], &step.inputs[1]);
     let [groups, taps, inner, out] = [0, 1, 2, 3].map(|axis| weight.shape.dims()[axis]);
     let (batch, places, width) = (x.shape.dims()[0], op.plane.to(), groups * out);
-    let unfolded = Unfolded::new(NAME, op.plane, step, groups, op.segments_index(), false)?;
+    let unfolded = Unfolded::new(NAME, op.plane, step, groups, op.optional.segments_index(), false)?;
     let line = taps * inner;
     let placed = |batch, head, line| Placement { first: 0, batch, head, line, transposed: false };
     let a = placed(op.plane.from() * groups * inner, inner, line);
     let b = placed(0, line * out, out);
     let c = placed(places * width, out, width);
     let geometry = Geometry::placed([batch, groups], [places, out, line], [a, b, c]);
-    let bias = op.bias.then_some(Operand::Input(2));
+    let bias = op.optional.bias_index().map(Operand::Input);
     lowered(NAME, &geometry, x.dtype, &unfolded, Operand::Input(1), caps, |kernel, c| {
         let one_row = Matrix { line: None, rows: None, ..c };
         kernel

@@ -1,11 +1,12 @@
 //! The gradient of the weights: `dw[group, j, c, o] = sum over items and places of x[b, read(p, j), c] dy[b, p, o]`, the product of what the taps
 //! read, transposed, and the upstream gradient.
 
-use super::{check, kernels, reference};
+use super::{kernels, reference};
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
+use crate::ops::conv::inputs::check_x;
 use crate::ops::conv::reach::Plane;
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -40,7 +41,7 @@ impl Op for WeightGradient {
         contract.dtype("upstream", dy, x.dtype)?;
         let last = |desc: &TensorDesc| desc.shape.dims().last().copied().unwrap_or(0) / self.groups;
         let shape = [self.groups, self.plane.taps(), last(x), last(dy)];
-        check(&mut contract, &self.plane, x, shape)?;
+        check_x(&mut contract, &self.plane, x, [shape[1], self.groups * shape[2]])?;
         Ok(vec![TensorDesc::new(x.dtype, shape)])
     }
 
@@ -58,6 +59,7 @@ impl Op for WeightGradient {
 mod tests {
     use super::super::Dense;
     use super::*;
+    use crate::ops::conv::inputs::Optional;
     use crate::ops::conv::reach::{Along, Reach};
     use crate::ops::differences::{assert_gradient, dot, random};
 
@@ -68,7 +70,7 @@ mod tests {
         let plane = Plane { down: Reach::ONE, across };
         let (x, weight, dy) =
             (random([2, 1, 7, 4], 1), random([2, 3, 2, 3], 2), random([2, 1, across.to, 6], 3));
-        let forward = Dense { plane, bias: false, segments: false };
+        let forward = Dense { plane, optional: Optional::of([None, None]) };
         let backward = WeightGradient { plane, groups: 2, segments: false };
         let dw = backward.reference(&[&x, &dy]).remove(0);
         assert_gradient(&dw, &weight, |weight| dot(&forward.reference(&[&x, weight])[0], &dy));

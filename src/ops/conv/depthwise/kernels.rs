@@ -89,11 +89,11 @@ pub(super) fn forward(op: &Depthwise, step: &StepDesc, caps: &Caps) -> Result<Lo
     let count = to_u32("invocations", batch * blocks * out / lanes as usize)?;
     let reads = if op.channels.gathers { op.channels.multiplier } else { 1 };
     let kernel = Kernel::new(NAME, [wgsl!("conv/depthwise/forward.wgsl.j2")]).params(params);
-    let kernel = tell(kernel, op.channels, op.segments_index())
+    let kernel = tell(kernel, op.channels, op.optional.segments_index())
         .lanes(lanes)
         .read("x", Operand::Input(0), x.dtype)
         .read("weight", Operand::Input(1), x.dtype)
-        .read_if("bias", op.bias.then_some(Operand::Input(2)), x.dtype)
+        .read_if("bias", op.optional.bias_index().map(Operand::Input), x.dtype)
         .write("result", Operand::Output(0), x.dtype)
         .constant("PLACES", PLACES as u32)
         .turns((taps * (reads + 2)) as u64);

@@ -13,7 +13,7 @@ mod kernels;
 mod reference;
 mod weights;
 
-use super::dense::{check_segments, of_bias};
+use super::inputs::{Optional, check_x};
 use super::reach::Plane;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
@@ -51,44 +51,17 @@ pub(super) fn depthwise(
     channels: Channels,
     [bias, segments]: [Option<Value>; 2],
 ) -> Result<Value> {
-    let op = Depthwise { plane, channels, bias: bias.is_some(), segments: segments.is_some() };
+    let op = Depthwise { plane, channels, optional: Optional::of([bias, segments]) };
     let inputs: Vec<Value> = [x, weight].into_iter().chain(bias).chain(segments).collect();
     graph.push_builtin_one(op, &inputs)
 }
 
-/// Inputs are x, weight, then bias and segments where there are such.
+/// Inputs are x, weight, and what is optional.
 #[derive(Clone, Copy, Debug)]
 struct Depthwise {
     plane: Plane,
     channels: Channels,
-    bias: bool,
-    segments: bool,
-}
-
-impl Depthwise {
-    fn segments_index(&self) -> Option<usize> {
-        self.segments.then_some(2 + usize::from(self.bias))
-    }
-}
-
-/// Batch and channels of the result, after checking x and the weights' shape.
-fn check(
-    contract: &mut Contract,
-    plane: &Plane,
-    channels: Channels,
-    x: &TensorDesc,
-    [taps, width]: [usize; 2],
-) -> Result<[usize; 2]> {
-    contract.float("x", x)?;
-    contract.bind("x", x, &["batch", "down", "across", "in"])?;
-    let [inner, out] = channels.of(width);
-    let expected = [contract.extent("batch"), plane.down.from, plane.across.from, inner];
-    if x.shape.dims() != expected || taps != plane.taps() {
-        let error = contract.shape_error("x");
-        let expected = format!("{expected:?} and {} taps", plane.taps());
-        return Err(error.expecting(expected).but_found(format!("{x} and {taps} taps")));
-    }
-    Ok([expected[0], out])
+    optional: Optional,
 }
 
 impl Op for Depthwise {
@@ -101,20 +74,15 @@ impl Op for Depthwise {
         let (x, weight) = (&inputs[0], &inputs[1]);
         contract.dtype("weight", weight, x.dtype)?;
         contract.bind("weight", weight, &["taps", "wide"])?;
-        let shape = ["taps", "wide"].map(|axis| contract.extent(axis));
-        let [batch, out] = check(&mut contract, &self.plane, self.channels, x, shape)?;
-        if self.bias {
-            contract.same("bias", &inputs[2], "weight", &TensorDesc::new(x.dtype, [out]))?;
-        }
-        if let Some(segments) = self.segments_index() {
-            check_segments(&contract, &self.plane, batch, &inputs[segments])?;
-        }
+        let [taps, wide] = ["taps", "wide"].map(|axis| contract.extent(axis));
+        let [inner, out] = self.channels.of(wide);
+        let batch = check_x(&mut contract, &self.plane, x, [taps, inner])?;
+        self.optional.check(&contract, &self.plane, inputs, [batch, out])?;
         Ok(vec![TensorDesc::new(x.dtype, [batch, self.plane.down.to, self.plane.across.to, out])])
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        let bias = self.bias.then(|| inputs[2]);
-        let segments = self.segments_index().map(|index| inputs[index]);
+        let [bias, segments] = self.optional.arrays(inputs);
         vec![reference::forward(&self.plane, self.channels, inputs[0], inputs[1], bias, segments)]
     }
 
@@ -126,7 +94,7 @@ impl Op for Depthwise {
         let mut gradients = vec![Gradient::None; adjoint.inputs().len()];
         let Some(dy) = adjoint.upstream(0) else { return Ok(gradients) };
         let (x, weight) = (adjoint.inputs()[0], adjoint.inputs()[1]);
-        let segments = self.segments_index().map(|index| adjoint.inputs()[index]);
+        let segments = self.optional.segments(adjoint);
         let Channels { multiplier, gathers } = self.channels;
         if adjoint.wants(0) {
             let turned = Channels { multiplier, gathers: multiplier > 1 && !gathers };
@@ -137,9 +105,7 @@ impl Op for Depthwise {
             let dw = weights::gradient(graph, [x, dy], self.plane, self.channels, segments)?;
             gradients[1] = Gradient::Whole(dw);
         }
-        if self.bias && adjoint.wants(2) {
-            gradients[2] = Gradient::Whole(of_bias(graph, dy)?);
-        }
+        self.optional.bias_gradient(graph, adjoint, dy, &mut gradients)?;
         Ok(gradients)
     }
 }

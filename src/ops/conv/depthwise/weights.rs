@@ -1,11 +1,12 @@
 //! The gradient of the weights: `dw[j, o] = sum over items and places of dy[b, p, o] x[b, read(p, j), o / multiplier]`, by chunks of places whose
 //! sums are added up.
 
-use super::{Channels, check, kernels, reference};
+use super::{Channels, kernels, reference};
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
+use crate::ops::conv::inputs::check_x;
 use crate::ops::conv::reach::Plane;
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -40,7 +41,8 @@ impl Op for WeightGradient {
         contract.dtype("upstream", dy, x.dtype)?;
         let wide = if self.channels.gathers { x } else { dy };
         let shape = [self.plane.taps(), wide.shape.dims().last().copied().unwrap_or(0)];
-        check(&mut contract, &self.plane, self.channels, x, shape)?;
+        let [inner, _] = self.channels.of(shape[1]);
+        check_x(&mut contract, &self.plane, x, [shape[0], inner])?;
         Ok(vec![TensorDesc::new(x.dtype, shape)])
     }
 

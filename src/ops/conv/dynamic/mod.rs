@@ -11,7 +11,7 @@ mod cases;
 mod kernels;
 mod reference;
 
-use super::dense::check_segments;
+use super::inputs::check_segments;
 use super::reach::{Along, Plane, Reach};
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};

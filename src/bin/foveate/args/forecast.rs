@@ -1,0 +1,67 @@
+//! Flags of `train forecast`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::train::TrainingArgs;
+use super::{DeviceArgs, whole};
+
+const NOTES: &str = "\
+The file has two columns, timestamp,value, whose first line names them; timestamps are one interval apart. Beside the values the model reads their age
+and the time of the day, of the week and of the year. It is a LogSparse Transformer (arXiv 1907.00235): causal attention over exponentially
+growing distances, whose queries and keys are convolutions, and a normal distribution of each next value.
+
+The last --windows stretches of --horizon values are kept out of the training. Each is forecast from the --context values before it, by --samples paths
+that are drawn value by value. Printed are R0.5 and R0.9, the quantile losses of the paper, of the model and of the values one day and one week
+before. The folder of --out gets model.safetensors, forecaster.json, forecasts.csv and forecasts.svg, in one move: it is not there before.
+
+Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
+a flag, a file or the machine does not fit what was asked for.";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct ForecastArgs {
+    /// The series.
+    pub(crate) series: PathBuf,
+    /// The folder that the model and its forecasts are written to: a new or an empty one.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Steps of the training.
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    pub(crate) steps: u64,
+    /// Values that a forecast is made from [default: those of a week].
+    #[arg(long, value_name = "N", value_parser = whole(1 << 15))]
+    pub(crate) context: Option<u32>,
+    /// Values that are forecast at once [default: those of a day].
+    #[arg(long, value_name = "N", value_parser = whole(1 << 15))]
+    pub(crate) horizon: Option<u32>,
+    /// Stretches at the end that are forecast, one behind another.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole(1 << 12))]
+    pub(crate) windows: u32,
+    /// Paths that a forecast is made of.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1 << 12))]
+    pub(crate) samples: u32,
+    /// See all values before, in place of those at exponentially growing distances.
+    #[arg(long, conflicts_with = "local")]
+    pub(crate) full: bool,
+    /// Values before that are seen without gaps [default: those of half a day].
+    #[arg(long, value_name = "N", value_parser = whole(1 << 15))]
+    pub(crate) local: Option<u32>,
+    /// Values that queries and keys are made of.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole(1 << 12))]
+    pub(crate) kernel: u32,
+    /// Channels of a hidden state.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = whole(1 << 16))]
+    pub(crate) width: u32,
+    /// Layers.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole(1 << 10))]
+    pub(crate) depth: u32,
+    /// Attention heads of a layer.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole(1 << 16))]
+    pub(crate) heads: u32,
+    #[command(flatten)]
+    pub(crate) training: TrainingArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}

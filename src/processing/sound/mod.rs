@@ -1,0 +1,28 @@
+//! Sound: from WAV files to what models read of it, and from their scores to texts with times.
+//!
+//! ```text
+//! Wave::open("a.wav")                           samples of one channel (feature `sound`)
+//! Wave::resampled(rate)                         at the model's rate
+//! SoundReader::read(&samples)                   what the model reads: normalised samples, or log-mel features
+//! SoundEncoder::run(&sounds)                    scores of symbols for every frame
+//! greedy(&scores, ..), prefix_beams(&scores, ..)  symbols with the frames that they were heard in
+//! Symbols::text(&pieces, seconds)               words with times
+//! HeardWrongly::of(said, heard)                 word and character error rates
+//! ```
+
+mod ctc;
+mod errors;
+mod features;
+mod fourier;
+mod reader;
+mod symbols;
+#[cfg(feature = "sound")]
+mod wave;
+
+pub use ctc::{Beam, Piece, greedy, prefix_beams};
+pub use errors::HeardWrongly;
+pub use features::{LogMel, normalised, normalised_bins};
+pub use reader::SoundReader;
+pub use symbols::{Symbols, Transcript, TranscriptWord};
+#[cfg(feature = "sound")]
+pub use wave::Wave;
