@@ -105,7 +105,7 @@ pub use encoder::{Encoder, Item, Usage};
 pub use families::FAMILIES;
 pub use forecaster::{Forecaster, ForecasterConfig};
 pub use labels::{LabelKind, Labels};
-pub use language_model::{Decays, Gated, LanguageModelConfig, Mixing};
+pub use language_model::{Decays, Gated, LanguageModelConfig, Mixing, NearTaps};
 pub(crate) use network::is_beside_network;
 pub use network::{Family, Network};
 pub use pooling::{Pooling, PoolingKind};

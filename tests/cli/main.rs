@@ -20,6 +20,7 @@ mod places;
 mod rules;
 mod sequences;
 mod shader;
+mod speech;
 mod streams;
 mod tasks;
 mod train;

@@ -6,12 +6,11 @@ use foveate::models::{ConformerConfig, Model, SoundEncoder};
 use foveate::nn::Training;
 use foveate::ops::optimizer::AdamW;
 use foveate::processing::sound::greedy;
-use foveate::runtime::Device;
+use foveate::runtime::{Device, Store};
 use foveate::train::{
     Description, Mode, Optimizer, Schedule, Settings, SoundBatch, Start, Trainer, Utterance, ctc_inputs,
     ctc_loss,
 };
-use foveate::weights::Weights;
 use foveate::{DType, ErrorKind, Graph, HostTensor, Random, Result};
 
 use crate::support::gpu;
@@ -99,13 +98,19 @@ fn a_conformer_learns_to_hear_symbols_and_a_causal_one_too() {
     }
 }
 
+/// A model with the weights that a training starts from.
+fn fresh(left_context: Option<usize>, device: &Device) -> SoundEncoder {
+    let config = config(left_context);
+    let model = config.model().unwrap();
+    let weights = Store::upload(device, config.initial_weights(model.declarations(), 3)).unwrap();
+    SoundEncoder::with_store(&model, &weights, DType::F32).unwrap()
+}
+
 /// Frames of a causal model do not see what follows, beyond the steps that they are made of; others do.
 #[test]
 fn a_causal_model_does_not_hear_what_follows() {
     for (left_context, is_causal) in [(Some(6), true), (None, false)] {
-        let model = config(left_context).model().unwrap();
-        let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
-        let mut encoder = SoundEncoder::new(&model, &weights, &Device::Cpu).unwrap();
+        let mut encoder = fresh(left_context, &Device::Cpu);
         let frames = encoder.frames();
         let whole = sound(&[1, 2, 3], 7);
         let begun = &whole[..31 * BINS];
@@ -120,14 +125,11 @@ fn a_causal_model_does_not_hear_what_follows() {
 /// Sounds of several lengths share a batch, which changes nothing but rounding.
 #[test]
 fn a_batch_gives_what_each_sound_gives_by_itself() {
-    let model = config(None).model().unwrap();
-    let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
-    let mut encoder = SoundEncoder::new(&model, &weights, &gpu()).unwrap();
+    let mut encoder = fresh(None, &gpu());
     let sounds = [sound(&[1, 2, 3], 1), sound(&[3, 1, 2], 2)[..58 * BINS].to_vec()];
     let together = encoder.run(&sounds).unwrap();
     for (sound, together) in sounds.iter().zip(&together) {
-        let mut alone = SoundEncoder::new(&model, &weights, &Device::Cpu).unwrap();
-        let alone = alone.run(&[sound]).unwrap().remove(0);
+        let alone = fresh(None, &Device::Cpu).run(&[sound]).unwrap().remove(0);
         assert_eq!(alone.shape(), together.shape());
         let error =
             alone.to_f32().iter().zip(together.to_f32()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

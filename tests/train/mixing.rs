@@ -18,6 +18,8 @@ const CAUSAL: &[&str] = &[
     r#"{"favor": {"features": 12, "seed": 3, "causal": true}}"#,
     r#"{"gated": {}}"#,
     r#"{"gated": {"decay": "heads", "temperature": 2.0, "delta": true}}"#,
+    r#"{"long_short_range": {"taps": 3, "heads": 2}}"#,
+    r#"{"long_short_range": {"heads": 4, "dynamic": true}}"#,
     r#"{"persistent_memory": {"keys": "k", "values": "v", "causal": true}}"#,
     r#"{"talking_heads": {"before": "pre", "after": "post", "causal": true}}"#,
     r#"{"memory_compressed": {"keys": {"weight": "kw", "bias": "kb"}, "values": {"weight": "vw", "bias": "vb"}, "causal": true}}"#,

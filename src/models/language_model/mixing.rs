@@ -1,12 +1,14 @@
 //! What mixes tokens in the layers of a language model, as its configuration has it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::NAME;
 use crate::graph::Value;
 use crate::nn::{
-    DecayGate, GatedLinearAttention, GatedSpec, Layout, Linear, Mechanism, MechanismExtents, Mixer,
-    Projections, Recorder, SelfAttention,
+    DecayGate, DynamicConv, GatedConv, GatedLinearAttention, GatedSpec, Layout, LightConv, Linear,
+    LongShortRange, Mechanism, MechanismExtents, Mixer, Projections, Recorder, SelfAttention, TapKernel,
 };
 use crate::ops::attention::{Blocked, Mask};
 use crate::tensor::HostTensor;
@@ -14,7 +16,7 @@ use crate::weights::{Fields, Scope};
 use crate::{Error, ErrorKind, Result};
 
 /// What mixes tokens in the place of softmax attention: `{"favor": {"features": 64, "causal": true}}`, any mechanism of
-/// [`MECHANISMS`](crate::nn::MECHANISMS), or `{"gated": {"decay": "channels"}}`.
+/// [`MECHANISMS`](crate::nn::MECHANISMS), `{"gated": {"decay": "channels"}}`, or `{"long_short_range": {"taps": 7}}`.
 ///
 /// Tensors that a mechanism names are weights of each layer, `layer.N.attend.NAME`, which start as [`Mechanism::untrained`] has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,12 @@ pub enum Mixing {
     Gated {
         /// Its settings.
         gated: Gated,
+    },
+    /// Attention over half of the channels and a convolution over the others, in the place of attention and its projections (Lite Transformer, arXiv
+    /// 2004.11886).
+    LongShortRange {
+        /// Its settings.
+        long_short_range: NearTaps,
     },
 }
 
@@ -42,6 +50,21 @@ pub struct Gated {
     /// Whether the layer has the delta rule, which it has not where that is absent.
     #[serde(default)]
     pub delta: bool,
+}
+
+/// The convolution of a layer [`LongShortRange`], whose attention has the model's heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NearTaps {
+    /// Taps of a kernel; 7 where it is absent.
+    #[serde(default = "seven")]
+    pub taps: usize,
+    /// Kernels, which share the channels; 4 where it is absent.
+    #[serde(default = "four")]
+    pub heads: usize,
+    /// Whether each position makes its own kernels; one for all where it is absent.
+    #[serde(default)]
+    pub dynamic: bool,
 }
 
 /// [`DecayGate`] as JSON has it.
@@ -61,20 +84,35 @@ fn sixteen() -> f32 {
     16.0
 }
 
+fn seven() -> usize {
+    7
+}
+
+fn four() -> usize {
+    4
+}
+
 impl TryFrom<serde_json::Value> for Mixing {
     type Error = Error;
 
     fn try_from(json: serde_json::Value) -> Result<Self> {
-        let Some(gated) = json.get("gated") else {
+        let Some(name) = ["gated", "long_short_range"].into_iter().find(|name| json.get(name).is_some())
+        else {
             return Mechanism::from_value("mixing", json).map(Self::Mechanism);
         };
-        let gated = serde_json::from_value(gated.clone()).map_err(|error| {
-            Error::new(ErrorKind::Config, "mixing", "gated").expecting("its settings").but_found(error)
-        })?;
+        let refused = |error: serde_json::Error| {
+            Error::new(ErrorKind::Config, "mixing", name).expecting("its settings").but_found(error)
+        };
+        let settings = json[name].clone();
+        let mixing = if name == "gated" {
+            Self::Gated { gated: serde_json::from_value(settings).map_err(refused)? }
+        } else {
+            Self::LongShortRange { long_short_range: serde_json::from_value(settings).map_err(refused)? }
+        };
         let fields = Fields::new("mixing", json)?;
-        match fields.names().find(|name| *name != "gated") {
-            None => Ok(Self::Gated { gated }),
-            Some(other) => Err(fields.refuse(other, "nothing beside gated")),
+        match fields.names().find(|other| *other != name) {
+            None => Ok(mixing),
+            Some(other) => Err(fields.refuse(other, format!("nothing beside {name}"))),
         }
     }
 }
@@ -84,7 +122,8 @@ impl Mixing {
     pub fn is_causal(&self) -> bool {
         match self {
             Self::Mechanism(mechanism) => mechanism.is_causal(),
-            Self::Gated { .. } => true,
+            // Convolutions are as the model is.
+            Self::Gated { .. } | Self::LongShortRange { .. } => true,
         }
     }
 
@@ -92,8 +131,43 @@ impl Mixing {
     pub(super) fn initial(&self, extents: MechanismExtents) -> Result<Vec<(String, HostTensor)>> {
         match self {
             Self::Mechanism(mechanism) => mechanism.untrained(extents),
-            Self::Gated { .. } => Ok(Vec::new()),
+            Self::Gated { .. } | Self::LongShortRange { .. } => Ok(Vec::new()),
         }
+    }
+}
+
+impl NearTaps {
+    /// The layer of a model of `width` channels under `scope`.
+    fn declare(
+        &self,
+        scope: &mut Scope<'_>,
+        is_causal: bool,
+        width: usize,
+        heads: usize,
+    ) -> Result<LongShortRange> {
+        let refused = |argument| Error::new(ErrorKind::Config, NAME, argument);
+        let half = width / 2;
+        if !width.is_multiple_of(2) || !half.is_multiple_of(heads) {
+            let error = refused("heads").expecting(format!("a divisor of half of {width} channels"));
+            return Err(error.but_found(heads));
+        }
+        if self.heads == 0 || !half.is_multiple_of(self.heads) {
+            let error = refused("long_short_range.heads").expecting(format!("a divisor of {half} channels"));
+            return Err(error.but_found(self.heads));
+        }
+        let attention = SelfAttention::declare(&mut scope.at("far"), ["q", "k", "v", "proj"], half, heads)?;
+        let mask = if is_causal { Mask::causal() } else { Mask::full() };
+        let before = if is_causal { self.taps.saturating_sub(1) } else { self.taps / 2 };
+        let kernel = TapKernel { heads: self.heads, taps: self.taps, before, drops_taps: false };
+        let mut near = scope.at("near");
+        let up = Linear::declare(&mut near.at("up"), half, 2 * half)?;
+        let down = Linear::declare(&mut near.at("proj"), half, half)?;
+        let conv: Box<dyn Mixer> = match self.dynamic {
+            true => Box::new(DynamicConv::declare(&mut near.at("kernels"), half, kernel)?),
+            false => Box::new(LightConv::declare(&mut near.at("kernels"), kernel)?),
+        };
+        let attention = attention.attending(Blocked::new().mask(mask));
+        Ok(LongShortRange { attention, conv: GatedConv { up, conv, down } })
     }
 }
 
@@ -102,6 +176,7 @@ impl Mixing {
 pub(super) enum Mixed {
     Attention(SelfAttention),
     Gated(GatedLinearAttention),
+    LongShortRange(Arc<LongShortRange>),
 }
 
 impl Mixed {
@@ -117,6 +192,7 @@ impl Mixed {
             let found = match mixing {
                 Mixing::Mechanism(mechanism) => mechanism.to_json()?,
                 Mixing::Gated { .. } => "gated".into(),
+                Mixing::LongShortRange { .. } => "long_short_range".into(),
             };
             return Err(Error::new(ErrorKind::Config, NAME, "mixing")
                 .expecting("one by which a token sees none behind itself, or a masked model")
@@ -131,6 +207,10 @@ impl Mixed {
             };
             let spec = GatedSpec { width, heads, decay, temperature, is_delta: delta };
             return GatedLinearAttention::declare(&mut scope.at("gated"), spec).map(Self::Gated);
+        }
+        if let Some(Mixing::LongShortRange { long_short_range }) = mixing {
+            let layer = long_short_range.declare(scope, is_causal, width, heads)?;
+            return Ok(Self::LongShortRange(Arc::new(layer)));
         }
         let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
         let projections = Projections::Fused(dense("qkv", width, 3 * width)?);
@@ -156,6 +236,7 @@ impl Mixer for Mixed {
         match self {
             Self::Attention(layer) => layer.record(recorder, x, memory, layout),
             Self::Gated(layer) => layer.record(recorder, x, memory, layout),
+            Self::LongShortRange(layer) => layer.record(recorder, x, memory, layout),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::weights::{Declarations, Scope};
 use crate::{Error, ErrorKind, HostTensor, Random, Result};
 
 use mixing::Mixed;
-pub use mixing::{Decays, Gated, Mixing};
+pub use mixing::{Decays, Gated, Mixing, NearTaps};
 
 const NAME: &str = "language model";
 
@@ -84,7 +84,8 @@ struct LanguageModel {
 
 impl LanguageModelConfig {
     /// The model, opened for [`Task::Logits`]. Its weights: `token`, `position`, `layer.N.{norm1,qkv,proj,norm2,up,down}`, `norm`; with a mechanism
-    /// that has weights `layer.N.attend`, and with gates `layer.N.gated.{q,k,v,o,decay,beta}` in the place of `qkv` and `proj`.
+    /// that has weights `layer.N.attend`, and with gates `layer.N.gated.{q,k,v,o,decay,beta}` in the place of `qkv` and `proj`, with long-short range
+    /// attention `layer.N.far.{q,k,v,proj}` and `layer.N.near.{up,kernels,proj}`.
     ///
     /// Fails when an extent is 0, the heads do not divide the width, or tokens would see others behind themselves.
     pub fn model(&self) -> Result<Model> {
