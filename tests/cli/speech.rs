@@ -160,7 +160,7 @@ fn a_series_is_forecast() {
     let gap = folder.join("gap.csv");
     std::fs::write(&gap, format!("{days}{}", rest.split_once('\n').unwrap().1)).unwrap();
     let gap = gap.display().to_string();
-    let train = |file: &str, out: &str| run(&["train", "forecast", file, "--out", out]);
+    let train = |file: &str, out: &str| run(&["train", "forecast", file, "--out", out, "--windows", "40"]);
     let other = empty("no-forecast").display().to_string();
     assert_refuses(&train(&gap, &other), &["gap.csv line 226", "timestamp", "10800 s after"]);
     assert_refuses(&train(&file, &other), &["waves.csv", "at least"]);

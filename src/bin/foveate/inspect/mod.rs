@@ -5,6 +5,7 @@ mod report;
 use clap::ValueEnum;
 use foveate::models::{Model, Task};
 use foveate::nn::LayoutKind;
+use foveate::processing::sound::Symbols;
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Comparison, Fields};
 use foveate::{DType, Error, ErrorKind, Result};
@@ -32,7 +33,11 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     });
     // What was not asked for is no problem.
     problems.extend(refused.filter(|_| args.task.is_some()));
-    let tokenizer = tokenizer(args).unwrap_or_else(|error| {
+    let tokenizer = match signature.sound {
+        Some(_) => symbols(args, &model),
+        None => tokenizer(args),
+    };
+    let tokenizer = tokenizer.unwrap_or_else(|error| {
         problems.push(error);
         None
     });
@@ -124,6 +129,15 @@ fn tokenizer(args: &InspectArgs) -> Result<Option<Words>> {
         tokens: tokenizer.vocab_size(),
         mask: tokenizer.mask_id().and_then(|id| tokenizer.token(id)),
     }))
+}
+
+/// None where a model of sound has no names for its symbols, as one that is not for transcribing.
+fn symbols(args: &InspectArgs, model: &Model) -> Result<Option<Words>> {
+    if !args.folder.join("vocab.json").is_file() {
+        return Ok(None);
+    }
+    let symbols = Symbols::open(&args.folder, model.facts().vocab_size)?;
+    Ok(Some(Words { algorithm: "symbols of speech", tokens: symbols.count(), mask: None }))
 }
 
 fn incomplete(model: &str, differences: &Comparison) -> Error {
