@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use super::conv::behind_tail;
 use super::{
-    BatchNorm, FeedForward, LayerNorm, Layout, Linear, Mixer, Norm, Recorder, Residual, join_heads, parameter,
-    refuse_memory, split_heads,
+    BatchNorm, FeedForward, LayerNorm, Layout, Linear, Mixer, Norm, Recorder, Residual, join_heads,
+    parameter, refuse_memory, split_heads,
 };
 use crate::graph::{Graph, Value};
 use crate::ops::attention::{Blocked, Mask, Score, blocked};

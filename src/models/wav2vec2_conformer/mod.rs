@@ -17,9 +17,7 @@ use super::sound::refuse_tokens;
 use super::{Facts, Signature, Sound, SoundFrames, Task, Tokens};
 use crate::Result;
 use crate::graph::{Graph, Value};
-use crate::nn::{
-    ConformerBlock, GroupNorm, LayerNorm, Layout, Linear, Recorder, parameter,
-};
+use crate::nn::{ConformerBlock, GroupNorm, LayerNorm, Layout, Linear, Recorder, parameter};
 use crate::ops::{self, Activation, Conv1d};
 use crate::weights::{Scope, Weight};
 use config::{Config, WaveNorms};
