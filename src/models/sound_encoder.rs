@@ -120,7 +120,12 @@ impl SoundEncoder {
     /// How many steps a sound of so many is run with: one of a few numbers where padding changes nothing and a program is made for each.
     fn planned_steps(&self, steps: usize) -> usize {
         let rounds = self.frames.ignores_padding && self.runner.device().is_planned();
-        if rounds { rounded_time(steps) } else { steps }
+        if rounds { rounded_time(steps).min(self.longest()) } else { steps }
+    }
+
+    /// The steps of the longest sound.
+    fn longest(&self) -> usize {
+        self.frames.span + (self.model.facts().max_tokens - 1) * self.frames.stride
     }
 
     fn check(&self, number: usize, sound: &[f32]) -> Result<()> {
@@ -133,8 +138,7 @@ impl SoundEncoder {
         let (steps, most) = (self.steps_of(sound), self.model.facts().max_tokens);
         let frames = self.frames.count(steps);
         if !(1..=most).contains(&frames) {
-            let SoundFrames { span, stride, .. } = self.frames;
-            let longest = span + (most - 1) * stride;
+            let (span, longest) = (self.frames.span, self.longest());
             let unit = if channels == 1 { "samples" } else { "rows" };
             return Err(refused()
                 .expecting(format!("{span} to {longest} {unit}, which make 1 to {most} frames"))
