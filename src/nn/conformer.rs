@@ -152,8 +152,8 @@ impl ConformerConv {
 }
 
 impl ConformerAttention {
-    /// The sinusoids of all distances between `time` positions, from that of the last position a query sees to that of the first:
-    /// `[distances, width]`. None for attention that takes none. Layers of one width share them.
+    /// The sinusoids of all distances between `time` positions, f32 `[distances, width]`: that of the position farthest behind a query that it sees in
+    /// the first row, that of the position farthest before it in the last. None for attention that takes none. Layers of one width share them.
     pub fn distances(&self, graph: &mut Graph, time: usize, width: usize) -> Result<Option<Value>> {
         if !matches!(self.positions, ConformerPositions::Relative { .. }) || time == 0 {
             return Ok(None);

@@ -66,8 +66,7 @@ impl Config {
         let norms = [("group", WaveNorms::Group), ("layer", WaveNorms::Layer)];
         Ok(Self {
             facts,
-            frames: frames
-                .ok_or_else(|| fields.refuse("conv_stride", "convolutions of less than a minute"))?,
+            frames: frames.ok_or_else(|| fields.refuse("conv_stride", "frames of at most 2^24 samples"))?,
             convolutions,
             has_bias: fields.bool_or("conv_bias", false)?,
             norms: fields.choice_or("feat_extract_norm", &norms, WaveNorms::Group)?,

@@ -34,7 +34,7 @@ struct Example {
 
 pub(super) fn train(args: &CtcArgs) -> Result<()> {
     let interrupted = signals::watch()?;
-    let settings = RunSettings::of_speech(&args.training, args.steps)?;
+    let settings = RunSettings::from_nothing(&args.training, args.steps)?;
     let destination = Destination::open(&args.out)?;
     let recorded = utterances::read(&args.folder, args.rate)?;
     let symbols = Symbols::of_texts(recorded.iter().map(|recorded| recorded.text.as_str()));

@@ -28,7 +28,7 @@ const EVERY: u64 = 50;
 
 pub(super) fn train(args: &ForecastArgs) -> Result<()> {
     let interrupted = signals::watch()?;
-    let settings = RunSettings::of_speech(&args.training, args.steps)?;
+    let settings = RunSettings::from_nothing(&args.training, args.steps)?;
     let destination = Destination::open(&args.out)?;
     let source = args.series.display().to_string();
     let series = Series::read(&source, &read_file(&args.series, limits::TEXT)?)?;

@@ -164,10 +164,9 @@ impl RunSettings {
         defaults.with(args, Some(steps))
     }
 
-    /// Those of a model of speech from nothing.
-    pub(super) fn of_speech(args: &TrainingArgs, steps: u64) -> Result<Self> {
-        let defaults = Self { batch: 8, weight_decay: 0.01, ..Self::defaults() };
-        defaults.with(args, Some(steps))
+    /// Those of a model from nothing, which takes `steps`.
+    pub(super) fn from_nothing(args: &TrainingArgs, steps: u64) -> Result<Self> {
+        Self::defaults().with(args, Some(steps))
     }
 
     /// These with what flags say.
