@@ -176,11 +176,7 @@ impl ConformerAttention {
         distances: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
-        if let Layout::Cached { .. } | Layout::Recurrent = layout {
-            return Err(Error::new(ErrorKind::Unsupported, ATTENTION, "layout")
-                .expecting("whole sequences")
-                .but_found("parts of streams"));
-        }
+        layout.check_whole(ATTENTION)?;
         let [query, key, value] = self.project(recorder, x)?;
         let mut spec = Blocked::new();
         if let Some(left) = self.left_context {

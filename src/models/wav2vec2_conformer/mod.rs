@@ -163,10 +163,8 @@ impl Network for Wav2Vec2Conformer {
         }
         let x = self.feature_norm.record(recorder, x, None)?;
         recorder.keep_as("extract_features", x);
-        let mut x = self.projection.record(recorder, x, Activation::Identity)?;
-        if let Layout::Padded { lengths } = sound.layout {
-            x = ops::padding::zero_behind(recorder, x, lengths)?;
-        }
+        let x = self.projection.record(recorder, x, Activation::Identity)?;
+        let x = sound.layout.without_padding(NAME, recorder, x)?;
         let time = recorder.desc(x)?.shape.dims()[1];
         let distances = match self.layers.first() {
             Some(layer) => layer.attention.distances(recorder, time, self.facts.width)?,

@@ -87,7 +87,7 @@ pub(crate) struct RunArgs {
     /// The model's folder.
     pub(crate) folder: PathBuf,
     /// For transcribe, recordings: WAV files of one or two channels, at any rate.
-    #[arg(value_name = "WAV", conflicts_with_all = ["text", "ids", "input", "prompt", "truncate", "batch_tokens", "attention", "output"])]
+    #[arg(value_name = "WAV", conflicts_with_all = ["text", "ids", "input", "prompt", "truncate", "batch_tokens", "attention", "sweep", "output"])]
     pub(crate) sounds: Vec<PathBuf>,
     /// For transcribe, how many beginnings of a text are followed; with 1 the likeliest symbol of every frame is taken.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1 << 12))]
@@ -164,6 +164,7 @@ impl RunArgs {
             let paths = texts.iter().map(|text| text.strip_prefix(MECHANISM_FILE).map(Path::new));
             files.extend(paths.flat_map(|path| file_read(flag, path)));
         }
+        files.extend(self.sounds.iter().flat_map(|path| file_read("WAV", Some(path))));
         files
     }
 }

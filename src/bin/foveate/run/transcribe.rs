@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::args::RunArgs;
 use crate::device::{Device, DeviceReport};
 use crate::memory;
-use crate::output;
-use crate::pipelines::{self, CacheFile};
+use crate::output::{self, Delivery};
+use crate::pipelines::{self, PipelineCache};
 
 /// What was said in the recordings.
 #[derive(Debug, Serialize)]
@@ -55,11 +55,11 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     let reader = SoundReader::open(&args.folder, &model)?;
     let waves = args.sounds.iter().map(Wave::open).collect::<Result<Vec<_>>>()?;
     let json = args.json.open("run")?;
-    let cache = args.cache.pipeline_cache.as_ref();
-    let cache = cache.map(|path| pipelines::sink("run", path)).transpose()?;
-    output::check_distinct([json.as_ref(), cache.as_ref()].into_iter().flatten())?;
+    let cache = args.cache.pipeline_cache.as_deref();
+    let sink = cache.map(|path| pipelines::sink("run", path)).transpose()?;
+    output::check([json.as_ref(), sink.as_ref()].into_iter().flatten(), &args.files_read())?;
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
-    let (device, cache) = CacheFile::open(device, args.cache.pipeline_cache.as_deref(), cache.as_ref())?;
+    let (device, cache) = PipelineCache::open(device, cache)?;
 
     let start = Instant::now();
     let weights = model.load(dtype)?;
@@ -103,8 +103,12 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         device.describe(),
         report.times_real_time
     ));
-    output::report(json.as_ref(), &report, || report.to_string())?;
-    cache.map_or(Ok(()), |cache| cache.save())
+    let mut delivery = Delivery::default();
+    delivery.put(json.as_ref(), || output::json(&report));
+    if let Some(cache) = cache {
+        delivery.put(sink.as_ref(), || cache.contents());
+    }
+    delivery.end(|| report.to_string())
 }
 
 /// The text of one recording's scores; with several beams its log-probability, too.
