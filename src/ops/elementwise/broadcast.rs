@@ -118,8 +118,8 @@ fn merged_axes(operands: &[&Shape], result: &Shape) -> Vec<Axis> {
     axes
 }
 
-/// Which operands repeat along the innermost axis, where all others are as long as that and a multiple of four: packs of these go with single
-/// elements of those.
+/// Which operands repeat along the innermost axis, so that one element of theirs goes with a pack of the others. None where the others cannot be
+/// read in packs.
 pub(super) fn repeated(operands: &[&TensorDesc], result: &TensorDesc) -> Vec<bool> {
     let none = || vec![false; operands.len()];
     let shapes: Vec<&Shape> = operands.iter().map(|desc| &desc.shape).collect();
