@@ -6,13 +6,13 @@ use foveate::ops::attention::{
     Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Mask, RandomProjection, Side,
     SoftmaxKernel, blocked, linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
-use foveate::ops::{Heads, Matmul, concat, matmul, mean_squared_error, scale, slice, softmax};
+use foveate::ops::mean_squared_error;
 use foveate::{DType, Result, Value};
 
 use crate::turns::{Row, time};
 
-const HEADS: usize = 4;
-const SIZE: usize = 64;
+pub(crate) const HEADS: usize = 4;
+pub(crate) const SIZE: usize = 64;
 const TURNS: usize = 5;
 
 fn qkv(problem: &mut Problem, length: usize) -> Result<[Value; 3]> {
@@ -20,10 +20,16 @@ fn qkv(problem: &mut Problem, length: usize) -> Result<[Value; 3]> {
     Ok([rows("q")?, rows("k")?, rows("v")?])
 }
 
-type Attend = fn(&mut Problem, [Value; 3]) -> Result<Value>;
+pub(crate) type Attend = fn(&mut Problem, [Value; 3]) -> Result<Value>;
 
 /// A row of `attend` over so many tokens, with gradients where it says so.
-fn row(context: &Context, name: &str, length: usize, attend: Attend, is_backward: bool) -> Result<Row> {
+pub(crate) fn row(
+    context: &Context,
+    name: &str,
+    length: usize,
+    attend: Attend,
+    is_backward: bool,
+) -> Result<Row> {
     let passes = if is_backward { ", forward and backward" } else { "" };
     Row::new(context, format!("{name}, {length}{passes}"), |problem| {
         let qkv = qkv(problem, length)?;
@@ -125,40 +131,13 @@ pub(crate) fn decoding(context: &Context) -> Result<()> {
 }
 
 /// Performer's attention, its features included.
-fn performer(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
+pub(crate) fn performer(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
     let graph = &mut problem.graph;
     let projection = RandomProjection::new(256, SIZE).constant(graph, DType::F32)?;
     let x = softmax_kernel_features(graph, q, projection, Side::Queries, &SoftmaxKernel::new())?;
     let y = softmax_kernel_features(graph, k, projection, Side::Keys, &SoftmaxKernel::new())?;
     let spec = LinearAttention::new().feature_map(FeatureMap::Given).denominator(Denominator::Plus(0.0));
     linear_attention(graph, x, y, v, &spec)
-}
-
-/// Exact attention with its scores in memory, a head at a time.
-fn unfused(problem: &mut Problem, qkv: [Value; 3]) -> Result<Value> {
-    let graph = &mut problem.graph;
-    let mut heads = Vec::new();
-    for head in 0..HEADS {
-        let mut of_head = |value| slice(graph, value, 2, head..head + 1);
-        let [q, k, v] = [of_head(qkv[0])?, of_head(qkv[1])?, of_head(qkv[2])?];
-        let spec = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
-        let scores = matmul(graph, q, k, &spec)?;
-        let scores = scale(graph, scores, (SIZE as f32).powf(-0.5))?;
-        let weights = softmax(graph, scores)?;
-        let spec = Matmul::new().heads(Heads::Outer, Heads::Inner, Heads::Inner);
-        heads.push(matmul(graph, weights, v, &spec)?);
-    }
-    concat(graph, &heads, 2)
-}
-
-pub(crate) fn random_features(context: &Context) -> Result<()> {
-    let mut rows = [
-        row(context, "256 random features", 4096, performer, false)?,
-        row(context, "unfused exact attention", 4096, unfused, false)?,
-    ];
-    time(&mut rows, 3)?;
-    println!("  times faster: {:.1} (5.7 wanted)", rows[1].over(&rows[0]));
-    Ok(())
 }
 
 fn plain() -> LinearAttention {
@@ -208,4 +187,17 @@ pub(crate) fn gates(context: &Context) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the time of the delta rule and of random features goes.
+pub(crate) fn profiles(context: &Context) -> Result<()> {
+    for (name, attend) in [
+        ("elu + 1, causal", elu as Attend),
+        ("decays of channels", channel_decays),
+        ("delta rule", delta),
+        ("256 random features", performer),
+    ] {
+        row(context, name, 4096, attend, false)?.profile()?;
+    }
+    row(context, "delta rule", 4096, delta, true)?.profile()
 }

@@ -3,6 +3,7 @@
 
 mod linear;
 mod turns;
+mod unfused;
 
 use foveate::gpu::{AdapterRequest, Context};
 
@@ -13,8 +14,11 @@ const TABLES: &[Table] = &[
     ("linear growth of linear attention", linear::growth),
     ("crossover of linear attention", linear::crossover),
     ("decoding with linear attention", linear::decoding),
-    ("random features over unfused exact attention", linear::random_features),
+    ("unfused exact attention of 4096 tokens", unfused::at_4096),
+    ("unfused exact attention of 8192 tokens", unfused::at_8192),
+    ("crossovers of all mechanisms", unfused::crossovers),
     ("decays and the delta rule", linear::gates),
+    ("profiles", linear::profiles),
 ];
 
 fn main() {

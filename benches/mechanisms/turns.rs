@@ -11,6 +11,8 @@ pub(crate) struct Row {
     name: String,
     session: Session,
     seconds: Vec<f64>,
+    /// What the plan takes, inputs and outputs included.
+    bytes: u64,
 }
 
 impl Row {
@@ -25,14 +27,40 @@ impl Row {
             problem.graph.output(&i.to_string(), value)?;
         }
         let plan = Plan::new(&problem.graph, context.caps())?;
+        let bytes = plan.memory().total();
         let session = Session::new(&Program::new(context, &plan)?, &problem.inputs())?;
-        Ok(Self { name: name.into(), session, seconds: Vec::new() })
+        Ok(Self { name: name.into(), session, seconds: Vec::new(), bytes })
     }
 
     /// What a run of it gives, by number.
     pub(crate) fn outputs(&mut self) -> Result<BTreeMap<String, HostTensor>> {
         self.session.run()?;
         self.session.read()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Prints where the time of a run goes, by shader.
+    pub(crate) fn profile(&mut self) -> Result<()> {
+        self.session.run()?;
+        let mut shaders: Vec<(&str, f64)> = Vec::new();
+        let profiled = self.session.profile()?;
+        for part in &profiled {
+            let seconds = part.time.as_secs_f64();
+            match shaders.iter_mut().find(|(shader, _)| *shader == part.shader) {
+                Some((_, sum)) => *sum += seconds,
+                None => shaders.push((part.shader, seconds)),
+            }
+        }
+        shaders.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let all: f64 = shaders.iter().map(|(_, seconds)| seconds).sum();
+        println!("  {}: {:.0} ms one after the other", self.name, 1e3 * all);
+        for (shader, seconds) in shaders {
+            println!("    {shader:<40}{:>9.1} ms{:>6.0} %", 1e3 * seconds, 100.0 * seconds / all);
+        }
+        Ok(())
     }
 
     pub(crate) fn median(&self) -> f64 {

@@ -201,14 +201,19 @@ impl Op for Binary {
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let (a, b, result) = (&step.inputs[0], &step.inputs[1], &step.outputs[0]);
-        let (lanes, count, params) = broadcast::walk(self.name(), &[a, b], result)?;
+        let repeated = broadcast::repeated(&[a, b], result);
+        let (lanes, count, params) = broadcast::walk_repeated(self.name(), &[a, b], result, &repeated)?;
         let text =
             format!("fn apply(a: Lanes, b: Lanes) -> Lanes {{\n    return {};\n}}\n", self.function.wgsl());
         let sources = [wgsl!("elementwise/binary.wgsl"), wgsl!("elementwise/broadcast.wgsl")];
-        let kernel = Kernel::new(self.name(), sources)
-            .lanes(lanes)
-            .read("a", Operand::Input(0), a.dtype)
-            .read("b", Operand::Input(1), a.dtype)
+        let mut kernel = Kernel::new(self.name(), sources).lanes(lanes);
+        for ((name, input), repeated) in [("a", 0), ("b", 1)].into_iter().zip(repeated) {
+            kernel = match repeated {
+                true => kernel.read_elements(name, Operand::Input(input), a.dtype),
+                false => kernel.read(name, Operand::Input(input), a.dtype),
+            };
+        }
+        let kernel = kernel
             .write("result", Operand::Output(0), a.dtype)
             .params(params)
             .generated([Generated { label: self.name().into(), text, by_user: false }]);
@@ -367,13 +372,16 @@ impl Op for Compare {
 
 /// Equal shapes, every kind of broadcasting, vector and scalar widths, empty values.
 #[cfg(feature = "check")]
-pub(super) const SHAPES: [(&[usize], &[usize]); 11] = [
+pub(super) const SHAPES: [(&[usize], &[usize]); 14] = [
     (&[1], &[1]),
     (&[], &[3]),
     (&[2, 63], &[2, 63]),
     (&[64, 65], &[64, 65]),
     (&[4, 1000], &[1000]),
     (&[3, 97], &[3, 1]),
+    (&[3, 96], &[3, 1]),
+    (&[2, 1, 5, 1], &[2, 3, 1, 8]),
+    (&[3, 2, 1], &[2, 6]),
     (&[2, 1, 4, 8], &[2, 5, 1, 8]),
     (&[7, 1, 3], &[1, 5, 3]),
     (&[2, 1, 2, 1, 2, 1, 2, 1], &[1, 3, 1, 3, 1, 3, 1, 3]),

@@ -118,24 +118,58 @@ fn merged_axes(operands: &[&Shape], result: &Shape) -> Vec<Axis> {
     axes
 }
 
+/// Which operands repeat along the innermost axis, so that one element of theirs goes with a pack of the others. None where the others cannot be
+/// read in packs.
+pub(super) fn repeated(operands: &[&TensorDesc], result: &TensorDesc) -> Vec<bool> {
+    let none = || vec![false; operands.len()];
+    let shapes: Vec<&Shape> = operands.iter().map(|desc| &desc.shape).collect();
+    let axes = merged_axes(&shapes, &result.shape);
+    let Some((inner, outer)) = axes.split_first() else { return none() };
+    let repeats: Vec<bool> = inner.strides.iter().map(|&stride| stride == 0).collect();
+    let fits = |(operand, &repeats): (usize, &bool)| {
+        repeats || outer.iter().all(|axis| axis.strides[operand].is_multiple_of(4))
+    };
+    match inner.extent.is_multiple_of(4) && repeats.iter().enumerate().all(fits) {
+        true => repeats,
+        false => none(),
+    }
+}
+
 /// How a kernel walks over two or three operands: elements of a pack, packs of the result, and its parameters.
 pub(super) fn walk(
     op: &'static str,
     operands: &[&TensorDesc],
     result: &TensorDesc,
 ) -> Result<(u32, u32, BroadcastParams)> {
+    walk_repeated(op, operands, result, &vec![false; operands.len()])
+}
+
+/// The same where the operands of `repeated` are read an element at a time, whose strides are those of elements.
+pub(super) fn walk_repeated(
+    op: &'static str,
+    operands: &[&TensorDesc],
+    result: &TensorDesc,
+    repeated: &[bool],
+) -> Result<(u32, u32, BroadcastParams)> {
     let shapes: Vec<&Shape> = operands.iter().map(|desc| &desc.shape).collect();
     let mut axes = merged_axes(&shapes, &result.shape);
     let whole = |elements: &usize| elements.is_multiple_of(4);
+    let has_repeated = repeated.contains(&true);
     let vectors = axes.split_first().is_some_and(|(inner, outer)| {
         inner.strides.iter().all(|&stride| stride == 1)
             && whole(&inner.extent)
             && outer.iter().all(|axis| axis.strides.iter().all(whole))
     });
-    let lanes: u32 = if vectors { 4 } else { 1 };
-    if let (true, Some((inner, outer))) = (vectors, axes.split_first_mut()) {
+    let lanes: u32 = if vectors || has_repeated { 4 } else { 1 };
+    if let (4, Some((inner, outer))) = (lanes, axes.split_first_mut()) {
         inner.extent /= 4;
-        outer.iter_mut().flat_map(|axis| &mut axis.strides).for_each(|stride| *stride /= 4);
+        for (stride, _) in outer
+            .iter_mut()
+            .flat_map(|axis| axis.strides.iter_mut().zip(repeated))
+            .filter(|(_, repeated)| !**repeated)
+        {
+            *stride /= 4;
+        }
     }
     let mut params = BroadcastParams {
         extents: [1; MAX_RANK],
