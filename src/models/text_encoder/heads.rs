@@ -66,7 +66,9 @@ impl TextHeads<'_> {
                 let scores = self.words("prediction_logits", declaring, words)?;
                 vec![scores, self.text(name, declaring, path, 2)?]
             }
-            (Task::Pretrain | Task::Transcribe, _) => return Err(declaring.no_head(self.config.facts.architecture)),
+            (Task::Pretrain | Task::Transcribe, _) => {
+                return Err(declaring.no_head(self.config.facts.architecture));
+            }
         };
         Ok(Some(Head::of(results)))
     }
