@@ -167,7 +167,7 @@ pub(crate) const WRITING: [Writing; 13] = [
     Writing {
         name: "info",
         arguments: |_| words(&["info", "--json", "out/a.json"]),
-        shown: "adapter",
+        shown: "workgroup memory",
         files: &["a.json"],
         is_exclusive: false,
         is_new: false,
