@@ -12,7 +12,7 @@ use crate::gpu::{self, Bindings, Context, Program, Session};
 use crate::graph::Graph;
 use crate::plan::{Memory, Plan};
 use crate::tensor::HostTensor;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How many sizes are kept; each has buffers of its own for everything but weights and states.
 const KEPT: usize = 8;
@@ -177,7 +177,7 @@ impl<K: PartialEq> Runner<K> {
     fn run_on_device<G: Into<Arc<Graph>>>(
         &mut self,
         size: K,
-        mut state: Option<&mut State>,
+        state: Option<&mut State>,
         inputs: &[(&str, &HostTensor)],
         record: impl FnOnce() -> Result<G>,
     ) -> Result<Outputs> {
@@ -196,14 +196,7 @@ impl<K: PartialEq> Runner<K> {
                 made.session.write(inputs)?;
                 match made.session.run_with(&made.streams[stream].1) {
                     Err(error) if error.kind() == ErrorKind::NotFinite && watch != Some(Watch::Steps) => {
-                        let states = state.as_deref().map(|state| state.on_gpu(&context)).transpose()?;
-                        let stores: Vec<_> = [Some(&parameters), states].into_iter().flatten().collect();
-                        let again = look(&context, &graph, &stores, inputs);
-                        let error = finite::explained(error, again, Some(&graph));
-                        return Err(match state.as_mut().filter(|_| !graph.updates().is_empty()) {
-                            Some(state) => state.broken_by(error),
-                            None => error,
-                        });
+                        return Err(broken(error, &context, &graph, (&parameters, state), inputs)?);
                     }
                     ran => ran?,
                 };
@@ -285,6 +278,24 @@ impl Ready {
         };
         Ok((made, stream))
     }
+}
+
+/// The error of a run that gave numbers that are not finite, with the step that gave the first. A state that the run has updated is broken.
+fn broken(
+    error: Error,
+    context: &Context,
+    graph: &Graph,
+    (parameters, state): (&gpu::Parameters, Option<&mut State>),
+    inputs: &[(&str, &HostTensor)],
+) -> Result<Error> {
+    let states = state.as_deref().map(|state| state.on_gpu(context)).transpose()?;
+    let stores: Vec<_> = [Some(parameters), states].into_iter().flatten().collect();
+    let again = look(context, graph, &stores, inputs);
+    let error = finite::explained(error, again, Some(graph));
+    Ok(match state.filter(|_| !graph.updates().is_empty()) {
+        Some(state) => state.broken_by(error),
+        None => error,
+    })
 }
 
 /// Runs `graph` with every step looked at, and changes nothing. Fails with the step that first gave a number that is not finite.

@@ -36,7 +36,29 @@ impl Given {
 
 /// Everything the flags ask for: texts, then ids, then lines. An encoder-decoder `writes_another` text about each, which it scores.
 pub(super) fn gather(args: &RunArgs, writes_another: bool) -> Result<Vec<Given>> {
-    let mut given = Vec::new();
+    check_beside(args, writes_another)?;
+    let mut given = texts(args)?;
+    given.extend(ids(args)?);
+    match &args.input {
+        Some(path) if path == Path::new("-") => given.extend(lines_of("stdin", stdin().lock())?),
+        Some(path) => given.extend(lines_of_file(path)?),
+        None if !given.is_empty() => {}
+        None if stdin().is_terminal() => {
+            return Err(refused("run", "--text, --ids or --input")
+                .expecting("at least one of them, or lines on stdin")
+                .but_found("a terminal there"));
+        }
+        None => given.extend(lines_of("stdin", stdin().lock())?),
+    }
+    if given.is_empty() {
+        let source = args.input.as_ref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
+        return Err(refused(&source, "lines").expecting("at least one with a text").but_found("none"));
+    }
+    Ok(given)
+}
+
+/// Refuses second texts and types that are not one for each of what they are of, and second texts of tasks about single ones.
+fn check_beside(args: &RunArgs, writes_another: bool) -> Result<()> {
     for (flag, own, beside, found) in [
         ("--pair", "--text", args.text.len(), args.pair.len()),
         ("--types", "--ids", args.ids.len(), args.types.len()),
@@ -57,6 +79,12 @@ pub(super) fn gather(args: &RunArgs, writes_another: bool) -> Result<Vec<Given>>
             .expecting(format!("none, as {} is about single texts", args.task.name()))
             .but_found(args.pair.len()));
     }
+    Ok(())
+}
+
+/// The texts of the flags, each with its second one where there is one.
+fn texts(args: &RunArgs) -> Result<Vec<Given>> {
+    let mut given = Vec::new();
     for (index, text) in args.text.iter().enumerate() {
         let source = format!("--text {}", index + 1);
         let texts: Vec<String> = [Some(text), args.pair.get(index)].into_iter().flatten().cloned().collect();
@@ -65,6 +93,12 @@ pub(super) fn gather(args: &RunArgs, writes_another: bool) -> Result<Vec<Given>>
         }
         given.push(Given::of_texts(source, texts));
     }
+    Ok(given)
+}
+
+/// The ids of the flags, with their types.
+fn ids(args: &RunArgs) -> Result<Vec<Given>> {
+    let mut given = Vec::new();
     for (index, ids) in args.ids.iter().enumerate() {
         let source = format!("--ids {}", index + 1);
         let ids = parse_numbers(&source, "ids", "token id", ids)?;
@@ -73,21 +107,6 @@ pub(super) fn gather(args: &RunArgs, writes_another: bool) -> Result<Vec<Given>>
             None => Vec::new(),
         };
         given.push(Given { source, content: Content::Ids(ids, types) });
-    }
-    match &args.input {
-        Some(path) if path == Path::new("-") => given.extend(lines_of("stdin", stdin().lock())?),
-        Some(path) => given.extend(lines_of_file(path)?),
-        None if !given.is_empty() => {}
-        None if stdin().is_terminal() => {
-            return Err(refused("run", "--text, --ids or --input")
-                .expecting("at least one of them, or lines on stdin")
-                .but_found("a terminal there"));
-        }
-        None => given.extend(lines_of("stdin", stdin().lock())?),
-    }
-    if given.is_empty() {
-        let source = args.input.as_ref().map_or_else(|| "stdin".into(), |path| path.display().to_string());
-        return Err(refused(&source, "lines").expecting("at least one with a text").but_found("none"));
     }
     Ok(given)
 }

@@ -80,21 +80,34 @@ pub(super) fn svg(rows: &[Row], baselines: (f64, f64)) -> Result<String> {
     Ok(text)
 }
 
+/// A line of the chart: its name, points, colour and width.
+type Line = (&'static str, Vec<(f64, f64)>, RGBColor, u32);
+
+/// The lines of losses up to step `last`, those of counting first.
+fn lines(rows: &[Row], (unigram, bigram): (f64, f64), last: f64) -> [Line; 4] {
+    let point = |row: &Row, loss: f32| loss.is_finite().then_some((row.step as f64, f64::from(loss)));
+    let thinned = rows.iter().step_by(rows.len().div_ceil(MOST_POINTS).max(1));
+    let training = thinned.filter_map(|row| point(row, row.loss)).collect();
+    let validation = rows.iter().filter_map(|row| row.validation_loss.and_then(|loss| point(row, loss)));
+    let level = |loss: f64| vec![(0.0, loss), (last, loss)];
+    [
+        ("single bytes counted", level(unigram), BASELINE, 1),
+        ("pairs counted", level(bigram), BASELINE, 2),
+        ("training", training, TRAINING, 1),
+        ("validation", validation.collect(), VALIDATION, 3),
+    ]
+}
+
 fn draw<'a>(
     area: &DrawingArea<SVGBackend<'a>, Shift>,
     rows: &[Row],
-    (unigram, bigram): (f64, f64),
+    baselines: (f64, f64),
 ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
-    let point = |row: &Row, loss: f32| loss.is_finite().then_some((row.step as f64, f64::from(loss)));
-    let thinned = rows.iter().step_by(rows.len().div_ceil(MOST_POINTS).max(1));
-    let training: Vec<(f64, f64)> = thinned.filter_map(|row| point(row, row.loss)).collect();
-    let validation: Vec<(f64, f64)> =
-        rows.iter().filter_map(|row| row.validation_loss.and_then(|loss| point(row, loss))).collect();
-    let losses = training.iter().chain(&validation).map(|point| point.1);
-    let (least, most) = losses
-        .chain([unigram, bigram])
-        .fold((f64::INFINITY, 0.0), |(least, most), loss| (f64::min(least, loss), f64::max(most, loss)));
     let last = rows.last().map_or(1.0, |row| row.step.max(1) as f64);
+    let lines = lines(rows, baselines, last);
+    let losses = lines.iter().flat_map(|(_, points, ..)| points).map(|point| point.1);
+    let (least, most) = losses
+        .fold((f64::INFINITY, 0.0), |(least, most), loss| (f64::min(least, loss), f64::max(most, loss)));
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(area)
         .caption("Byte-level language model", ("sans-serif", 20))
@@ -112,13 +125,7 @@ fn draw<'a>(
         .axis_desc_style(("sans-serif", 17))
         .light_line_style(RGBColor(240, 240, 240))
         .draw()?;
-    let dashes = |loss: f64| vec![(0.0, loss), (last, loss)];
-    for (name, points, colour, width) in [
-        ("single bytes counted", dashes(unigram), BASELINE, 1),
-        ("pairs counted", dashes(bigram), BASELINE, 2),
-        ("training", training, TRAINING, 1),
-        ("validation", validation, VALIDATION, 3),
-    ] {
+    for (name, points, colour, width) in lines {
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(width)))?
             .label(name)
