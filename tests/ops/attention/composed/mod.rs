@@ -171,8 +171,9 @@ fn residual(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>
     Ok(x)
 }
 
-/// Buckets found with 3 rounds of rotations.
-fn hashed(problem: &mut Problem, [q, _, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+/// Buckets found with 3 rounds of rotations; keys, which it has none of, are a part of values.
+fn hashed(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let v = ops::add(&mut problem.graph, v, k)?;
     let spec = lengths.map_or(Lsh::new(COUNT), |lengths| Lsh::new(COUNT).lengths(lengths)).around(1, 1);
     let time = problem.graph.desc(q)?.shape.dims()[1];
     let buckets = match spec.hashes(time) {
