@@ -85,7 +85,8 @@ impl Attend for SparseAttention {
     }
 }
 
-/// Sinkhorn attention with a soft permutation of blocks ([`sinkhorn`]), without noise. It takes whole rows of tokens, without padding.
+/// Sinkhorn attention with a soft permutation of blocks ([`sinkhorn`]), without noise. It takes whole rows of tokens, without padding, whose blocks
+/// are the largest that divide them and are no larger than the settings'.
 #[derive(Clone, Copy, Debug)]
 pub struct SinkhornAttention {
     settings: Sinkhorn,
@@ -117,6 +118,10 @@ impl Attend for SinkhornAttention {
                 .expecting("rows without padding, whose blocks are all tokens")
                 .but_found("lengths"));
         }
-        Ok(sinkhorn(recorder, query, key, value, None, &self.settings)?.out)
+        let desc = recorder.desc(query)?;
+        let &[_, time, ..] = desc.shape.dims() else {
+            return Err(Error::new(ErrorKind::Shape, NAME, "query").expecting("rank 4").but_found(desc));
+        };
+        Ok(sinkhorn(recorder, query, key, value, None, &self.settings.dividing(time))?.out)
     }
 }

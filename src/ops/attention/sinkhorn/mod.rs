@@ -32,6 +32,13 @@ impl Sinkhorn {
         Self { block, temperature: 0.75, iterations: 5, scale: None }
     }
 
+    /// The same with the largest block that is no larger and divides a text of `time` positions.
+    #[must_use]
+    pub fn dividing(self, time: usize) -> Self {
+        let block = (1..=self.block.min(time)).rev().find(|&block| time.is_multiple_of(block));
+        Self { block: block.unwrap_or(self.block), ..self }
+    }
+
     /// What logarithms of block scores are divided by: a positive number, near 0 for permutations that are nearly hard.
     #[must_use]
     pub fn temperature(self, temperature: f32) -> Self {
