@@ -137,7 +137,7 @@ impl Encoder {
         Self { runner: self.runner.watching(watch), ..self }
     }
 
-    /// Puts `attend` in the place of the attention of the layers with these numbers, or of all ([`Recorder::exchange`]). Where it cannot tell
+    /// Puts `attend` in the place of the attention of the layers with these numbers, or of all ([`Recorder::exchange`](crate::nn::Recorder::exchange)). Where it cannot tell
     /// several texts in a row apart ([`Attend::takes_several`]), only texts of one length share a batch.
     ///
     /// The first run fails when the model has no such layers.

@@ -192,7 +192,7 @@ impl ConformerAttention {
             let keys = key.record(recorder, distances, Activation::Identity)?;
             let keys = ops::reshape(recorder, keys, [count, self.heads, size])?;
             let (u, v) = (recorder.weight(u)?, recorder.weight(v)?);
-            let behind = if self.left_context.is_some() { 0 } else { time as u32 - 1 };
+            let behind = if self.left_context.is_some() { 0 } else { time.saturating_sub(1) as u32 };
             spec = spec.score(Score::relative_keys(keys, Some(u), Some(v), behind));
         }
         let gathered = blocked(recorder, query, key, value, &layout.restrict(spec))?;

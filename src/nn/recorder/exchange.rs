@@ -19,7 +19,7 @@ pub(super) struct Exchange {
 }
 
 impl Recorder<'_> {
-    /// Puts `attend` in the place of the attention between the projections of every [`SelfAttention`](super::SelfAttention), its masks and
+    /// Puts `attend` in the place of the attention between the projections of every [`SelfAttention`](crate::nn::SelfAttention), its masks and
     /// score modifiers with it: to see what another method costs a trained model in error, and gains in time. Attention over another
     /// sequence stays, and so do layers with projections of their own, such as Longformer's.
     #[must_use]
