@@ -84,17 +84,20 @@ struct Config {
     is_causal: bool,
 }
 
-/// Numbers of a field that is a list of them, as many as `count` says.
+/// The largest number of a list.
+const MOST: usize = 1 << 16;
+
+/// Numbers of a field that is a list of `N` of them.
 fn numbers<const N: usize>(fields: &Fields, name: &str) -> Result<[usize; N]> {
     let list = fields.get(name).and_then(|list| list.as_array());
     let numbers: Option<Vec<usize>> = list.and_then(|list| {
         list.iter()
-            .map(|number| usize::try_from(number.as_u64()?).ok().filter(|&number| number > 0))
+            .map(|number| usize::try_from(number.as_u64()?).ok().filter(|number| (1..=MOST).contains(number)))
             .collect()
     });
     numbers
         .and_then(|numbers| numbers.try_into().ok())
-        .ok_or_else(|| fields.refuse(name, format!("a list of {N} positive numbers")))
+        .ok_or_else(|| fields.refuse(name, format!("a list of {N} numbers from 1 to {MOST}")))
 }
 
 impl Config {
@@ -129,6 +132,9 @@ impl Config {
             return Err(fields.refuse("axial_pos_embds_dim", format!("channels that add up to {width}")));
         }
         let max_tokens = axial.map_or(longest, |[[a, b], _]| a * b);
+        if max_tokens > 1 << 24 {
+            return Err(fields.refuse("axial_pos_shape", format!("at most {} positions", 1 << 24)));
+        }
         let facts = Facts {
             architecture: "reformer",
             vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
@@ -172,7 +178,8 @@ impl Config {
             rounds: self.rounds,
             lsh: if self.is_causal { lsh.causal() } else { lsh },
             factors: self.factors.clone(),
-            seed: self.seed,
+            // Other rotations in every layer.
+            seed: self.seed.wrapping_add(number as u64),
             number,
         }
     }
@@ -214,9 +221,19 @@ fn factors(fields: &Fields, chunk: usize, multiple: usize, longest: usize) -> Re
             Ok(LshFactors::OfLength { chunk, multiple, most_of_one })
         }
         Some(serde_json::Value::Array(_)) => {
-            Ok(LshFactors::Given(numbers::<2>(fields, "num_buckets")?.to_vec()))
+            let [a, b] = numbers(fields, "num_buckets")?;
+            if a % 2 + b % 2 > 0 || a * b > MOST {
+                return Err(fields.refuse("num_buckets", format!("even factors of at most {MOST} together")));
+            }
+            Ok(LshFactors::Given(vec![a, b]))
         }
-        Some(_) => Ok(LshFactors::Given(vec![fields.usize("num_buckets", 2..=1 << 24)?])),
+        Some(_) => {
+            let count = fields.usize("num_buckets", 2..=MOST)?;
+            if !count.is_multiple_of(2) {
+                return Err(fields.refuse("num_buckets", "an even number"));
+            }
+            Ok(LshFactors::Given(vec![count]))
+        }
     }
 }
 

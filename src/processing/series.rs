@@ -40,7 +40,8 @@ impl Series {
             refused(line, "text").expecting("UTF-8").but_found("other bytes")
         })?;
         let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-        let header = lines.next().map_or("", |(_, line)| line.trim());
+        // Spreadsheets put a byte order mark before UTF-8.
+        let header = lines.next().map_or("", |(_, line)| line.trim_start_matches('\u{feff}').trim());
         if header.split(',').map(str::trim).ne(["timestamp", "value"]) {
             let shown: String = header.chars().take(40).collect();
             return Err(refused(1, "columns").expecting("timestamp,value").but_found(format!("`{shown}`")));

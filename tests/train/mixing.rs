@@ -157,6 +157,10 @@ fn mixings_that_mean_nothing_are_refused() {
             r#"{"gated": {"decay": "rows"}}"#,
             "mixing: gated: expected its settings, found unknown variant `rows`",
         ),
+        (
+            r#"{"favor": {"features": 64, "causal": true}, "layers": [0]}"#,
+            "mixing: layers: expected a mechanism for all layers",
+        ),
         (r#"{"gated": {}, "scale": 2.0}"#, "mixing: scale: expected nothing beside gated"),
         (
             r#"{"linformer": {"keys": "E", "values": "F", "projected": 0}}"#,

@@ -80,6 +80,9 @@ pub enum Decays {
     Channels,
 }
 
+/// Taps of the longest kernel.
+const MOST_TAPS: usize = 1 << 12;
+
 fn sixteen() -> f32 {
     16.0
 }
@@ -98,6 +101,11 @@ impl TryFrom<serde_json::Value> for Mixing {
     fn try_from(json: serde_json::Value) -> Result<Self> {
         let Some(name) = ["gated", "long_short_range"].into_iter().find(|name| json.get(name).is_some())
         else {
+            if json.get("layers").is_some() {
+                return Err(Error::new(ErrorKind::Config, "mixing", "layers")
+                    .expecting("a mechanism for all layers")
+                    .but_found("one for some of them"));
+            }
             return Mechanism::from_value("mixing", json).map(Self::Mechanism);
         };
         let refused = |error: serde_json::Error| {
@@ -150,6 +158,10 @@ impl NearTaps {
         if !width.is_multiple_of(2) || !half.is_multiple_of(heads) {
             let error = refused("heads").expecting(format!("a divisor of half of {width} channels"));
             return Err(error.but_found(heads));
+        }
+        if !(1..=MOST_TAPS).contains(&self.taps) {
+            let error = refused("long_short_range.taps").expecting(format!("1 to {MOST_TAPS}"));
+            return Err(error.but_found(self.taps));
         }
         if self.heads == 0 || !half.is_multiple_of(self.heads) {
             let error = refused("long_short_range.heads").expecting(format!("a divisor of {half} channels"));

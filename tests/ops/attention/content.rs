@@ -106,6 +106,40 @@ fn one_cluster_of_all_and_all_keys_are_exact_attention() {
     assert_near("one block, twice", &results[3], &results[0]);
 }
 
+/// A score that is no number is among the highest: its row is not that of the keys which are numbers.
+#[test]
+fn nan_is_seen_by_the_highest_scores() {
+    let mut problem = Problem::default();
+    let [q, k, v] = qkv(1);
+    let mut keys = k.to_f32();
+    keys[3 * HEADS * SIZE..3 * HEADS * SIZE + SIZE].fill(f32::NAN);
+    let k = HostTensor::f32(k.shape().clone(), keys).unwrap();
+    let [q, k, v] = [q, k, v].map(|tensor| problem.input(tensor));
+    let out = top_k_attention(&mut problem.graph, q, k, v, 2, &Scored::new()).unwrap().out;
+    let out = problem.run(&[out]).remove(0);
+    for (row, heads) in out.chunks(HEADS * SIZE).enumerate() {
+        assert!(heads[..SIZE].iter().all(|x| x.is_nan()), "row {row}");
+        assert!(heads[SIZE..].iter().all(|x| x.is_finite()), "row {row}");
+    }
+}
+
+/// A cluster that is not full holds numbers that are no position: nothing of them reaches token 0.
+#[test]
+fn members_that_are_no_position_count_for_nothing() {
+    for none in [-1, TIME as i32, i32::MAX] {
+        let mut problem = Problem::default();
+        let [q, k, v] = qkv(1).map(|tensor| problem.input(tensor));
+        let members =
+            |members: [i32; 3]| HostTensor::i32([1, HEADS, 1, 3], [members; HEADS].concat()).unwrap();
+        let ids = problem.input(members([3, 5, none]));
+        let out = routing_attention(&mut problem.graph, q, Some(k), v, [ids; 2], &Routing::new()).unwrap();
+        let out = problem.run(&[out]).remove(0);
+        for (row, numbers) in out.chunks(HEADS * SIZE).enumerate() {
+            assert_eq!(numbers.iter().any(|x| *x != 0.0), [3, 5].contains(&row), "row {row}, {none}");
+        }
+    }
+}
+
 #[test]
 fn settings_that_mean_nothing_are_refused() {
     let rows = TensorDesc::f32([2, TIME, HEADS, SIZE]);

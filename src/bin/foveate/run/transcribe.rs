@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use foveate::models::{Model, SoundEncoder};
+use foveate::plan::Watch;
 use foveate::processing::sound::{SoundReader, Symbols, Transcript, Wave, greedy, prefix_beams};
 use foveate::{Error, ErrorKind, Result, runtime};
 use serde::Serialize;
@@ -50,7 +51,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
             .but_found("none"));
     }
     let dtype = args.storage.dtype("run")?;
-    let model = Model::open(&args.folder, args.task.task())?;
+    let model = Model::open(&args.folder, args.task.task()).map_err(super::with_advice)?;
     let symbols = Symbols::open(&args.folder, model.facts().vocab_size)?;
     let reader = SoundReader::open(&args.folder, &model)?;
     let waves = args.sounds.iter().map(Wave::open).collect::<Result<Vec<_>>>()?;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     let start = Instant::now();
     let weights = model.load(dtype)?;
     memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
-    let mut encoder = SoundEncoder::new(&model, &weights, device.runtime())?;
+    let mut encoder = SoundEncoder::new(&model, &weights, device.runtime())?.watching(Watch::Outputs);
     let loading_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let seconds: Vec<f64> = waves.iter().map(Wave::seconds).collect();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use foveate::models::{ConformerConfig, Model, SoundEncoder};
+use foveate::plan::Watch;
 use foveate::processing::sound::{HeardWrongly, SoundReader, Symbols, greedy};
 use foveate::train::{
     Description, Epochs, Inputs, Mode, RecordLoss, SoundBatch, Start, Trainer, Utterance, ctc_inputs,
@@ -47,6 +48,9 @@ pub(super) fn train(args: &CtcArgs) -> Result<()> {
     let examples = read(recorded)?;
     let kept = args.validation.as_ref().map(|folder| utterances::read(folder, args.rate).and_then(read));
     let kept = kept.transpose()?;
+    for example in examples.iter().chain(kept.iter().flatten()) {
+        check(&model, example, config.num_mel_bins)?;
+    }
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
 
     let bins = config.num_mel_bins;
@@ -82,7 +86,7 @@ pub(super) fn train(args: &CtcArgs) -> Result<()> {
     )?;
     memory::check("train", device.runtime(), "a step (--batch)", trainer.bytes()?)?;
     tell_of_compiling(device.runtime());
-    let looker = SoundEncoder::with_store(&model, trainer.weights(), DType::F32)?;
+    let looker = SoundEncoder::with_store(&model, trainer.weights(), DType::F32)?.watching(Watch::Outputs);
     let run =
         Run { args, config, model: &model, symbols: &symbols, examples, kept, trainer, looker, settings };
     run.train(&interrupted, (order, &sizes, labels), destination)
@@ -118,6 +122,17 @@ fn example(recorded: Recorded, reader: &SoundReader, symbols: &Symbols) -> Resul
     };
     let encoded = symbols.encode(&text).map_err(unknown)?;
     Ok(Example { sound: reader.read(&samples), symbols: encoded, text, source })
+}
+
+/// Refuses a recording that is too short for its text, before anything is trained on the others.
+fn check(model: &Model, example: &Example, bins: usize) -> Result<()> {
+    let Example { sound, symbols, source, .. } = example;
+    let size = SoundBatch { batch: 1, steps: sound.len() / bins, labels: symbols.len().max(1) };
+    ctc_inputs(model, &[Utterance { sound, symbols }], size).map(|_| ()).map_err(|error| {
+        Error::new(error.kind(), source.clone(), error.argument().to_owned())
+            .expecting(error.expected().to_owned())
+            .but_found(error.found())
+    })
 }
 
 /// A training under way.

@@ -10,7 +10,7 @@ use foveate::outputs::replace_file;
 use foveate::processing::series::{COVARIATES, Series};
 use foveate::train::{Description, Inputs, Mode, Start, Trainer, forecast_loss, random_of};
 use foveate::weights::{read_file, write_tensors};
-use foveate::{Error, ErrorKind, Graph, HostTensor, Result, runtime};
+use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, runtime};
 
 use super::destination::Destination;
 use super::fine_tune::named;
@@ -38,7 +38,13 @@ pub(super) fn train(args: &ForecastArgs) -> Result<()> {
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
 
     let length = rolling.context + rolling.horizon;
-    let (_, training) = settings.recording()?;
+    let (dtype, training) = settings.recording()?;
+    if dtype != DType::F32 {
+        return Err(Error::new(ErrorKind::Unsupported, "train", "--dtype")
+            .expecting("f32, which forecasters compute in")
+            .but_found(dtype));
+    }
+    memory::check_weights("train", device.runtime(), forecaster.declarations(), dtype)?;
     let record = |graph: &mut Graph, mode: Mode| {
         let training = mode.prepare(graph, training)?;
         forecast_loss(graph, &forecaster, [settings.batch, length], training)
@@ -62,13 +68,25 @@ pub(super) fn train(args: &ForecastArgs) -> Result<()> {
         rolling.windows * rolling.horizon,
         bytes as f64 / f64::from(1 << 20)
     ));
-    steps(&mut trainer, &settings, &scaled, (&rolling, length), &interrupted)?;
-    let forecasts = rolling.forecast(&forecaster, trainer.weights(), &scaled, series.a_day())?;
-    let out = destination.finish(|folder| write(folder, &forecaster, &trainer, &scaled, &forecasts))?;
-    output::print(format!("{}{} steps: {}\n", forecasts.table(), trainer.step_count(), out.display()))
+    let printed = steps(&mut trainer, &settings, &scaled, (&rolling, length), &interrupted)?;
+    let step = trainer.step_count();
+    // What was trained is written, whatever becomes of the rest.
+    if interrupted.load(Ordering::SeqCst) && step < settings.steps {
+        let out = destination.finish(|folder| write(folder, &forecaster, &trainer, &scaled, None))?;
+        output::note(format!(
+            "interrupted: the model after step {step} is in {}, without forecasts",
+            out.display()
+        ));
+        return printed;
+    }
+    let forecasts = rolling.forecast(&forecaster, trainer.weights(), &scaled, series.a_day());
+    let made = forecasts.as_ref().ok();
+    let out = destination.finish(|folder| write(folder, &forecaster, &trainer, &scaled, made))?;
+    printed?;
+    output::print(format!("{}{step} steps: {}\n", forecasts?.table(), out.display()))
 }
 
-/// What is forecast. Fails where the series is too short to train on a window before the first stretch, and a week.
+/// What is forecast. Fails where the series is too short to train on a window before the first stretch, or has no week before it.
 fn rolling(args: &ForecastArgs, series: &Series, seed: u64) -> Result<Rolling> {
     let a_day = series.a_day();
     let rolling = Rolling {
@@ -78,10 +96,13 @@ fn rolling(args: &ForecastArgs, series: &Series, seed: u64) -> Result<Rolling> {
         samples: args.samples as usize,
         seed,
     };
-    let needed = rolling.windows * rolling.horizon + rolling.context + rolling.horizon + 2;
+    let before = (rolling.context + rolling.horizon + 2).max(7 * a_day);
+    let needed = rolling.windows * rolling.horizon + before;
     if series.values().len() < needed {
         return Err(Error::new(ErrorKind::Argument, args.series.display().to_string(), "values")
-            .expecting(format!("at least {needed}: --context, --horizon and --windows stretches of it"))
+            .expecting(format!(
+                "at least {needed}: --context and --horizon, or a week, and --windows stretches behind them"
+            ))
             .but_found(series.values().len()));
     }
     Ok(rolling)
@@ -112,14 +133,14 @@ fn scaled(series: &Series, count: usize) -> Scaled {
     Scaled { values, covariates, mean: mean as f32, deviation: deviation as f32 }
 }
 
-/// All steps, or as many as the user waits for.
+/// All steps, or as many as the user waits for; and whether what was told of them could be printed.
 fn steps(
     trainer: &mut Trainer,
     settings: &RunSettings,
     series: &Scaled,
     (rolling, length): (&Rolling, usize),
     interrupted: &AtomicBool,
-) -> Result<()> {
+) -> Result<Result<()>> {
     let bar = output::progress(settings.steps as usize);
     let (start, mut losses) = (Instant::now(), Vec::new());
     while trainer.step_count() < settings.steps && !interrupted.load(Ordering::SeqCst) {
@@ -136,11 +157,16 @@ fn steps(
             let loss = losses.iter().sum::<f32>() / losses.len() as f32;
             losses.clear();
             let seconds = start.elapsed().as_secs_f64();
-            output::print_line(&bar, &format!("step {step:>5}  loss {loss:.4}  {seconds:.0} s"))?;
+            let printed =
+                output::print_line(&bar, &format!("step {step:>5}  loss {loss:.4}  {seconds:.0} s"));
+            if printed.is_err() {
+                bar.finish_and_clear();
+                return Ok(printed);
+            }
         }
     }
     bar.finish_and_clear();
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Windows that are drawn from what lies before the first stretch that is forecast.
@@ -170,7 +196,7 @@ fn write(
     forecaster: &Forecaster,
     trainer: &Trainer,
     series: &Scaled,
-    forecasts: &Forecasts,
+    forecasts: Option<&Forecasts>,
 ) -> Result<()> {
     let declared = forecaster.declarations().list().iter();
     let tensors = declared
@@ -190,11 +216,12 @@ fn write(
         "mean": series.mean,
         "deviation": series.deviation,
     });
-    for (name, text) in [
-        ("forecaster.json", format!("{settings:#}\n")),
-        ("forecasts.csv", forecasts.csv()),
-        ("forecasts.svg", forecasts.svg()?),
-    ] {
+    let mut files = vec![("forecaster.json", format!("{settings:#}\n"))];
+    if let Some(forecasts) = forecasts {
+        files.push(("forecasts.csv", forecasts.csv()));
+        files.push(("forecasts.svg", forecasts.svg()?));
+    }
+    for (name, text) in files {
         let path = folder.join(name);
         replace_file(&path, text).map_err(|error| refused(&path, "a file that can be written", &error))?;
     }

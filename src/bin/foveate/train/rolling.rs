@@ -66,7 +66,7 @@ impl Rolling {
         count.saturating_sub(self.windows * self.horizon)
     }
 
-    /// Draws paths value by value, all stretches and paths in one batch: the model is run once for each value of the horizon.
+    /// Draws paths value by value, all of a stretch in one batch: the model is run once for each value of the horizon.
     pub(super) fn forecast(
         &self,
         forecaster: &Forecaster,
@@ -74,48 +74,54 @@ impl Rolling {
         series: &Scaled,
         a_day: usize,
     ) -> Result<Forecasts> {
-        let Self { context, horizon, windows, samples, .. } = *self;
-        let (first, length) = (self.first(series.values.len()), context + horizon);
-        let batch = windows * samples;
-        let start = |window: usize| first + window * horizon - context;
-        // Of every path the value before the context, the context, and what is drawn behind it.
-        let mut paths: Vec<Vec<f32>> = (0..batch)
-            .map(|path| {
-                let start = start(path / samples);
-                let mut values = series.values[start - 1..start + context].to_vec();
-                values.resize(length + 1, 0.0);
-                values
-            })
-            .collect();
+        let Self { context, horizon, windows, .. } = *self;
+        let first = self.first(series.values.len());
         let mut random = Random::new(self.seed);
         let mut runner = Runner::new(weights);
-        for step in 0..horizon {
-            let seen: Vec<f32> = (0..batch)
-                .flat_map(|path| series.seen(start(path / samples), length, &paths[path]))
-                .collect();
-            let seen = HostTensor::f32([batch, length, 1 + COVARIATES], seen)?;
-            let outputs = runner.run((), &[("seen", &seen)], || graph(forecaster, [batch, length]))?;
-            let (means, deviations) = (outputs["mean"].to_f32(), outputs["deviation"].to_f32());
-            for (path, values) in paths.iter_mut().enumerate() {
-                let at = path * length + context + step;
-                values[1 + context + step] = means[at] + deviations[at] * random.next_normal();
-            }
-        }
         let back = |value: f32| value * series.deviation + series.mean;
         let mut quantiles: [Vec<f32>; 3] = Default::default();
         for window in 0..windows {
+            let start = first + window * horizon - context;
+            let paths = self.paths(forecaster, &mut runner, series, start, &mut random)?;
             for step in 0..horizon {
-                let own = &paths[window * samples..(window + 1) * samples];
-                let mut drawn: Vec<f32> = own.iter().map(|path| path[1 + context + step]).collect();
+                let mut drawn: Vec<f32> = paths.iter().map(|path| path[1 + context + step]).collect();
                 drawn.sort_by(f32::total_cmp);
                 for (quantile, rho) in quantiles.iter_mut().zip(QUANTILES) {
                     quantile.push(back(of_sorted(&drawn, rho)));
                 }
             }
         }
-        let behind = |back_by: usize| (first..first + windows * horizon).map(move |at| at - back_by.min(at));
-        let values = |back_by: usize| behind(back_by).map(|at| back(series.values[at])).collect();
+        let values = |back_by: usize| -> Vec<f32> {
+            (first..first + windows * horizon).map(|at| back(series.values[at - back_by])).collect()
+        };
         Ok(Forecasts { truth: values(0), quantiles, naive: [values(a_day), values(7 * a_day)] })
+    }
+
+    /// Of every path the value before the context, which begins at `start`, the context, and what is drawn behind it.
+    fn paths(
+        &self,
+        forecaster: &Forecaster,
+        runner: &mut Runner<()>,
+        series: &Scaled,
+        start: usize,
+        random: &mut Random,
+    ) -> Result<Vec<Vec<f32>>> {
+        let Self { context, horizon, samples, .. } = *self;
+        let length = context + horizon;
+        let mut known = series.values[start - 1..start + context].to_vec();
+        known.resize(length + 1, 0.0);
+        let mut paths = vec![known; samples];
+        for step in 0..horizon {
+            let seen: Vec<f32> = paths.iter().flat_map(|path| series.seen(start, length, path)).collect();
+            let seen = HostTensor::f32([samples, length, 1 + COVARIATES], seen)?;
+            let outputs = runner.run((), &[("seen", &seen)], || graph(forecaster, [samples, length]))?;
+            let (means, deviations) = (outputs["mean"].to_f32(), outputs["deviation"].to_f32());
+            for (path, values) in paths.iter_mut().enumerate() {
+                let at = path * length + context + step;
+                values[1 + context + step] = means[at] + deviations[at] * random.next_normal();
+            }
+        }
+        Ok(paths)
     }
 }
 

@@ -227,11 +227,8 @@ impl Attend for FirstGlobal {
         if let Layout::Cached { .. } | Layout::Recurrent = layout {
             check_one_sequence_a_row(OP, layout)?;
         }
-        let count = self.globals as usize;
-        // Places behind the row stand for none.
-        let places = (0..batch * count)
-            .map(|at| (at % count) as i32)
-            .map(|at| if (at as usize) < time { at } else { -1 });
+        let count = (self.globals as usize).min(time);
+        let places = (0..batch * count).map(|at| (at % count) as i32);
         let places = constant(recorder, HostTensor::i32([batch, count], places.collect())?)?;
         let mask = match count {
             0 => Mask::window(self.half_width, self.half_width),

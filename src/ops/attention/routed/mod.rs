@@ -218,7 +218,7 @@ fn behind(graph: &mut Graph, x: Value, memory: Value) -> Result<Value> {
     concat(graph, &[x, rows], 1)
 }
 
-/// The entries of the index for `members`: i32 of their shape, hidden behind an item's length.
+/// The entries of the index for `members`: i32 of their shape, hidden behind an item's length, and -1, no token, for a number that is no position.
 fn entries(graph: &mut Graph, members: Value, time: usize, lengths: Option<Value>) -> Result<Value> {
     let shape = graph.desc(members)?.shape.clone();
     let table = |beside: i32| HostTensor::i32([1, time], (0..time as i32).map(|at| at + beside).collect());
@@ -233,5 +233,15 @@ fn entries(graph: &mut Graph, members: Value, time: usize, lengths: Option<Value
         }
     };
     let entries = gather_rows(graph, table, members)?;
-    reshape(graph, entries, shape)
+    let entries = reshape(graph, entries, shape.clone())?;
+    // Of numbers that are no position zeros are gathered, which is one.
+    let ones = constant(graph, HostTensor::i32([time, 1], vec![1; time])?)?;
+    let ones = match lengths {
+        None => ones,
+        Some(_) => broadcast(graph, ones, [shape.dims()[0], time, 1])?,
+    };
+    let is_position = gather_rows(graph, ones, members)?;
+    let is_position = reshape(graph, is_position, shape)?;
+    let none = constant(graph, HostTensor::i32([1], vec![-1])?)?;
+    select(graph, is_position, entries, none)
 }

@@ -5,7 +5,7 @@ use super::{Problem, Scored};
 use crate::graph::{Graph, Value};
 use crate::ops::attention::HIDDEN_SCORE;
 use crate::ops::{
-    Matmul, constant, converted, fill, gather_rows, greater, less, log_softmax, matmul, max, padding,
+    Matmul, constant, converted, fill, gather_rows, less, less_equal, log_softmax, matmul, max, padding,
     reshape, scale, select, softmax, stop_gradient, subtract, top_k, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
@@ -50,9 +50,10 @@ pub fn top_k_attention(
     let scores = stop_gradient(graph, scores)?;
     let highest = top_k(graph, scores, k)?;
     let least = fill(graph, TensorDesc::f32([1]), HIDDEN_SCORE)?;
-    let shown = greater(graph, highest.values, least)?;
+    // Not by what is shown: a NaN is, and its row is to be none.
+    let hidden = less_equal(graph, highest.values, least)?;
     let none = constant(graph, HostTensor::u32([1], vec![u32::MAX])?)?;
-    let keys = select(graph, shown, highest.positions, none)?;
+    let keys = select(graph, hidden, none, highest.positions)?;
     let (out, lse) = problem.over(graph, keys, k)?;
     Ok(TopAttended { out, lse, keys })
 }
