@@ -185,7 +185,7 @@ pub(crate) const WRITING: [Writing; 13] = [
     Writing {
         name: "shader",
         arguments: |_| words(&["shader", "fill", "--json", "out/a.json"]),
-        shown: "fill",
+        shown: "f32 [1000, 3]",
         files: &["a.json"],
         is_exclusive: false,
         is_new: false,
