@@ -1,4 +1,4 @@
-//! The heads of BERT and its kin, told apart by what files call their parts.
+//! The heads of the BERT families, which differ in the names that checkpoints give to their layers.
 
 use super::super::Task;
 use super::super::head::{Head, HeadResult, Rows, decoder_weight};

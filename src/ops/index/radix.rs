@@ -125,7 +125,7 @@ impl Pass {
             .constant("HALVES", keys.dtype == DType::F16)
             .constant("SIGN_BIT", sign)
             .constant("DESCENDING", keys.descending)
-            // Elements are told apart by their bits; two f16 lie in a word.
+            // Elements are compared by their bits; a u32 word holds two f16.
             .read("x", self.from, DType::U32)
     }
 

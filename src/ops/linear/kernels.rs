@@ -96,7 +96,7 @@ impl Layer<'_> {
         product(NAME, &geometry, x.dtype, placed, caps, |kernel, c| self.finished(kernel, x.dtype, c))
     }
 
-    /// `kernel` with what becomes of the sums, which are stored as `c` says.
+    /// `kernel` with its epilogue: bias, activation or gate, and residual, stored in the layout of `c`.
     fn finished(&self, kernel: Kernel, dtype: DType, c: Matrix) -> Kernel {
         let op = self.op;
         let one_row = Matrix { dtype, line: None, rows: None, ..c };

@@ -102,8 +102,8 @@ pub(super) fn lower(geometry: &Geometry, dtype: DType, caps: &Caps) -> Result<Lo
     Ok(Lowered::Kernels { choice, dispatches, scratch })
 }
 
-/// The product of `a: [rows, inner]`, input 0, and `b`, in the tile that suits it. `op` is who asks. `finish` adds what becomes of the sums, the
-/// function `finish(base, row, column, product)`, or `finish_pair` of a gated product, and is told how the result lies. That function adds
+/// The product of `a: [rows, inner]`, input 0, and `b`, in the tile that suits it. `op` names the op in errors. `finish` adds the epilogue, the WGSL
+/// function `finish(base, row, column, product)`, or `finish_pair` of a gated product, and gets the layout of the result. That function adds
 /// `so_far_row` to what it is given: the sums over earlier parts of the inner axis, or zeros.
 pub(in crate::ops) fn product(
     op: &'static str,
@@ -167,7 +167,7 @@ impl Tile {
         Ok(Product { dispatches, choice, in_parts: parts.len() > 1 })
     }
 
-    /// The kernel of a product, which reads `a` and `b` from the `first` of the inner axis on, and lacks what becomes of the sums.
+    /// The kernel of a product, which reads `a` and `b` from the `first` of the inner axis on, without its epilogue.
     fn kernel(
         &self,
         op: &'static str,

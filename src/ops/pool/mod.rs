@@ -22,7 +22,7 @@ pub use windows::{Windows, pool_windows};
 
 const NAME: &str = "pool";
 
-/// What becomes of several vectors.
+/// How vectors are pooled into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Mean,
