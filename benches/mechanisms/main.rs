@@ -1,6 +1,7 @@
-//! Attention mechanisms against exact attention and against themselves at other lengths, attention alone, 4 heads of 64, in turn on one machine:
-//! `cargo bench --bench mechanisms`. A word behind `--` picks the tables with it in their name. Ratios that papers publish are of whole training steps.
+//! Attention mechanisms against exact attention and against themselves at other lengths, attention alone, 4 heads of 64, and convolutions against
+//! what they are to keep up with, in turn on one machine: `cargo bench --bench mechanisms`. A word behind `--` picks the tables with it in their name. Ratios that papers publish are of whole training steps.
 
+mod conv;
 mod linear;
 mod turns;
 mod unfused;
@@ -19,6 +20,11 @@ const TABLES: &[Table] = &[
     ("crossovers of all mechanisms", unfused::crossovers),
     ("decays and the delta rule", linear::gates),
     ("profiles", linear::profiles),
+    ("depthwise convolution", conv::depthwise),
+    ("dense convolution", conv::dense),
+    ("lightweight convolution", conv::lightweight),
+    ("CTC beside a Conformer's layer", conv::ctc_beside_a_layer),
+    ("speech of 16 seconds", conv::speech),
 ];
 
 fn main() {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use foveate::check::Problem;
-use foveate::gpu::{Context, Program, Session};
-use foveate::{HostTensor, Plan, Result, Value};
+use foveate::gpu::{Context, Parameters, Program, Session};
+use foveate::weights::{Declarations, Weights};
+use foveate::{DType, HostTensor, Plan, Result, Value};
 
 /// A graph that is timed.
 pub(crate) struct Row {
@@ -22,13 +23,27 @@ impl Row {
         name: impl Into<String>,
         build: impl FnOnce(&mut Problem) -> Result<Vec<Value>>,
     ) -> Result<Self> {
+        Self::with_weights(context, name, &Declarations::new(), build)
+    }
+
+    /// [`Row::new`] of layers, with random numbers for the weights that they declare.
+    pub(crate) fn with_weights(
+        context: &Context,
+        name: impl Into<String>,
+        declarations: &Declarations,
+        build: impl FnOnce(&mut Problem) -> Result<Vec<Value>>,
+    ) -> Result<Self> {
         let mut problem = Problem::default();
         for (i, value) in build(&mut problem)?.into_iter().enumerate() {
             problem.graph.output(&i.to_string(), value)?;
         }
         let plan = Plan::new(&problem.graph, context.caps())?;
         let bytes = plan.memory().total();
-        let session = Session::new(&Program::new(context, &plan)?, &problem.inputs())?;
+        let weights = Weights::random(declarations, DType::F32, 0)?;
+        let weights = weights.iter().map(|weight| weight.and_then(|(name, tensor)| positive(name, tensor)));
+        let weights = Parameters::upload(context, weights)?;
+        let program = Program::new(context, &plan)?;
+        let session = Session::with_parameters(&program, &weights, &problem.inputs())?;
         Ok(Self { name: name.into(), session, seconds: Vec::new(), bytes })
     }
 
@@ -71,6 +86,15 @@ impl Row {
     pub(crate) fn over(&self, other: &Self) -> f64 {
         median(self.seconds.iter().zip(&other.seconds).map(|(own, other)| own / other).collect())
     }
+}
+
+/// Variances by their absolute value.
+fn positive(name: String, tensor: HostTensor) -> Result<(String, HostTensor)> {
+    if !name.ends_with("running_var") {
+        return Ok((name, tensor));
+    }
+    let values = tensor.to_f32().into_iter().map(f32::abs).collect();
+    Ok((name, HostTensor::f32(tensor.shape().clone(), values)?))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

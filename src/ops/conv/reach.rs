@@ -106,6 +106,13 @@ pub(super) struct Plane {
     pub(super) across: Reach,
 }
 
+/// A reach in which tap `j` of place `p` reads `p + j + offset`, or, turned, `p - j + offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sliding {
+    pub(super) offset: i32,
+    pub(super) is_turned: bool,
+}
+
 impl Plane {
     pub(super) fn turned(self) -> Self {
         Self { down: self.down.turned(), across: self.across.turned() }
@@ -128,6 +135,13 @@ impl Plane {
     /// Whether packed sequences are supported: the result has a place for each place of the input, along one axis.
     pub(super) fn takes_segments(&self) -> bool {
         self.down.is_one() && self.across.is_dense()
+    }
+
+    /// Along time where neighbouring taps, as neighbouring places, read neighbours.
+    pub(super) fn sliding(&self) -> Option<Sliding> {
+        let Reach { step, tap, first, up, .. } = self.across;
+        let slides = self.down.is_one() && (step, up, tap.abs()) == (1, 1, 1);
+        slides.then_some(Sliding { offset: first, is_turned: tap < 0 })
     }
 
     /// Calls `visit` with the place of the result, the tap and the place that it reads, for every tap that reads. Places of different `segments`,

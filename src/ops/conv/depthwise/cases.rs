@@ -24,6 +24,7 @@ const ALONG: [Along; 12] = [
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ALONG.into_iter().flat_map(|along| along.cases(NAME)).collect();
     cases.push(EIGHT.in_segments(NAME));
+    cases.push(Along { kernel: 19, padding: [9, 9], ..EIGHT }.in_segments(NAME));
     cases.push(Along { channels: [3, 6], groups: 3, kernel: 5, padding: [4, 0], ..SAME }.in_segments(NAME));
     let plane = InPlane {
         x: [2, 5, 11],

@@ -4,13 +4,20 @@ use super::weights::WeightGradient;
 use super::{Channels, Depthwise, NAME};
 use crate::Result;
 use crate::graph::{Op, StepDesc};
-use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
+use crate::kernel::{AdapterKind, Caps, Kernel, Lowered, Operand, params, wgsl};
 use crate::ops::contract::to_u32;
+use crate::ops::conv::reach::Sliding;
 use crate::ops::rows::chunk_length;
 use crate::tensor::DType;
 
 /// Places whose sums an invocation holds.
 const PLACES: usize = 8;
+
+/// Places, and taps that read a stretch of x together, of an invocation whose taps slide. A CPU's loads cost it far more than the registers it lacks:
+/// 31 taps took 1.7 times as long there with 8 of each.
+fn sliding_extents(caps: &Caps) -> [usize; 2] {
+    if caps.adapter == AdapterKind::Cpu { [32, 16] } else { [8, 8] }
+}
 
 params! {
     /// In packs.
@@ -74,7 +81,9 @@ pub(super) fn forward(op: &Depthwise, step: &StepDesc, caps: &Caps) -> Result<Lo
     let lanes = lanes(op.channels, wide);
     let packs = |what, channels: usize| to_u32(what, channels / lanes as usize);
     let (batch, taps) = (x.shape.dims()[0], op.plane.taps());
-    let blocks = op.plane.to().div_ceil(PLACES);
+    let sliding = op.plane.sliding().filter(|_| !op.channels.gathers);
+    let [held, stretch] = if sliding.is_some() { sliding_extents(caps) } else { [PLACES, 1] };
+    let blocks = op.plane.to().div_ceil(held);
     to_u32("elements of x", x.elements())?;
     to_u32("elements of the result", y.elements())?;
     let params = ForwardParams {
@@ -88,17 +97,29 @@ pub(super) fn forward(op: &Depthwise, step: &StepDesc, caps: &Caps) -> Result<Lo
     };
     let count = to_u32("invocations", batch * blocks * out / lanes as usize)?;
     let reads = if op.channels.gathers { op.channels.multiplier } else { 1 };
-    let kernel = Kernel::new(NAME, [wgsl!("conv/depthwise/forward.wgsl.j2")]).params(params);
+    let stretch = stretch.min(taps);
+    let source = match sliding {
+        Some(_) => wgsl!("conv/depthwise/sliding.wgsl.j2"),
+        None => wgsl!("conv/depthwise/forward.wgsl.j2"),
+    };
+    let kernel = Kernel::new(NAME, [source]).params(params);
+    let kernel = match sliding {
+        Some(Sliding { offset, is_turned }) => kernel
+            .param("offset", offset as u32)
+            .constant("IS_TURNED", is_turned)
+            .constant("TAPS", stretch as u32)
+            .constant("LEFT_TAPS", (taps % stretch) as u32),
+        None => op.plane.tell(kernel),
+    };
     let kernel = tell(kernel, op.channels, op.optional.segments_index())
         .lanes(lanes)
         .read("x", Operand::Input(0), x.dtype)
         .read("weight", Operand::Input(1), x.dtype)
         .read_if("bias", op.optional.bias_index().map(Operand::Input), x.dtype)
         .write("result", Operand::Output(0), x.dtype)
-        .constant("PLACES", PLACES as u32)
+        .constant("PLACES", held as u32)
         .turns((taps * (reads + 2)) as u64);
-    let dispatch = op.plane.tell(kernel).per_element(count, caps);
-    Ok(Lowered::elementwise(dispatch, lanes))
+    Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
 }
 
 pub(super) fn weights(op: &WeightGradient, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
