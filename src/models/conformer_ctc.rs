@@ -1,7 +1,8 @@
 //! A Conformer that CTC trains to transcribe speech from nothing (Gulati et al., arXiv 2005.08100): log-mel features, two convolutions that keep
 //! every fourth frame of a hundredth of a second, layers, and scores of symbols.
 //!
-//! A causal one sees a few frames before each and none behind, in attention and in convolutions.
+//! A causal one sees a few frames before each and none behind, in attention and in convolutions: it can read a stream in pieces
+//! ([`SoundStream`](super::SoundStream)).
 
 use std::sync::Arc;
 
@@ -213,7 +214,10 @@ impl Network for Conformer {
     }
 
     fn signature(&self) -> Signature {
-        Signature::sound(self.frames)
+        match self.layers.first() {
+            Some(layer) if layer.attention.left_context.is_some() => Signature::streamed_sound(self.frames),
+            _ => Signature::sound(self.frames),
+        }
     }
 
     fn record(&self, _: &mut Recorder<'_>, _: &Tokens) -> Result<Value> {
@@ -233,7 +237,7 @@ impl Network for Conformer {
         let x = self.projection.record(recorder, x, Activation::Identity)?;
         let x = recorder.dropout(x)?;
         let distances = match self.layers.first() {
-            Some(layer) => layer.attention.distances(recorder, dims[1], self.facts.width)?,
+            Some(layer) => layer.attention.distances(recorder, dims[1], self.facts.width, &sound.layout)?,
             None => None,
         };
         let distances = distances.map(|distances| ops::converted(recorder, distances, dtype)).transpose()?;

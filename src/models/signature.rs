@@ -138,6 +138,11 @@ impl Signature {
         Self { layouts: &[], sound: Some(frames), ..Self::encoder(inputs) }
     }
 
+    /// A network that reads sound, whose frames see those before them, in pieces, too ([`SoundStream`](super::SoundStream)).
+    pub const fn streamed_sound(frames: SoundFrames) -> Self {
+        Self { layouts: &[LayoutKind::Recurrent], is_causal: true, ..Self::sound(frames) }
+    }
+
     /// A network whose tokens see all others of a text and its padding, in rows of one text each.
     pub const fn filled_up(inputs: &'static [Input], padded_to: PaddedTo) -> Self {
         const LAYOUTS: &[LayoutKind] = &[LayoutKind::Padded, LayoutKind::Rows];

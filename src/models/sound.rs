@@ -87,7 +87,8 @@ impl SoundFrames {
 pub struct Sound {
     /// f32 `[batch, steps, channels]`: samples of one channel, or features.
     pub values: Value,
-    /// [`Layout::Rows`], or [`Layout::Padded`] with the frames of each sound that are no padding, as [`SoundFrames::count`] has them.
+    /// [`Layout::Rows`]; [`Layout::Padded`] with the frames of each sound that are no padding, as [`SoundFrames::count`] has them; or
+    /// [`Layout::Recurrent`].
     pub layout: Layout,
 }
 
@@ -96,6 +97,11 @@ impl Sound {
     pub fn whole(graph: &mut Graph, frames: &SoundFrames, [batch, steps]: [usize; 2]) -> Result<Self> {
         let values = graph.input("sound", TensorDesc::f32([batch, steps, frames.channels()]))?;
         Ok(Self { values, layout: Layout::Rows })
+    }
+
+    /// Declares the next steps of a stream, those of its last frame that the next one reads, too, among them: the input `sound`, `[1, steps, channels]`.
+    pub fn next(graph: &mut Graph, frames: &SoundFrames, steps: usize) -> Result<Self> {
+        Ok(Self { layout: Layout::Recurrent, ..Self::whole(graph, frames, [1, steps])? })
     }
 
     /// Declares sounds with padding behind: the inputs `sound`, `[batch, steps, channels]`, and `lengths`, `i32 [batch]`, in frames.

@@ -11,7 +11,7 @@ use super::{
 use crate::graph::{Graph, Value};
 use crate::ops::attention::{Blocked, Mask, Score, blocked};
 use crate::ops::{self, Activation, Gate, Rotary};
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 
@@ -154,21 +154,29 @@ impl ConformerConv {
 impl ConformerAttention {
     /// The sinusoids of all distances between `time` positions, f32 `[distances, width]`: that of the position farthest behind a query that it sees in
     /// the first row, that of the position farthest before it in the last. None for attention that takes none. Layers of one width share them.
-    pub fn distances(&self, graph: &mut Graph, time: usize, width: usize) -> Result<Option<Value>> {
+    pub fn distances(
+        &self,
+        graph: &mut Graph,
+        time: usize,
+        width: usize,
+        layout: &Layout,
+    ) -> Result<Option<Value>> {
         if !matches!(self.positions, ConformerPositions::Relative { .. }) || time == 0 {
             return Ok(None);
         }
         let farthest = time as i64 - 1;
-        let distances = match self.left_context {
-            Some(left) => 0..=farthest.min(left as i64),
-            None => -farthest..=farthest,
+        let distances = match (self.left_context, layout) {
+            (Some(left), Layout::Recurrent) => 0..=left as i64,
+            (Some(left), _) => 0..=farthest.min(left as i64),
+            (None, _) => -farthest..=farthest,
         };
         sinusoids(graph, distances, width).map(Some)
     }
 
     /// What each position of `x: [batch, time, width]` gathers, given [`ConformerAttention::distances`] in the type of `x`.
     ///
-    /// Fails for parts of streams, and for no distances where they are needed.
+    /// The next positions of streams ([`Layout::Recurrent`]) see keys and values of earlier ones that are kept from run to run, under the names of
+    /// their layers' weights. Fails for them unless the attention is causal, and for no distances where they are needed.
     pub fn record_with(
         &self,
         recorder: &mut Recorder<'_>,
@@ -176,17 +184,29 @@ impl ConformerAttention {
         distances: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
-        layout.check_whole(ATTENTION)?;
-        let [query, key, value] = self.project(recorder, x)?;
+        let mut made = self.project(recorder, x)?;
         let mut spec = Blocked::new();
         if let Some(left) = self.left_context {
-            let left = u32::try_from(left).unwrap_or(u32::MAX);
-            spec = spec.mask(Mask::window(left, 0));
+            spec = spec.mask(Mask::window(u32::try_from(left).unwrap_or(u32::MAX), 0));
         }
+        match (self.left_context, layout) {
+            (Some(left), Layout::Recurrent) if left > 0 => {
+                spec = spec.score(Score::bias(hidden_before(recorder, self.layers[1].name(), x, left)?));
+                for (value, layer) in made[1..].iter_mut().zip(&self.layers[1..]) {
+                    *value = behind_tail(recorder, layer.name(), *value, left)?;
+                }
+            }
+            (Some(_), Layout::Recurrent) => {}
+            _ => layout.check_whole(ATTENTION)?,
+        }
+        let time = recorder.desc(x)?.shape.dims()[1];
+        for value in &mut made {
+            *value = split_heads(recorder, *value, self.heads)?;
+        }
+        let [query, key, value] = made;
         if let ConformerPositions::Relative { key, biases: [u, v] } = &self.positions {
             let missing = || Error::new(ErrorKind::Argument, ATTENTION, "distances");
             let distances = distances.ok_or_else(|| missing().expecting("sinusoids").but_found("none"))?;
-            let time = recorder.desc(query)?.shape.dims()[1];
             let size = recorder.desc(query)?.shape.dims()[3];
             let count = recorder.desc(distances)?.shape.dims()[0];
             let keys = key.record(recorder, distances, Activation::Identity)?;
@@ -200,7 +220,7 @@ impl ConformerAttention {
         self.output.record(recorder, joined, Activation::Identity)
     }
 
-    /// Queries, keys and values of `x: [batch, time, width]`, each `[batch, time, heads, size]`.
+    /// Queries, keys and values of `x: [batch, time, width]`, each `[batch, time, width]`.
     fn project(&self, recorder: &mut Recorder<'_>, x: Value) -> Result<[Value; 3]> {
         let turned = match &self.positions {
             ConformerPositions::Rotary(spec) => {
@@ -212,15 +232,14 @@ impl ConformerAttention {
         };
         let mut made = [turned, turned, x];
         for (value, layer) in made.iter_mut().zip(&self.layers) {
-            let y = layer.record(recorder, *value, Activation::Identity)?;
-            *value = split_heads(recorder, y, self.heads)?;
+            *value = layer.record(recorder, *value, Activation::Identity)?;
         }
         Ok(made)
     }
 }
 
 impl Mixer for ConformerAttention {
-    /// With sinusoids of its own. Fails for parts of streams, and for no positions.
+    /// With sinusoids of its own. Fails for parts of streams unless the attention is causal, and for no positions.
     fn record(
         &self,
         recorder: &mut Recorder<'_>,
@@ -237,11 +256,26 @@ impl Mixer for ConformerAttention {
                 return Err(error.expecting("[batch, at least 1 position, width]").but_found(desc));
             }
         };
-        let distances = self.distances(recorder, time, width)?;
+        let distances = self.distances(recorder, time, width, layout)?;
         let distances = distances.map(|distances| ops::converted(recorder, distances, desc.dtype));
         let distances = distances.transpose()?;
         self.record_with(recorder, x, distances, layout)
     }
+}
+
+/// A bias that hides those of the `left` positions before a part of a stream, `x: [batch, time, width]`, that were never read: f32
+/// `[batch, 1, 1, left + time]`.
+fn hidden_before(graph: &mut Graph, name: &str, x: Value, left: usize) -> Result<Value> {
+    /// As a bias, what hides a key.
+    const HIDDEN: f32 = -1e30;
+    let [batch, time] = [0, 1].map(|axis| graph.desc(x).map(|desc| desc.shape.dims()[axis]));
+    let (batch, time) = (batch?, time?);
+    let read = ops::fill(graph, TensorDesc::f32([batch, time, 1]), 1.0)?;
+    let read = behind_tail(graph, &format!("{name}.read"), read, left)?;
+    let one = ops::fill(graph, TensorDesc::f32([1]), 1.0)?;
+    let missing = ops::subtract(graph, one, read)?;
+    let bias = ops::scale(graph, missing, HIDDEN)?;
+    ops::reshape(graph, bias, [batch, 1, 1, left + time])
 }
 
 /// Sines and cosines by turns of `distances`, which ascend: f32 `[distances, width]`.

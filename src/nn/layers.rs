@@ -98,6 +98,11 @@ impl Linear {
         Ok(Self { weight, bias: Some(scope.weight("bias", [out])?), form: Form::Groups })
     }
 
+    /// The name of the weight.
+    pub(crate) fn name(&self) -> &str {
+        self.weight.name()
+    }
+
     /// `f(x W^T + bias)` for `x: [.., in]`.
     pub fn record(&self, graph: &mut Graph, x: Value, activation: Activation) -> Result<Value> {
         let dtype = graph.desc(x)?.dtype;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foveate::models::{ConformerConfig, Model, SoundEncoder};
+use foveate::models::{ConformerConfig, Model, SoundEncoder, SoundStream};
 use foveate::nn::Training;
 use foveate::ops::optimizer::AdamW;
 use foveate::processing::sound::greedy;
@@ -120,6 +120,43 @@ fn a_causal_model_does_not_hear_what_follows() {
         let is_same = begun.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-5);
         assert_eq!(is_same, is_causal);
     }
+}
+
+/// A stream gives what its sound gives as a whole, in pieces of any lengths, also such as end no frame and such as are longer than what a frame sees.
+#[test]
+fn a_causal_model_reads_a_stream_in_pieces() {
+    for left_context in [6, 0, 40] {
+        let config = config(Some(left_context));
+        let model = config.model().unwrap();
+        let whole = sound(&[1, 2, 3], 7);
+        let weights =
+            |device: &Device| Store::upload(device, config.initial_weights(model.declarations(), 3)).unwrap();
+        let mut encoder = SoundEncoder::with_store(&model, &weights(&Device::Cpu), DType::F32).unwrap();
+        let wanted = encoder.run(&[&whole]).unwrap().remove(0).to_f32();
+        for device in [Device::Cpu, gpu()] {
+            let mut stream = SoundStream::new(&model, &weights(&device), DType::F32).unwrap();
+            for _ in 0..2 {
+                let mut found = Vec::new();
+                let mut rest = &whole[..];
+                for steps in [1, 5, 2, 9, 30, 3, 10] {
+                    let piece;
+                    (piece, rest) = rest.split_at(steps * BINS);
+                    found.extend(stream.read(piece).unwrap().map_or_else(Vec::new, |scores| scores.to_f32()));
+                }
+                assert!(rest.is_empty());
+                assert_eq!(found.len(), wanted.len());
+                for (frame, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                    assert!((found - wanted).abs() < 1e-4, "{left_context}, {frame}: {found} {wanted}");
+                }
+                assert!(stream.read(&[0.0; 3]).unwrap_err().to_string().contains("rows of 8 numbers"));
+                stream.reset().unwrap();
+            }
+        }
+    }
+    let model = config(None).model().unwrap();
+    let weights = Store::upload(&Device::Cpu, config(None).initial_weights(model.declarations(), 3)).unwrap();
+    let error = SoundStream::new(&model, &weights, DType::F32).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
 /// Sounds of several lengths share a batch, which changes nothing but rounding.

@@ -167,7 +167,7 @@ impl Network for Wav2Vec2Conformer {
         let x = sound.layout.without_padding(NAME, recorder, x)?;
         let time = recorder.desc(x)?.shape.dims()[1];
         let distances = match self.layers.first() {
-            Some(layer) => layer.attention.distances(recorder, time, self.facts.width)?,
+            Some(layer) => layer.attention.distances(recorder, time, self.facts.width, &sound.layout)?,
             None => None,
         };
         let distances = distances.map(|distances| ops::converted(recorder, distances, dtype)).transpose()?;
