@@ -1,7 +1,7 @@
 //! Decoding with caches, GPT-2's shape with random weights: `cargo bench --bench generate`, or with the number of layers behind `--` (12).
 //!
 //! A step against its matrix-vector products alone and against the rate of an addition, steps at two positions, a text against computing
-//! the whole context for every token, and several streams against one; all in turn, medians of the turns.
+//! the whole context for every token, several streams against one, and f16 against f32; all in turn, medians of the turns.
 
 use std::time::Instant;
 
@@ -122,7 +122,14 @@ fn main() -> Result<()> {
     let mut early = filled(&mut generator, 1, 100)?;
     let mut late = filled(&mut generator, 1, 900)?;
     let mut eight = filled(&mut generator, 8, 100)?;
-    let mut turns: Vec<[f64; 5]> = Vec::new();
+    let mut halves = match device.stores(DType::F16) {
+        true => {
+            Some(Generator::new(&model, &Weights::random(model.declarations(), DType::F16, 0)?, &device)?)
+        }
+        false => None,
+    };
+    let mut half = halves.as_mut().map(|generator| filled(generator, 1, 100)).transpose()?;
+    let mut turns: Vec<[f64; 6]> = Vec::new();
     // The first turn compiles the kernels.
     for turn in 0..=TURNS {
         let figures = [
@@ -131,13 +138,18 @@ fn main() -> Result<()> {
             step(&mut generator, &mut early)?,
             step(&mut generator, &mut late)?,
             step(&mut generator, &mut eight)?,
+            match (&mut halves, &mut half) {
+                (Some(generator), Some(stream)) => step(generator, stream)?,
+                _ => f64::NAN,
+            },
         ];
         if turn > 0 {
             turns.push(figures);
         }
     }
-    let figure = |of: &dyn Fn(&[f64; 5]) -> f64| median(turns.iter().map(of).collect());
-    let [add, vectors, at_100, at_900, of_eight] = [0, 1, 2, 3, 4].map(|at| figure(&|turn| turn[at]));
+    let figure = |of: &dyn Fn(&[f64; 6]) -> f64| median(turns.iter().map(of).collect());
+    let [add, vectors, at_100, at_900, of_eight, in_f16] =
+        [0, 1, 2, 3, 4, 5].map(|at| figure(&|turn| turn[at]));
     println!("{layers} layers of {WIDTH}, f32, medians of {TURNS} turns:");
     println!("  addition             {:8.2} ms  {:5.1} GB/s", 1e3 * add, addition_bytes / add / 1e9);
     println!(
@@ -161,6 +173,13 @@ fn main() -> Result<()> {
         1e3 * of_eight,
         figure(&|t| 8.0 * t[2] / t[4])
     );
+    if halves.is_some() {
+        println!(
+            "  step at 100 in f16   {:8.2} ms  {:.2} of the step in f32",
+            1e3 * in_f16,
+            figure(&|t| t[5] / t[2])
+        );
+    }
     against_recomputing(&mut generator, &model, &weights, &device)
 }
 

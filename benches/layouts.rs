@@ -1,5 +1,5 @@
 //! Encoders on texts of many lengths, in the three layouts of a batch, in turn: packed one behind another, padded to a few lengths, and
-//! each length alone. `cargo bench --bench layouts`; weights are random, so no checkpoint is needed.
+//! each length alone. `cargo bench --bench layouts`, or with the most tokens of a batch behind `--`; weights are random, so no checkpoint is needed.
 
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ const ROUNDS: usize = 5;
 fn main() {
     let context = Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
     println!("{}", context.describe());
+    let batch_tokens = std::env::args().skip(1).find_map(|arg| arg.parse().ok());
     for family in ["bert", "deberta-v2", "t5"] {
         let config = serde_json::json!({
             "model_type": family, "vocab_size": 1000, "hidden_size": 192, "num_hidden_layers": 3,
@@ -32,12 +33,12 @@ fn main() {
         });
         let fields = Fields::new("config", config).expect("an object");
         let model = Model::from_config(&fields, Task::Hidden).expect("a sound configuration");
-        time(&Device::Gpu(context.clone()), &model);
+        time(&Device::Gpu(context.clone()), &model, batch_tokens);
     }
 }
 
 /// Runs the texts in every layout in turn, and prints the medians.
-fn time(device: &Device, model: &Model) {
+fn time(device: &Device, model: &Model, batch_tokens: Option<usize>) {
     let [shortest, longest] = LENGTHS;
     let texts: Vec<Vec<u32>> = (0..TEXTS)
         .map(|number| {
@@ -48,7 +49,11 @@ fn time(device: &Device, model: &Model) {
     let weights = Weights::random(model.declarations(), DType::F32, 0).expect("a float");
     let mut encoders = LAYOUTS.map(|layout| {
         let encoder = Encoder::new(model, &weights, device).expect("the weights fit");
-        encoder.with_layout(layout).expect("all three")
+        let encoder = encoder.with_layout(layout).expect("all three");
+        match batch_tokens {
+            Some(tokens) => encoder.batch_tokens(tokens),
+            None => encoder,
+        }
     });
     let mut times = vec![Vec::new(); LAYOUTS.len()];
     for round in 0..=ROUNDS {

@@ -108,6 +108,13 @@ impl Error {
         self
     }
 
+    /// The same of another op, call or file: of the one that the user knows of.
+    #[must_use]
+    pub fn within(mut self, op: impl Into<Cow<'static, str>>) -> Self {
+        self.0.op = op.into();
+        self
+    }
+
     /// Adds to what [`Error::hint`] says.
     #[must_use]
     pub(crate) fn with_another_hint(self, hint: &str) -> Self {

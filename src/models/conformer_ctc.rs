@@ -17,6 +17,7 @@ use crate::graph::{Graph, Value};
 use crate::nn::{ConformerBlock, Linear, Recorder, parameter};
 use crate::ops::{self, Activation, Conv2d};
 use crate::tensor::HostTensor;
+use crate::weights::fresh::Fresh;
 use crate::weights::{Declaration, Declarations, Fields, Scope, Weight};
 use crate::{Random, Result};
 
@@ -127,19 +128,16 @@ impl ConformerConfig {
         seed: u64,
     ) -> impl Iterator<Item = Result<(String, HostTensor)>> + use<'d> {
         let mut random = Random::new(seed);
-        declarations.list().iter().map(move |Declaration { name, shape, .. }| {
-            let inner: usize = shape.dims().iter().skip(1).product();
-            let is_one = name.ends_with("running_var") || name.contains("norm") && name.ends_with("weight");
-            let is_zero =
-                name.ends_with("bias") || name.ends_with("running_mean") || name.contains("pos_bias");
-            let deviation = (inner.max(1) as f32).sqrt().recip();
-            let number = |random: &mut Random| match (is_one, is_zero) {
-                (true, _) => 1.0,
-                (_, true) => 0.0,
-                _ => deviation * random.next_normal(),
+        declarations.list().iter().map(move |declaration| {
+            let Declaration { name, shape, .. } = declaration;
+            let fresh = if name.ends_with("running_var") {
+                Fresh::Same(1.0)
+            } else if name.ends_with("running_mean") || name.contains("pos_bias") {
+                Fresh::Same(0.0)
+            } else {
+                Fresh::by_name(declaration).unwrap_or_else(|| Fresh::keeping_variance(shape))
             };
-            let numbers = (0..shape.elements()).map(|_| number(&mut random)).collect();
-            Ok((name.clone(), HostTensor::f32(shape.clone(), numbers)?))
+            Ok((name.clone(), fresh.tensor(shape, &mut random)?))
         })
     }
 }

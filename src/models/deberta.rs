@@ -16,8 +16,7 @@ use super::{Facts, Signature, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
-    Block, ConvResidual, DisentangledAttention, Distances, Embedding, LayerNorm, Linear, Projections,
-    Recorder,
+    Block, ConvResidual, DisentangledAttention, DisentangledForm, Distances, Embedding, LayerNorm, Recorder,
 };
 use crate::ops::Activation;
 use crate::weights::{Fields, Scope};
@@ -43,12 +42,10 @@ enum Version {
 
 /// What `config.json` says, checked.
 struct Config {
-    version: Version,
+    form: DisentangledForm,
     text: TextConfig,
     distances: Distances,
     norms_relative: bool,
-    /// Whether distances share the projections of words.
-    shares_projections: bool,
     /// Content to position, and position to content.
     terms: [bool; 2],
     /// Kernel, groups and activation of the convolution behind the first layer.
@@ -78,31 +75,18 @@ impl Config {
         text.embeddings.widths[0] = fields.usize_or("embedding_size", 1..=1 << 16, width)?;
         let norms = [("none", false), ("layer_norm", true)];
         Ok(Self {
-            version,
+            form: match (version, fields.bool_or("share_att_key", false)?) {
+                (Version::V1, _) => DisentangledForm::Together,
+                (Version::V2, false) => DisentangledForm::Apart,
+                (Version::V2, true) => DisentangledForm::Shared,
+            },
             text,
             distances: Distances::read(fields, max_tokens, is_v2)?,
             norms_relative: is_v2 && fields.choice_or("norm_rel_ebd", &norms, false)?,
-            shares_projections: is_v2 && fields.bool_or("share_att_key", false)?,
-            terms: terms(fields)?,
+            terms: Distances::terms(fields)?,
             conv: if is_v2 { convolution(fields, width)? } else { None },
             pooler: activation(fields, "pooler_hidden_act", Activation::Gelu)?,
         })
-    }
-}
-
-/// Which of content to position and position to content scores have: a list, or names with `|` between them.
-fn terms(fields: &Fields) -> Result<[bool; 2]> {
-    let field = "pos_att_type";
-    let names: Option<Vec<&str>> = match fields.get(field) {
-        Some(serde_json::Value::String(names)) => Some(names.split('|').map(str::trim).collect()),
-        Some(serde_json::Value::Array(names)) => names.iter().map(|name| name.as_str()).collect(),
-        _ => None,
-    };
-    let has = |names: &[&str], wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
-    let found = names.map(|names| (names.len(), [has(&names, "c2p"), has(&names, "p2c")]));
-    match found {
-        Some((count, terms)) if count > 0 && terms.iter().filter(|term| **term).count() == count => Ok(terms),
-        _ => Err(fields.refuse(field, "c2p, p2c or both, each once")),
     }
 }
 
@@ -146,36 +130,22 @@ fn declare(declaring: &mut Declaring<'_>, version: Version) -> Result<Declared> 
     Ok(Declared { network: Arc::new(network), head })
 }
 
-fn attention(config: &Config, scope: &mut Scope<'_>) -> Result<DisentangledAttention> {
-    let width = config.text.facts.width;
-    let mut own = scope.at("self");
-    let is_v1 = config.version == Version::V1;
-    let content = match config.version {
-        Version::V1 => Projections::declare_together(&mut own, ["in_proj", "q_bias", "v_bias"], width)?,
-        Version::V2 => Projections::declare_apart(&mut own, ["query_proj", "key_proj", "value_proj"], width)?,
-    };
-    let [key, query] = match (config.version, config.shares_projections) {
-        (Version::V1, _) => ["pos_proj", "pos_q_proj"],
-        (Version::V2, false) => ["pos_key_proj", "pos_query_proj"],
-        (Version::V2, true) => ["key_proj", "query_proj"],
-    };
-    let key_layer = if is_v1 { Linear::declare_without_bias } else { Linear::declare };
-    let [has_key, has_query] = config.terms;
-    let position_key = has_key.then(|| key_layer(&mut own.at(key), width, width)).transpose()?;
-    let position_query = has_query.then(|| Linear::declare(&mut own.at(query), width, width)).transpose()?;
-    let output = Linear::declare(&mut scope.at("output.dense"), width, width)?;
-    let (heads, distances) = (config.text.facts.heads, config.distances);
-    Ok(DisentangledAttention { content, position_key, position_query, output, heads, distances })
-}
-
 impl Deberta {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let Facts { width, layers, .. } = config.text.facts;
+        let Facts { width, layers, heads, .. } = config.text.facts;
+        let extents = [width, heads];
         let embeddings = Embeddings::declare(&mut base.at("embeddings"), &config.text.embeddings)?;
         let mut encoder = base.at("encoder");
         let layer = |index| {
             let mut scope = encoder.at(format_args!("layer.{index}"));
-            let attention = attention(config, &mut scope.at("attention"))?;
+            let mut own = scope.at("attention");
+            let attention = DisentangledAttention::declare(
+                &mut own,
+                config.form,
+                extents,
+                config.terms,
+                config.distances,
+            )?;
             Block::declare_around(attention, &mut scope, &LAYER, &config.text.layer)
         };
         let layers = (0..layers).map(layer).collect::<Result<_>>()?;

@@ -15,6 +15,7 @@ use crate::nn::{
 use crate::ops::attention::LogSparse;
 use crate::ops::{self, Activation};
 use crate::tensor::{HostTensor, TensorDesc};
+use crate::weights::fresh::Fresh;
 use crate::weights::{Declaration, Declarations, Scope};
 use crate::{Error, ErrorKind, Random, Result};
 
@@ -151,17 +152,12 @@ impl Forecaster {
     /// 1; positions and the head start near 0.
     pub fn initial_weights(&self, seed: u64) -> impl Iterator<Item = Result<(String, HostTensor)>> {
         let mut random = Random::new(seed);
-        self.declarations.list().iter().map(move |Declaration { name, shape, .. }| {
-            let inner: usize = shape.dims().iter().skip(1).product();
-            let is_factor = name.contains("norm") && name.ends_with("weight");
-            let deviation = match name.as_str() {
-                name if name.ends_with("bias") || is_factor => 0.0,
-                name if name.starts_with("position") || name.starts_with("head") => 0.02,
-                _ => (inner.max(1) as f32).sqrt().recip(),
-            };
-            let offset = if is_factor { 1.0 } else { 0.0 };
-            let numbers = (0..shape.elements()).map(|_| offset + deviation * random.next_normal()).collect();
-            Ok((name.clone(), HostTensor::f32(shape.clone(), numbers)?))
+        self.declarations.list().iter().map(move |declaration| {
+            let Declaration { name, shape, .. } = declaration;
+            let starts_small = name.starts_with("position") || name.starts_with("head");
+            let other = if starts_small { Fresh::Normal(0.02) } else { Fresh::keeping_variance(shape) };
+            let fresh = Fresh::by_name(declaration).unwrap_or(other);
+            Ok((name.clone(), fresh.tensor(shape, &mut random)?))
         })
     }
 }
@@ -175,9 +171,8 @@ impl ForecasterConfig {
         let all = LogSparse { local: length as u32, restart: None };
         let spec = self.log_sparse.unwrap_or(all);
         let mixer = LogSparseAttention::declare(&mut scope.at("attention"), width, heads, kernel, spec)?;
-        let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
-        let (up, down) = (dense("up", width, feed_forward)?, dense("down", feed_forward, width)?);
-        let feed_forward = FeedForward { up, gate: None, activation: Activation::Gelu, down };
+        let extents = [width, feed_forward];
+        let feed_forward = FeedForward::declare(scope, ["up", "down"], extents, Activation::Gelu)?;
         Ok(Block { mixer, mixing, cross: None, feed_forward, feeding })
     }
 }

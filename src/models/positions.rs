@@ -66,6 +66,24 @@ impl Distances {
         }
         Ok(Self::Buckets(LogBuckets { span, max_distance: farthest }))
     }
+
+    /// Which of content to position and position to content DeBERTa's scores have (`pos_att_type`): a list, or names with `|` between them.
+    pub(super) fn terms(fields: &Fields) -> Result<[bool; 2]> {
+        let field = "pos_att_type";
+        let names: Option<Vec<&str>> = match fields.get(field) {
+            Some(serde_json::Value::String(names)) => Some(names.split('|').map(str::trim).collect()),
+            Some(serde_json::Value::Array(names)) => names.iter().map(|name| name.as_str()).collect(),
+            _ => None,
+        };
+        let has = |names: &[&str], wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
+        let found = names.map(|names| (names.len(), [has(&names, "c2p"), has(&names, "p2c")]));
+        match found {
+            Some((count, terms)) if count > 0 && terms.iter().filter(|term| **term).count() == count => {
+                Ok(terms)
+            }
+            _ => Err(fields.refuse(field, "c2p, p2c or both, each once")),
+        }
+    }
 }
 
 impl Buckets {

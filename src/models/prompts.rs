@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::sentence::unpooled;
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
@@ -87,7 +86,14 @@ impl Prompts {
                 .expecting(format!("one of {}", self.listed()))
                 .but_found(format!("`{name}`")));
         };
-        if prompt.is_empty() || self.are_pooled { Ok(prompt) } else { Err(unpooled(FILE)) }
+        if prompt.is_empty() || self.are_pooled {
+            return Ok(prompt);
+        }
+        Err(Error::new(ErrorKind::Unsupported, "models", format!("prompt `{name}`"))
+            .expecting(
+                "`include_prompt` true in the pooling's config.json, as the text stands behind a prompt",
+            )
+            .but_found("false: tokens of the prompt would have to be left out of the pooling"))
     }
 
     /// `text` behind the prompt that [`Prompts::get`] finds. Fails as that does.

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::longest::longest;
 use super::pooling::{Dense, Layer, Pooling, PoolingKind, Residual};
 use super::prompts::Prompts;
+use crate::Result;
 use crate::nn::{LayerNorm, Linear};
 use crate::ops::Activation;
 use crate::weights::modules::{Module, modules, network_folder};
 use crate::weights::{Checkpoint, Declarations, Fields};
-use crate::{Error, ErrorKind, Result};
 
 /// What a module reads and writes where nothing else is said.
 const EMBEDDING: &str = "sentence_embedding";
@@ -271,11 +271,4 @@ fn torch_activation(fields: &Fields) -> Result<Activation> {
     found.map(|(_, activation)| *activation).ok_or_else(|| {
         fields.refuse(FIELD, format!("torch.nn's {}", CLASSES.map(|(name, _)| name).join(", ")))
     })
-}
-
-/// An error for a prompt that may not be used.
-pub(super) fn unpooled(source: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, source.to_owned(), "include_prompt")
-        .expecting("true, for a text with a prompt before it")
-        .but_found("false: tokens of the prompt would have to be left out of the pooling")
 }

@@ -95,22 +95,41 @@ impl SoundEncoder {
     /// when the device is lost or out of memory.
     pub fn run(&mut self, sounds: &[impl AsRef<[f32]>]) -> Result<Vec<HostTensor>> {
         let sounds: Vec<&[f32]> = sounds.iter().map(AsRef::as_ref).collect();
+        let mut results = vec![None; sounds.len()];
+        for (steps, numbers) in self.batches(&sounds)? {
+            let batch: Vec<&[f32]> = numbers.iter().map(|&number| sounds[number]).collect();
+            for (number, result) in numbers.into_iter().zip(self.run_batch(&batch, steps)?) {
+                results[number] = Some(result);
+            }
+        }
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    /// Bytes that the largest batch of these sounds takes beside the weights, before anything is made for it. Fails as [`SoundEncoder::run`] does
+    /// before it runs anything.
+    pub fn bytes(&mut self, sounds: &[impl AsRef<[f32]>]) -> Result<u64> {
+        let sounds: Vec<&[f32]> = sounds.iter().map(AsRef::as_ref).collect();
+        let batches = self.batches(&sounds)?;
+        let largest = batches.iter().max_by_key(|(steps, numbers)| (steps * numbers.len(), *steps));
+        let Some((steps, numbers)) = largest else { return Ok(0) };
+        let is_padded = numbers.iter().any(|&number| self.steps_of(sounds[number]) != *steps);
+        let size = Size { batch: numbers.len(), steps: *steps, is_padded };
+        let (model, frames, dtype) = (&self.model, &self.frames, self.dtype);
+        self.runner.bytes(size, || graph(model, frames, size, dtype))
+    }
+
+    /// Which sounds are run together, by their numbers, and the steps that each batch is padded to.
+    fn batches(&self, sounds: &[&[f32]]) -> Result<Vec<(usize, Vec<usize>)>> {
         sounds.iter().enumerate().try_for_each(|(number, sound)| self.check(number, sound))?;
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (number, sound) in sounds.iter().enumerate() {
             groups.entry(self.planned_steps(self.steps_of(sound))).or_default().push(number);
         }
-        let mut results = vec![None; sounds.len()];
-        for (steps, numbers) in groups {
-            let together = (BATCH_SECONDS * self.frames.steps_a_second() / steps.max(1)).max(1);
-            for numbers in numbers.chunks(together) {
-                let batch: Vec<&[f32]> = numbers.iter().map(|&number| sounds[number]).collect();
-                for (&number, result) in numbers.iter().zip(self.run_batch(&batch, steps)?) {
-                    results[number] = Some(result);
-                }
-            }
-        }
-        Ok(results.into_iter().flatten().collect())
+        let together = |steps: usize| (BATCH_SECONDS * self.frames.steps_a_second() / steps.max(1)).max(1);
+        let batches = groups.iter().flat_map(|(&steps, numbers)| {
+            numbers.chunks(together(steps)).map(move |numbers| (steps, numbers.to_vec()))
+        });
+        Ok(batches.collect())
     }
 
     fn steps_of(&self, sound: &[f32]) -> usize {

@@ -14,10 +14,10 @@ use super::{EncoderDecoder, Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
-    Block, BucketBias, Embedding, FeedForward, Layout, Recorder, Residual, RmsNorm, SelfAttention,
+    Block, BucketBias, BucketStack, Embedding, FeedForward, Recorder, Residual, RmsNorm, SelfAttention,
 };
 use crate::ops::Activation;
-use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE, Mask};
+use crate::ops::attention::{Blocked, Buckets, MAX_HEAD_SIZE};
 use crate::weights::{Fields, Scope};
 
 /// What `config.json` says, checked.
@@ -36,21 +36,12 @@ struct Config {
     is_tied: bool,
 }
 
-/// Layers that read one text: the encoder, or the decoder, which attends to the encoder's besides.
-#[derive(Debug)]
-struct Stack {
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    /// Added to the scores of every layer.
-    distances: BucketBias,
-}
-
 #[derive(Debug)]
 struct T5 {
     config: Config,
     words: Embedding,
-    encoder: Stack,
-    decoder: Option<Stack>,
+    encoder: BucketStack,
+    decoder: Option<BucketStack>,
 }
 
 impl Config {
@@ -92,7 +83,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     for copy in ["encoder", "decoder"] {
         root.tied(&format!("{copy}.embed_tokens.weight"), words.weight())?;
     }
-    let encoder = Stack::declare(&config, &mut root.at("encoder"), false)?;
+    let encoder = declare_stack(&config, &mut root.at("encoder"), false)?;
     let (decoder, head) = match declaring.task {
         Task::Embed | Task::Hidden => {
             declaring.root().ignore("decoder");
@@ -105,7 +96,7 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
                 result = result.scale((width as f32).sqrt().recip());
             }
             let result = result.dense(scores, Activation::Identity);
-            let decoder = Stack::declare(&config, &mut declaring.root().at("decoder"), true)?;
+            let decoder = declare_stack(&config, &mut declaring.root().at("decoder"), true)?;
             (Some(decoder), Some(Head::of([result])))
         }
         _ => return Err(declaring.no_head("t5")),
@@ -114,47 +105,16 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
     Ok(Declared { network: Arc::new(T5 { config, words, encoder, decoder }), head })
 }
 
-impl Stack {
-    fn declare(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<Self> {
-        let Facts { width, layers, heads, .. } = config.facts;
-        let layers = if is_decoder { config.decoder_layers } else { layers };
-        let buckets = Buckets { bidirectional: !is_decoder, ..config.buckets };
-        let mut distances = scope.at("block.0.layer.0.SelfAttention.relative_attention_bias");
-        let distances = BucketBias::declare(&mut distances, heads, buckets)?;
-        let norm = RmsNorm::declare(&mut scope.at("final_layer_norm"), width, config.eps)?;
-        let layer =
-            |index| declare_layer(config, &mut scope.at(format_args!("block.{index}.layer")), is_decoder);
-        let layers = (0..layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { layers, norm, distances })
-    }
-
-    /// What the layers make of `x: [batch, time, width]`. A decoder's attend to `cross` besides: keys and values for each layer, and how
-    /// many of them count.
-    fn record(
-        &self,
-        recorder: &mut Recorder<'_>,
-        x: Value,
-        layout: &Layout,
-        cross: Option<&(Vec<[Value; 2]>, Value)>,
-    ) -> Result<Value> {
-        let mask = if self.distances.buckets.bidirectional { Mask::full() } else { Mask::causal() };
-        let spec = Blocked::new().scale(1.0).mask(mask).score(self.distances.record(recorder)?);
-        let x = recorder.dropout(x)?;
-        let x = recorder.layers(self.layers.len(), x, |recorder, index, x| {
-            let layer = &self.layers[index];
-            let mut x = layer
-                .mixing
-                .record(recorder, x, |recorder, x| layer.mixer.record_with(recorder, x, &spec, layout))?;
-            if let Some((pairs, lengths)) = cross {
-                x = layer.attend_to(recorder, x, pairs[index], &Layout::Padded { lengths: *lengths })?;
-            }
-            layer.feed(recorder, x)
-        })?;
-        let x = self.norm.record(recorder, x, None)?;
-        let x = recorder.dropout(x)?;
-        recorder.replace_last(x);
-        Ok(x)
-    }
+fn declare_stack(config: &Config, scope: &mut Scope<'_>, is_decoder: bool) -> Result<BucketStack> {
+    let Facts { width, layers, heads, .. } = config.facts;
+    let layers = if is_decoder { config.decoder_layers } else { layers };
+    let buckets = Buckets { bidirectional: !is_decoder, ..config.buckets };
+    let mut distances = scope.at("block.0.layer.0.SelfAttention.relative_attention_bias");
+    let distances = BucketBias::declare(&mut distances, heads, buckets)?;
+    let norm = RmsNorm::declare(&mut scope.at("final_layer_norm"), width, config.eps)?.into();
+    let layer = |index| declare_layer(config, &mut scope.at(format_args!("block.{index}.layer")), is_decoder);
+    let layers = (0..layers).map(layer).collect::<Result<_>>()?;
+    Ok(BucketStack { layers, norm, distances })
 }
 
 /// A layer; `scope` is that of its parts, which are numbered.
@@ -221,8 +181,6 @@ impl Network for T5 {
         recorder.name_hidden("encoder_hidden");
         let x = self.embed(recorder, source.ids)?;
         let encoded = self.encoder.record(recorder, x, &source.layout(), None)?;
-        let layers = self.decoder.iter().flat_map(|decoder| &decoder.layers);
-        let attentions = layers.filter_map(|layer| layer.cross.as_ref());
-        attentions.map(|(_, attention)| attention.keys_and_values(recorder, encoded)).collect()
+        self.decoder.as_ref().map_or(Ok(Vec::new()), |decoder| decoder.keys_and_values(recorder, encoded))
     }
 }

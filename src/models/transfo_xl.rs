@@ -12,8 +12,8 @@ use super::{Facts, Input, Signature, Task, Tokens};
 use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
-    AdaptiveEmbedding, AdaptiveSoftmax, Block, Clusters, FeedForward, LayerNorm, Layout, Linear, NormPlace,
-    Recorder, Residual, TransformerXl, TransformerXlAttention, sinusoidal_positions,
+    AdaptiveEmbedding, AdaptiveSoftmax, Block, Clusters, FeedForward, LayerNorm, Layout, NormPlace, Recorder,
+    Residual, SegmentKeys, SegmentPositions, TransformerXl, TransformerXlAttention,
 };
 use crate::ops::attention::MAX_HEAD_SIZE;
 use crate::ops::{self, Activation};
@@ -34,12 +34,8 @@ struct Config {
     clusters: Clusters,
     /// Whether a cluster's scores are made with the embedding's projection.
     tied: Vec<bool>,
-    attention: TransformerXl,
+    positions: SegmentPositions,
     inner: usize,
-    /// Tokens of the past that layers keep what they read of.
-    memory: usize,
-    /// Larger distances are taken for this one.
-    farthest: Option<usize>,
     norm_place: NormPlace,
     /// Whether each layer has biases of its own in its scores.
     has_own_biases: bool,
@@ -86,10 +82,8 @@ impl Config {
             facts,
             tied: clusters.tied(fields)?,
             clusters,
-            attention,
+            positions: SegmentPositions { spec: attention, memory, farthest },
             inner: fields.usize("d_inner", 1..=1 << 20)?,
-            memory,
-            farthest,
             norm_place: match fields.bool_or("pre_lnorm", false)? {
                 true => NormPlace::Before,
                 false => NormPlace::After,
@@ -119,73 +113,27 @@ pub(super) fn declare(declaring: &mut Declaring<'_>) -> Result<Declared> {
 
 impl TransfoXl {
     fn declare(config: &Config, base: &mut Scope<'_>) -> Result<Self> {
-        let width = config.facts.width;
+        let (spec, width) = (config.positions.spec, config.facts.width);
         base.ignore("pos_emb");
         let words = AdaptiveEmbedding::declare(&mut base.at("word_emb"), &config.clusters)?;
         let layer = |index| {
             let path = format!("layers.{index}.dec_attn");
             let biases = if config.has_own_biases { &path } else { "" };
-            let biases = TransformerXlAttention::declare_biases(&mut base.at(biases), &config.attention)?;
+            let biases = TransformerXlAttention::declare_biases(&mut base.at(biases), &spec)?;
             let mut scope = base.at(&path);
-            let mixer = TransformerXlAttention::declare_with_biases(&mut scope, config.attention, biases)?;
+            let mixer = TransformerXlAttention::declare_with_biases(&mut scope, spec, biases)?;
             let norm = |scope: &mut Scope<'_>| {
                 let norm = LayerNorm::declare(&mut scope.at("layer_norm"), width, config.eps)?;
                 Ok(Residual { norm: norm.into(), place: config.norm_place })
             };
             let mixing = norm(&mut scope)?;
             let mut scope = base.at(format_args!("layers.{index}.pos_ff"));
-            let up = Linear::declare(&mut scope.at("CoreNet.0"), width, config.inner)?;
-            let down = Linear::declare(&mut scope.at("CoreNet.3"), config.inner, width)?;
-            let feed_forward = FeedForward { up, gate: None, activation: Activation::Relu, down };
+            let (names, extents) = (["CoreNet.0", "CoreNet.3"], [width, config.inner]);
+            let feed_forward = FeedForward::declare(&mut scope, names, extents, Activation::Relu)?;
             Ok(Block { mixer, mixing, cross: None, feed_forward, feeding: norm(&mut scope)? })
         };
         let layers = (0..config.facts.layers).map(layer).collect::<Result<_>>()?;
         Ok(Self { config: config.clone(), words, layers })
-    }
-}
-
-/// The parameter with the position keys of a layer.
-fn derived_keys(index: usize) -> String {
-    format!("derived.position_keys.{index}")
-}
-
-/// Rows of positions, one for all layers; nothing where layers read keys that were made of them before.
-#[derive(Clone, Copy, Debug)]
-enum Positions {
-    /// `[distances, width]`
-    Rows(Value),
-    /// For segments of at most so many tokens.
-    Derived(usize),
-}
-
-impl TransfoXl {
-    /// Distances that are seen in a segment of `time` tokens, from 0 on.
-    fn distances(&self, time: usize) -> usize {
-        self.config.attention.distances(self.config.memory, time)
-    }
-
-    /// The rows of all distances in a segment of `time` tokens: `[distances, width]`.
-    fn positions(&self, recorder: &mut Recorder<'_>, time: usize) -> Result<Value> {
-        let Config { facts, farthest, .. } = self.config;
-        let table = sinusoidal_positions(recorder.dtype(), self.distances(time), facts.width, farthest)?;
-        ops::constant(recorder, table)
-    }
-
-    /// The keys of positions in layer `index`: `[distances, heads, head_size]`.
-    fn position_keys(
-        &self,
-        recorder: &mut Recorder<'_>,
-        index: usize,
-        positions: Positions,
-    ) -> Result<Value> {
-        let TransformerXl { heads, head_size, .. } = self.config.attention;
-        match positions {
-            Positions::Rows(rows) => self.layers[index].mixer.position_keys(recorder, rows),
-            Positions::Derived(time) => {
-                let desc = TensorDesc::new(recorder.dtype(), [self.distances(time), heads, head_size]);
-                recorder.parameter(&derived_keys(index), desc)
-            }
-        }
     }
 }
 
@@ -195,7 +143,7 @@ impl Network for TransfoXl {
     }
 
     fn signature(&self) -> Signature {
-        Signature::recurrent(&[Input::Ids], self.distances(1) - 1)
+        Signature::recurrent(&[Input::Ids], self.config.positions.distances(1) - 1)
     }
 
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value> {
@@ -205,32 +153,31 @@ impl Network for TransfoXl {
             // Normalised, memories of zeros are no zeros.
             _ => (recorder.fixed_weights().is_some() && self.config.norm_place == NormPlace::After, time),
         };
-        let (dtype, memory) = (recorder.dtype(), self.config.memory);
-        let positions = match recorder.fixed_weights() {
-            Some(longest) if keeps_pairs => Positions::Derived(longest),
+        let (dtype, positions) = (recorder.dtype(), &self.config.positions);
+        let keys = match recorder.fixed_weights() {
+            Some(longest) if keeps_pairs => SegmentKeys::Derived(longest),
             _ => {
-                let rows = self.positions(recorder, time)?;
-                Positions::Rows(recorder.dropout(rows)?)
+                let rows = positions.rows(recorder, time)?;
+                SegmentKeys::Rows(recorder.dropout(rows)?)
             }
         };
         let x = self.words.record(recorder, tokens.ids, dtype)?;
         let x = recorder.dropout(x)?;
-        let x = recorder.layers(self.layers.len(), x, |recorder, index, x| match positions {
-            Positions::Rows(rows) if !keeps_pairs => {
-                self.layers[index].record_over_hidden(recorder, x, (index, memory), rows)
-            }
-            _ => {
-                let keys = self.position_keys(recorder, index, positions)?;
-                self.layers[index].record_over_pairs(recorder, x, (index, memory), keys, &tokens.layout)
+        let x = recorder.layers(self.layers.len(), x, |recorder, index, x| {
+            let (layer, kept) = (&self.layers[index], (index, positions.memory));
+            match keys {
+                SegmentKeys::Rows(rows) if !keeps_pairs => layer.record_over_hidden(recorder, x, kept, rows),
+                _ => {
+                    let keys = positions.keys(recorder, (index, &layer.mixer), keys)?;
+                    layer.record_over_pairs(recorder, x, kept, keys, &tokens.layout)
+                }
             }
         })?;
         recorder.dropout(x)
     }
 
     fn derive(&self, recorder: &mut Recorder<'_>, time: usize) -> Result<Vec<(String, Value)>> {
-        let rows = Positions::Rows(self.positions(recorder, time)?);
-        let keys = |index| Ok((derived_keys(index), self.position_keys(recorder, index, rows)?));
-        (0..self.layers.len()).map(keys).collect()
+        self.config.positions.derive(recorder, time, self.layers.iter().map(|layer| &layer.mixer))
     }
 
     /// Memories of zeros: keys and values are zeros, too, but where layers normalise what they read.

@@ -153,9 +153,8 @@ impl<M> Block<M> {
         spec: &LayerSpec,
     ) -> Result<Self> {
         let LayerSpec { width, intermediate, eps, activation, .. } = *spec;
-        let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
-        let (up, down) = (dense(names.up, width, intermediate)?, dense(names.down, intermediate, width)?);
-        let feed_forward = FeedForward { up, gate: None, activation, down };
+        let feed_forward =
+            FeedForward::declare(scope, [names.up, names.down], [width, intermediate], activation)?;
         let mut normed = |name| LayerNorm::declare(&mut scope.at(name), width, eps).map(Residual::after);
         let (mixing, feeding) = (normed(names.attention_norm)?, normed(names.norm)?);
         Ok(Self { mixer, mixing, cross: None, feed_forward, feeding })
@@ -261,6 +260,17 @@ impl From<RmsNorm> for Norm {
 }
 
 impl FeedForward {
+    /// Declares layers with biases and no gate under `scope`. `names` are those of up and down.
+    pub fn declare(
+        scope: &mut Scope<'_>,
+        [up, down]: [&str; 2],
+        [width, inner]: [usize; 2],
+        activation: Activation,
+    ) -> Result<Self> {
+        let mut dense = |name, from, to| Linear::declare(&mut scope.at(name), from, to);
+        Ok(Self { up: dense(up, width, inner)?, gate: None, activation, down: dense(down, inner, width)? })
+    }
+
     /// Declares layers without bias under `scope`. `names` are those of up, gate, where there is one, and down.
     pub fn declare_without_bias(
         scope: &mut Scope<'_>,

@@ -38,6 +38,8 @@ mod recorder;
 mod reversible;
 #[cfg(feature = "models")]
 mod span_conv;
+#[cfg(feature = "models")]
+mod stack;
 
 #[cfg(feature = "models")]
 pub use adaptive::{AdaptiveEmbedding, AdaptiveSoftmax, Clusters};
@@ -46,15 +48,15 @@ pub(crate) use attention::refuse_memory;
 #[cfg(feature = "models")]
 pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, BucketBias, ChunkedAttention,
-    ClusteredAttention, ConditionalPrior, DecayGate, DisentangledAttention, Distances, GatedLinearAttention,
-    GatedSpec, HeadRouting, InducedSetAttention, LinearAttention, LinformerAttention, LinformerSharing,
-    LogSparseAttention, LongformerAttention, LshAttention, LshFactors, LshSettings, MECHANISMS, Mechanism,
-    MechanismAttention, MechanismExtents, MechanismRow, MemoryCompressedAttention, Mixer,
-    MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory, Projections, RelativePositions,
-    ResidualAttention, SelfAttention, SetAttention, SetAttentionNames, SetPooling, SinkhornAttention,
-    Softmax, SparseAttention, SparseTransformerAttention, Synthesis, Synthesizer, TalkingHeadsAttention,
-    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
-    split_heads,
+    ClusteredAttention, ConditionalPrior, DecayGate, DisentangledAttention, DisentangledForm, Distances,
+    GatedLinearAttention, GatedSpec, HeadRouting, InducedSetAttention, LinearAttention, LinformerAttention,
+    LinformerSharing, LogSparseAttention, LongformerAttention, LshAttention, LshFactors, LshSettings,
+    MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow, MemoryCompressedAttention,
+    Mixer, MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory, Projections,
+    RelativePositions, ResidualAttention, SegmentKeys, SegmentPositions, SelfAttention, SetAttention,
+    SetAttentionNames, SetPooling, SinkhornAttention, Softmax, SparseAttention, SparseTransformerAttention,
+    Synthesis, Synthesizer, TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads,
+    next_memory, retention_decays, sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
 pub use axial::AxialPositions;
@@ -83,3 +85,5 @@ pub use recorder::{Recorder, Training};
 pub use reversible::Reversible;
 #[cfg(feature = "models")]
 pub use span_conv::SpanConvAttention;
+#[cfg(feature = "models")]
+pub use stack::{BucketStack, Crossed};

@@ -27,7 +27,7 @@ pub struct Series {
 
 impl Series {
     /// The series in a file of two columns, `timestamp,value`, whose first line names them; messages call it `source`. A timestamp is
-    /// `YYYY-MM-DD`, also with `HH:MM` or `HH:MM:SS` behind a blank or a T. All are one interval apart.
+    /// `YYYY-MM-DD`, also with `HH:MM` or `HH:MM:SS` behind a blank or a T. All are one interval apart. Either may be in quotes.
     ///
     /// Fails with [`ErrorKind::Config`], naming the line, where a line has other columns, a timestamp or a value is none, and where a timestamp is
     /// repeated, goes back or leaves a gap; and when there are fewer than two values.
@@ -42,7 +42,7 @@ impl Series {
         let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         // Spreadsheets put a byte order mark before UTF-8.
         let header = lines.next().map_or("", |(_, line)| line.trim_start_matches('\u{feff}').trim());
-        if header.split(',').map(str::trim).ne(["timestamp", "value"]) {
+        if header.split(',').map(unquoted).ne(["timestamp", "value"]) {
             let shown: String = header.chars().take(40).collect();
             return Err(refused(1, "columns").expecting("timestamp,value").but_found(format!("`{shown}`")));
         }
@@ -54,10 +54,10 @@ impl Series {
                     .expecting("a timestamp and a value")
                     .but_found(shown(text)));
             };
-            let seconds = seconds_of(stamp.trim()).ok_or_else(|| {
+            let seconds = seconds_of(unquoted(stamp)).ok_or_else(|| {
                 refused(line, "timestamp").expecting("YYYY-MM-DD HH:MM:SS").but_found(shown(stamp))
             })?;
-            let value: Option<f32> = value.trim().parse().ok().filter(|value: &f32| value.is_finite());
+            let value: Option<f32> = unquoted(value).parse().ok().filter(|value: &f32| value.is_finite());
             let found = text.split_once(',').map_or("", |(_, value)| value);
             values.push(
                 value.ok_or_else(|| refused(line, "value").expecting("a number").but_found(shown(found)))?,
@@ -83,26 +83,50 @@ impl Series {
         self.interval
     }
 
-    /// Values of a day, at least 1.
-    pub fn a_day(&self) -> usize {
-        (DAY / self.interval).max(1) as usize
+    /// Values of a day; none where intervals do not add up to one.
+    pub fn a_day(&self) -> Option<usize> {
+        (DAY % self.interval == 0).then_some((DAY / self.interval) as usize)
+    }
+
+    /// Values of a week; none where intervals do not add up to one.
+    pub fn a_week(&self) -> Option<usize> {
+        (7 * DAY % self.interval == 0).then_some((7 * DAY / self.interval) as usize)
+    }
+
+    /// Seconds from the beginning of 1970 to the first value and to the last.
+    pub fn span(&self) -> [i64; 2] {
+        [self.start, self.seconds(self.values.len() - 1)]
+    }
+
+    /// When the value of this number is from, counted from 0, `YYYY-MM-DD HH:MM:SS`. There may be none of this number yet.
+    pub fn timestamp(&self, at: usize) -> String {
+        stamp_of(self.seconds(at))
+    }
+
+    fn seconds(&self, at: usize) -> i64 {
+        self.start + at as i64 * self.interval
     }
 
     /// What the timestamps tell, `[count, COVARIATES]`: the age of a value from -1 to 1 over the series, then sine and cosine of the time of the day,
     /// of the week and of the year.
     pub fn covariates(&self) -> Vec<f32> {
-        let last = (self.values.len().max(2) - 1) as f64;
+        self.covariates_within(self.span(), self.values.len())
+    }
+
+    /// The same of the first `count` timestamps, also of those that no values are there for, with ages that are -1 and 1 at both ends of `span`, in
+    /// seconds from the beginning of 1970: what a model was trained on.
+    pub fn covariates_within(&self, [first, last]: [i64; 2], count: usize) -> Vec<f32> {
         let of_value = |at: usize| {
-            let seconds = self.start + at as i64 * self.interval;
+            let seconds = self.seconds(at);
             // The first of January 1970 was a Thursday.
             let week = (seconds + 3 * DAY).rem_euclid(7 * DAY) as f64 / (7 * DAY) as f64;
             let day = seconds.rem_euclid(DAY) as f64 / DAY as f64;
             let year = seconds as f64 / (365.2425 * DAY as f64);
             let [day, week, year] = [day, week, year].map(|turns| [(turns * TAU).sin(), (turns * TAU).cos()]);
-            let age = 2.0 * at as f64 / last - 1.0;
+            let age = 2.0 * (seconds - first) as f64 / (last - first).max(1) as f64 - 1.0;
             [age, day[0], day[1], week[0], week[1], year[0], year[1]].map(|number| number as f32)
         };
-        (0..self.values.len()).flat_map(of_value).collect()
+        (0..count).flat_map(of_value).collect()
     }
 }
 
@@ -137,20 +161,52 @@ fn seconds_of(text: &str) -> Option<i64> {
     let mut clock = time.split(':');
     let (hour, minute) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?);
     let second = clock.next().map_or(Some(0), |second| number(second, 2))?;
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let of_month = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let of_month = months(year);
     let days = *of_month.get(usize::try_from(month - 1).ok()?)?;
     let is_real = (1..=days).contains(&day) && hour < 24 && minute < 60 && second < 60;
     if !is_real || parts.next().is_some() || clock.next().is_some() {
         return None;
     }
-    // Days before a year, of the calendar that is in force since 1582, carried on backwards.
-    let before = |year: i64| {
+    let in_year: i64 = of_month[..month as usize - 1].iter().sum::<i64>() + day - 1;
+    Some((days_before(year) + in_year) * DAY + hour * 3600 + minute * 60 + second)
+}
+
+/// The timestamp of so many seconds from the beginning of 1970.
+fn stamp_of(seconds: i64) -> String {
+    let (days, time) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    // Not behind the year, and a few before it.
+    let mut year = 1970 + if days < 0 { days.div_euclid(365) } else { days / 366 };
+    while days_before(year + 1) <= days {
+        year += 1;
+    }
+    let (mut month, mut day) = (1, days - days_before(year) + 1);
+    for length in months(year) {
+        if day <= length {
+            break;
+        }
+        (month, day) = (month + 1, day - length);
+    }
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
+}
+
+/// Days of the months of a year.
+fn months(year: i64) -> [i64; 12] {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+}
+
+/// Days from the beginning of 1970 to that of a year, of the calendar that is in force since 1582, carried on backwards.
+fn days_before(year: i64) -> i64 {
+    let of_all = |year: i64| {
         365 * year + (year + 3).div_euclid(4) - (year + 99).div_euclid(100) + (year + 399).div_euclid(400)
     };
-    let in_year: i64 = of_month[..month as usize - 1].iter().sum::<i64>() + day - 1;
-    let days = before(year) - before(1970) + in_year;
-    Some(days * DAY + hour * 3600 + minute * 60 + second)
+    of_all(year) - of_all(1970)
+}
+
+/// A field of a file, without the blanks and the quotes around it.
+fn unquoted(field: &str) -> &str {
+    let field = field.trim();
+    field.strip_prefix('"').and_then(|field| field.strip_suffix('"')).unwrap_or(field)
 }
 
 /// The `rho` quantile loss of forecasts, as it is reported (Li et al., arXiv 1907.00235, appendix): twice the sum of `rho (z - f)` where the truth `z`
@@ -172,6 +228,15 @@ mod tests {
         assert_eq!(seconds_of("2000-06-05 00:30"), Some(960_165_000));
         assert_eq!(seconds_of("2024-02-29T23:59:59Z"), Some(1_709_251_199));
         assert_eq!(seconds_of("1969-12-31 23:59"), Some(-60));
+        for stamp in [
+            "1969-12-31 23:59:00",
+            "1600-02-29 00:00:01",
+            "2000-12-31 00:00:00",
+            "2001-01-01 00:00:00",
+            "9999-12-31 23:59:59",
+        ] {
+            assert_eq!(stamp_of(seconds_of(stamp).unwrap()), stamp);
+        }
         for text in [
             "2023-02-29",
             "2000-13-01",
@@ -190,7 +255,21 @@ mod tests {
     fn a_series_is_read_with_its_covariates() {
         let text = "timestamp,value\n2000-06-05 00:00,3\n2000-06-05 06:00,4.5\n\n2000-06-05 12:00,-1\n";
         let series = Series::read("a.csv", text.as_bytes()).unwrap();
-        assert_eq!((series.values(), series.interval(), series.a_day()), (&[3.0, 4.5, -1.0][..], 21_600, 4));
+        assert_eq!((series.values(), series.interval()), (&[3.0, 4.5, -1.0][..], 21_600));
+        assert_eq!((series.a_day(), series.a_week()), (Some(4), Some(28)));
+        assert_eq!(series.timestamp(5), "2000-06-06 06:00:00");
+        // Others read it with the ages that they know.
+        let longer = series.covariates_within([series.span()[0], series.span()[1] + 2 * 21_600], 5);
+        let ages: Vec<f32> = longer.chunks(COVARIATES).map(|of_value| of_value[0]).collect();
+        assert_eq!(ages, [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        assert_eq!(longer[1..COVARIATES], series.covariates()[1..COVARIATES]);
+        let quoted = text.replace("2000", "\"2000").replace(",", "\",").replace("timestamp", "\"timestamp");
+        let quoted = Series::read("a.csv", quoted.as_bytes());
+        assert_eq!(quoted.unwrap(), series);
+        let every = |hours: i64| Series { start: 0, interval: hours * 3600, values: vec![0.0; 2] };
+        let cycles = |hours| (every(hours).a_day(), every(hours).a_week());
+        // Seven hours add up to a week and to no day, nor do eleven to either.
+        assert_eq!([7, 11, 48].map(cycles), [(None, Some(24)), (None, None), (None, None)]);
         let covariates = series.covariates();
         assert_eq!(covariates.len(), 3 * COVARIATES);
         // It was a Monday.

@@ -8,12 +8,12 @@ use serde_json::{Map, Value as Json, json};
 use super::Trainer;
 use crate::models::{LabelKind, Labels, Model, Task, class_for, is_beside_network};
 use crate::outputs::replace_file;
-use crate::tensor::{DType, HostTensor, Shape};
-use crate::weights::{Checkpoint, Declaration, Declarations, Fields, StoredTensor, read_file, write_tensors};
+use crate::tensor::{DType, HostTensor};
+use crate::weights::fresh::Fresh;
+use crate::weights::{Checkpoint, Declaration, Declarations, Fields, StoredTensor, read_file, write_model};
 use crate::{Error, ErrorKind, Random, Result};
 
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
 
 /// Deviation that weights start with where the configuration has no `initializer_range`.
 const DEVIATION: f32 = 0.02;
@@ -126,7 +126,10 @@ impl Folder {
             let name = &declaration.name;
             let tensor = match self.found.find(name) {
                 Some(_) => stored.get(name)?,
-                None => fresh(declaration, self.deviation, &mut random)?,
+                None => {
+                    let fresh = Fresh::by_name(declaration).unwrap_or(Fresh::Normal(self.deviation));
+                    fresh.tensor(&declaration.shape, &mut random)?
+                }
             };
             Ok((name.clone(), tensor))
         };
@@ -140,15 +143,12 @@ impl Folder {
     /// finite, and when the device is lost.
     pub fn write(&self, out: impl AsRef<Path>, trainer: &Trainer) -> Result<()> {
         let out = out.as_ref();
-        let declared = self.model.declarations().list().iter();
-        let mut tensors = declared
-            .zip(&self.written_names)
-            .map(|(weight, name)| Ok((name.clone(), trainer.read(&weight.name)?)))
-            .collect::<Result<Vec<_>>>()?;
+        let trained = trainer.read_all(self.model.declarations())?;
+        let names = self.written_names.iter().cloned();
+        let mut tensors: Vec<_> = names.zip(trained.into_iter().map(|(_, tensor)| tensor)).collect();
         for (name, written) in &self.passed_over {
             tensors.push((written.clone(), stored(&self.checkpoint, name)?));
         }
-        write_tensors(out.join(WEIGHTS), &tensors, &[("format", "pt".to_owned())])?;
         for name in COPIED_FILES {
             let from = self.path.join(name);
             if from.exists() {
@@ -156,9 +156,7 @@ impl Folder {
                 replace_file(out.join(name), bytes).map_err(|error| failed(&from, &error))?;
             }
         }
-        let config = out.join(CONFIG);
-        let text = serde_json::to_string_pretty(&self.config).map_err(|error| failed(&config, &error))?;
-        replace_file(&config, format!("{text}\n")).map_err(|error| failed(&config, &error))
+        write_model(out, &Json::Object(self.config.clone()), &tensors)
     }
 }
 
@@ -258,18 +256,4 @@ fn stored(checkpoint: &Checkpoint, name: &str) -> Result<HostTensor> {
     wanted.root().weight(name, shape)?;
     wanted.root().ignore("");
     checkpoint.load(&wanted, DType::F32)?.get(name)
-}
-
-fn fresh(declaration: &Declaration, deviation: f32, random: &mut Random) -> Result<HostTensor> {
-    let Declaration { name, shape, .. } = declaration;
-    let elements = shape.elements();
-    let is_factor = shape.rank() == 1 && name.to_lowercase().contains("norm");
-    let values = if name.ends_with("bias") {
-        vec![0.0; elements]
-    } else if is_factor {
-        vec![1.0; elements]
-    } else {
-        (0..elements).map(|_| deviation * random.next_normal()).collect()
-    };
-    HostTensor::f32(Shape::clone(shape), values)
 }

@@ -336,6 +336,12 @@ impl Trainer {
         self.runner.weights().read(name)
     }
 
+    /// What the weights of `declarations` hold now, by their names, which [`write_model`](crate::weights::write_model) takes.
+    pub fn read_all(&self, declarations: &Declarations) -> Result<Vec<(String, HostTensor)>> {
+        let names = declarations.list().iter().map(|weight| &weight.name);
+        names.map(|name| Ok((name.clone(), self.read(name)?))).collect()
+    }
+
     /// The names that [`Trainer::read`] knows, weights and the optimiser's state.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.state.iter().map(String::as_str)

@@ -9,7 +9,7 @@ use foveate::weights::Checkpoint;
 use serde_json::{Value, json};
 
 use crate::folders::{SPECIAL, empty, model};
-use crate::invoke::{assert_passes, assert_refuses, run, stderr};
+use crate::invoke::{assert_passes, assert_refuses, run, stderr, told_of_signals};
 
 pub(crate) const GOOD: [&str; 4] = ["good", "great", "fine", "lovely"];
 pub(crate) const BAD: [&str; 4] = ["bad", "awful", "poor", "dreadful"];
@@ -406,12 +406,10 @@ fn an_interrupt_writes_what_there_is() {
     let folder = empty("fine-tune-interrupted");
     let (from, data) = (bert(&folder.join("bert")), csv(&folder.join("data.csv"), &sentences(60)));
     let out = folder.join("out").display().to_string();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_foveate"))
-        .args(["train", "classify", &from, &data, "--out", &out, "--device", "cpu", "--epochs", "100000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    let flags = ["--out", &out, "--device", "cpu", "--epochs", "100000"];
+    command.args(["train", "classify", &from, &data]).args(flags);
+    let mut child = told_of_signals(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for _ in 0..2 {
         lines.next().unwrap().unwrap();

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::invoke::{assert_passes, assert_refuses, scratch, stderr};
+use crate::invoke::{assert_passes, assert_refuses, scratch, stderr, told_of_signals};
 use crate::writing::{Place, WRITING, words};
 
 /// A training that would go on for long, once it has printed its first line.
 fn long_training(place: &Place) -> std::process::Child {
-    let mut child = place
-        .command()
+    let mut child = told_of_signals(place.command())
         .args(["--steps", "1000000", "--save-every", "1000000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -106,8 +105,8 @@ fn a_training_is_saved_whoever_ends_it() {
 fn a_signal_that_a_training_was_started_to_ignore_stays_ignored() {
     let mut place = training("nohup");
     place.arguments.extend(words(&["--steps", "1000000", "--save-every", "1000000"]));
-    let mut child =
-        place.shell("trap '' HUP;", "").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut ignoring = told_of_signals(place.shell("trap '' HUP;", ""));
+    let mut child = ignoring.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut line = [0; 8];
     stdout.read_exact(&mut line).unwrap();

@@ -65,3 +65,29 @@ pub(crate) fn assert_refuses(output: &Output, parts: &[&str]) {
 pub(crate) fn scratch(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
+
+/// The command with the signals that end a training at their defaults: whoever started these tests may ignore some, as `nohup` does, and what it
+/// starts would ignore them, too.
+pub(crate) fn told_of_signals(mut command: Command) -> Command {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigHandler, Signal, signal};
+        use std::os::unix::process::CommandExt;
+
+        let reset = || {
+            for told in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+                #[expect(unsafe_code, reason = "a default needs no handler that would have to be sound")]
+                unsafe { signal(told, SigHandler::SigDfl) }?;
+            }
+            Ok(())
+        };
+        #[expect(
+            unsafe_code,
+            reason = "between fork and exec it does nothing but system calls that may be made there"
+        )]
+        unsafe {
+            command.pre_exec(reset)
+        };
+    }
+    command
+}

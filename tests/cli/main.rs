@@ -64,9 +64,10 @@ fn small_activations(file: &str) -> String {
 #[test]
 fn help_names_the_commands_and_the_methods() {
     let help = assert_passes(&run(&["--help"]));
-    for command in
-        ["info", "check", "shader", "bench", "run", "attend", "inspect", "train", "generate", "tune"]
-    {
+    for command in [
+        "info", "check", "shader", "bench", "run", "attend", "inspect", "train", "generate", "forecast",
+        "tune",
+    ] {
         assert!(help.contains(command), "{help}");
     }
     let help = assert_passes(&run(&["bench", "--help"]));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::invoke::{assert_passes, assert_refuses, run, scratch, stderr};
+use crate::invoke::{assert_passes, assert_refuses, run, scratch, stderr, told_of_signals};
 
 /// A text with an order to be learnt, and a fresh folder.
 fn workplace(name: &str) -> (String, String) {
@@ -209,12 +209,9 @@ fn spawn(text: &str, out: &str) -> Child {
     if checkpoint(out).exists() {
         more.push("--resume");
     }
-    Command::new(env!("CARGO_BIN_EXE_foveate"))
-        .args(arguments(text, out, "cpu", &more))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    command.args(arguments(text, out, "cpu", &more));
+    told_of_signals(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[cfg(unix)]

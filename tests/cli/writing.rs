@@ -10,6 +10,7 @@ use safetensors::tensor::Dtype;
 use crate::fine_tune::{bert, csv, gpt2, sentences};
 use crate::invoke::scratch;
 use crate::sequences::{pairs, t5};
+use crate::speech::{SMALL, forecaster, recordings, transcriber, waves};
 use crate::{activations, small_activations};
 
 /// A command that writes.
@@ -29,7 +30,7 @@ pub(crate) struct Writing {
     pub(crate) tells_first: bool,
 }
 
-pub(crate) const WRITING: [Writing; 13] = [
+pub(crate) const WRITING: [Writing; 17] = [
     Writing {
         name: "run",
         arguments: |folder| {
@@ -40,6 +41,20 @@ pub(crate) const WRITING: [Writing; 13] = [
         },
         shown: "embed by ",
         files: &["a.json", "a.npy"],
+        is_exclusive: false,
+        is_new: false,
+        tells_first: false,
+    },
+    Writing {
+        name: "run transcribe",
+        arguments: |folder| {
+            let (model, sounds) = (transcriber(&folder.join("model")), folder.join("sounds"));
+            recordings(&sounds, &["ab"]);
+            let flags = ["--task", "transcribe", "sounds/0.wav", "--device", "cpu", "--json", "out/a.json"];
+            words(&[&["run", &model], &flags[..]].concat())
+        },
+        shown: "sounds/0.wav (0.40 s): ",
+        files: &["a.json"],
         is_exclusive: false,
         is_new: false,
         tells_first: false,
@@ -165,6 +180,56 @@ pub(crate) const WRITING: [Writing; 13] = [
         tells_first: true,
     },
     Writing {
+        name: "train ctc",
+        arguments: |folder| {
+            recordings(&folder.join("sounds"), &["ab", "ba"]);
+            let flags = ["--steps", "2", "--device", "cpu", "--out", "out"];
+            words(&[&["train", "ctc", "sounds"], &SMALL[..], &flags].concat())
+        },
+        shown: "step     2",
+        files: &["config.json", "model.safetensors", "vocab.json"],
+        is_exclusive: true,
+        is_new: true,
+        tells_first: false,
+    },
+    Writing {
+        name: "train forecast",
+        arguments: |folder| {
+            fs::write(folder.join("waves.csv"), waves(28)).unwrap();
+            let size = ["--width", "8", "--depth", "1", "--heads", "1", "--kernel", "3", "--batch", "2"];
+            let stretch = ["--context", "8", "--windows", "1", "--samples", "2", "--steps", "2"];
+            words(&[&["train", "forecast", "waves.csv", "--out", "out"], &size[..], &stretch].concat())
+        },
+        shown: "step     2",
+        files: &["model.safetensors", "config.json", "forecasts.csv", "forecasts.svg"],
+        is_exclusive: true,
+        is_new: true,
+        tells_first: false,
+    },
+    Writing {
+        name: "forecast",
+        arguments: |folder| {
+            let (model, series) = (forecaster(&folder.join("model")), folder.join("waves.csv"));
+            fs::write(&series, waves(9)).unwrap();
+            words(&[
+                "forecast",
+                &model,
+                "waves.csv",
+                "--samples",
+                "2",
+                "--device",
+                "cpu",
+                "--json",
+                "out/a.json",
+            ])
+        },
+        shown: "2000-01-10 21:00:00",
+        files: &["a.json"],
+        is_exclusive: false,
+        is_new: false,
+        tells_first: false,
+    },
+    Writing {
         name: "info",
         arguments: |_| words(&["info", "--json", "out/a.json"]),
         shown: "workgroup memory",
@@ -253,9 +318,9 @@ impl Place {
         self.folder.join("out").join(file)
     }
 
-    /// Whether it makes a model's folder of another one.
-    pub(crate) fn fine_tunes(&self) -> bool {
-        self.writing.files.contains(&"config.json")
+    /// Whether all of its files are there, in a folder that it does not write to again.
+    pub(crate) fn is_done(&self) -> bool {
+        self.writing.is_new && self.writing.name != "train lm" && self.path("model.safetensors").exists()
     }
 
     /// Old contents in all files that may be there before.

@@ -38,12 +38,19 @@ pub(crate) fn planned_runs(repeats: Option<u32>, one: Duration) -> u32 {
     repeats.unwrap_or((fitting as u32).clamp(*RUNS.start(), *RUNS.end()))
 }
 
-/// Times `run`, which has been run before: what is made on first use must not count.
-pub(crate) fn times(repeats: Option<u32>, mut run: impl FnMut() -> Result<Timing>) -> Result<Times> {
+/// Times `run`, which has been run before: what is made on first use must not count. After `end`, where there is one, no run begins but the first.
+pub(crate) fn times(
+    repeats: Option<u32>,
+    end: Option<Instant>,
+    mut run: impl FnMut() -> Result<Timing>,
+) -> Result<Times> {
     let first = run()?;
     let runs = planned_runs(repeats, first.wall);
     let mut timings = vec![first];
     for _ in 1..runs {
+        if end.is_some_and(|end| Instant::now() > end) {
+            break;
+        }
         timings.push(run()?);
     }
     Ok(Times::of(&timings))
@@ -120,6 +127,14 @@ mod tests {
                 assert!((found - expected).abs() < 1e-9, "{found} instead of {expected}");
             }
         }
+    }
+
+    #[test]
+    fn no_run_but_the_first_begins_after_the_end() {
+        let run = || Ok(Timing { wall: Duration::from_millis(1), gpu: None });
+        let timed = |end| times(Some(9), end, run).unwrap().runs;
+        let now = Instant::now();
+        assert_eq!([timed(Some(now)), timed(Some(now + Duration::from_secs(600))), timed(None)], [1, 9, 9]);
     }
 
     #[test]

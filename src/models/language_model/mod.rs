@@ -168,9 +168,8 @@ impl LanguageModelConfig {
         let mut norm = |name| LayerNorm::declare(&mut scope.at(name), width, EPS).map(Residual::before);
         let (mixing, feeding) = (norm("norm1")?, norm("norm2")?);
         let mixer = Mixed::declare(scope, self.mixing.as_ref(), !self.masked, width, self.extents())?;
-        let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
-        let (up, down) = (dense("up", width, feed_forward)?, dense("down", feed_forward, width)?);
-        let feed_forward = FeedForward { up, gate: None, activation: Activation::Gelu, down };
+        let extents = [width, feed_forward];
+        let feed_forward = FeedForward::declare(scope, ["up", "down"], extents, Activation::Gelu)?;
         Ok(Block { mixer, mixing, cross: None, feed_forward, feeding })
     }
 

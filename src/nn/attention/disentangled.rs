@@ -7,6 +7,7 @@ use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Linear};
 use crate::ops::attention::{Blocked, LogBuckets, Score, blocked};
 use crate::ops::{Activation, reshape};
+use crate::weights::Scope;
 
 /// Self-attention whose scores know how far apart two tokens are: the query meets a key made of the distance (content to position), the
 /// key a query made of it (position to content).
@@ -47,7 +48,48 @@ impl Distances {
     }
 }
 
+/// How files have the layer's projections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisentangledForm {
+    /// Queries, keys and values by one layer, `in_proj`, as in the first version.
+    Together,
+    /// By a layer each, and distances by layers of their own, as in the second version.
+    Apart,
+    /// By a layer each, and distances by the same as words.
+    Shared,
+}
+
 impl DisentangledAttention {
+    /// Declares the weights under `scope`, an `attention` of Hugging Face's, for `heads` that share `width`. `terms` are whether scores have that of
+    /// content to position, and that of position to content.
+    pub fn declare(
+        scope: &mut Scope<'_>,
+        form: DisentangledForm,
+        [width, heads]: [usize; 2],
+        terms: [bool; 2],
+        distances: Distances,
+    ) -> Result<Self> {
+        let mut own = scope.at("self");
+        let is_together = form == DisentangledForm::Together;
+        let content = if is_together {
+            Projections::declare_together(&mut own, ["in_proj", "q_bias", "v_bias"], width)?
+        } else {
+            Projections::declare_apart(&mut own, ["query_proj", "key_proj", "value_proj"], width)?
+        };
+        let [key, query] = match form {
+            DisentangledForm::Together => ["pos_proj", "pos_q_proj"],
+            DisentangledForm::Apart => ["pos_key_proj", "pos_query_proj"],
+            DisentangledForm::Shared => ["key_proj", "query_proj"],
+        };
+        let key_layer = if is_together { Linear::declare_without_bias } else { Linear::declare };
+        let [has_key, has_query] = terms;
+        let position_key = has_key.then(|| key_layer(&mut own.at(key), width, width)).transpose()?;
+        let position_query =
+            has_query.then(|| Linear::declare(&mut own.at(query), width, width)).transpose()?;
+        let output = Linear::declare(&mut scope.at("output.dense"), width, width)?;
+        Ok(Self { content, position_key, position_query, output, heads, distances })
+    }
+
     /// Products of each token with the vector of each distance, in every head and for every term.
     pub fn numbers_per_token(&self) -> usize {
         let terms = usize::from(self.position_key.is_some()) + usize::from(self.position_query.is_some());

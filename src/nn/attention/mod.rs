@@ -65,7 +65,7 @@ pub use big_bird::BigBirdAttention;
 pub use bucket_bias::BucketBias;
 pub use chunked::ChunkedAttention;
 pub use clustered::ClusteredAttention;
-pub use disentangled::{DisentangledAttention, Distances};
+pub use disentangled::{DisentangledAttention, DisentangledForm, Distances};
 pub use gated::{DecayGate, GatedLinearAttention, GatedSpec};
 pub use heads::{join_heads, split_heads};
 pub use linear::{LinearAttention, retention_decays};
@@ -88,6 +88,7 @@ pub use sparse_transformer::{Pattern, SparseTransformerAttention};
 pub use synthesizer::{ConditionalPrior, Synthesis, Synthesizer};
 pub use talking_heads::TalkingHeadsAttention;
 pub use transformer_xl::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
+pub use transformer_xl_memory::{SegmentKeys, SegmentPositions};
 
 use std::sync::Arc;
 

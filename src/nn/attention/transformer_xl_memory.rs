@@ -1,9 +1,78 @@
 //! Transformer-XL's layers over what they keep of a stream's earlier segments (Dai et al., arXiv 1901.02860, section 3.2).
 
-use super::TransformerXlAttention;
-use crate::Result;
+use super::{TransformerXl, TransformerXlAttention, sinusoidal_positions};
 use crate::graph::Value;
 use crate::nn::{Block, Layout, NormPlace, Recorder};
+use crate::tensor::TensorDesc;
+use crate::{Result, ops};
+
+/// The distances that a segment's tokens see, its own and those of the memory before it, as sines and cosines: the same for all layers.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentPositions {
+    /// The layers.
+    pub spec: TransformerXl,
+    /// Tokens of the past that layers keep what they read of.
+    pub memory: usize,
+    /// Larger distances are taken for this one.
+    pub farthest: Option<usize>,
+}
+
+/// What the keys of distances are made of.
+#[derive(Clone, Copy, Debug)]
+pub enum SegmentKeys {
+    /// [`SegmentPositions::rows`], in every run again.
+    Rows(Value),
+    /// They were made before ([`SegmentPositions::derive`]), for segments of at most so many tokens.
+    Derived(usize),
+}
+
+/// The parameter with the keys of distances in a layer.
+fn derived(layer: usize) -> String {
+    format!("derived.position_keys.{layer}")
+}
+
+impl SegmentPositions {
+    /// Distances that are seen in a segment of `time` tokens, from 0 on.
+    pub fn distances(&self, time: usize) -> usize {
+        self.spec.distances(self.memory, time)
+    }
+
+    /// The rows of these distances: `[distances, width]`. Fails when the width is odd.
+    pub fn rows(&self, recorder: &mut Recorder<'_>, time: usize) -> Result<Value> {
+        let distances = self.distances(time);
+        let table = sinusoidal_positions(recorder.dtype(), distances, self.spec.width, self.farthest)?;
+        ops::constant(recorder, table)
+    }
+
+    /// Their keys in layer `number`: `[distances, heads, head_size]`. Fails as [`TransformerXlAttention::position_keys`] does.
+    pub fn keys(
+        &self,
+        recorder: &mut Recorder<'_>,
+        (number, layer): (usize, &TransformerXlAttention),
+        from: SegmentKeys,
+    ) -> Result<Value> {
+        match from {
+            SegmentKeys::Rows(rows) => layer.position_keys(recorder, rows),
+            SegmentKeys::Derived(time) => {
+                let TransformerXl { heads, head_size, .. } = self.spec;
+                let desc = TensorDesc::new(recorder.dtype(), [self.distances(time), heads, head_size]);
+                recorder.parameter(&derived(number), desc)
+            }
+        }
+    }
+
+    /// The keys of every layer by the names of the parameters that [`SegmentKeys::Derived`] stands for. Fails as [`SegmentPositions::keys`] does.
+    pub fn derive<'l>(
+        &self,
+        recorder: &mut Recorder<'_>,
+        time: usize,
+        layers: impl Iterator<Item = &'l TransformerXlAttention>,
+    ) -> Result<Vec<(String, Value)>> {
+        let rows = SegmentKeys::Rows(self.rows(recorder, time)?);
+        let numbered = layers.enumerate();
+        numbered.map(|layer| Ok((derived(layer.0), self.keys(recorder, layer, rows)?))).collect()
+    }
+}
 
 impl Block<TransformerXlAttention> {
     /// The layer's result for a segment `x: [batch, time, width]` behind the last `length` positions of earlier ones, of which layer `number` keeps

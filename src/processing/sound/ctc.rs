@@ -1,7 +1,8 @@
 //! From scores of frames to symbols: what a network trained by CTC has heard (Graves et al., "Connectionist Temporal Classification", ICML 2006).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::processing::check_rows;
 use crate::{Error, ErrorKind, Result};
@@ -58,15 +59,13 @@ pub fn prefix_beams(scores: &[f32], symbols: usize, blank: u32, width: usize) ->
         let error = Error::new(ErrorKind::Argument, "ctc", "beams");
         return Err(error.expecting(format!("1 to {MOST_BEAMS}")).but_found(width));
     }
-    let mut search = Search { prefixes: Prefixes::default(), blank, beams: vec![State::start()] };
+    let mut search = Search::new(blank, width);
     for (frame, row) in rows.enumerate() {
-        search.step(frame, &log_softmax(row), width);
+        search.step(frame, &log_softmax(row));
     }
-    let beams = search.beams.into_iter().map(|state| {
-        let log_probability = state.total();
-        let [on_blank, on_symbol] = state.paths;
-        let best = if on_symbol.log > on_blank.log { on_symbol } else { on_blank };
-        Beam { pieces: best.pieces, log_probability }
+    let beams = search.beams.iter().map(|state| Beam {
+        pieces: in_order(&state.paths[state.best().0].pieces),
+        log_probability: state.total(),
     });
     Ok(beams.collect())
 }
@@ -94,24 +93,78 @@ fn log_add(a: f64, b: f64) -> f64 {
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
-/// All beginnings that were met: each the one before it and a symbol. The empty one is number 0.
+/// The beginnings that are followed, and those that they are longer than. The empty one is number 0.
 #[derive(Debug, Default)]
 struct Prefixes {
+    /// By the number of the one before and the symbol.
     numbers: HashMap<(usize, u32), usize>,
+    /// The one before each, and the symbol.
+    before: HashMap<usize, (usize, u32)>,
+    next: usize,
 }
 
 impl Prefixes {
+    /// How many may be kept for each one that is followed before those are dropped that nothing followed goes on from.
+    const SLACK: usize = 4;
+
     fn longer(&mut self, prefix: usize, symbol: u32) -> usize {
-        let next = self.numbers.len() + 1;
-        *self.numbers.entry((prefix, symbol)).or_insert(next)
+        *self.numbers.entry((prefix, symbol)).or_insert_with(|| {
+            self.next += 1;
+            self.before.insert(self.next, (prefix, symbol));
+            self.next
+        })
     }
+
+    /// Drops what no beginning in `followed` goes on from, where that is much of it by now.
+    fn prune(&mut self, followed: &[State], kept: &mut usize) {
+        if self.before.len() <= Self::SLACK * (*kept).max(followed.len()) {
+            return;
+        }
+        let mut needed = HashSet::new();
+        for state in followed {
+            let mut prefix = state.prefix;
+            while prefix != 0 && needed.insert(prefix) {
+                prefix = self.before.get(&prefix).map_or(0, |&(before, _)| before);
+            }
+        }
+        self.before.retain(|number, _| needed.contains(number));
+        self.numbers.retain(|_, number| needed.contains(number));
+        *kept = needed.len();
+    }
+}
+
+/// The symbols of an alignment with their frames, the last one first; alignments share what they have in common.
+#[derive(Debug)]
+struct Link {
+    piece: Piece,
+    before: Pieces,
+}
+
+type Pieces = Option<Rc<Link>>;
+
+impl Drop for Link {
+    /// One after the other: as many calls inside one another as a recording has symbols would be too many.
+    fn drop(&mut self) {
+        let mut before = self.before.take();
+        while let Some(mut link) = before.and_then(Rc::into_inner) {
+            before = link.before.take();
+        }
+    }
+}
+
+/// The symbols of an alignment in their order.
+fn in_order(last: &Pieces) -> Vec<Piece> {
+    let links = std::iter::successors(last.as_deref(), |link| link.before.as_deref());
+    let mut pieces: Vec<Piece> = links.map(|link| link.piece.clone()).collect();
+    pieces.reverse();
+    pieces
 }
 
 /// The likeliest alignment that ends in a certain way, and its logarithm.
 #[derive(Clone, Debug)]
 struct Path {
     log: f64,
-    pieces: Vec<Piece>,
+    pieces: Pieces,
 }
 
 /// A beginning that is followed.
@@ -128,7 +181,7 @@ struct State {
 impl State {
     /// Nothing heard yet: as if a blank came before the first frame.
     fn start() -> Self {
-        let path = |log| Path { log, pieces: Vec::new() };
+        let path = |log| Path { log, pieces: None };
         let logs = [0.0, f64::NEG_INFINITY];
         Self { prefix: 0, last: None, logs, paths: logs.map(path) }
     }
@@ -136,16 +189,29 @@ impl State {
     fn total(&self) -> f64 {
         log_add(self.logs[0], self.logs[1])
     }
+
+    /// The likelier kind of alignments, and the logarithm of the best.
+    fn best(&self) -> (usize, f64) {
+        let kind = usize::from(self.paths[1].log > self.paths[0].log);
+        (kind, self.paths[kind].log)
+    }
 }
 
 /// A beginning after one more frame.
 #[derive(Debug)]
 struct Candidate {
-    prefix: usize,
+    prefix: Prefix,
     last: Option<u32>,
     logs: [f64; 2],
     /// Of each way to end the logarithm of the likeliest alignment, and which it goes on from: a beam, one of its paths, and how.
     paths: [(f64, Option<Origin>); 2],
+}
+
+/// Which beginning a candidate is: one that is followed already, or one and the next symbol.
+#[derive(Clone, Copy, Debug)]
+enum Prefix {
+    Followed(usize),
+    Longer(usize, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +230,11 @@ enum Heard {
 }
 
 impl Candidate {
+    fn new(prefix: Prefix, last: Option<u32>) -> Self {
+        let none = (f64::NEG_INFINITY, None);
+        Self { prefix, last, logs: [f64::NEG_INFINITY; 2], paths: [none, none] }
+    }
+
     /// Takes in alignments that end in the way `ending` (0 in a blank, 1 in a symbol), and the likeliest of them.
     fn take(&mut self, ending: usize, log: f64, best: f64, origin: Origin) {
         self.logs[ending] = log_add(self.logs[ending], log);
@@ -171,76 +242,114 @@ impl Candidate {
             self.paths[ending] = (best, Some(origin));
         }
     }
+
+    fn total(&self) -> f64 {
+        log_add(self.logs[0], self.logs[1])
+    }
 }
 
-/// A search under way.
+/// A search under way. It holds a few times `width` beginnings at once, however many symbols and frames there are.
 struct Search {
     prefixes: Prefixes,
+    /// Beginnings that were left when they were last dropped.
+    kept: usize,
     blank: u32,
+    width: usize,
     beams: Vec<State>,
 }
 
 impl Search {
-    fn step(&mut self, frame: usize, logs: &[f64], width: usize) {
-        let mut candidates: Vec<Candidate> = Vec::new();
-        let mut numbers: HashMap<usize, usize> = HashMap::new();
-        let mut of = |candidates: &mut Vec<Candidate>, prefix: usize, last: Option<u32>| {
-            *numbers.entry(prefix).or_insert_with(|| {
-                let none = (f64::NEG_INFINITY, None);
-                let logs = [f64::NEG_INFINITY; 2];
-                candidates.push(Candidate { prefix, last, logs, paths: [none, none] });
-                candidates.len() - 1
-            })
-        };
+    fn new(blank: u32, width: usize) -> Self {
+        Self { prefixes: Prefixes::default(), kept: 0, blank, width, beams: vec![State::start()] }
+    }
+
+    fn step(&mut self, frame: usize, logs: &[f64]) {
+        let followed: HashMap<usize, usize> =
+            (0..).zip(&self.beams).map(|(beam, state)| (state.prefix, beam)).collect();
+        // Those that are followed already can be reached in several ways, and come first; each of the others in one way alone.
+        let mut candidates: Vec<Candidate> = self
+            .beams
+            .iter()
+            .map(|state| Candidate::new(Prefix::Followed(state.prefix), state.last))
+            .collect();
         for (beam, state) in self.beams.iter().enumerate() {
-            let likelier = usize::from(state.paths[1].log > state.paths[0].log);
-            let best = state.paths[likelier].log;
+            let (likelier, best) = state.best();
             let from = |path, heard| Origin { beam, path, heard };
             for (symbol, &log) in (0..).zip(logs) {
                 if symbol == self.blank {
-                    let same = of(&mut candidates, state.prefix, state.last);
-                    candidates[same].take(0, state.total() + log, best + log, from(likelier, Heard::Blank));
-                    continue;
-                }
-                let longer = self.prefixes.longer(state.prefix, symbol);
-                let longer = of(&mut candidates, longer, Some(symbol));
-                if state.last != Some(symbol) {
-                    let origin = from(likelier, Heard::Next);
-                    candidates[longer].take(1, state.total() + log, best + log, origin);
+                    candidates[beam].take(0, state.total() + log, best + log, from(likelier, Heard::Blank));
                     continue;
                 }
                 // Without a blank between them two of a kind are one.
-                let [blank, again] = [0, 1].map(|path| state.paths[path].log + log);
-                candidates[longer].take(1, state.logs[0] + log, blank, from(0, Heard::Next));
-                let same = of(&mut candidates, state.prefix, state.last);
-                candidates[same].take(1, state.logs[1] + log, again, from(1, Heard::LastAgain));
-            }
-        }
-        let total = |candidate: &Candidate| log_add(candidate.logs[0], candidate.logs[1]);
-        candidates.retain(|candidate| total(candidate) > f64::NEG_INFINITY);
-        candidates.sort_by(|a, b| total(b).total_cmp(&total(a)));
-        candidates.truncate(width);
-        self.beams = candidates.into_iter().map(|candidate| self.followed(candidate, frame)).collect();
-    }
-
-    /// A candidate that is kept, with its alignments written out.
-    fn followed(&self, candidate: Candidate, frame: usize) -> State {
-        let Candidate { prefix, last, logs, paths } = candidate;
-        let path = |(log, origin): (f64, Option<Origin>)| {
-            let Some(Origin { beam, path, heard }) = origin else { return Path { log, pieces: Vec::new() } };
-            let mut pieces = self.beams[beam].paths[path].pieces.clone();
-            match (heard, last) {
-                (Heard::Next, Some(symbol)) => pieces.push(Piece { symbol, frames: frame..frame + 1 }),
-                (Heard::LastAgain, _) => {
-                    if let Some(piece) = pieces.last_mut() {
-                        piece.frames.end = frame + 1;
+                let is_again = state.last == Some(symbol);
+                if is_again {
+                    let again = state.paths[1].log + log;
+                    candidates[beam].take(1, state.logs[1] + log, again, from(1, Heard::LastAgain));
+                }
+                let (all, best, path) = if is_again {
+                    (state.logs[0], state.paths[0].log, 0)
+                } else {
+                    (state.total(), best, likelier)
+                };
+                let origin = from(path, Heard::Next);
+                let known = self
+                    .prefixes
+                    .numbers
+                    .get(&(state.prefix, symbol))
+                    .and_then(|number| followed.get(number));
+                match known {
+                    Some(&longer) => candidates[longer].take(1, all + log, best + log, origin),
+                    None => {
+                        let mut longer = Candidate::new(Prefix::Longer(state.prefix, symbol), Some(symbol));
+                        longer.take(1, all + log, best + log, origin);
+                        candidates.push(longer);
                     }
                 }
-                _ => {}
             }
+            self.drop_unlikely(&mut candidates);
+        }
+        candidates.retain(|candidate| candidate.total() > f64::NEG_INFINITY);
+        candidates.sort_by(|a, b| b.total().total_cmp(&a.total()));
+        candidates.truncate(self.width);
+        let beams = candidates.into_iter().map(|candidate| self.followed(candidate, frame)).collect();
+        self.beams = beams;
+        self.prefixes.prune(&self.beams, &mut self.kept);
+    }
+
+    /// Leaves out candidates that are not among the `width` likeliest already, where there are many: of those that are not followed yet, nothing more
+    /// comes to what they have.
+    fn drop_unlikely(&self, candidates: &mut Vec<Candidate>) {
+        let (first, width) = (self.beams.len(), self.width);
+        if candidates.len() - first > 2 * width.max(1 << 10) {
+            candidates[first..].select_nth_unstable_by(width, |a, b| b.total().total_cmp(&a.total()));
+            candidates.truncate(first + width);
+        }
+    }
+
+    /// A candidate that is kept, with its alignments.
+    fn followed(&mut self, candidate: Candidate, frame: usize) -> State {
+        let Candidate { prefix, last, logs, paths } = candidate;
+        let path = |(log, origin): (f64, Option<Origin>)| {
+            let Some(Origin { beam, path, heard }) = origin else { return Path { log, pieces: None } };
+            let before = &self.beams[beam].paths[path].pieces;
+            let link = |piece, before: &Pieces| Some(Rc::new(Link { piece, before: before.clone() }));
+            let pieces = match (heard, last, before) {
+                (Heard::Next, Some(symbol), _) => link(Piece { symbol, frames: frame..frame + 1 }, before),
+                (Heard::LastAgain, _, Some(last)) => {
+                    let piece =
+                        Piece { symbol: last.piece.symbol, frames: last.piece.frames.start..frame + 1 };
+                    link(piece, &last.before)
+                }
+                _ => before.clone(),
+            };
             Path { log, pieces }
         };
-        State { prefix, last, logs, paths: paths.map(path) }
+        let paths = paths.map(path);
+        let prefix = match prefix {
+            Prefix::Followed(number) => number,
+            Prefix::Longer(before, symbol) => self.prefixes.longer(before, symbol),
+        };
+        State { prefix, last, logs, paths }
     }
 }
 
@@ -313,6 +422,44 @@ mod tests {
             assert!((beam.log_probability - expected).abs() < 1e-9, "{beam:?} {expected}");
             assert!(beam.pieces.windows(2).all(|two| two[0].frames.end <= two[1].frames.start), "{beam:?}");
         }
+    }
+
+    /// Against the same search with everything kept: texts that are dropped and come back are the same ones.
+    #[test]
+    fn what_is_dropped_changes_nothing() {
+        let (frames, count, width) = (60, 4, 3);
+        let mut random = crate::Random::new(3);
+        let scores: Vec<f32> = (0..frames * count).map(|_| 2.0 * random.next_normal()).collect();
+        let mut all = Search::new(0, width);
+        let mut pruned = Search::new(0, width);
+        let (mut most, mut ever) = (0, 0);
+        for (frame, row) in scores.chunks(count).enumerate() {
+            let logs = log_softmax(row);
+            all.kept = usize::MAX / Prefixes::SLACK;
+            all.step(frame, &logs);
+            pruned.step(frame, &logs);
+            most = most.max(pruned.prefixes.numbers.len());
+            ever = all.prefixes.numbers.len();
+            for (a, b) in all.beams.iter().zip(&pruned.beams) {
+                assert_eq!(in_order(&a.paths[a.best().0].pieces), in_order(&b.paths[b.best().0].pieces));
+                assert_eq!(a.total(), b.total());
+            }
+        }
+        let length = in_order(&pruned.beams[0].paths[pruned.beams[0].best().0].pieces).len();
+        assert!(
+            most <= Prefixes::SLACK * (length + 2 * width) && ever > most,
+            "{most} of {ever}, {length} long"
+        );
+    }
+
+    /// Memory grows with beams and frames, not with their product with the symbols, and a long list of symbols is freed without recursion.
+    #[test]
+    fn a_long_recording_by_many_beams_is_followed() {
+        let (frames, count) = (3_000, 40);
+        let scores: Vec<f32> = (0..frames * count).map(|at| ((at * at % 1013) as f32 * 0.37).sin()).collect();
+        let beams = prefix_beams(&scores, count, 0, 64).unwrap();
+        assert_eq!(beams.len(), 64);
+        assert!(beams[0].pieces.len() > 1_000, "{}", beams[0].pieces.len());
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Flags of `train forecast`.
+//! Flags of `train forecast`, and of `forecast`, which opens what it writes.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::train::TrainingArgs;
-use super::{DeviceArgs, whole};
+use super::{DeviceArgs, EXIT_CODES, JsonArgs, file_read, whole};
+use crate::output::InputFile;
 
 const NOTES: &str = "\
 The file has two columns, timestamp,value, whose first line names them; timestamps are one interval apart. Beside the values the model reads their age
@@ -14,14 +15,15 @@ growing distances, whose queries and keys are convolutions, and a normal distrib
 
 The last --windows stretches of --horizon values are kept out of the training. Each is forecast from the --context values before it, by --samples paths
 that are drawn value by value. Printed are R0.5 and R0.9, the quantile losses of the paper, of the model and of the values one day and one week
-before. The folder of --out gets model.safetensors, forecaster.json, forecasts.csv and forecasts.svg, in one move: it is not there before.
+before, where intervals add up to these. The folder of --out, which `foveate forecast` opens, gets config.json, model.safetensors, forecasts.csv
+and forecasts.svg, in one move: it is not there before.
 
 Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
 a flag, a file or the machine does not fit what was asked for.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
-pub(crate) struct ForecastArgs {
+pub(crate) struct TrainForecastArgs {
     /// The series.
     pub(crate) series: PathBuf,
     /// The folder that the model and its forecasts are written to: a new or an empty one.
@@ -64,4 +66,38 @@ pub(crate) struct ForecastArgs {
     pub(crate) training: TrainingArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
+}
+
+const FORECAST_NOTES: &str = "\
+The values behind the last one of the series, as many as the model was trained to forecast (`foveate train forecast`, --horizon): of each the median of
+the paths that are drawn, and the range that holds 80 of 100. Of the series the last values are read, as many as --context of the training and one.";
+
+#[derive(Debug, Args)]
+#[command(after_help = format!("{FORECAST_NOTES}\n\n{EXIT_CODES}"))]
+pub(crate) struct ForecastArgs {
+    /// A folder that `foveate train forecast` wrote.
+    pub(crate) folder: PathBuf,
+    /// The series: a CSV file of two columns, timestamp,value, as in the training.
+    pub(crate) series: PathBuf,
+    /// Paths that a forecast is made of.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1 << 12))]
+    pub(crate) samples: u32,
+    /// Decides the draws.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
+}
+
+impl ForecastArgs {
+    /// All files that the flags name to be read.
+    pub(crate) fn files_read(&self) -> Vec<InputFile<'_>> {
+        let mut files = self.device.files_read();
+        files.extend(file_read("SERIES", Some(&self.series)));
+        let of_model = ["config.json", "model.safetensors"];
+        files.extend(of_model.map(|name| ("FOLDER", self.folder.join(name).into())));
+        files
+    }
 }

@@ -21,7 +21,7 @@ use mechanisms::mechanisms;
 
 pub(crate) use attend::AttendArgs;
 pub(crate) use ctc::CtcArgs;
-pub(crate) use forecast::ForecastArgs;
+pub(crate) use forecast::{ForecastArgs, TrainForecastArgs};
 pub(crate) use kernels::{BenchArgs, CheckArgs, InfoArgs, ShaderArgs, TuneArgs};
 pub(crate) use run::{GenerateArgs, InspectArgs, MECHANISM_FILE, RunArgs, TaskName};
 pub(crate) use train::{
@@ -59,11 +59,13 @@ pub(crate) enum Command {
     Attend(AttendArgs),
     /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
     Inspect(InspectArgs),
-    /// Train a language model or a model of speech from nothing, or a folder's model for a task.
+    /// Train a language model, a model of speech or a forecaster from nothing, or a folder's model for a task.
     #[command(subcommand)]
     Train(TrainCommand),
     /// Go on with a text as a trained language model would.
     Generate(GenerateArgs),
+    /// Say how a time series goes on, and how sure that is, by a forecaster that `train forecast` wrote.
+    Forecast(ForecastArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,7 +82,7 @@ pub(crate) enum TrainCommand {
     /// A Conformer from nothing, to transcribe speech.
     Ctc(Box<CtcArgs>),
     /// A forecaster of a time series, from nothing.
-    Forecast(Box<ForecastArgs>),
+    Forecast(Box<TrainForecastArgs>),
 }
 
 #[derive(Debug, Args)]

@@ -100,11 +100,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, requires = "text")]
     pub(crate) pair: Vec<String>,
     /// Token ids with commas or blanks between them, taken as they are: no special tokens are added; may be given several times.
-    #[arg(long, value_name = "\"1 2 3\"")]
+    #[arg(long, value_name = "\"1 2 3\"", allow_hyphen_values = true)]
     pub(crate) ids: Vec<String>,
     /// Which of two texts each of the --ids is of, 0 or 1: one list for each --ids, in the same order. For --task score by an
     /// encoder-decoder, 0 is the source text and 1 the target behind it, without a start token.
-    #[arg(long, value_name = "\"0 0 1\"", requires = "ids")]
+    #[arg(long, value_name = "\"0 0 1\"", requires = "ids", allow_hyphen_values = true)]
     pub(crate) types: Vec<String>,
     /// A file of texts in UTF-8, one a line, blank lines left out; `-` is stdin.
     #[arg(long, value_name = "FILE|-")]

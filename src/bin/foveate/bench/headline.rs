@@ -16,7 +16,7 @@ use super::activations::Activations;
 use super::methods::EXACT;
 use super::row::Workbench;
 use super::subject::only_output;
-use super::verify::{Checked, Failure};
+use super::verify::{Checked, Deadline, Failure};
 
 /// Rows, columns and summed axis of the matrices.
 const SIZE: usize = 1024;
@@ -46,9 +46,10 @@ pub(super) fn measure(
     device: &Device,
     context: &Context,
     repeats: Option<u32>,
-    limited: Option<Limited>,
+    mut limited: Option<Limited>,
 ) -> Checked<Headline> {
-    let check_time = || limited.map_or(Ok(()), Limited::check);
+    let end = limited.map(|limited| limited.since + limited.time);
+    let mut check_time = || limited.as_mut().map_or(Ok(()), Limited::check);
     let mut classic = context.caps().clone();
     classic.tuning.matmul = MatmulKernel::Classic;
     // The checks that wgpu adds to shaders cost the textbook kernel most of its speed; without them it is a fair yardstick.
@@ -59,6 +60,7 @@ pub(super) fn measure(
     let ours = Program::new(context, &Plan::new(&square()?, context.caps())?)?;
     let textbook = Program::new(&unchecked, &Plan::new(&square()?, &classic)?)?;
 
+    check_time()?;
     let mut ours = factors.verified(&ours)?;
     check_time()?;
     let mut textbook = factors.verified(&textbook)?;
@@ -68,7 +70,12 @@ pub(super) fn measure(
     let mut bench = Workbench::new(device, &noise, DType::F32, Some(1));
     let prepared = bench.prepare(&EXACT, ATTENTION[0])?;
     let subject = bench.subject(ATTENTION[0])?;
-    bench.measure(&prepared, &subject)?;
+    let verified = bench.measure(&prepared, &subject, Deadline(end));
+    if let Err(Failure::Late) = verified {
+        // With the sentence that says how much time there was.
+        check_time()?;
+    }
+    verified?;
     let no_plan = || Failure::Wrong("attention has no plan for this device".into());
     let attention = Program::new(context, prepared.planned.plan().ok_or_else(no_plan)?)?;
 
@@ -76,7 +83,6 @@ pub(super) fn measure(
     let mut attending = Session::new(&attention, &subject.inputs.named())?;
     attending.run()?;
     check_time()?;
-    let end = limited.map(|limited| limited.since + limited.time);
     let sessions = [&mut ours, &mut textbook, &mut attending];
     let [ours, textbook, attention] = measure::in_turn(repeats, end, sessions)?;
     let product = 2.0 * (SIZE as f64).powi(3);
@@ -95,15 +101,25 @@ pub(super) fn measure(
 /// How long the rates may take, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limited {
-    pub(super) since: Instant,
-    pub(super) time: Duration,
+    since: Instant,
+    time: Duration,
+    /// When it was looked at last, and the longest time from one look to the next.
+    last: Instant,
+    longest: Duration,
 }
 
 impl Limited {
-    /// Refuses to go on where the time is over.
-    fn check(self) -> Checked<()> {
-        let spent = self.since.elapsed();
-        if spent <= self.time {
+    pub(super) fn new(since: Instant, time: Duration) -> Self {
+        Self { since, time, last: since, longest: Duration::ZERO }
+    }
+
+    /// Refuses to go on where the time is over, or would be if what comes next took as long as the longest part so far.
+    fn check(&mut self) -> Checked<()> {
+        let now = Instant::now();
+        self.longest = self.longest.max(now - self.last);
+        self.last = now;
+        let spent = now - self.since;
+        if spent + self.longest <= self.time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Unsupported, "bench", "--budget")
@@ -159,4 +175,24 @@ fn square() -> Result<Graph> {
     let c = matmul(&mut graph, a, b, &Matmul::new())?;
     graph.output("out", c)?;
     Ok(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_too_late_is_not_begun() {
+        let check = |spent: u64, longest: u64| {
+            let seconds = Duration::from_secs;
+            let now = Instant::now();
+            let mut limited = Limited {
+                longest: seconds(longest),
+                last: now,
+                ..Limited::new(now - seconds(spent), seconds(10))
+            };
+            limited.check().is_ok()
+        };
+        assert_eq!([check(4, 5), check(4, 7), check(11, 0)], [true, false, false]);
+    }
 }

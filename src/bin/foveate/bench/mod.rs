@@ -38,6 +38,9 @@ use verify::Failure;
 const FIRST_LENGTH: usize = 512;
 const FIRST_CPU_LENGTH: usize = 128;
 
+/// Why a row was not run, or not to its end.
+const LATE: &str = "for want of time, see --budget";
+
 pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let start = Instant::now();
     let budget = args::budget("bench", args.budget)?;
@@ -64,7 +67,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
         headline: if args.no_headline {
             None
         } else {
-            let limited = Limited { since: start, time: budget / 2 };
+            let limited = Limited::new(start, budget / 2);
             Some(headline(args, limited, device.runtime(), &bar)?)
         },
         rows: Vec::new(),
@@ -74,9 +77,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Verdict> {
     let mut bench = Workbench::new(device.runtime(), &activations, dtype, args.repeats);
     let mut before = (0, Vec::new());
     while let Some(time) = schedule.next() {
-        let has_time =
-            |method: &Method, now: &[Spent]| schedule.has_time_for(method, time, (before.0, &before.1), now);
-        let spent = measure_length(&mut bench, &methods, time, &mut report, &bar, has_time)?;
+        let rows = Rows { methods: &methods, time, schedule: &schedule, before: (before.0, &before.1) };
+        let spent = rows.measure(&mut bench, &mut report, &bar)?;
         schedule.record(time, &spent);
         before = (time, spent);
     }
@@ -118,54 +120,70 @@ fn headline(
         Ok(headline) => Ok(HeadlineOutcome::Measured(headline)),
         Err(Failure::Wrong(reason)) => Ok(HeadlineOutcome::Failed { reason }),
         Err(Failure::Refused(error)) => Ok(HeadlineOutcome::NotRun { reason: row_note(error)? }),
+        Err(Failure::Late) => Ok(HeadlineOutcome::NotRun { reason: LATE.into() }),
     }
 }
 
-/// Runs all `methods` for `time` tokens that there is time for, and returns what the measured ones took.
-fn measure_length(
-    bench: &mut Workbench<'_>,
-    methods: &[&'static Method],
+/// The rows of one length.
+struct Rows<'a> {
+    methods: &'a [&'static Method],
+    /// Tokens.
     time: usize,
-    report: &mut Report,
-    bar: &ProgressBar,
-    has_time: impl Fn(&Method, &[Spent]) -> bool,
-) -> Result<Vec<Spent>> {
-    bar.inc_length(methods.len() as u64);
-    let prepared: Vec<_> = methods.iter().map(|&method| (method, bench.prepare(method, time))).collect();
-    // Only when some method fits: no memory is asked for on behalf of a length that none of them takes.
-    let fits = prepared.iter().any(|(_, prepared)| prepared.is_ok());
-    let subject = if fits { Some(bench.subject(time)?) } else { None };
-    let mut spent = Vec::new();
-    for (method, prepared) in prepared {
-        if !has_time(method, &spent) {
-            let outcome = Outcome::NotRun { reason: "for want of time, see --budget".into() };
+    schedule: &'a Schedule,
+    /// What the rows of the length before took, and that length.
+    before: (usize, &'a [Spent]),
+}
+
+impl Rows<'_> {
+    /// Runs all that there is time for, and returns what the measured ones took.
+    fn measure(
+        &self,
+        bench: &mut Workbench<'_>,
+        report: &mut Report,
+        bar: &ProgressBar,
+    ) -> Result<Vec<Spent>> {
+        let Self { methods, time, schedule, before } = *self;
+        bar.inc_length(methods.len() as u64);
+        let prepared: Vec<_> = methods.iter().map(|&method| (method, bench.prepare(method, time))).collect();
+        // Only when some method fits: no memory is asked for on behalf of a length that none of them takes.
+        let fits = prepared.iter().any(|(_, prepared)| prepared.is_ok());
+        let subject = if fits { Some(bench.subject(time)?) } else { None };
+        let mut spent = Vec::new();
+        for (method, prepared) in prepared {
+            bar.set_message(format!("{} at {time}", method.name));
+            let (start, prefix) = (Instant::now(), bench.prefix_time());
+            let measured = match (prepared, &subject) {
+                _ if !schedule.has_time_for(method, time, before, &spent) => Err(Failure::Late),
+                (Ok(prepared), Some(subject)) => {
+                    bench.measure(&prepared, subject, schedule.deadline(before.1, &spent))
+                }
+                (Ok(Prepared { .. }), None) => continue,
+                (Err(error), _) => Err(Failure::Refused(error)),
+            };
+            let outcome = match measured {
+                Ok(measurement) => {
+                    let prefix = bench.prefix_time() - prefix;
+                    spent.push(Spent {
+                        method,
+                        heads: report.activations.heads,
+                        asks_all: bench.asks_all(),
+                        run: Duration::from_secs_f64(measurement.times.wall_ms.median / 1e3),
+                        runs: measurement.times.runs,
+                        total: start.elapsed().saturating_sub(prefix),
+                        prefix,
+                    });
+                    Outcome::Measured(measurement)
+                }
+                Err(Failure::Wrong(reason)) => Outcome::Failed { reason },
+                Err(Failure::Refused(error)) => Outcome::NotRun { reason: row_note(error)? },
+                Err(Failure::Late) => Outcome::NotRun { reason: LATE.into() },
+            };
             report.rows.push(Row { method: method.name, length: time, outcome });
             bar.inc(1);
-            continue;
         }
-        bar.set_message(format!("{} at {time}", method.name));
-        let start = (Instant::now(), bench.prefix_time());
-        let measured = match (prepared, &subject) {
-            (Ok(prepared), Some(subject)) => bench.measure(&prepared, subject),
-            (Ok(Prepared { .. }), None) => continue,
-            (Err(error), _) => Err(Failure::Refused(error)),
-        };
-        let outcome = match measured {
-            Ok(measurement) => {
-                let total = start.0.elapsed().saturating_sub(bench.prefix_time() - start.1);
-                let run = Duration::from_secs_f64(measurement.times.wall_ms.median / 1e3);
-                let (heads, asks_all) = (report.activations.heads, bench.asks_all());
-                spent.push(Spent { method, heads, asks_all, run, runs: measurement.times.runs, total });
-                Outcome::Measured(measurement)
-            }
-            Err(Failure::Wrong(reason)) => Outcome::Failed { reason },
-            Err(Failure::Refused(error)) => Outcome::NotRun { reason: row_note(error)? },
-        };
-        report.rows.push(Row { method: method.name, length: time, outcome });
-        bar.inc(1);
+        report.compare_with(methods::BASELINE, time);
+        Ok(spent)
     }
-    report.compare_with(methods::BASELINE, time);
-    Ok(spent)
 }
 
 /// The sentence of an error that only concerns one row; any other ends the run.

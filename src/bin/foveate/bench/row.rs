@@ -14,7 +14,7 @@ use crate::memory;
 use super::activations::{Activations, rows_of};
 use super::methods::{Method, Way};
 use super::subject::{Distance, Subject, graph, only_output};
-use super::verify::{Checked, Expected, Failure, MOST_WHOLE, case, conforms, excerpt_case};
+use super::verify::{Checked, Deadline, Expected, Failure, MOST_WHOLE, case, conforms, excerpt_case};
 
 /// Tokens of the short call that is verified in all rows.
 const PREFIX: usize = 512;
@@ -112,18 +112,26 @@ impl<'a> Workbench<'a> {
         Subject::new(self.activations, time, self.dtype)
     }
 
-    /// Verifies and times `prepared` on `subject`.
-    pub(super) fn measure(&mut self, prepared: &Prepared, subject: &Subject) -> Checked<Measurement> {
+    /// Verifies and times `prepared` on `subject`. Where the time is over in between, the rest is left and nothing is given; runs are timed as often as
+    /// there is time for.
+    pub(super) fn measure(
+        &mut self,
+        prepared: &Prepared,
+        subject: &Subject,
+        deadline: Deadline,
+    ) -> Checked<Measurement> {
         let Prepared { method, planned } = prepared;
         // Before the verification, which would leave warm pipelines behind.
         let mut running = planned.start(&subject.inputs.named())?;
         let output = only_output(running.read()?)?;
         check_finite(method.name, planned, subject, &output)?;
 
+        deadline.check()?;
         let mut worst = self.verify_prefix(method)?;
-        worst = worst.max(verify_rows(method, subject, &output)?);
+        deadline.check()?;
+        worst = worst.max(verify_rows(method, subject, &output, deadline)?);
 
-        let times = measure::times(self.repeats, || running.run())?;
+        let times = measure::times(self.repeats, deadline.0, || running.run())?;
         Ok(Measurement {
             memory: planned.plan().map(|plan| plan.memory().into()),
             ..Measurement::new(method, subject, &output, times, running.first_call(), worst)?
@@ -163,11 +171,17 @@ fn check_finite(
 }
 
 /// Holds some rows of a method's result to what they must be; the worst element in units of the budget.
-fn verify_rows(method: &'static Method, subject: &Subject, output: &HostTensor) -> Checked<f64> {
+fn verify_rows(
+    method: &'static Method,
+    subject: &Subject,
+    output: &HostTensor,
+    deadline: Deadline,
+) -> Checked<f64> {
     let Way::Pairs { build, .. } = method.way else { return verify_whole(method, subject, output) };
     let Some(pattern) = subject.pattern(method)? else { return Ok(0.0) };
     let mut worst = 0.0_f64;
     for rows in subject.stretches() {
+        deadline.check()?;
         let expected = Expected::of(&excerpt_case(method.name, build, subject.excerpt(&*pattern, &rows)?))?;
         worst = worst.max(expected.compare(&rows_of(output, rows)?)?);
     }
@@ -242,6 +256,17 @@ mod tests {
         let desc = TensorDesc::f32([1, time, 4, 32]);
         let graph = graph(method, &[desc.clone(), desc.clone(), desc]).unwrap();
         check_reference_bytes(method.name, reference_bytes(&graph).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_row_is_left_when_its_time_is_over() {
+        let (device, noise) = (Device::Cpu, Activations::noise([16, 2, 4]));
+        let mut bench = Workbench::new(&device, &noise, DType::F32, Some(5));
+        let prepared = bench.prepare(&METHODS[0], 16).unwrap();
+        let subject = bench.subject(16).unwrap();
+        let mut measure = |end| bench.measure(&prepared, &subject, Deadline(end));
+        assert!(matches!(measure(Some(Instant::now())), Err(Failure::Late)));
+        assert_eq!(measure(None).unwrap().times.runs, 5);
     }
 
     #[test]

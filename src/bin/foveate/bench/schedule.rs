@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::methods::Method;
 use super::patterns::Extent;
+use super::verify::Deadline;
 use crate::measure::planned_runs;
 
 /// What a row took, for estimating the next one.
@@ -17,8 +18,10 @@ pub(super) struct Spent {
     pub(super) run: Duration,
     /// How many runs were timed.
     pub(super) runs: u32,
-    /// Everything for this row, the runs included.
+    /// Everything for this row, the runs included, but not the short call that is verified once for all lengths.
     pub(super) total: Duration,
+    /// That short call.
+    pub(super) prefix: Duration,
 }
 
 impl Spent {
@@ -71,10 +74,18 @@ impl Schedule {
         let estimate = match own {
             Some(spent) => spent.at(length, time, *repeats),
             // Nothing is known of it but that it is a row, too.
-            None => now.iter().map(|spent| spent.total).max().unwrap_or_default(),
+            None => now.iter().map(|spent| spent.total + spent.prefix).max().unwrap_or_default(),
         };
         // One row there is, whatever the budget.
         (before.is_empty() && now.is_empty()) || Instant::now() + estimate <= *end
+    }
+
+    /// When a row that has begun is left; never where it was asked for, and where it is the first.
+    pub(super) fn deadline(&self, before: &[Spent], now: &[Spent]) -> Deadline {
+        match self {
+            Self::Doubling { end, .. } if !(before.is_empty() && now.is_empty()) => Deadline(Some(*end)),
+            _ => Deadline(None),
+        }
     }
 
     /// Takes note of what the rows of `time` tokens took; none are left when no method could be measured.
@@ -99,8 +110,15 @@ mod tests {
     #[test]
     fn the_estimate_grows_with_the_work_of_the_method() {
         let second = Duration::from_secs(1);
-        let spent =
-            Spent { method: &METHODS[0], heads: 2, asks_all: false, run: second, runs: 3, total: second * 6 };
+        let spent = Spent {
+            method: &METHODS[0],
+            heads: 2,
+            asks_all: false,
+            run: second,
+            runs: 3,
+            total: second * 6,
+            prefix: second,
+        };
         // Four runs of four seconds, and two seconds of verification twice over.
         assert_eq!(spent.at(512, 1024, Some(3)), second * 20);
         // Keys of a window do not grow with the tokens but at its ends, and the reference asks about all.
@@ -120,8 +138,15 @@ mod tests {
     #[test]
     fn a_row_that_would_end_too_late_does_not_begin() {
         let second = Duration::from_secs(1);
-        let row =
-            |method| Spent { method, heads: 2, asks_all: true, run: second, runs: 3, total: second * 6 };
+        let row = |method| Spent {
+            method,
+            heads: 2,
+            asks_all: true,
+            run: second,
+            runs: 3,
+            total: second * 5,
+            prefix: second,
+        };
         let (known, new) = (row(&METHODS[0]), &METHODS[1]);
         for (left, expected) in [(3, [true, false, false]), (8, [true, true, false]), (30, [true; 3])] {
             let schedule = doubling(second * left);

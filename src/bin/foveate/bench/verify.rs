@@ -6,6 +6,8 @@
 //! each row knows all of the text: up to [`MOST_WHOLE`] tokens its result is held to the reference as a whole. Either way the budget is
 //! derived from that very problem.
 
+use std::time::Instant;
+
 use foveate::check::{Case, Deviation, Expectation, Outcome, Problem, conform, exp_ulps};
 use foveate::gpu::Context;
 use foveate::ops::attention::{Blocked, Mask, Score};
@@ -25,6 +27,22 @@ pub(super) enum Failure {
     Wrong(String),
     /// It could not be run.
     Refused(Error),
+    /// The time for it was over.
+    Late,
+}
+
+/// When the time for something is over; never where there is no such time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Deadline(pub(super) Option<Instant>);
+
+impl Deadline {
+    /// Fails where the time is over.
+    pub(super) fn check(self) -> Checked<()> {
+        match self.0 {
+            Some(end) if Instant::now() > end => Err(Failure::Late),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -77,7 +77,7 @@ fn open(args: &InspectArgs, task: TaskName) -> Result<(Model, Vec<Error>)> {
             .or_else(|_| fields().and_then(|fields| Model::from_config(&fields, task)));
         match told {
             Ok(model) => Ok((model, vec![error])),
-            Err(_) => Err(error),
+            Err(_) => Err(run::with_advice(error)),
         }
     })
 }

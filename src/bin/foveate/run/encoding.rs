@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use foveate::Result;
 use foveate::models::Facts;
 use foveate::tokenize::{Encoding as Tokens, Tokenizer};
-use foveate::{Error, Result};
 use rayon::prelude::*;
 
 use super::inputs::{Content, Given, refused};
@@ -174,9 +174,5 @@ fn check_target(source: &str, types: &[u32]) -> Result<()> {
 
 /// The result, or its error under the name of the input.
 fn named<T>(source: &str, result: Result<T>) -> Result<T> {
-    result.map_err(|error| {
-        Error::new(error.kind(), source.to_owned(), error.argument())
-            .expecting(error.expected())
-            .but_found(error.found())
-    })
+    result.map_err(|error| error.within(source.to_owned()))
 }

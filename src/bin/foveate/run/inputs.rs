@@ -113,21 +113,23 @@ fn ids(args: &RunArgs) -> Result<Vec<Given>> {
 
 /// The numbers of a flag called `argument`, each a `name`.
 fn parse_numbers(source: &str, argument: &str, name: &str, text: &str) -> Result<Vec<u32>> {
-    let parts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
-    let numbers: Vec<u32> = parts
-        .map(|part| {
-            part.parse().map_err(|_| {
-                let shown: String = part.chars().take(40).collect();
-                refused(source, argument)
-                    .expecting(format!("{name}s with commas or blanks between them"))
-                    .but_found(format!("{shown:?}"))
-            })
-        })
-        .collect::<Result<_>>()?;
-    if numbers.is_empty() {
+    if text.chars().all(|c| c == ',' || c.is_whitespace()) {
         return Err(refused(source, argument).expecting(format!("at least one {name}")).but_found("none"));
     }
-    Ok(numbers)
+    let number = |part: &str| {
+        part.parse().map_err(|_| {
+            let shown: String = part.chars().take(40).collect();
+            refused(source, argument)
+                .expecting(format!("{name}s with commas or blanks between them"))
+                .but_found(format!("{shown:?}"))
+        })
+    };
+    // Between two commas something is missing.
+    let between = text.split(',').flat_map(|part| match part.trim() {
+        "" => vec![""],
+        part => part.split_whitespace().collect(),
+    });
+    between.map(number).collect()
 }
 
 /// The lines of the file at `path` that are not blank, as texts under their numbers.

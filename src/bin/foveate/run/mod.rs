@@ -17,6 +17,7 @@ use foveate::{DType, Error, ErrorKind, Result, runtime};
 
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
+use crate::forecast;
 use crate::memory;
 use crate::output::{self, Delivery, Sink};
 use crate::pipelines::{self, PipelineCache};
@@ -79,6 +80,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
 pub(crate) fn with_advice(error: Error) -> Error {
     match error.argument() {
         "task" => error.with_hint("`foveate inspect` shows what a folder can be used for"),
+        "model_type" if error.found().contains(forecast::MODEL_TYPE) => {
+            error.with_hint("`foveate forecast` opens a forecaster's folder")
+        }
         _ => error,
     }
 }

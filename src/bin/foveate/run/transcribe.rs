@@ -1,6 +1,7 @@
 //! `foveate run --task transcribe`: what is said in recordings, and when.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use foveate::models::{Model, SoundEncoder};
@@ -72,9 +73,15 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     let rate = reader.frames().rate as u32;
     let sounds = waves
         .into_iter()
-        .map(|wave| Ok(reader.read(&wave.resampled(rate)?.samples)))
+        .zip(&args.sounds)
+        .map(|(wave, path)| {
+            let wave = wave.resampled(rate).map_err(|error| error.within(path.display().to_string()))?;
+            Ok(reader.read(&wave.samples))
+        })
         .collect::<Result<Vec<_>>>()?;
-    let scores = encoder.run(&sounds)?;
+    let needed = encoder.bytes(&sounds).map_err(|error| with_file(error, &args.sounds))?;
+    memory::check("run", device.runtime(), "the longest recordings", needed)?;
+    let scores = encoder.run(&sounds).map_err(|error| with_file(error, &args.sounds))?;
     let all = start.elapsed().as_secs_f64();
     let preparing_s = encoder.preparing().as_secs_f64();
     let running_s = (all - preparing_s).max(1e-9);
@@ -110,6 +117,15 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         delivery.put(sink.as_ref(), || cache.contents());
     }
     delivery.end(|| report.to_string())
+}
+
+/// The error of one of several sounds, by their numbers, within its file.
+fn with_file(error: Error, files: &[PathBuf]) -> Error {
+    let number = error.argument().strip_prefix("sound ").and_then(|number| number.parse::<usize>().ok());
+    match number.and_then(|number| files.get(number)) {
+        Some(file) => error.within(file.display().to_string()),
+        None => error,
+    }
 }
 
 /// The text of one recording's scores; with several beams its log-probability, too.

@@ -56,7 +56,8 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
     let progress = checkpoint.as_ref().map(Progress::of).transpose()?;
     let (config, settings) = settings::resolve(args, progress.as_ref())?;
     let model = config.model()?;
-    let text = ByteText::new(read_file(&args.first, limits::TEXT)?, config.length, VALIDATION)?;
+    let text = ByteText::new(read_file(&args.first, limits::TEXT)?, config.length, VALIDATION);
+    let text = text.map_err(|error| error.within(args.first.display().to_string()))?;
     let device = Device::open(&args.learning.device, runtime::Device::Cpu)?;
 
     let recording = settings.recording()?;

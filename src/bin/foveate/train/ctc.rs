@@ -11,7 +11,7 @@ use foveate::train::{
     Description, Epochs, Inputs, Mode, RecordLoss, SoundBatch, Start, Trainer, Utterance, ctc_inputs,
     ctc_loss,
 };
-use foveate::weights::write_tensors;
+use foveate::weights::write_model;
 use foveate::{DType, Error, ErrorKind, Graph, Result, runtime};
 
 use super::destination::Destination;
@@ -19,7 +19,7 @@ use super::fine_tune::named;
 use super::settings::RunSettings;
 use super::sizes::Sizes;
 use super::utterances::{self, Recorded};
-use super::{refused, signals, tell_of_compiling};
+use super::{signals, tell_of_compiling};
 use crate::args::CtcArgs;
 use crate::device::Device;
 use crate::memory;
@@ -116,7 +116,8 @@ fn config(args: &CtcArgs, symbols: usize) -> ConformerConfig {
 fn example(recorded: Recorded, reader: &SoundReader, symbols: &Symbols) -> Result<Example> {
     let Recorded { source, samples, text } = recorded;
     let unknown = |error: Error| {
-        Error::new(error.kind(), source.clone(), error.argument().to_owned())
+        error
+            .within(source.clone())
             .expecting("letters of the texts that are trained on")
             .but_found("another")
     };
@@ -128,11 +129,8 @@ fn example(recorded: Recorded, reader: &SoundReader, symbols: &Symbols) -> Resul
 fn check(model: &Model, example: &Example, bins: usize) -> Result<()> {
     let Example { sound, symbols, source, .. } = example;
     let size = SoundBatch { batch: 1, steps: sound.len() / bins, labels: symbols.len().max(1) };
-    ctc_inputs(model, &[Utterance { sound, symbols }], size).map(|_| ()).map_err(|error| {
-        Error::new(error.kind(), source.clone(), error.argument().to_owned())
-            .expecting(error.expected().to_owned())
-            .but_found(error.found())
-    })
+    let inputs = ctc_inputs(model, &[Utterance { sound, symbols }], size);
+    inputs.map(|_| ()).map_err(|error| error.within(source.clone()))
 }
 
 /// A training under way.
@@ -238,16 +236,7 @@ impl Run<'_> {
 
     /// Writes the model as it is by now.
     fn write(&self, folder: &Path) -> Result<()> {
-        let declared = self.model.declarations().list().iter();
-        let tensors = declared
-            .map(|weight| Ok((weight.name.clone(), self.trainer.read(&weight.name)?)))
-            .collect::<Result<Vec<_>>>()?;
-        write_tensors(folder.join("model.safetensors"), &tensors, &[("format", "pt".to_owned())])?;
         self.symbols.write(folder)?;
-        let config = folder.join("config.json");
-        let text = serde_json::to_string_pretty(&self.config.to_json())
-            .map_err(|error| refused(&config, "a file that can be written", &error.into()))?;
-        foveate::outputs::replace_file(&config, format!("{text}\n"))
-            .map_err(|error| refused(&config, "a file that can be written", &error))
+        write_model(folder, &self.config.to_json(), &self.trainer.read_all(self.model.declarations())?)
     }
 }

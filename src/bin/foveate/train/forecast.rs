@@ -4,21 +4,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use foveate::models::{Forecaster, ForecasterConfig};
-use foveate::ops::attention::LogSparse;
 use foveate::outputs::replace_file;
 use foveate::processing::series::{COVARIATES, Series};
 use foveate::train::{Description, Inputs, Mode, Start, Trainer, forecast_loss, random_of};
-use foveate::weights::{read_file, write_tensors};
+use foveate::weights::{read_file, write_model};
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, runtime};
 
 use super::destination::Destination;
 use super::fine_tune::named;
-use super::rolling::{Forecasts, Rolling, Scaled};
+use super::rolling::{Forecasts, Rolling, naive};
 use super::settings::RunSettings;
 use super::{refused, signals, tell_of_compiling};
-use crate::args::ForecastArgs;
+use crate::args::TrainForecastArgs;
 use crate::device::Device;
+use crate::forecast::{MODEL_TYPE, Paths, Scaled, Settings};
 use crate::limits;
 use crate::memory;
 use crate::output;
@@ -26,15 +25,16 @@ use crate::output;
 /// Steps between lines that tell the loss.
 const EVERY: u64 = 50;
 
-pub(super) fn train(args: &ForecastArgs) -> Result<()> {
+pub(super) fn train(args: &TrainForecastArgs) -> Result<()> {
     let interrupted = signals::watch()?;
     let settings = RunSettings::from_nothing(&args.training, args.steps)?;
     let destination = Destination::open(&args.out)?;
     let source = args.series.display().to_string();
     let series = Series::read(&source, &read_file(&args.series, limits::TEXT)?)?;
-    let rolling = rolling(args, &series, settings.seed)?;
-    let forecaster = Forecaster::new(config(args, &series, &rolling))?;
-    let scaled = scaled(&series, rolling.first(series.values().len()));
+    let rolling = rolling(args, &series)?;
+    let kept = config(args, &series, &rolling);
+    let forecaster = kept.forecaster()?;
+    let scaled = Scaled::of(&series, &kept);
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
 
     let length = rolling.context + rolling.horizon;
@@ -61,6 +61,9 @@ pub(super) fn train(args: &ForecastArgs) -> Result<()> {
     )?;
     let bytes = trainer.bytes()?;
     memory::check("train", device.runtime(), "a step (--batch)", bytes)?;
+    let paths = [rolling.context, rolling.horizon];
+    let mut paths = Paths::new(&forecaster, trainer.weights(), paths, args.samples as usize, settings.seed);
+    memory::check("train", device.runtime(), "the paths (--samples)", paths.bytes()?)?;
     tell_of_compiling(device.runtime());
     output::note(format!(
         "{} values, {} of them to forecast; a step takes {:.1} MiB",
@@ -70,33 +73,36 @@ pub(super) fn train(args: &ForecastArgs) -> Result<()> {
     ));
     let printed = steps(&mut trainer, &settings, &scaled, (&rolling, length), &interrupted)?;
     let step = trainer.step_count();
+    let tensors = trainer.read_all(forecaster.declarations())?;
+    let write = |folder: &Path, forecasts: Option<&Forecasts>| -> Result<()> {
+        write_model(folder, &serde_json::json!(kept), &tensors)?;
+        forecasts.map_or(Ok(()), |forecasts| write_forecasts(folder, forecasts))
+    };
     // What was trained is written, whatever becomes of the rest.
     if interrupted.load(Ordering::SeqCst) && step < settings.steps {
-        let out = destination.finish(|folder| write(folder, &forecaster, &trainer, &scaled, None))?;
+        let out = destination.finish(|folder| write(folder, None))?;
         output::note(format!(
             "interrupted: the model after step {step} is in {}, without forecasts",
             out.display()
         ));
         return printed;
     }
-    let forecasts = rolling.forecast(&forecaster, trainer.weights(), &scaled, series.a_day());
-    let made = forecasts.as_ref().ok();
-    let out = destination.finish(|folder| write(folder, &forecaster, &trainer, &scaled, made))?;
+    let forecasts = rolling.forecast(&mut paths, &series, &scaled);
+    let out = destination.finish(|folder| write(folder, forecasts.as_ref().ok()))?;
     printed?;
     output::print(format!("{}{step} steps: {}\n", forecasts?.table(), out.display()))
 }
 
 /// What is forecast. Fails where the series is too short to train on a window before the first stretch, or has no week before it.
-fn rolling(args: &ForecastArgs, series: &Series, seed: u64) -> Result<Rolling> {
-    let a_day = series.a_day();
+fn rolling(args: &TrainForecastArgs, series: &Series) -> Result<Rolling> {
+    let values_of = |days: i64| ((days * 86_400 + series.interval() / 2) / series.interval()).max(1) as usize;
     let rolling = Rolling {
-        context: args.context.map_or(7 * a_day, |context| context as usize),
-        horizon: args.horizon.map_or(a_day, |horizon| horizon as usize),
+        context: args.context.map_or(values_of(7), |context| context as usize),
+        horizon: args.horizon.map_or(values_of(1), |horizon| horizon as usize),
         windows: args.windows as usize,
-        samples: args.samples as usize,
-        seed,
     };
-    let before = (rolling.context + rolling.horizon + 2).max(7 * a_day);
+    let furthest = naive(series).map(|(_, back)| back).max().unwrap_or_default();
+    let before = (rolling.context + rolling.horizon + 2).max(furthest);
     let needed = rolling.windows * rolling.horizon + before;
     if series.values().len() < needed {
         return Err(Error::new(ErrorKind::Argument, args.series.display().to_string(), "values")
@@ -108,29 +114,28 @@ fn rolling(args: &ForecastArgs, series: &Series, seed: u64) -> Result<Rolling> {
     Ok(rolling)
 }
 
-fn config(args: &ForecastArgs, series: &Series, rolling: &Rolling) -> ForecasterConfig {
-    let local = args.local.unwrap_or((series.a_day() / 2).max(1) as u32);
-    ForecasterConfig {
-        covariates: COVARIATES,
+/// What the folder says of the model: with mean and deviation of the values that it is trained on.
+fn config(args: &TrainForecastArgs, series: &Series, rolling: &Rolling) -> Settings {
+    let known = &series.values()[..rolling.first(series.values().len())];
+    let count = known.len() as f64;
+    let mean = known.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let variance = known.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
+    let half_a_day = (43_200 / series.interval()).clamp(1, 1 << 15) as u32;
+    Settings {
+        model_type: MODEL_TYPE.to_owned(),
         width: args.width as usize,
         heads: args.heads as usize,
         layers: args.depth as usize,
         feed_forward: 4 * args.width as usize,
         kernel: args.kernel as usize,
-        length: rolling.context + rolling.horizon,
-        log_sparse: (!args.full).then_some(LogSparse { local, restart: None }),
+        context: rolling.context,
+        horizon: rolling.horizon,
+        local: (!args.full).then(|| args.local.unwrap_or(half_a_day)),
+        mean: mean as f32,
+        deviation: variance.sqrt().max(1e-6) as f32,
+        interval: series.interval(),
+        span: series.span(),
     }
-}
-
-/// The series with the mean and deviation of its first `count` values taken out.
-fn scaled(series: &Series, count: usize) -> Scaled {
-    let known = &series.values()[..count];
-    let mean = known.iter().map(|&x| f64::from(x)).sum::<f64>() / count as f64;
-    let variance = known.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count as f64;
-    let deviation = variance.sqrt().max(1e-6);
-    let values = series.values().iter().map(|&x| ((f64::from(x) - mean) / deviation) as f32).collect();
-    let covariates = series.covariates();
-    Scaled { values, covariates, mean: mean as f32, deviation: deviation as f32 }
 }
 
 /// All steps, or as many as the user waits for; and whether what was told of them could be printed.
@@ -191,37 +196,8 @@ fn batch(
     ])
 }
 
-fn write(
-    folder: &Path,
-    forecaster: &Forecaster,
-    trainer: &Trainer,
-    series: &Scaled,
-    forecasts: Option<&Forecasts>,
-) -> Result<()> {
-    let declared = forecaster.declarations().list().iter();
-    let tensors = declared
-        .map(|weight| Ok((weight.name.clone(), trainer.read(&weight.name)?)))
-        .collect::<Result<Vec<_>>>()?;
-    write_tensors(folder.join("model.safetensors"), &tensors, &[("format", "pt".to_owned())])?;
-    let config = forecaster.config();
-    let settings = serde_json::json!({
-        "covariates": config.covariates,
-        "width": config.width,
-        "heads": config.heads,
-        "layers": config.layers,
-        "feed_forward": config.feed_forward,
-        "kernel": config.kernel,
-        "length": config.length,
-        "local": config.log_sparse.map(|spec| spec.local),
-        "mean": series.mean,
-        "deviation": series.deviation,
-    });
-    let mut files = vec![("forecaster.json", format!("{settings:#}\n"))];
-    if let Some(forecasts) = forecasts {
-        files.push(("forecasts.csv", forecasts.csv()));
-        files.push(("forecasts.svg", forecasts.svg()?));
-    }
-    for (name, text) in files {
+fn write_forecasts(folder: &Path, forecasts: &Forecasts) -> Result<()> {
+    for (name, text) in [("forecasts.csv", forecasts.csv()), ("forecasts.svg", forecasts.svg()?)] {
         let path = folder.join(name);
         replace_file(&path, text).map_err(|error| refused(&path, "a file that can be written", &error))?;
     }

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use foveate::{Error, ErrorKind, Result, runtime};
 
-use crate::args::{ClassifyArgs, CtcArgs, FineTuneArgs, ForecastArgs, LmArgs, Seq2SeqArgs};
+use crate::args::{ClassifyArgs, CtcArgs, FineTuneArgs, LmArgs, Seq2SeqArgs, TrainForecastArgs};
 use crate::output;
 
 pub(crate) use byte_level::CHECKPOINT;
@@ -58,7 +58,7 @@ pub(crate) fn ctc(args: &CtcArgs) -> Result<()> {
 }
 
 /// `foveate train forecast`.
-pub(crate) fn forecast(args: &ForecastArgs) -> Result<()> {
+pub(crate) fn forecast(args: &TrainForecastArgs) -> Result<()> {
     forecast::train(args)
 }
 

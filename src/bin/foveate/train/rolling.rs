@@ -1,15 +1,11 @@
 //! Forecasts of the last stretches of a series, one behind another, and how good they are.
 
-use foveate::models::Forecaster;
-use foveate::nn::Recorder;
-use foveate::processing::series::{COVARIATES, quantile_loss};
-use foveate::runtime::{Runner, Store};
-use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Random, Result, TensorDesc};
+use foveate::processing::series::{Series, quantile_loss};
+use foveate::{Error, ErrorKind, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-/// The quantiles that are reported and drawn.
-const QUANTILES: [f64; 3] = [0.1, 0.5, 0.9];
+use crate::forecast::{Paths, QUANTILES, Scaled};
 
 const SIZE: (u32, u32) = (1100, 500);
 
@@ -18,46 +14,21 @@ const TRUTH: RGBColor = RGBColor(0, 0, 0);
 const FORECAST: RGBColor = RGBColor(0, 114, 178);
 const NAIVE: RGBColor = RGBColor(213, 94, 0);
 
-/// A series as the model reads it, and how it becomes what it was.
-pub(super) struct Scaled {
-    /// Of about mean 0 and variance 1.
-    pub(super) values: Vec<f32>,
-    /// `[count, COVARIATES]`.
-    pub(super) covariates: Vec<f32>,
-    pub(super) mean: f32,
-    pub(super) deviation: f32,
-}
-
-impl Scaled {
-    /// What the model reads of the `length` times from `start` on: the value before each, and its covariates. `values` are those before and at these
-    /// times, the first of them that before `start`.
-    pub(super) fn seen(&self, start: usize, length: usize, values: &[f32]) -> Vec<f32> {
-        let rows = values.iter().take(length).enumerate();
-        rows.flat_map(|(at, &value)| {
-            let covariates = &self.covariates[(start + at) * COVARIATES..][..COVARIATES];
-            [value].into_iter().chain(covariates.iter().copied())
-        })
-        .collect()
-    }
-}
-
 /// Which stretches are forecast.
 #[derive(Clone, Copy)]
 pub(super) struct Rolling {
     pub(super) context: usize,
     pub(super) horizon: usize,
     pub(super) windows: usize,
-    pub(super) samples: usize,
-    pub(super) seed: u64,
 }
 
 /// The forecasts of all stretches, one behind another, beside the truth.
 pub(super) struct Forecasts {
-    pub(super) truth: Vec<f32>,
+    truth: Vec<f32>,
     /// By [`QUANTILES`].
-    pub(super) quantiles: [Vec<f32>; 3],
-    /// The values one day and one week before.
-    pub(super) naive: [Vec<f32>; 2],
+    quantiles: [Vec<f32>; 3],
+    /// The values one day and one week before, where intervals add up to these.
+    naive: Vec<(&'static str, Vec<f32>)>,
 }
 
 impl Rolling {
@@ -66,111 +37,60 @@ impl Rolling {
         count.saturating_sub(self.windows * self.horizon)
     }
 
-    /// Draws paths value by value, all of a stretch in one batch: the model is run once for each value of the horizon.
+    /// Forecasts every stretch from what is before it.
     pub(super) fn forecast(
         &self,
-        forecaster: &Forecaster,
-        weights: &Store,
-        series: &Scaled,
-        a_day: usize,
+        paths: &mut Paths<'_>,
+        series: &Series,
+        scaled: &Scaled,
     ) -> Result<Forecasts> {
-        let Self { context, horizon, windows, .. } = *self;
-        let first = self.first(series.values.len());
-        let mut random = Random::new(self.seed);
-        let mut runner = Runner::new(weights);
-        let back = |value: f32| value * series.deviation + series.mean;
+        let Self { context, horizon, windows } = *self;
+        let first = self.first(series.values().len());
         let mut quantiles: [Vec<f32>; 3] = Default::default();
         for window in 0..windows {
-            let start = first + window * horizon - context;
-            let paths = self.paths(forecaster, &mut runner, series, start, &mut random)?;
-            for step in 0..horizon {
-                let mut drawn: Vec<f32> = paths.iter().map(|path| path[1 + context + step]).collect();
-                drawn.sort_by(f32::total_cmp);
-                for (quantile, rho) in quantiles.iter_mut().zip(QUANTILES) {
-                    quantile.push(back(of_sorted(&drawn, rho)));
-                }
-            }
+            let found = paths.quantiles(scaled, first + window * horizon - context)?;
+            quantiles.iter_mut().zip(found).for_each(|(all, found)| all.extend(found));
         }
-        let values = |back_by: usize| -> Vec<f32> {
-            (first..first + windows * horizon).map(|at| back(series.values[at - back_by])).collect()
-        };
-        Ok(Forecasts { truth: values(0), quantiles, naive: [values(a_day), values(7 * a_day)] })
-    }
-
-    /// Of every path the value before the context, which begins at `start`, the context, and what is drawn behind it.
-    fn paths(
-        &self,
-        forecaster: &Forecaster,
-        runner: &mut Runner<()>,
-        series: &Scaled,
-        start: usize,
-        random: &mut Random,
-    ) -> Result<Vec<Vec<f32>>> {
-        let Self { context, horizon, samples, .. } = *self;
-        let length = context + horizon;
-        let mut known = series.values[start - 1..start + context].to_vec();
-        known.resize(length + 1, 0.0);
-        let mut paths = vec![known; samples];
-        for step in 0..horizon {
-            let seen: Vec<f32> = paths.iter().flat_map(|path| series.seen(start, length, path)).collect();
-            let seen = HostTensor::f32([samples, length, 1 + COVARIATES], seen)?;
-            let outputs = runner.run((), &[("seen", &seen)], || graph(forecaster, [samples, length]))?;
-            let (means, deviations) = (outputs["mean"].to_f32(), outputs["deviation"].to_f32());
-            for (path, values) in paths.iter_mut().enumerate() {
-                let at = path * length + context + step;
-                values[1 + context + step] = means[at] + deviations[at] * random.next_normal();
-            }
-        }
-        Ok(paths)
+        let values = |back: usize| series.values()[first - back..][..windows * horizon].to_vec();
+        let naive = naive(series).map(|(name, back)| (name, values(back))).collect();
+        Ok(Forecasts { truth: values(0), quantiles, naive })
     }
 }
 
-/// The `rho` quantile of sorted numbers, between neighbours in proportion.
-fn of_sorted(sorted: &[f32], rho: f64) -> f32 {
-    let place = rho * (sorted.len() - 1) as f64;
-    let (low, part) = (place.floor() as usize, place.fract() as f32);
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + part * (sorted[high] - sorted[low])
-}
-
-fn graph(forecaster: &Forecaster, [batch, length]: [usize; 2]) -> Result<Graph> {
-    let mut graph = Graph::new();
-    let seen = graph.input("seen", TensorDesc::f32([batch, length, 1 + COVARIATES]))?;
-    let [mean, deviation] = forecaster.record(&mut Recorder::new(&mut graph, DType::F32), seen)?;
-    graph.output("mean", mean)?;
-    graph.output("deviation", deviation)?;
-    Ok(graph)
+/// What a value is said to be without a model: that of so many values before.
+pub(super) fn naive(series: &Series) -> impl Iterator<Item = (&'static str, usize)> {
+    let cycles = [("a day before", series.a_day()), ("a week before", series.a_week())];
+    cycles.into_iter().filter_map(|(name, back)| Some((name, back?)))
 }
 
 impl Forecasts {
-    /// R0.5 and R0.9 of the model and of both naive forecasts, as lines.
+    /// R0.5 and R0.9 of the model and of the naive forecasts, as lines.
     pub(super) fn table(&self) -> String {
-        let [day, week] = &self.naive;
-        let rows = [
-            ("model", &self.quantiles[1], &self.quantiles[2]),
-            ("a day before", day, day),
-            ("a week before", week, week),
-        ];
-        let line = |(name, median, high): &(&str, &Vec<f32>, &Vec<f32>)| {
+        let naive = self.naive.iter().map(|(name, values)| (*name, values, values));
+        let rows = [("model", &self.quantiles[1], &self.quantiles[2])].into_iter().chain(naive);
+        let line = |(name, median, high): (&str, &Vec<f32>, &Vec<f32>)| {
             let (half, nine) =
                 (quantile_loss(&self.truth, median, 0.5), quantile_loss(&self.truth, high, 0.9));
             format!("{name:<14} R0.5 {half:.4}  R0.9 {nine:.4}\n")
         };
-        rows.iter().map(line).collect()
+        rows.map(line).collect()
     }
 
     /// A row for each value.
     pub(super) fn csv(&self) -> String {
-        let mut text = String::from("truth,q0.1,q0.5,q0.9,a_day_before,a_week_before\n");
-        let [low, median, high] = &self.quantiles;
-        for at in 0..self.truth.len() {
-            let row = [self.truth[at], low[at], median[at], high[at], self.naive[0][at], self.naive[1][at]];
-            text += &(row.map(|number| number.to_string()).join(",") + "\n");
-        }
-        text
+        let mut names = vec!["truth".to_owned()];
+        names.extend(QUANTILES.map(|rho| format!("q{rho}")));
+        names.extend(self.naive.iter().map(|(name, _)| name.replace(' ', "_")));
+        let columns = || {
+            let naive = self.naive.iter().map(|(_, values)| values);
+            [&self.truth].into_iter().chain(&self.quantiles).chain(naive)
+        };
+        let row = |at: usize| columns().map(|column| column[at].to_string()).collect::<Vec<_>>().join(",");
+        let rows = (0..self.truth.len()).map(row);
+        [names.join(",")].into_iter().chain(rows).map(|line| line + "\n").collect()
     }
 
-    /// Truth, median and the range from the lowest to the highest quantile, and the values of a week before.
+    /// Truth, median and the range from the lowest to the highest quantile, and the last of the naive forecasts.
     pub(super) fn svg(&self) -> Result<String> {
         let mut text = String::new();
         {
@@ -186,7 +106,9 @@ impl Forecasts {
         &self,
         area: &DrawingArea<SVGBackend<'a>, Shift>,
     ) -> std::result::Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
-        let all = self.truth.iter().chain(self.quantiles.iter().flatten()).chain(&self.naive[1]);
+        let naive = self.naive.last();
+        let of_naive = naive.iter().flat_map(|(_, values)| values);
+        let all = self.truth.iter().chain(self.quantiles.iter().flatten()).chain(of_naive);
         let (least, most) =
             all.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
         let margin = (0.05 * (most - least)).max(f32::MIN_POSITIVE);
@@ -211,11 +133,9 @@ impl Forecasts {
             .draw_series([Polygon::new(band, FORECAST.mix(0.2))])?
             .label("from 0.1 to 0.9 of the paths")
             .legend(|(x, y)| Rectangle::new([(x, y - 5), (x + 20, y + 5)], FORECAST.mix(0.2).filled()));
-        for (name, values, colour, width) in [
-            ("a week before", &self.naive[1], NAIVE, 1),
-            ("median of the paths", median, FORECAST, 2),
-            ("truth", &self.truth, TRUTH, 1),
-        ] {
+        let naive = naive.map(|(name, values)| (*name, values, NAIVE, 1));
+        let lines = [("median of the paths", median, FORECAST, 2), ("truth", &self.truth, TRUTH, 1)];
+        for (name, values, colour, width) in naive.into_iter().chain(lines) {
             let points = values.iter().copied().enumerate();
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(width)))?
@@ -237,21 +157,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_lie_between_neighbours() {
-        let sorted = [1.0, 2.0, 4.0];
-        assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(|rho| of_sorted(&sorted, rho)), [1.0, 1.5, 2.0, 3.0, 4.0]);
-        assert_eq!(of_sorted(&[7.0], 0.9), 7.0);
-    }
-
-    #[test]
     fn forecasts_are_shown_as_lines_rows_and_a_chart() {
         let ones = || vec![1.0, 2.0];
-        let naive = [vec![2.0, 2.0], ones()];
+        let naive = vec![("a day before", vec![2.0, 2.0]), ("a week before", ones())];
         let forecasts = Forecasts { truth: ones(), quantiles: [ones(), ones(), ones()], naive };
         let table = forecasts.table();
         assert!(table.starts_with("model          R0.5 0.0000  R0.9 0.0000\n"), "{table}");
         assert!(table.contains("a day before   R0.5 0.3333"), "{table}");
-        assert_eq!(forecasts.csv().lines().nth(1), Some("1,1,1,1,2,1"));
+        let expected = "truth,q0.1,q0.5,q0.9,a_day_before,a_week_before\n1,1,1,1,2,1\n2,2,2,2,2,2\n";
+        assert_eq!(forecasts.csv(), expected);
         assert!(forecasts.svg().unwrap().contains("</svg>"));
+        // Of a series that repeats in no whole number of intervals, the model alone.
+        let alone = Forecasts { naive: Vec::new(), ..forecasts };
+        assert_eq!(
+            (alone.table().lines().count(), alone.csv().lines().next()),
+            (1, Some("truth,q0.1,q0.5,q0.9"))
+        );
+        assert!(alone.svg().unwrap().contains("</svg>"));
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use foveate::{Error, ErrorKind, Result};
 
+use crate::output;
+
 /// Signals so soon behind the first are about the same: of a terminal that hangs up, both the system and the shell tell.
 const TOGETHER: Duration = Duration::from_secs(1);
 
@@ -17,6 +19,11 @@ pub(super) fn watch() -> Result<Arc<AtomicBool>> {
     let flag = told.clone();
     let mut first = None;
     let handler = move || {
+        if first.is_none() {
+            output::note(
+                "the step under way is ended and saved first; told once more, the process ends at once",
+            );
+        }
         if first.get_or_insert_with(Instant::now).elapsed() > TOGETHER {
             std::process::exit(130);
         }
