@@ -51,10 +51,10 @@ pub use attention::{
     LogSparseAttention, LongformerAttention, LshAttention, LshFactors, LshSettings, MECHANISMS, Mechanism,
     MechanismAttention, MechanismExtents, MechanismRow, MemoryCompressedAttention, Mixer,
     MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory, Projections, RelativePositions,
-    ResidualAttention, SelfAttention, SetAttention, SetAttentionNames, SetPooling, SinkhornAttention,
-    Softmax, SparseAttention, SparseTransformerAttention, Synthesis, Synthesizer, TalkingHeadsAttention,
-    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
-    split_heads,
+    ResidualAttention, RoutedRows, RoutingAttention, RoutingSettings, SelfAttention, SetAttention,
+    SetAttentionNames, SetPooling, SinkhornAttention, Softmax, SparseAttention, SparseTransformerAttention,
+    Synthesis, Synthesizer, TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads,
+    next_memory, retention_decays, sinusoidal_positions, split_heads,
 };
 #[cfg(feature = "models")]
 pub use axial::AxialPositions;

@@ -42,6 +42,17 @@ fn a_query_that_sees_all_chunks_sees_what_it_sees_unhashed() {
 }
 
 #[test]
+fn a_query_sees_no_more_than_all_chunks_of_its_round() {
+    let [all, more] = [3, 30].map(|number| {
+        result(|problem| {
+            let buckets = buckets(problem, 2, false);
+            hashed(problem, Some(buckets), &Lsh::new(8).around(number, number))
+        })
+    });
+    assert_near("more than all chunks", &more, &all);
+}
+
+#[test]
 fn equal_rounds_are_one_where_pairs_count_once() {
     let spec = Lsh::new(5).causal().deduplicated();
     for spec in [spec, spec.same_bucket()] {
@@ -153,7 +164,9 @@ fn settings_that_mean_nothing_are_refused() {
     let of_rounds = || ids(&[2, HEADS, 3, TIME]);
     assert_refused_as(&lsh(Lsh::new(0), of_rounds()), argument, "attention/lsh", "chunk");
     assert_refused_as(&lsh(Lsh::new(4).padded_to(6), of_rounds()), argument, "attention/lsh", "padded_to");
-    assert_refused_as(&lsh(Lsh::new(8).around(4, 0), of_rounds()), argument, "attention/indexed", "before");
+    let ring = Lsh::new(8).convention(LshConvention::HuggingFace);
+    assert_refused_as(&lsh(ring.around(10, 0), of_rounds()), argument, "attention/lsh", "before");
+    assert_refused_as(&lsh(ring.around(0, 10), of_rounds()), argument, "attention/lsh", "after");
     let error = lsh(Lsh::new(4), ids(&[2, HEADS, 3, TIME - 1]));
     assert_refused_as(&error, ErrorKind::Shape, "attention/lsh", "buckets");
     let error = refused(std::slice::from_ref(&rows), |graph, v| {

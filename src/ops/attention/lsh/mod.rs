@@ -63,7 +63,8 @@ impl Lsh {
         }
     }
 
-    /// How many chunks before its own and behind it a query sees.
+    /// How many chunks before its own and behind it a query sees, where there are as many: [`LshConvention::Stop`] ends with its round. A ring's
+    /// may be passed through once; a chunk that is reached twice counts twice.
     #[must_use]
     pub fn around(self, before: usize, after: usize) -> Self {
         Self { before, after, ..self }
@@ -116,6 +117,22 @@ impl Lsh {
         time.next_multiple_of(self.multiple.max(1))
     }
 
+    /// The border of rounds, and how many chunks before its own and behind it a query sees where a round has so many.
+    fn around_of(&self, chunks: usize, rounds: usize) -> Result<(Border, [usize; 2])> {
+        if self.convention == LshConvention::Stop {
+            return Ok((Border::Stop, [self.before, self.after].map(|number| number.min(chunks))));
+        }
+        let ring = chunks * rounds;
+        for (argument, number) in [("before", self.before), ("after", self.after)] {
+            if number > ring {
+                return Err(Error::new(ErrorKind::Argument, NAME, argument)
+                    .expecting(format!("at most once round the ring of {ring} chunks of all rounds"))
+                    .but_found(number));
+            }
+        }
+        Ok((Border::Ring, [self.before, self.after]))
+    }
+
     fn check(&self) -> Result<()> {
         if self.chunk == 0 {
             return Err(Error::new(ErrorKind::Argument, NAME, "chunk").expecting("at least 1").but_found(0));
@@ -149,7 +166,8 @@ pub struct LshAttended {
 /// `buckets: i32 [batch, heads, rounds, time]` are what [`lsh_buckets`] found for the same query; they are an argument so that a backward pass,
 /// which may compute the query anew, uses those of the forward pass. Texts that [`Lsh::hashes`] says no of need none.
 ///
-/// Fails when shapes or types do not fit, when buckets are missing, when the chunk is 0, and when a query is to see more chunks than there are.
+/// Fails when shapes or types do not fit, when buckets are missing, when the chunk is 0, and when a query is to see more chunks on one side
+/// than a ring has.
 pub fn lsh_attention(
     graph: &mut Graph,
     query: Value,
@@ -193,14 +211,15 @@ pub fn lsh_attention(
         })?;
         let rounds = order::check_buckets(graph, buckets, [batch, heads, time])?;
         let chunks = spec.slots(time) / spec.chunk;
+        let (border, [before, after]) = spec.around_of(chunks, rounds)?;
         chunked = Chunked {
             rounds,
             chunks,
             query_chunk: spec.chunk,
             key_chunk: spec.chunk,
-            before: spec.before,
-            after: spec.after,
-            border: if spec.convention == LshConvention::Stop { Border::Stop } else { Border::Ring },
+            before,
+            after,
+            border,
             same_bucket: spec.same_bucket,
             is_deduplicated: spec.is_deduplicated,
             ..chunked
