@@ -346,6 +346,76 @@ fn an_op_that_says_nothing_of_gradients_has_none() {
     );
 }
 
+/// An op that calls its floats a choice.
+#[derive(Debug)]
+struct FloatChoice;
+
+impl Op for FloatChoice {
+    fn name(&self) -> &'static str {
+        "float choice"
+    }
+    fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+        Ok(inputs.to_vec())
+    }
+    fn reference<R: foveate::Real>(&self, inputs: &[&foveate::Array<R>]) -> Vec<foveate::Array<R>> {
+        vec![inputs[0].clone()]
+    }
+    fn lower(&self, _: &foveate::StepDesc, _: &Caps) -> Result<foveate::kernel::Lowered> {
+        Ok(foveate::kernel::Lowered::View(0))
+    }
+    fn is_choice(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_choice_of_floats_is_refused_where_it_would_be_replayed() {
+    let layer = Reversible::new(|graph: &mut Graph, x| Ok(graph.push(FloatChoice, &[x])?[0]), ops::gelu);
+    let mut graph = Graph::new();
+    let x = input(&mut graph, "x");
+    let [y, _] = layer.record(&mut graph, [x, x]).unwrap();
+    let loss = total(&mut graph, y);
+    let error = graph.gradients(loss, &[x]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "float choice: outputs: expected integers, of a step that says it chooses, found f32 [32, 16]"
+    );
+    assert_eq!(error.kind(), ErrorKind::NotDifferentiable);
+}
+
+/// The inputs of a reversible layer come back equal where they were not: elements chosen by their size stay those of the forward pass.
+#[test]
+fn choices_are_kept_for_reversible_layers() {
+    let top = |graph: &mut Graph, x| {
+        let top = ops::top_k(graph, x, 1)?.values;
+        ops::broadcast(graph, top, [1, 2])
+    };
+    let sorted = |graph: &mut Graph, x| {
+        let sorted = ops::sort(graph, x, ops::Order::Descending)?.values;
+        let first = ops::slice(graph, sorted, 1, 0..1)?;
+        ops::broadcast(graph, first, [1, 2])
+    };
+    let largest = |graph: &mut Graph, x| {
+        let place = ops::argmax(graph, x, 1)?;
+        let place = ops::reshape(graph, place, [1])?;
+        let rows = ops::reshape(graph, x, [2, 1])?;
+        let chosen = ops::gather_rows(graph, rows, place)?;
+        ops::broadcast(graph, chosen, [1, 2])
+    };
+    for f in [top, sorted, largest] as [fn(&mut Graph, Value) -> Result<Value>; 3] {
+        let far = |graph: &mut Graph, _| ops::fill(graph, TensorDesc::f32([1, 2]), 1e6);
+        let mut graph = Graph::new();
+        let [x1, x2] = ["x1", "x2"].map(|name| graph.input(name, TensorDesc::f32([1, 2])).unwrap());
+        let [y1, _] = Reversible::new(f, far).record(&mut graph, [x1, x2]).unwrap();
+        let loss = total(&mut graph, y1);
+        let dx = graph.gradients(loss, &[x2]).unwrap()[0];
+        graph.output("dx", dx).unwrap();
+        let x = HostTensor::f32([1, 2], vec![1.0, 1.001]).unwrap();
+        let outputs = cpu::run_f32(&graph, &cpu::Parameters::default(), &[("x1", &x), ("x2", &x)]).unwrap();
+        assert_eq!(outputs["dx"].to_f32(), [0.0, 2.0]);
+    }
+}
+
 #[test]
 fn what_a_segment_shares_with_a_reversible_layer_gets_both_gradients() {
     let build = |with_blocks: bool| {

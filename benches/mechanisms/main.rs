@@ -1,6 +1,7 @@
 //! Attention mechanisms against exact attention and against themselves at other lengths, attention alone, 4 heads of 64, and convolutions against
 //! what they are to keep up with, in turn on one machine: `cargo bench --bench mechanisms`. A word behind `--` picks the tables with it in their name. Ratios that papers publish are of whole training steps.
 
+mod content;
 mod conv;
 mod linear;
 mod turns;
@@ -18,6 +19,11 @@ const TABLES: &[Table] = &[
     ("unfused exact attention of 4096 tokens", unfused::at_4096),
     ("unfused exact attention of 8192 tokens", unfused::at_8192),
     ("crossovers of all mechanisms", unfused::crossovers),
+    ("hashing over exact attention", content::over_exact),
+    ("hashing and routing over blocked attention", content::over_blocked),
+    ("hashing, tokens fixed", content::growth),
+    ("scattered masks", content::scattered),
+    ("memory of attention chosen by content", content::memory),
     ("decays and the delta rule", linear::gates),
     ("profiles", linear::profiles),
     ("depthwise convolution", conv::depthwise),

@@ -57,6 +57,18 @@ impl Row {
         self.bytes
     }
 
+    /// The share of a run's time that shaders take whose names begin so.
+    pub(crate) fn share_of(&mut self, shaders: &str) -> Result<f64> {
+        self.session.run()?;
+        let (mut own, mut all) = (0.0, 0.0);
+        for part in &self.session.profile()? {
+            let seconds = part.time.as_secs_f64();
+            all += seconds;
+            own += if part.shader.starts_with(shaders) { seconds } else { 0.0 };
+        }
+        Ok(own / all)
+    }
+
     /// Prints where the time of a run goes, by shader.
     pub(crate) fn profile(&mut self) -> Result<()> {
         self.session.run()?;

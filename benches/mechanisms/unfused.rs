@@ -17,7 +17,7 @@ use crate::turns::{Row, time};
 const MOST_BYTES: usize = 128 << 20;
 
 /// Exact attention with its scores in memory, a head at a time, and a block of queries where a head's do not fit a binding.
-fn unfused(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
+pub(crate) fn unfused(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
     let graph = &mut problem.graph;
     let length = graph.desc(q)?.shape.dims()[1];
     let block = (MOST_BYTES / (4 * length)).min(length);
@@ -111,7 +111,7 @@ fn mechanism_row(context: &Context, document: &str, length: usize) -> Result<Row
     })
 }
 
-fn blocked_full(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
+pub(crate) fn blocked_full(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
     blocked(&mut problem.graph, q, k, v, &Blocked::new())
 }
 

@@ -45,7 +45,8 @@ pub trait Op: Debug + Send + Sync + 'static {
     }
 
     /// Whether the outputs are a choice, such as a bucket, that must be the same wherever a backward pass computes values anew: they are kept, as
-    /// what rounding makes of inputs that were computed anew may choose otherwise. Such an op has no gradients.
+    /// what rounding makes of inputs that were computed anew may choose otherwise. Such an op has no gradients, and its outputs are integers:
+    /// replays ([`Graph::replay`]) refuse others.
     fn is_choice(&self) -> bool {
         false
     }

@@ -32,8 +32,7 @@ impl Graph {
     ///
     /// Since every op is a pure function of its inputs, dropout included, a replay without substitutions gives the same bits;
     /// what was replayed need not be kept in memory in between. A step that chooses ([`crate::graph::Op::is_choice`]) is not appended: what it
-    /// gave stays. Fails when there is no such range, or a pair differs in shape or
-    /// type.
+    /// gave stays. Fails when there is no such range, a pair differs in shape or type, or what a step chooses are floats.
     pub fn replay(&mut self, range: Range<usize>, substitutions: &[(Value, Value)]) -> Result<Replay> {
         if range.start > range.end || range.end > self.steps.len() {
             return Err(Error::new(ErrorKind::Argument, "replay", "range")
@@ -54,6 +53,7 @@ impl Graph {
         for index in range {
             let Step { op, inputs, outputs, is_own } = self.steps[index].clone();
             if op.is_choice() {
+                self.check_choice(op.name(), &outputs)?;
                 continue;
             }
             let inputs = inputs.iter().map(|input| *values.get(input).unwrap_or(input)).collect();
@@ -65,5 +65,18 @@ impl Graph {
             self.steps.push(Step { op, inputs, outputs: replayed, is_own });
         }
         Ok(Replay { steps: start..self.steps.len(), values })
+    }
+
+    /// Refuses floats as a choice: they would be kept where they must be computed anew, with the gradients of what they are made of.
+    fn check_choice(&self, op: &'static str, outputs: &[Value]) -> Result<()> {
+        for &output in outputs {
+            let desc = self.desc(output)?;
+            if desc.dtype.is_float() {
+                return Err(Error::new(ErrorKind::NotDifferentiable, op, "outputs")
+                    .expecting("integers, of a step that says it chooses")
+                    .but_found(desc));
+            }
+        }
+        Ok(())
     }
 }

@@ -53,10 +53,11 @@ pub use attention::{
     LinformerSharing, LogSparseAttention, LongformerAttention, LshAttention, LshFactors, LshSettings,
     MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow, MemoryCompressedAttention,
     Mixer, MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory, Projections,
-    RelativePositions, ResidualAttention, SegmentKeys, SegmentPositions, SelfAttention, SetAttention,
-    SetAttentionNames, SetPooling, SinkhornAttention, Softmax, SparseAttention, SparseTransformerAttention,
-    Synthesis, Synthesizer, TalkingHeadsAttention, TransformerXl, TransformerXlAttention, join_heads,
-    next_memory, retention_decays, sinusoidal_positions, split_heads,
+    RelativePositions, ResidualAttention, RoutedRows, RoutingAttention, RoutingSettings, SegmentKeys,
+    SegmentPositions, SelfAttention, SetAttention, SetAttentionNames, SetPooling, SinkhornAttention, Softmax,
+    SparseAttention, SparseTransformerAttention, Synthesis, Synthesizer, TalkingHeadsAttention,
+    TransformerXl, TransformerXlAttention, join_heads, next_memory, retention_decays, sinusoidal_positions,
+    split_heads,
 };
 #[cfg(feature = "models")]
 pub use axial::AxialPositions;

@@ -4,6 +4,7 @@ mod adaptive;
 mod adaptive_span;
 mod big_bird;
 mod block;
+mod chunked;
 mod conv;
 mod dense;
 mod disentangled;

@@ -1,6 +1,6 @@
 //! Attention chosen by content: the highest scores, sparse weights, sorted blocks: rows of the table of `mechanisms.rs`.
 
-use foveate::nn::AxialPositions;
+use foveate::nn::{AxialPositions, Layout, Recorder, RoutingAttention, RoutingSettings};
 use foveate::ops;
 use foveate::ops::attention::{
     Lsh, LshAttended, LshConvention, Routing, Scored, Simplex, Sinkhorn, attention_over, balanced_clusters,
@@ -8,7 +8,7 @@ use foveate::ops::attention::{
     sinkhorn, sinkhorn_sorted, sparse_attention, top_k_attention,
 };
 use foveate::weights::Declarations;
-use foveate::{DType, HostTensor, TensorDesc, Value};
+use foveate::{DType, HostTensor, TensorDesc};
 
 use crate::Result;
 use crate::case::Case;
@@ -17,12 +17,13 @@ use crate::mechanisms::{Row, row};
 
 pub(crate) const ROWS: &[Row] = &[
     row("1.5-entmax attention", sparse),
-    row("LSH attention", lsh),
+    row("LSH attention", lsh_given).and(lsh_found),
     row("Sinkhorn attention, given block permutation", sorted_blocks),
     row("Sinkhorn attention, soft", soft_sinkhorn),
     row("axial position embeddings (Reformer)", axial),
-    row("exact top-k attention", top),
+    row("exact top-k attention", top_given).and(top_found),
     row("routing attention", routing),
+    row("routing layer: causal local heads beside causal routed heads", routing_layer),
     row("sparsemax attention", sparse),
 ];
 
@@ -38,21 +39,26 @@ fn scored(case: &mut Case<'_>) -> Result<Scored> {
     Ok(spec)
 }
 
-/// Over the keys that the file has, and over those that are found.
-fn top(case: &mut Case<'_>) -> Result<()> {
-    let spec = scored(case)?;
-    let (k, scale) = (case.file.spec.count("k")? as usize, case.file.spec.number("scale")?);
+/// Over the keys that the file has.
+fn top_given(case: &mut Case<'_>) -> Result<()> {
+    scored(case)?;
+    case.file.spec.count("k")?;
+    let scale = case.file.spec.number("scale")?;
     let [q, key, v] = case.inputs(["q", "k", "v"])?;
     let keys = case.input("indices")?;
-    let found = top_k_attention(&mut case.recording.graph, q, key, v, k, &spec)?;
-    let (given, lse) = attention_over(&mut case.recording.graph, q, key, v, keys, Some(scale))?;
-    case.output_again("found", "out", found.out)?;
-    case.output_again("log-sum-exp of found", "lse", found.lse)?;
-    let graph = &mut case.recording.graph;
-    let both = ops::add(graph, given, found.out)?;
-    let out = ops::scale(graph, both, 0.5)?;
+    let (out, lse) = attention_over(&mut case.recording.graph, q, key, v, keys, Some(scale))?;
     case.output("out", out)?;
     case.output("lse", lse)
+}
+
+/// Over those that are found.
+fn top_found(case: &mut Case<'_>) -> Result<()> {
+    let spec = scored(case)?;
+    let k = case.file.spec.count("k")? as usize;
+    let [q, key, v] = case.inputs(["q", "k", "v"])?;
+    let found = top_k_attention(&mut case.recording.graph, q, key, v, k, &spec)?;
+    case.output("out", found.out)?;
+    case.output("lse", found.lse)
 }
 
 fn sparse(case: &mut Case<'_>) -> Result<()> {
@@ -128,15 +134,24 @@ fn lsh_settings(case: &mut Case<'_>) -> Result<Lsh> {
     Ok(settings)
 }
 
-/// With the buckets that the file has, and with those that are found.
-fn lsh(case: &mut Case<'_>) -> Result<()> {
+/// With the buckets that the file has.
+fn lsh_given(case: &mut Case<'_>) -> Result<()> {
+    lsh(case, true)
+}
+
+/// With those that are found.
+fn lsh_found(case: &mut Case<'_>) -> Result<()> {
+    lsh(case, false)
+}
+
+fn lsh(case: &mut Case<'_>, is_given: bool) -> Result<()> {
     let settings = lsh_settings(case)?;
     let rounds = case.file.spec.count("n_hashes")? as usize;
     let [qk, v] = case.inputs(["qk", "v"])?;
     let time = case.dims(qk)?[1];
     if !settings.hashes(time) {
         let attended = lsh_attention(&mut case.recording.graph, qk, v, None, &settings)?;
-        return lsh_outputs(case, attended.out, &attended);
+        return lsh_outputs(case, &attended);
     }
     let rotations = case.input("rotations")?;
     if case.dims(rotations)?[2] != rounds {
@@ -146,35 +161,37 @@ fn lsh(case: &mut Case<'_>) -> Result<()> {
     let factors: Option<Vec<usize>> =
         factors.and_then(|list| list.iter().map(|factor| Some(factor.as_u64()? as usize)).collect());
     let factors = factors.ok_or("`bucket_factors` are no counts")?;
-    let buckets = case.input("buckets")?;
-    let graph = &mut case.recording.graph;
-    // Behind the last position there is padding to a whole chunk.
-    let buckets = ops::slice(graph, buckets, 3, 0..time)?;
-    let found_buckets = lsh_buckets(graph, qk, rotations, &factors, &settings)?;
-    let given = lsh_attention(graph, qk, v, Some(buckets), &settings)?;
-    let found = lsh_attention(graph, qk, v, Some(found_buckets), &settings)?;
-
-    let all = case.file.tensors.get("buckets")?;
-    let shape = all.shape().dims().to_vec();
-    let numbers = all.to_f64();
-    let of_positions =
-        numbers.chunks(shape[3]).flat_map(|line| line[..time].iter().map(|&bucket| bucket as i32));
-    let of_positions = HostTensor::i32([shape[0], shape[1], shape[2], time], of_positions.collect())?;
     let exact = Bound::of_largest(OF_LARGEST);
-    case.recording.expect("buckets that are found", found_buckets, of_positions, Rows::All, exact)?;
-    let order = found.order.ok_or("no order")?;
+    let buckets = if is_given {
+        let buckets = case.input("buckets")?;
+        // Behind the last position there is padding to a whole chunk.
+        ops::slice(&mut case.recording.graph, buckets, 3, 0..time)?
+    } else {
+        let found = lsh_buckets(&mut case.recording.graph, qk, rotations, &factors, &settings)?;
+        let of_file = buckets_of_positions(case.file.tensors.get("buckets")?, time)?;
+        case.recording.expect("buckets", found, of_file, Rows::All, exact)?;
+        found
+    };
+    let attended = lsh_attention(&mut case.recording.graph, qk, v, Some(buckets), &settings)?;
+    let order = attended.order.ok_or("no order")?;
     let of_file = case.file.tensors.get("order")?.clone();
-    case.recording.expect("order that is found", order, of_file, Rows::All, exact)?;
+    case.recording.expect("order", order, of_file, Rows::All, exact)?;
+    lsh_outputs(case, &attended)
+}
 
-    let graph = &mut case.recording.graph;
-    let both = ops::add(graph, given.out, found.out)?;
-    let out = ops::scale(graph, both, 0.5)?;
-    lsh_outputs(case, out, &given)
+/// The first `time` of each row of `buckets: [batch, heads, rounds, slots]`.
+fn buckets_of_positions(buckets: &HostTensor, time: usize) -> Result<HostTensor> {
+    let &[batch, heads, rounds, slots] = buckets.shape().dims() else {
+        return Err("`buckets` are of another rank".into());
+    };
+    let numbers = buckets.to_f64();
+    let rows = numbers.chunks(slots).flat_map(|row| row[..time].iter().map(|&bucket| bucket as i32));
+    Ok(HostTensor::i32([batch, heads, rounds, time], rows.collect())?)
 }
 
 /// Tokens that see others are compared besides without those that see themselves alone, whose log-sum-exp says what is large.
-fn lsh_outputs(case: &mut Case<'_>, out: Value, attended: &LshAttended) -> Result<()> {
-    let time = case.dims(out)?[1];
+fn lsh_outputs(case: &mut Case<'_>, attended: &LshAttended) -> Result<()> {
+    let time = case.dims(attended.out)?[1];
     let rows = |axis: usize| -> Result<Rows> {
         case.file.tensors.find("length").map_or(Ok(Rows::All), |lengths| Ok(Rows::below(lengths, time, axis)))
     };
@@ -197,7 +214,7 @@ fn lsh_outputs(case: &mut Case<'_>, out: Value, attended: &LshAttended) -> Resul
             bound,
         )?;
     }
-    case.output_rows("out", out, of_out)?;
+    case.output_rows("out", attended.out, of_out)?;
     case.output_rows("lse", attended.lse, of_lse)?;
     case.output_rows("lse_rounds", attended.lse_rounds, of_rounds)
 }
@@ -261,6 +278,38 @@ fn routing(case: &mut Case<'_>) -> Result<()> {
     }
     case.output_rows("out", out, rows)?;
     case.output("aux_loss", loss)
+}
+
+fn routing_layer(case: &mut Case<'_>) -> Result<()> {
+    let spec = &case.file.spec;
+    spec.pass_over(&["names", "formula"]);
+    let count = |key: &str| spec.count(key).map(|count| count as usize);
+    let settings = RoutingSettings {
+        local_heads: count("local_heads")?,
+        routed_heads: count("routed_heads")?,
+        head_size: case.file.tensors.get("mem_k")?.shape().dims()[3],
+        local_window: count("local_window")?,
+        clusters: count("clusters")?,
+        window: count("window")?,
+        memory: case.file.tensors.get("mem_k")?.shape().dims()[2],
+        is_causal: true,
+        commitment: spec.number("commitment")?,
+        decay: 0.999,
+    };
+    let mut declarations = Declarations::new();
+    let x = case.input("x")?;
+    let width = case.dims(x)?[2];
+    let layer = RoutingAttention::declare(&mut declarations.root(), width, settings)?;
+    for weight in declarations.list() {
+        case.weight(&weight.name, &weight.name)?;
+    }
+    let mut recorder = Recorder::new(&mut case.recording.graph, DType::F32);
+    let routed = layer.record_with_loss(&mut recorder, x, &Layout::Rows)?;
+    for (name, members) in ["q_indices", "k_indices"].into_iter().zip(routed.members) {
+        case.output_again(&format!("{name} that are found"), name, members)?;
+    }
+    case.output("out", routed.out)?;
+    case.output("aux_loss", routed.loss)
 }
 
 fn axial(case: &mut Case<'_>) -> Result<()> {

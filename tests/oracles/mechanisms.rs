@@ -21,10 +21,18 @@ pub(crate) struct Row {
     /// The `mechanism` of its specs.
     mechanism: &'static str,
     record: Record,
+    other: Option<Record>,
 }
 
 pub(crate) const fn row(mechanism: &'static str, record: Record) -> Row {
-    Row { mechanism, record }
+    Row { mechanism, record, other: None }
+}
+
+impl Row {
+    /// Another way to compute the same, which is held to the file by itself.
+    pub(crate) const fn and(self, other: Record) -> Self {
+        Self { other: Some(other), ..self }
+    }
 }
 
 const ROWS: &[Row] = &[
@@ -49,11 +57,15 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
         .into_iter()
         .flatten();
     if let Some(row) = rows.find(|row| row.mechanism == mechanism) {
-        let (path, record) = (path.to_owned(), row.record);
+        let (path, record, other) = (path.to_owned(), row.record, row.other);
         return Ok(Found::test(move || {
             let file = File::open(&path)?;
             file.spec.text("mechanism")?;
-            case::check(&file, record)
+            let report = case::check(&file, record)?;
+            match other {
+                Some(other) => Ok(report.and(case::check(&file, other)?)),
+                None => Ok(report),
+            }
         }));
     }
     Ok(Found::Missing)

@@ -12,7 +12,8 @@ struct Params {
     count: u32,        // workgroups with work
     splits: u32,
     line: u32,         // integers of the index of one batch item and head
-    keys_from: u32,    // where in a line the entries of keys begin, and so on
+    queries_from: u32, // where in a line the entries of queries begin, and so on
+    keys_from: u32,
     buckets_from: u32,
     chunks_from: u32,
     round: u32,        // of the rows
@@ -22,9 +23,13 @@ struct Params {
     query_chunk: u32,
     key_chunk: u32,
     chunks: u32,       // of one round
+    group_chunks: u32, // that lie together: none meets one beyond
     before: u32,       // chunks of keys before a query's own, and behind it
     after: u32,
     shown_from: u32,   // keys from this position on are seen by all
+    nearest: u32,      // as i32: how far before a query the keys lie that it sees, BANDED
+    farthest: u32,
+    earlier: u32,      // whether there are rounds before, whose results this one's are added to
     scale: f32,
     self_score: f32,   // of a token and itself, in units of log2
 }
@@ -35,7 +40,7 @@ struct Params {
 const HIDDEN: i32 = 1 << 30;
 
 fn query_entry(batch: u32, head: u32, slot: u32) -> i32 {
-    return index[(batch * params.kv_heads + head) * params.line + slot];
+    return index[(batch * params.kv_heads + head) * params.line + params.queries_from + slot];
 }
 
 fn key_entry(batch: u32, head: u32, slot: u32) -> i32 {
@@ -81,7 +86,8 @@ fn chunks_met(own: u32, before: u32, after: u32) -> vec2<i32> {
     let chunk = first + i32(own);
     var met = vec2(chunk - i32(before), chunk + i32(after) + 1);
     if STOPS {
-        met = clamp(met, vec2(first), vec2(first + i32(params.chunks)));
+        let group = first + i32(own / params.group_chunks * params.group_chunks);
+        met = clamp(met, vec2(group), vec2(group + i32(params.group_chunks)));
     }
     return met + vec2(i32(params.rounds * params.chunks));
 }
@@ -105,6 +111,10 @@ fn score(product: vec4<f32>, batch: u32, head: u32, query: vec4<i32>, key: vec4<
     var seen = vec4(true);
     if CAUSAL {
         seen = seen & ((key_position <= query_position) | (key_position >= vec4(i32(params.shown_from))));
+    }
+    if BANDED {
+        let apart = query_position - key_position;
+        seen = seen & (apart >= vec4(i32(params.nearest))) & (apart <= vec4(i32(params.farthest)));
     }
     if SAME_BUCKET {
         seen = seen & in_same_bucket(batch, head, query_position, key_position, columns);

@@ -1,8 +1,5 @@
-// The first `kept` of each row's order: the positions, and the elements of x there.
+// values[row][j] = x[row][positions[row][j]]
 fn element(i: u32) {
     let row = i / params.kept;
-    let first = row * params.length;
-    let position = load_order(first + (i - row * params.kept));
-    store_positions(i, position);
-    store_values(i, load_x(first + position));
+    store_values(i, load_x(row * params.length + min(load_positions(i), params.length - 1u)));
 }

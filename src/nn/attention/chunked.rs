@@ -1,9 +1,11 @@
 //! Attention of chunks among their neighbours.
 
 use super::{Attend, one_length_a_row};
-use crate::graph::Value;
+use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
-use crate::ops::attention::{BlockLayout, Blocked, Border, Mask, blocked};
+use crate::ops::attention::{BlockLayout, Blocked, Border, Mask, Score, blocked};
+use crate::ops::constant;
+use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "chunked attention";
@@ -20,13 +22,13 @@ pub struct ChunkedAttention {
 }
 
 impl ChunkedAttention {
-    /// Chunks of so many positions, a multiple of 4, or the whole text where it is no longer; a position sees its own chunk and the one before.
+    /// Chunks of so many positions, or the whole text where it is no longer; a position sees its own chunk and the one before.
     pub fn new(chunk: usize) -> Self {
         Self { chunk, multiple: chunk, before: 1, after: 0, border: Border::Stop, is_causal: false }
     }
 
     /// How many chunks before its own and behind it a position sees, and what lies beside the first and the last: in a ring of
-    /// [`Border::Ring`], each other.
+    /// [`Border::Ring`], each other. A chunk that is reached twice counts twice, as in Hugging Face's Transformers.
     #[must_use]
     pub fn around(self, before: usize, after: usize, border: Border) -> Self {
         Self { before, after, border, ..self }
@@ -44,8 +46,32 @@ impl ChunkedAttention {
         Self { multiple, ..self }
     }
 
-    /// Which positions of a text of `time` see each other.
-    fn mask(&self, time: usize) -> Result<Mask> {
+    /// How often each chunk of a text of `time`, which is longer than a chunk, meets each: row by row of queries' chunks.
+    fn meetings(&self, time: usize) -> Result<Vec<Vec<usize>>> {
+        let ring = time.next_multiple_of(self.multiple) / self.chunk;
+        let chunks = time.div_ceil(self.chunk);
+        for (argument, number) in [("before", self.before), ("after", self.after)] {
+            if self.border == Border::Ring && number > ring {
+                return Err(Error::new(ErrorKind::Argument, NAME, argument)
+                    .expecting(format!("at most the {ring} chunks of a ring"))
+                    .but_found(number));
+            }
+        }
+        let mut meetings = vec![vec![0; chunks]; chunks];
+        for (query, row) in meetings.iter_mut().enumerate() {
+            for far in query as i64 - self.before as i64..=(query + self.after) as i64 {
+                let key = if self.border == Border::Ring { far.rem_euclid(ring as i64) } else { far };
+                // Chunks behind the last position hold nothing.
+                if let Some(times) = usize::try_from(key).ok().and_then(|key| row.get_mut(key)) {
+                    *times += 1;
+                }
+            }
+        }
+        Ok(meetings)
+    }
+
+    /// Which positions of a text of `time` see each other, and what is added to scores where chunks meet more than once.
+    fn rule(&self, graph: &mut Graph, time: usize) -> Result<Blocked> {
         if self.chunk == 0 || self.multiple == 0 || !self.multiple.is_multiple_of(self.chunk) {
             return Err(Error::new(ErrorKind::Argument, NAME, "chunk")
                 .expecting(format!("at least 1, of which {} is a multiple", self.multiple))
@@ -53,18 +79,21 @@ impl ChunkedAttention {
         }
         let causal = |mask: Mask| if self.is_causal { mask & Mask::causal() } else { mask };
         if time <= self.chunk {
-            return Ok(causal(Mask::full()));
+            return Ok(Blocked::new().mask(causal(Mask::full())));
         }
-        let ring = (time.next_multiple_of(self.multiple) / self.chunk) as i64;
-        let chunks = time.div_ceil(self.chunk);
-        let (before, after) = (self.before as i64, self.after as i64);
-        let meets = |query: usize, key: usize| {
-            let apart = key as i64 - query as i64;
-            let is_near = |apart: i64| (-before..=after).contains(&apart);
-            is_near(apart) || self.border == Border::Ring && (is_near(apart - ring) || is_near(apart + ring))
-        };
-        let pairs = (0..chunks).flat_map(|query| (0..chunks).map(move |key| meets(query, key))).collect();
-        Ok(causal(Mask::blocks(BlockLayout::new(self.chunk as u32, [1, chunks, chunks], pairs)?)))
+        let meetings = self.meetings(time)?;
+        let chunks = meetings.len();
+        let pairs = meetings.iter().flatten().map(|&times| times > 0).collect();
+        let mask = Mask::blocks(BlockLayout::new(self.chunk as u32, [1, chunks, chunks], pairs)?);
+        let spec = Blocked::new().mask(causal(mask));
+        if meetings.iter().flatten().all(|&times| times <= 1) {
+            return Ok(spec);
+        }
+        // exp(s + ln n) = n exp(s). Only texts of no more chunks than a query sees have such pairs.
+        let times = |at: usize| meetings[at / time / self.chunk][at % time / self.chunk];
+        let logarithms = (0..time * time).map(|at| (times(at).max(1) as f32).ln()).collect();
+        let bias = constant(graph, HostTensor::f32([1, 1, time, time], logarithms)?)?;
+        Ok(spec.score(Score::bias(bias)))
     }
 }
 
@@ -85,7 +114,7 @@ impl Attend for ChunkedAttention {
         let &[_, time, ..] = desc.shape.dims() else {
             return Err(Error::new(ErrorKind::Shape, NAME, "query").expecting("rank 4").but_found(desc));
         };
-        let mut spec = Blocked::new().mask(self.mask(time)?);
+        let mut spec = self.rule(recorder, time)?;
         if let Some(lengths) = one_length_a_row(NAME, recorder, layout)? {
             spec = spec.lengths(lengths);
         }

@@ -17,6 +17,7 @@
 //! | [`ClusteredAttention`] | its own sequence, as the mean of its cluster's queries does |
 //! | [`ChunkedAttention`] | its own chunk and those around it |
 //! | [`LshAttention`] | the tokens of its buckets; queries are keys |
+//! | [`RoutingAttention`] | the tokens of its clusters, and in local heads its own chunk and the one before |
 //! | [`SparseAttention`] | the keys of its highest scores, or those that sparsemax or 1.5-entmax leave |
 //! | [`SinkhornAttention`] | its own block, and the block that was sorted to its place |
 //! | [`PersistentMemory`] | its own sequence, and keys of the network's own |
@@ -49,6 +50,7 @@ mod persistent;
 mod projections;
 mod relative;
 mod residual;
+mod routed;
 mod routing;
 mod scored;
 mod set;
@@ -81,6 +83,7 @@ pub use persistent::PersistentMemory;
 pub use projections::Projections;
 pub use relative::RelativePositions;
 pub use residual::ResidualAttention;
+pub use routed::{RoutedRows, RoutingAttention, RoutingSettings};
 pub use routing::HeadRouting;
 pub use scored::{SinkhornAttention, SparseAttention};
 pub use set::{InducedSetAttention, MultiheadAttentionBlock, SetAttention, SetAttentionNames, SetPooling};

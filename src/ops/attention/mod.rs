@@ -35,7 +35,10 @@ pub use linear::{
     linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
 pub use linformer::{Linformer, linformer};
-pub use lsh::{Lsh, LshAttended, LshConvention, lsh_attention, lsh_buckets, lsh_factors, lsh_rotations};
+pub use lsh::{
+    Lsh, LshAttended, LshConvention, lsh_attention, lsh_attention_apart, lsh_buckets, lsh_factors,
+    lsh_rotations,
+};
 pub use memory_compressed::{Compression, MemoryCompressed, Slots, memory_compressed};
 pub use nystrom::{InverseStart, Nystrom, PaddedLandmarks, Segments, nystrom};
 pub use persistent::{merge, persistent_memory};

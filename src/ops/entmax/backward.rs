@@ -6,7 +6,7 @@ use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
 use crate::ops::contract::Contract;
 use crate::ops::rows::{self, Rows};
-use crate::tensor::{Array, Real, TensorDesc};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 
 params! {
     /// `width` is in packs.
@@ -25,9 +25,10 @@ pub(super) fn append(graph: &mut Graph, form: Form, y: Value, upstream: Value) -
 struct EntmaxBackward(Form);
 
 impl EntmaxBackward {
-    /// How much an element of result `y` takes part: 0 where the result is.
+    /// How much an element of result `y` takes part: 0 where the result is, and NaN where it is.
     fn share<R: Real>(self, y: R) -> R {
         match self.0 {
+            _ if y.is_nan() => y,
             Form::Sparsemax if y > R::zero() => R::one(),
             Form::Sparsemax => R::zero(),
             Form::Entmax15 => y.max(R::zero()).sqrt(),
@@ -60,7 +61,7 @@ impl Op for EntmaxBackward {
             let whole: R = pairs().map(|(share, _)| share).sum();
             let sum: R = pairs().map(|(share, dy)| share * dy).sum();
             // A row of zeros is none of the op's results.
-            let mean = if whole > R::zero() { sum / whole } else { R::zero() };
+            let mean = if whole == R::zero() { sum } else { sum / whole };
             dx.extend(pairs().map(|(share, dy)| share * (dy - mean)));
         }
         vec![Array::real(y.shape().clone(), dx)]
@@ -71,6 +72,7 @@ impl Op for EntmaxBackward {
         let rows = Rows::of(name, y)?;
         let dispatch = Kernel::new(name, [wgsl!("entmax/backward.wgsl")])
             .lanes(rows.lanes)
+            .alias("Bits", DType::U32)
             .constant("SQUARED", self.0 == Form::Entmax15)
             .read("y", Operand::Input(0), y.dtype)
             .read("upstream", Operand::Input(1), y.dtype)

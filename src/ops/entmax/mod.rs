@@ -8,7 +8,8 @@
 //!
 //! `t` is the root of a convex function that falls, which Newton's method approaches from below, without sorting: in every step the product
 //! of the function and its slope shrinks to a quarter or less, so that `log2(width)` steps and a constant suffice. The row's largest element
-//! is subtracted first, so that `t` lies between -1 and 0.
+//! is subtracted first, so that `t` lies between -1 and 0. Elements of minus infinity weigh nothing; a row with NaN or infinity, or of minus
+//! infinity alone, is NaN.
 
 mod backward;
 #[cfg(feature = "check")]
@@ -20,7 +21,7 @@ use super::upstream;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
-use crate::tensor::{Array, Real, TensorDesc};
+use crate::tensor::{Array, DType, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{one_and_a_half, sparse};
@@ -114,6 +115,12 @@ impl Op for Entmax {
         let (x, form) = (inputs[0], self.0);
         let mut y = Vec::with_capacity(x.reals().len());
         for row in rows::slices(x) {
+            if row.iter().any(|x| x.is_nan() || *x == R::infinity())
+                || row.iter().all(|&x| x == R::neg_infinity())
+            {
+                y.extend(row.iter().map(|_| R::nan()));
+                continue;
+            }
             let largest = row.iter().copied().fold(row[0], R::max);
             let scaled: Vec<R> = row.iter().map(|&x| form.scaled(x - largest)).collect();
             let mut threshold = -R::one();
@@ -138,12 +145,13 @@ impl Op for Entmax {
         let steps = most_steps(rows.width as usize * rows.lanes as usize);
         let dispatch = Kernel::new(name, [wgsl!("entmax/entmax.wgsl")])
             .lanes(rows.lanes)
+            .alias("Bits", DType::U32)
             .constant("SQUARED", self.0 == Form::Entmax15)
             .read("x", Operand::Input(0), x.dtype)
             .write("result", Operand::Output(0), x.dtype)
             .params(EntmaxParams { width: rows.width, steps })
             .walks(rows.width, 2 + steps)
-            .reductions(1 + 2 * u64::from(steps))
+            .reductions(2 + 2 * u64::from(steps))
             .per_row(rows.rows, caps);
         let kernel = format!("{name} x{}, a workgroup a row", rows.lanes);
         Ok(Lowered::rows(kernel, vec![dispatch], Vec::new(), caps))

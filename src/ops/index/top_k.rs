@@ -1,6 +1,6 @@
 //! The largest elements along the last axis.
 
-use super::sort::{Order, SortRows, Sorted};
+use super::sort::{Order, Sorted, sort_rows};
 use crate::Result;
 use crate::graph::{Graph, Value};
 
@@ -11,7 +11,7 @@ const NAME: &str = "index/top_k";
 /// Of equal elements the one with the lower position comes first; -0 equals 0, and NaN counts as greater than every number. Gradients go to the
 /// chosen elements; positions have none. A row is sorted whole. Fails when `x` is a scalar, or `k` is 0 or more than a row has elements.
 pub fn top_k(graph: &mut Graph, x: Value, k: usize) -> Result<Sorted> {
-    SortRows { name: NAME, order: Order::Descending, kept: Some(k) }.push(graph, x)
+    sort_rows(graph, NAME, x, Order::Descending, Some(k))
 }
 
 /// Every type, ties, all of a row and one element of it, rows of one element and none.

@@ -194,6 +194,10 @@ impl Op for FirstPlace {
         kernels::lower(self.name, Fold::Place { smallest: self.smallest }, &self.axes, step, caps)
     }
 
+    fn is_choice(&self) -> bool {
+        true
+    }
+
     fn stops_gradients(&self) -> bool {
         true
     }

@@ -1,13 +1,16 @@
-//! Attention chosen by content: settings that make it exact, what it must not depend on, and what means nothing. On the references.
+//! Attention chosen by content: settings that make it exact, what it must not depend on, and what means nothing. On the references, where
+//! nothing else is said.
 
+use foveate::gpu::{Program, Session};
 use foveate::ops::attention::{
     Blocked, Lsh, LshConvention, Routing, Scored, Sinkhorn, balanced_clusters, blocked, lsh_attention,
-    lsh_buckets, lsh_factors, lsh_rotations, routing_attention, sinkhorn, sinkhorn_sorted, top_k_attention,
+    lsh_attention_apart, lsh_buckets, lsh_factors, lsh_rotations, routing_attention, sinkhorn,
+    sinkhorn_sorted, top_k_attention,
 };
-use foveate::{ErrorKind, HostTensor, Result, TensorDesc, Value, ops};
+use foveate::{ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, ops};
 
 use super::composed::{HEADS, Problem, SIZE, TIME, assert_near, assert_refused_as, qkv, random};
-use crate::support::refused;
+use crate::support::{context, refused};
 
 /// Buckets of `rounds` rounds, by another number in each.
 fn buckets(problem: &mut Problem, rounds: usize, same: bool) -> Value {
@@ -42,6 +45,36 @@ fn a_query_that_sees_all_chunks_sees_what_it_sees_unhashed() {
 }
 
 #[test]
+fn a_query_sees_no_more_than_all_chunks_of_its_round() {
+    let [all, more] = [3, 30].map(|number| {
+        result(|problem| {
+            let buckets = buckets(problem, 2, false);
+            hashed(problem, Some(buckets), &Lsh::new(8).around(number, number))
+        })
+    });
+    assert_near("more than all chunks", &more, &all);
+}
+
+/// With keys of their own: over all chunks it is exact attention, and of one bucket for all that of chunks by position.
+#[test]
+fn keys_of_their_own_are_sorted_by_their_own_buckets() {
+    let apart = |spec: Lsh, rounds: usize| {
+        result(|problem| {
+            let qkv = qkv(2).map(|tensor| problem.input(tensor));
+            let buckets = [buckets(problem, rounds, false), buckets(problem, rounds, true)];
+            Ok(lsh_attention_apart(&mut problem.graph, qkv, Some(buckets), &spec)?.out)
+        })
+    };
+    let exact = result(|problem| {
+        let [q, k, v] = qkv(2).map(|tensor| problem.input(tensor));
+        blocked(&mut problem.graph, q, k, v, &Blocked::new())
+    });
+    // Two rounds find each pair twice, which changes no mean.
+    assert_near("all chunks", &apart(Lsh::new(8).around(2, 2), 2), &exact);
+    assert_near("unhashed", &apart(Lsh::new(TIME), 1), &exact);
+}
+
+#[test]
 fn equal_rounds_are_one_where_pairs_count_once() {
     let spec = Lsh::new(5).causal().deduplicated();
     for spec in [spec, spec.same_bucket()] {
@@ -64,6 +97,61 @@ fn the_first_of_causal_tokens_sees_itself() {
         });
         let width = HEADS * SIZE;
         assert_near("the first token", &found[..width], &qkv(2)[2].to_f32()[..width]);
+    }
+}
+
+#[test]
+fn items_of_a_batch_do_not_depend_on_their_order() {
+    let attended = |first: usize| {
+        let mut problem = Problem::default();
+        let turned = |tensor: &HostTensor| {
+            let numbers = tensor.to_f32();
+            let half = numbers.len() / 2;
+            let turned = [&numbers[first * half..], &numbers[..first * half]].concat();
+            HostTensor::f32(tensor.shape().clone(), turned).unwrap()
+        };
+        let [q, _, v] = qkv(2).map(|tensor| problem.input(turned(&tensor)));
+        let (spec, factors) = (Lsh::new(5).causal(), lsh_factors(8));
+        let rotations = problem.input(lsh_rotations([HEADS, SIZE, 3], &factors, 5).unwrap());
+        let found = lsh_buckets(&mut problem.graph, q, rotations, &factors, &spec).unwrap();
+        let out = lsh_attention(&mut problem.graph, q, v, Some(found), &spec).unwrap().out;
+        problem.run(&[out]).remove(0)
+    };
+    let [given, mut turned] = [0, 1].map(attended);
+    let half = turned.len() / 2;
+    turned.rotate_left(half);
+    assert_eq!(given, turned);
+}
+
+/// Workgroups come in any order, and no sum depends on it.
+#[test]
+fn a_hundred_runs_on_the_device_give_the_same_bits() {
+    const LONG: usize = 300;
+    let mut graph = Graph::new();
+    let rows = TensorDesc::f32([1, LONG, HEADS, SIZE]);
+    let [query, value] = ["query", "value"].map(|name| graph.input(name, rows.clone()).unwrap());
+    let (spec, factors) = (Lsh::new(16).convention(LshConvention::HuggingFace), lsh_factors(16));
+    let rotations = lsh_rotations([HEADS, SIZE, 4], &factors, 5).unwrap();
+    let of_rotations = graph.input("rotations", rotations.desc()).unwrap();
+    let buckets = lsh_buckets(&mut graph, query, of_rotations, &factors, &spec).unwrap();
+    let out = lsh_attention(&mut graph, query, value, Some(buckets), &spec).unwrap().out;
+    let flat = ops::reshape(&mut graph, out, [1, LONG * HEADS * SIZE]).unwrap();
+    let squares = ops::square(&mut graph, flat).unwrap();
+    let loss = ops::sum(&mut graph, squares, &[1]).unwrap();
+    let loss = ops::reshape(&mut graph, loss, [1]).unwrap();
+    let gradients = graph.gradients(loss, &[query, value]).unwrap();
+    for (name, value) in ["out", "d query", "d value"].into_iter().zip([vec![out], gradients].concat()) {
+        graph.output(name, value).unwrap();
+    }
+    let tensors = [60, 61].map(|seed| random(seed, &[1, LONG, HEADS, SIZE]));
+    let inputs = [("query", &tensors[0]), ("value", &tensors[1]), ("rotations", &rotations)];
+    let program = Program::new(context(), &Plan::new(&graph, context().caps()).unwrap()).unwrap();
+    let mut session = Session::new(&program, &inputs).unwrap();
+    let mut first = None;
+    for run in 0..100 {
+        session.run().unwrap();
+        let outputs = session.read().unwrap();
+        assert_eq!(&outputs, first.get_or_insert_with(|| outputs.clone()), "run {run}");
     }
 }
 
@@ -153,7 +241,17 @@ fn settings_that_mean_nothing_are_refused() {
     let of_rounds = || ids(&[2, HEADS, 3, TIME]);
     assert_refused_as(&lsh(Lsh::new(0), of_rounds()), argument, "attention/lsh", "chunk");
     assert_refused_as(&lsh(Lsh::new(4).padded_to(6), of_rounds()), argument, "attention/lsh", "padded_to");
-    assert_refused_as(&lsh(Lsh::new(8).around(4, 0), of_rounds()), argument, "attention/indexed", "before");
+    let ring = Lsh::new(8).convention(LshConvention::HuggingFace);
+    assert_refused_as(&lsh(ring.around(10, 0), of_rounds()), argument, "attention/lsh", "before");
+    assert_refused_as(&lsh(ring.around(0, 10), of_rounds()), argument, "attention/lsh", "after");
+    for (spec, what) in
+        [(Lsh::new(8).same_bucket(), "same_bucket"), (Lsh::new(8).deduplicated(), "deduplicated")]
+    {
+        let error = refused(&[rows.clone(), of_rounds()], move |graph, v| {
+            Ok(lsh_attention_apart(graph, [v[0]; 3], Some([v[1]; 2]), &spec)?.out)
+        });
+        assert_refused_as(&error, ErrorKind::Unsupported, "attention/lsh", what);
+    }
     let error = lsh(Lsh::new(4), ids(&[2, HEADS, 3, TIME - 1]));
     assert_refused_as(&error, ErrorKind::Shape, "attention/lsh", "buckets");
     let error = refused(std::slice::from_ref(&rows), |graph, v| {

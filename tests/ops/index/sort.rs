@@ -64,3 +64,19 @@ fn a_scalar_is_refused() {
     let error = refused(&[TensorDesc::f32([])], |graph, v| Ok(sort(graph, v[0], Order::Ascending)?.values));
     assert_eq!((error.kind(), error.op(), error.argument()), (ErrorKind::Shape, "index/sort", "x"));
 }
+
+/// Rows of a million keys, of which many are equal: what LSH attention sorts.
+#[test]
+fn a_million_keys_are_in_stable_order() {
+    const KEYS: usize = 1_000_000;
+    let mut graph = Graph::new();
+    let x = graph.input("x", TensorDesc::i32([KEYS])).unwrap();
+    let order = argsort(&mut graph, x, Order::Ascending).unwrap();
+    graph.output("order", order).unwrap();
+    let keys: Vec<i32> = (0..KEYS as u64).map(|at| (at * 2_654_435_761 % 31_250) as i32).collect();
+    let x = HostTensor::i32([KEYS], keys.clone()).unwrap();
+    let found = run(&graph, &[("x", &x)])["order"].to_f64();
+    let mut expected: Vec<usize> = (0..KEYS).collect();
+    expected.sort_by_key(|&at| keys[at]);
+    assert!(found.iter().zip(&expected).all(|(found, expected)| *found == *expected as f64));
+}

@@ -2,7 +2,8 @@
 //! tuning wants them; or, when too few rows would leave the device idle, key splits and a merge.
 //! What the backward pass reads of rows is written beside the output; the log-sum-exp is made of it by a dispatch of its own, as a device may
 //! let a shader have no more than eight buffers. Dispatches before the kernel fill the auxiliary buffer with what the rule reads: lengths, where packed sequences begin and end, tables; and, for
-//! masks that are no ranges, the block lists.
+//! masks that are no ranges, the block lists. Masks whose keys lie scattered are walked otherwise, unless on fragments: in the order of residue
+//! classes ([`residues`]), or key by key where they are few ([`few_keys`]).
 //!
 //! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Measured for 1024
 //! tokens x 4 heads x 64 in f32 on lavapipe with two cores, GFLOP/s on Mesa 22.3 / 26: 16 rows x 8 keys a lane gets 17.7 / 50.1
@@ -27,13 +28,14 @@
 //! tiles alone are no match for gathering: strided by 64, 4096 tokens, took 2501 ms against 229.
 
 use super::super::Dims;
+use super::super::indexed::residues;
 use super::super::rules::Rule;
 use super::super::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
 use super::cooperative::{FragmentTile, Staging};
 use super::rows::{self, Channels};
 use super::turns::{self, Turns, Work};
 use super::walk::{self, Tile, Walk};
-use super::{NAME, REQUIRED};
+use super::{NAME, REQUIRED, few_keys};
 use crate::Result;
 use crate::graph::StepDesc;
 use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Shader, params, wgsl};
@@ -70,15 +72,14 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
     let dims = Dims::of(&step.inputs[0], &step.inputs[1], &step.inputs[2]);
     let dtype = step.inputs[0].dtype;
     walk::check_times(NAME, &dims)?;
+    if let Some(lowered) = residues::lower(rule, step, caps)? {
+        return Ok(lowered);
+    }
+    if let Some(lowered) = few_keys::lower(rule, step, caps)? {
+        return Ok(lowered);
+    }
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &step.inputs[REQUIRED..] };
-    let tile = match FragmentTile::fitted(
-        Staging::Forward,
-        dims.query_time * dims.group(),
-        rule,
-        &dims,
-        dtype,
-        caps,
-    ) {
+    let tile = match fragments(rule, &dims, dtype, caps) {
         Some(tile) => Tile::Fragments(tile),
         None => Tile::Registers(fitted(rule, &dims, caps)),
     };
@@ -130,6 +131,16 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Lowered
         dispatches.push(log_sum_exps(dims.batch * dims.query_time * dims.heads, statistics, lse, caps)?);
     }
     Ok(Lowered::Kernels { choice: choice(caps, &compiled, tile, splits), dispatches, scratch })
+}
+
+/// The tile of fragments of the forward pass, where the device has them for such tensors.
+fn fragments(rule: &Rule, dims: &Dims, dtype: DType, caps: &Caps) -> Option<FragmentTile> {
+    FragmentTile::fitted(Staging::Forward, dims.query_time * dims.group(), rule, dims, dtype, caps)
+}
+
+/// Whether the forward pass is one of fragments.
+pub(in crate::ops::attention) fn uses_fragments(rule: &Rule, dims: &Dims, dtype: DType, caps: &Caps) -> bool {
+    fragments(rule, dims, dtype, caps).is_some()
 }
 
 fn fitted(rule: &Rule, dims: &Dims, caps: &Caps) -> AttentionTile {

@@ -51,6 +51,7 @@ mod backward;
 #[cfg(feature = "check")]
 pub(super) mod cases;
 mod cooperative;
+mod few_keys;
 mod gradient;
 mod kernels;
 mod reference;
@@ -71,7 +72,7 @@ pub(super) use backward::add_splits;
 pub use backward::cases::attention_backward;
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
-pub(super) use kernels::log_sum_exps;
+pub(super) use kernels::{log_sum_exps, uses_fragments};
 
 const NAME: &str = "attention/blocked";
 

@@ -20,6 +20,8 @@ mod backward;
 mod cases;
 mod kernels;
 mod reference;
+pub(super) mod residues;
+mod walk;
 
 use super::Dims;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
@@ -181,8 +183,13 @@ pub(super) fn attend_in_chunks(
 }
 
 impl IndexedAttention {
+    /// Where the parts of the index of a step with these inputs lie.
+    fn parts(&self, inputs: &[TensorDesc]) -> Parts {
+        Parts::of(&self.spec, &Dims::of(&inputs[0], &inputs[1], &inputs[2]), self.shares_order)
+    }
+
     fn check(&self, inputs: &[TensorDesc]) -> Result<Dims> {
-        let (spec, parts) = (&self.spec, |dims: &Dims| Parts::of(&self.spec, dims, self.shares_order));
+        let spec = &self.spec;
         let dims = Dims::bind(NAME, [&inputs[0], &inputs[1], &inputs[2]], 1)?;
         if dims.heads != dims.kv_heads {
             return Err(Error::new(ErrorKind::Shape, NAME, "key")
@@ -212,7 +219,7 @@ impl IndexedAttention {
                     .but_found(number));
             }
         }
-        let wanted = TensorDesc::i32([dims.batch, dims.heads, parts(&dims).line]);
+        let wanted = TensorDesc::i32([dims.batch, dims.heads, self.parts(inputs).line]);
         if inputs[INDEX] != wanted {
             return Err(Error::new(ErrorKind::Shape, NAME, "order")
                 .expecting(wanted)

@@ -1,7 +1,7 @@
 //! LSH attention: each query sees the keys that several random rotations put into its bucket (Reformer, Kitaev, Kaiser and Levskaya, arXiv
 //! 2001.04451, section 2).
 //!
-//! Queries and keys are the same vectors, keys normalised. In each of several rounds, positions are sorted by bucket and the order is cut into
+//! Queries and keys are the same vectors, keys normalised, unless keys are given ([`lsh_attention_apart`]). In each of several rounds, positions are sorted by bucket and the order is cut into
 //! chunks; a query sees the chunks around its own. What it finds in all rounds is one softmax, in which a token sees itself only where it sees
 //! nothing else. Rows are read where they lie ([`super::indexed`]): time and memory are linear in length, and memory does not grow with rounds but
 //! by integers and numbers of rows.
@@ -11,7 +11,7 @@
 mod order;
 
 use super::Dims;
-use super::indexed::{Border, Chunked, InChunks, Results, attend_in_chunks};
+use super::indexed::{Border, Chunked, InChunks, Order, Results, attend_in_chunks};
 use crate::graph::{Graph, Value};
 use crate::ops::{RmsNorm, constant, l2_normalize, padding, rms_norm};
 use crate::tensor::HostTensor;
@@ -63,7 +63,8 @@ impl Lsh {
         }
     }
 
-    /// How many chunks before its own and behind it a query sees.
+    /// How many chunks before its own and behind it a query sees, where there are as many: [`LshConvention::Stop`] ends with its round. A ring's
+    /// may be passed through once; a chunk that is reached twice counts twice.
     #[must_use]
     pub fn around(self, before: usize, after: usize) -> Self {
         Self { before, after, ..self }
@@ -116,6 +117,69 @@ impl Lsh {
         time.next_multiple_of(self.multiple.max(1))
     }
 
+    /// The border of rounds, and how many chunks before its own and behind it a query sees where a round has so many.
+    fn around_of(&self, chunks: usize, rounds: usize) -> Result<(Border, [usize; 2])> {
+        if self.convention == LshConvention::Stop {
+            return Ok((Border::Stop, [self.before, self.after].map(|number| number.min(chunks))));
+        }
+        let ring = chunks * rounds;
+        for (argument, number) in [("before", self.before), ("after", self.after)] {
+            if number > ring {
+                return Err(Error::new(ErrorKind::Argument, NAME, argument)
+                    .expecting(format!("at most once round the ring of {ring} chunks of all rounds"))
+                    .but_found(number));
+            }
+        }
+        Ok((Border::Ring, [self.before, self.after]))
+    }
+
+    /// The extents of query, key and value, once they and the settings are checked.
+    fn bind(&self, graph: &Graph, qkv: [Value; 3]) -> Result<Dims> {
+        self.check()?;
+        let [q, k, v] = qkv.map(|value| graph.desc(value).cloned());
+        let dims = Dims::bind(NAME, [&q?, &k?, &v?], 1)?;
+        if let Some(lengths) = self.lengths {
+            padding::check_lengths(NAME, graph, lengths, dims.batch)?;
+        }
+        Ok(dims)
+    }
+
+    /// Chunks of so many rounds, or a single one of all positions where nothing is hashed.
+    fn chunked(&self, dims: &Dims, rounds: Option<usize>) -> Result<Chunked> {
+        let time = dims.query_time;
+        let whole = Chunked {
+            rounds: 1,
+            chunks: 1,
+            query_chunk: time.max(1),
+            key_chunk: time.max(1),
+            before: 0,
+            after: 0,
+            border: Border::Stop,
+            is_causal: self.is_causal,
+            shown_from: usize::MAX,
+            self_score: None,
+            same_bucket: false,
+            is_deduplicated: false,
+            results: Results::Positions,
+            scale: 1.0 / (dims.head_size as f32).sqrt(),
+        };
+        let Some(rounds) = rounds else { return Ok(whole) };
+        let chunks = self.slots(time) / self.chunk;
+        let (border, [before, after]) = self.around_of(chunks, rounds)?;
+        Ok(Chunked {
+            rounds,
+            chunks,
+            query_chunk: self.chunk,
+            key_chunk: self.chunk,
+            before,
+            after,
+            border,
+            same_bucket: self.same_bucket,
+            is_deduplicated: self.is_deduplicated,
+            ..whole
+        })
+    }
+
     fn check(&self) -> Result<()> {
         if self.chunk == 0 {
             return Err(Error::new(ErrorKind::Argument, NAME, "chunk").expecting("at least 1").but_found(0));
@@ -149,7 +213,8 @@ pub struct LshAttended {
 /// `buckets: i32 [batch, heads, rounds, time]` are what [`lsh_buckets`] found for the same query; they are an argument so that a backward pass,
 /// which may compute the query anew, uses those of the forward pass. Texts that [`Lsh::hashes`] says no of need none.
 ///
-/// Fails when shapes or types do not fit, when buckets are missing, when the chunk is 0, and when a query is to see more chunks than there are.
+/// Fails when shapes or types do not fit, when buckets are missing, when the chunk is 0, and when a query is to see more chunks on one side
+/// than a ring has.
 pub fn lsh_attention(
     graph: &mut Graph,
     query: Value,
@@ -157,59 +222,60 @@ pub fn lsh_attention(
     buckets: Option<Value>,
     spec: &Lsh,
 ) -> Result<LshAttended> {
-    spec.check()?;
-    let (q, v) = (graph.desc(query)?.clone(), graph.desc(value)?.clone());
-    let dims = Dims::bind(NAME, [&q, &q, &v], 1)?;
-    let Dims { batch, query_time: time, heads, head_size, .. } = dims;
-    if let Some(lengths) = spec.lengths {
-        padding::check_lengths(NAME, graph, lengths, batch)?;
-    }
+    let dims = spec.bind(graph, [query, query, value])?;
+    let desc = graph.desc(query)?.clone();
     let (key, self_score) = match spec.convention {
         LshConvention::Stop | LshConvention::HuggingFace => {
-            let ones = constant(graph, HostTensor::from_f32(q.dtype, [head_size], &vec![1.0; head_size])?)?;
+            let ones = HostTensor::from_f32(desc.dtype, [dims.head_size], &vec![1.0; dims.head_size])?;
+            let ones = constant(graph, ones)?;
             (rms_norm(graph, query, ones, &RmsNorm::new(1e-6))?, -1e5)
         }
         LshConvention::Paper => (l2_normalize(graph, query, 1e-12)?, -5e4),
     };
-    let mut chunked = Chunked {
-        rounds: 1,
-        chunks: 1,
-        query_chunk: time.max(1),
-        key_chunk: time.max(1),
-        before: 0,
-        after: 0,
-        border: Border::Stop,
-        is_causal: spec.is_causal,
-        shown_from: usize::MAX,
-        self_score: Some(self_score),
-        same_bucket: false,
-        is_deduplicated: false,
-        results: Results::Positions,
-        scale: 1.0 / (head_size as f32).sqrt(),
-    };
-    let ordered = if spec.hashes(time) {
-        let buckets = buckets.ok_or_else(|| {
-            Error::new(ErrorKind::Argument, NAME, "buckets").expecting("some").but_found("none")
-        })?;
-        let rounds = order::check_buckets(graph, buckets, [batch, heads, time])?;
-        let chunks = spec.slots(time) / spec.chunk;
-        chunked = Chunked {
-            rounds,
-            chunks,
-            query_chunk: spec.chunk,
-            key_chunk: spec.chunk,
-            before: spec.before,
-            after: spec.after,
-            border: if spec.convention == LshConvention::Stop { Border::Stop } else { Border::Ring },
-            same_bucket: spec.same_bucket,
-            is_deduplicated: spec.is_deduplicated,
-            ..chunked
-        };
-        order::sorted(graph, buckets, spec)?
-    } else {
-        order::in_place(graph, [batch, heads, time], spec)?
-    };
+    let extents = [dims.batch, dims.heads, dims.query_time];
+    let (ordered, rounds) = order::of_buckets(graph, buckets, extents, spec)?;
+    let chunked = Chunked { self_score: Some(self_score), ..spec.chunked(&dims, rounds)? };
     let InChunks { out, lse, lse_rounds } =
         attend_in_chunks(graph, [query, key, value], &ordered.order, &chunked)?;
     Ok(LshAttended { out, lse, lse_rounds, order: ordered.positions })
+}
+
+/// LSH attention whose keys are rows of their own: `key` is of the shape of `query`, is taken as it is, and has buckets of its own, found by the
+/// same rotations. Queries and keys are each sorted by their buckets, and chunks of queries see the chunks of keys of the same rank: those of one
+/// bucket meet as far as buckets hold as many queries as keys before them. A token and itself are a pair like others.
+///
+/// Fails as [`lsh_attention`] does, and for settings by which pairs are told by one bucket of a position: [`Lsh::same_bucket`] and
+/// [`Lsh::deduplicated`]. The order that is given is that of queries.
+pub fn lsh_attention_apart(
+    graph: &mut Graph,
+    [query, key, value]: [Value; 3],
+    buckets: Option<[Value; 2]>,
+    spec: &Lsh,
+) -> Result<LshAttended> {
+    let dims = spec.bind(graph, [query, key, value])?;
+    if dims.key_time != dims.query_time {
+        return Err(Error::new(ErrorKind::Shape, NAME, "key")
+            .expecting(format!("as many positions as query, {}", dims.query_time))
+            .but_found(dims.key_time));
+    }
+    for (argument, is_set) in [("same_bucket", spec.same_bucket), ("deduplicated", spec.is_deduplicated)] {
+        if is_set {
+            return Err(Error::new(ErrorKind::Unsupported, NAME, argument)
+                .expecting("queries that are keys")
+                .but_found("keys of their own"));
+        }
+    }
+    let extents = [dims.batch, dims.heads, dims.query_time];
+    let [own, of_keys] = buckets.map_or([None; 2], |buckets| buckets.map(Some));
+    let (queries, rounds) = order::of_buckets(graph, own, extents, spec)?;
+    let (keys, rounds_of_keys) = order::of_buckets(graph, of_keys, extents, spec)?;
+    if rounds != rounds_of_keys {
+        return Err(Error::new(ErrorKind::Shape, NAME, "buckets of keys")
+            .expecting(format!("{} rounds", rounds.unwrap_or(0)))
+            .but_found(rounds_of_keys.unwrap_or(0)));
+    }
+    let order = Order { keys: Some(keys.order.queries), ..queries.order };
+    let chunked = spec.chunked(&dims, rounds)?;
+    let InChunks { out, lse, lse_rounds } = attend_in_chunks(graph, [query, key, value], &order, &chunked)?;
+    Ok(LshAttended { out, lse, lse_rounds, order: queries.positions })
 }

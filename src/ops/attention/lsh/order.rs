@@ -94,11 +94,7 @@ pub fn lsh_buckets(
 }
 
 /// The rounds of `buckets`, which must be i32 `[batch, heads, rounds, time]`.
-pub(super) fn check_buckets(
-    graph: &Graph,
-    buckets: Value,
-    [batch, heads, time]: [usize; 3],
-) -> Result<usize> {
+fn check_buckets(graph: &Graph, buckets: Value, [batch, heads, time]: [usize; 3]) -> Result<usize> {
     let desc = graph.desc(buckets)?;
     if desc.dtype != DType::I32 {
         return Err(Error::new(ErrorKind::Dtype, NAME, "buckets")
@@ -119,8 +115,25 @@ pub(super) struct Ordered {
     pub(super) positions: Option<Value>,
 }
 
+/// The order by `buckets`, and their rounds; that of positions themselves, in no round, where a text of the time is not hashed.
+pub(super) fn of_buckets(
+    graph: &mut Graph,
+    buckets: Option<Value>,
+    extents: [usize; 3],
+    spec: &Lsh,
+) -> Result<(Ordered, Option<usize>)> {
+    if !spec.hashes(extents[2]) {
+        return Ok((in_place(graph, extents, spec)?, None));
+    }
+    let buckets = buckets.ok_or_else(|| {
+        Error::new(ErrorKind::Argument, NAME, "buckets").expecting("some").but_found("none")
+    })?;
+    let rounds = check_buckets(graph, buckets, extents)?;
+    Ok((sorted(graph, buckets, spec)?, Some(rounds)))
+}
+
 /// The stable order of each round by bucket; empty slots come last.
-pub(super) fn sorted(graph: &mut Graph, buckets: Value, spec: &Lsh) -> Result<Ordered> {
+fn sorted(graph: &mut Graph, buckets: Value, spec: &Lsh) -> Result<Ordered> {
     let &[batch, heads, rounds, time] = graph.desc(buckets)?.shape.dims() else {
         return Err(Error::new(ErrorKind::Shape, NAME, "buckets").expecting("rank 4"));
     };
@@ -151,7 +164,7 @@ pub(super) fn sorted(graph: &mut Graph, buckets: Value, spec: &Lsh) -> Result<Or
 }
 
 /// The order of positions themselves, in a single chunk.
-pub(super) fn in_place(graph: &mut Graph, [batch, heads, time]: [usize; 3], spec: &Lsh) -> Result<Ordered> {
+fn in_place(graph: &mut Graph, [batch, heads, time]: [usize; 3], spec: &Lsh) -> Result<Ordered> {
     let table = entries(graph, [batch, time, time], spec)?;
     let items = graph.desc(table)?.elements() / time.max(1);
     let table = reshape(graph, table, [items, 1, 1, time])?;

@@ -48,6 +48,9 @@ fn mask_setups() -> Vec<Setup> {
     let by_head = |_: &mut Problem, setup: &Setup| {
         masked(Mask::dilated_window(4, (1..=setup.heads as u32).collect::<Vec<_>>()))
     };
+    let dilated = |_: &mut Problem, _: &Setup| masked(Mask::dilated_window(4, [3]));
+    let dilated_causal =
+        |_: &mut Problem, _: &Setup| masked(Mask::dilated_window(30, [7]) & Mask::window(90, 0));
     let strided = |_: &mut Problem, _: &Setup| masked(Mask::strided(16));
     let top_left = |_: &mut Problem, _: &Setup| masked(Mask::strided(16).aligned(Alignment::TopLeft));
     let fixed = |_: &mut Problem, _: &Setup| masked(Mask::fixed(24, 3));
@@ -63,6 +66,8 @@ fn mask_setups() -> Vec<Setup> {
     vec![
         square(130).rule("dilated by head", by_head),
         Setup::new(33, 97).heads(4, 2).rule("dilated by head", by_head),
+        square(130).sizes(5, 7).rule("dilated", dilated),
+        square(197).heads(1, 1).rule("dilated, causal", dilated_causal),
         square(2).rule("strided", strided),
         square(200).rule("strided", strided),
         // More than one of the widest stretches that tiles are asked about.
@@ -73,6 +78,7 @@ fn mask_setups() -> Vec<Setup> {
         square(130).rule("fixed", fixed),
         Setup::new(29, 130).rule("fixed", fixed),
         square(600).heads(1, 1).rule("exponential distances", log_sparse),
+        square(130).sizes(5, 7).rule("exponential distances", log_sparse),
         square(150).rule("exponential distances, local and restarting", restarts),
         Setup::new(40, 97).heads(4, 2).rule("prefix", prefix),
         square(100).rule("diagonal blocks", diagonal),

@@ -3,7 +3,8 @@
 //! A rule has three forms, each in a file of its own. Users combine [`Mask`] and [`Score`]. [`prepare`] turns them into a [`Rule`], whose
 //! tensors are inputs of an attention step. The CPU reference evaluates them by [`reference`]; kernels get the WGSL that [`lower`] composes from
 //! the files under `shaders/attention/rules`. Where the keys that a query sees are not one contiguous range, kernels also get block lists, made by
-//! a dispatch before them: the blocks of keys that each tile of queries may see.
+//! a dispatch before them: the blocks of keys that each tile of queries may see. Dilated, strided and fixed masks that nothing is combined with
+//! are walked in an order in which they are dense ([`pieces`]).
 //!
 //! To add a mask rule: a variant of `Node` with its constructor (`mask.rs`), what is wrong with it (`check.rs`), its CPU reference (`reference.rs`),
 //! and its WGSL file with the call to it (`lower/mask.rs`). To add a score rule: the same with `ScoreRule`, `Term` and
@@ -18,6 +19,7 @@ mod json;
 mod layout;
 pub(in crate::ops::attention) mod lower;
 mod mask;
+mod pieces;
 mod prepare;
 pub(in crate::ops::attention) mod reference;
 mod score;
@@ -32,6 +34,7 @@ pub use score::{Buckets, LogBuckets, Score, alibi_slopes};
 
 pub(in crate::ops::attention) use mask::Band;
 use mask::Node;
+pub(in crate::ops::attention) use pieces::{KeyDistances, Piece};
 pub(in crate::ops::attention) use prepare::{Prepared, prepare};
 
 use std::ops::RangeInclusive;

@@ -1,16 +1,19 @@
 //! Sorting along the last axis. The order of a row's largest elements, of [`top_k`](super::top_k), is made the same way.
+//!
+//! Positions are a step and values, which are picked by them, another: an order of floats is a choice that backward passes keep
+//! ([`Op::is_choice`]), whereas values may be picked anew.
 
-mod backward;
 #[cfg(feature = "check")]
 mod cases;
+mod pick;
+mod place;
 
 use super::radix::{self, Keys};
 use crate::Result;
-use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
+use crate::graph::{Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
 use crate::ops::contract::{Contract, to_u32};
 use crate::tensor::{Array, DType, Real, TensorDesc};
-use crate::{Error, ErrorKind};
 
 #[cfg(feature = "check")]
 pub(super) use cases::{TYPES, with_ties};
@@ -37,13 +40,15 @@ pub struct Sorted {
     pub positions: Value,
 }
 
-/// Rows in order, of which the first few are kept.
+/// The order of rows, of which the first few positions are kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SortRows {
-    pub(super) name: &'static str,
-    pub(super) order: Order,
-    /// How many elements of a row are kept; without, all of them.
-    pub(super) kept: Option<usize>,
+struct SortRows {
+    name: &'static str,
+    order: Order,
+    /// How many positions of a row are kept; without, all of them.
+    kept: Option<usize>,
+    /// Of floats, which may be other ones where they are computed anew.
+    of_floats: bool,
 }
 
 params! {
@@ -60,7 +65,7 @@ params! {
 ///
 /// Rows may be empty. Fails when `x` is a scalar.
 pub fn sort(graph: &mut Graph, x: Value, order: Order) -> Result<Sorted> {
-    SortRows { name: NAME, order, kept: None }.push(graph, x)
+    sort_rows(graph, NAME, x, order, None)
 }
 
 /// The positions of [`sort()`] alone: u32, of the shape of `x`.
@@ -68,16 +73,17 @@ pub fn argsort(graph: &mut Graph, x: Value, order: Order) -> Result<Value> {
     Ok(sort(graph, x, order)?.positions)
 }
 
-impl SortRows {
-    pub(super) fn push(self, graph: &mut Graph, x: Value) -> Result<Sorted> {
-        let outputs = graph.push_builtin(self, &[x])?;
-        let [values, positions] = outputs[..] else {
-            return Err(Error::new(ErrorKind::Argument, self.name, "outputs")
-                .expecting("two")
-                .but_found(outputs.len()));
-        };
-        Ok(Sorted { values, positions })
-    }
+/// Sorts rows of `x` for the op called `name`, and keeps the first few elements of each where `kept` says so.
+pub(super) fn sort_rows(
+    graph: &mut Graph,
+    name: &'static str,
+    x: Value,
+    order: Order,
+    kept: Option<usize>,
+) -> Result<Sorted> {
+    let of_floats = graph.desc(x)?.dtype.is_float();
+    let positions = graph.push_builtin_one(SortRows { name, order, kept, of_floats }, &[x])?;
+    Ok(Sorted { values: pick::pick(graph, name, x, positions)?, positions })
 }
 
 /// Rows and their length, of a value that is no scalar.
@@ -107,7 +113,7 @@ impl Op for SortRows {
             }
             *length = kept;
         }
-        Ok(vec![TensorDesc::new(inputs[0].dtype, dims.clone()), TensorDesc::u32(dims)])
+        Ok(vec![TensorDesc::u32(dims)])
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
@@ -116,7 +122,7 @@ impl Op for SortRows {
         let length = dims.last().copied().unwrap_or(1);
         let kept = self.kept.unwrap_or(length);
         let rows = dims.iter().rev().skip(1).product();
-        let (mut places, mut positions) = (Vec::new(), Vec::new());
+        let mut positions = Vec::new();
         for row in 0..rows {
             let mut order: Vec<usize> = (0..length).collect();
             order.sort_by(|&a, &b| {
@@ -127,22 +133,21 @@ impl Op for SortRows {
                 };
                 if self.order == Order::Ascending { compared } else { compared.reverse() }
             });
-            places.extend(order[..kept].iter().map(|position| row * length + position));
             positions.extend(order[..kept].iter().map(|&position| position as i64));
         }
         if let Some(extent) = dims.last_mut() {
             *extent = kept;
         }
-        vec![x.gathered(dims.clone(), &places), Array::index(dims, positions)]
+        vec![Array::index(dims, positions)]
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let x = &step.inputs[0];
         let [rows, length] = rows_of(x);
         let keys = Keys { dtype: x.dtype, descending: self.order == Order::Descending, most: u32::MAX };
-        // All positions of a row are an output of their own; the first few are picked from scratch.
+        // Of all positions of a row, in scratch, the first few are the output.
         let (order, first_scratch) = match self.kept {
-            None => (Operand::Output(1), 0),
+            None => (Operand::Output(0), 0),
             Some(_) => (Operand::Scratch(0), 1),
         };
         let sort = radix::sort(
@@ -154,16 +159,11 @@ impl Op for SortRows {
             caps,
         )?;
         let (mut dispatches, mut scratch) = (sort.dispatches, sort.scratch);
-        if self.kept.is_some() {
+        if let Some(kept) = self.kept {
             scratch.insert(0, (x.elements() as u64 * 4).max(16));
-        }
-        if self.kept.is_some() || step.wanted[0] {
-            let kept = self.kept.unwrap_or(length);
-            let kernel = Kernel::new("sort, elements in order", [wgsl!("index/sort/pick.wgsl")])
-                .read("x", Operand::Input(0), x.dtype)
+            let kernel = Kernel::new("sort, first positions", [wgsl!("index/sort/first.wgsl")])
                 .read("order", order, DType::U32)
-                .write_if("values", step.wanted[0].then_some(Operand::Output(0)), x.dtype)
-                .write_if("positions", self.kept.map(|_| Operand::Output(1)), DType::U32)
+                .write("positions", Operand::Output(0), DType::U32)
                 .params(PickParams {
                     length: to_u32(self.name, "length", length)?,
                     kept: to_u32(self.name, "k", kept)?,
@@ -174,12 +174,12 @@ impl Op for SortRows {
         Ok(Lowered::streaming(kernel, format!("{rows} rows of {length}"), dispatches, scratch))
     }
 
-    fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
-        let length = graph.desc(adjoint.inputs()[0])?.shape.dims().last().copied().unwrap_or(1);
-        let positions = adjoint.outputs()[1];
-        crate::ops::upstream::to_input(adjoint, |upstream| {
-            backward::place(graph, self.name, positions, upstream, length)
-        })
+    fn is_choice(&self) -> bool {
+        self.of_floats
+    }
+
+    fn stops_gradients(&self) -> bool {
+        true
     }
 }
 

@@ -24,12 +24,14 @@
 //! Heads and values of 256 take 8 rows: 16 compile for 26 seconds of processor time against 7.
 
 use super::super::cooperative::{FragmentTile, Staging};
+use super::super::few_keys;
 use super::super::rows;
 use super::super::walk::{self, Tile, Walk};
 use super::passes::{Pass, Rows};
 use super::{BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::StepDesc;
 use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Tier, params, wgsl};
+use crate::ops::attention::indexed::residues;
 use crate::ops::attention::rules::lower::{AuxBuffer, BlockLists, CompiledRule, Tiles, make_block_lists};
 use crate::ops::attention::{Dims, UNLIMITED};
 use crate::ops::contract::to_u32;
@@ -55,6 +57,18 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     let dims = Dims::of(&step.inputs[0], &step.inputs[1], &step.inputs[2]);
     check(&dims)?;
     let rule = &op.rule;
+    let attended = residues::Attended {
+        out: Operand::Input(3),
+        statistics: Operand::Input(4),
+        d_out: Operand::Input(5),
+        d_lse: op.d_lse.then_some(Operand::Input(D_LSE)),
+    };
+    if let Some(lowered) = residues::lower_backward(rule, &attended, step, caps)? {
+        return Ok(lowered);
+    }
+    if let Some(lowered) = few_keys::lower_backward(rule, &attended, step, caps)? {
+        return Ok(lowered);
+    }
     let required = op.required();
     let dtype = step.inputs[0].dtype;
     let walk = Walk { op: NAME, rule, dims, dtype, tensors: &step.inputs[required..] };
