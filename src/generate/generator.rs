@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::graphs::{SEGMENT, Size, Step, begin_graph, feed_graph, move_graph};
+use super::graphs::{SEGMENT, Size, Step, begin_graph, feed_graph, has_states, move_graph};
 use super::source::Sources;
 use super::{NAME, Streams};
 use crate::models::{Model, Task};
@@ -44,9 +44,9 @@ impl Generator {
     /// Fails with [`ErrorKind::Unsupported`] when the model cannot continue a text: before its weights are read.
     pub fn check_model(model: &Model) -> Result<()> {
         let signature = model.network().signature();
-        let has_caches = signature.takes(LayoutKind::Cached);
-        if !has_caches || model.task() != Task::Logits {
-            let found = if has_caches { model.task().name() } else { "one that reads whole texts" };
+        let goes_on = signature.continues_texts();
+        if !goes_on || model.task() != Task::Logits {
+            let found = if goes_on { model.task().name() } else { "one that reads whole texts" };
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
                 .expecting("a causal language model, opened for logits")
                 .but_found(found));
@@ -89,7 +89,8 @@ impl Generator {
     }
 
     /// `streams` empty streams, each of at most `capacity` tokens. Caches have room for these or, of a recurrent model, for what is seen of
-    /// them: each token as if it were a segment of its own, behind memories of zeros.
+    /// them: each token as if it were a segment of its own, behind memories of zeros. Where layers keep sums of all that they have read, as linear attention
+    /// does, memory and the time of a step are the same whatever the capacity.
     ///
     /// Fails when there is none, when the model has fewer positions than `capacity`, when it is an encoder-decoder, whose streams
     /// [`Generator::encode`] starts, and when the device has no room.
@@ -116,8 +117,10 @@ impl Generator {
             }
         }
         let sources = Sources { lengths: Vec::new(), capacity: source };
+        let has_states = has_states(&self.model);
         let (lengths, dropped) = (vec![0; streams], vec![0; streams]);
-        Ok(Streams { state, lengths, dropped, capacity, rows: [memory, size.rows - memory], sources })
+        let rows = [memory, size.rows - memory];
+        Ok(Streams { state, has_states, lengths, dropped, capacity, rows, sources })
     }
 
     /// The extents of streams of at most `capacity` tokens.
@@ -190,7 +193,7 @@ impl Generator {
     }
 
     /// The scores behind the last of each stream's tokens, of which there are at most `time`. What fills up is written behind a stream's
-    /// last token, where nothing sees it before it is written over.
+    /// last token, where nothing sees it before it is written over, or, of streams with states, nowhere.
     fn feed_chunk(
         &mut self,
         streams: &mut Streams,
@@ -207,7 +210,10 @@ impl Generator {
             positions.extend((0..time).map(|at| (facts.first_position + held + at).min(last) as i32));
             rows.push(if tokens.is_empty() { -1 } else { (i * time + tokens.len() - 1) as i32 });
         }
-        let starts = (0..count).map(|stream| streams.next_row(stream) as i32).collect();
+        let (name, starts) = match streams.has_states {
+            true => ("lengths", tokens.iter().map(|tokens| tokens.len() as i32).collect()),
+            false => ("starts", (0..count).map(|stream| streams.next_row(stream) as i32).collect()),
+        };
         let (ids, positions) =
             (HostTensor::i32([count, time], ids)?, HostTensor::i32([count, time], positions)?);
         let types = HostTensor::i32([count, time], vec![0; count * time])?;
@@ -217,7 +223,7 @@ impl Generator {
             ("ids", &ids),
             ("positions", &positions),
             ("types", &types),
-            ("starts", &starts),
+            (name, &starts),
             ("rows", &rows),
         ];
         inputs.extend(source_lengths.as_ref().map(|lengths| ("source_lengths", lengths)));

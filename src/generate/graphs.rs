@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::graph::Graph;
 use crate::models::{Model, ResultRows, Tokens};
-use crate::nn::{Layout, Recorder};
+use crate::nn::{Layout, LayoutKind, Recorder};
 use crate::ops;
 use crate::tensor::{DType, HostTensor, TensorDesc};
 
@@ -31,12 +31,15 @@ pub(super) struct Size {
     pub(super) source: usize,
 }
 
-/// The graph of the next `time` tokens of each stream: inputs as of [`Tokens::cached`] and [`Tokens::with_cached_source`], and `rows`, the
-/// numbers of the tokens whose scores are the only output.
+/// The graph of the next `time` tokens of each stream: inputs as of [`Tokens::cached`] and [`Tokens::with_cached_source`], or of
+/// [`Tokens::stateful`], and `rows`, the numbers of the tokens whose scores are the only output.
 pub(super) fn feed_graph(model: &Model, dtype: DType, size: Size, time: usize) -> Result<Graph> {
     let Size { streams, rows, source } = size;
     let mut graph = Graph::new();
-    let mut tokens = Tokens::cached(&mut graph, [streams, time], rows)?;
+    let mut tokens = match has_states(model) {
+        true => Tokens::stateful(&mut graph, [streams, time])?,
+        false => Tokens::cached(&mut graph, [streams, time], rows)?,
+    };
     if source > 0 {
         tokens = tokens.with_cached_source(&mut graph, source)?;
     }
@@ -47,6 +50,11 @@ pub(super) fn feed_graph(model: &Model, dtype: DType, size: Size, time: usize) -
         graph.output(name, value)?;
     }
     Ok(graph)
+}
+
+/// Whether streams of the model keep states of a fixed size in the place of caches.
+pub(super) fn has_states(model: &Model) -> bool {
+    model.network().signature().takes(LayoutKind::Stateful)
 }
 
 /// The graph that writes what a stream of the model sees before its first token into the caches.

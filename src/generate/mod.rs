@@ -12,6 +12,8 @@
 //! A recurrent model reads each token as a segment of its own, with memories that lie in the caches, which hold no more than a token sees; what
 //! reads whole segments is [`Segments`](crate::models::Segments).
 //!
+//! Layers of linear attention keep sums of all that they have read: a step takes the same time and memory however long the text is.
+//!
 //! One program serves every step: positions are values on the device, caches have a fixed size and change in place.
 
 mod beams;

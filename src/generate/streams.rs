@@ -20,6 +20,8 @@ const SOURCE_LENGTHS: &str = "source_lengths";
 #[derive(Debug)]
 pub struct Streams {
     pub(super) state: State,
+    /// Whether layers keep states of a fixed size, which forget no single token, in the place of caches.
+    pub(super) has_states: bool,
     pub(super) lengths: Vec<usize>,
     /// How many of them, its first, are no longer in a stream's caches, as no other will see them.
     pub(super) dropped: Vec<usize>,
@@ -83,7 +85,8 @@ impl Streams {
 
     /// Forgets what a stream holds beyond its first `length` tokens: what comes next is written over it.
     ///
-    /// Fails when it holds fewer; and, of a recurrent model, when it has dropped tokens that the next one would see.
+    /// Fails when it holds fewer; of a recurrent model, when it has dropped tokens that the next one would see; and, where layers keep states of a fixed
+    /// size, unless it forgets all or nothing, or when the device is lost.
     pub fn truncate(&mut self, stream: usize, length: usize) -> Result<()> {
         let refused = || Error::new(ErrorKind::Argument, NAME, format!("stream {stream}"));
         let held = self.lengths.get(stream).copied();
@@ -92,19 +95,37 @@ impl Streams {
                 .expecting(format!("one that holds at least {length} tokens"))
                 .but_found(held.map_or("none".to_owned(), |held| held.to_string())));
         }
-        let least = match self.dropped[stream] {
-            0 => 0,
-            dropped => dropped + self.rows[0],
+        let held = self.lengths[stream];
+        let (least, why) = match self.dropped[stream] {
+            _ if self.has_states => (held, "a state forgets no single token"),
+            0 => (0, ""),
+            dropped => (dropped + self.rows[0], "tokens before it are dropped"),
         };
         if length == 0 {
             self.dropped[stream] = 0;
+            if self.has_states && held > 0 {
+                self.forget(stream)?;
+            }
         } else if length < least {
             return Err(refused()
-                .expecting(format!("a length of at least {least}, or 0, as tokens before it are dropped"))
+                .expecting(format!("a length of at least {least}, or 0, as {why}"))
                 .but_found(length));
         }
         self.lengths[stream] = length;
         Ok(())
+    }
+
+    /// Zeros in the states of a stream.
+    fn forget(&mut self, stream: usize) -> Result<()> {
+        let count = self.lengths.len();
+        let forgotten = |(name, desc): (String, TensorDesc)| {
+            let mut values = self.state.store().read(&name)?.to_f32();
+            values.chunks_mut(desc.elements() / count).skip(stream).take(1).for_each(|own| own.fill(0.0));
+            Ok((name, HostTensor::from_f32(desc.dtype, desc.shape, &values)?))
+        };
+        let tensors = self.state.store().descs().into_iter().map(forgotten).collect::<Result<Vec<_>>>()?;
+        let named: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        self.state.write(&named)
     }
 
     /// The row of the caches that a stream's next token goes to.

@@ -39,7 +39,7 @@ impl Model {
             LayoutKind::Packed => Tokens::packed(&mut graph, size.time, size.count),
             LayoutKind::Padded => Tokens::padded(&mut graph, size.count, size.time),
             LayoutKind::Rows => Tokens::whole(&mut graph, size.shape()),
-            LayoutKind::Cached | LayoutKind::Recurrent => Err(no_batch(size.layout)),
+            LayoutKind::Cached | LayoutKind::Recurrent | LayoutKind::Stateful => Err(no_batch(size.layout)),
         }?;
         if size.globals > 0 {
             tokens = tokens.with_globals(&mut graph, size.globals)?;

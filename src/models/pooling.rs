@@ -145,7 +145,7 @@ fn within(spec: Pool, layout: &Layout) -> Result<Pool> {
         Layout::Rows => Ok(spec),
         Layout::Padded { lengths } => Ok(spec.lengths(lengths)),
         Layout::Packed { segments, count } => Ok(spec.segments(segments, count)),
-        Layout::Cached { .. } | Layout::Recurrent => {
+        Layout::Cached { .. } | Layout::Recurrent | Layout::Stateful { .. } => {
             Err(Error::new(ErrorKind::Unsupported, "pooling", "layout")
                 .expecting("whole sequences")
                 .but_found("pieces of streams"))

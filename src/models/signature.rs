@@ -3,7 +3,8 @@
 //! A signature names no outputs and no states, as neither is the network's to choose. Its one output is its last hidden state; what a task makes of
 //! that has the head's names ([`Model::results`](super::Model::results)), and hidden states between layers have those of
 //! [`Recorder::name_hidden`](crate::nn::Recorder::name_hidden). States follow from the layout: in [`Layout::Cached`](crate::nn::Layout::Cached) each
-//! layer has caches ([`Recorder::cached`](crate::nn::Recorder::cached)), in [`Layout::Recurrent`](crate::nn::Layout::Recurrent) it keeps what it saw
+//! layer has caches ([`Recorder::cached`](crate::nn::Recorder::cached)), in [`Layout::Stateful`](crate::nn::Layout::Stateful) sums of all that it has
+//! read, in [`Layout::Recurrent`](crate::nn::Layout::Recurrent) it keeps what it saw
 //! ([`Recorder::memory`](crate::nn::Recorder::memory)). The list of a graph's states with their shapes is [`Graph::states`](crate::Graph::states);
 //! what makes, forks, saves and loads them for a stream reads it there, so that it cannot differ from what was recorded.
 
@@ -20,7 +21,8 @@ pub struct Signature {
     pub inputs: &'static [Input],
     /// How batches of it may lie.
     pub layouts: &'static [LayoutKind],
-    /// Whether a token sees only itself and those before it. A text can be continued from caches where layouts have these, too.
+    /// Whether a token sees only itself and those before it. A text can be continued where layouts have caches or states, too
+    /// ([`Signature::continues_texts`]).
     pub is_causal: bool,
     /// Numbers that a step holds for each token of a batch in one binding, where they are more than its hidden states and scores are:
     /// [`Encoder`](super::Encoder) runs smaller batches where the device's bindings ask for it.
@@ -183,6 +185,11 @@ impl Signature {
     /// Whether batches of the network may lie so.
     pub fn takes(&self, layout: LayoutKind) -> bool {
         self.layouts.contains(&layout)
+    }
+
+    /// Whether a text can be continued: from caches, or from states of a fixed size.
+    pub fn continues_texts(&self) -> bool {
+        self.takes(LayoutKind::Cached) || self.takes(LayoutKind::Stateful)
     }
 
     /// Whether it reads whole texts, one by one or many in a batch, and nothing beside each.

@@ -54,6 +54,14 @@ impl Tokens {
         Ok(Self { layout: Layout::Cached { starts, capacity }, ..tokens })
     }
 
+    /// Declares the next `time` tokens of `batch` streams whose layers keep states of a fixed size: inputs `ids`, `positions`, `types`, and
+    /// `lengths` `[batch]`, how many of them each stream goes on by.
+    pub fn stateful(graph: &mut Graph, [batch, time]: [usize; 2]) -> Result<Self> {
+        let tokens = Self::declare(graph, [batch, time])?;
+        let lengths = graph.input("lengths", TensorDesc::i32([batch]))?;
+        Ok(Self { layout: Layout::Stateful { lengths }, ..tokens })
+    }
+
     /// Whole sequences `[batch, time]`, one a row: the input `ids`, positions from `first` on, and one text each.
     pub fn rows(graph: &mut Graph, [batch, time]: [usize; 2], first: usize) -> Result<Self> {
         let ids = graph.input("ids", TensorDesc::i32([batch, time]))?;

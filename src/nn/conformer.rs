@@ -129,7 +129,7 @@ impl ConformerConv {
                 spec = spec.padding(0, 0);
                 behind_tail(recorder, self.depthwise.name(), x, self.before)?
             }
-            Layout::Recurrent | Layout::Cached { .. } => {
+            Layout::Recurrent | Layout::Cached { .. } | Layout::Stateful { .. } => {
                 return Err(Error::new(ErrorKind::Unsupported, CONV, "layout")
                     .expecting("whole sequences, or segments of streams for a causal module")
                     .but_found("parts of streams"));

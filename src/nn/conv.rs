@@ -153,9 +153,11 @@ impl Mixer for CausalConv1d {
                 self.convolve(recorder, x, reach, Some(segments))
             }
             Layout::Recurrent => self.record_next(recorder, x),
-            Layout::Cached { .. } => Err(Error::new(ErrorKind::Unsupported, CAUSAL, "layout")
-                .expecting("whole sequences, or segments of streams")
-                .but_found("streams with caches")),
+            Layout::Cached { .. } | Layout::Stateful { .. } => {
+                Err(Error::new(ErrorKind::Unsupported, CAUSAL, "layout")
+                    .expecting("whole sequences, or segments of streams")
+                    .but_found(layout.kind().name()))
+            }
         }
     }
 }

@@ -32,6 +32,12 @@ pub enum Layout {
     /// Each batch item is the next segment of a stream, whose layers keep what they read of the last tokens as memories from run to run
     /// ([`Recorder::memory`](super::Recorder::memory)).
     Recurrent,
+    /// Each batch item continues a stream by some of its tokens, whose layers keep states of a fixed size from run to run, as linear attention does
+    /// ([`LinearAttention`](super::LinearAttention)). What lies behind these tokens changes no state.
+    Stateful {
+        /// The next tokens of each stream, `i32 [batch]`, from none to all of `time`.
+        lengths: Value,
+    },
 }
 
 /// How a batch may lie: what a [`Layout`] is without its values.
@@ -47,6 +53,8 @@ pub enum LayoutKind {
     Cached,
     /// [`Layout::Recurrent`]
     Recurrent,
+    /// [`Layout::Stateful`]
+    Stateful,
 }
 
 impl LayoutKind {
@@ -58,6 +66,7 @@ impl LayoutKind {
             Self::Packed => "packed texts",
             Self::Cached => "streams with caches",
             Self::Recurrent => "segments of streams",
+            Self::Stateful => "streams with states of a fixed size",
         }
     }
 }
@@ -71,6 +80,7 @@ impl Layout {
             Self::Packed { .. } => LayoutKind::Packed,
             Self::Cached { .. } => LayoutKind::Cached,
             Self::Recurrent => LayoutKind::Recurrent,
+            Self::Stateful { .. } => LayoutKind::Stateful,
         }
     }
 
@@ -78,9 +88,11 @@ impl Layout {
     pub(crate) fn check_whole(&self, layer: &'static str) -> Result<()> {
         match self {
             Self::Rows | Self::Padded { .. } | Self::Packed { .. } => Ok(()),
-            Self::Cached { .. } | Self::Recurrent => Err(Error::new(ErrorKind::Unsupported, layer, "layout")
-                .expecting("whole sequences")
-                .but_found("parts of streams")),
+            Self::Cached { .. } | Self::Recurrent | Self::Stateful { .. } => {
+                Err(Error::new(ErrorKind::Unsupported, layer, "layout")
+                    .expecting("whole sequences")
+                    .but_found("parts of streams"))
+            }
         }
     }
 
@@ -102,10 +114,11 @@ impl Layout {
     }
 
     /// Attention that keeps sequences apart and sees no padding. Of streams, the position of the first query among the keys; what is
-    /// not written yet lies behind all queries, so that a causal mask hides it.
+    /// not written yet lies behind all queries, so that a causal mask hides it. Streams with states of a fixed size have no keys to be attended to:
+    /// [`Recorder::cached`](super::Recorder::cached) refuses them.
     pub fn restrict(&self, spec: Blocked) -> Blocked {
         match *self {
-            Self::Rows | Self::Recurrent => spec,
+            Self::Rows | Self::Recurrent | Self::Stateful { .. } => spec,
             Self::Padded { lengths } => spec.lengths(lengths),
             Self::Packed { segments, .. } => spec.segments(segments),
             Self::Cached { starts, .. } => spec.query_start(starts),

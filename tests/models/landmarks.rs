@@ -285,6 +285,10 @@ fn documents_that_mean_nothing_are_refused() {
         (r#"{"top_k": {"k": 0}}"#, "x: top_k.k: expected at least 1, found 0"),
         (r#"{"sinkhorn": {"block": 0}}"#, "x: sinkhorn.block: expected at least 1, found 0"),
         (
+            r#"{"nystrom": {"landmarks": -1}}"#,
+            "x: nystrom: expected a mechanism and its settings, found invalid value: integer `-1`, expected a whole number from 0 on",
+        ),
+        (
             r#"{"exact": {}, "layers": [-1]}"#,
             "x: layers: expected a list of numbers from 0 on, found a list of 1",
         ),

@@ -129,9 +129,11 @@ fn results_of_tasks_are_the_same_in_all_layouts() {
 fn layouts_that_are_no_batches_of_texts_are_refused() {
     let model = model("bert", Task::Hidden);
     let weights = Weights::random(model.declarations(), DType::F32, 3).unwrap();
-    for (layout, name) in
-        [(LayoutKind::Cached, "streams with caches"), (LayoutKind::Recurrent, "segments of streams")]
-    {
+    for (layout, name) in [
+        (LayoutKind::Cached, "streams with caches"),
+        (LayoutKind::Recurrent, "segments of streams"),
+        (LayoutKind::Stateful, "streams with states of a fixed size"),
+    ] {
         let error = Encoder::new(&model, &weights, &Device::Cpu).unwrap().with_layout(layout).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let expected = "packed texts, padded texts, whole rows";

@@ -15,6 +15,7 @@ mod recurrent;
 mod search;
 mod segments;
 mod sentence;
+mod stateful;
 mod streams;
 mod support;
 mod variants;

@@ -18,6 +18,7 @@ const CAUSAL: &[&str] = &[
     r#"{"favor": {"features": 12, "seed": 3, "causal": true}}"#,
     r#"{"gated": {}}"#,
     r#"{"gated": {"decay": "heads", "temperature": 2.0, "delta": true}}"#,
+    r#"{"gated": {"delta": true}}"#,
     r#"{"long_short_range": {"taps": 3, "heads": 2}}"#,
     r#"{"long_short_range": {"heads": 4, "dynamic": true}}"#,
     r#"{"persistent_memory": {"keys": "k", "values": "v", "causal": true}}"#,
@@ -170,6 +171,4 @@ fn mixings_that_mean_nothing_are_refused() {
         let error = serde_json::from_str::<Mixing>(json).unwrap_err().to_string();
         assert!(error.contains(sentence), "{error}");
     }
-    let delta = config(Some(r#"{"gated": {"delta": true}}"#), false).model().unwrap_err();
-    assert_eq!(delta.argument(), "decay", "{delta}");
 }

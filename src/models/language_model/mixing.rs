@@ -135,6 +135,15 @@ impl Mixing {
         }
     }
 
+    /// Whether all that layers keep of earlier tokens is a state of a fixed size, from which a text can be continued.
+    pub fn has_state(&self) -> bool {
+        match self {
+            Self::Mechanism(mechanism) => mechanism.has_state(),
+            Self::Gated { .. } => true,
+            Self::LongShortRange { .. } => false,
+        }
+    }
+
     /// Numbers that its weights start with, by the ends of their names; of all others those of the model hold.
     pub(super) fn initial(&self, extents: MechanismExtents) -> Result<Vec<(String, HostTensor)>> {
         match self {

@@ -149,12 +149,15 @@ impl LanguageModelConfig {
         Ok(())
     }
 
-    /// Mechanisms other than softmax attention may have no caches: such models are not for writing texts.
+    /// Mechanisms other than softmax attention have no caches: texts are continued from states, where they have these, or not at all.
     fn signature(&self) -> Signature {
         const INPUTS: &[Input] = &[Input::Ids, Input::Positions];
         let own = if self.masked { Signature::encoder(INPUTS) } else { Signature::causal(INPUTS) };
-        match self.mixing {
+        match &self.mixing {
             None => own,
+            Some(mixing) if mixing.has_state() && !self.masked => {
+                Signature { layouts: &[LayoutKind::Rows, LayoutKind::Stateful], ..own }
+            }
             Some(_) => Signature { layouts: &[LayoutKind::Rows], ..own },
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn check_one_sequence_a_row(layer: &'static str, layout: &Layout) -> 
     let found = match layout {
         Layout::Rows | Layout::Padded { .. } => return Ok(()),
         Layout::Packed { .. } => "several sequences in a row",
-        Layout::Cached { .. } | Layout::Recurrent => "parts of streams",
+        Layout::Cached { .. } | Layout::Recurrent | Layout::Stateful { .. } => "parts of streams",
     };
     Err(Error::new(ErrorKind::Unsupported, layer, "layout")
         .expecting("a row for each sequence")

@@ -41,7 +41,7 @@ pub struct GatedSpec {
 
 /// A causal layer whose state decays as the text says: gated linear attention (Yang et al., arXiv 2312.06635, section 4.4, without its output gate
 /// and group norm), its form with one decay a head (Mamba-2, arXiv 2405.21060, section 3), the delta rule (arXiv 2406.06484) and the gated delta
-/// rule (arXiv 2412.06464). Streams ([`Layout::Recurrent`]) continue states of a fixed size, named as those of
+/// rule (arXiv 2412.06464; with decays of channels Kimi delta attention, 2510.26692). Streams ([`Layout::Recurrent`], [`Layout::Stateful`]) continue states of a fixed size, named as those of
 /// [`LinearAttention`](super::LinearAttention).
 #[derive(Clone, Debug)]
 pub struct GatedLinearAttention {
@@ -56,7 +56,7 @@ impl GatedLinearAttention {
     /// Declares `q`, `k`, `v` and `o`, dense layers without bias, `[width, width]`, under `scope`, and as far as `spec` has them `decay` and
     /// `beta`, dense layers with bias, to a number for each head, or for each channel.
     ///
-    /// Fails when the heads do not divide the width, when the temperature is not above 0, and for the delta rule with decays of channels.
+    /// Fails when the heads do not divide the width, and when the temperature is not above 0.
     pub fn declare(scope: &mut Scope<'_>, spec: GatedSpec) -> Result<Self> {
         let GatedSpec { width, heads, .. } = spec;
         head_size(width, heads)?;
@@ -64,11 +64,6 @@ impl GatedLinearAttention {
             return Err(Error::new(ErrorKind::Argument, NAME, "temperature")
                 .expecting("a number above 0")
                 .but_found(spec.temperature));
-        }
-        if spec.is_delta && spec.decay == DecayGate::Channels {
-            return Err(Error::new(ErrorKind::Argument, NAME, "decay")
-                .expecting("decays of heads, or none, with the delta rule")
-                .but_found("decays of channels"));
         }
         let mut plain = |name| Linear::declare_without_bias(&mut scope.at(name), width, width);
         let qkv = Box::new([plain("q")?, plain("k")?, plain("v")?]);

@@ -16,7 +16,7 @@ const NAME: &str = "linear attention";
 /// Attention whose scores are products of features ([`linear_attention`]; Katharopoulos et al., arXiv 2006.16236), to which layouts add
 /// lengths, packed sequences and the states of streams.
 ///
-/// Where each batch item is the next segment of a stream ([`Layout::Recurrent`]), the sums over all keys so far are states of the graph,
+/// Where each batch item continues a stream ([`Layout::Recurrent`], [`Layout::Stateful`]), the sums over all keys so far are states of the graph,
 /// `linear.N.sums` and, with a denominator, `linear.N.normalizer`: of a fixed size, however long the text. The settings must be causal then. A
 /// sum cannot forget a key again, as rows of a cache are written over: [`Layout::Cached`] is refused.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +134,9 @@ pub(super) fn record_under(
         Layout::Padded { lengths } => spec.lengths(lengths),
         Layout::Packed { segments, .. } => spec.segments(segments),
         Layout::Recurrent => return record_stream(recorder, [query, key, value], &spec),
+        Layout::Stateful { lengths } => {
+            return record_stream(recorder, [query, key, value], &spec.lengths(lengths));
+        }
         Layout::Cached { .. } => {
             return Err(Error::new(ErrorKind::Unsupported, NAME, "layout")
                 .expecting("whole sequences, or segments of streams")
@@ -152,7 +155,7 @@ impl Attend for LinearAttention {
         value: Value,
         layout: &Layout,
     ) -> Result<Value> {
-        let is_stream = matches!(layout, Layout::Recurrent);
+        let is_stream = matches!(layout, Layout::Recurrent | Layout::Stateful { .. });
         if let Some((_, kernel)) = self.features.filter(|_| is_stream)
             && kernel.knows_all_keys()
         {

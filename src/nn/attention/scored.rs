@@ -86,7 +86,7 @@ impl Attend for SparseAttention {
 }
 
 /// Sinkhorn attention with a soft permutation of blocks ([`sinkhorn`]), without noise. It takes whole rows of tokens, without padding, whose blocks
-/// are the largest that divide them and are no larger than the settings'.
+/// are the largest that divide them and are no larger than the settings', 1 at prime lengths ([`Sinkhorn::dividing`]).
 #[derive(Clone, Copy, Debug)]
 pub struct SinkhornAttention {
     settings: Sinkhorn,

@@ -1,19 +1,24 @@
 //! What streams keep from run to run.
 
 use super::Recorder;
-use crate::Result;
 use crate::graph::Value;
 use crate::nn::attention::with_memory;
 use crate::nn::{Layout, next_memory};
 use crate::ops;
 use crate::tensor::TensorDesc;
+use crate::{Error, ErrorKind, Result};
 
 impl Recorder<'_> {
     /// Keys and values with those that a stream's caches hold before them: the same two where the layout has no caches, else
     /// `[batch, capacity, heads, size]` with the new rows, `[batch, time, heads, size]`, written from each stream's start on.
     ///
-    /// Fails when the two do not fit the caches.
+    /// Fails when the two do not fit the caches, and for streams whose layers keep states of a fixed size, which no key can be read from.
     pub fn cached(&mut self, [key, value]: [Value; 2], layout: &Layout) -> Result<[Value; 2]> {
+        if let Layout::Stateful { .. } = layout {
+            return Err(Error::new(ErrorKind::Unsupported, "attention", "layout")
+                .expecting("whole sequences, or streams with caches")
+                .but_found(layout.kind().name()));
+        }
         let Layout::Cached { starts, capacity } = *layout else { return Ok([key, value]) };
         let number = self.caches;
         self.caches += 1;

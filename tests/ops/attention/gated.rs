@@ -16,14 +16,14 @@ use super::linear::{
 use crate::support::compare::relative_error;
 
 /// A gate: its name, what decays are of, and whether there is the delta rule and a denominator.
-struct Gate {
-    name: &'static str,
-    decay: Option<&'static str>,
-    is_delta: bool,
+pub(super) struct Gate {
+    pub(super) name: &'static str,
+    pub(super) decay: Option<&'static str>,
+    pub(super) is_delta: bool,
     is_normalised: bool,
 }
 
-const GATES: &[Gate] = &[
+pub(super) const GATES: &[Gate] = &[
     Gate { name: "decays of heads", decay: Some("of_heads"), is_delta: false, is_normalised: false },
     Gate { name: "decays of steps", decay: Some("of_steps"), is_delta: false, is_normalised: false },
     Gate { name: "decays of channels", decay: Some("of_channels"), is_delta: false, is_normalised: false },
@@ -35,10 +35,16 @@ const GATES: &[Gate] = &[
     },
     Gate { name: "delta rule", decay: None, is_delta: true, is_normalised: false },
     Gate { name: "gated delta rule", decay: Some("of_steps"), is_delta: true, is_normalised: false },
+    Gate {
+        name: "delta rule with decays of channels",
+        decay: Some("of_channels"),
+        is_delta: true,
+        is_normalised: false,
+    },
 ];
 
 /// Query, key and value of `batch` items, and what gates read.
-fn gated(seed: u64, batch: usize) -> Tensors {
+pub(super) fn gated(seed: u64, batch: usize) -> Tensors {
     let mut tensors = tensors(seed, batch);
     let size = tensors[1].1.shape().dims()[3];
     let mut source = Random::new(seed + 100);
@@ -54,9 +60,9 @@ fn gated(seed: u64, batch: usize) -> Tensors {
 }
 
 /// What a graph has of a gate, at some of the times.
-struct Gated {
-    qkv: [Value; 3],
-    spec: LinearAttention,
+pub(super) struct Gated {
+    pub(super) qkv: [Value; 3],
+    pub(super) spec: LinearAttention,
 }
 
 impl Gate {
@@ -82,7 +88,7 @@ impl Gate {
         Gated { qkv: qkv.map(at), spec }
     }
 
-    fn whole(&self, graph: &mut Graph, qkv: [Value; 3], more: &[Value]) -> Gated {
+    pub(super) fn whole(&self, graph: &mut Graph, qkv: [Value; 3], more: &[Value]) -> Gated {
         self.at(graph, qkv, more, &(0..TIME))
     }
 }

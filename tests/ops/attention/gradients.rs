@@ -12,11 +12,16 @@ use crate::support::run;
 const GRADIENTS: [&str; 3] = ["dq", "dk", "dv"];
 
 /// The gradients of `wrt` where that of `out: [batch, time, heads, channels]` is `d_out`: those of the sum of `out * d_out`.
-pub(super) fn gradients_from(graph: &mut Graph, (out, d_out): (Value, Value), wrt: [Value; 3]) -> [Value; 3] {
+pub(super) fn gradients_from(graph: &mut Graph, pair: (Value, Value), wrt: [Value; 3]) -> [Value; 3] {
+    gradients_of(graph, pair, &wrt).try_into().unwrap()
+}
+
+/// The same of any number of values.
+pub(super) fn gradients_of(graph: &mut Graph, (out, d_out): (Value, Value), wrt: &[Value]) -> Vec<Value> {
     let product = multiply(graph, out, d_out).unwrap();
     let total = sum(graph, product, &[0, 1, 2, 3]).unwrap();
     let loss = reshape(graph, total, []).unwrap();
-    graph.gradients(loss, &wrt).unwrap().try_into().unwrap()
+    graph.gradients(loss, wrt).unwrap()
 }
 
 /// `dq`, `dk` and `dv` of `q`, `k`, `v` and `d_out` among `inputs`, on the device or on the CPU reference. `set` is handed the

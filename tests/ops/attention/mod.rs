@@ -9,5 +9,6 @@ mod gradients;
 mod linear;
 mod long;
 mod non_finite;
+mod packed;
 mod random_features;
 mod rules;

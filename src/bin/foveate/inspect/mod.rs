@@ -4,7 +4,6 @@ mod report;
 
 use clap::ValueEnum;
 use foveate::models::{Model, Task};
-use foveate::nn::LayoutKind;
 use foveate::processing::sound::Symbols;
 use foveate::tokenize::Tokenizer;
 use foveate::weights::{Comparison, Fields};
@@ -104,7 +103,7 @@ impl Usable {
         let opened = |task: Task| Model::open(&args.folder, task).ok().filter(|_| complete.contains(&task));
         let runs =
             |task: &TaskName| opened(task.task()).is_some_and(|model| run::check(*task, &model).is_ok());
-        let continues = |model: Model| model.network().signature().takes(LayoutKind::Cached);
+        let continues = |model: Model| model.network().signature().continues_texts();
         Self {
             tasks: TaskName::value_variants().iter().copied().filter(runs).collect(),
             generates: opened(Task::Logits).is_some_and(continues),

@@ -79,6 +79,11 @@ impl Settings for Linear {
         self.causal
     }
 
+    /// Decays and states that are tensors are of one text.
+    fn has_state(&self) -> bool {
+        self.causal && self.tensors().is_empty()
+    }
+
     fn tensors(&self) -> Vec<&str> {
         self.names().into_iter().flatten().map(String::as_str).collect()
     }
@@ -129,6 +134,10 @@ impl Settings for Linear {
 
 impl Settings for Favor {
     fn is_causal(&self) -> bool {
+        self.causal
+    }
+
+    fn has_state(&self) -> bool {
         self.causal
     }
 

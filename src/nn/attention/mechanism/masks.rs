@@ -224,7 +224,7 @@ impl Attend for FirstGlobal {
         let &[batch, time, _, _] = desc.shape.dims() else {
             return Err(Error::new(ErrorKind::Shape, OP, "query").expecting("rank 4").but_found(desc));
         };
-        if let Layout::Cached { .. } | Layout::Recurrent = layout {
+        if let Layout::Cached { .. } | Layout::Recurrent | Layout::Stateful { .. } = layout {
             check_one_sequence_a_row(OP, layout)?;
         }
         let count = (self.globals as usize).min(time);

@@ -128,6 +128,11 @@ impl Mechanism {
         self.method.settings().is_causal()
     }
 
+    /// Whether all that it keeps of earlier tokens is a state of a fixed size, so that layers take [`Layout::Stateful`](crate::nn::Layout::Stateful).
+    pub fn has_state(&self) -> bool {
+        self.method.settings().has_state()
+    }
+
     /// The names of all tensors that it reads, each once, in the order of the document.
     pub fn tensors(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -207,7 +212,16 @@ fn method(source: &str, fields: &Fields) -> Result<Method> {
     serde_json::from_value(serde_json::Value::Object(method)).map_err(|error| {
         Error::new(ErrorKind::Config, source.to_owned(), quote::name(name))
             .expecting("a mechanism and its settings")
-            .but_found(quote::complaint(&error))
+            .but_found(in_words(&quote::complaint(&error)))
+    })
+}
+
+/// A complaint about JSON with words in the place of Rust's types.
+fn in_words(complaint: &str) -> String {
+    let types =
+        [("usize", "a whole number from 0 on"), ("u32", "a whole number from 0 on"), ("f32", "a number")];
+    types.iter().fold(complaint.to_owned(), |text, (name, words)| {
+        text.replace(&format!("expected {name}"), &format!("expected {words}"))
     })
 }
 

@@ -58,6 +58,11 @@ pub(super) trait Settings {
         false
     }
 
+    /// Whether all that it keeps of earlier tokens is a state of a fixed size.
+    fn has_state(&self) -> bool {
+        false
+    }
+
     /// Names of the tensors that are read.
     fn tensors(&self) -> Vec<&str> {
         Vec::new()
@@ -152,7 +157,7 @@ mechanisms! {
     Entmax15, "entmax15", false, r#"{"causal": false}"#,
         "1.5-entmax, between softmax and sparsemax; stores all scores";
     Sinkhorn, "sinkhorn", false, r#"{"block": 16, "temperature": 0.75, "iterations": 5}"#,
-        "own blocks, and blocks sorted by a soft permutation, for texts without padding; block: the largest that divides a text and is no larger; temperature and iterations: what is shown where absent";
+        "own blocks, and blocks sorted by a soft permutation, for texts without padding; block: the largest that divides a text and is no larger, 1 at prime lengths; temperature and iterations: what is shown where absent";
     Linformer, "linformer", false, r#"{"keys": "E", "values": "F"}"#,
         "projections along time, tensors [projected, longest] or one for each head; projected: how many there are where the tensors are weights of a model that is trained, 256 where absent";
     MemoryCompressed, "memory_compressed", false,

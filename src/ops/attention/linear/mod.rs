@@ -36,15 +36,15 @@
 //! ```
 //!
 //! Within a chunk that is a triangular system, solved once for the values and once for what is read of `S_c`; states then go from chunk to chunk
-//! ([`kernels`]), and all that follows is linear attention on `y` and `r`.
+//! ([`kernels`]), and all that follows is linear attention on `y` and `r`. Decays of each channel stand within these products, too.
 //!
 //! Any length of the chunks gives the same numbers, to rounding. The backward pass is the same three steps, along time reversed where keys
 //! own the rows ([`backward`]).
 //!
 //! # Numbers that are not finite
 //!
-//! Keys behind an item's length may hold anything. All other numbers must be finite: one that is not spoils the rows of its own chunk as well
-//! as those that see it.
+//! Keys behind an item's length may hold anything, and what one packed sequence holds reaches no other. All other numbers must be finite: one that is
+//! not spoils the rows of its own sequence in its chunk as well as those that see it.
 
 mod backward;
 #[cfg(feature = "check")]

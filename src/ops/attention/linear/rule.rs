@@ -139,11 +139,6 @@ impl Rule {
                 .expecting("a causal rule without a denominator, for the delta rule")
                 .but_found("another"));
         }
-        if self.is_delta && self.decay == Decay::Channels {
-            return Err(refused("log_decay")
-                .expecting("one number for each head, or for each head and step, with the delta rule")
-                .but_found("one for each channel"));
-        }
         if self.chunk == Some(0) {
             return Err(refused("chunk").expecting("at least 1").but_found(0));
         }

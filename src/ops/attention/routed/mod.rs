@@ -149,7 +149,7 @@ pub fn routing_attention(
     mean_of_clusters(graph, attended.out, queries, &dims)
 }
 
-/// `rows: [batch, slots, heads, size]` by position: sums over a position's slots, divided by their number, 0 without one.
+/// `rows: [batch, slots, heads, size]` by position: sums over a position's slots, divided by their number and [`BESIDE_COUNT`], 0 without one.
 fn mean_of_clusters(graph: &mut Graph, rows: Value, positions: Value, dims: &Dims) -> Result<Value> {
     let &Dims { batch, query_time: time, heads, .. } = dims;
     let desc = graph.desc(rows)?.clone();

@@ -32,7 +32,8 @@ impl Sinkhorn {
         Self { block, temperature: 0.75, iterations: 5, scale: None }
     }
 
-    /// The same with the largest block that is no larger and divides a text of `time` positions.
+    /// The same with the largest block that is no larger and divides a text of `time` positions: 1 where that is a prime number, so that the sorting
+    /// is of `time x time` scores and each query sees two keys. Fill such texts up, where that matters.
     #[must_use]
     pub fn dividing(self, time: usize) -> Self {
         let block = (1..=self.block.min(time)).rev().find(|&block| time.is_multiple_of(block));

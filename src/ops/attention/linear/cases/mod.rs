@@ -176,6 +176,18 @@ fn delta_setups() -> Vec<Setup> {
         gated(Setup::causal(150).chunk(16).heads(4, 2).with_state(), -8.0),
         gated(packed(&[&[40, 60], &[1, 148], &[150]]).with_state(), -1.0),
         gated(Setup::causal(70).lengths(&[70, 0, 33]).with_state(), -1.0),
+        gated(Setup::causal(40), -1.0).by_channel(),
+        gated(Setup::causal(100).with_state(), -8.0).by_channel(),
+        gated(Setup::causal(150).chunk(64).heads(4, 2).with_state(), -8.0).by_channel(),
+        gated(Setup::causal(50).chunk(1).with_state(), -1.0).by_channel(),
+        gated(Setup::causal(90).sizes(16, 24).with_state(), -1.0).by_channel(),
+        gated(Setup::causal(40).sizes(5, 128).with_state(), -1.0).by_channel(),
+        gated(Setup::causal(40).sizes(128, 3), -1.0).by_channel(),
+        gated(packed(&[&[40, 60], &[1, 148], &[150]]).with_state(), -1.0).by_channel(),
+        gated(Setup::causal(70).lengths(&[70, 0, 33]).with_state(), -1.0).by_channel(),
+        gated(Setup::causal(0).with_state(), -1.0).by_channel(),
+        gated(Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }, -1.0)
+            .by_channel(),
     ]
 }
 

@@ -39,14 +39,17 @@ impl Frame<'_> {
         let is_by_channel = self.rule.decay == Decay::Channels;
         let packs = if is_by_channel { self.dims.head_size.div_ceil(4) } else { 1 };
         let lengths = self.rule.lengths_at(tensors).map(Operand::Input);
+        let segments = self.rule.segments_at(tensors).map(Operand::Input);
         let logs = Rows::plain(Operand::Input(log_decay), DType::F32, self.dims.head_size);
         let kernel = Kernel::new("attention/linear/decays", [wgsl!("attention/linear/decays.wgsl.j2")])
             .constant("CHANNELS", is_by_channel)
             .constant("LENGTHS", lengths.is_some())
+            .constant("SEGMENTS", segments.is_some())
             .constant("PACKS", packs as u32)
             .params(self.params(chunks, 1, 1)?)
             .turns(self.chunk as u64)
-            .read_if("lengths", lengths, DType::I32);
+            .read_if("lengths", lengths, DType::I32)
+            .read_if("segments", segments, DType::I32);
         let kernel = match (self.channel_decays, self.aux) {
             (Some(decays), _) => logs.read(kernel, "log_decay").lanes(4).write("decays", decays, DType::F32),
             (None, Some(aux)) => kernel.read_elements("log_decay", logs.operand, DType::F32).write_elements(

@@ -9,6 +9,7 @@ use super::sums::States;
 use super::{Frame, Rows, Sums};
 use crate::Result;
 use crate::kernel::{Kernel, Operand, Params, wgsl};
+use crate::ops::attention::linear::rule::Decay;
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
 
@@ -38,7 +39,7 @@ pub(in super::super) struct Added {
     pairs: Operand,
     /// `e_t`, solved.
     reads: Rows,
-    /// `y_t`
+    /// `y_t`, with decays of channels as far as it is left at the end of its chunk.
     written: Rows,
 }
 
@@ -63,9 +64,13 @@ impl Frame<'_> {
         let added = self.solved(sums.far, pairs, true, false)?;
         let reads = self.solved(erase, pairs, false, false)?;
         let states = self.new_states(sums)?;
-        let walk = Walk { rows: added, near: reads, far: sums.near, own: None, sums };
+        let written = match self.rule.decay {
+            Decay::Channels => self.left_of(sums.near)?,
+            _ => sums.near,
+        };
+        let walk = Walk { rows: added, near: reads, far: written, own: None, sums };
         self.walk(&walk, states)?;
-        Ok(Added { added, states, pairs, reads, written: sums.near })
+        Ok(Added { added, states, pairs, reads, written })
     }
 
     /// The gradients of what was added, from those of the rows that read it within their chunks, `rows`, and the states behind each chunk.
@@ -83,6 +88,26 @@ impl Frame<'_> {
         let walk = Walk { rows, near: of.written, far: of.reads, own: Some(own), sums };
         self.walk(&walk, states)?;
         Ok((self.solved(rows, of.pairs, true, true)?, states))
+    }
+
+    /// `written` as far as decays of channels leave it at the end of its chunk, and behind it what they leave of each state.
+    fn left_of(&mut self, written: Rows) -> Result<Rows> {
+        let packs = written.packs();
+        let vectors = (self.keys().saturating_add(self.states_count())).saturating_mul(packs);
+        let count = to_u32(self.op, "rows", vectors)?;
+        let left = Rows::padded(self.scratch(16 * u64::from(count)), written.size);
+        let chunks = self.chunks_of(self.dims.key_time);
+        let kernel = self
+            .kernel("attention/linear/delta_left", wgsl!("attention/linear/delta_left.wgsl"))
+            .constant("PACKS", packs as u32)
+            .params(self.params(chunks, 1, 1)?);
+        let dispatch = written
+            .read(kernel, "written")
+            .lanes(4)
+            .write("kept", left.operand, DType::F32)
+            .per_element(count, self.caps);
+        self.push(dispatch);
+        Ok(left)
     }
 
     /// Memory for a state at each chunk.
@@ -165,8 +190,9 @@ impl Frame<'_> {
             let mut params: Params = self.params(chunks, 1, 1)?.into();
             params.push("first_step", to_u32(self.op, "chunks", first)?);
             params.push("end_step", to_u32(self.op, "chunks", end)?);
+            // What decays of channels leave stands with the rows that are written.
             let kernel = self
-                .kernel("attention/linear/delta_walk", wgsl!("attention/linear/delta_walk.wgsl.j2"))
+                .kernel_of_rows("attention/linear/delta_walk", wgsl!("attention/linear/delta_walk.wgsl.j2"))
                 .constant("ROWS", rows as u32)
                 .constant("COLUMNS", columns as u32)
                 .constant("RECORD", states.record)

@@ -170,22 +170,27 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// A kernel with what frame.wgsl leaves open.
+    /// A kernel with what frame.wgsl leaves open, and with decays of channels.
     fn kernel(&self, label: &'static str, source: crate::kernel::Source) -> Kernel {
-        let kernel = Kernel::new(label, [source, wgsl!("attention/linear/frame.wgsl")])
-            .constant("LENGTHS", self.rule.has_lengths)
-            .constant("SEGMENTS", self.rule.has_segments)
-            .constant("DECAYS", self.rule.decay as u32)
-            .constant("GROUP", self.dims.group() as u32)
-            .source(wgsl!("elementwise/math.wgsl"));
-        let kernel = match self.channel_decays {
+        let kernel = self.kernel_of_rows(label, source);
+        match self.channel_decays {
             Some(decays) => kernel
                 .source(wgsl!("attention/linear/channels.wgsl"))
                 .constant("HEAD_SIZE", self.dims.head_size as u32)
                 .lanes(4)
                 .read("decays", decays, DType::F32),
             None => kernel,
-        };
+        }
+    }
+
+    /// A kernel with what frame.wgsl leaves open.
+    fn kernel_of_rows(&self, label: &'static str, source: crate::kernel::Source) -> Kernel {
+        let kernel = Kernel::new(label, [source, wgsl!("attention/linear/frame.wgsl")])
+            .constant("LENGTHS", self.rule.has_lengths)
+            .constant("SEGMENTS", self.rule.has_segments)
+            .constant("DECAYS", self.rule.decay as u32)
+            .constant("GROUP", self.dims.group() as u32)
+            .source(wgsl!("elementwise/math.wgsl"));
         match self.aux {
             Some(aux) => kernel.read_elements("aux", aux, DType::U32).lanes(4),
             None => kernel.lanes(1).read_if("aux", None, DType::U32).lanes(4),
