@@ -1,7 +1,8 @@
 //! The one error of the crate: what went wrong, where, what was expected and what was found.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::sync::Arc;
 
 /// What kind of thing went wrong, for callers that react to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,8 +58,10 @@ pub enum ErrorKind {
 /// assert_eq!(error.kind(), ErrorKind::Shape);
 /// assert_eq!(error.to_string(), "matmul: b: expected axis 0 (inner) = 3 as bound by a, found 4");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.sentence())]
+///
+/// What another library or the system said is in the sentence already; [`std::error::Error::source`] has it as a value, to be looked into
+/// (`error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>())`). Two errors are equal when their kinds, sentences and sources' texts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Detail>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,31 @@ struct Detail {
     expected: String,
     found: String,
     hint: Option<String>,
+    cause: Option<Cause>,
+}
+
+/// The error of another library or the system behind one of ours.
+#[derive(Clone, Debug)]
+struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_string() == other.0.to_string()
+    }
+}
+
+impl Eq for Cause {}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_ref().map(|Cause(cause)| &**cause as &(dyn std::error::Error + 'static))
+    }
 }
 
 /// The crate's result.
@@ -84,6 +112,7 @@ impl Error {
             expected: String::new(),
             found: String::new(),
             hint: None,
+            cause: None,
         }))
     }
 
@@ -98,6 +127,17 @@ impl Error {
     #[must_use]
     pub fn but_found(mut self, found: impl Display) -> Self {
         self.0.found = found.to_string();
+        self
+    }
+
+    /// Keeps the error of another library or the system as [`source`](std::error::Error::source), and, where nothing was said of it yet, its
+    /// text as what was found.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        if self.0.found.is_empty() {
+            self.0.found = cause.to_string();
+        }
+        self.0.cause = Some(Cause(Arc::new(cause)));
         self
     }
 

@@ -47,13 +47,27 @@ impl Model {
     /// Fails with [`ErrorKind::Config`] when a field is absent, nonsensical or asks for what the family does not have, with
     /// [`ErrorKind::Unsupported`] for another `model_type`, and as [`Checkpoint::open`] does.
     pub fn open(folder: impl AsRef<Path>, task: Task) -> Result<Self> {
-        let folder = folder.as_ref();
+        Self::open_by(folder.as_ref(), task, |network| Checkpoint::open(network))
+    }
+
+    /// [`Model::open`] with the network's weights by memory map, for models that memory has no room for.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Checkpoint::map`].
+    #[expect(unsafe_code, reason = "hands the contract of a map on to the caller")]
+    pub unsafe fn map(folder: impl AsRef<Path>, task: Task) -> Result<Self> {
+        // SAFETY: the caller vouches for the files.
+        Self::open_by(folder.as_ref(), task, |network| unsafe { Checkpoint::map(network) })
+    }
+
+    fn open_by(folder: &Path, task: Task, weights: impl Fn(&Path) -> Result<Checkpoint>) -> Result<Self> {
         let network = network_folder(folder)?;
         let fields = Fields::open(network.join("config.json"))?;
         if fields.has("quantization_config") {
             return Err(fields.refuse("quantization_config", "weights as f32, f16 or bf16"));
         }
-        let checkpoint = Checkpoint::open(&network)?;
+        let checkpoint = weights(&network)?;
         check_architectures(&fields, task)?;
         let mut model = Self::declare(&fields, task, |family| checkpoint.has_prefix(&format!("{family}.")))?;
         if task == Task::Embed {

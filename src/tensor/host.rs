@@ -78,7 +78,7 @@ impl HostTensor {
         fn zeroed<T: Clone + Default>(desc: &TensorDesc) -> Result<Vec<T>> {
             let mut data = Vec::new();
             data.try_reserve_exact(desc.elements()).map_err(|error| {
-                Error::new(ErrorKind::OutOfMemory, "tensor", "zeros").expecting(desc).but_found(error)
+                Error::new(ErrorKind::OutOfMemory, "tensor", "zeros").expecting(desc).caused_by(error)
             })?;
             data.resize(desc.elements(), T::default());
             Ok(data)

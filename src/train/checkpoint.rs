@@ -73,7 +73,7 @@ impl Progress {
             refused().expecting("a checkpoint of a training").but_found("a file without its metadata")
         })?;
         let progress: Self = serde_json::from_str(text)
-            .map_err(|error| refused().expecting("the state of a training").but_found(error))?;
+            .map_err(|error| refused().expecting("the state of a training").caused_by(error))?;
         if progress.version != VERSION {
             return Err(refused()
                 .expecting(format!("version {VERSION}"))
@@ -101,7 +101,7 @@ pub(super) fn write(path: &Path, tensors: &[(String, HostTensor)], progress: &Pr
     let text = serde_json::to_string(progress).map_err(|error| {
         Error::new(ErrorKind::Io, "checkpoint", METADATA)
             .expecting("the state of a training")
-            .but_found(error)
+            .caused_by(error)
     })?;
     let mut sorted: Vec<&(String, HostTensor)> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));

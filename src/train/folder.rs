@@ -153,17 +153,17 @@ impl Folder {
             let from = self.path.join(name);
             if from.exists() {
                 let bytes = read_file(&from, MOST_BYTES)?;
-                replace_file(out.join(name), bytes).map_err(|error| failed(&from, &error))?;
+                replace_file(out.join(name), bytes).map_err(|error| failed(&from, error))?;
             }
         }
         write_model(out, &Json::Object(self.config.clone()), &tensors)
     }
 }
 
-fn failed(path: &Path, found: &dyn std::fmt::Display) -> Error {
+fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Io, "folder", path.display().to_string())
         .expecting("a file that can be copied or written")
-        .but_found(found)
+        .caused_by(error)
 }
 
 /// Puts `labels` into a configuration, unless its own hold all of their names, and says what they are.

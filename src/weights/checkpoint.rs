@@ -84,29 +84,42 @@ impl fmt::Debug for StoredTensor<'_> {
 }
 
 impl Checkpoint {
-    /// Maps a `.safetensors` file, or a folder that holds `model.safetensors.index.json` with the shards it names, or
-    /// `model.safetensors`.
+    /// Reads a `.safetensors` file, or a folder that holds `model.safetensors.index.json` with the shards it names, or
+    /// `model.safetensors`. [`Self::map`] is for files that memory has no room for.
     ///
-    /// The files must not change while the checkpoint, or weights loaded from it, are in use: the system may show new bytes
-    /// under a check of old ones, or end the process where a file became shorter.
-    ///
-    /// Fails with [`ErrorKind::Io`] where a file cannot be read, with [`ErrorKind::Config`] where the index is damaged or names
-    /// a file outside its folder, and with [`ErrorKind::Weights`] where a header and its bytes disagree.
+    /// Fails with [`ErrorKind::Io`] where a file cannot be read, with [`ErrorKind::OutOfMemory`] where memory has no room for it, with
+    /// [`ErrorKind::Config`] where the index is damaged or names a file outside its folder, and with [`ErrorKind::Weights`] where a header
+    /// and its bytes disagree.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::open_by(path.as_ref(), Bytes::read)
+    }
+
+    /// [`Self::open`] by memory map: the system reads what is used, when it is used, and may drop it again.
+    ///
+    /// # Safety
+    ///
+    /// Nobody may change or shorten the files while the checkpoint, or weights loaded from it, are in use: headers are checked once, and
+    /// later bytes would be taken for those that were checked; where a file became shorter, the system ends the process.
+    #[expect(unsafe_code, reason = "hands the contract of a map on to the caller")]
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self> {
+        // SAFETY: the caller vouches for the files.
+        Self::open_by(path.as_ref(), |path| unsafe { Bytes::map(path) })
+    }
+
+    fn open_by(path: &Path, bytes: impl Fn(&Path) -> Result<Bytes>) -> Result<Self> {
         if !path.is_dir() {
             let source = file::shown(path);
-            return Self::gather(source.clone(), vec![(source, Bytes::map(path)?)], None);
+            return Self::gather(source.clone(), vec![(source, bytes(path)?)], None);
         }
         if path.join(INDEX).exists() {
-            return Self::open_shards(path);
+            return Self::open_shards(path, bytes);
         }
         let single = path.join(SINGLE);
         if !single.exists() {
             return Err(other_format(path));
         }
         let source = file::shown(&single);
-        Self::gather(source.clone(), vec![(source, Bytes::map(&single)?)], None)
+        Self::gather(source.clone(), vec![(source, bytes(&single)?)], None)
     }
 
     /// The checkpoint in `bytes`, a whole safetensors file that messages call `name`.
@@ -115,13 +128,13 @@ impl Checkpoint {
         Self::gather(source.clone(), vec![(source, Bytes::Owned(bytes))], None)
     }
 
-    fn open_shards(folder: &Path) -> Result<Self> {
+    fn open_shards(folder: &Path, bytes: impl Fn(&Path) -> Result<Bytes>) -> Result<Self> {
         let path = folder.join(INDEX);
         let index = Index::parse(&file::shown(&path), &file::read(&path, config::MOST_BYTES)?)?;
         let mut files = Vec::with_capacity(index.shards.len());
         for shard in &index.shards {
             let shard = folder.join(shard);
-            files.push((file::shown(&shard), Bytes::map(&shard)?));
+            files.push((file::shown(&shard), bytes(&shard)?));
         }
         Self::gather(file::shown(folder), files, Some(&index))
     }

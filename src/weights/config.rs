@@ -31,6 +31,7 @@ pub fn parse_json(source: &str, bytes: &[u8]) -> Result<Value> {
         )
         .expecting("JSON")
         .but_found(quote::json(&error))
+        .caused_by(error)
     })
 }
 

@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind, Result, Shape};
 
 /// A weight that a model needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Declaration {
     /// Its full path, dots between the segments.
     pub name: String,

@@ -1,4 +1,4 @@
-//! One file of a checkpoint, mapped or in memory.
+//! One file of a checkpoint, in memory or mapped.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -17,20 +17,36 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
+    /// Reads the file at `path`.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let (mut file, length) = open(path)?;
+        let mut bytes = Vec::new();
+        // Refused where memory is short, in place of an end of the process.
+        let reserved = usize::try_from(length).ok().map(|length| bytes.try_reserve_exact(length));
+        if !matches!(reserved, Some(Ok(()))) {
+            return Err(Error::new(ErrorKind::OutOfMemory, shown(path), "file")
+                .expecting("memory for all of it")
+                .but_found(format!("{length} bytes")));
+        }
+        file.read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+        Ok(Self::Owned(bytes))
+    }
+
     /// Maps the file at `path`.
-    pub(super) fn map(path: &Path) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// Nobody may change the file or make it shorter while the map lives.
+    #[expect(unsafe_code, reason = "hands the contract of a map on to the caller")]
+    pub(super) unsafe fn map(path: &Path) -> Result<Self> {
         let (file, length) = open(path)?;
         // Not every system maps an empty file.
         if length == 0 {
             return Ok(Self::Owned(Vec::new()));
         }
-        #[expect(
-            unsafe_code,
-            reason = "a map is only as stable as its file, which the doc of `Checkpoint::open` passes on"
-        )]
-        // SAFETY: the map is read-only; that nobody changes the file meanwhile is asked of the caller of `Checkpoint::open`.
+        // SAFETY: the map is read-only, and the caller vouches for the file.
         let map = unsafe { Mmap::map(&file) };
-        map.map(Self::Mapped).map_err(|error| unreadable(path, &error))
+        map.map(Self::Mapped).map_err(|error| unreadable(path, error))
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
@@ -60,7 +76,7 @@ pub fn read_file(path: impl AsRef<Path>, most: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let file = open_file(path, most)?;
     let mut bytes = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     match bytes.len() as u64 > most {
         true => Err(too_long(path, most, "more")),
         false => Ok(bytes),
@@ -82,13 +98,13 @@ fn too_long(path: &Path, most: u64, found: impl fmt::Display) -> Error {
 
 /// Opens a regular file. Anything else could block (a pipe) or never end (a device).
 fn open(path: &Path) -> Result<(File, u64)> {
-    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
+    let metadata = path.metadata().map_err(|error| unreadable(path, error))?;
     if !metadata.is_file() {
         return Err(Error::new(ErrorKind::Io, shown(path), "file")
             .expecting("a regular file")
             .but_found(kind_of(&metadata)));
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
     Ok((file, metadata.len()))
 }
 
@@ -111,10 +127,11 @@ fn kind_of(metadata: &Metadata) -> &'static str {
     if metadata.is_dir() { "a folder" } else { "something else" }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, shown(path), "file")
         .expecting("a readable file")
-        .but_found(quote::complaint(error))
+        .but_found(quote::complaint(&error))
+        .caused_by(error)
 }
 
 /// A path in an error message.

@@ -56,7 +56,10 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Header> {
             .but_found(format!("a header length of {length}")));
     };
     let mut header = parse(json).map_err(|error| {
-        damaged("header").expecting("JSON of a safetensors header").but_found(quote::complaint(&error))
+        damaged("header")
+            .expecting("JSON of a safetensors header")
+            .but_found(quote::complaint(&error))
+            .caused_by(error)
     })?;
     check(file, &mut header.entries, PREFIX + json.len(), bytes.len())?;
     Ok(header)

@@ -3,7 +3,7 @@
 //! ```text
 //! let mut declarations = Declarations::new();          no file needed: memory can be planned without weights
 //! declarations.root().at("encoder").weight(..)?        a model walks its paths and declares
-//! let checkpoint = Checkpoint::open(folder)?           safetensors, one file or shards, mapped
+//! let checkpoint = Checkpoint::open(folder)?           safetensors, one file or shards
 //! let weights = checkpoint.load(&declarations, dtype)? every difference at once, or none
 //! for tensor in weights.iter() { .. }                  converted one at a time
 //! ```

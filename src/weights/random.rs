@@ -16,7 +16,7 @@ pub(super) fn tensor(declaration: &Declaration, dtype: DType, seed: u64) -> Resu
     values.try_reserve_exact(elements).map_err(|error| {
         Error::new(ErrorKind::OutOfMemory, "random weights", format!("`{}`", declaration.name))
             .expecting(format!("memory for {}", declaration.shape))
-            .but_found(error)
+            .caused_by(error)
     })?;
     values.extend(std::iter::repeat_with(|| bound * random.next_f32()).take(elements));
     HostTensor::from_f32(dtype, declaration.shape.clone(), &values)

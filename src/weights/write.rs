@@ -24,10 +24,10 @@ pub fn write_model(
     replace_file(&path, format!("{config:#}\n")).map_err(|error| failed(&path, error))
 }
 
-fn failed(path: &Path, found: impl std::fmt::Display) -> Error {
+fn failed(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Io, "checkpoint", shown(path))
         .expecting("a file that can be written")
-        .but_found(found)
+        .caused_by(error)
 }
 
 /// Writes tensors by name to the safetensors file at `path`, with `metadata` by name, in one move: the file is complete or as it was,

@@ -109,7 +109,7 @@ impl TryFrom<serde_json::Value> for Mixing {
             return Mechanism::from_value("mixing", json).map(Self::Mechanism);
         };
         let refused = |error: serde_json::Error| {
-            Error::new(ErrorKind::Config, "mixing", name).expecting("its settings").but_found(error)
+            Error::new(ErrorKind::Config, "mixing", name).expecting("its settings").caused_by(error)
         };
         let settings = json[name].clone();
         let mixing = if name == "gated" {

@@ -77,7 +77,7 @@ pub(super) fn train(args: &LmArgs) -> Result<()> {
         Trainer::new(device.runtime(), model.declarations(), &record, start, description, training)
     };
     memory::check_weights("train", device.runtime(), model.declarations(), DType::F32)?;
-    // Neither the mapped file nor the first weights are kept: the file will be replaced.
+    // Neither the file nor the first weights are kept: the file will be replaced.
     let mut trainer = match checkpoint {
         Some(checkpoint) => start_from(Start::Checkpoint(&checkpoint))?,
         None => {

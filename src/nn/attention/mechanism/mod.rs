@@ -110,7 +110,7 @@ impl Mechanism {
 
     /// The document in one line: what [`Mechanism::parse`] reads.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| Error::new(ErrorKind::Io, OP, "json").but_found(error))
+        serde_json::to_string(self).map_err(|error| Error::new(ErrorKind::Io, OP, "json").caused_by(error))
     }
 
     /// The name of the mechanism, that of its row of [`MECHANISMS`].
@@ -213,6 +213,7 @@ fn method(source: &str, fields: &Fields) -> Result<Method> {
         Error::new(ErrorKind::Config, source.to_owned(), quote::name(name))
             .expecting("a mechanism and its settings")
             .but_found(in_words(&quote::complaint(&error)))
+            .caused_by(error)
     })
 }
 

@@ -318,6 +318,7 @@ impl RuleDocument {
             Error::new(ErrorKind::Config, source.to_owned(), place)
                 .expecting("a rule")
                 .but_found(quote::json(&error))
+                .caused_by(error)
         })?;
         Self::try_from(versioned).map_err(|error| {
             Error::new(error.kind(), source.to_owned(), quote::name(error.argument()))
@@ -329,7 +330,7 @@ impl RuleDocument {
     /// The document as indented JSON with a newline behind it: what [`RuleDocument::parse`] reads.
     pub fn to_json(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::new(ErrorKind::Io, OP, "json").but_found(error))?;
+            .map_err(|error| Error::new(ErrorKind::Io, OP, "json").caused_by(error))?;
         Ok(text + "\n")
     }
 }
