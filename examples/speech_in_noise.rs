@@ -6,11 +6,12 @@
 //! cargo run --example speech_in_noise -- austen target/data/austen
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use foveate::gpu::{AdapterRequest, Context};
-use foveate::models::{Device, Model, SoundEncoder, Task};
-use foveate::processing::sound::{HeardWrongly, SoundReader, Symbols, Wave, greedy};
+use foveate::models::{Model, SoundEncoder, Task};
+use foveate::processing::sound::{HeardWrongly, SoundReader, Symbols, greedy, recordings};
+use foveate::runtime::Device;
 use foveate::{DType, Random};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -20,7 +21,7 @@ const RATIOS: [Option<f64>; 6] = [None, Some(30.0), Some(20.0), Some(10.0), Some
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).map(PathBuf::from);
-    let (Some(folder), Some(recordings)) = (arguments.next(), arguments.next()) else {
+    let (Some(folder), Some(folder_of_speech)) = (arguments.next(), arguments.next()) else {
         return Err("expected a model's folder and a folder of recordings".into());
     };
     let model = Model::open(&folder, Task::Transcribe)?;
@@ -28,35 +29,22 @@ fn main() -> Result<()> {
     let reader = SoundReader::open(&folder, &model)?;
     let device = Context::headless(&AdapterRequest::Any).map_or(Device::Cpu, Device::Gpu);
     let mut encoder = SoundEncoder::new(&model, &model.load(DType::F32)?, &device)?;
-    let speech = speech(&recordings, reader.frames().rate as u32)?;
+    let speech = recordings(&folder_of_speech, reader.frames().rate as u32)?;
     println!("| noise, dB below the speech | word error rate | character error rate |\n|---|---|---|");
     for ratio in RATIOS {
         let mut random = Random::new(7);
         let sounds: Vec<Vec<f32>> =
-            speech.iter().map(|(samples, _)| reader.read(&in_noise(samples, ratio, &mut random))).collect();
+            speech.iter().map(|said| reader.read(&in_noise(&said.samples, ratio, &mut random))).collect();
         let mut wrong = HeardWrongly::default();
-        for (scores, (_, said)) in encoder.run(&sounds)?.iter().zip(&speech) {
+        for (scores, said) in encoder.run(&sounds)?.iter().zip(&speech) {
             let pieces = greedy(&scores.to_f32(), symbols.count(), symbols.blank())?;
-            wrong = wrong.and(HeardWrongly::of(said, &symbols.text(&pieces, 1.0).text));
+            wrong = wrong.and(HeardWrongly::of(&said.text, &symbols.text(&pieces, 1.0).text));
         }
         let ratio = ratio.map_or("none".to_owned(), |ratio| ratio.to_string());
         let (words, letters) = (wrong.word_error_rate(), wrong.character_error_rate());
         println!("| {ratio} | {words:.3} | {letters:.3} |");
     }
     Ok(())
-}
-
-/// Every `NAME.wav` of a folder with what its `NAME.txt` says.
-fn speech(folder: &Path, rate: u32) -> Result<Vec<(Vec<f32>, String)>> {
-    let mut speech = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wav") {
-            let said = std::fs::read_to_string(path.with_extension("txt"))?;
-            speech.push((Wave::open(&path)?.resampled(rate)?.samples, said));
-        }
-    }
-    Ok(speech)
 }
 
 /// The samples with white noise whose power is so many decibels below theirs.

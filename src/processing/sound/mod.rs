@@ -3,6 +3,7 @@
 //! ```text
 //! Wave::open("a.wav")                           samples of one channel (feature `sound`)
 //! Wave::resampled(rate)                         at the model's rate
+//! recordings(folder, rate)                      every NAME.wav of a folder with its NAME.txt (feature `sound`)
 //! SoundReader::read(&samples)                   what the model reads: normalised samples, or log-mel features
 //! SoundEncoder::run(&sounds)                    scores of symbols for every frame
 //! greedy(&scores, ..), prefix_beams(&scores, ..)  symbols with the frames that they were heard in
@@ -15,6 +16,8 @@ mod errors;
 mod features;
 mod fourier;
 mod reader;
+#[cfg(feature = "sound")]
+mod recordings;
 mod symbols;
 #[cfg(feature = "sound")]
 mod wave;
@@ -23,6 +26,8 @@ pub use ctc::{Beam, Piece, greedy, prefix_beams};
 pub use errors::HeardWrongly;
 pub use features::{LogMel, normalised, normalised_bins};
 pub use reader::SoundReader;
+#[cfg(feature = "sound")]
+pub use recordings::{Recorded, recordings};
 pub use symbols::{Symbols, Transcript, TranscriptWord};
 #[cfg(feature = "sound")]
 pub use wave::Wave;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use foveate::models::{ConformerConfig, Model, SoundEncoder};
 use foveate::plan::Watch;
-use foveate::processing::sound::{HeardWrongly, SoundReader, Symbols, greedy};
+use foveate::processing::sound::{HeardWrongly, Recorded, SoundReader, Symbols, greedy, recordings};
 use foveate::train::{
     Description, Epochs, Inputs, Mode, RecordLoss, SoundBatch, Start, Trainer, Utterance, ctc_inputs,
     ctc_loss,
@@ -18,7 +18,6 @@ use super::destination::Destination;
 use super::fine_tune::named;
 use super::settings::RunSettings;
 use super::sizes::Sizes;
-use super::utterances::{self, Recorded};
 use super::{signals, tell_of_compiling};
 use crate::args::CtcArgs;
 use crate::device::Device;
@@ -37,7 +36,7 @@ pub(super) fn train(args: &CtcArgs) -> Result<()> {
     let interrupted = signals::watch()?;
     let settings = RunSettings::from_nothing(&args.training, args.steps)?;
     let destination = Destination::open(&args.out)?;
-    let recorded = utterances::read(&args.folder, args.rate)?;
+    let recorded = recordings(&args.folder, args.rate)?;
     let symbols = Symbols::of_texts(recorded.iter().map(|recorded| recorded.text.as_str()));
     let config = config(args, symbols.count());
     let model = config.model()?;
@@ -46,7 +45,7 @@ pub(super) fn train(args: &CtcArgs) -> Result<()> {
         recorded.into_iter().map(|recorded| example(recorded, &reader, &symbols)).collect()
     };
     let examples = read(recorded)?;
-    let kept = args.validation.as_ref().map(|folder| utterances::read(folder, args.rate).and_then(read));
+    let kept = args.validation.as_ref().map(|folder| recordings(folder, args.rate).and_then(read));
     let kept = kept.transpose()?;
     for example in examples.iter().chain(kept.iter().flatten()) {
         check(&model, example, config.num_mel_bins)?;

@@ -16,7 +16,6 @@ mod settings;
 mod signals;
 mod sizes;
 mod tasks;
-mod utterances;
 
 use std::path::Path;
 

@@ -2,28 +2,33 @@
 
 use std::path::{Path, PathBuf};
 
-use foveate::processing::sound::Wave;
-use foveate::weights::read_file;
-use foveate::{Error, ErrorKind, Result};
+use super::Wave;
+use crate::weights::read_file;
+use crate::{Error, ErrorKind, Result};
 
 /// The most bytes of the text of one recording.
 const MOST_TEXT: u64 = 1 << 20;
 
 /// A recording, and what is said in it.
-#[derive(Debug)]
-pub(super) struct Recorded {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
     /// The recording's file.
-    pub(super) source: String,
-    pub(super) samples: Vec<f32>,
-    pub(super) text: String,
+    pub source: String,
+    /// Samples of one channel.
+    pub samples: Vec<f32>,
+    /// The words, with single blanks between them.
+    pub text: String,
 }
 
 /// Every `NAME.wav` of the folder with its `NAME.txt`, in the order of their names, at `rate` samples a second.
 ///
 /// Fails when there is none, and for one that cannot be read or has no text or an empty one.
-pub(super) fn read(folder: &Path, rate: u32) -> Result<Vec<Recorded>> {
+pub fn recordings(folder: impl AsRef<Path>, rate: u32) -> Result<Vec<Recorded>> {
+    let folder = folder.as_ref();
     let refused = |expected: &str, found: String| {
-        Error::new(ErrorKind::Io, "train", folder.display().to_string()).expecting(expected).but_found(found)
+        Error::new(ErrorKind::Io, "recordings", folder.display().to_string())
+            .expecting(expected)
+            .but_found(found)
     };
     let entries =
         std::fs::read_dir(folder).map_err(|error| refused("a folder of recordings", error.to_string()))?;
