@@ -13,6 +13,7 @@ use crate::{Error, ErrorKind, Result};
 /// Outputs that may hold infinities are declared so, by [`Graph::output_with_infinities`]: of these only a NaN counts. Integers are not
 /// looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Watch {
     /// The outputs.
     Outputs,

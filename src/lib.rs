@@ -149,6 +149,22 @@
 //! One [`Error`] with an [`ErrorKind`]: op, argument, what was expected, what was found. No shape, setting, tensor or
 //! buffer a caller passes makes the library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// Re-exports that are public with the feature `unstable`, and the crate's own without it.
+macro_rules! public_if_unstable {
+    ($($room:ident::$what:tt),* $(,)?) => {
+        $(
+            #[cfg(feature = "unstable")]
+            pub use $room::$what;
+            #[cfg(not(feature = "unstable"))]
+            #[allow(unused_imports, reason = "some are there for ops of other crates alone")]
+            pub(crate) use $room::$what;
+        )*
+    };
+}
+pub(crate) use public_if_unstable;
+
 /// The README's example, compiled.
 #[cfg(all(doctest, feature = "tokenize"))]
 #[doc = include_str!("../README.md")]

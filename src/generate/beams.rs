@@ -21,6 +21,7 @@ pub struct BeamOptions {
 
 /// A text that was found.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Hypothesis {
     /// Its tokens, the prompt included, or the start token of an encoder-decoder.
     pub tokens: Vec<u32>,

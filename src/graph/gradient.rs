@@ -47,6 +47,7 @@ impl Adjoint {
 
 /// The gradient of one input of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Gradient {
     /// None is wanted, or the output does not depend on this input in a differentiable way (ids, lengths).
     None,

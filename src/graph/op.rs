@@ -20,6 +20,15 @@ pub struct StepDesc {
 }
 
 /// A computation on tensors: shapes, the reference that specifies it, and its kernels.
+///
+/// Ops of other crates are ops like those of this one: [`Graph::push`] appends them, plans, gradients, the CPU reference and conformance cases
+/// take them. What they are written with (`kernel::Kernel`, `ops::Contract`, `params!`, `wgsl!`) needs the feature `unstable`: it is the
+/// crate's own tool, follows what kernels need, and may change with any version, while graphs, plans and programs keep to semantic
+/// versioning. Their kernels always run with wgpu's checks ([`Context::trusting_own_kernels`](crate::gpu::Context::trusting_own_kernels)).
+/// Where only pairs of query and key or the score between them differ, no op is needed:
+/// [`CustomMask`](crate::ops::attention::CustomMask) and [`CustomScore`](crate::ops::attention::CustomScore) are stable.
+///
+/// `examples/own_op` in the repository is a crate with an op of its own: contract, reference, WGSL, gradient and tests.
 pub trait Op: Debug + Send + Sync + 'static {
     /// The op's name, as errors and reports show it.
     fn name(&self) -> &'static str;

@@ -8,6 +8,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// What [`Graph::replay`] recorded.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Replay {
     /// The steps that were appended.
     pub steps: Range<usize>,

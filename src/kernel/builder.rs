@@ -13,6 +13,8 @@
 //! A pack is what one load brings: `lanes` neighbouring elements, 1 or 4. Floats are computed with in f32 whatever they are stored as.
 //! `foveate shader` prints what is generated.
 
+#![cfg_attr(not(feature = "unstable"), allow(unreachable_pub, reason = "public with the feature `unstable`"))]
+
 use std::fmt::Write;
 
 use super::accessor::{Accessor, ignored, zeros};
@@ -21,9 +23,10 @@ use super::{
 };
 use crate::tensor::DType;
 
-/// A kernel while it is put together.
+/// A kernel while it is put together: sources that hold the method, what is bound, and at the end one of `per_element`, `per_row` and
+/// `per_workgroup`, which makes the [`Dispatch`]. Bindings, loads, stores, the struct `Params` and the entry point are generated.
 #[derive(Clone, Debug)]
-pub(crate) struct Kernel {
+pub struct Kernel {
     shader: Shader,
     bindings: Vec<(&'static str, Operand)>,
     accessors: String,
@@ -48,7 +51,7 @@ const MOST_REDUCTIONS: u64 = 4;
 impl Kernel {
     /// A kernel called `label` in reports, made of `sources`, which define `element` or `row` (see [`Kernel::per_element`] and
     /// [`Kernel::per_row`]) and what it calls.
-    pub(crate) fn new(label: &'static str, sources: impl Into<Vec<Source>>) -> Self {
+    pub fn new(label: &'static str, sources: impl Into<Vec<Source>>) -> Self {
         Self {
             shader: Shader::new(label, sources),
             bindings: Vec::new(),
@@ -68,37 +71,37 @@ impl Kernel {
     }
 
     /// Elements of a pack from here on, 1 or 4: the type `Lanes` is `f32` or `vec4<f32>`.
-    pub(crate) fn lanes(mut self, lanes: u32) -> Self {
+    pub fn lanes(mut self, lanes: u32) -> Self {
         self.lanes = lanes;
         self
     }
 
     /// A storage variable that is read: `load_NAME(i)` gives pack `i`, floats as `Lanes`.
-    pub(crate) fn read(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+    pub fn read(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
         let packs = Accessor::packs(name, dtype, self.lanes);
         self.declare(name, operand, &packs, false).define(packs.load(&load(name), INDEX, "i"))
     }
 
     /// [`Kernel::read`], an element at a time whatever a pack is: lengths, ids, numbers of a row.
-    pub(crate) fn read_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+    pub fn read_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
         let elements = Accessor::packs(name, dtype, 1);
         self.declare(name, operand, &elements, false).define(elements.load(&load(name), INDEX, "i"))
     }
 
     /// A storage variable that is written: `store_NAME(i, value)` puts pack `i`.
-    pub(crate) fn write(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+    pub fn write(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
         let packs = Accessor::packs(name, dtype, self.lanes);
         self.declare(name, operand, &packs, true).define(packs.store(&store(name), INDEX, "i"))
     }
 
     /// [`Kernel::write`], an element at a time whatever a pack is.
-    pub(crate) fn write_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+    pub fn write_elements(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
         let elements = Accessor::packs(name, dtype, 1);
         self.declare(name, operand, &elements, true).define(elements.store(&store(name), INDEX, "i"))
     }
 
     /// A storage variable that is read and written: both functions.
-    pub(crate) fn update(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
+    pub fn update(self, name: &'static str, operand: Operand, dtype: DType) -> Self {
         let packs = Accessor::packs(name, dtype, self.lanes);
         let functions = packs.load(&load(name), INDEX, "i") + &packs.store(&store(name), INDEX, "i");
         self.declare(name, operand, &packs, true).define(functions)
@@ -141,13 +144,13 @@ impl Kernel {
     }
 
     /// The op's own numbers, as members of `params`.
-    pub(crate) fn params(mut self, params: impl Into<Params>) -> Self {
+    pub fn params(mut self, params: impl Into<Params>) -> Self {
         self.params = params.into();
         self
     }
 
     /// One more number, behind the op's own.
-    pub(crate) fn param(mut self, name: &'static str, value: u32) -> Self {
+    pub fn param(mut self, name: &'static str, value: u32) -> Self {
         self.params.push(name, value);
         self
     }
@@ -159,7 +162,7 @@ impl Kernel {
     }
 
     /// A constant that the files leave open.
-    pub(crate) fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
+    pub fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
         self.shader = self.shader.constant(name, value);
         self
     }
@@ -189,14 +192,14 @@ impl Kernel {
     }
 
     /// Most turns of all loops of an invocation together: what [`Dispatch::turns`] is. Loops of a few dozen turns need not be counted.
-    pub(crate) fn turns(mut self, turns: u64) -> Self {
+    pub fn turns(mut self, turns: u64) -> Self {
         self.turns = turns;
         self
     }
 
     /// States, for [`Kernel::per_row`], that a row has `packs` packs and its lanes go through them `passes` times in all, each taking every
     /// `WORKGROUP`-th. Rows so long that a lane's loops would be long get more lanes; [`Dispatch::turns`] follows.
-    pub(crate) fn walks(mut self, packs: u32, passes: u32) -> Self {
+    pub fn walks(mut self, packs: u32, passes: u32) -> Self {
         self.walks = Some((packs, passes));
         self
     }
@@ -208,7 +211,7 @@ impl Kernel {
     }
 
     /// Runs `fn element(i: u32)` for every `i` below `count`, by an invocation each, without shared memory or barriers.
-    pub(crate) fn per_element(self, count: u32, caps: &Caps) -> Dispatch {
+    pub fn per_element(self, count: u32, caps: &Caps) -> Dispatch {
         let workgroup = caps.tuning.element_lanes;
         let workgroups = count.div_ceil(workgroup);
         let mut kernel = self.source(wgsl!("lib/per_element.wgsl")).constant("WORKGROUP", workgroup);
@@ -219,7 +222,7 @@ impl Kernel {
 
     /// Runs `fn row(row: u32, lane: u32)` for every row below `rows`, by a workgroup each, whose `WORKGROUP` lanes share it. The functions of
     /// `lib/reductions_*.wgsl` add up over the lanes.
-    pub(crate) fn per_row(mut self, rows: u32, caps: &Caps) -> Dispatch {
+    pub fn per_row(mut self, rows: u32, caps: &Caps) -> Dispatch {
         let workgroup = self.walks.map_or(caps.tuning.row_lanes, |walks| row_lanes(walks, caps));
         let one_subgroup = caps.rows_are_subgroups() && workgroup == caps.tuning.row_lanes;
         if let Some(walks) = self.walks {
@@ -239,7 +242,7 @@ impl Kernel {
     }
 
     /// Runs `fn workgroup_main(id: u32, lane: u32)` for every `id` below `workgroups`, by a workgroup of `lanes` invocations each.
-    pub(crate) fn per_workgroup(self, workgroups: u32, lanes: u32) -> Dispatch {
+    pub fn per_workgroup(self, workgroups: u32, lanes: u32) -> Dispatch {
         self.source(wgsl!("lib/per_workgroup.wgsl")).constant("WORKGROUP", lanes).with_own_main(workgroups)
     }
 
@@ -299,7 +302,7 @@ fn row_lanes((packs, passes): (u32, u32), caps: &Caps) -> u32 {
 impl Lowered {
     /// Dispatches that memory bandwidth decides the speed of. `kernel` and `reason` are for reports: what runs, and what it was
     /// chosen by.
-    pub(crate) fn streaming(
+    pub fn streaming(
         kernel: impl Into<std::borrow::Cow<'static, str>>,
         reason: impl Into<std::borrow::Cow<'static, str>>,
         dispatches: Vec<Dispatch>,
@@ -325,7 +328,7 @@ impl Lowered {
     }
 
     /// One dispatch of an invocation a pack of `lanes` elements.
-    pub(crate) fn elementwise(dispatch: Dispatch, lanes: u32) -> Self {
+    pub fn elementwise(dispatch: Dispatch, lanes: u32) -> Self {
         let reason = match lanes {
             4 => "four elements at a time",
             _ => "one element at a time: rows are not whole vectors",

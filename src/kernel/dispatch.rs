@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// A buffer of a dispatch, relative to the step it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operand {
     /// The step's n-th input.
     Input(usize),
@@ -81,6 +82,7 @@ pub struct Choice {
 
 /// What one step turns into on a GPU.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Lowered {
     /// The output is the n-th input, under its own or another shape: nothing runs.
     View(usize),

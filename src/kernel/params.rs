@@ -4,6 +4,8 @@
 //! They are fixed when a program is made, so one uniform buffer serves every device; immediates would bring nothing and need a
 //! second path for devices and browsers without them.
 
+#![cfg_attr(not(feature = "unstable"), allow(unreachable_pub, reason = "public with the feature `unstable`"))]
+
 /// One member of a parameter struct, as the host lays it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
@@ -28,15 +30,15 @@ pub struct Params {
 
 impl Params {
     /// Appends a member.
-    pub(crate) fn push(&mut self, name: &'static str, value: u32) {
+    pub fn push<M: Member>(&mut self, name: &'static str, value: M) {
         let offset = self.bytes.len();
-        self.bytes.extend(value.to_ne_bytes());
-        self.fields.push(Field { name, wgsl: u32::WGSL, offset, size: size_of::<u32>() });
+        self.bytes.extend_from_slice(bytemuck::bytes_of(&value));
+        self.fields.push(Field { name, wgsl: M::WGSL, offset, size: size_of::<M>() });
     }
 }
 
 /// What a member of a parameter struct may be. Those that are vectors or arrays in WGSL start at multiples of 16 bytes: they come first.
-pub(crate) trait Member {
+pub trait Member: bytemuck::NoUninit {
     /// The type in WGSL.
     const WGSL: &'static str;
 }
@@ -65,23 +67,20 @@ impl Member for [u32; 16] {
     const WGSL: &'static str = "array<vec4<u32>, 4>";
 }
 
-/// Declares a `#[repr(C)]` parameter struct and its conversion into [`Params`]. Types of members are those that are a [`Member`].
+/// Declares a parameter struct and its conversion into [`Params`]: `params! { struct Settings { factor: f32, count: u32 } }`. Types of members
+/// are those that are a [`Member`]. A shader reads them as members of `params`.
+#[cfg_attr(feature = "unstable", macro_export)]
 macro_rules! params {
     ($(#[$doc:meta])* $visible:vis struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Clone, Copy, Debug)]
         $visible struct $name { $($(#[$field_doc])* $field: $type),* }
 
         impl From<$name> for $crate::kernel::Params {
             fn from(params: $name) -> Self {
-                let fields = vec![$($crate::kernel::Field {
-                    name: stringify!($field),
-                    wgsl: <$type as $crate::kernel::Member>::WGSL,
-                    offset: std::mem::offset_of!($name, $field),
-                    size: size_of::<$type>(),
-                }),*];
-                Self { fields, bytes: bytemuck::bytes_of(&params).to_vec() }
+                let mut all = Self::default();
+                $(all.push(stringify!($field), params.$field);)*
+                all
             }
         }
     };

@@ -13,7 +13,7 @@ use super::template::{self, Origins, Templates};
 use crate::Result;
 use crate::tensor::DType;
 
-/// One file under `shaders/`, embedded.
+/// One file of a shader, embedded: by [`wgsl!`](crate::wgsl), or by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     /// Path under `shaders/`.
@@ -22,7 +22,8 @@ pub struct Source {
     pub text: &'static str,
 }
 
-/// Embeds the file at a path under `shaders/`.
+/// Embeds the file at a path under the folder `shaders` of the crate that calls it.
+#[cfg_attr(feature = "unstable", macro_export)]
 macro_rules! wgsl {
     ($path:literal) => {
         $crate::kernel::Source {
@@ -35,6 +36,7 @@ pub(crate) use wgsl;
 
 /// A value fixed in the header, and visible to templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Constant {
     /// `const NAME: u32`
     U32(u32),
@@ -113,6 +115,7 @@ struct Part {
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Place {
     /// Path under `shaders/`, the label of generated text, or `(generated header)`.
     pub path: String,

@@ -15,6 +15,7 @@ use crate::{Error, ErrorKind, Result};
     derive(serde::Serialize, serde::Deserialize),
     serde(deny_unknown_fields, rename_all = "snake_case")
 )]
+#[non_exhaustive]
 pub enum MatmulKernel {
     /// Register tile straight from storage: each invocation owns `4 * row_blocks` rows by `4 * col_vecs` columns.
     Direct {

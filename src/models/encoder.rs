@@ -26,6 +26,7 @@ const BATCH_TOKENS: usize = 2048;
 
 /// What an [`Encoder`] has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// Sequences that were run.
     pub sequences: usize,

@@ -142,6 +142,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// What a model is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Task {
     /// One vector a sequence: hidden states pooled and normalised as the folder says.
     Embed,

@@ -51,6 +51,7 @@ pub struct PaddedTo {
 
 /// An input of a network besides source texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Input {
     /// Words of the vocabulary ([`Tokens::ids`]).
     Ids,

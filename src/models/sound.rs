@@ -14,6 +14,7 @@ const FEATURES_A_SECOND: usize = 100;
 
 /// What a network reads of sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SoundForm {
     /// The samples themselves.
     Samples,

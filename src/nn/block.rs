@@ -44,6 +44,7 @@ pub enum NormPlace {
 
 /// A normalisation of the last axis.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Norm {
     /// By mean and variance.
     Layer(LayerNorm),

@@ -1,6 +1,8 @@
 //! Contracts with named axes: an axis gets its extent from the first argument that has it, and every later argument must
 //! agree, so each message names op, argument, axis, expected and found.
 
+#![cfg_attr(not(feature = "unstable"), allow(unreachable_pub, reason = "public with the feature `unstable`"))]
+
 use std::fmt::Display;
 
 use crate::tensor::{DType, TensorDesc};
@@ -21,27 +23,28 @@ pub(crate) fn extents<const N: usize>(
     })
 }
 
-/// The axes bound so far in one call of an op.
+/// What an op demands of its inputs, checked argument by argument: each message names op, argument, axis, expected and found.
 #[derive(Debug)]
-pub(crate) struct Contract {
+pub struct Contract {
     op: &'static str,
     may_be_empty: &'static [&'static str],
     bound: Vec<(&'static str, usize, &'static str)>,
 }
 
 impl Contract {
-    pub(crate) fn new(op: &'static str) -> Self {
+    /// A contract of `op`, which messages name, with no axis bound yet.
+    pub fn new(op: &'static str) -> Self {
         Self { op, may_be_empty: &[], bound: Vec::new() }
     }
 
     /// Axes that may have extent 0; all others must have at least one element.
-    pub(crate) fn may_be_empty(mut self, axes: &'static [&'static str]) -> Self {
+    pub fn may_be_empty(mut self, axes: &'static [&'static str]) -> Self {
         self.may_be_empty = axes;
         self
     }
 
     /// Refuses any other number of inputs than `arguments` has names.
-    pub(crate) fn count(&self, inputs: &[TensorDesc], arguments: &[&str]) -> Result<()> {
+    pub fn count(&self, inputs: &[TensorDesc], arguments: &[&str]) -> Result<()> {
         if inputs.len() == arguments.len() {
             return Ok(());
         }
@@ -51,12 +54,7 @@ impl Contract {
     }
 
     /// Binds the axes of `argument` in order, or compares them with what is bound.
-    pub(crate) fn bind(
-        &mut self,
-        argument: &'static str,
-        desc: &TensorDesc,
-        axes: &[&'static str],
-    ) -> Result<()> {
+    pub fn bind(&mut self, argument: &'static str, desc: &TensorDesc, axes: &[&'static str]) -> Result<()> {
         let dims = desc.shape.dims();
         if dims.len() != axes.len() {
             return Err(self
@@ -86,12 +84,12 @@ impl Contract {
     }
 
     /// The extent of a bound axis; 0 for one that no argument has.
-    pub(crate) fn extent(&self, axis: &str) -> usize {
+    pub fn extent(&self, axis: &str) -> usize {
         self.bound.iter().find(|(name, ..)| *name == axis).map_or(0, |&(_, extent, _)| extent)
     }
 
     /// Refuses an element type that is not a float.
-    pub(crate) fn float(&self, argument: impl Display, desc: &TensorDesc) -> Result<()> {
+    pub fn float(&self, argument: impl Display, desc: &TensorDesc) -> Result<()> {
         if desc.dtype.is_float() {
             return Ok(());
         }
@@ -99,7 +97,7 @@ impl Contract {
     }
 
     /// Refuses an element type that is not an integer.
-    pub(crate) fn integer(&self, argument: impl Display, desc: &TensorDesc) -> Result<()> {
+    pub fn integer(&self, argument: impl Display, desc: &TensorDesc) -> Result<()> {
         if desc.dtype.is_integer() {
             return Ok(());
         }
@@ -107,7 +105,7 @@ impl Contract {
     }
 
     /// Refuses any other element type than `dtype`.
-    pub(crate) fn dtype(&self, argument: impl Display, desc: &TensorDesc, dtype: DType) -> Result<()> {
+    pub fn dtype(&self, argument: impl Display, desc: &TensorDesc, dtype: DType) -> Result<()> {
         if desc.dtype == dtype {
             return Ok(());
         }
@@ -115,7 +113,7 @@ impl Contract {
     }
 
     /// Refuses another element type or shape than those of `of`, the argument `name`.
-    pub(crate) fn same(
+    pub fn same(
         &self,
         argument: &'static str,
         desc: &TensorDesc,
@@ -129,11 +127,13 @@ impl Contract {
         Err(self.shape_error(argument).expecting(format!("{} as of {name}", of.shape)).but_found(&desc.shape))
     }
 
-    pub(crate) fn shape_error(&self, argument: impl Display) -> Error {
+    /// An error about the shape of `argument`, for checks that axes do not express.
+    pub fn shape_error(&self, argument: impl Display) -> Error {
         Error::new(ErrorKind::Shape, self.op, argument)
     }
 
-    pub(crate) fn argument_error(&self, argument: &'static str) -> Error {
+    /// An error about a setting.
+    pub fn argument_error(&self, argument: &'static str) -> Error {
         Error::new(ErrorKind::Argument, self.op, argument)
     }
 }

@@ -60,6 +60,10 @@ pub use rotary::{Pairing, Rotary, rotary};
 pub use softmax::{log_softmax, softmax};
 pub use stop_gradient::stop_gradient;
 
+crate::public_if_unstable! {
+    contract::Contract,
+}
+
 #[cfg(feature = "check")]
 use crate::check::{Bench, Case};
 

@@ -180,7 +180,7 @@ fn lower_step(graph: &Graph, step: &Step, read: &[bool], caps: &Caps) -> Result<
     Ok(lowered)
 }
 
-/// Holds ops, which may come from outside the crate, to their side: operands that exist, and views of as many bytes.
+/// Checks what an op, which may be another crate's, lowered to: operands that exist, and views of as many bytes.
 fn check_lowered(step: &Step, desc: &StepDesc, lowered: &Lowered, storage_alignment: u32) -> Result<()> {
     let refused = |argument: &str, expected: &str, found: String| {
         Err(Error::new(ErrorKind::Shader, step.op_name(), argument).expecting(expected).but_found(found))

@@ -2,6 +2,7 @@
 
 /// Bytes of device memory a plan takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Memory {
     /// Buffers of the parameters, which programs share.
     pub parameters: u64,

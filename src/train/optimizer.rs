@@ -9,6 +9,7 @@ pub(super) const STATE_PREFIXES: [&str; 3] = ["optimizer.first.", "optimizer.sec
 
 /// How parameters follow their gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Optimizer {
     /// Adam with decoupled weight decay.
     AdamW(AdamW),

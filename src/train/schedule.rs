@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, Result};
 /// How the learning rate goes on after its warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Decay {
     /// It stays.
     #[default]

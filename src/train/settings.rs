@@ -6,6 +6,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// What losses are multiplied with before they are differentiated, so that small gradients do not vanish in f16.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum LossScale {
     /// Nothing.
     #[default]

@@ -12,6 +12,7 @@ const NAME: &str = "train";
 
 /// Where a training starts from.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Start<'a> {
     /// From these weights, by name, at step 0.
     Weights(&'a BTreeMap<String, HostTensor>),

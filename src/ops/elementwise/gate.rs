@@ -14,6 +14,7 @@ const BACKWARD: &str = "elementwise/gate_backward";
 
 /// Which factor of a gated linear unit is activated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Gate {
     /// The first half: of a weight's rows, as in fused LLaMA and ModernBERT weights.
     First,

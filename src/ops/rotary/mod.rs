@@ -21,6 +21,7 @@ const NAME: &str = "rotary";
 
 /// Which channels of a head turn together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pairing {
     /// Channels `i` and `i + n / 2` of the `n` that turn, as in GPT-NeoX and LLaMA.
     Halves,

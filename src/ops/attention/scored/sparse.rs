@@ -19,6 +19,7 @@ pub enum Simplex {
 
 /// What [`sparse_attention`] gives.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SparselyAttended {
     /// `[batch, query_time, heads, value_size]`
     pub out: Value,

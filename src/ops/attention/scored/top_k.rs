@@ -16,6 +16,7 @@ const OVER: &str = "attention/over";
 
 /// What [`top_k_attention`] gives.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TopAttended {
     /// `[batch, query_time, heads, value_size]`
     pub out: Value,

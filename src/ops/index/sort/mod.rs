@@ -33,6 +33,7 @@ pub enum Order {
 
 /// Elements in order, and where they came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sorted {
     /// The elements, of the argument's type.
     pub values: Value,
