@@ -6,7 +6,7 @@ use super::loop_limit::{self, Known};
 use super::pipeline::Pipeline;
 use super::pipelines::Pipelines;
 use super::profile::Profile;
-use super::self_test;
+use super::{self_test, with_source};
 use crate::kernel::{AdapterKind, Caps, CooperativeShape, Shader, Tuning};
 use crate::tensor::DType;
 use crate::{Error, ErrorKind, Result};
@@ -16,6 +16,10 @@ const NO_ADAPTER_ADVICE: &str = "install a Vulkan driver: the graphics card's ow
     (Debian and Ubuntu: `apt-get install mesa-vulkan-drivers libvulkan1`; Fedora: `dnf install mesa-vulkan-drivers`; \
     Arch: `pacman -S vulkan-swrast`)";
 
+/// What to say to somebody whose build has none of wgpu's backends.
+const NO_BACKEND_ADVICE: &str =
+    "enable the feature `vulkan`, `metal`, `dx12` or `webgpu` of foveate, or the same of your app's wgpu";
+
 /// What shaders that multiply cooperative matrices need.
 const COOPERATIVE_MATRIX: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
@@ -24,6 +28,7 @@ const SUBGROUPS: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features:
 
 /// Which adapter a headless context should take.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AdapterRequest {
     /// The best there is: a discrete GPU, then integrated, virtual, unknown, and a software rasterizer last.
     Any,
@@ -66,6 +71,7 @@ pub enum Cooperative {
 
 /// Which shaders carry the checks that wgpu adds: that every index lies within its buffer and every loop comes to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RuntimeChecks {
     /// All.
     All,
@@ -99,19 +105,38 @@ impl RuntimeChecks {
     }
 }
 
-/// Every adapter of this machine that wgpu can compute on (Vulkan, Metal, DX12), best kind first.
+/// Every adapter of this machine that wgpu can compute on (Vulkan, Metal, DX12), best kind first. None in a build without a backend for
+/// this system: they are features of this crate and of wgpu.
 pub fn adapters() -> Vec<wgpu::Adapter> {
-    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    pollster::block_on(adapters_async())
+}
+
+/// [`adapters`] for those who await; in a browser with the feature `webgpu`, its one adapter.
+pub async fn adapters_async() -> Vec<wgpu::Adapter> {
+    let backends = backends();
+    // wgpu panics without any.
+    if backends.is_empty() {
+        return Vec::new();
+    }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut adapters = instance.enumerate_adapters(backends).await;
     adapters.retain(|adapter| {
         adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
     });
     adapters.sort_by_key(|adapter| preference(kind_of(adapter.get_info().device_type)));
     adapters
+}
+
+/// The backends of this build that adapters are looked for on. OpenGL is none of them: it lacks what many kernels need.
+fn backends() -> wgpu::Backends {
+    let wanted = wgpu::Backends::VULKAN
+        | wgpu::Backends::METAL
+        | wgpu::Backends::DX12
+        | wgpu::Backends::BROWSER_WEBGPU;
+    wgpu::Instance::enabled_backend_features() & wanted
 }
 
 fn preference(kind: AdapterKind) -> usize {
@@ -133,7 +158,12 @@ impl Context {
     /// A device of our own on the adapter that `request` asks for, with its full limits and the optional features our kernels
     /// use. Fails when no adapter matches; there is no fallback to another.
     pub fn headless(request: &AdapterRequest) -> Result<Self> {
-        let adapters = adapters();
+        pollster::block_on(Self::headless_async(request))
+    }
+
+    /// [`Self::headless`] for those who await.
+    pub async fn headless_async(request: &AdapterRequest) -> Result<Self> {
+        let adapters = adapters_async().await;
         let matches = |adapter: &&wgpu::Adapter| {
             let info = adapter.get_info();
             match request {
@@ -143,26 +173,31 @@ impl Context {
             }
         };
         let adapter = adapters.iter().find(matches).ok_or_else(|| no_adapter(request, &adapters))?;
-        Self::on_adapter(adapter)
+        Self::on_adapter_async(adapter).await
     }
 
     /// A device of our own on `adapter`, with its full limits and the optional features our kernels use; after a
     /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter, or it is a software
     /// rasterizer of which nobody knows whether its loops come to their end ([`Caps::max_loop_turns`]).
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
+        pollster::block_on(Self::on_adapter_async(adapter))
+    }
+
+    /// [`Self::on_adapter`] for those who await.
+    pub async fn on_adapter_async(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted = wgpu::Features::SHADER_F16
             | SUBGROUPS
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::PIPELINE_CACHE;
-        let context = loop_limit::tried(Self::request(adapter, wanted | COOPERATIVE_MATRIX)?);
+        let context = loop_limit::tried(Self::request(adapter, wanted | COOPERATIVE_MATRIX).await?).await;
         if !context.caps().tuning.wants_cooperative() {
             return Ok(context);
         }
-        let tested = context.self_tested();
+        let tested = context.self_tested_async().await;
         match tested.cooperative() {
             // The test has cost the device.
             Cooperative::Failed(error) if error.kind() == ErrorKind::DeviceLost => {
-                let context = Self::request(adapter, wanted)?;
+                let context = Self::request(adapter, wanted).await?;
                 Ok(context.with(
                     context.caps().clone(),
                     Cooperative::Failed(error.clone()),
@@ -174,8 +209,8 @@ impl Context {
     }
 
     #[expect(unsafe_code, reason = "experimental features of wgpu are an unsafe choice")]
-    fn request(adapter: &wgpu::Adapter, wanted: wgpu::Features) -> Result<Self> {
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+    async fn request(adapter: &wgpu::Adapter, wanted: wgpu::Features) -> Result<Self> {
+        let requested = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
@@ -183,8 +218,10 @@ impl Context {
             // are wanted, and a self-test decides whether they are used.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
-        }))
-        .map_err(|error| Error::new(ErrorKind::Device, "context", "device").but_found(error))?;
+        });
+        let (device, queue) = requested
+            .await
+            .map_err(|error| with_source(Error::new(ErrorKind::Device, "context", "device"), error))?;
         Ok(Self::from_device(&device, &queue, adapter.get_info(), &adapter.cooperative_matrix_properties()))
     }
 
@@ -224,11 +261,17 @@ impl Context {
     /// loses the device over it has lost it for its owner, too; [`Self::on_adapter`] then takes a new one.)
     #[must_use]
     pub fn self_tested(&self) -> Self {
-        let tried = loop_limit::tried(self.clone());
+        pollster::block_on(self.self_tested_async())
+    }
+
+    /// [`Self::self_tested`] for those who await.
+    #[must_use]
+    pub async fn self_tested_async(&self) -> Self {
+        let tried = loop_limit::tried(self.clone()).await;
         let Cooperative::Untested(shapes) = tried.cooperative() else { return tried };
         let trusting = Caps { cooperative: shapes.clone(), ..tried.caps().clone() };
         let trusting = tried.with(trusting, Cooperative::Passed, tried.shared.checks);
-        match self_test::run(&trusting) {
+        match self_test::run(&trusting).await {
             Ok(()) => trusting,
             Err(error) => tried.with(tried.caps().clone(), Cooperative::Failed(error), tried.shared.checks),
         }
@@ -374,7 +417,9 @@ fn no_adapter(request: &AdapterRequest, adapters: &[wgpu::Adapter]) -> Error {
     };
     let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
     let error = Error::new(ErrorKind::NoAdapter, "context", "adapter").expecting(wanted);
-    if names.is_empty() {
+    if backends().is_empty() {
+        error.but_found("a build without backends for this system").with_hint(NO_BACKEND_ADVICE)
+    } else if names.is_empty() {
         error.but_found("no adapter at all").with_hint(NO_ADAPTER_ADVICE)
     } else {
         error.but_found(format!("only: {}", names.join("; ")))

@@ -102,8 +102,8 @@ impl Op for CountTurns {
     }
 }
 
-/// The turns that a loop takes of those it is asked for, the first time these are fewer. Submits two dispatches and waits.
-pub(super) fn measure(context: &Context) -> Result<Option<u64>> {
+/// The turns that a loop takes of those it is asked for, the first time these are fewer. Submits two dispatches and waits for them.
+pub(super) async fn measure(context: &Context) -> Result<Option<u64>> {
     let mut graph = Graph::new();
     // One behind 2^16, and one behind what 16 bits and a sign might be multiplied by.
     let asked: [u32; 2] = [70_000, 200_000];
@@ -113,17 +113,17 @@ pub(super) fn measure(context: &Context) -> Result<Option<u64>> {
     }
     let unlimited = Caps { max_loop_turns: None, ..context.caps().clone() };
     let unlimited = context.with_caps(unlimited);
-    let counted = Program::new(&unlimited, &Plan::new(&graph, unlimited.caps())?)?.run(&[])?;
+    let counted = Program::new(&unlimited, &Plan::new(&graph, unlimited.caps())?)?.run_async(&[]).await?;
     let found = asked.map(|turns| (turns, counted[&turns.to_string()].to_f64()[0] as u64));
     Ok(found.into_iter().find(|&(asked, found)| found != u64::from(asked)).map(|(_, found)| found))
 }
 
 /// The context with the limit that trying finds, where nobody knows it of its driver.
-pub(super) fn tried(context: Context) -> Context {
+pub(super) async fn tried(context: Context) -> Context {
     match Known::of(context.info()) {
         Known::Untried(_) if context.caps().adapter == AdapterKind::Cpu => {
             // A driver that fails here has not shown that its loops end when they should.
-            match measure(&context) {
+            match measure(&context).await {
                 Ok(max_loop_turns) => context.with_caps(Caps { max_loop_turns, ..context.caps().clone() }),
                 Err(_) => context,
             }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_known_of_this_driver_is_what_trying_finds() {
         let context = Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}"));
-        let measured = measure(&context).unwrap_or_else(|error| panic!("{error}"));
+        let measured = pollster::block_on(measure(&context)).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(measured, context.caps().max_loop_turns, "{}", context.describe());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::session::{download, write_padded};
+use super::read_back::{Part, download, download_async};
+use super::session::write_padded;
 use super::{Context, ErrorScopes, check_alive};
 use crate::plan::Port;
 use crate::tensor::{HostTensor, TensorDesc};
@@ -147,10 +148,21 @@ impl Parameters {
     ///
     /// Fails when there is none of that name, and when the device is lost or out of memory.
     pub fn download(&self, context: &Context, name: &str) -> Result<HostTensor> {
+        let (desc, part) = self.part(name)?;
+        HostTensor::from_bytes(desc, &download(context, part)?)
+    }
+
+    /// [`Parameters::download`] for those who await.
+    pub async fn download_async(&self, context: &Context, name: &str) -> Result<HostTensor> {
+        let (desc, part) = self.part(name)?;
+        HostTensor::from_bytes(desc, &download_async(context, &[part]).await?.concat())
+    }
+
+    /// What a tensor is, and where its bytes are.
+    fn part(&self, name: &str) -> Result<(&TensorDesc, Part<'_>)> {
         let (desc, buffer) = self.buffer(name).ok_or_else(|| self.unknown(name))?;
         // Staging buffers are never empty; `buffer_bytes` is not, either.
-        let bytes = download(context, buffer, 0, desc.buffer_bytes())?;
-        HostTensor::from_bytes(desc, &bytes)
+        Ok((desc, Part { buffer, offset: 0, bytes: desc.buffer_bytes() }))
     }
 
     /// Bytes of all buffers.

@@ -68,7 +68,7 @@ impl Context {
 
         // Shaders are handed out in order, so that all before the first that failed have been tried.
         let next = AtomicUsize::new(0);
-        let work = || -> Result<(), (usize, Error)> {
+        let work = || -> Outcome {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(&(shader, is_proven)) = variants.get(at) else { return Ok(()) };
@@ -83,28 +83,51 @@ impl Context {
                 }
             }
         };
-        let outcomes = std::thread::scope(|scope| {
-            let helpers = threads.get().min(variants.len()).saturating_sub(1);
-            let spawn =
-                || std::thread::Builder::new().name("foveate warm-up".into()).spawn_scoped(scope, work);
-            let workers: Vec<_> = (0..helpers).map(|_| spawn()).collect();
-            let mut outcomes = vec![work()];
-            for worker in workers {
-                outcomes.push(match worker {
-                    Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                    Err(error) => {
-                        let refused = Error::new(ErrorKind::Io, "warm-up", "threads").expecting(threads);
-                        Err((variants.len(), refused.but_found(error)))
-                    }
-                });
-            }
-            outcomes
-        });
+        let count = threads.get().min(variants.len());
+        let refused = |error| {
+            let refused = Error::new(ErrorKind::Io, "warm-up", "threads").expecting(threads);
+            (variants.len(), refused.caused_by(error))
+        };
+        let outcomes = on_threads(count, work, refused);
         match outcomes.into_iter().filter_map(Result::err).min_by_key(|(at, _)| *at) {
             Some((_, error)) => Err(error),
             None => Ok(()),
         }
     }
+}
+
+/// What a worker of a warm-up came to: the number of the shader that failed, and why.
+type Outcome = Result<(), (usize, Error)>;
+
+/// Does `work` on this thread and `count - 1` others.
+#[cfg(not(target_arch = "wasm32"))]
+fn on_threads(
+    count: usize,
+    work: impl Fn() -> Outcome + Copy + Send,
+    refused: impl Fn(std::io::Error) -> (usize, Error),
+) -> Vec<Outcome> {
+    std::thread::scope(|scope| {
+        let spawn = || std::thread::Builder::new().name("foveate warm-up".into()).spawn_scoped(scope, work);
+        let workers: Vec<_> = (1..count).map(|_| spawn()).collect();
+        let mut outcomes = vec![work()];
+        for worker in workers {
+            outcomes.push(match worker {
+                Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(error) => Err(refused(error)),
+            });
+        }
+        outcomes
+    })
+}
+
+/// Does `work` on this thread: what a browser's device made cannot leave it.
+#[cfg(target_arch = "wasm32")]
+fn on_threads(
+    _: usize,
+    work: impl Fn() -> Outcome,
+    _: impl Fn(std::io::Error) -> (usize, Error),
+) -> Vec<Outcome> {
+    vec![work()]
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ impl Profile {
     pub fn to_json(&self) -> Result<String> {
         let document = Document::from(Self::try_from(Document::from(self.clone()))?);
         let text = serde_json::to_string_pretty(&document)
-            .map_err(|error| Error::new(ErrorKind::Io, OP, "json").but_found(error))?;
+            .map_err(|error| Error::new(ErrorKind::Io, OP, "json").caused_by(error))?;
         Ok(text + "\n")
     }
 }
@@ -252,6 +252,9 @@ fn parse<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Result<T> {
             .unwrap_or(&text);
         let complaint: String =
             text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Error::new(ErrorKind::Config, OP, place).expecting("a profile of `foveate tune`").but_found(complaint)
+        Error::new(ErrorKind::Config, OP, place)
+            .expecting("a profile of `foveate tune`")
+            .but_found(complaint)
+            .caused_by(error)
     })
 }

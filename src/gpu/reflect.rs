@@ -7,6 +7,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// A resource variable of a shader.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReflectedBinding {
     /// The WGSL variable.
     pub name: String,

@@ -33,18 +33,18 @@ const CHANNELS: usize = 20;
 const GROWTH: f32 = 4.0;
 
 /// Runs a product and attention in each type that `context` has fragments for, and fails where they are not the reference's.
-pub(super) fn run(context: &Context) -> Result<()> {
+pub(super) async fn run(context: &Context) -> Result<()> {
     for dtype in [DType::F16, DType::F32] {
         if context.caps().fragment(dtype).is_some() {
-            product(context, dtype)?;
-            attention(context, dtype)?;
+            product(context, dtype).await?;
+            attention(context, dtype).await?;
         }
     }
     Ok(())
 }
 
 /// With the second factor stored along what is summed, and across it.
-fn product(context: &Context, dtype: DType) -> Result<()> {
+async fn product(context: &Context, dtype: DType) -> Result<()> {
     let caps = with_whole_tiles(context, |tuning| {
         tuning.cooperative.get_or_insert(TILE);
     });
@@ -55,7 +55,8 @@ fn product(context: &Context, dtype: DType) -> Result<()> {
         let b = whole_numbers(dtype, &extents, 1)?;
         compare(context, &caps, "matmul", 0.0, &[("a", &a), ("b", &b)], |graph, inputs| {
             Ok(vec![matmul(graph, inputs[0], inputs[1], &spec)?])
-        })?;
+        })
+        .await?;
     }
     Ok(())
 }
@@ -69,7 +70,7 @@ fn with_whole_tiles(context: &Context, tune: impl FnOnce(&mut Tuning)) -> Caps {
 }
 
 /// Forward and backward, over two tiles of queries and of keys, and a part of a third.
-fn attention(context: &Context, dtype: DType) -> Result<()> {
+async fn attention(context: &Context, dtype: DType) -> Result<()> {
     let caps = with_whole_tiles(context, |tuning| {
         tuning.cooperative_attention.get_or_insert(ATTENTION);
     });
@@ -92,7 +93,8 @@ fn attention(context: &Context, dtype: DType) -> Result<()> {
     let inputs = [("query", &query), ("key", &longer), ("value", &value)];
     compare(context, &caps, "attention/blocked", tolerance, &inputs, |graph, inputs| {
         Ok(vec![blocked(graph, inputs[0], inputs[1], inputs[2], &spec)?])
-    })?;
+    })
+    .await?;
     // Of weights that are nearly 1 or 0, gradients would be nothing but rounding.
     let inputs = [("query", &query), ("key", &key), ("value", &value)];
     compare(context, &caps, "attention/blocked_backward", tolerance, &inputs, |graph, inputs| {
@@ -100,6 +102,7 @@ fn attention(context: &Context, dtype: DType) -> Result<()> {
         let gradients = graph.gradients_from(&[(out, inputs[0])], inputs)?;
         Ok(gradients.into_iter().flatten().collect())
     })
+    .await
 }
 
 /// -2 to 2, in no order that two lines would share, nor two tensors of another `kind`.
@@ -111,7 +114,7 @@ fn whole_numbers(dtype: DType, shape: &[usize], kind: usize) -> Result<HostTenso
 }
 
 /// Fails where an element of what `build` records is further off the reference's than `tolerance` of the largest.
-fn compare(
+async fn compare(
     context: &Context,
     caps: &Caps,
     op: &'static str,
@@ -125,7 +128,7 @@ fn compare(
     for (i, result) in build(&mut graph, &values)?.into_iter().enumerate() {
         graph.output(&format!("result {i}"), result)?;
     }
-    let found = Program::new(context, &Plan::new(&graph, caps)?)?.run(inputs)?;
+    let found = Program::new(context, &Plan::new(&graph, caps)?)?.run_async(inputs).await?;
     for (name, expected) in cpu::run(&graph, inputs)? {
         let (found, expected) = (found[&name].to_f64(), expected.to_f64());
         let largest = expected.iter().fold(0f64, |largest, x| largest.max(x.abs()));

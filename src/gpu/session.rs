@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::program::{Bindings, Program};
-use super::{ErrorScopes, Parameters, is_lost};
+use super::read_back::{self, Part, map, staging, wait};
+use super::{ErrorScopes, Parameters};
 use crate::graph::match_inputs;
 use crate::plan::{Command, Port};
 use crate::tensor::{HostTensor, TensorDesc};
@@ -23,6 +24,7 @@ pub struct Timing {
 
 /// How long one dispatch took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Profiled {
     /// The step it belongs to, by its place in [`Program::report`].
     pub step: usize,
@@ -181,6 +183,20 @@ impl Session {
         let context = self.program.context();
         let (device, queue) = (context.device(), context.queue());
         let start = Instant::now();
+        let submission = self.submit(bindings)?;
+        wait(device, submission)?;
+        let wall = start.elapsed();
+        let gpu = self.timer.as_ref().map(|timer| timer.elapsed(device, queue)).transpose()?;
+        if let Some(staging) = &self.findings {
+            self.program.plan().verdict(&words(&map(device, staging)?))?;
+        }
+        Ok(Timing { wall, gpu })
+    }
+
+    /// Records and submits everything, to the copies of timestamps and findings.
+    fn submit(&self, bindings: &Bindings) -> Result<wgpu::SubmissionIndex> {
+        let context = self.program.context();
+        let (device, queue) = (context.device(), context.queue());
         let scopes = ErrorScopes::open(device);
         let queries = self.timer.as_ref().map(|timer| &timer.queries);
         let record = |part: &Range<usize>| {
@@ -196,20 +212,26 @@ impl Session {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
             encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, TIMESTAMPS);
         }
-        let findings = self.program.findings().zip(self.findings.as_ref());
-        if let Some((from, to)) = findings {
+        if let Some((from, to)) = self.program.findings().zip(self.findings.as_ref()) {
             encoder.copy_buffer_to_buffer(from, 0, to, 0, to.size());
         }
         let submission = queue.submit([encoder.finish()]);
         scopes.close("run", "submit")?;
-        wait(device, submission)?;
-        let wall = start.elapsed();
-        let gpu = self.timer.as_ref().map(|timer| timer.elapsed(device, queue)).transpose()?;
-        if let Some((_, staging)) = findings {
-            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&map(device, staging)?);
-            self.program.plan().verdict(&words)?;
+        Ok(submission)
+    }
+
+    /// [`Session::run`] for those who await: submits when the future is polled first, and is ready when the device is done. Fails as that does.
+    pub async fn run_async(&mut self) -> Result<()> {
+        let context = self.program.context();
+        self.submit(self.own_bindings()?)?;
+        match self.program.findings() {
+            Some(buffer) => {
+                let found = Part { buffer, offset: 0, bytes: buffer.size() };
+                let found = read_back::download_async(context, &[found]).await?;
+                self.program.plan().verdict(&words(&found.concat()))
+            }
+            None => read_back::done(context).await,
         }
-        Ok(Timing { wall, gpu })
     }
 
     /// Runs once, one dispatch after the other, and tells how long each took by the host's clock, waiting included: where the time goes,
@@ -240,21 +262,37 @@ impl Session {
 
     /// Every output by name, as the last run left it.
     pub fn read(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let context = self.program.context();
+        let read = |(part, staged): (Part<'_>, &OnceLock<wgpu::Buffer>)| {
+            if part.bytes > KEPT_STAGING_BYTES {
+                return read_back::download(context, part);
+            }
+            let staging = staged.get_or_init(|| staging(context.device(), part.bytes));
+            read_back::download_through(context, staging, part)
+        };
+        let bytes = self.output_parts().into_iter().zip(&self.staging).map(read).collect::<Result<_>>()?;
+        self.named_outputs(bytes)
+    }
+
+    /// [`Session::read`] for those who await; the copies are submitted together when the future is polled first.
+    pub async fn read_async(&self) -> Result<BTreeMap<String, HostTensor>> {
+        let bytes = read_back::download_async(self.program.context(), &self.output_parts()).await?;
+        self.named_outputs(bytes)
+    }
+
+    /// The bytes of every output.
+    fn output_parts(&self) -> Vec<Part<'_>> {
         let ports = self.program.plan().outputs();
+        let part = |(port, buffer): (&Port, _)| Part { buffer, offset: 0, bytes: port.desc.buffer_bytes() };
+        ports.iter().zip(&self.outputs).map(part).collect()
+    }
+
+    /// The outputs that `bytes` are, in order.
+    fn named_outputs(&self, bytes: Vec<Vec<u8>>) -> Result<BTreeMap<String, HostTensor>> {
+        let ports = self.program.plan().outputs().iter();
         ports
-            .iter()
-            .zip(self.outputs.iter().zip(&self.staging))
-            .map(|(port, (buffer, staged))| {
-                let context = self.program.context();
-                let bytes = port.desc.buffer_bytes();
-                let bytes = if bytes <= KEPT_STAGING_BYTES {
-                    let staging = staged.get_or_init(|| staging(context.device(), bytes));
-                    download_through(context, staging, buffer, 0, bytes)?
-                } else {
-                    download(context, buffer, 0, bytes)?
-                };
-                Ok((port.name.clone(), HostTensor::from_bytes(&port.desc, &bytes)?))
-            })
+            .zip(bytes)
+            .map(|(port, bytes)| Ok((port.name.clone(), HostTensor::from_bytes(&port.desc, &bytes)?)))
             .collect()
     }
 
@@ -272,39 +310,8 @@ impl Session {
     /// Copies `bytes` of `buffer` from `offset` on to the host.
     #[cfg(feature = "check")]
     pub(crate) fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        download(self.program.context(), buffer, offset, bytes)
+        read_back::download(self.program.context(), Part { buffer, offset, bytes })
     }
-}
-
-/// Copies `bytes` of `buffer` from `offset` on to the host.
-pub(super) fn download(
-    context: &super::Context,
-    buffer: &wgpu::Buffer,
-    offset: u64,
-    bytes: u64,
-) -> Result<Vec<u8>> {
-    let scopes = ErrorScopes::open(context.device());
-    let staging = staging(context.device(), bytes);
-    scopes.close("read", "staging")?;
-    download_through(context, &staging, buffer, offset, bytes)
-}
-
-/// [`download`] through a mappable buffer of as many bytes.
-fn download_through(
-    context: &super::Context,
-    staging: &wgpu::Buffer,
-    buffer: &wgpu::Buffer,
-    offset: u64,
-    bytes: u64,
-) -> Result<Vec<u8>> {
-    let (device, queue) = (context.device(), context.queue());
-    let scopes = ErrorScopes::open(device);
-    let mut encoder =
-        device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") });
-    encoder.copy_buffer_to_buffer(buffer, offset, staging, 0, bytes);
-    queue.submit([encoder.finish()]);
-    scopes.close("read", "copy")?;
-    map(device, staging)
 }
 
 /// Binds a program to buffers for all its inputs and outputs, and to stores for the rest.
@@ -334,6 +341,37 @@ impl Program {
         session.run()?;
         session.read()
     }
+
+    /// [`Program::run`] for those who await, whatever runs their futures: natively, a thread of its own waits for the device meanwhile; in
+    /// a browser nothing needs to. Fails as that does.
+    ///
+    /// ```
+    /// use foveate::gpu::{AdapterRequest, Context, Program};
+    /// use foveate::{Graph, HostTensor, Plan, TensorDesc, ops};
+    ///
+    /// async fn softmax(numbers: &HostTensor) -> foveate::Result<HostTensor> {
+    ///     let context = Context::headless_async(&AdapterRequest::Any).await?;
+    ///     let mut graph = Graph::new();
+    ///     let x = graph.input("x", numbers.desc())?;
+    ///     let y = ops::softmax(&mut graph, x)?;
+    ///     graph.output("y", y)?;
+    ///     let program = Program::new(&context, &Plan::new(&graph, context.caps())?)?;
+    ///     let mut outputs = program.run_async(&[("x", numbers)]).await?;
+    ///     Ok(outputs.remove("y").expect("the graph has it"))
+    /// }
+    /// # let zeros = HostTensor::f32([1, 4], vec![0.0; 4]).unwrap();
+    /// # assert_eq!(pollster::block_on(softmax(&zeros)).unwrap().to_f32(), [0.25; 4]);
+    /// ```
+    pub async fn run_async(&self, inputs: &[(&str, &HostTensor)]) -> Result<BTreeMap<String, HostTensor>> {
+        let mut session = Session::new(self, inputs)?;
+        session.run_async().await?;
+        session.read_async().await
+    }
+}
+
+/// The findings that bytes of the device are.
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(bytes)
 }
 
 impl Timer {
@@ -370,15 +408,6 @@ fn buffer_of(device: &wgpu::Device, port: &Port, guard: u64) -> wgpu::Buffer {
     })
 }
 
-fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("foveate staging"),
-        size: bytes,
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    })
-}
-
 /// Writes `bytes`, padded with zeros to whole words as `write_buffer` demands.
 pub(super) fn write_padded(queue: &wgpu::Queue, buffer: &wgpu::Buffer, bytes: &[u8]) {
     let whole = bytes.len() / 4 * 4;
@@ -388,34 +417,4 @@ pub(super) fn write_padded(queue: &wgpu::Queue, buffer: &wgpu::Buffer, bytes: &[
         word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
         queue.write_buffer(buffer, whole as u64, &word);
     }
-}
-
-fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> {
-    device
-        .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
-        .map(|_| ())
-        .map_err(|error| failure(device, "run", "wait", &error))
-}
-
-/// Waits for the device and copies a mappable buffer out.
-fn map(device: &wgpu::Device, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
-    let scopes = ErrorScopes::open(device);
-    let (sender, receiver) = std::sync::mpsc::channel();
-    buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-        // The receiver outlives the wait below, or nobody is left to tell.
-        let _ = sender.send(result);
-    });
-    let polled = device.poll(wgpu::PollType::wait_indefinitely());
-    scopes.close("read", "map")?;
-    let failed = |error: &dyn std::fmt::Display| failure(device, "read", "map", error);
-    polled.map_err(|error| failed(&error))?;
-    receiver.recv().map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    let bytes = buffer.get_mapped_range(..).map_err(|error| failed(&error))?.to_vec();
-    buffer.unmap();
-    Ok(bytes)
-}
-
-fn failure(device: &wgpu::Device, op: &'static str, argument: &str, error: &dyn std::fmt::Display) -> Error {
-    let kind = if is_lost(device) { ErrorKind::DeviceLost } else { ErrorKind::Device };
-    Error::new(kind, op, argument).but_found(error)
 }
