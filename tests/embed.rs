@@ -186,12 +186,12 @@ fn bindings_that_do_not_fit_are_refused() {
 fn bindings_of_another_program_or_device_are_refused() {
     let adapter = adapter();
     let (app, other) = (App::on(&adapter), App::on(&adapter));
-    let (program, twin) = (scaling(&app.context, 64, 2.0), scaling(&app.context, 64, 2.0));
+    let (program, second) = (scaling(&app.context, 64, 2.0), scaling(&app.context, 64, 2.0));
     let (x, y) = (app.storage(256), app.storage(256));
     let bindings =
         program.bind(&[("x", x.as_entire_buffer_binding()), ("y", y.as_entire_buffer_binding())]).unwrap();
     let mut encoder = app.device.create_command_encoder(&Default::default());
-    let error = twin.encode(&mut encoder, &bindings).unwrap_err();
+    let error = second.encode(&mut encoder, &bindings).unwrap_err();
     assert_eq!(
         error.to_string(),
         "encode: bindings: expected bindings of this program, found another program's"

@@ -3,7 +3,7 @@
 use foveate::check::Problem;
 use foveate::gpu::Context;
 use foveate::ops::attention::{
-    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Mask, RandomProjection, Side,
+    Blocked, Denominator, FeatureMap, FeaturesOf, LinearAttention, LinearState, Mask, RandomProjection,
     SoftmaxKernel, blocked, linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
 use foveate::ops::mean_squared_error;
@@ -134,8 +134,8 @@ pub(crate) fn decoding(context: &Context) -> Result<()> {
 pub(crate) fn performer(problem: &mut Problem, [q, k, v]: [Value; 3]) -> Result<Value> {
     let graph = &mut problem.graph;
     let projection = RandomProjection::new(256, SIZE).constant(graph, DType::F32)?;
-    let x = softmax_kernel_features(graph, q, projection, Side::Queries, &SoftmaxKernel::new())?;
-    let y = softmax_kernel_features(graph, k, projection, Side::Keys, &SoftmaxKernel::new())?;
+    let x = softmax_kernel_features(graph, q, projection, FeaturesOf::Queries, &SoftmaxKernel::new())?;
+    let y = softmax_kernel_features(graph, k, projection, FeaturesOf::Keys, &SoftmaxKernel::new())?;
     let spec = LinearAttention::new().feature_map(FeatureMap::Given).denominator(Denominator::Plus(0.0));
     linear_attention(graph, x, y, v, &spec)
 }

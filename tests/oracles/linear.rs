@@ -3,7 +3,7 @@
 use foveate::Value;
 use foveate::ops::Activation;
 use foveate::ops::attention::{
-    Blocked, Denominator, FeatureMap, LinearAttention, LinearState, Side, SoftmaxKernel, blocked,
+    Blocked, Denominator, FeatureMap, FeaturesOf, LinearAttention, LinearState, SoftmaxKernel, blocked,
     cosine_features, generalized_kernel_features, linear_attention, linear_attention_with_state,
     softmax_kernel_features,
 };
@@ -65,11 +65,11 @@ fn gather(case: &mut Case<'_>, mut spec: LinearAttention) -> Result<()> {
 fn gather_features(
     case: &mut Case<'_>,
     spec: &LinearAttention,
-    mut features: impl FnMut(&mut Case<'_>, Value, Side) -> Result<Value>,
+    mut features: impl FnMut(&mut Case<'_>, Value, FeaturesOf) -> Result<Value>,
 ) -> Result<()> {
     let [query, key, value] = case.inputs(["q", "k", "v"])?;
-    let query = features(case, query, Side::Queries)?;
-    let key = features(case, key, Side::Keys)?;
+    let query = features(case, query, FeaturesOf::Queries)?;
+    let key = features(case, key, FeaturesOf::Keys)?;
     let out = linear_attention(&mut case.recording.graph, query, key, value, spec)?;
     case.output("out", out)
 }
@@ -127,8 +127,9 @@ fn approximations(case: &mut Case<'_>) -> Result<()> {
     for count in [16, 64, 256] {
         let projection = projection(case, &format!("projection_{count}"))?;
         let graph = &mut case.recording.graph;
-        let x = softmax_kernel_features(graph, query, projection, Side::Queries, &SoftmaxKernel::new())?;
-        let y = softmax_kernel_features(graph, key, projection, Side::Keys, &SoftmaxKernel::new())?;
+        let x =
+            softmax_kernel_features(graph, query, projection, FeaturesOf::Queries, &SoftmaxKernel::new())?;
+        let y = softmax_kernel_features(graph, key, projection, FeaturesOf::Keys, &SoftmaxKernel::new())?;
         let spec = LinearAttention::new().feature_map(FeatureMap::Given).denominator(Denominator::Plus(0.0));
         let out = linear_attention(graph, x, y, value, &spec)?;
         case.output(&format!("out_{count}"), out)?;

@@ -4,8 +4,8 @@ use super::Attend;
 use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{
-    Denominator, FeatureMap, LinearAttention as Settings, LinearState, RandomProjection, Side, SoftmaxKernel,
-    check_log_decay, linear_attention, linear_attention_with_state, softmax_kernel_features,
+    Denominator, FeatureMap, FeaturesOf, LinearAttention as Settings, LinearState, RandomProjection,
+    SoftmaxKernel, check_log_decay, linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
 use crate::ops::{constant, padding};
 use crate::tensor::{HostTensor, TensorDesc};
@@ -78,8 +78,8 @@ impl LinearAttention {
         let dtype = recorder.desc(query)?.dtype;
         let projection = projection.constant(recorder, dtype)?;
         Ok([
-            softmax_kernel_features(recorder, query, projection, Side::Queries, &kernel)?,
-            softmax_kernel_features(recorder, key, projection, Side::Keys, &kernel)?,
+            softmax_kernel_features(recorder, query, projection, FeaturesOf::Queries, &kernel)?,
+            softmax_kernel_features(recorder, key, projection, FeaturesOf::Keys, &kernel)?,
         ])
     }
 }

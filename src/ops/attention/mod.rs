@@ -30,9 +30,9 @@ pub use clustered::{Clustered, LloydClusters, clustered, lloyd_clusters};
 pub use disagreement::{head_similarity, position_similarity};
 pub use indexed::Border;
 pub use linear::{
-    CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, RandomProjection, RowNorms, Side,
-    SoftmaxKernel, Stabilizer, check_beta, check_log_decay, cosine_features, generalized_kernel_features,
-    linear_attention, linear_attention_with_state, softmax_kernel_features,
+    CustomFeature, Denominator, FeatureMap, FeaturesOf, LinearAttention, LinearState, RandomProjection,
+    RowNorms, SoftmaxKernel, Stabilizer, check_beta, check_log_decay, cosine_features,
+    generalized_kernel_features, linear_attention, linear_attention_with_state, softmax_kernel_features,
 };
 pub use linformer::{Linformer, linformer};
 pub use lsh::{

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use foveate::check::{Random, compare_custom_feature};
 use foveate::ops::attention::{
-    CustomFeature, Denominator, FeatureMap, LinearAttention, LinearState, Side, SoftmaxKernel, check_beta,
-    check_log_decay, cosine_features, generalized_kernel_features, linear_attention,
+    CustomFeature, Denominator, FeatureMap, FeaturesOf, LinearAttention, LinearState, SoftmaxKernel,
+    check_beta, check_log_decay, cosine_features, generalized_kernel_features, linear_attention,
     linear_attention_with_state, softmax_kernel_features,
 };
 use foveate::ops::{Activation, concat, mean_squared_error, slice};
@@ -351,7 +351,7 @@ fn features_that_cannot_be_made_are_refused() {
     for eps in [-1e-4, f32::NAN] {
         let kernel = SoftmaxKernel::new().eps(eps);
         let error =
-            refused(&descs, |graph, x| softmax_kernel_features(graph, x[0], x[1], Side::Keys, &kernel));
+            refused(&descs, |graph, x| softmax_kernel_features(graph, x[0], x[1], FeaturesOf::Keys, &kernel));
         assert_error(&error, ErrorKind::Argument, "attention/linear: eps");
         let error =
             refused(&descs, |graph, x| generalized_kernel_features(graph, x[0], x[1], Activation::Relu, eps));

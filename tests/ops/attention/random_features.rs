@@ -3,8 +3,8 @@
 
 use foveate::check::Random;
 use foveate::ops::attention::{
-    Denominator, FeatureMap, LinearAttention, RandomProjection, RowNorms, Side, SoftmaxKernel, Stabilizer,
-    linear_attention, softmax_kernel_features,
+    Denominator, FeatureMap, FeaturesOf, LinearAttention, RandomProjection, RowNorms, SoftmaxKernel,
+    Stabilizer, linear_attention, softmax_kernel_features,
 };
 use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc};
 
@@ -100,8 +100,8 @@ fn attended(tensors: &[(&str, HostTensor)], kernel: SoftmaxKernel) -> Vec<f32> {
     let [q, k, v] =
         ["q", "k", "v"].map(|name| graph.input(name, TensorDesc::f32([1, TIME, 2, SIZE])).unwrap());
     let projection = RandomProjection::new(32, SIZE).constant(&mut graph, DType::F32).unwrap();
-    let x = softmax_kernel_features(&mut graph, q, projection, Side::Queries, &kernel).unwrap();
-    let y = softmax_kernel_features(&mut graph, k, projection, Side::Keys, &kernel).unwrap();
+    let x = softmax_kernel_features(&mut graph, q, projection, FeaturesOf::Queries, &kernel).unwrap();
+    let y = softmax_kernel_features(&mut graph, k, projection, FeaturesOf::Keys, &kernel).unwrap();
     let spec = LinearAttention::new().causal().feature_map(FeatureMap::Given);
     let spec = spec.denominator(Denominator::Plus(0.0));
     let out = linear_attention(&mut graph, x, y, v, &spec).unwrap();

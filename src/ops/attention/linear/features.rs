@@ -12,9 +12,9 @@ use crate::ops::{
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
-/// Whether vectors are queries or keys.
+/// Which vectors features are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum FeaturesOf {
     /// Queries: their features may be multiplied by a number of each row.
     Queries,
     /// Keys: only by one of each item and head.
@@ -79,16 +79,16 @@ pub fn softmax_kernel_features(
     graph: &mut Graph,
     x: Value,
     projection: Value,
-    side: Side,
+    which: FeaturesOf,
     spec: &SoftmaxKernel,
 ) -> Result<Value> {
     check_eps(spec.eps)?;
     let (projected, scaled) = projected(graph, x, projection)?;
     let count = graph.desc(projected)?.shape.dims()[3] as f64;
-    let largest = match (side, spec.stabilizer) {
-        (Side::Queries, _) => max(graph, projected, &[3])?,
-        (Side::Keys, Stabilizer::LargestKey) => max(graph, projected, &[1, 3])?,
-        (Side::Keys, Stabilizer::Projection) => {
+    let largest = match (which, spec.stabilizer) {
+        (FeaturesOf::Queries, _) => max(graph, projected, &[3])?,
+        (FeaturesOf::Keys, Stabilizer::LargestKey) => max(graph, projected, &[1, 3])?,
+        (FeaturesOf::Keys, Stabilizer::Projection) => {
             let squares = square(graph, projection)?;
             let halves = sum(graph, squares, &[1])?;
             let halves = scale(graph, halves, 0.5)?;

@@ -60,7 +60,8 @@ mod settings;
 
 pub use custom::CustomFeature;
 pub use features::{
-    Side, SoftmaxKernel, Stabilizer, cosine_features, generalized_kernel_features, softmax_kernel_features,
+    FeaturesOf, SoftmaxKernel, Stabilizer, cosine_features, generalized_kernel_features,
+    softmax_kernel_features,
 };
 pub use maps::FeatureMap;
 pub use projection::{RandomProjection, RowNorms};
