@@ -192,8 +192,8 @@ impl Generator {
         Ok(())
     }
 
-    /// The scores behind the last of each stream's tokens, of which there are at most `time`. What fills up is written behind a stream's
-    /// last token, where nothing sees it before it is written over, or, of streams with states, nowhere.
+    /// The scores behind the last of each stream's tokens, of which there are at most `time`. Padding tokens are written behind a stream's
+    /// last token, where nothing attends to them before they are overwritten, or, of streams with states, nowhere.
     fn feed_chunk(
         &mut self,
         streams: &mut Streams,

@@ -160,8 +160,8 @@ impl Batch<'_> {
         self.items.iter().enumerate().map(start).collect()
     }
 
-    /// The graph's inputs for a batch of `size`. What fills up a packed batch are tokens that each see only themselves; what fills up others
-    /// are the first text again, and padding that nothing sees.
+    /// The graph's inputs for a batch of `size`. Padding tokens of a packed batch attend only to themselves; other batches are padded with
+    /// the first text again, and with padding tokens that nothing attends to.
     pub(super) fn inputs(&self, size: BatchSize) -> Result<Vec<(&'static str, HostTensor)>> {
         let first = self.model.facts().first_position;
         let [rows, time] = size.shape();

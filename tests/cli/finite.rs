@@ -106,7 +106,7 @@ fn the_step_that_overflows_is_named_by_run() {
     }
 }
 
-/// What fills up a batch is nobody's result: ids of 0 behind the tokens, whatever the model makes of them.
+/// Results at padding tokens (ids of 0 behind a text's own) may overflow: nobody asked for them.
 #[test]
 fn what_is_not_asked_for_may_overflow() {
     for (task, more) in [("hidden", &TEXT[..]), ("embed", &TEXT), ("hidden", &["--ids", "0", "--json", "-"])]

@@ -4,11 +4,7 @@
 //! Of `b` as it is stored, lanes lie along the columns, and workgroups of GPUs along what is summed, too; of `b` transposed, all lanes lie along
 //! what is summed and add up at the end.
 //!
-//! Ratios of the rate at which weights are read to `add`'s on Mesa 22.3 (by the processor's time, f32 768 x 3072 unless said), where a load of each
-//! lane costs the same wherever it lies, but for its page. `b` as it is stored: the direct tile 0.70 for one row and 0.62 for eight; here with 1,
-//! 2, 4, 8 column vectors a lane 0.75, 0.89, 0.90, 0.90 and 0.58, 0.73, 0.77, 0.78. `b` transposed: the direct tile 1.12 and 0.94; here with 1, 2, 4
-//! column vectors 1.01, 1.14, 1.07 for one row, and 0.42, 0.56, 0.63 for eight, as every lane reads `a` for itself, which the direct tile passes
-//! round; f16 (direct 0.67) 0.66, 0.74, 0.86 for one.
+//! What was measured of it is in the guide's page on performance.
 
 use super::Geometry;
 use super::tiles::{DIRECT_LANES, Kind, Tile};

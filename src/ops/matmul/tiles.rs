@@ -1,26 +1,5 @@
-//! Which tile a product gets, by the adapter and the product's extents.
-//!
-//! Shapes tried for 1024^3 f32 and not chosen, as ratios to the classic tile of the same run (lavapipe, Mesa 22.3 / 26; two
-//! cores): with reads passed round the subgroup 32x32 gets 12.6 / 3.1 and is in the table; 24x64 11.2 / 3.2, 48x32 12.0 / 2.7,
-//! 32x64 10.8 / 2.4. Without subgroups 16x64 gets 5.4 / 2.5 and is in the table; 16x32 3.9 / 2.0, 24x64 5.8 / 1.8. The staged
-//! tile gets 1.4 / 1.0 there. `acc += block * row` instead of `fma` costs 4 / 9 %, row tiles varying fastest 7 / 2 %.
-//!
-//! f16 read as `vec4<f16>` got 0.9 / 0.66 of f32's rate. In pairs, with `b` as it is 1.22 / 1.74 and transposed 1.05 / 1.08 (medians of 11 runs
-//! in turn).
-//!
-//! What bounds the direct tile there, by samples of the code that Mesa 26 makes (1024^3): 47 % in multiply-adds, 35 % in gathers of `b`, 18 % in
-//! gathers of `a`. Each line of `b` is a page of its own: from a copy in which a tile's lines are neighbours the product runs 1.08 / 1.22 times
-//! as fast, copying included (two builds in turn, the best of 45 runs each; 1.0 / 1.2 with 256 rows, 1.0 / 1.1 with 1500 columns). Lines of half a page lose by
-//! the copy (- / 0.93), shorter ones more. Lost against that: every invocation reading `a` for itself (0.65 to 0.85), 64 rows (0.7 to 1.0),
-//! touching the next lines of `b` one step ahead (0.8 to 1.0), the copy made by the kernel of transposes, which
-//! divides for every four elements (0.9).
-//!
-//! No GPU has timed its tiles. They were chosen by the code compiled for NVIDIA's Ampere (Mesa 26; instructions / cycles by the compiler's own
-//! count, each instruction once) and AMD's RDNA 3 (Mesa 25), neither of which spills. Cooperative, f16, 128x128, 32 k at a time: with operands
-//! made f32 and f16 again on their way to workgroup memory, fragments loaded across lines and no tile on its way, 2755 / 58,939, with `b`
-//! transposed 3250 / 82,819. As it is, 2321 / 17,904 and 2284 / 15,884: 64 of the 331 instructions of a step multiply fragments, where 1291
-//! were needed with `b` not turned while staged. RDNA 3 read 128 halves one by one then, and none now. Staged, f32, 128x128: 47,759 cycles with
-//! loads waited for, 31,749 with the next tile on its way; 1024 of the 1350 instructions of 16 k multiply. Unrolled by 8 in place of 4: no better.
+//! Which tile a product gets, by the adapter and the product's extents. The shapes that were tried, and what they gained or lost, are in the
+//! guide's page on performance.
 
 use super::Geometry;
 use super::few_rows::few_rows;

@@ -1,12 +1,5 @@
 //! The tile of `cooperative.wgsl.j2`, forward and backward: rows that stay in fragments of their subgroup, columns staged for all of them.
-//!
-//! No GPU has timed it. What was tried is compared by code compiled for NVIDIA's Ampere by Mesa 26, f16: instructions / cycles by the
-//! compiler's own count, each instruction once. Forward, heads of 64, 64 rows x 64 keys: scores, weights and keys through one staging area in
-//! eight waits a tile 2496 / 92,362; keys and turned values apart, the next tile in registers, five waits 2162 / 61,672; the same pairs as
-//! 128 rows x 32 keys, which is in the table, 2349 / 38,637 (cycles of the loop for as many pairs: 3820, 2853, 2567). Heads of 128: 4363 /
-//! 169,885 and, as 64 x 32, 3361 / 88,996; two fragments of rows spill 31 registers there, hence [`MOST_REGISTERS`]. The pass back over keys
-//! spills 19 at heads of 128. What is left is the way of scores through workgroup memory, as fragments show no elements, and the arithmetic of
-//! softmax on as many lanes as multiply.
+//! No GPU has timed it; the tiles that were compared are in the guide's page on performance.
 //!
 //! Fragments need subgroups of one size: AMD's, which have none, keep register tiles.
 

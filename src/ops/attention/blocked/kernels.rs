@@ -5,27 +5,13 @@
 //! masks that are no ranges, the block lists. Masks whose keys lie scattered are walked otherwise, unless on fragments: in the order of residue
 //! classes ([`residues`]), or key by key where they are few ([`few_keys`]).
 //!
-//! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Measured for 1024
-//! tokens x 4 heads x 64 in f32 on lavapipe with two cores, GFLOP/s on Mesa 22.3 / 26: 16 rows x 8 keys a lane gets 17.7 / 50.1
-//! and is in the table; 8 rows 12.9 / 32.4 (12 keys), 12 rows 15.9 / 41.8, 24 rows 19.9 / 51.9 (twice the compile time),
-//! 16 rows x 16 keys 11.9 / 30.2. With workgroup barriers in place of subgroup barriers 10.1 / 45.7, because Mesa 22.3 turns each
-//! into a coroutine switch. f16 read as `vec4<f16>` instead of in pairs 13.0 / 28.4, against 20.5 / 52.0. All that before query
-//! rows and weights were passed round the subgroup, each read by one lane: 1.6 times as fast on 22.3 and no slower on 26. Since then 32
-//! rows x 64 keys get 1.24 / 1.12 of the table's rate for 2.4 times the compile time (2.4 s), 24 x 64 1.1 / 1.08 for 1.7, 32 x 32
-//! 1.12 / 1.06 for 1.6, 16 x 32 0.8 / 0.94, 16 x 96 0.94 on 26; `foveate tune` tries the larger ones. By samples of the code that Mesa 26 makes
-//! half of the time goes into gathers of keys and values, which only more rows share.
+//! Rows of a tile are (query, group member) pairs, so that one query with grouped heads still fills it. Rules by distance are given
+//! query - key as a number of the tile plus constants, so that each distance of a tile is computed and read once. Relative keys: the
+//! products with a tile's distances are formed as those with its keys are, into a ring of two tiles in workgroup memory, and read askew;
+//! ring and weights of a GPU's tile take more than WebGPU's 16 KiB, where its rows are halved. Their block lists hold ranges and gather
+//! nothing, as what lies scattered shares no distances.
 //!
-//! 32 sequences of 64 tokens, 12 heads of 32, packed, take 1.04 times the processor time of a batch of 32 (Mesa 22.3). With all
-//! tiles of a head before the next head, as without segments, it was 1.15.
-//!
-//! Rules by distance are given query - key as a number of the tile plus constants, so that each distance of a tile is computed and
-//! read once: T5's buckets took 1.33 times the rule by hand when each pair was looked up, and take as long as it now (Mesa 22.3).
-//!
-//! Relative keys: the products with a tile's distances are formed as those with its keys are, into a ring of two tiles in workgroup memory,
-//! and read askew. That is 1.6 to 2.9 times causal attention's time for half as many products again (1024 tokens x 4 heads of 64, Mesa
-//! 22.3); each pair's product by itself took 3.2. Ring and weights of a GPU's tile take more than WebGPU's 16 KiB, where its rows are
-//! halved. Their block lists hold ranges and gather nothing, as what lies scattered shares no distances; for other rules ranges of whole
-//! tiles alone are no match for gathering: strided by 64, 4096 tokens, took 2501 ms against 229.
+//! What was measured of other tiles is in the guide's page on performance.
 
 use super::super::Dims;
 use super::super::indexed::residues;

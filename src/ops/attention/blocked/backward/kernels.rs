@@ -11,17 +11,11 @@
 //!
 //! A device may let a shader have fewer buffers than a pass has results and rules have tensors: then each result has a pass of its own.
 //!
-//! Scores are computed in both passes, seven products in all; five are counted, 5/2 of the forward pass's flops. Measured for 1024
-//! tokens x 4 heads x 64 in f32 on lavapipe with two cores, as a part of the forward kernel's rate in turn with it, on Mesa 22.3 / 26
-//! (five sevenths is what equal rates of the products would give): 16 rows x 4 columns a lane gets 0.73 / 0.82, causal 0.75 / 0.90,
-//! and is in the table; 8 rows x 4 columns 0.48 / 0.63, 8 x 8 0.49 on 22.3, 16 x 8 0.78 / 0.83 at 1.6 times the compile time,
-//! 24 x 4 0.82 / 0.82 at 1.7, 32 x 4 0.92 / 0.90 at 2.3. Heads of 128 in 16 rows get 0.70, in 8 rows 0.48 (22.3).
+//! Scores are computed in both passes, seven products in all; five are counted, 5/2 of the forward pass's flops. With relative keys, the
+//! pass that owns queries forms products of a tile's distances as the forward pass does. The one that owns keys takes each pair's by
+//! itself: its tiles of queries share none with the tile before, so that 16 rows x 32 columns would take three times the products.
 //!
-//! Relative keys: the pass that owns queries forms products of a tile's distances as the forward pass does. The one that owns keys takes
-//! each pair's by itself: its tiles of queries share none with the tile before, so that 16 rows x 32 columns would take three times the
-//! products. Forward and backward together take 2.5 to 2.9 times causal attention's (1024 tokens x 4 heads of 64, Mesa 22.3).
-//!
-//! Heads and values of 256 take 8 rows: 16 compile for 26 seconds of processor time against 7.
+//! What was measured of other tiles is in the guide's page on performance.
 
 use super::super::cooperative::{FragmentTile, Staging};
 use super::super::few_keys;
