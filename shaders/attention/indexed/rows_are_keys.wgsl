@@ -37,5 +37,5 @@ fn column_place(batch: u32, head: u32, column: u32) -> u32 {
 
 // The columns of a row: [x, y). A query sees as many chunks before it as a key is seen by behind it.
 fn met(batch: u32, row: u32) -> vec2<i32> {
-    return chunks_met(row / params.key_chunk, params.after, params.before) * i32(params.query_chunk);
+    return chunks_met(quotient(row, params.key_chunk), params.after, params.before) * i32(params.query_chunk);
 }

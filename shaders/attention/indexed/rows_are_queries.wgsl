@@ -37,5 +37,5 @@ fn column_place(batch: u32, head: u32, column: u32) -> u32 {
 
 // The columns of a row: [x, y).
 fn met(batch: u32, row: u32) -> vec2<i32> {
-    return chunks_met(row / params.query_chunk, params.before, params.after) * i32(params.key_chunk);
+    return chunks_met(quotient(row, params.query_chunk), params.before, params.after) * i32(params.key_chunk);
 }

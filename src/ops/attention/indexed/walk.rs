@@ -46,6 +46,9 @@ params! {
     }
 }
 
+/// Slots that floats count so well that their quotients are off by 1 at most.
+const FEW_SLOTS: usize = 1 << 22;
+
 /// One round of an order, which is one dispatch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
@@ -305,6 +308,10 @@ impl Walk<'_> {
             .constant("MERGED", spec.results == Results::Positions)
             .constant("STOPS", spec.border == Border::Stop)
             .constant("BANDED", self.rounds.iter().any(|round| round.band.is_some()))
+            .constant(
+                "FEW_SLOTS",
+                self.rounds.iter().all(|round| round.query_slots().max(round.key_slots()) < FEW_SLOTS),
+            )
             .constant("CAUSAL", spec.is_causal)
             .constant("SELF", spec.self_score.is_some())
             .constant("SAME_BUCKET", spec.same_bucket)
