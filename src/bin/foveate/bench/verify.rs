@@ -32,7 +32,7 @@ pub(super) enum Failure {
 }
 
 /// When the time for something is over; never where there is no such time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub(super) Option<Instant>);
 
 impl Deadline {

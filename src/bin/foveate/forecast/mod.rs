@@ -18,6 +18,9 @@ pub(crate) use paths::{Paths, QUANTILES};
 /// The `model_type` of a forecaster's `config.json`.
 pub(crate) const MODEL_TYPE: &str = "log-sparse-forecaster";
 
+/// Seconds from 1970, either way, beyond all years of four digits.
+const FARTHEST: u64 = 1 << 40;
+
 /// The `config.json` of a forecaster's folder: its extents, and how a series becomes what it reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
@@ -83,7 +86,8 @@ impl Settings {
             && settings.deviation.is_finite()
             && settings.mean.is_finite()
             && settings.interval > 0
-            && last.checked_sub(first).is_some_and(|seconds| seconds > 0);
+            && last > first
+            && first.unsigned_abs().max(last.unsigned_abs()) < FARTHEST;
         if !is_sound {
             return Err(refused(&"a context, a horizon, a deviation, an interval or a span that is none"));
         }
@@ -167,7 +171,7 @@ mod tests {
             ("deviation", 0.into()),
             ("interval", 0.into()),
             ("span", serde_json::json!([5, 5])),
-            ("span", serde_json::json!([i64::MIN, i64::MAX])),
+            ("span", serde_json::json!([i64::MIN, i64::MIN + 5])),
             ("width", "wide".into()),
             ("heads", 3.into()),
             ("context", u64::MAX.into()),

@@ -2,6 +2,7 @@
 
 use foveate::models::Forecaster;
 use foveate::nn::Recorder;
+use foveate::plan::Watch;
 use foveate::processing::series::COVARIATES;
 use foveate::runtime::{Runner, Store};
 use foveate::{DType, Graph, HostTensor, Random, Result, TensorDesc};
@@ -30,7 +31,7 @@ impl<'f> Paths<'f> {
         count: usize,
         seed: u64,
     ) -> Self {
-        let (runner, random) = (Runner::new(weights), Random::new(seed));
+        let (runner, random) = (Runner::new(weights).watching(Watch::Outputs), Random::new(seed));
         Self { forecaster, runner, context, horizon, count, random }
     }
 
