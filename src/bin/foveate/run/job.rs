@@ -51,7 +51,7 @@ impl Job {
                 .but_found(args.task.name()));
         }
         let prompt = if args.task == TaskName::Embed && inputs::has_text(&given) {
-            model.prompts().get(args.prompt.as_deref())?
+            model.prompts().get(args.prompt.as_deref()).map_err(|error| error.within("run"))?
         } else {
             ""
         };
