@@ -59,7 +59,8 @@ impl FewKeys {
         let (dims, lanes) = (&self.dims, self.lanes());
         let number = |number: usize| to_u32(NAME, "keys", number);
         let KeyDistances { local, per_period, period, count } = self.distances;
-        let sources = [source, wgsl!("attention/few_keys/pairs.wgsl"), wgsl!("attention/softmax.wgsl")];
+        let sources =
+            [source, wgsl!("attention/blocked/few_keys/pairs.wgsl"), wgsl!("attention/softmax.wgsl")];
         let packs = (dims.head_size.max(dims.value_size) as u64).div_ceil(lanes.into());
         let kernel = Kernel::new(NAME, sources)
             .lanes(lanes)
@@ -104,7 +105,7 @@ pub(super) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps) -> Result<Option<
         }
     };
     let attend = few
-        .kernel(wgsl!("attention/few_keys/forward.wgsl.j2"), 2)?
+        .kernel(wgsl!("attention/blocked/few_keys/forward.wgsl.j2"), 2)?
         .write("out", Operand::Output(0), few.dtype)
         .write_elements("statistics", statistics, DType::F32)
         .per_element(to_u32(NAME, "rows", few.rows())?, caps);
@@ -132,7 +133,7 @@ pub(super) fn lower_backward(
             continue;
         }
         let kernel = few
-            .kernel(wgsl!("attention/few_keys/backward.wgsl.j2"), 4)?
+            .kernel(wgsl!("attention/blocked/few_keys/backward.wgsl.j2"), 4)?
             .read("d_out", attended.d_out, few.dtype)
             .read_elements("row_statistics", found, DType::U32)
             .constant("OWNS_KEYS", owns_keys);
