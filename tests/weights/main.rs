@@ -1,6 +1,7 @@
 //! Checkpoints: what is read from good files, and how damaged ones are refused.
 
 mod config;
+mod opening;
 
 use std::path::{Path, PathBuf};
 
