@@ -17,7 +17,7 @@ use foveate::{DType, Graph, Result};
 /// Sequences of a batch, and their length in bytes.
 const SIZE: [usize; 2] = [8, 32];
 
-const STEPS: u64 = 60;
+const STEPS: u64 = 240;
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let bytes = match std::env::args().nth(1) {
@@ -27,10 +27,10 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let text = ByteText::new(bytes, SIZE[1], 0.0)?;
     let model = LanguageModelConfig {
         vocab_size: BYTES,
-        width: 32,
-        heads: 2,
-        layers: 1,
-        feed_forward: 64,
+        width: 64,
+        heads: 4,
+        layers: 2,
+        feed_forward: 128,
         length: SIZE[1],
         reversible: false,
         mixing: None,
@@ -44,14 +44,14 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let device = Context::headless(&AdapterRequest::Any).map_or(Device::Cpu, Device::Gpu);
     println!("{}", device.describe());
     let weights = config.initial_weights(model.declarations(), 1).collect::<Result<_>>()?;
-    let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(0.01));
+    let settings = Settings::new(Optimizer::AdamW(AdamW::default()), Schedule::constant(0.004));
     let start = Start::Weights(&weights);
     let mut trainer =
         Trainer::new(&device, model.declarations(), &loss, start, Description::default(), settings)?;
     for step in 0..STEPS {
         let batch = text.batch(SIZE[0], 1, step)?;
         let report = trainer.step(&[&batch.named()])?;
-        if report.step % 20 == 0 {
+        if report.step % 60 == 0 {
             println!("step {}: {:.3} nats a byte", report.step, report.loss);
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Nothing here names a GPU object, so ops lower, plans are made and shaders are checked without an adapter.
 //!
-//! What ops of other crates are made of ([`Kernel`](crate::kernel::Kernel), `Dispatch`, `Shader` and what these hold) is public with the feature `unstable`, and may change with any
-//! version: see [`crate::Op`].
+//! What ops of other crates are made of (`Kernel`, `Dispatch`, `Shader` and what these hold) is public with the feature `unstable`, and may
+//! change with any version: see [`crate::Op`].
 
 mod accessor;
 mod builder;

@@ -17,7 +17,7 @@ pub enum Location {
     Output(usize),
     /// The program's n-th own buffer.
     Slot(usize),
-    /// The n-th of [`Plan::constants`].
+    /// The n-th of [`Plan::constants`](crate::Plan::constants).
     Constant(usize),
 }
 
@@ -39,9 +39,9 @@ pub struct BoundBuffer {
 pub enum Command {
     /// Runs a shader.
     Dispatch {
-        /// The step it belongs to, by its place in [`Plan::report`].
+        /// The step it belongs to, by its place in [`Plan::report`](crate::Plan::report).
         step: usize,
-        /// Which of [`Plan::shaders`].
+        /// Which of [`Plan::shaders`](crate::Plan::shaders).
         shader: usize,
         /// What its storage variables are bound to.
         buffers: Vec<BoundBuffer>,
