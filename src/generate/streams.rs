@@ -69,16 +69,20 @@ impl Streams {
     fn clear(&mut self) -> Result<()> {
         let first = self.rows[0];
         let rows = first + self.rows[1];
-        let count = self.lengths.len() * rows;
-        let cleared = |(name, desc): (String, TensorDesc)| {
+        self.zero(self.lengths.len() * rows, |row| row % rows >= first)
+    }
+
+    /// Zeros in those of the `parts` of each state that are asked for. Source texts stay.
+    fn zero(&mut self, parts: usize, is_wanted: impl Fn(usize) -> bool) -> Result<()> {
+        let zeroed = |(name, desc): (String, TensorDesc)| {
             let mut values = self.state.store().read(&name)?.to_f32();
             if !is_of_source(&name) {
-                let caches = values.chunks_mut(desc.elements() / count);
-                caches.enumerate().filter(|(row, _)| row % rows >= first).for_each(|(_, row)| row.fill(0.0));
+                let all = values.chunks_mut(desc.elements() / parts).enumerate();
+                all.filter(|(part, _)| is_wanted(*part)).for_each(|(_, part)| part.fill(0.0));
             }
             Ok((name, HostTensor::from_f32(desc.dtype, desc.shape, &values)?))
         };
-        let tensors = self.state.store().descs().into_iter().map(cleared).collect::<Result<Vec<_>>>()?;
+        let tensors = self.state.store().descs().into_iter().map(zeroed).collect::<Result<Vec<_>>>()?;
         let named: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         self.state.write(&named)
     }
@@ -86,7 +90,7 @@ impl Streams {
     /// Forgets what a stream holds beyond its first `length` tokens: what comes next is written over it.
     ///
     /// Fails when it holds fewer; of a recurrent model, when it has dropped tokens that the next one would see; and, where layers keep states of a fixed
-    /// size, unless it forgets all or nothing, or when the device is lost.
+    /// size, unless it forgets all or nothing, when a failed step has left its mark on all streams, or when the device is lost.
     pub fn truncate(&mut self, stream: usize, length: usize) -> Result<()> {
         let refused = || Error::new(ErrorKind::Argument, NAME, format!("stream {stream}"));
         let held = self.lengths.get(stream).copied();
@@ -102,10 +106,12 @@ impl Streams {
             dropped => (dropped + self.rows[0], "tokens before it are dropped"),
         };
         if length == 0 {
-            self.dropped[stream] = 0;
             if self.has_states && held > 0 {
-                self.forget(stream)?;
+                // What a failed step has left of the others would pass for sound.
+                self.state.check_sound()?;
+                self.zero(self.lengths.len(), |other| other == stream)?;
             }
+            self.dropped[stream] = 0;
         } else if length < least {
             return Err(refused()
                 .expecting(format!("a length of at least {least}, or 0, as {why}"))
@@ -113,19 +119,6 @@ impl Streams {
         }
         self.lengths[stream] = length;
         Ok(())
-    }
-
-    /// Zeros in the states of a stream.
-    fn forget(&mut self, stream: usize) -> Result<()> {
-        let count = self.lengths.len();
-        let forgotten = |(name, desc): (String, TensorDesc)| {
-            let mut values = self.state.store().read(&name)?.to_f32();
-            values.chunks_mut(desc.elements() / count).skip(stream).take(1).for_each(|own| own.fill(0.0));
-            Ok((name, HostTensor::from_f32(desc.dtype, desc.shape, &values)?))
-        };
-        let tensors = self.state.store().descs().into_iter().map(forgotten).collect::<Result<Vec<_>>>()?;
-        let named: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        self.state.write(&named)
     }
 
     /// The row of the caches that a stream's next token goes to.

@@ -89,9 +89,10 @@ impl Segments {
     /// Fails with [`ErrorKind::Unsupported`] when the model is not recurrent, when a weight is not finite in its type, and when the device is
     /// lost or out of memory.
     pub fn new(model: &Model, weights: &Weights, device: &Device) -> Result<Self> {
-        if !model.network().signature().takes(LayoutKind::Recurrent) {
+        let signature = model.network().signature();
+        if signature.sound.is_some() || !signature.takes(LayoutKind::Recurrent) {
             return Err(Error::new(ErrorKind::Unsupported, NAME, model.facts().architecture)
-                .expecting("a recurrent model")
+                .expecting("a recurrent model of texts")
                 .but_found("one without memories"));
         }
         let weights_on_device = Store::upload(device, weights.iter())?;

@@ -1,5 +1,6 @@
 //! A causal model of sound on a device that reads a stream in pieces.
 
+use super::sound::MOST_FRAMES;
 use super::{Model, Sound, SoundFrames};
 use crate::graph::Graph;
 use crate::nn::{LayoutKind, Recorder};
@@ -12,6 +13,11 @@ const NAME: &str = "sound stream";
 
 /// A stream of sound and the model that reads it, piece by piece: what a sound gives as a whole. Layers keep a few frames of what they have read,
 /// so that a stream of any length takes the same memory.
+///
+/// Pieces are what the model was trained on: of a model of `foveate train ctc` log-mel features less their mean over the whole recording, divided by
+/// their deviation, as [`SoundReader`](crate::processing::sound::SoundReader) makes them. Where the whole is not there yet, both are those of
+/// recordings alike, and [`LogMel`](crate::processing::sound::LogMel) makes the features: [`SoundReader`](crate::processing::sound::SoundReader) would
+/// normalise each piece by itself.
 ///
 /// ```no_run
 /// use foveate::DType;
@@ -75,7 +81,7 @@ impl SoundStream {
     /// The task's result, f32 `[frames, width]`, for every frame whose last step is in `piece`, the next steps of the stream: samples, or features one
     /// behind another. None where no frame ends in it. A program is made for each number of frames, of which the last eight are kept.
     ///
-    /// Fails, before anything changes, when a piece is no whole number of steps or not finite; and when the device is lost or out of memory.
+    /// Fails, before anything changes, when a piece is no whole number of steps, not finite, or ends more than 2^14 frames; and when the device is lost or out of memory.
     pub fn read(&mut self, piece: &[f32]) -> Result<Option<HostTensor>> {
         let channels = self.frames.channels();
         let refused = || Error::new(ErrorKind::Argument, NAME, "piece");
@@ -88,8 +94,12 @@ impl SoundStream {
             return Err(refused().expecting("finite numbers").but_found(found));
         }
         let before = self.pending.len();
+        let frames = self.frames.count((before + piece.len()) / channels);
+        if frames > MOST_FRAMES {
+            let expected = format!("steps that end at most {MOST_FRAMES} frames");
+            return Err(refused().expecting(expected).but_found(format!("{frames} frames")));
+        }
         self.pending.extend_from_slice(piece);
-        let frames = self.frames.count(self.pending.len() / channels);
         if frames == 0 {
             return Ok(None);
         }

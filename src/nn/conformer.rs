@@ -152,8 +152,9 @@ impl ConformerConv {
 }
 
 impl ConformerAttention {
-    /// The sinusoids of all distances between `time` positions, f32 `[distances, width]`: that of the position farthest behind a query that it sees in
-    /// the first row, that of the position farthest before it in the last. None for attention that takes none. Layers of one width share them.
+    /// The sinusoids of all distances that queries see, f32 `[distances, width]`: that of the position farthest behind a query in the first row, that of
+    /// the position farthest before it in the last. Of whole sequences of `time` positions `2 time - 1`, or of causal attention `min(time, left_context
+    /// + 1)`; of parts of streams `left_context + 1`. None for attention that takes none. Layers of one width share them.
     pub fn distances(
         &self,
         graph: &mut Graph,
@@ -176,7 +177,7 @@ impl ConformerAttention {
     /// What each position of `x: [batch, time, width]` gathers, given [`ConformerAttention::distances`] in the type of `x`.
     ///
     /// The next positions of streams ([`Layout::Recurrent`]) see keys and values of earlier ones that are kept from run to run, under the names of
-    /// their layers' weights. Fails for them unless the attention is causal, and for no distances where they are needed.
+    /// their layers' weights. Fails for them unless the attention is causal and its positions are not rotary, and for no distances where they are needed.
     pub fn record_with(
         &self,
         recorder: &mut Recorder<'_>,
@@ -184,6 +185,12 @@ impl ConformerAttention {
         distances: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
+        if let (ConformerPositions::Rotary(_), Layout::Recurrent) = (&self.positions, layout) {
+            let error = Error::new(ErrorKind::Unsupported, ATTENTION, "positions");
+            return Err(error
+                .expecting("relative positions, or none, in parts of streams")
+                .but_found("rotary ones, which are counted from the beginning"));
+        }
         let mut made = self.project(recorder, x)?;
         let mut spec = Blocked::new();
         if let Some(left) = self.left_context {
@@ -263,8 +270,8 @@ impl Mixer for ConformerAttention {
     }
 }
 
-/// A bias that hides those of the `left` positions before a part of a stream, `x: [batch, time, width]`, that were never read: f32
-/// `[batch, 1, 1, left + time]`.
+/// A bias that hides those of the `left` positions before a part of a stream, `x: [batch, time, width]`, that were never read, as zeros in their place
+/// would be keys like others: f32 `[batch, 1, 1, left + time]`.
 fn hidden_before(graph: &mut Graph, name: &str, x: Value, left: usize) -> Result<Value> {
     /// As a bias, what hides a key.
     const HIDDEN: f32 = -1e30;

@@ -103,6 +103,11 @@ impl Series {
         stamp_of(self.seconds(at))
     }
 
+    /// So many seconds from the beginning of 1970, `YYYY-MM-DD HH:MM:SS`.
+    pub fn timestamp_of(seconds: i64) -> String {
+        stamp_of(seconds)
+    }
+
     fn seconds(&self, at: usize) -> i64 {
         self.start + at as i64 * self.interval
     }
@@ -123,7 +128,8 @@ impl Series {
             let day = seconds.rem_euclid(DAY) as f64 / DAY as f64;
             let year = seconds as f64 / (365.2425 * DAY as f64);
             let [day, week, year] = [day, week, year].map(|turns| [(turns * TAU).sin(), (turns * TAU).cos()]);
-            let age = 2.0 * (seconds - first) as f64 / (last - first).max(1) as f64 - 1.0;
+            let (first, last) = (first as f64, last as f64);
+            let age = 2.0 * (seconds as f64 - first) / (last - first).max(1.0) - 1.0;
             [age, day[0], day[1], week[0], week[1], year[0], year[1]].map(|number| number as f32)
         };
         (0..count).flat_map(of_value).collect()
@@ -174,7 +180,7 @@ fn seconds_of(text: &str) -> Option<i64> {
 /// The timestamp of so many seconds from the beginning of 1970.
 fn stamp_of(seconds: i64) -> String {
     let (days, time) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-    // Not behind the year, and a few before it.
+    // At most the year; the loop below goes on to it.
     let mut year = 1970 + if days < 0 { days.div_euclid(365) } else { days / 366 };
     while days_before(year + 1) <= days {
         year += 1;

@@ -10,6 +10,9 @@ use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "chunked attention";
 
+/// The longest text whose chunks may meet more than once: the bias that counts them has a number for each pair of positions.
+const MOST_MEETING: usize = 4096;
+
 /// Softmax attention of each position over its own chunk and those around it, as Reformers' local layers have it.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkedAttention {
@@ -57,9 +60,14 @@ impl ChunkedAttention {
                     .but_found(number));
             }
         }
+        // No chunk lies farther away than all others.
+        let [before, after] = [self.before, self.after].map(|number| match self.border {
+            Border::Ring => number as i64,
+            Border::Stop => number.min(chunks) as i64,
+        });
         let mut meetings = vec![vec![0; chunks]; chunks];
         for (query, row) in meetings.iter_mut().enumerate() {
-            for far in query as i64 - self.before as i64..=(query + self.after) as i64 {
+            for far in query as i64 - before..=query as i64 + after {
                 let key = if self.border == Border::Ring { far.rem_euclid(ring as i64) } else { far };
                 // Chunks behind the last position hold nothing.
                 if let Some(times) = usize::try_from(key).ok().and_then(|key| row.get_mut(key)) {
@@ -88,6 +96,14 @@ impl ChunkedAttention {
         let spec = Blocked::new().mask(causal(mask));
         if meetings.iter().flatten().all(|&times| times <= 1) {
             return Ok(spec);
+        }
+        if time > MOST_MEETING {
+            return Err(Error::new(ErrorKind::Limit, NAME, "time")
+                .expecting(format!(
+                    "at most {MOST_MEETING} positions where the chunks of a ring are fewer than those that a query sees, {}",
+                    self.before + 1 + self.after
+                ))
+                .but_found(time));
         }
         // exp(s + ln n) = n exp(s). Only texts of no more chunks than a query sees have such pairs.
         let times = |at: usize| meetings[at / time / self.chunk][at % time / self.chunk];

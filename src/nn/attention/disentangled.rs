@@ -101,6 +101,7 @@ impl DisentangledAttention {
     /// `relative: [2 span, width]` has a vector for each distance, that of key `j` from query `i` being `i - j`, from `-span` on. Fails when
     /// there is neither term, and as [`blocked`] does.
     pub fn record(&self, graph: &mut Graph, x: Value, relative: Value, layout: &Layout) -> Result<Value> {
+        layout.check_whole("disentangled attention")?;
         let [query, key, value] = self.content.record(graph, x, self.heads)?;
         let mut by_distance = |layer: &Option<Linear>| {
             let Some(layer) = layer else { return Ok(None) };

@@ -41,8 +41,8 @@ pub struct GatedSpec {
 
 /// A causal layer whose state decays as the text says: gated linear attention (Yang et al., arXiv 2312.06635, section 4.4, without its output gate
 /// and group norm), its form with one decay a head (Mamba-2, arXiv 2405.21060, section 3), the delta rule (arXiv 2406.06484) and the gated delta
-/// rule (arXiv 2412.06464; with decays of channels Kimi delta attention, 2510.26692). Streams ([`Layout::Recurrent`], [`Layout::Stateful`]) continue states of a fixed size, named as those of
-/// [`LinearAttention`](super::LinearAttention).
+/// rule (arXiv 2412.06464; with decays of channels Kimi delta attention, 2510.26692). Streams ([`Layout::Recurrent`], [`Layout::Stateful`]) continue
+/// states of a fixed size, named as those of [`LinearAttention`](super::LinearAttention).
 #[derive(Clone, Debug)]
 pub struct GatedLinearAttention {
     spec: GatedSpec,

@@ -60,6 +60,7 @@ impl LongformerAttention {
         globals: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
+        layout.check_whole("Longformer attention")?;
         let heads = self.local.heads;
         let [q, k, v] = self.local.projections.record(graph, x, heads)?;
         let within = |mask| layout.restrict(Blocked::new().mask(mask));

@@ -102,7 +102,8 @@ impl RoutingAttention {
 
     /// What each position of `x: [batch, time, width]` gathers, and what training needs besides.
     ///
-    /// Fails when `layout` is not a row for each sequence, and when the window is longer than the time.
+    /// Padding is seen by no query, but takes seats in clusters, and a part in the loss and in the centroids, as in the `routing_transformer` package:
+    /// what a text gathers depends on it. Fails when `layout` is not a row for each sequence, and when the window is longer than the time.
     pub fn record_with_loss(
         &self,
         recorder: &mut Recorder<'_>,

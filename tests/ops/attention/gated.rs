@@ -122,10 +122,9 @@ fn attended(tensors: &Tensors, lengths: Option<usize>) -> Vec<HostTensor> {
     GATES.iter().map(|gate| found.remove(gate.name).unwrap()).collect()
 }
 
-#[test]
-fn chunks_of_every_length_give_the_same_numbers() {
-    let tensors = gated(6, 1);
-    let graph = of_gates(&tensors, |graph, gate, qkv, more| {
+/// Holds results by chunks of several lengths to those by chunks of one time.
+fn assert_chunks_agree(tensors: &Tensors) {
+    let graph = of_gates(tensors, |graph, gate, qkv, more| {
         let Gated { qkv: [q, k, v], spec } = gate.whole(graph, qkv, more);
         [1, 16, 64, 1 << 20]
             .into_iter()
@@ -135,12 +134,30 @@ fn chunks_of_every_length_give_the_same_numbers() {
             })
             .collect()
     });
-    let found = outputs(&graph, &tensors);
+    let found = outputs(&graph, tensors);
     assert_eq!(found.len(), 4 * GATES.len());
     for (name, out) in &found {
         let gate = name.split(" in chunks").next().unwrap();
         let error = relative_error(out, &found[&format!("{gate} in chunks of 1")]);
         assert!(error <= F32_OF_LARGEST, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn chunks_of_every_length_give_the_same_numbers() {
+    assert_chunks_agree(&gated(6, 1));
+}
+
+/// Sums of logarithms are large from such a time on, and what follows must not be lost beside them.
+#[test]
+fn a_decay_to_nothing_leaves_later_decays_as_they_are() {
+    for nothing in [-1e9, f32::MIN] {
+        let faded = |(name, tensor): &(&'static str, HostTensor)| {
+            let fades = name.starts_with("of_") && tensor.shape().rank() > 1;
+            let tensor = if fades { overwritten(tensor, 0, 0..TIME, -0.1) } else { tensor.clone() };
+            (*name, if fades { overwritten(&tensor, 0, 20..21, nothing) } else { tensor })
+        };
+        assert_chunks_agree(&gated(6, 1).iter().map(faded).collect());
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn run(args: &ForecastArgs) -> Result<()> {
     memory::check("forecast", device.runtime(), "the paths (--samples)", paths.bytes()?)?;
     let count = series.values().len();
     let [low, median, high] = paths.quantiles(&Scaled::of(&series, &settings), count - settings.context)?;
+    tell_of_age(&series, &settings);
     let entry = |step: usize| Entry {
         timestamp: series.timestamp(count + step),
         low: low[step],
@@ -87,6 +88,20 @@ fn check(source: &str, series: &Series, settings: &Settings) -> Result<()> {
             .but_found(found));
     }
     Ok(())
+}
+
+/// Says where times lie far from those that the model was trained on, whose age it reads.
+fn tell_of_age(series: &Series, settings: &Settings) {
+    let [first, last] = settings.span.map(|seconds| seconds as f64);
+    let end = series.span()[1] as f64 + settings.horizon as f64 * settings.interval as f64;
+    if !(first..=2.0 * last - first).contains(&end) {
+        output::note(format!(
+            "the forecast ends at {}, far from what the model was trained on, {} to {}: it is a guess",
+            series.timestamp(series.values().len() - 1 + settings.horizon),
+            Series::timestamp_of(settings.span[0]),
+            Series::timestamp_of(settings.span[1])
+        ));
+    }
 }
 
 impl fmt::Display for Report {

@@ -18,8 +18,8 @@ pub(crate) use paths::{Paths, QUANTILES};
 /// The `model_type` of a forecaster's `config.json`.
 pub(crate) const MODEL_TYPE: &str = "log-sparse-forecaster";
 
-/// Seconds from 1970, either way, beyond all years of four digits.
-const FARTHEST: u64 = 1 << 40;
+/// No time of a series is as far from the beginning of 1970, in seconds: ten thousand years.
+const TIMES: i64 = 10_000 * 366 * 86_400;
 
 /// The `config.json` of a forecaster's folder: its extents, and how a series becomes what it reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,18 +80,24 @@ impl Settings {
         let settings: Self = serde_json::from_value(serde_json::Value::Object(all.collect()))
             .map_err(|error| refused(&error))?;
         let [first, last] = settings.span;
-        let is_sound = settings.context > 0
-            && settings.horizon > 0
-            && settings.deviation > 0.0
-            && settings.deviation.is_finite()
-            && settings.mean.is_finite()
-            && settings.interval > 0
-            && last > first
-            && first.unsigned_abs().max(last.unsigned_abs()) < FARTHEST;
-        if !is_sound {
-            return Err(refused(&"a context, a horizon, a deviation, an interval or a span that is none"));
+        let years = -TIMES..=TIMES;
+        for (name, is_sound, expected) in [
+            ("context", settings.context > 0, "at least 1"),
+            ("horizon", settings.horizon > 0, "at least 1"),
+            ("deviation", settings.deviation > 0.0 && settings.deviation.is_finite(), "a number above 0"),
+            ("mean", settings.mean.is_finite(), "a finite number"),
+            ("interval", (1..=TIMES).contains(&settings.interval), "seconds above 0"),
+            (
+                "span",
+                years.contains(&first) && years.contains(&last) && first < last,
+                "two times, the later one last",
+            ),
+        ] {
+            if !is_sound {
+                return Err(fields.refuse(name, expected));
+            }
         }
-        let forecaster = settings.forecaster()?;
+        let forecaster = settings.forecaster().map_err(|error| error.within(fields.source().to_owned()))?;
         let weights = Checkpoint::open(folder)?.load(forecaster.declarations(), DType::F32)?;
         Ok((settings, forecaster, weights))
     }
@@ -171,15 +177,22 @@ mod tests {
             ("deviation", 0.into()),
             ("interval", 0.into()),
             ("span", serde_json::json!([5, 5])),
-            ("span", serde_json::json!([i64::MIN, i64::MIN + 5])),
-            ("width", "wide".into()),
-            ("heads", 3.into()),
-            ("context", u64::MAX.into()),
+            ("span", serde_json::json!([i64::MIN, i64::MAX])),
+            ("span", serde_json::json!([i64::MIN, i64::MIN + 1])),
         ] {
             let mut settings = whole.clone();
             settings[field] = value;
             let found = found(&settings);
-            assert!(!found.is_empty() && !found.contains("model.safetensors"), "{field}: {found}");
+            assert!(found.contains(field) && !found.contains("model.safetensors"), "{field}: {found}");
+        }
+        for (field, value) in [("width", "wide".into()), ("heads", 3.into()), ("context", u64::MAX.into())] {
+            let mut settings = whole.clone();
+            settings[field] = value;
+            let found = found(&settings);
+            assert!(
+                found.contains("config.json") && !found.contains("model.safetensors"),
+                "{field}: {found}"
+            );
         }
         std::fs::remove_dir_all(&folder).unwrap();
     }

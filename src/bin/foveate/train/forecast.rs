@@ -79,21 +79,20 @@ pub(super) fn train(args: &TrainForecastArgs) -> Result<()> {
         forecasts.map_or(Ok(()), |forecasts| write_forecasts(folder, forecasts))
     };
     // What was trained is written, whatever becomes of the rest.
-    if interrupted.load(Ordering::SeqCst) && step < settings.steps {
-        let out = destination.finish(|folder| write(folder, None))?;
+    let forecasts = rolling.forecast(&mut paths, &series, &scaled, &interrupted);
+    let out = destination.finish(|folder| write(folder, forecasts.as_ref().ok().and_then(Option::as_ref)))?;
+    printed?;
+    let Some(forecasts) = forecasts? else {
         output::note(format!(
             "interrupted: the model after step {step} is in {}, without forecasts",
             out.display()
         ));
-        return printed;
-    }
-    let forecasts = rolling.forecast(&mut paths, &series, &scaled);
-    let out = destination.finish(|folder| write(folder, forecasts.as_ref().ok()))?;
-    printed?;
-    output::print(format!("{}{step} steps: {}\n", forecasts?.table(), out.display()))
+        return Ok(());
+    };
+    output::print(format!("{}{step} steps: {}\n", forecasts.table(), out.display()))
 }
 
-/// What is forecast. Fails where the series is too short to train on a window before the first stretch, or has no week before it.
+/// What is forecast. Fails where the series is too short to train on a window before the first stretch, or has no day or week before it to compare with.
 fn rolling(args: &TrainForecastArgs, series: &Series) -> Result<Rolling> {
     let values_of = |days: i64| ((days * 86_400 + series.interval() / 2) / series.interval()).max(1) as usize;
     let rolling = Rolling {

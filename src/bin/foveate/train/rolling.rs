@@ -1,5 +1,7 @@
 //! Forecasts of the last stretches of a series, one behind another, and how good they are.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use foveate::processing::series::{Series, quantile_loss};
 use foveate::{Error, ErrorKind, Result};
 use plotters::coord::Shift;
@@ -37,23 +39,27 @@ impl Rolling {
         count.saturating_sub(self.windows * self.horizon)
     }
 
-    /// Forecasts every stretch from what is before it.
+    /// Forecasts every stretch from what is before it; nothing where it was `interrupted` before the last one.
     pub(super) fn forecast(
         &self,
         paths: &mut Paths<'_>,
         series: &Series,
         scaled: &Scaled,
-    ) -> Result<Forecasts> {
+        interrupted: &AtomicBool,
+    ) -> Result<Option<Forecasts>> {
         let Self { context, horizon, windows } = *self;
         let first = self.first(series.values().len());
         let mut quantiles: [Vec<f32>; 3] = Default::default();
         for window in 0..windows {
+            if interrupted.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
             let found = paths.quantiles(scaled, first + window * horizon - context)?;
             quantiles.iter_mut().zip(found).for_each(|(all, found)| all.extend(found));
         }
         let values = |back: usize| series.values()[first - back..][..windows * horizon].to_vec();
         let naive = naive(series).map(|(name, back)| (name, values(back))).collect();
-        Ok(Forecasts { truth: values(0), quantiles, naive })
+        Ok(Some(Forecasts { truth: values(0), quantiles, naive }))
     }
 }
 

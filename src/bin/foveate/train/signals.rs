@@ -19,15 +19,15 @@ pub(super) fn watch() -> Result<Arc<AtomicBool>> {
     let flag = told.clone();
     let mut first = None;
     let handler = move || {
-        if first.is_none() {
+        if first.get_or_insert_with(Instant::now).elapsed() > TOGETHER {
+            std::process::exit(130);
+        }
+        // Before the note, which waits for whoever reads it.
+        if !flag.swap(true, Ordering::SeqCst) {
             output::note(
                 "the step under way is ended and saved first; told once more, the process ends at once",
             );
         }
-        if first.get_or_insert_with(Instant::now).elapsed() > TOGETHER {
-            std::process::exit(130);
-        }
-        flag.store(true, Ordering::SeqCst);
     };
     ctrlc::set_handler(handler).map_err(|error| {
         Error::new(ErrorKind::Io, "train", "interrupts").expecting("to be told").but_found(error)

@@ -145,8 +145,8 @@ impl<T> LinearAttention<T> {
 
     /// The delta rule (Schlag et al., arXiv 2102.11174, equation 23; chunks: Yang et al., arXiv 2406.06484, section 3.2): a key's step replaces
     /// `beta`, f32 `[batch, time, kv_heads]`, of what the state gives for the key, `S_t = S_(t-1) + beta_t k_t (v_t - S_(t-1)^T k_t)^T`. With
-    /// decays, the state is decayed before the key reads it (gated delta rule, arXiv 2412.06464, equation 10; decays of each channel: Kimi delta attention,
-    /// arXiv 2510.26692).
+    /// decays, the state is decayed before the key reads it (gated delta rule, arXiv 2412.06464, equation 10; decays of each channel: Kimi delta
+    /// attention, arXiv 2510.26692).
     ///
     /// Keys must be of length 1, or shorter, and `beta` within 0 and 1, or up to 2 where the state's eigenvalues may be negative (arXiv
     /// 2411.12537); [`check_beta`](super::check_beta) tells of a tensor. For causal rules without a denominator. Chunks have at most

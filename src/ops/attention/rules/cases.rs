@@ -57,6 +57,9 @@ fn mask_setups() -> Vec<Setup> {
     let log_sparse = |_: &mut Problem, _: &Setup| masked(Mask::log_sparse(LogSparse::default()));
     let restarts =
         |_: &mut Problem, _: &Setup| masked(Mask::log_sparse(LogSparse { local: 5, restart: Some(48) }));
+    let restarts_far =
+        |_: &mut Problem, _: &Setup| masked(Mask::log_sparse(LogSparse { local: 3, restart: Some(100) }));
+    let fixed_far = |_: &mut Problem, _: &Setup| masked(Mask::fixed(4_000_000_000, 1));
     let prefix = |_: &mut Problem, _: &Setup| masked(Mask::causal() | Mask::prefix(9));
     let diagonal = |_: &mut Problem, _: &Setup| masked(Mask::block_diagonal(24));
     let outside = |_: &mut Problem, _: &Setup| masked(!Mask::window(20, 3));
@@ -80,6 +83,8 @@ fn mask_setups() -> Vec<Setup> {
         square(600).heads(1, 1).rule("exponential distances", log_sparse),
         square(130).sizes(5, 7).rule("exponential distances", log_sparse),
         square(150).rule("exponential distances, local and restarting", restarts),
+        square(200).rule("exponential distances, few, local and restarting", restarts_far),
+        square(40).rule("fixed, a block longer than the text", fixed_far),
         Setup::new(40, 97).heads(4, 2).rule("prefix", prefix),
         square(100).rule("diagonal blocks", diagonal),
         Setup::new(60, 31).rule("diagonal blocks", diagonal),

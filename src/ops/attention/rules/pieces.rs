@@ -71,7 +71,7 @@ impl Rule {
             Node::Any(parts) => match &parts[..] {
                 [Node::Band(band), Node::Dilated(dilated)] => strided(*band, dilated, limits)?,
                 &[Node::SameBlock { size, .. }, Node::Columns { period, from }]
-                    if size == period && limits == [0, time as i64] =>
+                    if size == period && limits == [0, time as i64] && (size as usize) < time =>
                 {
                     let [size, count] = [size, size.saturating_sub(from)].map(|number| number as usize);
                     vec![Piece::OwnBlock { size }, Piece::LastOfBlocks { size, count }]
