@@ -10,7 +10,8 @@ export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
 export GALLIVM_PERF="${GALLIVM_PERF-nopt}"
 
 # The tests' own build of the program: `cargo run` would compile wgpu once more, with fewer features.
-cargo test --no-run
+# With the example crate in one build, so that the library is compiled once.
+cargo test --workspace --no-run
 status=0
 complaint=$("${CARGO_TARGET_DIR:-target}/debug/foveate" check --device gpu --op reshape 2>&1 >/dev/null) || status=$?
 # 2 is a machine without an adapter. Any other failure is for the tests to report.
@@ -27,4 +28,4 @@ if [ "$status" -eq 2 ]; then
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
 fi
 
-cargo test
+cargo test --workspace

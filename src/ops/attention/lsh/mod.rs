@@ -1,10 +1,10 @@
 //! LSH attention: each query sees the keys that several random rotations put into its bucket (Reformer, Kitaev, Kaiser and Levskaya, arXiv
 //! 2001.04451, section 2).
 //!
-//! Queries and keys are the same vectors, keys normalised, unless keys are given ([`lsh_attention_apart`]). In each of several rounds, positions
-//! are sorted by bucket and the order is cut into chunks; a query sees the chunks around its own. What it finds in all rounds is one softmax, in which a token sees itself only where it sees
-//! nothing else. Rows are read where they lie ([`super::indexed`]): time and memory are linear in length, and memory does not grow with rounds but
-//! by integers and numbers of rows.
+//! Queries and keys are the same vectors, keys normalised, unless keys are given ([`lsh_attention_apart`]). In each of several rounds, positions are
+//! sorted by bucket and the order is cut into chunks; a query sees the chunks around its own. What it finds in all rounds is one softmax, in which a
+//! token sees itself only where it sees nothing else. Rows are read where they lie ([`super::indexed`]): time and memory are linear in length, and
+//! memory does not grow with rounds but by integers and numbers of rows.
 //!
 //! No gradient goes through buckets; one goes through the normalisation of keys.
 
