@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! sh tests/fetch-minilm.sh
-//! cargo run --release --example semantic_search -- target/checkpoints/all-minilm-l6-v2 moby-dick.txt "a vow of revenge"
+//! cargo run --release --example semantic_search -- target/checkpoints/all-minilm-l6-v2 README.md "a vow of revenge"
 //! ```
 
 use std::error::Error;

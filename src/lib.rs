@@ -107,7 +107,7 @@
 //! # }
 //! ```
 //!
-//! # The rooms, in reading order
+//! # Modules, in reading order
 //!
 //! | room | what it is |
 //! |---|---|

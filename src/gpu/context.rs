@@ -111,7 +111,7 @@ pub fn adapters() -> Vec<wgpu::Adapter> {
     pollster::block_on(adapters_async())
 }
 
-/// [`adapters`] for those who await; in a browser with the feature `webgpu`, its one adapter.
+/// Async form of [`adapters`]; in a browser with the feature `webgpu`, its one adapter.
 pub async fn adapters_async() -> Vec<wgpu::Adapter> {
     let backends = backends();
     // wgpu panics without any.
@@ -161,7 +161,7 @@ impl Context {
         pollster::block_on(Self::headless_async(request))
     }
 
-    /// [`Self::headless`] for those who await.
+    /// Async form of [`Self::headless`].
     pub async fn headless_async(request: &AdapterRequest) -> Result<Self> {
         let adapters = adapters_async().await;
         let matches = |adapter: &&wgpu::Adapter| {
@@ -183,7 +183,7 @@ impl Context {
         pollster::block_on(Self::on_adapter_async(adapter))
     }
 
-    /// [`Self::on_adapter`] for those who await.
+    /// Async form of [`Self::on_adapter`].
     pub async fn on_adapter_async(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted = wgpu::Features::SHADER_F16
             | SUBGROUPS
@@ -264,7 +264,7 @@ impl Context {
         pollster::block_on(self.self_tested_async())
     }
 
-    /// [`Self::self_tested`] for those who await.
+    /// Async form of [`Self::self_tested`].
     #[must_use]
     pub async fn self_tested_async(&self) -> Self {
         let tried = loop_limit::tried(self.clone()).await;

@@ -152,7 +152,7 @@ impl Parameters {
         HostTensor::from_bytes(desc, &download(context, part)?)
     }
 
-    /// [`Parameters::download`] for those who await.
+    /// Async form of [`Parameters::download`].
     pub async fn download_async(&self, context: &Context, name: &str) -> Result<HostTensor> {
         let (desc, part) = self.part(name)?;
         HostTensor::from_bytes(desc, &download_async(context, &[part]).await?.concat())

@@ -12,6 +12,10 @@ use std::task::{Poll, Waker};
 use super::{Context, ErrorScopes, check_alive, is_lost, with_source};
 use crate::{Error, ErrorKind, Result};
 
+/// How long a poll waits.
+#[cfg(not(target_arch = "wasm32"))]
+const TURN: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// A buffer of so many bytes that the device copies to and the host maps.
 pub(super) fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
     device.create_buffer(&wgpu::BufferDescriptor {
@@ -86,9 +90,9 @@ pub(super) fn map(device: &wgpu::Device, buffer: &wgpu::Buffer) -> Result<Vec<u8
     });
     let polled = device.poll(wgpu::PollType::wait_indefinitely());
     scopes.close("read", "map")?;
-    let failed = |error: &dyn Display| failure(device, "read", "map", error);
-    polled.map_err(|error| failed(&error))?;
-    receiver.recv().map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    polled.map_err(|error| with_source(failure(device, "read", "map", &error), error))?;
+    let mapped = receiver.recv().map_err(|error| failure(device, "read", "map", &error))?;
+    mapped.map_err(|error| with_source(failure(device, "read", "map", &error), error))?;
     mapped_bytes(device, buffer)
 }
 
@@ -99,9 +103,9 @@ async fn map_async(device: &wgpu::Device, buffers: &[wgpu::Buffer]) -> Result<Ve
         .iter()
         .map(|buffer| {
             let signal = Signal::default();
-            let told = signal.clone();
+            let teller = Teller(signal.clone());
             buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                told.tell(result.map_err(|error| error.to_string()));
+                teller.0.tell(result.map_err(|error| error.to_string()));
             });
             signal
         })
@@ -119,8 +123,8 @@ async fn map_async(device: &wgpu::Device, buffers: &[wgpu::Buffer]) -> Result<Ve
 /// Ready when everything that was submitted before is done.
 pub(super) async fn done(context: &Context) -> Result<()> {
     let signal = Signal::default();
-    let told = signal.clone();
-    context.queue().on_submitted_work_done(move || told.tell(Ok(())));
+    let teller = Teller(signal.clone());
+    context.queue().on_submitted_work_done(move || teller.0.tell(Ok(())));
     let device = context.device();
     drive(device, std::slice::from_ref(&signal))?;
     signal.await.map_err(|told| failure(device, "run", "wait", &told))?;
@@ -140,15 +144,23 @@ fn failure(device: &wgpu::Device, op: &'static str, argument: &str, error: &dyn 
     Error::new(kind, op, argument).but_found(error)
 }
 
-/// Polls the device on a thread until it is done with what was submitted, and then has every one of `signals` tell something: a device that
-/// is lost calls nobody back.
+/// Polls the device on a thread until every one of `signals` is told, and tells them itself where the device is lost, which calls nobody back.
+///
+/// No poll waits for long, as wgpu holds a lock meanwhile that presenting a frame needs. A poll that finds nothing to do is no sign that a signal
+/// is told: another thread that polls or submits may be about to.
 #[cfg(not(target_arch = "wasm32"))]
 fn drive(device: &wgpu::Device, signals: &[Signal]) -> Result<()> {
     let (device, signals) = (device.clone(), signals.to_vec());
     let poll = move || {
-        let polled = device.poll(wgpu::PollType::wait_indefinitely());
-        let left = polled.map_or_else(|error| error.to_string(), |_| "no answer of the device".to_owned());
-        signals.iter().for_each(|signal| signal.tell(Err(left.clone())));
+        while !signals.iter().all(Signal::is_told) {
+            if is_lost(&device) {
+                signals.iter().for_each(|signal| signal.tell(Err("the device is lost".to_owned())));
+            }
+            let polled = device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(TURN) });
+            if polled.is_ok() {
+                std::thread::sleep(TURN);
+            }
+        }
     };
     let spawned = std::thread::Builder::new().name("foveate wait".into()).spawn(poll);
     let refused = || Error::new(ErrorKind::Io, "read", "thread").expecting("one to wait for the device");
@@ -162,6 +174,15 @@ fn drive(_: &wgpu::Device, _: &[Signal]) -> Result<()> {
     Ok(())
 }
 
+/// Tells its signal, unless somebody has, when the callback that holds it is dropped.
+struct Teller(Signal);
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.tell(Err("no answer of the device".to_owned()));
+    }
+}
+
 /// What a callback tells, as a future: the first thing that is told counts.
 #[derive(Clone, Debug, Default)]
 struct Signal(Arc<Mutex<State>>);
@@ -173,6 +194,11 @@ struct State {
 }
 
 impl Signal {
+    #[cfg(not(target_arch = "wasm32"))]
+    fn is_told(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).told.is_some()
+    }
+
     fn tell(&self, what: Result<(), String>) {
         let waker = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

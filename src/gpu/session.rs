@@ -220,7 +220,7 @@ impl Session {
         Ok(submission)
     }
 
-    /// [`Session::run`] for those who await: submits when the future is polled first, and is ready when the device is done. Fails as that does.
+    /// Async form of [`Session::run`]: submits when the future is polled first, and is ready when the device is done. Fails as that does.
     pub async fn run_async(&mut self) -> Result<()> {
         let context = self.program.context();
         self.submit(self.own_bindings()?)?;
@@ -274,7 +274,8 @@ impl Session {
         self.named_outputs(bytes)
     }
 
-    /// [`Session::read`] for those who await; the copies are submitted together when the future is polled first.
+    /// Async form of [`Session::read`]. The copies are submitted together when the future is first polled, through as much memory again as the outputs
+    /// take, where [`Session::read`] copies large ones one after the other.
     pub async fn read_async(&self) -> Result<BTreeMap<String, HostTensor>> {
         let bytes = read_back::download_async(self.program.context(), &self.output_parts()).await?;
         self.named_outputs(bytes)
@@ -342,7 +343,7 @@ impl Program {
         session.read()
     }
 
-    /// [`Program::run`] for those who await, whatever runs their futures: natively, a thread of its own waits for the device meanwhile; in
+    /// Async form of [`Program::run`], whatever runs their futures: natively, a thread of its own waits for the device meanwhile; in
     /// a browser nothing needs to. Fails as that does.
     ///
     /// ```

@@ -136,8 +136,8 @@ pub(crate) use longest::TRANSFORMER;
 
 pub use crate::runtime::Device;
 
-use crate::weights::Fields;
 use crate::weights::modules::network_folder;
+use crate::weights::{Checkpoint, Fields};
 use crate::{Error, ErrorKind, Result};
 
 /// What a model is asked for.
@@ -204,9 +204,11 @@ pub struct Facts {
 /// Fails as [`Model::open`] does for hidden states.
 pub fn tasks(folder: impl AsRef<Path>) -> Result<Vec<Task>> {
     let folder = folder.as_ref();
-    let fields = Fields::open(network_folder(folder)?.join("config.json"))?;
+    let network = network_folder(folder)?;
+    let fields = Fields::open(network.join("config.json"))?;
+    let checkpoint = Checkpoint::open(&network)?;
     let complete = |task: &Task| {
-        let opened = Model::open(folder, *task);
+        let opened = Model::open_with(folder, *task, checkpoint.clone());
         opened.is_ok_and(|model| model.compare().is_some_and(|comparison| comparison.is_complete()))
     };
     Ok(families::family(&fields)?.tasks.iter().copied().filter(complete).collect())

@@ -50,7 +50,12 @@ impl Model {
         Self::open_by(folder.as_ref(), task, |network| Checkpoint::open(network))
     }
 
-    /// [`Model::open`] with the network's weights by memory map, for models that memory has no room for.
+    /// [`Model::open`] with the network's weights opened already, such as [`Model::checkpoint`] of the same folder for another task.
+    pub fn open_with(folder: impl AsRef<Path>, task: Task, checkpoint: Checkpoint) -> Result<Self> {
+        Self::open_by(folder.as_ref(), task, |_| Ok(checkpoint))
+    }
+
+    /// [`Model::open`] with the network's weights by memory map, for models larger than memory.
     ///
     /// # Safety
     ///
@@ -61,14 +66,14 @@ impl Model {
         Self::open_by(folder.as_ref(), task, |network| unsafe { Checkpoint::map(network) })
     }
 
-    fn open_by(folder: &Path, task: Task, weights: impl Fn(&Path) -> Result<Checkpoint>) -> Result<Self> {
+    fn open_by(folder: &Path, task: Task, weights: impl FnOnce(&Path) -> Result<Checkpoint>) -> Result<Self> {
         let network = network_folder(folder)?;
         let fields = Fields::open(network.join("config.json"))?;
         if fields.has("quantization_config") {
             return Err(fields.refuse("quantization_config", "weights as f32, f16 or bf16"));
         }
-        let checkpoint = weights(&network)?;
         check_architectures(&fields, task)?;
+        let checkpoint = weights(&network)?;
         let mut model = Self::declare(&fields, task, |family| checkpoint.has_prefix(&format!("{family}.")))?;
         if task == Task::Embed {
             let sizes = [model.facts.width, model.facts.max_tokens];

@@ -85,7 +85,7 @@ impl fmt::Debug for StoredTensor<'_> {
 
 impl Checkpoint {
     /// Reads a `.safetensors` file, or a folder that holds `model.safetensors.index.json` with the shards it names, or
-    /// `model.safetensors`. [`Self::map`] is for files that memory has no room for.
+    /// `model.safetensors`. [`Self::map`] is for files larger than memory.
     ///
     /// Fails with [`ErrorKind::Io`] where a file cannot be read, with [`ErrorKind::OutOfMemory`] where memory has no room for it, with
     /// [`ErrorKind::Config`] where the index is damaged or names a file outside its folder, and with [`ErrorKind::Weights`] where a header

@@ -19,7 +19,7 @@ pub(super) enum Bytes {
 impl Bytes {
     /// Reads the file at `path`.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let (mut file, length) = open(path)?;
+        let (file, length) = open(path)?;
         let mut bytes = Vec::new();
         // Refused where memory is short, in place of an end of the process.
         let reserved = usize::try_from(length).ok().map(|length| bytes.try_reserve_exact(length));
@@ -28,7 +28,8 @@ impl Bytes {
                 .expecting("memory for all of it")
                 .but_found(format!("{length} bytes")));
         }
-        file.read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+        // No more than that of a file that grows meanwhile.
+        file.take(length).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
         Ok(Self::Owned(bytes))
     }
 

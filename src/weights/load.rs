@@ -5,7 +5,8 @@ use super::declare::{Declaration, Declarations};
 use super::{convert, quote, random};
 use crate::{DType, Error, ErrorKind, HostTensor, Result, TensorDesc};
 
-/// The declared weights of a model, each converted when it is asked for: the whole model is never in memory twice.
+/// The declared weights of a model, each converted when it is asked for. The files' bytes stay in memory, unless they are mapped
+/// ([`Checkpoint::map`]), beside what is made of them.
 #[derive(Clone, Debug)]
 pub struct Weights {
     declarations: Declarations,

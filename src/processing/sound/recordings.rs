@@ -30,11 +30,13 @@ pub fn recordings(folder: impl AsRef<Path>, rate: u32) -> Result<Vec<Recorded>> 
             .expecting(expected)
             .but_found(found)
     };
-    let entries =
-        std::fs::read_dir(folder).map_err(|error| refused("a folder of recordings", error.to_string()))?;
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| refused("a folder of recordings", error.to_string()).caused_by(error))?;
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| refused("a folder that can be read", error.to_string()))?.path();
+        let path = entry
+            .map_err(|error| refused("a folder that can be read", error.to_string()).caused_by(error))?
+            .path();
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
             paths.push(path);
         }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use foveate::models::{Model, Task};
 use foveate::processing::sound::Symbols;
 use foveate::tokenize::Tokenizer;
-use foveate::weights::{Comparison, Fields};
+use foveate::weights::{Checkpoint, Comparison, Fields};
 use foveate::{DType, Error, ErrorKind, Result};
 
 use crate::args::{InspectArgs, TaskName};
@@ -16,10 +16,10 @@ use report::{Architecture, BatchMemory, Differences, Needed, Report, Stored, Wor
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let json = args.output.open("inspect")?;
     output::check(&json, &args.files_read())?;
-    let usable = Usable::of(args);
     let task = args.task.unwrap_or_else(|| usual(args));
     let (model, mut problems) = open(args, task)?;
     let sound = problems.is_empty();
+    let usable = Usable::of(args, model.checkpoint());
     let refused = run::check(task, &model).err();
     let signature = model.network().signature();
     let is_packed = signature.reads_whole_texts();
@@ -98,9 +98,16 @@ struct Usable {
 }
 
 impl Usable {
-    fn of(args: &InspectArgs) -> Self {
-        let complete = foveate::models::tasks(&args.folder).unwrap_or_default();
-        let opened = |task: Task| Model::open(&args.folder, task).ok().filter(|_| complete.contains(&task));
+    /// Nothing of a folder whose weights could not be opened.
+    fn of(args: &InspectArgs, checkpoint: Option<&Checkpoint>) -> Self {
+        let complete = match checkpoint {
+            Some(_) => foveate::models::tasks(&args.folder).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let opened = |task: Task| {
+            let opened = checkpoint.map(|weights| Model::open_with(&args.folder, task, weights.clone()));
+            opened.and_then(Result::ok).filter(|_| complete.contains(&task))
+        };
         let runs =
             |task: &TaskName| opened(task.task()).is_some_and(|model| run::check(*task, &model).is_ok());
         let continues = |model: Model| model.network().signature().continues_texts();
