@@ -28,6 +28,9 @@ mod train;
 mod tune;
 mod writing;
 
+#[path = "../conformance/sample.rs"]
+mod sample;
+
 use std::collections::HashMap;
 use std::process::{Command, Output};
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::invoke::{assert_passes, assert_refuses, stderr, stdout};
-use crate::writing::{Place, WRITING};
+use crate::writing::{Place, sampled};
 
 /// Every file is as it was or whole.
 #[track_caller]
@@ -21,7 +21,7 @@ fn assert_old_or_whole(place: &Place) {
 
 #[test]
 fn a_kill_leaves_every_file_as_it_was_or_whole() {
-    for writing in &WRITING {
+    for writing in sampled() {
         let place = Place::new("kill", writing);
         place.fill();
         let start = Instant::now();
@@ -64,11 +64,12 @@ fn a_kill_in_the_middle_of_a_file_leaves_it_as_it_was() {
 
     /// What `ulimit -f` counts in.
     const BLOCK: u64 = 512;
-    for writing in &WRITING {
+    for writing in sampled() {
         let whole = Place::new("middle", writing);
         assert_passes(&whole.command().output().unwrap());
         let size = |file: &&str| whole.path(file).metadata().unwrap().len();
-        let mut limits: Vec<u64> = writing.files.iter().map(|file| (size(file) - 1) / BLOCK).collect();
+        // Far from its end, as a profile is longer or shorter from run to run.
+        let mut limits: Vec<u64> = writing.files.iter().map(|file| size(file) / 2 / BLOCK).collect();
         limits.sort_unstable();
         limits.dedup();
         for limit in limits {
@@ -89,7 +90,7 @@ fn a_kill_in_the_middle_of_a_file_leaves_it_as_it_was() {
 /// What a file held stays as it was for whoever has it open.
 #[test]
 fn what_is_replaced_is_not_written_into() {
-    for writing in WRITING.iter().filter(|writing| !writing.is_new) {
+    for writing in sampled().filter(|writing| !writing.is_new) {
         let place = Place::new("replaced", writing);
         assert_passes(&place.command().output().unwrap());
         place.link();
@@ -104,7 +105,7 @@ fn what_is_replaced_is_not_written_into() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_leaves_every_file_as_it_was() {
-    for writing in &WRITING {
+    for writing in sampled() {
         let place = Place::new("full", writing);
         place.fill();
         // No file may have any bytes: writing fails as it does on a full disk, but for the name of the error.
@@ -125,7 +126,7 @@ fn a_full_disk_leaves_every_file_as_it_was() {
 #[test]
 #[cfg(target_os = "linux")]
 fn nobody_needs_to_read_what_commands_say() {
-    for writing in &WRITING {
+    for writing in sampled() {
         // Nobody reads stdout: quietly, and a training is saved.
         let place = Place::new("closed", writing);
         let mut child = place.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -169,7 +170,7 @@ fn nobody_needs_to_read_what_commands_say() {
 
 #[test]
 fn two_at_once_leave_what_one_of_them_wrote_or_one_is_refused() {
-    for writing in &WRITING {
+    for writing in sampled() {
         let place = Place::new("two", writing);
         place.fill();
         place.link();

@@ -9,6 +9,7 @@ use safetensors::tensor::Dtype;
 
 use crate::fine_tune::{bert, csv, gpt2, sentences};
 use crate::invoke::scratch;
+use crate::sample::Sample;
 use crate::sequences::{pairs, t5};
 use crate::speech::{SMALL, forecaster, recordings, transcriber, waves};
 use crate::{activations, small_activations};
@@ -30,7 +31,17 @@ pub(crate) struct Writing {
     pub(crate) tells_first: bool,
 }
 
-pub(crate) const WRITING: [Writing; 17] = [
+/// Every how many commands a sample has one: all of them take minutes.
+const PERIOD: u64 = 4;
+
+/// The commands of [`WRITING`] whose day it is; `FOVEATE_SAMPLE=all` takes every one.
+pub(crate) fn sampled() -> impl Iterator<Item = &'static Writing> {
+    let sample = Sample::from_environment().unwrap_or_else(|error| panic!("{error}"));
+    println!("a sample of the commands: {} takes the same", sample.setting());
+    WRITING.iter().zip(0..).filter(move |(_, place)| sample.takes(*place, PERIOD)).map(|(writing, _)| writing)
+}
+
+pub(crate) static WRITING: [Writing; 17] = [
     Writing {
         name: "run",
         arguments: |folder| {

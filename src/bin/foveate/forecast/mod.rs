@@ -173,7 +173,7 @@ mod tests {
         for (field, value) in [
             ("model_type", serde_json::json!("bert")),
             ("context", 0.into()),
-            ("horizon", (-1).into()),
+            ("horizon", 0.into()),
             ("deviation", 0.into()),
             ("interval", 0.into()),
             ("span", serde_json::json!([5, 5])),
@@ -185,7 +185,12 @@ mod tests {
             let found = found(&settings);
             assert!(found.contains(field) && !found.contains("model.safetensors"), "{field}: {found}");
         }
-        for (field, value) in [("width", "wide".into()), ("heads", 3.into()), ("context", u64::MAX.into())] {
+        for (field, value) in [
+            ("width", "wide".into()),
+            ("heads", 3.into()),
+            ("horizon", (-1).into()),
+            ("context", u64::MAX.into()),
+        ] {
             let mut settings = whole.clone();
             settings[field] = value;
             let found = found(&settings);
