@@ -111,13 +111,13 @@ fn kinds() -> Vec<Kind> {
     };
     let any = |_: &str, _: &str| true;
     for part in [Part::Outputs, Part::Gradients] {
-        add(part, Kernels::of_this_device(), [16, 96], any);
-        add(part, Kernels::of_other_adapters(), [32, 192], any);
-        add(part, Kernels::of_default_limits(), [32, 192], any);
-        add(part, Kernels::small_attention_tiles(), [1, 96], |op, _| is_attention(op));
+        add(part, Kernels::of_this_device(), [16, 192], any);
+        add(part, Kernels::of_other_adapters(), [32, 384], any);
+        add(part, Kernels::of_default_limits(), [32, 384], any);
+        add(part, Kernels::small_attention_tiles(), [1, 192], |op, _| is_attention(op));
         // Others have no fragments.
         for tiles in Kernels::cooperative_attention_tiles() {
-            add(part, tiles, [1, 96], |op, label| {
+            add(part, tiles, [1, 192], |op, label| {
                 is_attention(op) && label.trim_start_matches("gradients: ").starts_with("f16")
             });
         }
