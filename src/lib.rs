@@ -150,6 +150,7 @@
 //! buffer a caller passes makes the library panic, and there is no silent fallback: whoever asks for a GPU gets a GPU or an error.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "unstable"), allow(unreachable_pub, reason = "public with the feature `unstable`"))]
 
 /// Re-exports that are public with the feature `unstable`, and the crate's own without it.
 macro_rules! public_if_unstable {

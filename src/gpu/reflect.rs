@@ -23,6 +23,7 @@ pub struct Reflected {
     /// The parsed module.
     pub module: naga::Module,
     /// What validation found out about it; writers to other languages ask for it.
+    #[cfg_attr(not(feature = "unstable"), expect(dead_code, reason = "nobody else asks"))]
     pub info: naga::valid::ModuleInfo,
     /// Storage variables, in order of `@binding`.
     pub storage: Vec<ReflectedBinding>,
