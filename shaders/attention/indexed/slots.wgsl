@@ -83,7 +83,7 @@ fn around(column: u32, slots: u32) -> u32 {
     return select(once, once - slots, once >= slots);
 }
 
-// a / b. Processors divide vectors of integers one by one, which for the rows of a tile takes a tenth of its time. As long as a is below 2^22,
+// a / b. Processors divide vectors of integers one by one, and those of floats at once. As long as a is below 2^22,
 // the quotient of floats is off by 1 at most.
 fn quotient(a: u32, b: u32) -> u32 {
     if !FEW_SLOTS {
