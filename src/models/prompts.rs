@@ -90,9 +90,7 @@ impl Prompts {
             return Ok(prompt);
         }
         Err(Error::new(ErrorKind::Unsupported, "models", format!("prompt `{name}`"))
-            .expecting(
-                "`include_prompt` true in the pooling's config.json, as the text stands behind a prompt",
-            )
+            .expecting("`include_prompt` true in the pooling's config.json, as a prompt precedes the text")
             .but_found("false: tokens of the prompt would have to be left out of the pooling"))
     }
 

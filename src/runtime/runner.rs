@@ -20,7 +20,7 @@ const KEPT: usize = 8;
 /// The outputs of a run by name.
 pub type Outputs = BTreeMap<String, HostTensor>;
 
-/// Runs graphs of one kind, told apart by their size `K`, with the weights of one store.
+/// Runs graphs with the weights of one store, and caches their compiled programs by the key `K`, such as batch size and length.
 #[derive(Debug)]
 pub struct Runner<K> {
     weights: Store,

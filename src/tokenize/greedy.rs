@@ -45,7 +45,7 @@ impl Greedy {
         Ok(ids)
     }
 
-    /// Special tokens around a text, or around and between two: the closing one stands behind each.
+    /// The number of special tokens added to a text or a pair; each text ends with the closing one.
     pub(super) fn added_to(&self, is_pair: bool) -> usize {
         let closing = usize::from(self.special.closing.is_some());
         usize::from(self.special.opening.is_some()) + closing * if is_pair { 2 } else { 1 }

@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// Settings of [`pool`]: what becomes of several vectors, and which positions are pooled.
+/// Settings of [`pool`]: how the vectors of a sequence are reduced to one (mean, max, first, ..), and which positions count.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
     kind: Kind,
