@@ -34,15 +34,12 @@ const SETUPS: [Setup; 2] = [
 fn trainer(context: &Context, setup: Setup, reversible: bool, recompute: usize) -> Result<Trainer> {
     let Setup { width, layers, feed_forward, batch, .. } = setup;
     let config = LanguageModelConfig {
-        vocab_size: 256,
         width,
-        heads: 4,
         layers,
         feed_forward,
         length: LENGTH,
         reversible,
-        mixing: None,
-        masked: false,
+        ..LanguageModelConfig::default()
     };
     let model = config.model()?;
     let training = Training { recompute, ..Training::default() };

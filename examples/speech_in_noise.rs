@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use foveate::gpu::{AdapterRequest, Context};
 use foveate::models::{Model, SoundEncoder, Task};
-use foveate::processing::sound::{HeardWrongly, SoundReader, Symbols, greedy, recordings};
+use foveate::processing::sound::{RecognitionErrors, SoundReader, Symbols, greedy, recordings};
 use foveate::runtime::Device;
 use foveate::{DType, Random};
 
@@ -35,10 +35,10 @@ fn main() -> Result<()> {
         let mut random = Random::new(7);
         let sounds: Vec<Vec<f32>> =
             speech.iter().map(|said| reader.read(&in_noise(&said.samples, ratio, &mut random))).collect();
-        let mut wrong = HeardWrongly::default();
+        let mut wrong = RecognitionErrors::default();
         for (scores, said) in encoder.run(&sounds)?.iter().zip(&speech) {
             let pieces = greedy(&scores.to_f32(), symbols.count(), symbols.blank())?;
-            wrong = wrong.and(HeardWrongly::of(&said.text, &symbols.text(&pieces, 1.0).text));
+            wrong = wrong.and(RecognitionErrors::of(&said.text, &symbols.text(&pieces, 1.0).text));
         }
         let ratio = ratio.map_or("none".to_owned(), |ratio| ratio.to_string());
         let (words, letters) = (wrong.word_error_rate(), wrong.character_error_rate());

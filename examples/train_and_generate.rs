@@ -4,7 +4,7 @@
 //! cargo run --release --example train_and_generate [text file]
 //! ```
 
-use foveate::generate::{Generator, Options, Sampling};
+use foveate::generate::{Generator, Options};
 use foveate::gpu::{AdapterRequest, Context};
 use foveate::models::LanguageModelConfig;
 use foveate::ops::optimizer::AdamW;
@@ -28,13 +28,10 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let model = LanguageModelConfig {
         vocab_size: BYTES,
         width: 64,
-        heads: 4,
         layers: 2,
         feed_forward: 128,
         length: SIZE[1],
-        reversible: false,
-        mixing: None,
-        masked: false,
+        ..LanguageModelConfig::default()
     };
     let (config, model) = (model.clone(), model.model()?);
     let loss = |graph: &mut Graph, mode: Mode| -> Result<_> {
@@ -59,9 +56,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // The weights of the training, where they are.
     let mut generator = Generator::with_store(&model, DType::F32, trainer.weights())?;
     let prompt: Vec<u32> = b"the whale".iter().map(|&byte| u32::from(byte)).collect();
-    let options =
-        Options { most: 20, sampling: Sampling::default(), stop: Vec::new(), seed: 0, restarts: false };
-    let added = generator.generate(&[prompt], &options, |_, _| true)?;
+    let added = generator.generate(&[prompt], &Options::new(20), |_, _| true)?;
     let added: Vec<u8> = added[0].iter().map(|&id| id as u8).collect();
     println!("the whale{}", String::from_utf8_lossy(&added));
     Ok(())

@@ -140,7 +140,7 @@
 //! file in `shaders/`, which holds the method alone: `kernel::Kernel` writes bindings, loads, stores, parameters and the entry point. Its
 //! `cases` and `benches` lie with it, because `foveate check` runs cases on users' machines, and its `entry!` row in
 //! [`ops::CATALOGUE`] is all that lists it. From there come its tests (`tests/conformance`: every case on every choice of kernels, its gradients by
-//! the same cases, slopes), its benchmarks, `foveate check` and `foveate shader`; `tests/catalogue.rs` says what a row lacks. A file in
+//! the same cases, and central differences), its benchmarks, `foveate check` and `foveate shader`; `tests/catalogue.rs` says what a row lacks. A file in
 //! `tests/ops/` is for what is particular: errors, known values. A function of one number, or of two, is one row of a table in
 //! `src/ops/elementwise/` and nothing else.
 //!

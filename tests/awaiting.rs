@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
 
 use foveate::gpu::{AdapterRequest, Context, Parameters, Program, Session};
 use foveate::plan::Watch;
-use foveate::{ErrorKind, Graph, HostTensor, Plan, TensorDesc, ops};
+use foveate::{ErrorKind, Graph, HostTensor, Plan, TensorDesc, ops, wgpu};
 
 /// Wakes the thread that waits, and counts how often that was asked for.
 struct Parked {
@@ -93,6 +93,64 @@ fn futures_may_go_from_thread_to_thread() {
     });
     assert_eq!(other.join().unwrap().0.unwrap(), blocking);
     drop(sent(Context::headless_async(&AdapterRequest::Any)));
+}
+
+/// Runs two futures on this thread, both in flight at a time.
+async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut a, mut b) = (None, None);
+    std::future::poll_fn(move |context| {
+        if a.is_none() {
+            a = ready(first.as_mut().poll(context));
+        }
+        if b.is_none() {
+            b = ready(second.as_mut().poll(context));
+        }
+        match (a.take(), b.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            parts => {
+                (a, b) = parts;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// As in an app that polls the device for work of its own, and so may find what a future waits for.
+#[test]
+fn several_futures_are_in_flight_while_another_thread_polls() {
+    const TURNS: usize = 20;
+    let context = context();
+    let (program, x) = (program(&context, Some(Watch::Outputs)), numbers());
+    let expected = program.run(&[("x", &x)]).unwrap();
+    let is_done = AtomicBool::new(false);
+    let run = || {
+        let inputs = [("x", &x)];
+        let two = || block_on(both(program.run_async(&inputs), program.run_async(&inputs))).0;
+        (0..TURNS).map(|_| two()).collect::<Vec<_>>()
+    };
+    let found = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                context.device().poll(wgpu::PollType::Poll).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let runs = [scope.spawn(run), scope.spawn(run)].map(|thread| thread.join());
+        is_done.store(true, Ordering::Relaxed);
+        runs
+    });
+    for (first, second) in found.into_iter().flat_map(|run| run.unwrap()) {
+        assert_eq!((first.unwrap(), second.unwrap()), (expected.clone(), expected.clone()));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use foveate::check::{Case, Work, has_slopes};
+use foveate::check::{Case, Work, has_central_differences};
 use foveate::ops::CATALOGUE;
 use foveate::{Caps, Plan, Value};
 
@@ -102,7 +102,7 @@ fn views_are_the_ops_that_run_nothing() {
     }
 }
 
-/// Whether any case goes from floats to floats, and whether any such has slopes that its gradients are held to.
+/// Whether any case goes from floats to floats, and whether any such has central differences that its gradients are held to.
 fn gradients_of(cases: &[Case]) -> foveate::Result<(bool, bool)> {
     let mut from_floats_to_floats = false;
     for case in cases {
@@ -112,7 +112,7 @@ fn gradients_of(cases: &[Case]) -> foveate::Result<(bool, bool)> {
         };
         if has_float(graph.inputs()) && has_float(graph.outputs()) {
             from_floats_to_floats = true;
-            if has_slopes(case)? {
+            if has_central_differences(case)? {
                 return Ok((true, true));
             }
         }

@@ -207,18 +207,7 @@ pub(crate) fn ctc_beside_a_layer(context: &Context) -> Result<()> {
 /// The encoder of Conformer-S with its subsampling and scores of symbols, host included.
 pub(crate) fn speech(context: &Context) -> Result<()> {
     const SECONDS: usize = 16;
-    let config = ConformerConfig {
-        vocab_size: 128,
-        hidden_size: 144,
-        num_hidden_layers: 16,
-        num_attention_heads: 4,
-        intermediate_size: 576,
-        conv_depthwise_kernel_size: 31,
-        subsampling_channels: 144,
-        num_mel_bins: 80,
-        sampling_rate: 16_000,
-        left_context: None,
-    };
+    let config = ConformerConfig::default();
     let model = config.model()?;
     let weights = config.initial_weights(model.declarations(), 0);
     let store = Store::upload(&Device::Gpu(context.clone()), weights)?;

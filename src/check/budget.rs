@@ -6,6 +6,7 @@ use crate::{Result, cpu};
 
 /// The worst element of a comparison, in units of its budget: at most 1 is within.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Deviation {
     /// Distance from the exact value over the budget; infinite for a value that is not finite.
     pub of_budget: f64,

@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind, Result, cpu};
 
 /// How the gradient of a case compares with central differences.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Slopes {
+pub enum Differences {
     /// They agree; the largest distance over what was allowed.
     Agree(f64),
     /// They do not, in one sentence.
@@ -101,12 +101,12 @@ fn seeded(case: &Case, takes: &[bool]) -> Result<Option<Differentiated>> {
     }
 }
 
-/// Whether [`slopes`] has anything to compare.
-pub fn has_slopes(case: &Case) -> Result<bool> {
+/// Whether [`central_differences`] has anything to compare.
+pub fn has_central_differences(case: &Case) -> Result<bool> {
     Ok(comparable(case)?.is_some())
 }
 
-/// The gradients of a case, and its inputs in f64, where differences around the inputs tell slopes.
+/// The gradients of a case, and its inputs in f64, where differences around the inputs tell derivatives.
 fn comparable(case: &Case) -> Result<Option<(Differentiated, Vec<Array<f64>>)>> {
     let Some(differentiated) = differentiated(case)?.filter(|_| !case.is_kinked()) else { return Ok(None) };
     let Differentiated { problem, gradients, .. } = &differentiated;
@@ -123,9 +123,9 @@ fn comparable(case: &Case) -> Result<Option<(Differentiated, Vec<Array<f64>>)>> 
 
 /// Holds the references' gradients of `case` to central differences of `sum(output * upstream)` in f64, along random directions
 /// through each input.
-pub fn slopes(case: &Case) -> Result<Slopes> {
+pub fn central_differences(case: &Case) -> Result<Differences> {
     let Some((Differentiated { problem, seeds, gradients }, start)) = comparable(case)? else {
-        return Ok(Slopes::None);
+        return Ok(Differences::None);
     };
     let graph = &problem.graph;
     let (outputs, upstreams): (Vec<Value>, Vec<Value>) = seeds.into_iter().unzip();
@@ -143,26 +143,26 @@ pub fn slopes(case: &Case) -> Result<Slopes> {
         let Some(place) = place_of(value).filter(|&place| !start[place].reals().is_empty()) else { continue };
         let gradient = match gradient {
             Some(gradient) => cpu::run_arrays(graph, &[gradient], &start)?.remove(0),
-            // The ops say that this input has no influence, which its slope shows.
+            // The ops say that this input has no influence, which the difference quotient shows.
             None => {
                 Arc::new(Array::real(start[place].shape().clone(), vec![0.0; start[place].reals().len()]))
             }
         };
-        match slope(place, &gradient, &start, &loss_at)? {
-            Slopes::Agree(of_allowed) => worst = worst.max(of_allowed),
+        match along_a_direction(place, &gradient, &start, &loss_at)? {
+            Differences::Agree(of_allowed) => worst = worst.max(of_allowed),
             other => return Ok(other),
         }
     }
-    Ok(Slopes::Agree(worst))
+    Ok(Differences::Agree(worst))
 }
 
-/// Holds the gradient of the input at `place` to the slope of the loss along a random direction.
-fn slope(
+/// Holds the gradient of the input at `place` to the difference quotient of the loss along a random direction.
+fn along_a_direction(
     place: usize,
     gradient: &Array<f64>,
     start: &[Array<f64>],
     loss_at: &dyn Fn(&[Array<f64>]) -> Result<f64>,
-) -> Result<Slopes> {
+) -> Result<Differences> {
     let mut random = Random::new(1 + place as u64);
     let direction: Vec<f64> = gradient.reals().iter().map(|_| random.next_f32().into()).collect();
     let along = |step: f64| -> Result<f64> {
@@ -181,7 +181,9 @@ fn slope(
     let allowed = 1e-6 * (products().map(f64::abs).sum::<f64>() + 1e-3 * size + 1e-6);
     let of_allowed = (found - expected).abs() / allowed;
     if of_allowed.is_nan() || of_allowed > 1.0 {
-        return Ok(Slopes::Differ(format!("input {place}: gradient {found:e}, but slope {expected:e}")));
+        return Ok(Differences::Differ(format!(
+            "input {place}: gradient {found:e}, but difference quotient {expected:e}"
+        )));
     }
-    Ok(Slopes::Agree(of_allowed))
+    Ok(Differences::Agree(of_allowed))
 }

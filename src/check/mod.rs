@@ -22,7 +22,7 @@ pub use budget::{DIVISION_ULPS, Deviation, Expectation, INVERSE_SQRT_ULPS, SQRT_
 pub use case::{Case, Problem};
 pub use conform::{Outcome, conform};
 pub use custom_rule::{Extents, compare_custom_feature, compare_custom_rule};
-pub use gradient::{Slopes, gradient_case, has_slopes, slopes};
+pub use gradient::{Differences, central_differences, gradient_case, has_central_differences};
 pub use plans::{Tensors, compare_plans};
 
 pub use crate::ops::attention::blocked::attention_backward;

@@ -6,8 +6,9 @@
 use super::{Generator, NAME};
 use crate::{Error, ErrorKind, Result};
 
-/// How beams are searched.
+/// How beams are searched: `BeamOptions::new(40, 4).stop(ids)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BeamOptions {
     /// The most tokens that are added.
     pub most: usize,
@@ -17,6 +18,25 @@ pub struct BeamOptions {
     pub length_penalty: f32,
     /// Tokens that end a text; they are not part of it.
     pub stop: Vec<u32>,
+}
+
+impl BeamOptions {
+    /// At most `most` tokens more by `beams` beams, with a length penalty of 1 and without tokens that end a text.
+    pub fn new(most: usize, beams: usize) -> Self {
+        Self { most, beams, length_penalty: 1.0, stop: Vec::new() }
+    }
+
+    /// Divides log-probabilities by the text's length to this power.
+    #[must_use]
+    pub fn length_penalty(self, length_penalty: f32) -> Self {
+        Self { length_penalty, ..self }
+    }
+
+    /// Ends a text at any of `tokens`.
+    #[must_use]
+    pub fn stop(self, tokens: impl Into<Vec<u32>>) -> Self {
+        Self { stop: tokens.into(), ..self }
+    }
 }
 
 /// A text that was found.

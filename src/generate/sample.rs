@@ -4,8 +4,9 @@ use super::{Generator, NAME, Sampling, Streams};
 use crate::models::EncoderDecoder;
 use crate::{Error, ErrorKind, Random, Result};
 
-/// How texts are continued.
+/// How texts are continued: `Options::new(40).sampling(sampling).stop(ids)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// The most tokens that are added to a text.
     pub most: usize,
@@ -17,6 +18,37 @@ pub struct Options {
     pub seed: u64,
     /// Whether a text that has as many tokens as the model has positions goes on from its last half; else it is refused beforehand.
     pub restarts: bool,
+}
+
+impl Options {
+    /// At most `most` tokens more, drawn by [`Sampling::default`] with seed 0, without tokens that end a text; a text too long is refused.
+    pub fn new(most: usize) -> Self {
+        Self { most, sampling: Sampling::default(), stop: Vec::new(), seed: 0, restarts: false }
+    }
+
+    /// Chooses each token by `sampling`.
+    #[must_use]
+    pub fn sampling(self, sampling: Sampling) -> Self {
+        Self { sampling, ..self }
+    }
+
+    /// Ends a text at any of `tokens`.
+    #[must_use]
+    pub fn stop(self, tokens: impl Into<Vec<u32>>) -> Self {
+        Self { stop: tokens.into(), ..self }
+    }
+
+    /// Draws by `seed`.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Goes on from the last half of a text that has as many tokens as the model has positions.
+    #[must_use]
+    pub fn restarting(self) -> Self {
+        Self { restarts: true, ..self }
+    }
 }
 
 impl Generator {

@@ -58,6 +58,7 @@ struct Shared {
 
 /// Whether kernels multiply cooperative matrices on a device, and why not.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Cooperative {
     /// The device was made without them or without subgroups, or its adapter lists none.
     Absent,

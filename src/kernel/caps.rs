@@ -6,6 +6,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// The kind of adapter, which decides between kernel shapes: what helps a GPU costs on a software rasterizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AdapterKind {
     /// A graphics card of its own.
     Discrete,

@@ -26,7 +26,8 @@ const NAME: &str = "conformer-ctc";
 /// Taps and stride of each of the two convolutions, along time and frequency.
 const SUBSAMPLING: [[usize; 2]; 2] = [[3, 2]; 2];
 
-/// The extents of a Conformer, as its `config.json` has them beside `"model_type": "conformer-ctc"`.
+/// The extents of a Conformer, as its `config.json` has them beside `"model_type": "conformer-ctc"`. Later versions may add fields: end with
+/// `..ConformerConfig::default()`, which is the Conformer-S of the paper with scores of 128 symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConformerConfig {
     /// Symbols that are scored; number 0 is the blank.
@@ -49,6 +50,23 @@ pub struct ConformerConfig {
     pub sampling_rate: usize,
     /// Of a causal one, how many frames before its own each sees.
     pub left_context: Option<usize>,
+}
+
+impl Default for ConformerConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 128,
+            hidden_size: 144,
+            num_hidden_layers: 16,
+            num_attention_heads: 4,
+            intermediate_size: 576,
+            conv_depthwise_kernel_size: 31,
+            subsampling_channels: 144,
+            num_mel_bins: 80,
+            sampling_rate: 16_000,
+            left_context: None,
+        }
+    }
 }
 
 impl ConformerConfig {

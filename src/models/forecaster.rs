@@ -14,6 +14,7 @@ use crate::nn::{
 };
 use crate::ops::attention::LogSparse;
 use crate::ops::{self, Activation};
+use crate::processing::series::COVARIATES;
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::fresh::Fresh;
 use crate::weights::{Declaration, Declarations, Scope};
@@ -31,7 +32,8 @@ const LEAST_DEVIATION: f32 = 1e-3;
 const MOST_EXTENT: usize = 1 << 16;
 const MOST_LAYERS: usize = 1 << 10;
 
-/// The extents of a forecaster.
+/// The extents of a forecaster. Later versions may add fields: end with `..ForecasterConfig::default()`, which is the forecaster that `foveate train
+/// forecast` trains on a week before each day of hourly values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForecasterConfig {
     /// Numbers that are known of each time beforehand.
@@ -50,6 +52,21 @@ pub struct ForecasterConfig {
     pub length: usize,
     /// Which values are seen; all before where absent.
     pub log_sparse: Option<LogSparse>,
+}
+
+impl Default for ForecasterConfig {
+    fn default() -> Self {
+        Self {
+            covariates: COVARIATES,
+            width: 32,
+            heads: 4,
+            layers: 3,
+            feed_forward: 128,
+            kernel: 5,
+            length: 192,
+            log_sparse: Some(LogSparse { local: 12, restart: None }),
+        }
+    }
 }
 
 /// A forecaster with the weights it declares: `embed`, `position`, `layer.N`, `norm`, `head`.

@@ -16,6 +16,7 @@ pub struct Labels {
 
 /// What a classifier's scores are (`problem_type` of Hugging Face's configurations).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LabelKind {
     /// One label holds: a softmax gives probabilities.
     One,

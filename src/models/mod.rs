@@ -27,6 +27,7 @@
 //! | `albert` | ALBERT | arXiv 1909.11942 |
 //! | `longformer` | Longformer: windows and global tokens | arXiv 2004.05150 |
 //! | `nystromformer` | Nyströmformer: landmarks | arXiv 2102.03902 |
+//! | `reformer` | Reformer: LSH attention in reversible layers | arXiv 2001.04451 |
 //! | `squeezebert` | SqueezeBERT: dense layers that see channels in groups | arXiv 2006.11316 |
 //! | `convbert` | ConvBERT: half of the heads are convolutions | arXiv 2008.02496 |
 //! | `deberta` | DeBERTa, the first version | arXiv 2006.03654 |
@@ -180,6 +181,7 @@ impl Task {
 
 /// What a model is, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Facts {
     /// The family, as `model_type` has it.
     pub architecture: &'static str,

@@ -21,6 +21,7 @@ pub struct Pooling {
 
 /// What is taken of a sequence's hidden states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PoolingKind {
     /// The first token's.
     First,

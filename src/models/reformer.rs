@@ -62,6 +62,18 @@ struct Chunks {
     after: usize,
 }
 
+impl Chunks {
+    /// The fields that begin with `kind`, `local` or `lsh`.
+    fn read(fields: &Fields, kind: &str) -> Result<Self> {
+        let count = |name: &str, most, default| fields.usize_or(&format!("{kind}_{name}"), 0..=most, default);
+        Ok(Self {
+            chunk: fields.usize_or(&format!("{kind}_attn_chunk_length"), 1..=1 << 20, 64)?,
+            before: count("num_chunks_before", 64, 1)?,
+            after: count("num_chunks_after", 64, 0)?,
+        })
+    }
+}
+
 /// What `config.json` says, checked.
 struct Config {
     facts: Facts,
@@ -106,17 +118,7 @@ impl Config {
         let heads = fields.usize("num_attention_heads", 1..=1 << 12)?;
         let head_size = fields.usize("attention_head_size", 1..=crate::ops::attention::MAX_HEAD_SIZE)?;
         let kinds = kinds(fields)?;
-        let chunks = |kind: &str| -> Result<Chunks> {
-            let count =
-                |name: &str, most, default| fields.usize_or(&format!("{kind}_{name}"), 0..=most, default);
-            let chunk = fields.usize_or(&format!("{kind}_attn_chunk_length"), 1..=1 << 20, 64)?;
-            Ok(Chunks {
-                chunk,
-                before: count("num_chunks_before", 64, 1)?,
-                after: count("num_chunks_after", 64, 0)?,
-            })
-        };
-        let (local, lsh) = (chunks("local")?, chunks("lsh")?);
+        let (local, lsh) = (Chunks::read(fields, "local")?, Chunks::read(fields, "lsh")?);
         if kinds.contains(&Kind::Local) && !local.chunk.is_multiple_of(4) {
             return Err(fields.refuse("local_attn_chunk_length", "a multiple of 4"));
         }
@@ -124,17 +126,8 @@ impl Config {
         let used = of_kinds.iter().filter(|(kind, _)| kinds.contains(kind)).map(|(_, chunk)| *chunk);
         let multiple = used.fold(1, least_common_multiple);
         let longest = fields.usize_or("max_position_embeddings", 1..=1 << 24, 4096)?;
-        let axial = match fields.bool_or("axial_pos_embds", true)? {
-            false => None,
-            true => Some([numbers(fields, "axial_pos_shape")?, numbers(fields, "axial_pos_embds_dim")?]),
-        };
-        if axial.is_some_and(|[_, [d1, d2]]| d1 + d2 != width) {
-            return Err(fields.refuse("axial_pos_embds_dim", format!("channels that add up to {width}")));
-        }
+        let axial = axial(fields, width)?;
         let max_tokens = axial.map_or(longest, |[[a, b], _]| a * b);
-        if max_tokens > 1 << 24 {
-            return Err(fields.refuse("axial_pos_shape", format!("at most {} positions", 1 << 24)));
-        }
         let facts = Facts {
             architecture: "reformer",
             vocab_size: fields.usize("vocab_size", 1..=1 << 24)?,
@@ -189,6 +182,22 @@ impl Config {
         let local = ChunkedAttention::new(chunk).around(before, after, Border::Ring).padded_to(self.multiple);
         if self.is_causal { local.causal() } else { local }
     }
+}
+
+/// `axial_pos_shape` and `axial_pos_embds_dim`, of a model with axial positions.
+fn axial(fields: &Fields, width: usize) -> Result<Option<[[usize; 2]; 2]>> {
+    if !fields.bool_or("axial_pos_embds", true)? {
+        return Ok(None);
+    }
+    let [shape, channels]: [[usize; 2]; 2] =
+        [numbers(fields, "axial_pos_shape")?, numbers(fields, "axial_pos_embds_dim")?];
+    if channels[0] + channels[1] != width {
+        return Err(fields.refuse("axial_pos_embds_dim", format!("channels that add up to {width}")));
+    }
+    if shape[0] * shape[1] > 1 << 24 {
+        return Err(fields.refuse("axial_pos_shape", format!("at most {} positions", 1 << 24)));
+    }
+    Ok(Some([shape, channels]))
 }
 
 fn least_common_multiple(a: usize, b: usize) -> usize {

@@ -3,7 +3,7 @@
 use super::{Model, RESULT, Task};
 use crate::graph::{Graph, Value};
 use crate::nn::{Layout, Recorder};
-use crate::tensor::TensorDesc;
+use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 /// The most frames of a sound: a table of distances has a row for each, on both sides.
@@ -81,10 +81,26 @@ impl SoundFrames {
     pub fn seconds(&self) -> f64 {
         self.stride as f64 / self.steps_a_second() as f64
     }
+
+    /// Refuses a sound that is no whole number of steps or has a number that is not finite, with what `refused` says of it.
+    pub(super) fn check(&self, sound: &[f32], refused: impl Fn() -> Error) -> Result<()> {
+        let channels = self.channels();
+        if !sound.len().is_multiple_of(channels) {
+            let expected = format!("rows of {channels} numbers");
+            return Err(refused().expecting(expected).but_found(format!("{} numbers", sound.len())));
+        }
+        match sound.iter().position(|number| !number.is_finite()) {
+            Some(at) => {
+                Err(refused().expecting("finite numbers").but_found(format!("{} at {at}", sound[at])))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// The values of a graph that stand for a batch of sounds.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Sound {
     /// f32 `[batch, steps, channels]`: samples of one channel, or features.
     pub values: Value,
@@ -114,6 +130,21 @@ impl Sound {
 }
 
 impl Model {
+    /// The graph of the sounds that `declare` makes inputs for; its only output is the task's first result.
+    pub(super) fn sound_graph(
+        &self,
+        dtype: DType,
+        declare: impl FnOnce(&mut Graph) -> Result<Sound>,
+    ) -> Result<Graph> {
+        let mut graph = Graph::new();
+        let sound = declare(&mut graph)?;
+        let results = self.record_sound(&mut Recorder::new(&mut graph, dtype), &sound)?;
+        if let Some((name, value)) = results.first() {
+            graph.output(name, *value)?;
+        }
+        Ok(graph)
+    }
+
     /// Records a model of sound with the results of its task for every frame: `[batch, frames, width]` by name.
     ///
     /// Hidden states of all layers are kept where `recorder` was told so. Fails for a model of texts, for sound of another shape or shorter than

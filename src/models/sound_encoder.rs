@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::batch::rounded_time;
 use super::{Model, Sound, SoundFrames};
 use crate::graph::Graph;
-use crate::nn::Recorder;
 use crate::plan::Watch;
 use crate::runtime::{Device, Outputs, Runner, Store};
 use crate::tensor::{DType, HostTensor};
@@ -149,26 +148,17 @@ impl SoundEncoder {
 
     fn check(&self, number: usize, sound: &[f32]) -> Result<()> {
         let refused = || Error::new(ErrorKind::Argument, NAME, format!("sound {number}"));
-        let channels = self.frames.channels();
-        if !sound.len().is_multiple_of(channels) {
-            let expected = format!("rows of {channels} numbers");
-            return Err(refused().expecting(expected).but_found(format!("{} numbers", sound.len())));
-        }
+        self.frames.check(sound, refused)?;
         let (steps, most) = (self.steps_of(sound), self.model.facts().max_tokens);
         let frames = self.frames.count(steps);
         if !(1..=most).contains(&frames) {
             let (span, longest) = (self.frames.span, self.longest());
-            let unit = if channels == 1 { "samples" } else { "rows" };
+            let unit = if self.frames.channels() == 1 { "samples" } else { "rows" };
             return Err(refused()
                 .expecting(format!("{span} to {longest} {unit}, which make 1 to {most} frames"))
                 .but_found(steps));
         }
-        match sound.iter().position(|number| !number.is_finite()) {
-            Some(at) => {
-                Err(refused().expecting("finite numbers").but_found(format!("{} at {at}", sound[at])))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// The results of sounds that are padded to `steps`.
@@ -193,20 +183,13 @@ impl SoundEncoder {
     }
 }
 
-/// The graph of a batch, whose only output is the task's first result.
+/// The graph of a batch.
 fn graph(model: &Model, frames: &SoundFrames, size: Size, dtype: DType) -> Result<Graph> {
-    let mut graph = Graph::new();
     let shape = [size.batch, size.steps];
-    let sound = if size.is_padded {
-        Sound::padded(&mut graph, frames, shape)?
-    } else {
-        Sound::whole(&mut graph, frames, shape)?
-    };
-    let results = model.record_sound(&mut Recorder::new(&mut graph, dtype), &sound)?;
-    if let Some((name, value)) = results.first() {
-        graph.output(name, *value)?;
-    }
-    Ok(graph)
+    model.sound_graph(dtype, |graph| match size.is_padded {
+        true => Sound::padded(graph, frames, shape),
+        false => Sound::whole(graph, frames, shape),
+    })
 }
 
 /// The first `counts` rows of each item of the only output, `[batch, frames, width]`.

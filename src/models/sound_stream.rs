@@ -3,7 +3,7 @@
 use super::sound::MOST_FRAMES;
 use super::{Model, Sound, SoundFrames};
 use crate::graph::Graph;
-use crate::nn::{LayoutKind, Recorder};
+use crate::nn::LayoutKind;
 use crate::plan::Watch;
 use crate::runtime::{Runner, State, Store};
 use crate::tensor::{DType, HostTensor};
@@ -85,14 +85,7 @@ impl SoundStream {
     pub fn read(&mut self, piece: &[f32]) -> Result<Option<HostTensor>> {
         let channels = self.frames.channels();
         let refused = || Error::new(ErrorKind::Argument, NAME, "piece");
-        if !piece.len().is_multiple_of(channels) {
-            let expected = format!("rows of {channels} numbers");
-            return Err(refused().expecting(expected).but_found(format!("{} numbers", piece.len())));
-        }
-        if let Some(at) = piece.iter().position(|number| !number.is_finite()) {
-            let found = format!("{} at {at}", piece[at]);
-            return Err(refused().expecting("finite numbers").but_found(found));
-        }
+        self.frames.check(piece, refused)?;
         let before = self.pending.len();
         let frames = self.frames.count((before + piece.len()) / channels);
         if frames > MOST_FRAMES {
@@ -132,13 +125,7 @@ impl SoundStream {
     }
 }
 
-/// The graph of the next steps, whose only output is the task's first result.
+/// The graph of the next steps.
 fn graph(model: &Model, frames: &SoundFrames, steps: usize, dtype: DType) -> Result<Graph> {
-    let mut graph = Graph::new();
-    let sound = Sound::next(&mut graph, frames, steps)?;
-    let results = model.record_sound(&mut Recorder::new(&mut graph, dtype), &sound)?;
-    if let Some((name, value)) = results.first() {
-        graph.output(name, *value)?;
-    }
-    Ok(graph)
+    model.sound_graph(dtype, |graph| Sound::next(graph, frames, steps))
 }

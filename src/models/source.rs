@@ -8,6 +8,7 @@ use crate::{Error, ErrorKind, Result, ops};
 
 /// The source texts of a batch of an encoder-decoder's texts.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Source {
     /// The encoder reads them in the same graph, as for training.
     Tokens(SourceTokens),
@@ -23,6 +24,7 @@ pub enum Source {
 
 /// Source texts as the encoder reads them.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SourceTokens {
     /// Words of the vocabulary, `i32 [batch, time]`.
     pub ids: Value,

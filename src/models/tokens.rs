@@ -9,6 +9,7 @@ use crate::tensor::{HostTensor, TensorDesc};
 
 /// The values of a graph that stand for a batch of tokens; ids, positions and types are `i32 [batch, time]`.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Tokens {
     /// Words of the vocabulary.
     pub ids: Value,

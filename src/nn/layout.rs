@@ -6,6 +6,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// Which positions of `[batch, time]` belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layout {
     /// Each batch item is one whole sequence.
     Rows,
@@ -42,6 +43,7 @@ pub enum Layout {
 
 /// How a batch may lie: what a [`Layout`] is without its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LayoutKind {
     /// [`Layout::Rows`]
     Rows,

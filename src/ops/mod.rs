@@ -69,6 +69,7 @@ use crate::check::{Bench, Case};
 
 /// One row of the table of ops.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Entry {
     /// The op's name; also its folder under `src/ops`, `shaders`, and its module in the tests.
     pub name: &'static str,

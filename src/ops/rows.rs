@@ -4,8 +4,15 @@ use std::slice::Chunks;
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Kernel, Lowered, Operand, Params, params};
 use crate::tensor::{Array, Real, TensorDesc};
+
+params! {
+    /// `width` is in packs.
+    struct RowParams {
+        width: u32,
+    }
+}
 
 /// Rows as a kernel sees them.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +33,11 @@ impl Rows {
             width: to_u32(op, "width", width)? / lanes,
             lanes,
         })
+    }
+
+    /// The width, for kernels that need to know nothing else.
+    pub(super) fn params(self) -> Params {
+        RowParams { width: self.width }.into()
     }
 }
 
@@ -53,4 +65,53 @@ pub(super) fn check(contract: &Contract, argument: &'static str, x: &TensorDesc)
         return Err(contract.shape_error(argument).expecting("at least one axis").but_found("a scalar"));
     }
     Ok(())
+}
+
+/// The contract of gradients `dx` by a result `y` and the upstream gradient of that, both of its shape and type.
+pub(super) fn gradient_contract(op: &'static str, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
+    let contract = Contract::new(op);
+    contract.count(inputs, &["y", "upstream"])?;
+    let (y, upstream) = (&inputs[0], &inputs[1]);
+    check(&contract, "y", y)?;
+    contract.same("upstream", upstream, "y", y)?;
+    Ok(vec![y.clone()])
+}
+
+/// The dispatch of such gradients: `kernel` has the method and its constants, and reads each row twice.
+pub(super) fn lower_gradient(
+    op: &'static str,
+    kernel: Kernel,
+    y: &TensorDesc,
+    caps: &Caps,
+) -> Result<Lowered> {
+    let rows = Rows::of(op, y)?;
+    let dispatch = kernel
+        .lanes(rows.lanes)
+        .read("y", Operand::Input(0), y.dtype)
+        .read("upstream", Operand::Input(1), y.dtype)
+        .write("dx", Operand::Output(0), y.dtype)
+        .params(rows.params())
+        .walks(rows.width, 2)
+        .per_row(rows.rows, caps);
+    let kernel = format!("{op} x{}, a workgroup a row", rows.lanes);
+    Ok(Lowered::rows(kernel, vec![dispatch], Vec::new(), caps))
+}
+
+/// Holds `contract` of the gradients' op to what [`gradient_contract`] refuses.
+#[cfg(test)]
+pub(super) fn assert_gradient_contract(
+    op: &str,
+    contract: impl Fn(&[TensorDesc]) -> Result<Vec<TensorDesc>>,
+) {
+    use crate::ErrorKind;
+    let f32 = |dims: &[usize]| TensorDesc::f32(dims);
+    for (inputs, kind, argument) in [
+        ([f32(&[2, 3]), f32(&[2, 1])], ErrorKind::Shape, "upstream"),
+        ([f32(&[2]), TensorDesc::f16([2])], ErrorKind::Dtype, "upstream"),
+        ([f32(&[]), f32(&[])], ErrorKind::Shape, "y"),
+        ([TensorDesc::i32([2]), TensorDesc::i32([2])], ErrorKind::Dtype, "y"),
+    ] {
+        let error = contract(&inputs).unwrap_err();
+        assert_eq!((error.op(), error.kind(), error.argument()), (op, kind, argument));
+    }
 }

@@ -37,6 +37,7 @@ pub struct Port {
 
 /// What a step became: op, kernel, tier and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The op's name.
     pub op: &'static str,
@@ -126,39 +127,15 @@ impl Plan {
         &self.outputs
     }
 
-    /// The distinct shaders the schedule uses.
-    #[cfg_attr(not(feature = "unstable"), doc(hidden))]
-    pub fn shaders(&self) -> &[Shader] {
-        &self.shaders
-    }
-
     /// Whether a shader of [`Plan::shaders`] is the crate's own, of an op of the crate's own, in a shape that the conformance cases run:
     /// then no contents of buffers lead it outside of them. Nobody but the planner can say so of a shader.
     pub(crate) fn is_proven(&self, shader: usize) -> bool {
         self.proven[shader]
     }
 
-    /// Bytes of each buffer the program allocates for values.
-    #[cfg_attr(not(feature = "unstable"), doc(hidden))]
-    pub fn slots(&self) -> &[u64] {
-        &self.slots
-    }
-
-    /// Data of the graph's own, which the program uploads when it is made.
-    #[cfg_attr(not(feature = "unstable"), doc(hidden))]
-    pub fn constants(&self) -> &[Arc<HostTensor>] {
-        &self.constants
-    }
-
     /// Of each parameter and then of each state, whether a run changes it.
     pub fn updated(&self) -> &[bool] {
         &self.updated
-    }
-
-    /// The schedule, in order.
-    #[cfg_attr(not(feature = "unstable"), doc(hidden))]
-    pub fn commands(&self) -> &[Command] {
-        &self.commands
     }
 
     /// What every step became, in order.
@@ -185,3 +162,35 @@ impl Plan {
         &self.memory
     }
 }
+
+/// What plans are made of, for this crate and, with the feature `unstable`, for others.
+macro_rules! insides {
+    ($visibility:vis) => {
+        impl Plan {
+            /// The distinct shaders the schedule uses.
+            $visibility fn shaders(&self) -> &[Shader] {
+                &self.shaders
+            }
+
+            /// Bytes of each buffer the program allocates for values.
+            $visibility fn slots(&self) -> &[u64] {
+                &self.slots
+            }
+
+            /// Data of the graph's own, which the program uploads when it is made.
+            $visibility fn constants(&self) -> &[Arc<HostTensor>] {
+                &self.constants
+            }
+
+            /// The schedule, in order.
+            $visibility fn commands(&self) -> &[Command] {
+                &self.commands
+            }
+        }
+    };
+}
+
+#[cfg(feature = "unstable")]
+insides!(pub);
+#[cfg(not(feature = "unstable"))]
+insides!(pub(crate));

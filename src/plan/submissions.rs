@@ -14,7 +14,8 @@ use super::{Command, Plan};
 const MOST_TURNS: u64 = 1 << 19;
 
 impl Plan {
-    /// Ranges of [`Plan::commands`], one behind the other, each to be submitted by itself: one where little is to do.
+    /// Ranges of the plan's dispatches and copies, one behind the other, each to be submitted by itself
+    /// ([`Program::encode_part`](crate::gpu::Program::encode_part)): one range where little is to do.
     pub fn submissions(&self) -> Vec<Range<usize>> {
         parts(self.commands().iter().map(turns))
     }

@@ -10,6 +10,7 @@ use crate::tokenize::Encoding;
 
 /// A part of a passage that answers a question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Answer {
     /// The answer as the passage has it.
     pub text: String,

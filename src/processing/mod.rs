@@ -26,6 +26,7 @@ const NAME: &str = "processing";
 
 /// A label, and how likely it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Labelled {
     /// Its name.
     pub label: String,

@@ -11,6 +11,7 @@ use crate::tokenize::Encoding;
 
 /// A word with its label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Word {
     /// The label of its first token: the others of a word were not trained.
     pub label: String,

@@ -5,6 +5,7 @@ use crate::tensor::DType;
 
 /// What graphs run on.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Device {
     /// A device through wgpu.
     Gpu(Context),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 /// The tokens of a text, or of two, and where each comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Encoding {
     /// Ids, special tokens included.
     pub ids: Vec<u32>,

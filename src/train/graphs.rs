@@ -118,45 +118,51 @@ pub(super) fn gradient_graph(
         return Err(Error::new(ErrorKind::Dtype, NAME, "loss").expecting("f32").but_found(desc));
     }
     graph.output(LOSS, loss)?;
-    let mut target = loss;
-    if settings.loss_scale != LossScale::None {
-        let scale = graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
-        target = ops::multiply(&mut graph, target, scale)?;
-    }
-    if settings.accumulate > 1 {
-        // Of several batches each target counts alike, however many its own batch has.
-        let targets = count_targets(&mut graph, loss)?;
-        target = ops::multiply(&mut graph, target, targets)?;
-        let total = graph.parameter(TARGETS, TensorDesc::f32([1]))?;
-        let sum = accumulate(&mut graph, total, targets)?;
-        graph.update(total, sum)?;
-        graph.output(COUNT, targets)?;
-    }
+    let target = scaled(&mut graph, loss, settings)?;
     let values: Vec<Value> = weights.iter().map(|(_, value)| *value).collect();
     let gradients = graph.gradients_where_any(target, &values)?;
-    let (trained, gradients): (Vec<(String, Value)>, Vec<Value>) = weights
-        .iter()
-        .cloned()
-        .zip(gradients)
-        .filter_map(|(weight, gradient)| Some((weight, gradient?)))
-        .unzip();
+    let count = weights.len();
+    let (trained, gradients): (Vec<(String, Value)>, Vec<Value>) =
+        weights.into_iter().zip(gradients).filter_map(|(weight, gradient)| Some((weight, gradient?))).unzip();
     if trained.is_empty() {
         return Err(Error::new(ErrorKind::Argument, NAME, "loss")
             .expecting("one that depends on a weight")
-            .but_found(format!("{} weights without influence on it", weights.len())));
+            .but_found(format!("{count} weights without influence on it")));
     }
-    let names: Vec<String> = trained.iter().map(|(name, _)| name.clone()).collect();
     if settings.accumulate == 1 {
         optimise(&mut graph, &trained, &gradients, None, settings)?;
-        return Ok(Recorded { graph, trained: names, updated });
+    } else {
+        for ((name, weight), gradient) in trained.iter().zip(gradients) {
+            let desc = graph.desc(*weight)?.clone();
+            add_to(&mut graph, &format!("{GRADIENT_PREFIX}{name}"), desc, gradient)?;
+        }
     }
-    for ((name, weight), gradient) in trained.iter().zip(gradients) {
-        let desc = graph.desc(*weight)?.clone();
-        let total = graph.parameter(&format!("{GRADIENT_PREFIX}{name}"), desc)?;
-        let sum = accumulate(&mut graph, total, gradient)?;
-        graph.update(total, sum)?;
+    let trained = trained.into_iter().map(|(name, _)| name).collect();
+    Ok(Recorded { graph, trained, updated })
+}
+
+/// What gradients are taken of: the loss times its scale and, of several batches, times its number of targets, so that each target counts alike,
+/// however many its own batch has.
+fn scaled(graph: &mut Graph, loss: Value, settings: &Settings) -> Result<Value> {
+    let mut target = loss;
+    if settings.loss_scale != LossScale::None {
+        let scale = graph.input(LOSS_SCALE, TensorDesc::f32([1]))?;
+        target = ops::multiply(graph, target, scale)?;
     }
-    Ok(Recorded { graph, trained: names, updated })
+    if settings.accumulate > 1 {
+        let targets = count_targets(graph, loss)?;
+        target = ops::multiply(graph, target, targets)?;
+        add_to(graph, TARGETS, TensorDesc::f32([1]), targets)?;
+        graph.output(COUNT, targets)?;
+    }
+    Ok(target)
+}
+
+/// Adds `value` to a parameter of that name, which is a sum over batches.
+fn add_to(graph: &mut Graph, name: &str, desc: TensorDesc, value: Value) -> Result<()> {
+    let total = graph.parameter(name, desc)?;
+    let sum = accumulate(graph, total, value)?;
+    graph.update(total, sum)
 }
 
 /// How many targets `loss` is a mean of, f32 `[1]`: of a cross-entropy those of its classes, of any other loss one.

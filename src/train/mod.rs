@@ -64,6 +64,7 @@ mod schedule;
 mod sequences;
 mod settings;
 mod start;
+mod step;
 mod streams;
 mod trainer;
 

@@ -1,28 +1,25 @@
 //! One training: a graph of the loss, its gradients and the optimiser's steps, run again and again.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::{self, Description, Progress};
-use super::graphs::{
-    COUNT, FACTOR, LOSS, LOSS_SCALE, NORM, RecordLoss, SCHEDULE, STEP, apply_graph, evaluation_graph,
-    gradient_graph,
-};
-use super::settings::{LossScale, Settings};
+use super::graphs::{RecordLoss, apply_graph, evaluation_graph, gradient_graph};
+use super::settings::Settings;
 use super::start::{Start, fresh_tensors, is_state, stored_tensors};
 use crate::graph::Graph;
 use crate::plan::Memory;
-use crate::runtime::{Device, Outputs, Runner, State, Store};
+use crate::runtime::{Device, Runner, Store};
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::Declarations;
 use crate::{Error, ErrorKind, Result};
 
-const NAME: &str = "train";
+pub(super) const NAME: &str = "train";
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// Which step it was, counted from 1.
     pub step: u64,
@@ -42,8 +39,8 @@ pub type Batch<'a> = [(&'a str, &'a HostTensor)];
 /// A training under way. Everything but the batches stays on the device.
 #[derive(Debug)]
 pub struct Trainer {
-    settings: Settings,
-    progress: Progress,
+    pub(super) settings: Settings,
+    pub(super) progress: Progress,
     /// Parameters that a checkpoint holds: weights and the optimiser's state.
     state: Vec<String>,
     /// Weights that no loss depends on.
@@ -51,7 +48,7 @@ pub struct Trainer {
     /// One for each size of batches, and so are evaluations.
     pub(super) gradients: Vec<Arc<Graph>>,
     /// With accumulation, the step itself.
-    apply: Option<Arc<Graph>>,
+    pub(super) apply: Option<Arc<Graph>>,
     pub(super) evaluations: Vec<Arc<Graph>>,
     pub(super) runner: Runner<Routine>,
 }
@@ -104,21 +101,15 @@ impl Trainer {
         let gradient = |record: &&RecordLoss<'_>| gradient_graph(declarations, record, &settings);
         let recorded = records.iter().map(gradient).collect::<Result<Vec<_>>>()?;
         let trained: BTreeSet<String> = recorded.iter().flat_map(|graph| graph.trained.clone()).collect();
-        let updated: BTreeSet<String> = recorded.iter().flat_map(|graph| graph.updated.clone()).collect();
+        let touched: BTreeSet<String> =
+            recorded.iter().flat_map(|graph| graph.trained.iter().chain(&graph.updated)).cloned().collect();
         let gradients: Vec<Graph> = recorded.into_iter().map(|recorded| recorded.graph).collect();
         let accumulates = settings.accumulate > 1;
         let apply = accumulates.then(|| apply_graph(declarations, &trained, &settings)).transpose()?;
         let evaluation = |record: &&RecordLoss<'_>| evaluation_graph(declarations, record).map(Arc::new);
         let evaluations = records.iter().map(evaluation).collect::<Result<Vec<_>>>()?;
 
-        let mut parameters: Vec<(String, TensorDesc)> = Vec::new();
-        for graph in gradients.iter().chain(&apply) {
-            for (name, value) in graph.parameters() {
-                if parameters.iter().all(|(known, _)| known != name) {
-                    parameters.push((name.clone(), graph.desc(*value)?.clone()));
-                }
-            }
-        }
+        let parameters = parameters(gradients.iter().chain(&apply))?;
         let state = parameters.iter().map(|(name, _)| name.clone()).filter(|name| is_state(name)).collect();
         let (tensors, progress) = match start {
             Start::Weights(weights) => {
@@ -135,7 +126,7 @@ impl Trainer {
             settings,
             progress,
             state,
-            unused: declared.filter(|name| !trained.contains(name) && !updated.contains(name)).collect(),
+            unused: declared.filter(|name| !touched.contains(name)).collect(),
             gradients: gradients.into_iter().map(Arc::new).collect(),
             apply: apply.map(Arc::new),
             evaluations,
@@ -163,166 +154,9 @@ impl Trainer {
         self.step_with(None, batches)
     }
 
-    pub(super) fn step_with(
-        &mut self,
-        mut streams: Option<&mut State>,
-        batches: &[&Batch<'_>],
-    ) -> Result<StepReport> {
-        if batches.len() != self.settings.accumulate {
-            return Err(Error::new(ErrorKind::Argument, NAME, "batches")
-                .expecting(self.settings.accumulate)
-                .but_found(batches.len()));
-        }
-        let step = self.progress.step + 1;
-        let rate = self.settings.schedule.rate(step);
-        let [first, second] = self.settings.optimizer.corrections(self.progress.applied + 1);
-        let schedule = HostTensor::f32([3], vec![rate, first, second])?;
-        let scale = HostTensor::f32([1], vec![self.loss_scale()])?;
-        let zero = HostTensor::u32([1], vec![0])?;
-        // All of them before the first adds to any sum.
-        let own = [(STEP, &zero), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-        let sizes =
-            batches.iter().map(|batch| size_of(&self.gradients, batch, &own)).collect::<Result<Vec<_>>>()?;
-        let (mut losses, mut outputs) = (Vec::new(), Default::default());
-        for (index, (batch, &size)) in batches.iter().zip(&sizes).enumerate() {
-            let counter = self.counter(index)?;
-            let own = [(STEP, &counter), (SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-            let graph = self.gradients[size].clone();
-            let inputs = with_own(&graph, batch, &own);
-            outputs = self.run(Routine::Gradients(size), graph.clone(), streams.as_deref_mut(), &inputs)?;
-            let count = outputs.get(COUNT).map_or(1.0, |count| count.to_f32()[0]);
-            losses.push((outputs[LOSS].to_f32()[0], count));
-        }
-        if let Some(apply) = self.apply.clone() {
-            let own = [(SCHEDULE, &schedule), (LOSS_SCALE, &scale)];
-            let inputs = with_own(&apply, &[], &own);
-            outputs = self.run(Routine::Apply, apply.clone(), None, &inputs)?;
-        }
-        let diverged = |expected: &str, found: &dyn Display, cause: Option<Error>| {
-            Error::new(ErrorKind::Diverged, NAME, format!("step {step}"))
-                .expecting(expected)
-                .but_found(cause.map_or_else(|| found.to_string(), |cause| format!("{found}; {cause}")))
-                .with_hint(
-                    "resume from the last checkpoint with a lower learning rate or a bound on gradients",
-                )
-        };
-        let counted = losses.iter().map(|(_, count)| count).sum::<f32>().max(1.0);
-        let loss = losses.iter().map(|(loss, count)| loss * count).sum::<f32>() / counted;
-        if !loss.is_finite() {
-            return Err(diverged("a finite loss", &loss, self.cause(batches, &sizes, [&schedule, &scale])));
-        }
-        let is_least = self.settings.loss_scale.is_least(self.loss_scale());
-        let scalar = |name: &str| outputs.get(name).map(|tensor| tensor.to_f32()[0]);
-        let skipped = scalar(FACTOR) == Some(0.0);
-        if skipped && is_least {
-            let cause = self.cause(batches, &sizes, [&schedule, &scale]);
-            return Err(diverged("finite gradients", &"gradients that overflowed", cause));
-        }
-        self.progress.step = step;
-        self.progress.applied += u64::from(!skipped);
-        self.rescale(skipped);
-        let norm = scalar(NORM).filter(|_| !skipped);
-        Ok(StepReport { step, loss, rate, norm, skipped })
-    }
-
-    /// The number of the run on a batch of the step to come: what random numbers are made of.
-    fn counter(&self, index: usize) -> Result<HostTensor> {
-        let run = self.progress.step * self.settings.accumulate as u64 + index as u64;
-        // The generator's counter is 32 bits wide; a training of as many steps repeats its masks.
-        HostTensor::u32([1], vec![run as u32])
-    }
-
-    /// Which step of the graph went wrong, where the batches of a step gave a number that is not finite.
-    fn cause(
-        &mut self,
-        batches: &[&Batch<'_>],
-        sizes: &[usize],
-        [schedule, scale]: [&HostTensor; 2],
-    ) -> Option<Error> {
-        batches.iter().zip(sizes).enumerate().find_map(|(index, (batch, size))| {
-            let counter = self.counter(index).ok()?;
-            let own = [(STEP, &counter), (SCHEDULE, schedule), (LOSS_SCALE, scale)];
-            self.found(Routine::Gradients(*size), batch, &own)
-        })
-    }
-
-    /// What [`Trainer::look`] finds; nothing where the graph reads streams, which have gone on.
-    fn found(&mut self, routine: Routine, batch: &Batch<'_>, own: &Batch<'_>) -> Option<Error> {
-        self.look(routine, batch, own).err().filter(|error| error.kind() == ErrorKind::NotFinite)
-    }
-
-    /// Runs the graph of a batch with every step looked at, on the weights as they are by now, and changes nothing. A step that overflowed
-    /// where gradients' norm is computed has left them as they were.
-    ///
-    /// Fails with [`ErrorKind::NotFinite`], and the step of the graph, where a number is not finite.
-    fn look(&mut self, routine: Routine, batch: &Batch<'_>, own: &Batch<'_>) -> Result<()> {
-        let graph = match routine {
-            Routine::Gradients(size) => self.gradients[size].clone(),
-            Routine::Evaluation(size) => self.evaluations[size].clone(),
-            Routine::Apply => return Ok(()),
-        };
-        self.runner.explain(routine, &with_own(&graph, batch, own), || Ok(graph.clone()))
-    }
-
-    fn run(
-        &mut self,
-        routine: Routine,
-        graph: Arc<Graph>,
-        streams: Option<&mut State>,
-        inputs: &Batch<'_>,
-    ) -> Result<Outputs> {
-        match streams {
-            None => self.runner.run(routine, inputs, || Ok(graph)),
-            Some(streams) => self.runner.run_stream(routine, streams, inputs, || Ok(graph)),
-        }
-    }
-
-    /// The loss scale in force.
-    fn loss_scale(&self) -> f32 {
-        match self.settings.loss_scale {
-            LossScale::Dynamic { start, .. } => self.progress.loss_scale.unwrap_or(start),
-            LossScale::Fixed(scale) => scale,
-            LossScale::None => 1.0,
-        }
-    }
-
-    /// Adapts a dynamic loss scale to how a step went.
-    fn rescale(&mut self, overflowed: bool) {
-        let LossScale::Dynamic { patience, .. } = self.settings.loss_scale else {
-            self.progress.loss_scale = None;
-            return;
-        };
-        let mut scale = self.loss_scale();
-        self.progress.steps_at_scale += 1;
-        if overflowed {
-            scale = (scale / 2.0).max(1.0);
-            self.progress.steps_at_scale = 0;
-        } else if self.progress.steps_at_scale >= patience {
-            scale = (scale * 2.0).min(f32::MAX / 4.0);
-            self.progress.steps_at_scale = 0;
-        }
-        self.progress.loss_scale = Some(scale);
-    }
-
     /// The loss of a batch, without changing anything. Fails as [`Trainer::step`] does.
     pub fn evaluate(&mut self, batch: &Batch<'_>) -> Result<f32> {
         self.evaluate_with(None, batch)
-    }
-
-    pub(super) fn evaluate_with(&mut self, streams: Option<&mut State>, batch: &Batch<'_>) -> Result<f32> {
-        let zero = HostTensor::u32([1], vec![0])?;
-        let own = [(STEP, &zero)];
-        let size = size_of(&self.evaluations, batch, &own)?;
-        let graph = self.evaluations[size].clone();
-        let inputs = with_own(&graph, batch, &own);
-        let outputs = self.run(Routine::Evaluation(size), graph.clone(), streams, &inputs)?;
-        let loss = outputs[LOSS].to_f32()[0];
-        if loss.is_finite() {
-            return Ok(loss);
-        }
-        let first = self.found(Routine::Evaluation(size), batch, &own);
-        let found = first.map_or_else(|| loss.to_string(), |first| format!("{loss}; {first}"));
-        Err(Error::new(ErrorKind::Diverged, NAME, "evaluation").expecting("a finite loss").but_found(found))
     }
 
     /// Weights and the optimiser's state where they are, as the steps so far have left them: an
@@ -379,24 +213,15 @@ impl Trainer {
     }
 }
 
-/// Which of `graphs` a batch fits: the first of them.
-fn size_of(graphs: &[Arc<Graph>], batch: &Batch<'_>, own: &Batch<'_>) -> Result<usize> {
-    let mut refused = Ok(());
-    for (size, graph) in graphs.iter().enumerate() {
-        refused = graph.match_inputs(&with_own(graph, batch, own)).map(|_| ());
-        if refused.is_ok() {
-            return Ok(size);
+/// The parameters of all `graphs`, each once.
+fn parameters<'g>(graphs: impl Iterator<Item = &'g Graph>) -> Result<Vec<(String, TensorDesc)>> {
+    let mut parameters: Vec<(String, TensorDesc)> = Vec::new();
+    for graph in graphs {
+        for (name, value) in graph.parameters() {
+            if parameters.iter().all(|(known, _)| known != name) {
+                parameters.push((name.clone(), graph.desc(*value)?.clone()));
+            }
         }
     }
-    refused.map(|()| 0)
-}
-
-/// `batch` with those of the trainer's own inputs that the graph has.
-fn with_own<'a>(
-    graph: &Graph,
-    batch: &Batch<'a>,
-    own: &[(&'a str, &'a HostTensor)],
-) -> Vec<(&'a str, &'a HostTensor)> {
-    let has = |name: &str| graph.inputs().iter().any(|(known, _)| known == name);
-    batch.iter().chain(own.iter().filter(|(name, _)| has(name))).copied().collect()
+    Ok(parameters)
 }

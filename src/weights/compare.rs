@@ -14,6 +14,7 @@ const LISTED: usize = 20;
 
 /// How a checkpoint differs from what a model declares. Its text lists every kind, at most 20 entries of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Comparison {
     /// Declared and not in the files, under no alias either.
     pub missing: Vec<String>,

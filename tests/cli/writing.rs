@@ -31,6 +31,24 @@ pub(crate) struct Writing {
     pub(crate) tells_first: bool,
 }
 
+/// A command that writes a file beside what it prints.
+const WRITES: Writing = Writing {
+    name: "",
+    arguments: |_| Vec::new(),
+    shown: "",
+    files: &["a.json"],
+    is_exclusive: false,
+    is_new: false,
+    tells_first: false,
+};
+
+/// A training from nothing, which writes a new folder.
+const TRAINS: Writing = Writing { files: &[], is_exclusive: true, is_new: true, ..WRITES };
+
+/// A training of a folder's model for some epochs.
+const FINE_TUNES: Writing =
+    Writing { files: &["config.json", "model.safetensors", "vocab.txt"], tells_first: true, ..TRAINS };
+
 /// Every how many commands a sample has one: all of them take minutes.
 const PERIOD: u64 = 4;
 
@@ -52,9 +70,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "embed by ",
         files: &["a.json", "a.npy"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "run transcribe",
@@ -65,10 +81,7 @@ pub(crate) static WRITING: [Writing; 17] = [
             words(&[&["run", &model], &flags[..]].concat())
         },
         shown: "sounds/0.wav (0.40 s): ",
-        files: &["a.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "attend",
@@ -82,9 +95,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "one run: ",
         files: &["a.safetensors", "a.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "bench",
@@ -98,9 +109,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "| blocked-full",
         files: &["a.json", "a.csv", "a.svg", "a.cache"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "tune",
@@ -119,9 +128,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "| setting",
         files: &["a.json", "b.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "train lm",
@@ -134,9 +141,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "step      3",
         files: &["checkpoint.safetensors", "loss.csv", "loss.svg"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: false,
+        ..TRAINS
     },
     Writing {
         name: "train classify",
@@ -145,10 +150,7 @@ pub(crate) static WRITING: [Writing; 17] = [
             fine_tune("classify", &[&model, &data])
         },
         shown: "epoch 1/1",
-        files: &["config.json", "model.safetensors", "vocab.txt"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: true,
+        ..FINE_TUNES
     },
     Writing {
         name: "train fill-mask",
@@ -158,10 +160,7 @@ pub(crate) static WRITING: [Writing; 17] = [
             fine_tune("fill-mask", &[&model, "text"])
         },
         shown: "epoch 1/1",
-        files: &["config.json", "model.safetensors", "vocab.txt"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: true,
+        ..FINE_TUNES
     },
     Writing {
         name: "train lm FOLDER",
@@ -171,10 +170,7 @@ pub(crate) static WRITING: [Writing; 17] = [
             fine_tune("lm", &[&model, "text"])
         },
         shown: "epoch 1/1",
-        files: &["config.json", "model.safetensors", "vocab.txt"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: true,
+        ..FINE_TUNES
     },
     Writing {
         name: "train seq2seq",
@@ -185,10 +181,7 @@ pub(crate) static WRITING: [Writing; 17] = [
             fine_tune("seq2seq", &[&model, "data.csv"])
         },
         shown: "epoch 1/1",
-        files: &["config.json", "model.safetensors", "vocab.txt"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: true,
+        ..FINE_TUNES
     },
     Writing {
         name: "train ctc",
@@ -199,9 +192,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "step     2",
         files: &["config.json", "model.safetensors", "vocab.json"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: false,
+        ..TRAINS
     },
     Writing {
         name: "train forecast",
@@ -213,9 +204,7 @@ pub(crate) static WRITING: [Writing; 17] = [
         },
         shown: "step     2",
         files: &["model.safetensors", "config.json", "forecasts.csv", "forecasts.svg"],
-        is_exclusive: true,
-        is_new: true,
-        tells_first: false,
+        ..TRAINS
     },
     Writing {
         name: "forecast",
@@ -235,37 +224,26 @@ pub(crate) static WRITING: [Writing; 17] = [
             ])
         },
         shown: "2000-01-10 21:00:00",
-        files: &["a.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "info",
         arguments: |_| words(&["info", "--json", "out/a.json"]),
         shown: "workgroup memory",
-        files: &["a.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "check",
         arguments: |_| words(&["check", "--device", "gpu", "--op", "fill", "--json", "out/a.json"]),
         shown: "cases on",
-        files: &["a.json"],
-        is_exclusive: false,
-        is_new: false,
         tells_first: true,
+        ..WRITES
     },
     Writing {
         name: "shader",
         arguments: |_| words(&["shader", "fill", "--json", "out/a.json"]),
         shown: "f32 [1000, 3]",
-        files: &["a.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
     Writing {
         name: "inspect",
@@ -274,10 +252,7 @@ pub(crate) static WRITING: [Writing; 17] = [
             words(&["inspect", &model, "--json", "out/a.json"])
         },
         shown: "can be used",
-        files: &["a.json"],
-        is_exclusive: false,
-        is_new: false,
-        tells_first: false,
+        ..WRITES
     },
 ];
 

@@ -1,7 +1,7 @@
 //! Every conformance case of every op, as a test of its own: `cargo test --test conformance softmax/` runs those of softmax, and
 //! `cargo test --test conformance 'softmax/f32 [2, 63]'` one of them.
 //!
-//! A name is the op's, what is held to the reference (the outputs; `gradients`, of random upstream gradients; `slopes`, the
+//! A name is the op's, what is held to the reference (the outputs; `gradients`, of random upstream gradients; `differences`, the
 //! reference's own gradients against central differences), which device or kernels run it (nothing for those that this device
 //! gets), and the case's label.
 //!
@@ -16,7 +16,9 @@ use std::cell::OnceCell;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use foveate::check::{Case, Outcome, Slopes, conform, gradient_case, has_slopes, slopes};
+use foveate::check::{
+    Case, Differences, Outcome, central_differences, conform, gradient_case, has_central_differences,
+};
 use foveate::ops::CATALOGUE;
 use foveate::{Caps, DType, Plan};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -29,13 +31,13 @@ use crate::sample::Sample;
 enum Part {
     Outputs,
     Gradients,
-    Slopes,
+    Differences,
 }
 
 /// Tests of a kind: some part of cases on some kernels.
 struct Kind {
     part: Part,
-    /// None for slopes, which the references have without a device.
+    /// None for central differences, which the references have without a device.
     kernels: Option<Arc<Kernels>>,
     /// Of how many tests of this kind a sample has one, and of how many where the op is attention.
     periods: [u64; 2],
@@ -48,7 +50,7 @@ impl Kind {
         let part = match self.part {
             Part::Outputs => "",
             Part::Gradients => "gradients",
-            Part::Slopes => "slopes",
+            Part::Differences => "differences",
         };
         let kernels = self.kernels.as_ref().map_or("", |kernels| &kernels.name);
         let words = [case.op(), part, kernels, case.label()];
@@ -68,8 +70,8 @@ impl Kind {
                 Some(gradients) => gradients.clone(),
                 None => return Ok(None),
             },
-            Part::Slopes if has_slopes(&derived.case)? => derived.case.clone(),
-            Part::Slopes => return Ok(None),
+            Part::Differences if has_central_differences(&derived.case)? => derived.case.clone(),
+            Part::Differences => return Ok(None),
         };
         Ok(Some(match self.kernels.clone() {
             None => Trial::test(name, move || agrees(&case)),
@@ -131,7 +133,7 @@ fn kinds() -> Vec<Kind> {
     for kernels in [Kernels::of_this_device(), Kernels::of_other_adapters()] {
         add(Part::Outputs, kernels.without_checks(), [96, 960], any);
     }
-    kinds.push(Kind { part: Part::Slopes, kernels: None, periods: [16, 32], takes: any });
+    kinds.push(Kind { part: Part::Differences, kernels: None, periods: [16, 32], takes: any });
     kinds
 }
 
@@ -212,9 +214,9 @@ fn lacks_f16(case: &Case, caps: &Caps) -> foveate::Result<bool> {
 
 /// Holds the reference's gradients to central differences.
 fn agrees(case: &Case) -> Result<(), Failed> {
-    match slopes(case)? {
-        Slopes::Agree(_) => Ok(()),
-        Slopes::Differ(reason) => Err(reason.into()),
-        Slopes::None => Err("has no slopes".into()),
+    match central_differences(case)? {
+        Differences::Agree(_) => Ok(()),
+        Differences::Differ(reason) => Err(reason.into()),
+        Differences::None => Err("has nothing to compare".into()),
     }
 }

@@ -152,9 +152,9 @@ fn texts_and_beams_are_those_of_memories() {
         text.push(best(&last).expect("there are tokens") as u32);
     }
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
-    let options = Options { most: 12, sampling: greedy, stop: Vec::new(), seed: 0, restarts: true };
+    let options = Options::new(12).sampling(greedy).restarting();
     let found = generator.generate(&[&prompt], &options, |_, _| true).expect("it can go on");
     assert_eq!(found[0], text[4..]);
-    let options = BeamOptions { most: 12, beams: 1, length_penalty: 1.0, stop: Vec::new() };
+    let options = BeamOptions::new(12, 1);
     assert_eq!(generator.beams(&prompt, &options).expect("they can be searched")[0].tokens, text);
 }

@@ -85,6 +85,7 @@ fn pooled(rows: &[Vec<f64>], kind: PoolingKind) -> Vec<f64> {
             weighted(rows, |_| 1.0).into_iter().map(|x| x * (rows.len() as f64).sqrt()).collect()
         }
         PoolingKind::WeightedMean => weighted(rows, |t| t as f64 + 1.0),
+        other => panic!("{other:?} has no reference here"),
     }
 }
 

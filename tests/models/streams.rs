@@ -208,7 +208,7 @@ fn output_weights_may_be_others_than_the_embeddings() {
 fn beams_find_the_likeliest_of_all_texts() {
     let mut generator = generator(&Device::Cpu);
     let prompt = [1, 2, 3];
-    let options = BeamOptions { most: 2, beams: VOCABULARY as usize, length_penalty: 1.0, stop: Vec::new() };
+    let options = BeamOptions::new(2, VOCABULARY as usize);
     let found = generator.beams(&prompt, &options).expect("they can be searched");
     assert_eq!(found.len(), VOCABULARY as usize);
     // As many beams as tokens leave nothing out at two steps.
@@ -244,7 +244,7 @@ fn texts_that_end_take_no_places_of_those_that_go_on() {
         let mut ranked: Vec<u32> = (0..VOCABULARY).collect();
         ranked.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
         // Longer texts are favoured, so that those that end at once are not among the best.
-        let options = BeamOptions { most: 3, beams: 2, length_penalty: 3.0, stop: ranked[1..4].to_vec() };
+        let options = BeamOptions::new(3, 2).length_penalty(3.0).stop(&ranked[1..4]);
         let found = generator.beams(&prompt, &options).expect("they can be searched");
         assert_eq!(found.len(), 2);
         others += found.iter().filter(|text| text.tokens[3] != ranked[0]).count();
@@ -255,23 +255,23 @@ fn texts_that_end_take_no_places_of_those_that_go_on() {
 #[test]
 fn beams_without_a_meaning_are_refused() {
     let mut generator = generator(&Device::Cpu);
-    let options = BeamOptions { most: 2, beams: 2, length_penalty: 1.0, stop: Vec::new() };
+    let options = BeamOptions::new(2, 2);
     let mut refused = |prompt: &[u32], options: BeamOptions| {
         generator.beams(prompt, &options).expect_err("it cannot be").to_string()
     };
     for beams in [0, 12] {
         assert_eq!(
-            refused(&[1], BeamOptions { beams, ..options.clone() }),
+            refused(&[1], BeamOptions::new(2, beams)),
             format!("generate: beams: expected 1 to 11, as many as there are tokens, found {beams}")
         );
     }
     assert_eq!(
-        refused(&[1], BeamOptions { length_penalty: f32::NAN, ..options.clone() }),
+        refused(&[1], options.clone().length_penalty(f32::NAN)),
         "generate: length_penalty: expected a finite number, found NaN"
     );
     assert_eq!(refused(&[], options.clone()), "generate: prompt: expected at least one token, found none");
     assert_eq!(
-        refused(&[1], BeamOptions { most: 321, ..options }),
+        refused(&[1], BeamOptions::new(321, 2)),
         "generate: tokens: expected at most 320, as many as the model has positions, found 1 of the prompt and 321 more"
     );
 }
@@ -282,9 +282,9 @@ fn texts_that_would_not_fit_are_refused_beforehand() {
     for (length, most) in [(321, 1), (10, 312), (1, usize::MAX)] {
         let prompt = ids(length);
         let sampling = Sampling::default();
-        let options = Options { most, sampling, stop: Vec::new(), seed: 0, restarts: false };
+        let options = Options::new(most).sampling(sampling);
         let generated = generator.generate(&[&prompt], &options, |_, _| panic!("nothing is generated"));
-        let beams = BeamOptions { most, beams: 2, length_penalty: 1.0, stop: Vec::new() };
+        let beams = BeamOptions::new(most, 2);
         let searched = generator.beams(&prompt, &beams);
         for error in [generated.expect_err("it is too long"), searched.expect_err("it is too long")] {
             assert_eq!((error.kind(), error.argument()), (ErrorKind::Limit, "tokens"), "{error}");

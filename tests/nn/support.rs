@@ -17,7 +17,7 @@ pub(crate) type Values = BTreeMap<&'static str, Value>;
 pub(crate) type Record<'a> = &'a dyn Fn(&mut Graph, &Values) -> Result<Value>;
 
 /// The device of all tests. Without an adapter every test that asks for it fails, and says how to get one.
-fn context() -> &'static Context {
+pub(crate) fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
     CONTEXT.get_or_init(|| Context::headless(&AdapterRequest::Any).unwrap_or_else(|error| panic!("{error}")))
 }
@@ -94,7 +94,7 @@ impl Trial {
         cpu::update(&graph, &mut weights, &self.inputs()).unwrap().remove("out").unwrap()
     }
 
-    /// Holds result and gradients of the references to `dense` and its slopes.
+    /// Holds result and gradients of the references to `dense` and to its central differences.
     pub(crate) fn check_reference(&self, record: Record<'_>, dense: &dyn Fn(&Tensors) -> Vec<f64>) {
         self.check_with(record, dense, false);
     }

@@ -60,7 +60,7 @@ fn ctc_decoding(case: &mut Case<'_>) -> Result<()> {
     for (item, length) in lengths.into_iter().enumerate() {
         let own = &logits[item * frames * symbols..][..length * symbols];
         greedy_ids.extend(filled_up(&greedy(own, symbols, blank)?, of_greedy));
-        for Beam { pieces, log_probability } in prefix_beams(own, symbols, blank, width)? {
+        for Beam { pieces, log_probability, .. } in prefix_beams(own, symbols, blank, width)? {
             beam_ids.extend(filled_up(&pieces, of_beams));
             beam_scores.push(log_probability as f32);
         }

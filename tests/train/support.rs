@@ -43,15 +43,11 @@ pub(crate) fn outputs_of(
 /// The language model of the fixtures.
 pub(crate) fn oracle_model(reversible: bool) -> Model {
     let config = LanguageModelConfig {
-        vocab_size: 256,
         width: 64,
-        heads: 4,
         layers: 3,
         feed_forward: 192,
-        length: 128,
         reversible,
-        mixing: None,
-        masked: false,
+        ..LanguageModelConfig::default()
     };
     config.model().unwrap()
 }

@@ -1,8 +1,8 @@
-//! What foveate's own ops are held to: known values, refusals, conformance of the kernel, slopes of the gradient.
+//! What foveate's own ops are held to: known values, refusals, conformance of the kernel, central differences of the gradient.
 
 use std::sync::Arc;
 
-use foveate::check::{Case, Outcome, Slopes, conform, gradient_case, slopes};
+use foveate::check::{Case, Differences, Outcome, central_differences, conform, gradient_case};
 use foveate::gpu::{AdapterRequest, Context};
 use foveate::{DType, ErrorKind, Graph, HostTensor, TensorDesc, cpu};
 use own_op::soft_threshold;
@@ -56,9 +56,9 @@ fn kernel_and_gradient_hold_on_this_machine() {
 }
 
 #[test]
-fn gradients_are_slopes() {
+fn gradients_are_central_differences() {
     for case in cases() {
-        let told = slopes(&case).unwrap();
-        assert!(!matches!(told, Slopes::Differ(_)), "{}: {told:?}", case.label());
+        let told = central_differences(&case).unwrap();
+        assert!(!matches!(told, Differences::Differ(_)), "{}: {told:?}", case.label());
     }
 }

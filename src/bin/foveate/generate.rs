@@ -14,7 +14,7 @@ use crate::args::GenerateArgs;
 use crate::device::Device;
 use crate::memory;
 use crate::output::{self, print};
-use crate::run::with_advice;
+use crate::run::open as open_folder;
 use crate::train::CHECKPOINT;
 
 /// How a text becomes token ids, and they become text.
@@ -40,37 +40,70 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let (model, words, stop) = open(args)?;
     let prompt = words.encode(&args.prompt)?;
     check_ids("--prompt", &prompt, &model)?;
-    // An encoder-decoder writes a text of its own about the prompt.
-    let starts = usize::from(model.network().signature().encoder_decoder.is_some());
-    let weights = model.load(dtype)?;
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
     memory::check_weights("generate", device.runtime(), model.declarations(), dtype)?;
+    let weights = model.load(dtype)?;
     let mut generator = Generator::new(&model, &weights, device.runtime())?.watching(Watch::Outputs);
-    let (text, source) = if starts == 0 { (prompt.len(), 0) } else { (starts, prompt.len()) };
-    let capacity = text.saturating_add(args.tokens.saturating_sub(1)).clamp(1, model.facts().max_tokens);
-    // More beams than there are tokens are refused below.
-    let streams = args.beams.unwrap_or(1).clamp(1, model.facts().vocab_size.min(1 << 16));
-    let kept = generator.bytes(streams, capacity, source)?;
-    memory::check("generate", device.runtime(), "what is kept of the text", kept)?;
-    let given = (starts == 0).then_some((&args.prompt, &prompt));
-    if let Some(beams) = args.beams {
-        let options = BeamOptions { most: args.tokens, beams, length_penalty: args.length_penalty, stop };
-        let found = generator.beams(&prompt, &options)?;
-        let begins = if starts == 0 { prompt.len() } else { starts };
-        let own = found.first().map_or(&[][..], |best| &best.tokens[begins..]);
-        let mut text = Growing::new(&words, given)?;
-        own.iter().try_for_each(|&id| text.push(id))?;
-        return text.end();
+    check_memory(args, &mut generator, prompt.len(), &device)?;
+    match args.beams {
+        Some(beams) => search(args, &mut generator, (&words, &prompt), (beams, stop)),
+        None => sample(args, &mut generator, (&words, &prompt), (sampling, stop)),
     }
-    let most = model.facts().max_tokens;
-    if starts == 0 && prompt.len().saturating_add(args.tokens) > most + 1 {
+}
+
+/// Tokens that a text of the model's own begins with: an encoder-decoder writes one about the prompt, others go on with the prompt.
+fn starts(model: &Model) -> Option<usize> {
+    model.network().signature().encoder_decoder.map(|_| 1)
+}
+
+/// Refuses a text whose keys and values take more memory than is left.
+fn check_memory(
+    args: &GenerateArgs,
+    generator: &mut Generator,
+    prompt: usize,
+    device: &Device,
+) -> Result<()> {
+    let (text, source) = starts(generator.model()).map_or((prompt, 0), |starts| (starts, prompt));
+    let facts = generator.model().facts();
+    let capacity = text.saturating_add(args.tokens.saturating_sub(1)).clamp(1, facts.max_tokens);
+    // More beams than there are tokens are refused by the search.
+    let streams = args.beams.unwrap_or(1).clamp(1, facts.vocab_size.min(1 << 16));
+    let kept = generator.bytes(streams, capacity, source)?;
+    memory::check("generate", device.runtime(), "what is kept of the text", kept)
+}
+
+/// Prints the likeliest continuation by beams.
+fn search(
+    args: &GenerateArgs,
+    generator: &mut Generator,
+    (words, prompt): (&Words, &Vec<u32>),
+    (beams, stop): (usize, Vec<u32>),
+) -> Result<()> {
+    let options = BeamOptions::new(args.tokens, beams).length_penalty(args.length_penalty).stop(stop);
+    let found = generator.beams(prompt, &options)?;
+    let starts = starts(generator.model());
+    let own = found.first().map_or(&[][..], |best| &best.tokens[starts.unwrap_or(prompt.len())..]);
+    let mut text = Growing::new(words, starts.is_none().then_some((&args.prompt, prompt)))?;
+    own.iter().try_for_each(|&id| text.push(id))?;
+    text.end()
+}
+
+/// Prints a continuation that is drawn, as it grows.
+fn sample(
+    args: &GenerateArgs,
+    generator: &mut Generator,
+    (words, prompt): (&Words, &Vec<u32>),
+    (sampling, stop): (Sampling, Vec<u32>),
+) -> Result<()> {
+    let (most, starts) = (generator.model().facts().max_tokens, starts(generator.model()));
+    if starts.is_none() && prompt.len().saturating_add(args.tokens) > most + 1 {
         let half = most.div_ceil(2);
         output::note(format!("the model reads {most} tokens: what is longer goes on from its last {half}"));
     }
-    let options = Options { most: args.tokens, sampling, stop, seed: args.seed, restarts: true };
-    let mut text = Growing::new(&words, given)?;
+    let options = Options::new(args.tokens).sampling(sampling).stop(stop).seed(args.seed).restarting();
+    let mut text = Growing::new(words, starts.is_none().then_some((&args.prompt, prompt)))?;
     let mut outcome = Ok(());
-    generator.generate(&[&prompt], &options, |_, id| {
+    generator.generate(&[prompt], &options, |_, id| {
         outcome = text.push(id);
         outcome.is_ok()
     })?;
@@ -135,7 +168,7 @@ fn check_ids(flag: &str, ids: &[u32], model: &Model) -> Result<()> {
 fn open(args: &GenerateArgs) -> Result<(Model, Words, Vec<u32>)> {
     let config = args.model.join("config.json");
     let (model, words, usual) = if config.exists() {
-        let model = Model::open(&args.model, Task::Logits).map_err(with_advice)?;
+        let model = open_folder("generate", &args.model, Task::Logits)?;
         Generator::check_model(&model)?;
         let stop = ends(&args.model, &Fields::open(&config)?, model.facts().vocab_size)?;
         (model, Words::Tokens(Box::new(Tokenizer::open(&args.model)?)), stop)
@@ -160,6 +193,7 @@ fn ends(folder: &Path, config: &Fields, vocabulary: usize) -> Result<Vec<u32>> {
 /// A model of `foveate train lm`.
 fn byte_level(path: &Path) -> Result<Model> {
     let path = if path.is_dir() { path.join(CHECKPOINT) } else { path.to_owned() };
+    memory::check_files("generate", &path)?;
     let checkpoint = Checkpoint::open(&path)?;
     let config: LanguageModelConfig = serde_json::from_value(Progress::of(&checkpoint)?.description.model)
         .map_err(|error| {

@@ -24,6 +24,7 @@ mod output;
 mod pipelines;
 mod run;
 mod shader;
+mod sounds;
 mod train;
 mod tune;
 mod tuning;

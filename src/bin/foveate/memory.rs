@@ -1,7 +1,10 @@
 //! Whether there is the memory that a command will take, asked before it starts.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use foveate::runtime::Device;
-use foveate::weights::Declarations;
+use foveate::weights::{Declarations, Fields};
 use foveate::{AdapterKind, DType, Error, ErrorKind, Result};
 use sysinfo::System;
 
@@ -25,11 +28,28 @@ pub(crate) fn check_weights(
     let size = match device {
         Device::Gpu(_) => dtype.size(),
         Device::Cpu => size_of::<f32>(),
-        Device::CpuF64 => size_of::<f64>(),
+        _ => size_of::<f64>(),
     };
     let elements = weights.list().iter().map(|weight| weight.shape.elements() as u64);
     let all = elements.fold(0_u64, u64::saturating_add);
     check(command, device, "the weights", all.saturating_mul(size as u64))
+}
+
+/// Refuses weights, in a model's folder or a file, that take more than the machine has left once they are read: before they are. What is
+/// missing or damaged is for the reader to tell.
+pub(crate) fn check_files(command: &'static str, path: &Path) -> Result<()> {
+    let index = path.join("model.safetensors.index.json");
+    let shards = Fields::open(index).and_then(|fields| fields.object("weight_map"));
+    let files = match shards {
+        Ok(shards) => {
+            let names: BTreeSet<&str> = shards.names().filter_map(|name| shards.text(name).ok()).collect();
+            names.into_iter().map(|name| path.join(name)).collect()
+        }
+        Err(_) if path.is_dir() => vec![path.join("model.safetensors")],
+        Err(_) => vec![path.to_owned()],
+    };
+    let sizes = files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len());
+    check(command, &Device::Cpu, "the files of the weights", sizes.fold(0, u64::saturating_add))
 }
 
 fn compare(command: &'static str, what: &str, needed: u64, left: u64) -> Result<()> {
@@ -61,6 +81,8 @@ fn shown(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -81,5 +103,23 @@ mod tests {
         assert!(check("run", &Device::Cpu, "nothing", 0).is_ok());
         let error = check("run", &Device::Cpu, "everything", u64::MAX).unwrap_err();
         assert!(error.found().ends_with("GiB"), "{error}");
+    }
+
+    /// A file that claims more than any machine has, and takes no room on the disk.
+    #[test]
+    fn files_are_compared_before_they_are_read() {
+        let folder = std::env::temp_dir().join(format!("foveate-memory-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert!(check_files("run", &folder).is_ok(), "what is missing is for the reader");
+        let claim = |name: &str| File::create(folder.join(name)).unwrap().set_len(1 << 42).unwrap();
+        let refused = || check_files("run", &folder).unwrap_err().to_string();
+        claim("model.safetensors");
+        assert!(refused().starts_with("run: memory for the files of the weights: "), "{}", refused());
+        let index = folder.join("model.safetensors.index.json");
+        std::fs::write(&index, r#"{"weight_map": {"a": "1.safetensors", "b": "1.safetensors"}}"#).unwrap();
+        assert!(check_files("run", &folder).is_ok());
+        claim("1.safetensors");
+        assert!(refused().ends_with("found 4096.0 GiB"), "{}", refused());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

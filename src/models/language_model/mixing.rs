@@ -21,6 +21,7 @@ use crate::{Error, ErrorKind, Result};
 /// Tensors that a mechanism names are weights of each layer, `layer.N.attend.NAME`, which start as [`Mechanism::untrained`] has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "serde_json::Value", untagged)]
+#[non_exhaustive]
 pub enum Mixing {
     /// A mechanism between the projections of attention.
     Mechanism(Mechanism),
@@ -70,6 +71,7 @@ pub struct NearTaps {
 /// [`DecayGate`] as JSON has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Decays {
     /// Nothing decays.
     None,

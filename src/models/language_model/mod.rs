@@ -26,6 +26,7 @@ use crate::nn::{
 };
 use crate::ops::{self, Activation};
 use crate::tensor::DType;
+use crate::weights::fresh::Fresh;
 use crate::weights::{Declarations, Scope};
 use crate::{Error, ErrorKind, HostTensor, Random, Result};
 
@@ -45,7 +46,8 @@ const MOST_WEIGHTS: usize = 1 << 34;
 /// Standard deviation that weights start with (Radford et al. 2019); those that add to the stream start smaller with depth.
 const INITIAL_DEVIATION: f32 = 0.02;
 
-/// The extents of a causal language model.
+/// The extents of a causal language model. Later versions may add fields: end with `..LanguageModelConfig::default()`, which is the model of bytes
+/// that `foveate train lm` trains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LanguageModelConfig {
@@ -69,6 +71,22 @@ pub struct LanguageModelConfig {
     /// Whether a token sees all of its text, for models that predict masked tokens; if not, none behind itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
+}
+
+impl Default for LanguageModelConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 256,
+            width: 128,
+            heads: 4,
+            layers: 4,
+            feed_forward: 512,
+            length: 128,
+            reversible: false,
+            mixing: None,
+            masked: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -196,21 +214,15 @@ impl LanguageModelConfig {
                     return Ok((name.clone(), tensor.clone()));
                 }
             }
-            let deviation = match name.as_str() {
-                name if name.ends_with("bias") => 0.0,
-                name if ["proj.weight", "gated.o.weight", "down.weight"]
-                    .iter()
-                    .any(|end| name.ends_with(end)) =>
-                {
-                    residual
-                }
-                _ => INITIAL_DEVIATION,
-            };
-            let offset = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
-            let deviation = if offset == 1.0 { 0.0 } else { deviation };
-            let elements = declaration.shape.elements();
-            let floats = (0..elements).map(|_| offset + deviation * random.next_normal()).collect();
-            Ok((name.clone(), HostTensor::f32(declaration.shape.clone(), floats)?))
+            let adds_to_stream =
+                ["proj.weight", "gated.o.weight", "down.weight"].iter().any(|end| name.ends_with(end));
+            let other = Fresh::Normal(if adds_to_stream { residual } else { INITIAL_DEVIATION });
+            let fresh = Fresh::by_name(declaration).unwrap_or(other);
+            if let Fresh::Same(_) = fresh {
+                // They draw all the same, so that a seed's other weights do not depend on which these are.
+                (0..declaration.shape.elements()).for_each(|_| _ = random.next_normal());
+            }
+            Ok((name.clone(), fresh.tensor(&declaration.shape, &mut random)?))
         })
     }
 }

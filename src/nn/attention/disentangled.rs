@@ -31,6 +31,7 @@ pub struct DisentangledAttention {
 
 /// Which of `2 span` vectors each distance has; beyond the span, distances share the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Distances {
     /// Each its own, `span` in either direction.
     Exact(u32),
@@ -50,6 +51,7 @@ impl Distances {
 
 /// How files have the layer's projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DisentangledForm {
     /// Queries, keys and values by one layer, `in_proj`, as in the first version.
     Together,

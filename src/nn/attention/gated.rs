@@ -15,6 +15,7 @@ const NAME: &str = "gated linear attention";
 
 /// What a layer's decays are numbers of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DecayGate {
     /// Nothing decays.
     None,

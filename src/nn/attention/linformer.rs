@@ -12,6 +12,7 @@ const NAME: &str = "Linformer attention";
 /// Which projections of a [`LinformerAttention`] are one (Wang et al., arXiv 2006.04768, section 4, "parameter sharing"). Layers share theirs when they
 /// are declared under one path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinformerSharing {
     /// Each head has projections of its own, of keys and of values.
     None,

@@ -41,6 +41,7 @@ pub struct LshSettings {
 
 /// How many buckets there are, as factors that rotations find ([`rotation_buckets`](crate::ops::rotation_buckets)).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum LshFactors {
     /// These.
     Given(Vec<usize>),

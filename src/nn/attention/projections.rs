@@ -9,6 +9,7 @@ use crate::weights::{Scope, Weight};
 
 /// How queries, keys and values are made.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Projections {
     /// By layers of their own: query, key and value.
     Apart(Box<[Linear; 3]>),

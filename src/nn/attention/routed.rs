@@ -54,6 +54,7 @@ pub struct RoutingAttention {
 
 /// What [`RoutingAttention::record_with_loss`] gives.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct RoutedRows {
     /// `[batch, time, width]`
     pub out: Value,

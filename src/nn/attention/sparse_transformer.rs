@@ -9,6 +9,7 @@ use crate::weights::Scope;
 
 /// Which of the keys up to its own a query sees (section 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pattern {
     /// The last `stride`, and every `stride`-th before them: for data with a period, such as images.
     Strided {

@@ -18,6 +18,7 @@ const CONDITIONAL: &str = "conditional prior";
 
 /// Where the scores of a [`Synthesizer`] come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Synthesis {
     /// From each token alone, through two dense layers: a score for every position (equation 2).
     Dense,

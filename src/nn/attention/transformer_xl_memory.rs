@@ -19,6 +19,7 @@ pub struct SegmentPositions {
 
 /// What the keys of distances are made of.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum SegmentKeys {
     /// [`SegmentPositions::rows`], in every run again.
     Rows(Value),

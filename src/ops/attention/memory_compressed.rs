@@ -27,6 +27,7 @@ pub struct Compression {
 
 /// Where slots begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Slots {
     /// The last one ends with the last key, and the first has zeros in front: published code.
     #[default]

@@ -24,6 +24,7 @@ mod rules;
 mod scored;
 mod sinkhorn;
 mod talking_heads;
+mod vectors;
 
 pub use blocked::{Blocked, blocked, blocked_with_lse, residual_scores};
 pub use clustered::{Clustered, LloydClusters, clustered, lloyd_clusters};

@@ -60,6 +60,7 @@ macro_rules! functions {
     )+) => {
         /// An elementwise function of one number, as ops apply it on the way: [`linear`](crate::ops::linear()) to its result.
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        #[non_exhaustive]
         pub enum Activation {
             /// `x`
             #[default]

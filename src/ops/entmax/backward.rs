@@ -3,17 +3,9 @@
 use super::Form;
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
-use crate::ops::contract::Contract;
-use crate::ops::rows::{self, Rows};
+use crate::kernel::{Caps, Kernel, Lowered, wgsl};
+use crate::ops::rows;
 use crate::tensor::{Array, DType, Real, TensorDesc};
-
-params! {
-    /// `width` is in packs.
-    struct BackwardParams {
-        width: u32,
-    }
-}
 
 /// Appends the gradient of `x: [.., width]` from its result `y` and the gradient `upstream` of that, both of its shape and type. Sums are
 /// f32 whatever the storage.
@@ -45,12 +37,7 @@ impl Op for EntmaxBackward {
     }
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        let contract = Contract::new(self.name());
-        contract.count(inputs, &["y", "upstream"])?;
-        let (y, upstream) = (&inputs[0], &inputs[1]);
-        rows::check(&contract, "y", y)?;
-        contract.same("upstream", upstream, "y", y)?;
-        Ok(vec![y.clone()])
+        rows::gradient_contract(self.name(), inputs)
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
@@ -68,29 +55,20 @@ impl Op for EntmaxBackward {
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        let (y, name) = (&step.inputs[0], self.name());
-        let rows = Rows::of(name, y)?;
-        let dispatch = Kernel::new(name, [wgsl!("entmax/backward.wgsl")])
-            .lanes(rows.lanes)
+        let name = self.name();
+        let kernel = Kernel::new(name, [wgsl!("entmax/backward.wgsl")])
             .alias("Bits", DType::U32)
-            .constant("SQUARED", self.0 == Form::Entmax15)
-            .read("y", Operand::Input(0), y.dtype)
-            .read("upstream", Operand::Input(1), y.dtype)
-            .write("dx", Operand::Output(0), y.dtype)
-            .params(BackwardParams { width: rows.width })
-            .walks(rows.width, 2)
-            .per_row(rows.rows, caps);
-        let kernel = format!("{name} x{}, a workgroup a row", rows.lanes);
-        Ok(Lowered::rows(kernel, vec![dispatch], Vec::new(), caps))
+            .constant("SQUARED", self.0 == Form::Entmax15);
+        rows::lower_gradient(name, kernel, &step.inputs[0], caps)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
     use crate::ops::differences::{assert_gradient, dot, random};
     use crate::ops::entmax::Entmax;
+    use crate::ops::rows::assert_gradient_contract;
 
     #[test]
     fn the_reference_is_what_central_differences_tend_to() {
@@ -107,18 +85,8 @@ mod tests {
     #[test]
     fn shapes_and_element_types_must_agree() {
         for form in [Form::Sparsemax, Form::Entmax15] {
-            let refused = |y, upstream| EntmaxBackward(form).contract(&[y, upstream]).unwrap_err();
-            let f32 = |dims: &[usize]| TensorDesc::f32(dims);
-            for (error, kind, argument) in [
-                (refused(f32(&[2, 3]), f32(&[2, 1])), ErrorKind::Shape, "upstream"),
-                (refused(f32(&[2]), TensorDesc::f16([2])), ErrorKind::Dtype, "upstream"),
-                (refused(f32(&[]), f32(&[])), ErrorKind::Shape, "y"),
-            ] {
-                assert_eq!(
-                    (error.op(), error.kind(), error.argument()),
-                    (EntmaxBackward(form).name(), kind, argument)
-                );
-            }
+            let op = EntmaxBackward(form);
+            assert_gradient_contract(op.name(), |inputs| op.contract(inputs));
         }
     }
 }

@@ -12,6 +12,7 @@ const NAME: &str = "index/inverse_lists";
 
 /// The positions of each id, one list behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InverseLists {
     /// Where the list of each id begins among the positions, and where the last one ends: u32 `[.., count + 1]`.
     pub offsets: Value,

@@ -1,11 +1,10 @@
 //! The gradient of softmax or its logarithm, from its result.
 
-use super::{Form, RowParams};
+use super::Form;
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Kernel, Lowered, Operand, wgsl};
-use crate::ops::contract::Contract;
-use crate::ops::rows::{self, Rows};
+use crate::kernel::{Caps, Kernel, Lowered, wgsl};
+use crate::ops::rows;
 use crate::tensor::{Array, Real, TensorDesc};
 
 /// Appends the gradient of `x: [.., width]` from its result `y` and the gradient `upstream` of that, both of its shape and type. Sums are
@@ -26,12 +25,7 @@ impl Op for SoftmaxBackward {
     }
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
-        let contract = Contract::new(self.name());
-        contract.count(inputs, &["y", "upstream"])?;
-        let (y, upstream) = (&inputs[0], &inputs[1]);
-        rows::check(&contract, "y", y)?;
-        contract.same("upstream", upstream, "y", y)?;
-        Ok(vec![y.clone()])
+        rows::gradient_contract(self.name(), inputs)
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
@@ -54,27 +48,18 @@ impl Op for SoftmaxBackward {
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        let (y, name) = (&step.inputs[0], self.name());
-        let rows = Rows::of(name, y)?;
-        let dispatch = Kernel::new(name, [wgsl!("softmax/backward.wgsl")])
-            .lanes(rows.lanes)
-            .constant("LOGARITHM", self.0 == Form::Logarithm)
-            .read("y", Operand::Input(0), y.dtype)
-            .read("upstream", Operand::Input(1), y.dtype)
-            .write("dx", Operand::Output(0), y.dtype)
-            .params(RowParams { width: rows.width })
-            .walks(rows.width, 2)
-            .per_row(rows.rows, caps);
-        let kernel = format!("{name} x{}, a workgroup a row", rows.lanes);
-        Ok(Lowered::rows(kernel, vec![dispatch], Vec::new(), caps))
+        let name = self.name();
+        let kernel = Kernel::new(name, [wgsl!("softmax/backward.wgsl")])
+            .constant("LOGARITHM", self.0 == Form::Logarithm);
+        rows::lower_gradient(name, kernel, &step.inputs[0], caps)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
     use crate::ops::differences::{assert_gradient, dot, random};
+    use crate::ops::rows::assert_gradient_contract;
     use crate::ops::softmax::Softmax;
 
     #[test]
@@ -90,19 +75,8 @@ mod tests {
     #[test]
     fn shapes_and_element_types_must_agree() {
         for form in [Form::Plain, Form::Logarithm] {
-            let refused = |y, upstream| SoftmaxBackward(form).contract(&[y, upstream]).unwrap_err();
-            let f32 = |dims: &[usize]| TensorDesc::f32(dims);
-            for (error, kind, argument) in [
-                (refused(f32(&[2, 3]), f32(&[2, 1])), ErrorKind::Shape, "upstream"),
-                (refused(f32(&[2]), TensorDesc::f16([2])), ErrorKind::Dtype, "upstream"),
-                (refused(f32(&[]), f32(&[])), ErrorKind::Shape, "y"),
-                (refused(TensorDesc::i32([2]), TensorDesc::i32([2])), ErrorKind::Dtype, "y"),
-            ] {
-                assert_eq!(
-                    (error.op(), error.kind(), error.argument()),
-                    (SoftmaxBackward(form).name(), kind, argument)
-                );
-            }
+            let op = SoftmaxBackward(form);
+            assert_gradient_contract(op.name(), |inputs| op.contract(inputs));
         }
     }
 }

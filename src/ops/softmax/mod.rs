@@ -14,18 +14,11 @@ use super::rows::{self, Rows};
 use super::upstream;
 use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
+use crate::kernel::{Caps, Kernel, Lowered, Operand, wgsl};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{logarithm, plain};
-
-params! {
-    /// `width` is in packs.
-    struct RowParams {
-        width: u32,
-    }
-}
 
 /// Softmax itself, or its logarithm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,7 +86,7 @@ impl Op for Softmax {
             .constant("LOGARITHM", self.0 == Form::Logarithm)
             .read("x", Operand::Input(0), x.dtype)
             .write("result", Operand::Output(0), x.dtype)
-            .params(RowParams { width: rows.width })
+            .params(rows.params())
             .walks(rows.width, 3)
             .per_row(rows.rows, caps);
         let kernel = format!("{name} x{}, a workgroup a row", rows.lanes);

@@ -2,21 +2,22 @@
 
 use crate::edit_distance::edit_distance;
 
-/// How much of a text was heard wrongly.
+/// The errors of a transcript, in words and in letters: substitutions, insertions and deletions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeardWrongly {
-    /// Words that must be exchanged, put in or left out.
+#[non_exhaustive]
+pub struct RecognitionErrors {
+    /// Words that were substituted, inserted or deleted.
     pub words: usize,
     /// Words of the text.
     pub of_words: usize,
-    /// Letters that must be exchanged, put in or left out, blanks between words included.
+    /// Letters that were substituted, inserted or deleted, blanks between words included.
     pub letters: usize,
     /// Letters of the text.
     pub of_letters: usize,
 }
 
-impl HeardWrongly {
-    /// What it takes to make `said` of `heard`; blanks count once.
+impl RecognitionErrors {
+    /// The least errors that make `heard` of `said`; several blanks count as one.
     pub fn of(said: &str, heard: &str) -> Self {
         let words = [said, heard].map(|text| text.split_whitespace().collect::<Vec<_>>());
         let letters = words.each_ref().map(|words| words.join(" ").chars().collect::<Vec<_>>());
@@ -39,12 +40,12 @@ impl HeardWrongly {
         }
     }
 
-    /// Words heard wrongly for each word said: the word error rate.
+    /// The word error rate: errors for each word of the text.
     pub fn word_error_rate(&self) -> f64 {
         self.words as f64 / self.of_words.max(1) as f64
     }
 
-    /// The same of letters: the character error rate.
+    /// The character error rate.
     pub fn character_error_rate(&self) -> f64 {
         self.letters as f64 / self.of_letters.max(1) as f64
     }
@@ -56,13 +57,14 @@ mod tests {
 
     #[test]
     fn words_and_letters_are_counted_by_hand() {
-        let found = HeardWrongly::of("he was not an ill  disposed man", "he was an hill disposed man ho");
+        let found =
+            RecognitionErrors::of("he was not an ill  disposed man", "he was an hill disposed man ho");
         // `not` is missing, `ill` is another, `ho` is too much.
         assert_eq!((found.words, found.of_words), (3, 7));
         assert_eq!((found.letters, found.of_letters), (4 + 1 + 3, 30));
-        assert_eq!(HeardWrongly::of("a b", "a b").word_error_rate(), 0.0);
-        assert_eq!(HeardWrongly::of("", "a").words, 1);
-        assert_eq!(HeardWrongly::of("ab", "").character_error_rate(), 1.0);
+        assert_eq!(RecognitionErrors::of("a b", "a b").word_error_rate(), 0.0);
+        assert_eq!(RecognitionErrors::of("", "a").words, 1);
+        assert_eq!(RecognitionErrors::of("ab", "").character_error_rate(), 1.0);
         assert_eq!(found.and(found).word_error_rate(), 3.0 / 7.0);
     }
 }

@@ -8,7 +8,7 @@
 //! SoundEncoder::run(&sounds)                    scores of symbols for every frame
 //! greedy(&scores, ..), prefix_beams(&scores, ..)  symbols with the frames that they were heard in
 //! Symbols::text(&pieces, seconds)               words with times
-//! HeardWrongly::of(said, heard)                 word and character error rates
+//! RecognitionErrors::of(said, heard)            word and character error rates
 //! ```
 
 mod ctc;
@@ -23,7 +23,7 @@ mod symbols;
 mod wave;
 
 pub use ctc::{Beam, Piece, greedy, prefix_beams};
-pub use errors::HeardWrongly;
+pub use errors::RecognitionErrors;
 pub use features::{LogMel, normalised, normalised_bins};
 pub use reader::SoundReader;
 #[cfg(feature = "sound")]

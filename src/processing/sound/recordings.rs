@@ -11,6 +11,7 @@ const MOST_TEXT: u64 = 1 << 20;
 
 /// A recording, and what is said in it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Recorded {
     /// The recording's file.
     pub source: String,
@@ -60,6 +61,7 @@ fn recorded(path: &Path, rate: u32) -> Result<Recorded> {
     if text.is_empty() {
         return Err(refused("text".to_owned()).but_found("nothing but blanks"));
     }
-    let wave = Wave::open(path)?.resampled(rate)?;
-    Ok(Recorded { source: path.display().to_string(), samples: wave.samples, text })
+    let source = path.display().to_string();
+    let wave = Wave::open(path)?.resampled(rate).map_err(|error| error.within(source.clone()))?;
+    Ok(Recorded { source, samples: wave.samples, text })
 }

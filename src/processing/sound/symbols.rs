@@ -34,6 +34,7 @@ pub struct Symbols {
 
 /// A text, and when its words were said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Transcript {
     /// The words with blanks between them.
     pub text: String,
@@ -43,6 +44,7 @@ pub struct Transcript {
 
 /// A word, and when it was said, in seconds from the beginning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TranscriptWord {
     /// The word.
     pub text: String,

@@ -120,8 +120,7 @@ impl Run<'_> {
 
     fn greedy(&mut self, name: &str, begun: &Begun, stop: &[u32]) -> Result<()> {
         let sampling = Sampling::default();
-        let options =
-            Options { most: self.most(begun)?, sampling, stop: stop.to_vec(), seed: 0, restarts: false };
+        let options = Options::new(self.most(begun)?).sampling(sampling).stop(stop);
         let added = self.generator.generate(&begun.prompts, &options, |_, _| true)?;
         let texts = begun.shown.iter().zip(&added).map(|(shown, added)| [&shown[..], added].concat());
         self.compare_texts(name, texts.collect())?;
@@ -178,7 +177,7 @@ impl Run<'_> {
         let length_penalty = self.length_penalty(name, begun, stop)?;
         let (mut texts, mut scores) = (Vec::new(), Vec::new());
         for prompt in &begun.prompts {
-            let options = BeamOptions { most, beams, length_penalty, stop: stop.to_vec() };
+            let options = BeamOptions::new(most, beams).length_penalty(length_penalty).stop(stop);
             let best =
                 self.generator.beams(prompt, &options)?.into_iter().next().ok_or("no text was found")?;
             scores.push(best.score as f32);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::train::TrainingArgs;
+use super::train::{TRAINING_EXIT_CODES, TrainingArgs};
 use super::{DeviceArgs, whole};
 
 const NOTES: &str = "\
@@ -13,13 +13,10 @@ texts are written with; it is a Conformer (arXiv 2005.08100), by default a small
 
 A line now and then shows the loss, the word error rate and the character error rate, of the folder of --validation where there is one, else of the
 recordings themselves: how many words or letters must be exchanged, put in or left out, for each of the text. --out becomes a folder that
-`foveate run --task transcribe` opens, in one move: it is not there before. Ctrl-C writes what there is.
-
-Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
-a flag, a file or the machine does not fit what was asked for.";
+`foveate run --task transcribe` opens, in one move: it is not there before. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
-#[command(after_help = NOTES)]
+#[command(after_help = format!("{NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct CtcArgs {
     /// The folder of recordings and texts.
     pub(crate) folder: PathBuf,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::train::TrainingArgs;
+use super::train::{TRAINING_EXIT_CODES, TrainingArgs};
 use super::{DeviceArgs, EXIT_CODES, JsonArgs, file_read, whole};
 use crate::output::InputFile;
 
@@ -16,13 +16,10 @@ growing distances, whose queries and keys are convolutions, and a normal distrib
 The last --windows stretches of --horizon values are kept out of the training. Each is forecast from the --context values before it, by --samples paths
 that are drawn value by value. Printed are R0.5 and R0.9, the quantile losses of the paper, of the model and of the values one day and one week
 before, where intervals add up to these. The folder of --out, which `foveate forecast` opens, gets config.json, model.safetensors, forecasts.csv
-and forecasts.svg, in one move: it is not there before.
-
-Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
-a flag, a file or the machine does not fit what was asked for.";
+and forecasts.svg, in one move: it is not there before.";
 
 #[derive(Debug, Args)]
-#[command(after_help = NOTES)]
+#[command(after_help = format!("{NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct TrainForecastArgs {
     /// The series.
     pub(crate) series: PathBuf,
@@ -41,8 +38,8 @@ pub(crate) struct TrainForecastArgs {
     /// Stretches at the end that are forecast, one behind another.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole(1 << 12))]
     pub(crate) windows: u32,
-    /// Paths that a forecast is made of.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole(1 << 12))]
+    /// Paths that a forecast is made of, 2 to 4096.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1 << 12))]
     pub(crate) samples: u32,
     /// See all values before, in place of those at exponentially growing distances.
     #[arg(long, conflicts_with = "local")]
@@ -79,8 +76,8 @@ pub(crate) struct ForecastArgs {
     pub(crate) folder: PathBuf,
     /// The series: a CSV file of two columns, timestamp,value, as in the training.
     pub(crate) series: PathBuf,
-    /// Paths that a forecast is made of.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole(1 << 12))]
+    /// Paths that a forecast is made of, 2 to 4096.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1 << 12))]
     pub(crate) samples: u32,
     /// Decides the draws.
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
     /// For transcribe, recordings: WAV files of one or two channels, at any rate.
     #[arg(value_name = "WAV", conflicts_with_all = ["text", "ids", "input", "prompt", "truncate", "batch_tokens", "attention", "sweep", "output"])]
     pub(crate) sounds: Vec<PathBuf>,
-    /// For transcribe, how many beginnings of a text are followed; with 1 the likeliest symbol of every frame is taken.
+    /// For transcribe, beams of the prefix search; with 1 the likeliest symbol of every frame is taken.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1 << 12))]
     pub(crate) beams: u32,
     /// A text; may be given several times.

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceArgs, whole};
 
+/// What the trainings end with.
+pub(super) const TRAINING_EXIT_CODES: &str = "\
+Exit codes: 0 when all steps or epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
+a flag, a file or the machine does not fit what was asked for.";
+
 const LM_NOTES: &str = "\
 Without a folder it is a byte-level model from nothing: the last 5 % of the text are kept for validation, and losses are nats a byte.
 The folder of --out holds checkpoint.safetensors (weights, optimiser and step), loss.csv and loss.svg. Ctrl-C saves and ends
@@ -15,10 +20,7 @@ cleanly; --resume goes on from the checkpoint bit for bit, with the model and se
 With a folder its causal language model goes on to be trained on the text, cut into windows of tokens. A recurrent one (Transformer-XL) reads
 the text in --batch streams, segment by segment, each with the memories of those before; gradients end at the segment. After each epoch a
 line shows the validation loss, in nats a token, and the perplexity; a recurrent model reads the validation part as one stream. --out becomes a folder that `foveate generate` opens, in one move: it is not there
-before. Ctrl-C writes what there is.
-
-Exit codes: 0 when all steps are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
-a flag, a file or the machine does not fit what was asked for.";
+before. Ctrl-C writes what there is.";
 
 /// How parameters follow their gradients, as the flag has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ pub(crate) enum DecayName {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = LM_NOTES)]
+#[command(after_help = format!("{LM_NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct LmArgs {
     /// The text; or a model's folder, whose language model goes on to be trained on the text that follows.
     #[arg(value_name = "FOLDER|TEXT")]
@@ -178,13 +180,10 @@ without any has an empty one. Each label is learnt by itself (`problem_type: mul
 
 After each epoch a line shows the validation loss, the accuracy (of several labels: texts all of whose labels are right), and the mean of
 the labels' F1; of several labels also F1 of all together (micro). --out becomes a folder that `foveate
-run --task classify` opens, in one move: it is not there before. Ctrl-C writes what there is.
-
-Exit codes: 0 when all epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
-a flag, a file or the machine does not fit what was asked for.";
+run --task classify` opens, in one move: it is not there before. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
-#[command(after_help = CLASSIFY_NOTES)]
+#[command(after_help = format!("{CLASSIFY_NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct ClassifyArgs {
     #[command(flatten)]
     pub(crate) folders: FineTuneArgs,
@@ -198,13 +197,10 @@ The data is a file of texts in UTF-8, one a line, blank lines left out; or a .cs
 80 % of these are masked, 10 % exchanged for any other, 10 % left (arXiv 1810.04805, section 3.1). Validation masks stay the same.
 
 After each epoch a line shows the validation loss, in nats a masked token. --out becomes a folder that `foveate run --task fill-mask`
-opens, in one move: it is not there before. Ctrl-C writes what there is.
-
-Exit codes: 0 when all epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
-a flag, a file or the machine does not fit what was asked for.";
+opens, in one move: it is not there before. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
-#[command(after_help = FILL_MASK_NOTES)]
+#[command(after_help = format!("{FILL_MASK_NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct FillMaskArgs {
     #[command(flatten)]
     pub(crate) folders: FineTuneArgs,
@@ -216,13 +212,10 @@ and `target`, what it is to write. Both are encoded by the folder's tokenizer. T
 start token (teacher forcing); padding is neither seen nor counted.
 
 After each epoch a line shows the validation loss, in nats a token of the targets, and the perplexity. --out becomes a folder that
-`foveate generate` opens, in one move: it is not there before. Ctrl-C writes what there is.
-
-Exit codes: 0 when all epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
-a flag, a file or the machine does not fit what was asked for.";
+`foveate generate` opens, in one move: it is not there before. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
-#[command(after_help = SEQ2SEQ_NOTES)]
+#[command(after_help = format!("{SEQ2SEQ_NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct Seq2SeqArgs {
     #[command(flatten)]
     pub(crate) folders: FineTuneArgs,

@@ -50,21 +50,7 @@ pub(super) fn measure(
 ) -> Checked<Headline> {
     let end = limited.map(|limited| limited.since + limited.time);
     let mut check_time = || limited.as_mut().map_or(Ok(()), Limited::check);
-    let mut classic = context.caps().clone();
-    classic.tuning.matmul = MatmulKernel::Classic;
-    // The checks that wgpu adds to shaders cost the textbook kernel most of its speed; without them it is a fair yardstick.
-    // SAFETY: only the crate's own matmul runs on this context, on inputs that fit its contract.
-    #[expect(unsafe_code, reason = "a yardstick slowed down by checks would flatter our kernel")]
-    let unchecked = unsafe { context.without_runtime_checks() };
-    let factors = Factors::new()?;
-    let ours = Program::new(context, &Plan::new(&square()?, context.caps())?)?;
-    let textbook = Program::new(&unchecked, &Plan::new(&square()?, &classic)?)?;
-
-    check_time()?;
-    let mut ours = factors.verified(&ours)?;
-    check_time()?;
-    let mut textbook = factors.verified(&textbook)?;
-    check_time()?;
+    let [mut ours, mut textbook] = products(context, &mut check_time)?;
 
     let noise = Activations::noise(ATTENTION);
     let mut bench = Workbench::new(device, &noise, DType::F32, Some(1));
@@ -96,6 +82,25 @@ pub(super) fn measure(
         attention_gflops,
         attention_of_matmul: attention_gflops / matmul_gflops,
     })
+}
+
+/// Sessions of our matmul and of the textbook kernel, both verified. `check_time` is asked before and after each run.
+fn products(context: &Context, check_time: &mut dyn FnMut() -> Checked<()>) -> Checked<[Session; 2]> {
+    let mut classic = context.caps().clone();
+    classic.tuning.matmul = MatmulKernel::Classic;
+    // The checks that wgpu adds to shaders cost the textbook kernel most of its speed; without them it is a fair yardstick.
+    // SAFETY: only the crate's own matmul runs on this context, on inputs that fit its contract.
+    #[expect(unsafe_code, reason = "a yardstick slowed down by checks would flatter our kernel")]
+    let unchecked = unsafe { context.without_runtime_checks() };
+    let factors = Factors::new()?;
+    let ours = Program::new(context, &Plan::new(&square()?, context.caps())?)?;
+    let textbook = Program::new(&unchecked, &Plan::new(&square()?, &classic)?)?;
+    check_time()?;
+    let ours = factors.verified(&ours)?;
+    check_time()?;
+    let textbook = factors.verified(&textbook)?;
+    check_time()?;
+    Ok([ours, textbook])
 }
 
 /// How long the rates may take, and since when.

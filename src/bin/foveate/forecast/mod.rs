@@ -12,6 +12,8 @@ use foveate::weights::{Checkpoint, Fields, Weights};
 use foveate::{DType, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
+
 pub(crate) use command::run;
 pub(crate) use paths::{Paths, QUANTILES};
 
@@ -98,6 +100,7 @@ impl Settings {
             }
         }
         let forecaster = settings.forecaster().map_err(|error| error.within(fields.source().to_owned()))?;
+        memory::check_files("forecast", folder)?;
         let weights = Checkpoint::open(folder)?.load(forecaster.declarations(), DType::F32)?;
         Ok((settings, forecaster, weights))
     }

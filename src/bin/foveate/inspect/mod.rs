@@ -10,12 +10,13 @@ use foveate::weights::{Checkpoint, Comparison, Fields};
 use foveate::{DType, Error, ErrorKind, Result};
 
 use crate::args::{InspectArgs, TaskName};
-use crate::{output, run};
+use crate::{memory, output, run};
 use report::{Architecture, BatchMemory, Differences, Needed, Report, Stored, Words};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let json = args.output.open("inspect")?;
     output::check(&json, &args.files_read())?;
+    memory::check_files("inspect", &args.folder)?;
     let task = args.task.unwrap_or_else(|| usual(args));
     let (model, mut problems) = open(args, task)?;
     let sound = problems.is_empty();

@@ -10,9 +10,10 @@ mod job;
 mod report;
 mod transcribe;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use foveate::models::Model;
+use foveate::models::{Model, Task};
 use foveate::{DType, Error, ErrorKind, Result, runtime};
 
 use crate::args::{RunArgs, TaskName};
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     }
     let dtype = args.storage.dtype("run")?;
     let format = args.output.as_deref().map(Format::of).transpose()?;
-    let model = Model::open(&args.folder, args.task.task()).map_err(with_advice)?;
+    let model = open("run", &args.folder, args.task.task())?;
     check(args.task, &model)?;
     let tried = exchange::tried(args)?;
     let job = Job::open(args, &model)?;
@@ -53,8 +54,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
     let (device, cache) = PipelineCache::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
-    let weights = model.load(dtype)?;
     memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
+    let weights = model.load(dtype)?;
     let batch_tokens = args.batch_tokens.map(|tokens| tokens as usize);
     let mut own = Engine::open(&model, &weights, device.runtime(), batch_tokens)?;
     let keeps = outputs.numbers.is_some() || !tried.is_empty();
@@ -74,6 +75,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     output::note(Throughput::of(ran.engine.usage(), loading));
     let report = report(args, &job, &model, &ran, (&device, dtype, loading));
     outputs.write(&job, (&ran, &args.sweep), &report, cache)
+}
+
+/// The model in a folder, where the machine has the memory for its files.
+pub(crate) fn open(command: &'static str, folder: &Path, task: Task) -> Result<Model> {
+    memory::check_files(command, folder)?;
+    Model::open(folder, task).map_err(with_advice)
 }
 
 /// The error of a folder that is opened, with advice where it cannot do the task.

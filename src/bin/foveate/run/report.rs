@@ -213,12 +213,12 @@ impl Entry<'_> {
             }
             Found::Words { words } => {
                 writeln!(f, "{}", self.shown())?;
-                for Word { label, score, text, at } in words {
+                for Word { label, score, text, at, .. } in words {
                     writeln!(f, "      {label} {score:.4}  {text} (bytes {} to {})", at.start, at.end)?;
                 }
                 Ok(())
             }
-            Found::Answer { answer: Some(Answer { text, at, score }) } => {
+            Found::Answer { answer: Some(Answer { text, at, score, .. }) } => {
                 writeln!(f, "{}", self.shown())?;
                 writeln!(f, "      {score:.4}  {text} (bytes {} to {})", at.start, at.end)
             }

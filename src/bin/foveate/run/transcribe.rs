@@ -1,13 +1,13 @@
 //! `foveate run --task transcribe`: what is said in recordings, and when.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Display, PathBuf};
 use std::time::Instant;
 
 use foveate::models::{Model, SoundEncoder};
 use foveate::plan::Watch;
 use foveate::processing::sound::{SoundReader, Symbols, Transcript, Wave, greedy, prefix_beams};
-use foveate::{Error, ErrorKind, Result, runtime};
+use foveate::{DType, Error, ErrorKind, HostTensor, Result, runtime};
 use serde::Serialize;
 
 use crate::args::RunArgs;
@@ -15,6 +15,7 @@ use crate::device::{Device, DeviceReport};
 use crate::memory;
 use crate::output::{self, Delivery};
 use crate::pipelines::{self, PipelineCache};
+use crate::sounds::within_file;
 
 /// What was said in the recordings.
 #[derive(Debug, Serialize)]
@@ -38,7 +39,7 @@ struct Report {
 struct Entry {
     source: String,
     seconds: f64,
-    /// The natural logarithm of the text's probability, where several beginnings were followed.
+    /// The natural logarithm of the text's probability, by a search with several beams.
     #[serde(skip_serializing_if = "Option::is_none")]
     log_probability: Option<f64>,
     #[serde(flatten)]
@@ -52,10 +53,11 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
             .but_found("none"));
     }
     let dtype = args.storage.dtype("run")?;
-    let model = Model::open(&args.folder, args.task.task()).map_err(super::with_advice)?;
+    let model = super::open("run", &args.folder, args.task.task())?;
     let symbols = Symbols::open(&args.folder, model.facts().vocab_size)?;
     let reader = SoundReader::open(&args.folder, &model)?;
     let waves = args.sounds.iter().map(Wave::open).collect::<Result<Vec<_>>>()?;
+    let seconds: Vec<f64> = waves.iter().map(Wave::seconds).collect();
     let json = args.json.open("run")?;
     let cache = args.cache.pipeline_cache.as_deref();
     let sink = cache.map(|path| pipelines::sink("run", path)).transpose()?;
@@ -63,36 +65,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
     let (device, cache) = PipelineCache::open(device, cache)?;
 
-    let start = Instant::now();
-    let weights = model.load(dtype)?;
-    memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;
-    let mut encoder = SoundEncoder::new(&model, &weights, device.runtime())?.watching(Watch::Outputs);
-    let loading_s = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let seconds: Vec<f64> = waves.iter().map(Wave::seconds).collect();
-    let rate = reader.frames().rate as u32;
-    let sounds = waves
-        .into_iter()
-        .zip(&args.sounds)
-        .map(|(wave, path)| {
-            let wave = wave.resampled(rate).map_err(|error| error.within(path.display().to_string()))?;
-            Ok(reader.read(&wave.samples))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let needed = encoder.bytes(&sounds).map_err(|error| with_file(error, &args.sounds))?;
-    memory::check("run", device.runtime(), "the longest recordings", needed)?;
-    let scores = encoder.run(&sounds).map_err(|error| with_file(error, &args.sounds))?;
-    let all = start.elapsed().as_secs_f64();
-    let preparing_s = encoder.preparing().as_secs_f64();
-    let running_s = (all - preparing_s).max(1e-9);
-
-    let mut results = Vec::with_capacity(scores.len());
-    for ((path, seconds), scores) in args.sounds.iter().zip(&seconds).zip(&scores) {
-        let frame = encoder.frames().seconds();
-        let (transcript, log_probability) = transcribe(&scores.to_f32(), &symbols, args.beams, frame)?;
-        let source = path.display().to_string();
-        results.push(Entry { source, seconds: *seconds, log_probability, transcript });
-    }
+    let heard = hear(args, (&model, dtype), (&reader, &symbols, waves), device.runtime())?;
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         model: args.folder.display().to_string(),
@@ -100,16 +73,18 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         device: device.report(),
         dtype: dtype.name(),
         task: args.task.name(),
-        loading_s,
-        preparing_s,
-        running_s,
-        times_real_time: seconds.iter().sum::<f64>() / running_s,
-        results,
+        loading_s: heard.loading_s,
+        preparing_s: heard.preparing_s,
+        running_s: heard.running_s,
+        times_real_time: seconds.iter().sum::<f64>() / heard.running_s,
+        results: heard.entries(&args.sounds, &seconds),
     };
     output::note(format!(
-        "{} in {running_s:.2} s, {:.1} times real time, after {preparing_s:.2} s of preparing",
+        "{} in {:.2} s, {:.1} times real time, after {:.2} s of preparing",
         device.describe(),
-        report.times_real_time
+        report.running_s,
+        report.times_real_time,
+        report.preparing_s
     ));
     let mut delivery = Delivery::default();
     delivery.put(json.as_ref(), || output::json(&report));
@@ -119,13 +94,53 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     delivery.end(|| report.to_string())
 }
 
-/// The error of one of several sounds, by their numbers, within its file.
-fn with_file(error: Error, files: &[PathBuf]) -> Error {
-    let number = error.argument().strip_prefix("sound ").and_then(|number| number.parse::<usize>().ok());
-    match number.and_then(|number| files.get(number)) {
-        Some(file) => error.within(file.display().to_string()),
-        None => error,
+/// The texts of all recordings, and how long each part of the way took.
+struct Heard {
+    /// Each with its log-probability, where several beams were followed.
+    texts: Vec<(Transcript, Option<f64>)>,
+    loading_s: f64,
+    preparing_s: f64,
+    running_s: f64,
+}
+
+impl Heard {
+    fn entries(self, files: &[PathBuf], seconds: &[f64]) -> Vec<Entry> {
+        let named = files.iter().zip(seconds).zip(self.texts);
+        let entry = |((path, &seconds), (transcript, log_probability)): ((&PathBuf, &f64), _)| {
+            let source = path.display().to_string();
+            Entry { source, seconds, log_probability, transcript }
+        };
+        named.map(entry).collect()
     }
+}
+
+fn hear(
+    args: &RunArgs,
+    (model, dtype): (&Model, DType),
+    (reader, symbols, waves): (&SoundReader, &Symbols, Vec<Wave>),
+    device: &runtime::Device,
+) -> Result<Heard> {
+    let start = Instant::now();
+    memory::check_weights("run", device, model.declarations(), dtype)?;
+    let mut encoder = SoundEncoder::new(model, &model.load(dtype)?, device)?.watching(Watch::Outputs);
+    let loading_s = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let files: Vec<_> = args.sounds.iter().map(|path| path.display()).collect();
+    let rate = reader.frames().rate as u32;
+    let read = |(wave, file): (Wave, &Display<'_>)| {
+        let wave = wave.resampled(rate).map_err(|error| error.within(file.to_string()))?;
+        Ok(reader.read(&wave.samples))
+    };
+    let sounds = waves.into_iter().zip(&files).map(read).collect::<Result<Vec<_>>>()?;
+    let needed = encoder.bytes(&sounds).map_err(|error| within_file(error, &files))?;
+    memory::check("run", device, "the longest recordings", needed)?;
+    let scores = encoder.run(&sounds).map_err(|error| within_file(error, &files))?;
+    let preparing_s = encoder.preparing().as_secs_f64();
+    let running_s = (start.elapsed().as_secs_f64() - preparing_s).max(1e-9);
+    let seconds = encoder.frames().seconds();
+    let text = |scores: &HostTensor| transcribe(&scores.to_f32(), symbols, args.beams, seconds);
+    let texts = scores.iter().map(text).collect::<Result<_>>()?;
+    Ok(Heard { texts, loading_s, preparing_s, running_s })
 }
 
 /// The text of one recording's scores; with several beams its log-probability, too.

@@ -117,7 +117,10 @@ fn lock_new(args: &LmArgs, out: &Path) -> Result<LockedFolder> {
 /// The checkpoint to go on from. One that would be overwritten is refused.
 fn open_checkpoint(args: &LmArgs, path: &Path) -> Result<Option<Checkpoint>> {
     match (args.resume, path.exists()) {
-        (true, _) => Checkpoint::open(path).map(Some),
+        (true, _) => {
+            memory::check_files("train", path)?;
+            Checkpoint::open(path).map(Some)
+        }
         (false, false) => Ok(None),
         (false, true) => Err(Error::new(ErrorKind::Argument, "train", "--out")
             .expecting("a folder without a checkpoint, or --resume to go on from it")
@@ -260,7 +263,7 @@ impl Run<'_> {
         elapsed: Duration,
         (seconds, tokens): (f64, u64),
     ) {
-        let StepReport { step, loss, rate, norm, skipped } = report;
+        let StepReport { step, loss, rate, norm, skipped, .. } = report;
         self.rows.push(Row {
             step,
             seconds: seconds + elapsed.as_secs_f64(),

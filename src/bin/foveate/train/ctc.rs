@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use foveate::models::{ConformerConfig, Model, SoundEncoder};
 use foveate::plan::Watch;
-use foveate::processing::sound::{HeardWrongly, Recorded, SoundReader, Symbols, greedy, recordings};
+use foveate::processing::sound::{RecognitionErrors, Recorded, SoundReader, Symbols, greedy, recordings};
 use foveate::train::{
     Description, Epochs, Inputs, Mode, RecordLoss, SoundBatch, Start, Trainer, Utterance, ctc_inputs,
     ctc_loss,
@@ -23,6 +23,7 @@ use crate::args::CtcArgs;
 use crate::device::Device;
 use crate::memory;
 use crate::output;
+use crate::sounds::within_file;
 
 /// A recording as the model reads it.
 struct Example {
@@ -113,7 +114,7 @@ fn config(args: &CtcArgs, symbols: usize) -> ConformerConfig {
 }
 
 fn example(recorded: Recorded, reader: &SoundReader, symbols: &Symbols) -> Result<Example> {
-    let Recorded { source, samples, text } = recorded;
+    let Recorded { source, samples, text, .. } = recorded;
     let unknown = |error: Error| {
         error
             .within(source.clone())
@@ -129,7 +130,7 @@ fn check(model: &Model, example: &Example, bins: usize) -> Result<()> {
     let Example { sound, symbols, source, .. } = example;
     let size = SoundBatch { batch: 1, steps: sound.len() / bins, labels: symbols.len().max(1) };
     let inputs = ctc_inputs(model, &[Utterance { sound, symbols }], size);
-    inputs.map(|_| ()).map_err(|error| error.within(source.clone()))
+    inputs.map(|_| ()).map_err(|error| within_file(error, &[source]))
 }
 
 /// A training under way.
@@ -216,19 +217,22 @@ impl Run<'_> {
         let size = SoundBatch { batch: numbers.len(), steps: sizes.time_of(longest), labels };
         ctc_inputs(self.model, &utterances, size).map_err(|error| {
             let sources: Vec<&str> = examples.iter().map(|example| example.source.as_str()).collect();
-            error.with_hint(format!("these are, from 0 on: {}", sources.join(", ")))
+            within_file(error, &sources)
         })
     }
 
     /// How much of the validation recordings, or else of those that are trained on, is heard wrongly.
-    fn look(&mut self) -> Result<HeardWrongly> {
+    fn look(&mut self) -> Result<RecognitionErrors> {
         let looked_at = self.kept.as_ref().unwrap_or(&self.examples);
         let sounds: Vec<&[f32]> = looked_at.iter().map(|example| &example.sound[..]).collect();
-        let scores = self.looker.run(&sounds)?;
-        let mut wrong = HeardWrongly::default();
+        let scores = self.looker.run(&sounds).map_err(|error| {
+            let sources: Vec<&str> = looked_at.iter().map(|example| example.source.as_str()).collect();
+            within_file(error, &sources)
+        })?;
+        let mut wrong = RecognitionErrors::default();
         for (example, scores) in looked_at.iter().zip(&scores) {
             let pieces = greedy(&scores.to_f32(), self.symbols.count(), self.symbols.blank())?;
-            wrong = wrong.and(HeardWrongly::of(&example.text, &self.symbols.text(&pieces, 1.0).text));
+            wrong = wrong.and(RecognitionErrors::of(&example.text, &self.symbols.text(&pieces, 1.0).text));
         }
         Ok(wrong)
     }

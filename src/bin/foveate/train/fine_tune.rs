@@ -116,6 +116,7 @@ impl<'a> Job<'a> {
 pub(super) fn run(job: &Job<'_>, open: impl FnOnce(&Job<'_>) -> Result<Box<dyn Task>>) -> Result<()> {
     let interrupted = signals::watch()?;
     let destination = Destination::open(job.out)?;
+    memory::check_files("train", job.folder)?;
     let task = open(job)?;
     let Planned { lengths, order, sizes, settings, epochs } = Planned::of(job, &*task)?;
     let device = Device::open(&job.learning.device, runtime::Device::Cpu)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use foveate::models::Forecaster;
 use foveate::outputs::replace_file;
 use foveate::processing::series::{COVARIATES, Series};
 use foveate::train::{Description, Inputs, Mode, Start, Trainer, forecast_loss, random_of};
@@ -38,27 +39,7 @@ pub(super) fn train(args: &TrainForecastArgs) -> Result<()> {
     let device = Device::open(&args.device, runtime::Device::Cpu)?;
 
     let length = rolling.context + rolling.horizon;
-    let (dtype, training) = settings.recording()?;
-    if dtype != DType::F32 {
-        return Err(Error::new(ErrorKind::Unsupported, "train", "--dtype")
-            .expecting("f32, which forecasters compute in")
-            .but_found(dtype));
-    }
-    memory::check_weights("train", device.runtime(), forecaster.declarations(), dtype)?;
-    let record = |graph: &mut Graph, mode: Mode| {
-        let training = mode.prepare(graph, training)?;
-        forecast_loss(graph, &forecaster, [settings.batch, length], training)
-    };
-    let start = forecaster.initial_weights(settings.seed).collect::<Result<_>>()?;
-    let (start, description) = (Start::Weights(&start), Description::default());
-    let mut trainer = Trainer::new(
-        device.runtime(),
-        forecaster.declarations(),
-        &record,
-        start,
-        description,
-        settings.training()?,
-    )?;
+    let mut trainer = trainer(&forecaster, &settings, length, device.runtime())?;
     let bytes = trainer.bytes()?;
     memory::check("train", device.runtime(), "a step (--batch)", bytes)?;
     let paths = [rolling.context, rolling.horizon];
@@ -90,6 +71,30 @@ pub(super) fn train(args: &TrainForecastArgs) -> Result<()> {
         return Ok(());
     };
     output::print(format!("{}{step} steps: {}\n", forecasts.table(), out.display()))
+}
+
+/// The training of a forecaster from random weights, on windows of `length` values.
+fn trainer(
+    forecaster: &Forecaster,
+    settings: &RunSettings,
+    length: usize,
+    device: &runtime::Device,
+) -> Result<Trainer> {
+    let (dtype, training) = settings.recording()?;
+    if dtype != DType::F32 {
+        return Err(Error::new(ErrorKind::Unsupported, "train", "--dtype")
+            .expecting("f32, which forecasters compute in")
+            .but_found(dtype));
+    }
+    let declarations = forecaster.declarations();
+    memory::check_weights("train", device, declarations, dtype)?;
+    let record = |graph: &mut Graph, mode: Mode| {
+        let training = mode.prepare(graph, training)?;
+        forecast_loss(graph, forecaster, [settings.batch, length], training)
+    };
+    let start = forecaster.initial_weights(settings.seed).collect::<Result<_>>()?;
+    let start = Start::Weights(&start);
+    Trainer::new(device, declarations, &record, start, Description::default(), settings.training()?)
 }
 
 /// What is forecast. Fails where the series is too short to train on a window before the first stretch, or has no day or week before it to compare with.

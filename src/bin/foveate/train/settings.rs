@@ -89,17 +89,13 @@ pub(super) fn vocabulary(masked: bool) -> usize {
 }
 
 fn defaults(args: &LmArgs) -> LanguageModelConfig {
-    let width = args.width.unwrap_or(128);
+    let width = args.width.unwrap_or(LanguageModelConfig::default().width);
     LanguageModelConfig {
         vocab_size: vocabulary(args.masked),
         width,
-        heads: 4,
-        layers: 4,
         feed_forward: width.saturating_mul(4),
-        length: 128,
-        reversible: false,
-        mixing: None,
         masked: args.masked,
+        ..LanguageModelConfig::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use foveate::models::{self, Facts};
+use foveate::models;
 use foveate::tokenize::Tokenizer;
 use foveate::train::{
     Folder, Inputs, Masked, Masking, Trainer, masked_inputs, masked_words_loss, random_of, split,
@@ -77,8 +77,8 @@ pub(super) fn encode(
     (task, prompt): (TaskName, &str),
     given: Vec<Given>,
 ) -> Result<Vec<Input>> {
-    let facts = *folder.model().facts();
-    let facts = Facts { max_tokens: longest(job, facts.max_tokens)?, ..facts };
+    let mut facts = *folder.model().facts();
+    facts.max_tokens = longest(job, facts.max_tokens)?;
     let truncate = job.learning.data.truncate;
     let encoding =
         Encoding { tokenizer: Some(tokenizer), facts, truncate, task, writes_another: false, prompt };

@@ -17,6 +17,7 @@ use crate::tensor::HostTensor;
 
 /// A row of the table of mechanisms, [`MECHANISMS`].
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct MechanismRow {
     /// The name of its field in a document.
     pub name: &'static str,

@@ -23,6 +23,7 @@ pub enum FeaturesOf {
 
 /// What the exponents of random features of keys are lessened by, so that nothing overflows. It cancels where `eps` is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stabilizer {
     /// The largest `w_m . x'` of an item and head over all times, as in the published code. Nothing underflows that matters. With an `eps` each
     /// result depends on how large all keys are, in causal attention also later ones.

@@ -7,6 +7,7 @@ use crate::ops::{Activation, activate, softmax, transpose};
 
 /// From queries or keys to features.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum FeatureMap {
     /// They are features already, made by other ops, such as random features (FAVOR+,
     /// [`softmax_kernel_features`](super::softmax_kernel_features)) or features of positions (cosFormer,

@@ -12,6 +12,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// Lengths of a projection's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RowNorms {
     /// As of normal vectors of that size, independent of the rows' directions: estimates of the softmax kernel have no bias then.
     #[default]

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::rule::{Decay, Rule};
 use super::settings::Denominator;
 use super::{Dims, REQUIRED};
+use crate::ops::attention::vectors::dot;
 use crate::tensor::{Array, Real};
 
 /// `out`, the state behind the last key and, with a denominator, that of every row, for inputs `q`, `k`, `v` and the tensors of the rule.
@@ -109,10 +110,6 @@ impl<R: Real> State<R> {
         let rows = self.sums.chunks_exact(g.len()).zip(&self.normalizer);
         rows.map(|(row, &z)| dot(row, g) + c * z).collect()
     }
-}
-
-pub(super) fn dot<R: Real>(a: &[R], b: &[R]) -> R {
-    a.iter().zip(b).fold(R::zero(), |sum, (&a, &b)| sum + a * b)
 }
 
 /// Queries and the keys that stand with them: one sequence of a batch item.

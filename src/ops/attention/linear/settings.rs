@@ -10,6 +10,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// What a row's sum of weighted values is divided by.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Denominator {
     /// The sum of the row's scores, and this.
     Plus(f32),

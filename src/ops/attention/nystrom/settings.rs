@@ -21,6 +21,7 @@ pub struct Nystrom {
 
 /// How tokens are divided among landmarks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Segments {
     /// Nearly equal parts of each item's own length, the shorter ones first ([`even_segments`](crate::ops::even_segments)), so that
     /// padding changes nothing.
@@ -38,6 +39,7 @@ pub enum Segments {
 
 /// How landmarks treat padding tokens, where there are lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PaddedLandmarks {
     /// Means are of tokens alone, and landmarks without tokens are left out of all three matrices. Rows of padding give 0.
     #[default]
@@ -55,6 +57,7 @@ pub enum PaddedLandmarks {
 
 /// What the iteration for the inverse starts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InverseStart {
     /// The largest column sum of each item and head.
     #[default]

@@ -236,20 +236,32 @@ fn by_heads(problem: &mut Problem, name: &str, setup: &Setup, first: f32) -> Res
     problem.input(name, HostTensor::f32([setup.heads], numbers)?)
 }
 
+/// Relative keys with both biases, of the keys up to the query.
+fn relative_causal(problem: &mut Problem, setup: &Setup) -> Result<Blocked> {
+    let factor = |problem: &mut Problem, name, rows: &[usize]| {
+        let shape = [rows, &[setup.heads, setup.head_size]].concat();
+        problem.random(name, setup.dtype, shape, 1.0)
+    };
+    let keys = factor(problem, "r", &[setup.key_time])?;
+    let (u, v) = (factor(problem, "u", &[])?, factor(problem, "w", &[])?);
+    Ok(Blocked::new().mask(Mask::causal()).score(Score::relative_keys(keys, Some(u), Some(v), 0)))
+}
+
+/// Relative keys of a window.
+fn relative_window(problem: &mut Problem, setup: &Setup) -> Result<Blocked> {
+    let keys = problem.random("r", setup.dtype, [16, setup.heads, setup.head_size], 1.0)?;
+    Ok(Blocked::new().mask(Mask::window(10, 5)).score(Score::relative_keys(keys, None, None, 5)))
+}
+
+/// DeBERTa's terms, by distances up to 6.
+fn disentangled(problem: &mut Problem, setup: &Setup) -> Result<Blocked> {
+    let shape = [12, setup.heads, setup.head_size];
+    let (keys, queries) =
+        (problem.random("kr", setup.dtype, shape, 1.0)?, problem.random("qr", setup.dtype, shape, 1.0)?);
+    Ok(Blocked::new().score(Score::disentangled(Some(keys), Some(queries), 6)))
+}
+
 fn relative_setups() -> Vec<Setup> {
-    let causal = |problem: &mut Problem, setup: &Setup| {
-        let factor = |problem: &mut Problem, name, rows: &[usize]| {
-            let shape = [rows, &[setup.heads, setup.head_size]].concat();
-            problem.random(name, setup.dtype, shape, 1.0)
-        };
-        let keys = factor(problem, "r", &[setup.key_time])?;
-        let (u, v) = (factor(problem, "u", &[])?, factor(problem, "w", &[])?);
-        Ok(Blocked::new().mask(Mask::causal()).score(Score::relative_keys(keys, Some(u), Some(v), 0)))
-    };
-    let window = |problem: &mut Problem, setup: &Setup| {
-        let keys = problem.random("r", setup.dtype, [16, setup.heads, setup.head_size], 1.0)?;
-        Ok(Blocked::new().mask(Mask::window(10, 5)).score(Score::relative_keys(keys, None, None, 5)))
-    };
     // Distances that nothing shows, on either side.
     let spare = |problem: &mut Problem, setup: &Setup| {
         let keys = problem.random("r", setup.dtype, [90, setup.heads, setup.head_size], 1.0)?;
@@ -265,12 +277,6 @@ fn relative_setups() -> Vec<Setup> {
         let keys = problem.random("r", setup.dtype, [count, setup.heads, setup.head_size], 1.0)?;
         let score = Score::relative_keys(keys, None, None, setup.key_time as u32 - 1);
         Ok(Blocked::new().mask(Mask::window(10, 0) | Mask::prefix(9)).score(score))
-    };
-    let both = |problem: &mut Problem, setup: &Setup| {
-        let shape = [12, setup.heads, setup.head_size];
-        let (keys, queries) =
-            (problem.random("kr", setup.dtype, shape, 1.0)?, problem.random("qr", setup.dtype, shape, 1.0)?);
-        Ok(Blocked::new().score(Score::disentangled(Some(keys), Some(queries), 6)))
     };
     let keys = |problem: &mut Problem, setup: &Setup| {
         let keys = problem.random("kr", setup.dtype, [8, setup.heads, setup.head_size], 1.0)?;
@@ -292,19 +298,19 @@ fn relative_setups() -> Vec<Setup> {
         Ok(Blocked::new().score(Score::disentangled_in_buckets(Some(keys), Some(queries), buckets)))
     };
     vec![
-        batch(2, Setup::new(40, 70)).rule("relative keys", causal),
-        Setup { dtype: DType::F16, ..Setup::new(40, 70).rule("relative keys", causal) },
-        Setup::new(33, 33).sizes(5, 7).rule("relative keys", causal),
-        square(130).sizes(64, 64).rule("relative keys", causal),
-        batch(2, Setup::new(90, 77)).rule("relative keys in a window", window),
+        batch(2, Setup::new(40, 70)).rule("relative keys", relative_causal),
+        Setup { dtype: DType::F16, ..Setup::new(40, 70).rule("relative keys", relative_causal) },
+        Setup::new(33, 33).sizes(5, 7).rule("relative keys", relative_causal),
+        square(130).sizes(64, 64).rule("relative keys", relative_causal),
+        batch(2, Setup::new(90, 77)).rule("relative keys in a window", relative_window),
         Setup::new(60, 45).rule("relative keys beyond a window", spare),
         square(180).heads(1, 1).rule("relative keys, fixed", scattered),
         // Keys split over workgroups, tiles of one row and of two.
-        Setup::new(1, 1100).heads(1, 1).rule("relative keys", causal),
-        Setup::new(2, 1100).heads(1, 1).rule("relative keys", causal),
+        Setup::new(1, 1100).heads(1, 1).rule("relative keys", relative_causal),
+        Setup::new(2, 1100).heads(1, 1).rule("relative keys", relative_causal),
         // Tiles that do not lie side by side.
         square(230).rule("relative keys in a window and a prefix", apart),
-        softcap(4.0, batch(2, Setup::new(40, 50)).rule("disentangled", both)),
+        softcap(4.0, batch(2, Setup::new(40, 50)).rule("disentangled", disentangled)),
         square(70).rule("disentangled keys, strided", keys),
         square(70).rule("disentangled in buckets", buckets),
         batch(3, square(70)).rule("disentangled queries, lengths", padded),

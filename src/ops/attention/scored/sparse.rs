@@ -10,6 +10,7 @@ const NAME: &str = "attention/sparse";
 
 /// What makes weights of a query's scores: numbers of at least 0 that sum to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Simplex {
     /// [`sparsemax`](crate::ops::sparsemax()): few keys weigh anything.
     Sparsemax,

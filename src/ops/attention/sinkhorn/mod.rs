@@ -61,6 +61,7 @@ impl Sinkhorn {
 
 /// What [`sinkhorn`] gives.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SinkhornAttended {
     /// `[batch, time, heads, value_size]`
     pub out: Value,

@@ -42,8 +42,8 @@ impl Rows {
         }
     }
 
-    /// Whether the sums of these rows take gradients behind softcap, whose slopes are other than those of products; and gradients of
-    /// weights, before all slopes.
+    /// Whether the sums of these rows take gradients behind softcap, whose derivative is not that of products; and gradients of
+    /// weights, before all derivatives of scores.
     pub(super) fn shares(self, rule: &Rule) -> (bool, bool) {
         let custom = rule.customs().next().is_some();
         let takes_added = |term: &Term| match term {

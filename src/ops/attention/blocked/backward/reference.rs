@@ -6,6 +6,7 @@ use super::super::reference::{Seen, is_hidden};
 use super::{BlockedBackward, D_LSE, Outputs};
 use crate::ops::attention::Dims;
 use crate::ops::attention::rules::Pair;
+use crate::ops::attention::vectors::{add, dot};
 use crate::tensor::{Array, Real};
 
 /// The outputs of `op` for inputs `q`, `k`, `v`, `out`, `statistics`, `d_out`, where there is one `d_lse`, and the tensors of the rule.
@@ -141,13 +142,4 @@ fn key_head<R: Real>(
         }
     }
     of_head
-}
-
-fn dot<R: Real>(a: &[R], b: &[R]) -> R {
-    a.iter().zip(b).fold(R::zero(), |sum, (&a, &b)| sum + a * b)
-}
-
-/// `sum += factor * x`
-fn add<R: Real>(sum: &mut [R], factor: R, x: &[R]) {
-    sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum += factor * x);
 }

@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 
 use super::super::Dims;
-use super::super::reference::{Problem, Run, State, dot, rows_of_heads, state_arrays};
+use super::super::reference::{Problem, Run, State, rows_of_heads, state_arrays};
 use super::super::settings::Denominator;
 use super::{D_OUT, FORWARD_DENOMINATOR, FORWARD_OUT, LinearBackward};
 use crate::ops::Activation;
+use crate::ops::attention::vectors::dot;
 use crate::tensor::{Array, Real};
 
 /// The outputs of `op`.

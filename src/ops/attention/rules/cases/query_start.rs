@@ -1,7 +1,10 @@
 //! Problems whose queries stand where a tensor says, elsewhere in each batch item: every rule, one query and chunks of several, before the
 //! first key, behind the last, and as far as numbers go.
 
-use super::{bent, by_heads, dense, globals, layout, masked, softcap, square};
+use super::{
+    bent, by_heads, dense, disentangled, globals, layout, masked, relative_causal, relative_window, softcap,
+    square,
+};
 use crate::Result;
 use crate::check::Problem;
 use crate::ops::attention::blocked::cases::Setup;
@@ -163,12 +166,6 @@ fn score_setups() -> Vec<Setup> {
         let span = by_heads(problem, "span", setup, 9.3)?;
         Ok(Blocked::new().mask(Mask::causal()).score(Score::adaptive_span(span, 6.5)))
     };
-    let disentangled = |problem: &mut Problem, setup: &Setup| {
-        let shape = [12, setup.heads, setup.head_size];
-        let (keys, queries) =
-            (problem.random("kr", setup.dtype, shape, 1.0)?, problem.random("qr", setup.dtype, shape, 1.0)?);
-        Ok(Blocked::new().score(Score::disentangled(Some(keys), Some(queries), 6)))
-    };
     vec![
         chunk(11, 50).heads(4, 2).rule("bias by query", by_query),
         step(70).heads(4, 2).rule("ALiBi", alibi),
@@ -185,34 +182,21 @@ fn score_setups() -> Vec<Setup> {
 }
 
 fn relative_setups() -> Vec<Setup> {
-    let causal = |problem: &mut Problem, setup: &Setup| {
-        let factor = |problem: &mut Problem, name, rows: &[usize]| {
-            let shape = [rows, &[setup.heads, setup.head_size]].concat();
-            problem.random(name, setup.dtype, shape, 1.0)
-        };
-        let keys = factor(problem, "r", &[setup.key_time])?;
-        let (u, v) = (factor(problem, "u", &[])?, factor(problem, "w", &[])?);
-        Ok(Blocked::new().mask(Mask::causal()).score(Score::relative_keys(keys, Some(u), Some(v), 0)))
-    };
-    let window = |problem: &mut Problem, setup: &Setup| {
-        let keys = problem.random("r", setup.dtype, [16, setup.heads, setup.head_size], 1.0)?;
-        Ok(Blocked::new().mask(Mask::window(10, 5)).score(Score::relative_keys(keys, None, None, 5)))
-    };
     let after = |problem: &mut Problem, setup: &Setup| {
         let keys = problem.random("r", setup.dtype, [8, setup.heads, setup.head_size], 1.0)?;
         let mask = Mask::window(0, 7) & !Mask::causal();
         Ok(Blocked::new().mask(mask).score(Score::relative_keys(keys, None, None, 7)))
     };
     vec![
-        step(70).rule("relative keys", causal),
-        chunk(33, 70).rule("relative keys", causal),
+        step(70).rule("relative keys", relative_causal),
+        chunk(33, 70).rule("relative keys", relative_causal),
         // Behind the last key, distances have no relative key.
-        outside(20, 45).rule("relative keys", causal),
-        chunk(30, 77).rule("relative keys in a window", window),
-        outside(30, 40).rule("relative keys in a window", window),
+        outside(20, 45).rule("relative keys", relative_causal),
+        chunk(30, 77).rule("relative keys in a window", relative_window),
+        outside(30, 40).rule("relative keys in a window", relative_window),
         outside(9, 30).sizes(5, 7).rule("relative keys of keys behind", after),
-        Setup::new(1, 1100).heads(1, 1).query_start(&[1099, 30]).rule("relative keys", causal),
-        Setup::new(2, 1100).heads(1, 1).query_start(&[600]).rule("relative keys", causal),
+        Setup::new(1, 1100).heads(1, 1).query_start(&[1099, 30]).rule("relative keys", relative_causal),
+        Setup::new(2, 1100).heads(1, 1).query_start(&[600]).rule("relative keys", relative_causal),
     ]
 }
 

@@ -1,44 +1,17 @@
-//! Conformer (Gulati et al., "Conformer: Convolution-augmented Transformer for Speech Recognition", arXiv 2005.08100): half a feed-forward network,
-//! attention that knows distances, a convolution module, the other half, and a normalisation.
+//! Attention of a Conformer: over whole sequences, or over parts of streams with keys and values of earlier ones.
 
 use std::ops::RangeInclusive;
 
-use super::conv::behind_tail;
-use super::{
-    BatchNorm, FeedForward, LayerNorm, Layout, Linear, Mixer, Norm, Recorder, Residual, join_heads,
-    parameter, refuse_memory, split_heads,
-};
 use crate::graph::{Graph, Value};
+use crate::nn::conv::behind_tail;
+use crate::nn::{Layout, Linear, Mixer, Recorder, join_heads, refuse_memory, split_heads};
 use crate::ops::attention::{Blocked, Mask, Score, blocked};
-use crate::ops::{self, Activation, Gate, Rotary};
-use crate::tensor::{DType, HostTensor, TensorDesc};
+use crate::ops::{self, Activation, Rotary};
+use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 
-const CONV: &str = "Conformer convolution";
-const ATTENTION: &str = "Conformer attention";
-
-/// The convolution module (section 2.2): `reduce(f(batch_norm(depthwise(GLU(expand(norm(x)))))))`, where the second half of what `expand` makes is
-/// the gate.
-///
-/// In inference the batch norm is part of the convolution's weights and bias. Padding is read as zeros.
-#[derive(Clone, Debug)]
-pub struct ConformerConv {
-    /// Of what the module reads.
-    pub norm: LayerNorm,
-    /// To twice the width.
-    pub expand: Linear,
-    /// `[width, 1, kernel]`.
-    pub depthwise: Weight,
-    /// Positions before its own that the kernel reads: `kernel - 1` of a causal module, which streams can use.
-    pub before: usize,
-    /// Behind the convolution.
-    pub batch_norm: BatchNorm,
-    /// Behind the batch norm: swish in the paper.
-    pub activation: Activation,
-    /// Over the width.
-    pub reduce: Linear,
-}
+const NAME: &str = "Conformer attention";
 
 /// Attention of a Conformer, over all positions or, of a causal one, over a few before its own.
 #[derive(Clone, Debug)]
@@ -57,6 +30,7 @@ pub struct ConformerAttention {
 
 /// How a Conformer's attention knows positions.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ConformerPositions {
     /// Scores know distances, by keys of sinusoids (section 2.1, after Dai et al., arXiv 1901.02860):
     /// `((q_i + u) . k_j + (q_i + v) . p_(i - j)) / sqrt(size)`.
@@ -70,85 +44,6 @@ pub enum ConformerPositions {
     Rotary(Rotary),
     /// Not at all.
     None,
-}
-
-/// A layer (section 2.4): `x + FFN(x) / 2`, `+ attention`, `+ convolution`, `+ FFN / 2`, normalised. Every part normalises what it reads.
-#[derive(Clone, Debug)]
-pub struct ConformerBlock {
-    /// The feed-forward networks, the first before the attention and the second behind the convolution, with the norms of what they read.
-    pub feeding: [(LayerNorm, FeedForward); 2],
-    /// Of what the attention reads.
-    pub attention_norm: LayerNorm,
-    /// Mixes all positions.
-    pub attention: ConformerAttention,
-    /// Mixes near positions.
-    pub conv: ConformerConv,
-    /// Of the result.
-    pub norm: LayerNorm,
-}
-
-impl Mixer for ConformerConv {
-    /// Fails when `before` is not below the kernel, for streams with caches, and for parts of streams unless the module is causal.
-    fn record(
-        &self,
-        recorder: &mut Recorder<'_>,
-        x: Value,
-        memory: Option<Value>,
-        layout: &Layout,
-    ) -> Result<Value> {
-        refuse_memory(CONV, memory)?;
-        let normed = self.norm.record(recorder, x, None)?;
-        let expanded = self.expand.record(recorder, normed, Activation::Identity)?;
-        let gated = ops::gated(recorder, expanded, Gate::Second, Activation::Sigmoid)?;
-        let mixed = self.convolve(recorder, gated, layout)?;
-        let active = ops::activate(recorder, mixed, self.activation)?;
-        self.reduce.record(recorder, active, Activation::Identity)
-    }
-}
-
-impl ConformerConv {
-    /// Convolution and batch norm of `x: [batch, time, width]`.
-    fn convolve(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
-        let [width, _, kernel] = [0, 1, 2].map(|axis| self.depthwise.shape().dims()[axis]);
-        if self.before >= kernel {
-            return Err(Error::new(ErrorKind::Argument, CONV, "before")
-                .expecting(format!("less than the kernel, {kernel}"))
-                .but_found(self.before));
-        }
-        let is_causal = self.before + 1 == kernel;
-        let mut spec = ops::Conv1d::new().padding(self.before, kernel - 1 - self.before).groups(width);
-        let read = match *layout {
-            Layout::Rows => x,
-            Layout::Padded { lengths } => ops::padding::zero_behind(recorder, x, lengths)?,
-            Layout::Packed { segments, .. } => {
-                spec = spec.segments(segments);
-                x
-            }
-            Layout::Recurrent if is_causal && kernel == 1 => x,
-            Layout::Recurrent if is_causal => {
-                spec = spec.padding(0, 0);
-                behind_tail(recorder, self.depthwise.name(), x, self.before)?
-            }
-            Layout::Recurrent | Layout::Cached { .. } | Layout::Stateful { .. } => {
-                return Err(Error::new(ErrorKind::Unsupported, CONV, "layout")
-                    .expecting("whole sequences, or segments of streams for a causal module")
-                    .but_found("parts of streams"));
-            }
-        };
-        let dtype = recorder.desc(x)?.dtype;
-        let weight = parameter(recorder, &self.depthwise, dtype)?;
-        if recorder.is_training() {
-            let mixed = ops::conv1d(recorder, read, weight, &spec)?;
-            return self.batch_norm.record(recorder, mixed, layout);
-        }
-        let [factor, shift] = self.batch_norm.affine(recorder)?;
-        let factor = ops::reshape(recorder, factor, [width, 1, 1])?;
-        let weight = ops::converted(recorder, weight, DType::F32)?;
-        let folded = ops::multiply(recorder, weight, factor)?;
-        let (folded, shift) =
-            (ops::converted(recorder, folded, dtype)?, ops::converted(recorder, shift, dtype)?);
-        ops::conv1d(recorder, read, folded, &spec.bias(shift))
-    }
 }
 
 impl ConformerAttention {
@@ -186,7 +81,7 @@ impl ConformerAttention {
         layout: &Layout,
     ) -> Result<Value> {
         if let (ConformerPositions::Rotary(_), Layout::Recurrent) = (&self.positions, layout) {
-            let error = Error::new(ErrorKind::Unsupported, ATTENTION, "positions");
+            let error = Error::new(ErrorKind::Unsupported, NAME, "positions");
             return Err(error
                 .expecting("relative positions, or none, in parts of streams")
                 .but_found("rotary ones, which are counted from the beginning"));
@@ -204,7 +99,7 @@ impl ConformerAttention {
                 }
             }
             (Some(_), Layout::Recurrent) => {}
-            _ => layout.check_whole(ATTENTION)?,
+            _ => layout.check_whole(NAME)?,
         }
         let time = recorder.desc(x)?.shape.dims()[1];
         for value in &mut made {
@@ -212,7 +107,7 @@ impl ConformerAttention {
         }
         let [query, key, value] = made;
         if let ConformerPositions::Relative { key, biases: [u, v] } = &self.positions {
-            let missing = || Error::new(ErrorKind::Argument, ATTENTION, "distances");
+            let missing = || Error::new(ErrorKind::Argument, NAME, "distances");
             let distances = distances.ok_or_else(|| missing().expecting("sinusoids").but_found("none"))?;
             let size = recorder.desc(query)?.shape.dims()[3];
             let count = recorder.desc(distances)?.shape.dims()[0];
@@ -254,12 +149,12 @@ impl Mixer for ConformerAttention {
         memory: Option<Value>,
         layout: &Layout,
     ) -> Result<Value> {
-        refuse_memory(ATTENTION, memory)?;
+        refuse_memory(NAME, memory)?;
         let desc = recorder.desc(x)?.clone();
         let (time, width) = match *desc.shape.dims() {
             [_, time, width] if time > 0 => (time, width),
             _ => {
-                let error = Error::new(ErrorKind::Shape, ATTENTION, "x");
+                let error = Error::new(ErrorKind::Shape, NAME, "x");
                 return Err(error.expecting("[batch, at least 1 position, width]").but_found(desc));
             }
         };
@@ -296,50 +191,4 @@ fn sinusoids(graph: &mut Graph, distances: RangeInclusive<i64>, width: usize) ->
         }));
     }
     ops::constant(graph, HostTensor::f32([count, width], elements)?)
-}
-
-impl ConformerBlock {
-    /// The layer's result for `x: [batch, time, width]`, where `mix` records the attention.
-    pub fn record_around<'g>(
-        &self,
-        recorder: &mut Recorder<'g>,
-        x: Value,
-        layout: &Layout,
-        mix: impl FnOnce(&mut Recorder<'g>, Value) -> Result<Value>,
-    ) -> Result<Value> {
-        let [first, second] = &self.feeding;
-        let x = half(recorder, x, first)?;
-        let attending = Residual::before(Norm::Layer(self.attention_norm.clone()));
-        let x = attending.record(recorder, x, mix)?;
-        let mixed = self.conv.record(recorder, x, None, layout)?;
-        let mixed = recorder.dropout(mixed)?;
-        let x = ops::add(recorder, x, mixed)?;
-        let x = half(recorder, x, second)?;
-        self.norm.record(recorder, x, None)
-    }
-}
-
-/// `x` with half of what a feed-forward network makes of it.
-fn half(recorder: &mut Recorder<'_>, x: Value, (norm, network): &(LayerNorm, FeedForward)) -> Result<Value> {
-    let normed = norm.record(recorder, x, None)?;
-    let made = network.record(recorder, normed)?;
-    let made = recorder.dropout(made)?;
-    let made = ops::scale(recorder, made, 0.5)?;
-    ops::add(recorder, x, made)
-}
-
-impl Mixer for ConformerBlock {
-    /// The whole layer, as its parts take the layout.
-    fn record(
-        &self,
-        recorder: &mut Recorder<'_>,
-        x: Value,
-        memory: Option<Value>,
-        layout: &Layout,
-    ) -> Result<Value> {
-        refuse_memory(ATTENTION, memory)?;
-        self.record_around(recorder, x, layout, |recorder, x| {
-            Mixer::record(&self.attention, recorder, x, None, layout)
-        })
-    }
 }
