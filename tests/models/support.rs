@@ -74,7 +74,7 @@ pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// A generator that looks at its scores, whose weight `name`, of `model`, has `value` all through the row at `row`.
+/// A generator that looks at its scores, whose weight `name`, of `model`, has `value` and minus `value` by turns in the row at `row`.
 pub(crate) fn generator_with(
     model: &Model,
     weights: &Weights,
@@ -89,7 +89,8 @@ pub(crate) fn generator_with(
         }
         let mut values = tensor.to_f32();
         let width = tensor.shape().dims()[1];
-        values[row * width..][..width].fill(value);
+        let signs = [1.0, -1.0].into_iter().cycle();
+        values[row * width..][..width].iter_mut().zip(signs).for_each(|(x, sign)| *x = sign * value);
         Ok((found, HostTensor::f32(tensor.shape().clone(), values)?))
     });
     let store = Store::upload(device, changed).expect("they fit");

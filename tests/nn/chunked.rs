@@ -62,7 +62,8 @@ fn a_ring_counts_a_chunk_as_often_as_it_is_looked_at() {
             let rows = ["q", "k", "v"].map(|name| random(name, &[1, time, HEADS, HEAD_SIZE], 1.0));
             let inputs: Vec<(&str, &HostTensor)> = ["q", "k", "v"].into_iter().zip(&rows).collect();
             let found = cpu::run(&graph, &inputs).unwrap()["out"].to_f64();
-            let expected = looked_around(&rows.each_ref().map(HostTensor::to_f64), time, [before, after], is_causal);
+            let expected =
+                looked_around(&rows.each_ref().map(HostTensor::to_f64), time, [before, after], is_causal);
             let what = format!("{chunks} chunks, {before} before, {after} behind, causal {is_causal}");
             assert_near(&what, &found, &expected, 1e-6);
             let program = Program::new(context(), &Plan::new(&graph, context().caps()).unwrap()).unwrap();
