@@ -24,7 +24,6 @@ const VIEWS: &[&str] = &["constant", "reshape", "stop_gradient"];
 /// Ops that run another op's or their family's kernel, and so have no shader of their own.
 const FAMILY_KERNELS: &[&str] = &[
     "embedding",
-    "index/top_k",
     "layout/broadcast",
     "layout/concat",
     "layout/flip",

@@ -12,7 +12,12 @@ fn sum_of(batch: u32, first: u32, last: u32, column: u32) -> Lanes {
     var sum = Lanes();
     for (var j = first; j < last; j++) {
         let position = load_items(2u * (first_item + j) + 1u);
-        sum += load_rows((batch * params.rows + position / PER_ROW) * params.width + column);
+        let row = load_rows((batch * params.rows + position / PER_ROW) * params.width + column);
+        if SCALED {
+            sum += load_factors(first_item + position) * row;
+        } else {
+            sum += row;
+        }
     }
     return sum;
 }

@@ -102,7 +102,7 @@ impl Mixer for LshAttention {
         refuse_memory(NAME, memory)?;
         let LshSettings { heads, head_size, rounds, lsh, factors, seed, number } = &self.settings;
         let lengths = one_length_a_row(NAME, recorder, layout)?;
-        let spec = lengths.map_or(*lsh, |lengths| lsh.lengths(lengths));
+        let mut spec = lengths.map_or(*lsh, |lengths| lsh.lengths(lengths));
         let [query, value] = [&self.query_key, &self.value].map(|layer| {
             let projected = layer.record(recorder, x, Activation::Identity)?;
             split_heads(recorder, projected, *heads)
@@ -116,6 +116,7 @@ impl Mixer for LshAttention {
             false => None,
             true => {
                 let factors = factors.of(time);
+                spec = spec.buckets(factors.iter().product());
                 let rotations = recorder.draw(&format!("rotation.{number}"), || {
                     lsh_rotations([*heads, *head_size, *rounds], &factors, *seed)
                 })?;

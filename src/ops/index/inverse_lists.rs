@@ -83,12 +83,15 @@ impl Op for Invert {
         let ids = &step.inputs[0];
         let [rows, length] = rows_of(ids);
         let count = to_u32(NAME, "count", self.count)?;
-        let sorted = sort_ids(NAME, (Operand::Input(0), ids.dtype), [rows, length], count, 0, caps)?;
+        // Positions alone need no keys behind the last pass.
+        let order = (!step.wanted[0]).then_some(Operand::Output(1));
+        let ids_of = (Operand::Input(0), ids.dtype);
+        let sorted = sort_ids(NAME, ids_of, [rows, length], count, (order, 0), caps)?;
         let mut dispatches = sorted.dispatches;
         if step.wanted[0] {
             dispatches.push(offsets(NAME, (sorted.items, Operand::Output(0)), [rows, length], count, caps)?);
         }
-        if step.wanted[1] {
+        if step.wanted[1] && order.is_none() {
             let positions =
                 Kernel::new("positions of sorted ids", [wgsl!("index/inverse_lists/positions.wgsl")])
                     .read("items", sorted.items, DType::U32)

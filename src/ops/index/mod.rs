@@ -24,6 +24,8 @@ pub use inverse_lists::{InverseLists, inverse_lists};
 pub use one_hot::one_hot;
 pub use rotation_buckets::rotation_buckets;
 pub use scatter_add_rows::scatter_add_rows;
+pub(super) use scatter_add_rows::scatter_add_scaled_rows;
 pub use sort::{Order, Sorted, argsort, sort};
+pub(super) use top_k::positions_of_largest;
 pub use top_k::top_k;
 pub use write_rows::{read_rows, write_rows};

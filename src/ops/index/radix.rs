@@ -37,6 +37,38 @@ pub(super) struct Keys {
     pub(super) most: u32,
 }
 
+impl Keys {
+    /// Bits that keys differ in.
+    pub(super) fn bits(&self) -> u32 {
+        if self.dtype == DType::F16 { 16 } else { u32::BITS - self.most.leading_zeros() }
+    }
+}
+
+/// `kernel` with the keys of elements of `x`.
+pub(super) fn with_keys(kernel: Kernel, keys: &Keys, x: Operand) -> Kernel {
+    let sign = match keys.dtype {
+        DType::F16 => 1 << 15,
+        DType::U32 => 0,
+        _ => 1 << 31,
+    };
+    kernel
+        .source(wgsl!("index/sort/keys.wgsl"))
+        .constant("FLOATS", keys.dtype.is_float())
+        .constant("HALVES", keys.dtype == DType::F16)
+        .constant("SIGN_BIT", sign)
+        .constant("DESCENDING", keys.descending)
+        // Elements are compared by their bits; a u32 word holds two f16.
+        .read("x", x, DType::U32)
+}
+
+/// The bits of a digit, at most `most`, of keys of `bits`: no more than as many passes need, which takes fewer counts, and so few that a chunk
+/// of `items` has no more counts than items, lest those of many short rows need more memory than the rows.
+pub(super) fn digit_bits_of(most: u32, bits: u32, items: usize) -> u32 {
+    let most = most.min(items.max(4).ilog2());
+    let passes = bits.div_ceil(most).max(1);
+    bits.div_ceil(passes).max(1)
+}
+
 /// Dispatches that sort, the scratch buffers they take, and what holds the outcome.
 #[derive(Clone, Debug)]
 pub(super) struct Sort {
@@ -67,11 +99,9 @@ pub(super) fn sort(
     first_scratch: usize,
     caps: &Caps,
 ) -> Result<Sort> {
-    let bits = if keys.dtype == DType::F16 { 16 } else { u32::BITS - keys.most.leading_zeros() };
     let chunk = chunk_length(rows, length, caps);
-    // A short chunk has no more counts than items, lest those of many short rows need more memory than the rows.
-    let digit_bits = digit_bits(caps).min(chunk.min(length).max(4).ilog2());
-    let passes = bits.div_ceil(digit_bits).max(1);
+    let digit_bits = digit_bits_of(digit_bits(caps), keys.bits(), chunk.min(length));
+    let passes = keys.bits().div_ceil(digit_bits).max(1);
     let counted = (rows * length.div_ceil(chunk)) << digit_bits;
     to_u32(op, "elements", counted)?;
     let scratch = |i| Operand::Scratch(first_scratch + i);
@@ -100,7 +130,10 @@ pub(super) fn sort(
         from = to;
     }
     let bytes = |elements: usize| (elements as u64 * 4).max(16);
-    let sizes = [2 * rows * length, 2 * rows * length, counted, counted].map(bytes);
+    // The last pass has its own place where there is an order.
+    let between = passes - u32::from(order.is_some());
+    let items = |wanted: bool| if wanted { 2 * rows * length } else { 0 };
+    let sizes = [items(between > 0), items(between > 1), counted, counted].map(bytes);
     Ok(Sort { dispatches, scratch: sizes.into_iter().chain(scan_scratch).collect(), items: from })
 }
 
@@ -114,19 +147,7 @@ impl Pass {
         if !self.is_first {
             return kernel.source(wgsl!("index/sort/items.wgsl")).read("items", self.from, DType::U32);
         }
-        let sign = match keys.dtype {
-            DType::F16 => 1 << 15,
-            DType::U32 => 0,
-            _ => 1 << 31,
-        };
-        kernel
-            .source(wgsl!("index/sort/keys.wgsl"))
-            .constant("FLOATS", keys.dtype.is_float())
-            .constant("HALVES", keys.dtype == DType::F16)
-            .constant("SIGN_BIT", sign)
-            .constant("DESCENDING", keys.descending)
-            // Elements are compared by their bits; a u32 word holds two f16.
-            .read("x", self.from, DType::U32)
+        with_keys(kernel, keys, self.from)
     }
 
     fn count(&self, keys: &Keys, counts: Operand) -> Kernel {

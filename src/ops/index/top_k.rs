@@ -1,6 +1,6 @@
 //! The largest elements along the last axis.
 
-use super::sort::{Order, Sorted, sort_rows};
+use super::sort::{Sorted, largest_first, select_rows};
 use crate::Result;
 use crate::graph::{Graph, Value};
 
@@ -9,9 +9,15 @@ const NAME: &str = "index/top_k";
 /// The `k` largest elements of each row of `x: [.., length]`, of any type, the largest first: `[.., k]`, and their positions.
 ///
 /// Of equal elements the one with the lower position comes first; -0 equals 0, and NaN counts as greater than every number. Gradients go to the
-/// chosen elements; positions have none. A row is sorted whole. Fails when `x` is a scalar, or `k` is 0 or more than a row has elements.
+/// chosen elements; positions have none. Of rows four times as long as `k`, the largest are selected first, and they alone sorted. Fails when `x`
+/// is a scalar, or `k` is 0 or more than a row has elements.
 pub fn top_k(graph: &mut Graph, x: Value, k: usize) -> Result<Sorted> {
-    sort_rows(graph, NAME, x, Order::Descending, Some(k))
+    largest_first(graph, NAME, x, k)
+}
+
+/// The positions of what [`top_k`] gives, in ascending order.
+pub(in crate::ops) fn positions_of_largest(graph: &mut Graph, x: Value, k: usize) -> Result<Value> {
+    select_rows(graph, NAME, x, k)
 }
 
 /// Every type, ties, all of a row and one element of it, rows of one element and none.
@@ -20,12 +26,13 @@ pub(crate) fn cases() -> Vec<crate::check::Case> {
     use super::sort::{TYPES, with_ties};
     use crate::check::Case;
 
-    let problems: [(&'static [usize], usize); 8] = [
+    let problems: [(&'static [usize], usize); 9] = [
         (&[1], 1),
         (&[0, 3], 2),
         (&[17], 1),
         (&[17], 17),
         (&[1000], 33),
+        (&[70_001], 300),
         (&[5, 1, 7], 3),
         (&[300, 3], 2),
         (&[65, 97], 10),
@@ -40,6 +47,14 @@ pub(crate) fn cases() -> Vec<crate::check::Case> {
                 Ok(vec![chosen.values, chosen.positions])
             });
             cases.push(case.kinked());
+            // Of f16, positions alone take no device that has it.
+            if dtype != crate::DType::F16 {
+                let label = format!("{dtype} positions of {k} of {}", crate::Shape::from(shape));
+                cases.push(Case::new(NAME, label, move |problem| {
+                    let x = with_ties(problem, dtype, shape, amplitude)?;
+                    Ok(vec![positions_of_largest(&mut problem.graph, x, k)?])
+                }));
+            }
         }
     }
     cases.push(Case::new(NAME, "f32 7 of [40, 50] without ties", |problem| {

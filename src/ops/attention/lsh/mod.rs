@@ -45,6 +45,7 @@ pub struct Lsh {
     same_bucket: bool,
     is_deduplicated: bool,
     lengths: Option<Value>,
+    buckets: Option<usize>,
 }
 
 impl Lsh {
@@ -60,6 +61,7 @@ impl Lsh {
             same_bucket: false,
             is_deduplicated: false,
             lengths: None,
+            buckets: None,
         }
     }
 
@@ -98,6 +100,13 @@ impl Lsh {
     #[must_use]
     pub fn lengths(self, lengths: Value) -> Self {
         Self { lengths: Some(lengths), ..self }
+    }
+
+    /// How many buckets there are, the product of the factors of [`lsh_buckets`]: positions are then sorted by so many bits, in place of all 32.
+    /// Those of a bucket from here on come last, as padding's do, in the order of positions.
+    #[must_use]
+    pub fn buckets(self, count: usize) -> Self {
+        Self { buckets: Some(count), ..self }
     }
 
     /// A round's slots are a multiple of this, itself a multiple of the chunk, which matters in a ring: models whose layers have chunks of several

@@ -4,8 +4,8 @@ use super::super::indexed::{HIDDEN_ENTRY, Order};
 use super::{Lsh, LshConvention, NAME};
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Matmul, argsort, concat, constant, converted, gather_rows, matmul, padding, repeat_each, reshape,
-    rotation_buckets, select, slice, stop_gradient, transpose,
+    Heads, Matmul, argsort, broadcast, concat, constant, converted, gather_rows, inverse_lists, matmul,
+    padding, repeat_each, reshape, rotation_buckets, select, slice, stop_gradient, transpose,
 };
 use crate::random::Random;
 use crate::tensor::{DType, HostTensor};
@@ -71,15 +71,18 @@ pub fn lsh_buckets(
     };
     let query = stop_gradient(graph, query)?;
     let query = converted(graph, query, DType::F32)?;
-    let by_head = transpose(graph, query, &[2, 0, 1, 3])?;
-    let by_head = reshape(graph, by_head, [heads, batch * time, head_size])?;
     let rotations = stop_gradient(graph, rotations)?;
     let planes = if shared { repeat_each(graph, rotations, 0, heads)? } else { rotations };
-    let planes = reshape(graph, planes, [heads, head_size, rounds * width])?;
-    let rotated = matmul(graph, by_head, planes, &Matmul::new())?;
-    let rotated = reshape(graph, rotated, [heads, batch, time, rounds, width])?;
+    let planes = reshape(graph, planes, [1, heads, head_size, rounds * width])?;
+    let planes = match batch {
+        1 => planes,
+        _ => broadcast(graph, planes, [batch, heads, head_size, rounds * width])?,
+    };
+    let rotated =
+        matmul(graph, query, planes, &Matmul::new().heads(Heads::Inner, Heads::Outer, Heads::Outer))?;
+    let rotated = reshape(graph, rotated, [batch, heads, time, rounds, width])?;
     let buckets = rotation_buckets(graph, rotated, factors)?;
-    let buckets = transpose(graph, buckets, &[1, 0, 3, 2])?;
+    let buckets = transpose(graph, buckets, &[0, 1, 3, 2])?;
     match spec.lengths.filter(|_| spec.convention != LshConvention::Paper) {
         None => Ok(buckets),
         Some(lengths) => {
@@ -144,14 +147,17 @@ fn sorted(graph: &mut Graph, buckets: Value, spec: &Lsh) -> Result<Ordered> {
         let empty = constant(graph, HostTensor::i32(empty, vec![i32::MAX; empty.iter().product()])?)?;
         keys = concat(graph, &[buckets, empty], 3)?;
     }
-    let positions = argsort(graph, keys, crate::ops::Order::Ascending)?;
+    let positions = match spec.buckets {
+        Some(count) => inverse_lists(graph, keys, count)?.positions,
+        None => argsort(graph, keys, crate::ops::Order::Ascending)?,
+    };
     let table = entries(graph, [batch, time, slots], spec)?;
     let queries = gather_rows(graph, table, positions)?;
     let queries = reshape(graph, queries, [batch, heads, rounds, slots])?;
     let chunks = match spec.is_deduplicated {
         false => None,
         true => {
-            let slots_of_positions = argsort(graph, positions, crate::ops::Order::Ascending)?;
+            let slots_of_positions = inverse_lists(graph, positions, slots)?.positions;
             let table = (0..slots).map(|slot| (slot / spec.chunk) as i32).collect();
             let table = constant(graph, HostTensor::i32([slots, 1], table)?)?;
             let chunks = gather_rows(graph, table, slots_of_positions)?;
@@ -168,7 +174,7 @@ fn in_place(graph: &mut Graph, [batch, heads, time]: [usize; 3], spec: &Lsh) -> 
     let table = entries(graph, [batch, time, time], spec)?;
     let items = graph.desc(table)?.elements() / time.max(1);
     let table = reshape(graph, table, [items, 1, 1, time])?;
-    let queries = crate::ops::broadcast(graph, table, [batch, heads, 1, time])?;
+    let queries = broadcast(graph, table, [batch, heads, 1, time])?;
     let order = Order { queries, keys: None, buckets: None, chunks: None };
     Ok(Ordered { order, positions: None })
 }

@@ -2,9 +2,10 @@
 
 use super::LEAST_LENGTH;
 use crate::graph::{Graph, Value};
+use crate::ops::index::positions_of_largest;
 use crate::ops::{
-    Heads, Matmul, Order, add, argmax, constant, converted, fill, gather_rows, greater, l2_normalize, matmul,
-    mean, reshape, scale, scatter_add_rows, select, sort, square, stop_gradient, subtract, top_k, transpose,
+    Heads, Matmul, add, argmax, broadcast, constant, converted, fill, gather_rows, greater, l2_normalize,
+    matmul, mean, reshape, scale, scatter_add_rows, select, square, stop_gradient, subtract, transpose,
 };
 use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
@@ -54,15 +55,14 @@ fn unit(graph: &mut Graph, x: Value) -> Result<Value> {
     l2_normalize(graph, x, LEAST_LENGTH)
 }
 
-/// Products of unit rows with centroids, which are not normalised: f32 `[batch, heads, time, clusters]`, without gradients.
-fn scores(graph: &mut Graph, x: Value, centroids: Value, extents: &Extents) -> Result<Value> {
-    let &Extents { heads, clusters, size, .. } = extents;
+/// Unit rows, `[batch, time, heads, size]`, and centroids, which are not normalised, for each item: f32 `[batch, heads, clusters, size]`.
+fn without_gradients(graph: &mut Graph, x: Value, centroids: Value, extents: &Extents) -> Result<[Value; 2]> {
+    let &Extents { batch, heads, clusters, size, .. } = extents;
     let x = stop_gradient(graph, x)?;
     let rows = unit(graph, x)?;
     let centroids = stop_gradient(graph, centroids)?;
     let by_item = reshape(graph, centroids, [1, heads, clusters, size])?;
-    let by_item = crate::ops::broadcast(graph, by_item, [extents.batch, heads, clusters, size])?;
-    matmul(graph, rows, by_item, &Matmul::new().transpose_b().heads(Heads::Inner, Heads::Outer, Heads::Outer))
+    Ok([rows, broadcast(graph, by_item, [batch, heads, clusters, size])?])
 }
 
 /// The `window` tokens of `x: [batch, time, heads, size]`, f32 or f16, that lie nearest to each of `centroids: f32 [heads, clusters, size]`, by
@@ -77,17 +77,19 @@ pub fn balanced_clusters(graph: &mut Graph, x: Value, centroids: Value, window: 
             .expecting(format!("1 to the {} tokens", extents.time))
             .but_found(window));
     }
-    let scores = scores(graph, x, centroids, &extents)?;
-    let by_cluster = transpose(graph, scores, &[0, 1, 3, 2])?;
-    let nearest = top_k(graph, by_cluster, window)?;
-    Ok(sort(graph, nearest.positions, Order::Ascending)?.values)
+    let [rows, centroids] = without_gradients(graph, x, centroids, &extents)?;
+    let spec = Matmul::new().transpose_b().heads(Heads::Outer, Heads::Inner, Heads::Outer);
+    let by_cluster = matmul(graph, centroids, rows, &spec)?;
+    positions_of_largest(graph, by_cluster, window)
 }
 
 /// The centroid of `centroids: f32 [heads, clusters, size]` that each token of `x: [batch, time, heads, size]` lies nearest to, the first of
 /// several: u32 `[batch, time, heads]`. No gradient passes. Fails when shapes do not fit.
 pub fn nearest_centroids(graph: &mut Graph, x: Value, centroids: Value) -> Result<Value> {
     let extents = Extents::of(NEAREST, graph, x, centroids)?;
-    let scores = scores(graph, x, centroids, &extents)?;
+    let [rows, centroids] = without_gradients(graph, x, centroids, &extents)?;
+    let spec = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Outer, Heads::Outer);
+    let scores = matmul(graph, rows, centroids, &spec)?;
     let nearest = argmax(graph, scores, 3)?;
     let nearest = reshape(graph, nearest, [extents.batch, extents.heads, extents.time])?;
     transpose(graph, nearest, &[0, 2, 1])

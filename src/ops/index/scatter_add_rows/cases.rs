@@ -1,17 +1,32 @@
 //! Conformance cases: widths around the vector size, ids of one digit and of several, ids outside, rows of the result that most ids name and
 //! rows that none does, batches, several indices a row.
 
-use super::{NAME, scatter_add_rows};
-use crate::Shape;
-use crate::check::{Bench, Case, Work};
+use super::{NAME, scatter_add_rows, scatter_add_scaled_rows};
+use crate::check::{Bench, Case, Problem, Work};
+use crate::graph::Value;
 use crate::ops::index::gather_rows::indices;
 use crate::tensor::{DType, HostTensor};
+use crate::{Result, Shape, ops};
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for dtype in [DType::F32, DType::F16] {
         cases.extend(of_one_index(dtype));
         cases.extend(of_batches(dtype));
+    }
+    for (outer, shape, of_indices) in [
+        (&[7][..], &[40, 3][..], &[40, 5][..]),
+        (&[2, 30], &[2, 65, 8], &[2, 65, 3]),
+        (&[4], &[900, 4], &[900]),
+    ] {
+        let label =
+            format!("scaled {} of {} at {}", Shape::from(outer), Shape::from(shape), Shape::from(of_indices));
+        cases.push(Case::new(NAME, label, move |problem| {
+            let rows = stop_gradient(problem, "rows", shape)?;
+            let factors = stop_gradient(problem, "factors", of_indices)?;
+            let indices = indices(problem, of_indices, outer[outer.len() - 1], true)?;
+            Ok(vec![scatter_add_scaled_rows(&mut problem.graph, rows, [indices, factors], outer)?])
+        }));
     }
     // More rows than a driver's loops may have turns, most of which add to one.
     cases.push(Case::new(NAME, "200003 rows", |problem| {
@@ -21,6 +36,12 @@ pub(crate) fn cases() -> Vec<Case> {
         Ok(vec![scatter_add_rows(&mut problem.graph, rows, ids, &[7])?])
     }));
     cases
+}
+
+/// Random numbers that no gradient is asked of.
+fn stop_gradient(problem: &mut Problem, name: &str, shape: &[usize]) -> Result<Value> {
+    let x = problem.random(name, DType::F32, shape, 1.0)?;
+    ops::stop_gradient(&mut problem.graph, x)
 }
 
 fn of_one_index(dtype: DType) -> Vec<Case> {

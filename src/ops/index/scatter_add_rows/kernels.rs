@@ -50,19 +50,19 @@ pub(super) struct Layout {
     pub(super) width: usize,
 }
 
-/// Sorts ids of `dtype`, `[batches, length]`, where those that are negative or from `count` on come last.
+/// Sorts ids of `dtype`, `[batches, length]`, where those that are negative or from `count` on come last. An `order` gets positions alone.
 pub(in crate::ops::index) fn sort_ids(
     op: &'static str,
     (ids, dtype): (Operand, DType),
     extents: [usize; 2],
     count: u32,
-    first_scratch: usize,
+    (order, first_scratch): (Option<Operand>, usize),
     caps: &Caps,
 ) -> Result<Sort> {
     // Ids are compared as u32, where negative ones must lie beyond every count.
     let most = if dtype == DType::I32 { count.min(1 << 31) } else { count };
     let keys = Keys { dtype: DType::U32, descending: false, most };
-    radix::sort(op, (ids, keys), extents, None, first_scratch, caps)
+    radix::sort(op, (ids, keys), extents, order, first_scratch, caps)
 }
 
 /// One dispatch that tells where the items of each id below `ids` begin in `items`, `[batches, length]`, and where they all end.
@@ -96,9 +96,10 @@ pub(super) fn lower(op: &'static str, layout: Layout, step: &StepDesc, caps: &Ca
         result_rows: to_u32(op, "count", count)?,
         width: to_u32(op, "width", width)? / lanes,
     };
+    let factors = step.inputs.get(2).map(|_| Operand::Input(2));
     let extents = [batches, length];
     let ids = (Operand::Input(1), indices.dtype);
-    let sorted = sort_ids(op, ids, extents, params.result_rows, FIRST_OF_SORT, caps)?;
+    let sorted = sort_ids(op, ids, extents, params.result_rows, (None, FIRST_OF_SORT), caps)?;
     let kernel = |label, source: Source| {
         Kernel::new(label, [source, wgsl!("index/scatter_add_rows/items.wgsl")])
             .lanes(lanes)
@@ -106,6 +107,10 @@ pub(super) fn lower(op: &'static str, layout: Layout, step: &StepDesc, caps: &Ca
             .constant("PER_ROW", per_row.max(1) as u32)
             .read_elements("items", sorted.items, DType::U32)
             .read("rows", Operand::Input(0), desc.dtype)
+            .constant("SCALED", factors.is_some())
+            .lanes(1)
+            .read_if("factors", factors, DType::F32)
+            .lanes(lanes)
             .params(params)
     };
     let chunks = batches * params.chunks as usize * params.width as usize;

@@ -7,11 +7,11 @@ pub(super) mod kernels;
 
 use self::kernels::Layout;
 use super::gather_rows::GatherRows;
-use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::Contract;
-use crate::tensor::{Array, Real, Shape, TensorDesc};
+use crate::tensor::{Array, DType, Real, Shape, TensorDesc};
+use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
@@ -21,6 +21,8 @@ const NAME: &str = "index/scatter_add_rows";
 #[derive(Clone, Debug)]
 struct ScatterAddRows {
     outer: Vec<usize>,
+    /// Whether each index has a factor.
+    has_factors: bool,
 }
 
 /// The sums of `rows: [batch.., r.., width]`, f32 or f16, by index: `[batch.., count, width]`, where `outer` is `[batch.., count]`.
@@ -32,7 +34,18 @@ struct ScatterAddRows {
 /// Sums are f32 whatever the storage, in the order of the rows. The gradient of `rows` is [`gather_rows`](super::gather_rows()), summed over a
 /// row's indices. A result larger than a storage binding of the device is refused when it is planned. Fails when shapes or types do not fit.
 pub fn scatter_add_rows(graph: &mut Graph, rows: Value, indices: Value, outer: &[usize]) -> Result<Value> {
-    graph.push_builtin_one(ScatterAddRows { outer: outer.to_vec() }, &[rows, indices])
+    graph.push_builtin_one(ScatterAddRows { outer: outer.to_vec(), has_factors: false }, &[rows, indices])
+}
+
+/// [`scatter_add_rows`] of rows that count for each index times its factor: f32 of the shape of `indices`. Without gradients.
+pub(in crate::ops) fn scatter_add_scaled_rows(
+    graph: &mut Graph,
+    rows: Value,
+    [indices, factors]: [Value; 2],
+    outer: &[usize],
+) -> Result<Value> {
+    let op = ScatterAddRows { outer: outer.to_vec(), has_factors: true };
+    graph.push_builtin_one(op, &[rows, indices, factors])
 }
 
 impl ScatterAddRows {
@@ -55,7 +68,10 @@ impl Op for ScatterAddRows {
 
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let contract = Contract::new(NAME);
-        contract.count(inputs, &["rows", "indices"])?;
+        match self.has_factors {
+            true => contract.count(inputs, &["rows", "indices", "factors"])?,
+            false => contract.count(inputs, &["rows", "indices"])?,
+        }
         let (rows, indices) = (&inputs[0], &inputs[1]);
         contract.float("rows", rows)?;
         contract.integer("indices", indices)?;
@@ -74,6 +90,15 @@ impl Op for ScatterAddRows {
             let expected = format!("{} or one axis more", Shape::from(leading));
             return Err(contract.shape_error("indices").expecting(expected).but_found(&indices.shape));
         }
+        if let Some(factors) = inputs.get(2) {
+            contract.dtype("factors", factors, DType::F32)?;
+            if factors.shape != indices.shape {
+                return Err(contract
+                    .shape_error("factors")
+                    .expecting(&indices.shape)
+                    .but_found(&factors.shape));
+            }
+        }
         let result = TensorDesc::new(rows.dtype, [&self.outer[..], &[*width]].concat());
         result.check_rank(NAME, "result")?;
         Ok(vec![result])
@@ -88,8 +113,9 @@ impl Op for ScatterAddRows {
             let Some(index) = usize::try_from(index).ok().filter(|&index| index < count) else { continue };
             let (row, batch) = (i / per_row, i / per_row / layout.rows);
             let sum = &mut sums[(batch * count + index) * width..][..width];
+            let factor = inputs.get(2).map_or_else(R::one, |factors| factors.reals()[i]);
             for (sum, &element) in sum.iter_mut().zip(&rows.reals()[row * width..]) {
-                *sum += element;
+                *sum += factor * element;
             }
         }
         vec![Array::real([&self.outer[..], &[width]].concat(), sums)]
@@ -100,6 +126,11 @@ impl Op for ScatterAddRows {
     }
 
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
+        if self.has_factors {
+            return Err(Error::new(ErrorKind::NotDifferentiable, NAME, "gradients")
+                .expecting("sums of rows as they are")
+                .but_found("sums of scaled rows"));
+        }
         let (rows, indices) = (adjoint.inputs()[0], adjoint.inputs()[1]);
         let summed = graph.desc(indices)?.shape.rank() == graph.desc(rows)?.shape.rank();
         crate::ops::upstream::to_input(adjoint, |upstream| {

@@ -1,4 +1,4 @@
-//! Sorting along the last axis. The order of a row's largest elements, of [`top_k`](super::top_k), is made the same way.
+//! Sorting along the last axis, and selecting the largest elements of rows, for [`top_k`](super::top_k).
 //!
 //! Positions are a step and values, which are picked by them, another: an order of floats is a choice that backward passes keep
 //! ([`Op::is_choice`]), whereas values may be picked anew.
@@ -7,13 +7,17 @@
 mod cases;
 mod pick;
 mod place;
+mod select;
 
 use super::radix::{self, Keys};
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Kernel, Lowered, Operand, params, wgsl};
-use crate::ops::contract::{Contract, to_u32};
-use crate::tensor::{Array, DType, Real, TensorDesc};
+use crate::kernel::{Caps, Lowered, Operand, params};
+use crate::ops::contract::Contract;
+use crate::ops::slice;
+use crate::tensor::{Array, Real, TensorDesc};
+
+pub(super) use select::select_rows;
 
 #[cfg(feature = "check")]
 pub(super) use cases::{TYPES, with_ties};
@@ -41,13 +45,11 @@ pub struct Sorted {
     pub positions: Value,
 }
 
-/// The order of rows, of which the first few positions are kept.
+/// The order of rows.
 #[derive(Clone, Copy, Debug)]
 struct SortRows {
     name: &'static str,
     order: Order,
-    /// How many positions of a row are kept; without, all of them.
-    kept: Option<usize>,
     /// Of floats, which may be other ones where they are computed anew.
     of_floats: bool,
 }
@@ -66,25 +68,53 @@ params! {
 ///
 /// Rows may be empty. Fails when `x` is a scalar.
 pub fn sort(graph: &mut Graph, x: Value, order: Order) -> Result<Sorted> {
-    sort_rows(graph, NAME, x, order, None)
+    let positions = sort_rows(graph, NAME, x, order)?;
+    Ok(Sorted { values: pick::pick(graph, NAME, x, positions)?, positions })
 }
 
 /// The positions of [`sort()`] alone: u32, of the shape of `x`.
 pub fn argsort(graph: &mut Graph, x: Value, order: Order) -> Result<Value> {
-    Ok(sort(graph, x, order)?.positions)
+    sort_rows(graph, NAME, x, order)
 }
 
-/// Sorts rows of `x` for the op called `name`, and keeps the first few elements of each where `kept` says so.
-pub(super) fn sort_rows(
-    graph: &mut Graph,
-    name: &'static str,
-    x: Value,
-    order: Order,
-    kept: Option<usize>,
-) -> Result<Sorted> {
+/// [`argsort`] for the op called `name`.
+fn sort_rows(graph: &mut Graph, name: &'static str, x: Value, order: Order) -> Result<Value> {
     let of_floats = graph.desc(x)?.dtype.is_float();
-    let positions = graph.push_builtin_one(SortRows { name, order, kept, of_floats }, &[x])?;
+    graph.push_builtin_one(SortRows { name, order, of_floats }, &[x])
+}
+
+/// The `kept` largest elements of each row of `x`, the largest first, for the op called `name`.
+pub(super) fn largest_first(graph: &mut Graph, name: &'static str, x: Value, kept: usize) -> Result<Sorted> {
+    let dims = kept_dims(&Contract::new(name), graph.desc(x)?, kept)?;
+    let length = graph.desc(x)?.shape.dims()[dims.len() - 1];
+    let positions = if kept <= length / SELECTED_FROM {
+        let positions = select_rows(graph, name, x, kept)?;
+        let values = pick::pick(graph, name, x, positions)?;
+        // Of equal ones the earlier comes first, as positions ascend.
+        let order = sort_rows(graph, name, values, Order::Descending)?;
+        pick::pick(graph, name, positions, order)?
+    } else {
+        let order = sort_rows(graph, name, x, Order::Descending)?;
+        slice(graph, order, dims.len() - 1, 0..kept)?
+    };
     Ok(Sorted { values: pick::pick(graph, name, x, positions)?, positions })
+}
+
+/// Of rows so many times as long as what is kept of them, that is selected before it is sorted.
+const SELECTED_FROM: usize = 4;
+
+/// The extents of `x` with `kept` in place of the length of rows, which must have as many elements.
+fn kept_dims(contract: &Contract, x: &TensorDesc, kept: usize) -> Result<Vec<usize>> {
+    let mut dims = x.shape.dims().to_vec();
+    let Some(length) = dims.last_mut() else {
+        return Err(contract.shape_error("x").expecting("at least one axis").but_found("a scalar"));
+    };
+    if kept == 0 || kept > *length {
+        let expected = format!("from 1 to the {length} elements of a row");
+        return Err(contract.argument_error("k").expecting(expected).but_found(kept));
+    }
+    *length = kept;
+    Ok(dims)
 }
 
 /// Rows and their length, of a value that is no scalar.
@@ -103,76 +133,27 @@ impl Op for SortRows {
     fn contract(&self, inputs: &[TensorDesc]) -> Result<Vec<TensorDesc>> {
         let contract = Contract::new(self.name);
         contract.count(inputs, &["x"])?;
-        let mut dims = inputs[0].shape.dims().to_vec();
-        let Some(length) = dims.last_mut() else {
+        if inputs[0].shape.rank() == 0 {
             return Err(contract.shape_error("x").expecting("at least one axis").but_found("a scalar"));
-        };
-        if let Some(kept) = self.kept {
-            if kept == 0 || kept > *length {
-                let expected = format!("from 1 to the {length} elements of a row");
-                return Err(contract.argument_error("k").expecting(expected).but_found(kept));
-            }
-            *length = kept;
         }
-        Ok(vec![TensorDesc::u32(dims)])
+        Ok(vec![TensorDesc::u32(inputs[0].shape.clone())])
     }
 
     fn reference<R: Real>(&self, inputs: &[&Array<R>]) -> Vec<Array<R>> {
-        let x = inputs[0];
-        let mut dims = x.dims().to_vec();
-        let length = dims.last().copied().unwrap_or(1);
-        let kept = self.kept.unwrap_or(length);
+        let dims = inputs[0].dims();
         let rows = dims.iter().rev().skip(1).product();
-        let mut positions = Vec::new();
-        for row in 0..rows {
-            let mut order: Vec<usize> = (0..length).collect();
-            order.sort_by(|&a, &b| {
-                let [a, b] = [a, b].map(|position| row * length + position);
-                let compared = match x.reals() {
-                    [] => x.indices()[a].cmp(&x.indices()[b]),
-                    reals => compare(reals[a], reals[b]),
-                };
-                if self.order == Order::Ascending { compared } else { compared.reverse() }
-            });
-            positions.extend(order[..kept].iter().map(|&position| position as i64));
-        }
-        if let Some(extent) = dims.last_mut() {
-            *extent = kept;
-        }
-        vec![Array::index(dims, positions)]
+        let orders = (0..rows).flat_map(|row| order_of(inputs[0], row, self.order));
+        vec![Array::index(dims, orders.map(|position| position as i64).collect())]
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
         let x = &step.inputs[0];
         let [rows, length] = rows_of(x);
         let keys = Keys { dtype: x.dtype, descending: self.order == Order::Descending, most: u32::MAX };
-        // Of all positions of a row, in scratch, the first few are the output.
-        let (order, first_scratch) = match self.kept {
-            None => (Operand::Output(0), 0),
-            Some(_) => (Operand::Scratch(0), 1),
-        };
-        let sort = radix::sort(
-            self.name,
-            (Operand::Input(0), keys),
-            [rows, length],
-            Some(order),
-            first_scratch,
-            caps,
-        )?;
-        let (mut dispatches, mut scratch) = (sort.dispatches, sort.scratch);
-        if let Some(kept) = self.kept {
-            scratch.insert(0, (x.elements() as u64 * 4).max(16));
-            let kernel = Kernel::new("sort, first positions", [wgsl!("index/sort/first.wgsl")])
-                .read("order", order, DType::U32)
-                .write("positions", Operand::Output(0), DType::U32)
-                .params(PickParams {
-                    length: to_u32(self.name, "length", length)?,
-                    kept: to_u32(self.name, "k", kept)?,
-                });
-            dispatches.push(kernel.per_element(to_u32(self.name, "elements", rows * kept)?, caps));
-        }
+        let order = Some(Operand::Output(0));
+        let sort = radix::sort(self.name, (Operand::Input(0), keys), [rows, length], order, 0, caps)?;
         let kernel = format!("radix sort of {} keys", x.dtype);
-        Ok(Lowered::streaming(kernel, format!("{rows} rows of {length}"), dispatches, scratch))
+        Ok(Lowered::streaming(kernel, format!("{rows} rows of {length}"), sort.dispatches, sort.scratch))
     }
 
     fn is_choice(&self) -> bool {
@@ -182,6 +163,21 @@ impl Op for SortRows {
     fn stops_gradients(&self) -> bool {
         true
     }
+}
+
+/// The positions of a row of `x` in order.
+fn order_of<R: Real>(x: &Array<R>, row: usize, order: Order) -> Vec<usize> {
+    let length = x.dims().last().copied().unwrap_or(1);
+    let mut positions: Vec<usize> = (0..length).collect();
+    positions.sort_by(|&a, &b| {
+        let [a, b] = [a, b].map(|position| row * length + position);
+        let compared = match x.reals() {
+            [] => x.indices()[a].cmp(&x.indices()[b]),
+            reals => compare(reals[a], reals[b]),
+        };
+        if order == Order::Ascending { compared } else { compared.reverse() }
+    });
+    positions
 }
 
 /// Numbers by value, then NaN.
