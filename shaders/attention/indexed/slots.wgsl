@@ -114,11 +114,7 @@ struct Scored {
 // Scores of four pairs, in units of log2, and their derivatives by the scaled products. Columns are those of the pairs; their other end is of
 // the rows' round.
 fn score(product: vec4<f32>, batch: u32, head: u32, query: vec4<i32>, key: vec4<i32>, columns: vec4<u32>, in_range: vec4<bool>) -> Scored {
-    // A product that is not finite is not a number from here on: minus infinity would pass for hidden.
-    let bits = bitcast<vec4<u32>>(product);
-    let broken = bits == vec4(MINUS_INFINITY);
-    var scored = Scored(bitcast<vec4<f32>>(bits | select(vec4(0u), vec4(NOT_A_NUMBER), broken)), vec4(1.0));
-    scored.score *= params.scale * LOG2_E;
+    var scored = Scored(minus_infinity_to_nan(product) * (params.scale * LOG2_E), vec4(1.0));
 
     let query_position = max(query, vec4(0)) & vec4(HIDDEN - 1);
     let key_position = max(key, vec4(0)) & vec4(HIDDEN - 1);

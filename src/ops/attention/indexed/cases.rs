@@ -174,6 +174,12 @@ pub(crate) fn cases() -> Vec<Case> {
         Setup { tokens: Some(0), ..sorted("no token in the first item", 19, 8, PLAIN) },
         Setup { sizes: [1, 3], ..sorted("small heads", 21, 4, two(PLAIN)) },
         Setup { sizes: [96, 130], ..sorted("large heads", 21, 8, PLAIN) },
+        // Many slots, which take tiles of many rows.
+        Setup {
+            extents: [1, 2080, 4],
+            sizes: [4, 8],
+            ..sorted("many slots", 2080, 64, Chunked { self_score: Some(-40.0), ..PLAIN })
+        },
         Setup { extents: [1, 29, 1], sizes: [64, 64], ..sorted("one head", 29, 8, two(PLAIN)) },
         Setup { label: "clusters", ..sorted("", 24, 8, slots) },
         Setup {

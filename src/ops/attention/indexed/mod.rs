@@ -21,6 +21,10 @@ mod cases;
 mod kernels;
 mod reference;
 pub(super) mod residues;
+mod shaders;
+mod statistics;
+mod sums;
+mod tiles;
 mod walk;
 
 use super::Dims;
@@ -32,6 +36,7 @@ use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
+pub(super) use statistics::find_statistics;
 
 const NAME: &str = "attention/indexed";
 

@@ -3,15 +3,15 @@
 //!
 //! A piece of the mask ([`Piece`]) is a round of [`super`]; each pair is in one of them. Query, key and value are read where they lie.
 
-pub(in crate::ops::attention) use super::kernels::{Attended, find_statistics};
 use super::kernels::{Problem, choice};
+use super::tiles;
 use super::walk::{Line, Round};
 use super::{Border, Chunked, Results};
 use crate::Result;
 use crate::graph::StepDesc;
-use crate::kernel::{Caps, Dispatch, Kernel, Lowered, Operand, params, wgsl};
+use crate::kernel::{AttentionTile, Caps, Dispatch, Kernel, Lowered, Operand, params, wgsl};
 use crate::ops::attention::Dims;
-use crate::ops::attention::blocked::{self, walk::Tile};
+use crate::ops::attention::blocked::{self, Attended, walk::Tile};
 use crate::ops::attention::rules::{Piece, Rule};
 use crate::ops::contract::to_u32;
 use crate::tensor::DType;
@@ -59,75 +59,78 @@ impl Order {
     fn of(pieces: &[Piece], time: usize, rows: usize) -> Self {
         let mut order = Self { rounds: Vec::new(), maps: Vec::new() };
         for piece in pieces {
-            let plain = Round {
-                number: 0,
-                of: 1,
-                queries_from: order.length(),
-                keys_from: order.length(),
-                query_chunk: rows,
-                key_chunk: rows,
-                chunks: 1,
-                group: 1,
-                before: 0,
-                after: 0,
-                band: None,
-            };
             match *piece {
                 Piece::Residues { period, nearest, farthest } => {
-                    let members = time.div_ceil(period);
-                    let chunk = rows.min(members);
-                    let group = members.div_ceil(chunk);
-                    // Positions of a chunk and the next of its class.
-                    let apart = (period * chunk) as i64;
-                    let far = |distance: i64| (distance.max(0) as u64).div_ceil(apart as u64);
-                    let chunks_within = |distance: i64| far(distance).min(group as u64) as i64;
-                    order.rounds.push(Round {
-                        query_chunk: chunk,
-                        key_chunk: chunk,
-                        chunks: group * period,
-                        group,
-                        before: chunks_within(farthest),
-                        after: chunks_within(-nearest),
-                        band: Some([nearest, farthest]),
-                        ..plain
-                    });
-                    let run = group * chunk;
-                    order.maps.push(Map { slots: run * period, run, by_run: 1, step: period, start: 0 });
+                    order.add_residues([time, period], [nearest, farthest], rows);
                 }
-                Piece::OwnBlock { size } => {
-                    let chunks = time.div_ceil(size);
-                    let band = Some([0, size as i64]);
-                    order.rounds.push(Round {
-                        query_chunk: size,
-                        key_chunk: size,
-                        chunks,
-                        group: chunks,
-                        band,
-                        ..plain
-                    });
-                    order.maps.push(Map::whole(chunks * size));
-                }
-                Piece::LastOfBlocks { size, count } => {
-                    let chunks = time.div_ceil(size);
-                    order.rounds.push(Round {
-                        keys_from: plain.queries_from + chunks * size,
-                        query_chunk: size,
-                        key_chunk: count,
-                        chunks,
-                        group: chunks,
-                        before: chunks as i64,
-                        after: -1,
-                        band: Some([0, time as i64]),
-                        ..plain
-                    });
-                    order.maps.push(Map::whole(chunks * size));
-                    let last =
-                        Map { slots: chunks * count, run: count, by_run: size, step: 1, start: size - count };
-                    order.maps.push(last);
-                }
+                Piece::OwnBlock { size } => order.add_own_blocks([time, size]),
+                Piece::LastOfBlocks { size, count } => order.add_last_of_blocks([time, size], count),
             }
         }
         order
+    }
+
+    /// A chunk of `[queries, keys]`, which sees itself alone, and whose entries begin behind all others.
+    fn plain([query_chunk, key_chunk]: [usize; 2], at: usize) -> Round {
+        Round {
+            number: 0,
+            of: 1,
+            queries_from: at,
+            keys_from: at,
+            query_chunk,
+            key_chunk,
+            chunks: 1,
+            group: 1,
+            before: 0,
+            after: 0,
+            band: None,
+        }
+    }
+
+    /// Keys a multiple of `period` from the query: classes one behind the other, each a whole number of chunks.
+    fn add_residues(&mut self, [time, period]: [usize; 2], band: [i64; 2], rows: usize) {
+        let members = time.div_ceil(period);
+        let chunk = rows.min(members);
+        let group = members.div_ceil(chunk);
+        // Positions of a chunk and the next of its class.
+        let apart = (period * chunk) as u64;
+        let chunks_within = |distance: i64| (distance.max(0) as u64).div_ceil(apart).min(group as u64) as i64;
+        let [nearest, farthest] = band;
+        self.rounds.push(Round {
+            chunks: group * period,
+            group,
+            before: chunks_within(farthest),
+            after: chunks_within(-nearest),
+            band: Some(band),
+            ..Self::plain([chunk; 2], self.length())
+        });
+        let run = group * chunk;
+        self.maps.push(Map { slots: run * period, run, by_run: 1, step: period, start: 0 });
+    }
+
+    /// Keys of the query's own block of `size`, up to itself.
+    fn add_own_blocks(&mut self, [time, size]: [usize; 2]) {
+        let chunks = time.div_ceil(size);
+        let plain = Self::plain([size; 2], self.length());
+        self.rounds.push(Round { chunks, group: chunks, band: Some([0, size as i64]), ..plain });
+        self.maps.push(Map::whole(chunks * size));
+    }
+
+    /// The last `count` keys of each block of `size` before the query's.
+    fn add_last_of_blocks(&mut self, [time, size]: [usize; 2], count: usize) {
+        let chunks = time.div_ceil(size);
+        let plain = Self::plain([size, count], self.length());
+        self.rounds.push(Round {
+            keys_from: plain.queries_from + chunks * size,
+            chunks,
+            group: chunks,
+            before: chunks as i64,
+            after: -1,
+            band: Some([0, time as i64]),
+            ..plain
+        });
+        self.maps.push(Map::whole(chunks * size));
+        self.maps.push(Map { slots: chunks * count, run: count, by_run: size, step: 1, start: size - count });
     }
 
     /// Integers of the index.
@@ -164,6 +167,7 @@ struct Plan {
     spec: Chunked,
     dims: Dims,
     dtype: DType,
+    tile: AttentionTile,
 }
 
 impl Plan {
@@ -174,8 +178,13 @@ impl Plan {
         if blocked::uses_fragments(rule, &dims, step.inputs[0].dtype, caps) {
             return None;
         }
-        let rows = Tile::Registers(caps.tuning.attention).rows() as usize;
-        let order = Order::of(&pieces, dims.query_time, rows);
+        let time = dims.query_time;
+        let run = |piece: &Piece| match *piece {
+            Piece::Residues { period, .. } => time.div_ceil(period),
+            Piece::OwnBlock { size } | Piece::LastOfBlocks { size, .. } => size,
+        };
+        let tile = tiles::forward(&dims, time, pieces.iter().map(run).min().unwrap_or(0), caps);
+        let order = Order::of(&pieces, time, Tile::Registers(tile).rows() as usize);
         let spec = Chunked {
             rounds: order.rounds.len(),
             chunks: 0,
@@ -192,10 +201,10 @@ impl Plan {
             results: Results::Positions,
             scale: rule.scale as f32,
         };
-        let plan = Self { order, spec, dims, dtype: step.inputs[0].dtype };
+        let plan = Self { order, spec, dims, dtype: step.inputs[0].dtype, tile };
         let problem = plan.problem(Operand::Scratch(0));
         let fits = [false, true].into_iter().all(|rows_are_keys| {
-            let walk = problem.walk(rows_are_keys, problem.backward_tuning(caps), caps);
+            let walk = problem.walk(rows_are_keys, tiles::backward(&plan.dims, plan.tile), caps);
             plan.order.rounds.iter().all(|round| walk.turns(round).least_splits(caps) == 1)
         });
         fits.then_some(plan)
@@ -211,6 +220,7 @@ impl Plan {
             result_time: self.dims.query_time,
             dims: self.dims,
             dtype: self.dtype,
+            tile: self.tile,
         }
     }
 
@@ -235,7 +245,7 @@ pub(in crate::ops::attention) fn lower(rule: &Rule, step: &StepDesc, caps: &Caps
 /// Its backward pass.
 pub(in crate::ops::attention) fn lower_backward(
     rule: &Rule,
-    attended: &Attended,
+    attended: &Attended<Operand>,
     step: &StepDesc,
     caps: &Caps,
 ) -> Result<Option<Lowered>> {
