@@ -15,6 +15,12 @@ fn is_not_finite(x: vec4<f32>) -> vec4<bool> {
     return (bitcast<vec4<u32>>(x) & vec4(INFINITY)) == vec4(INFINITY);
 }
 
+// A product that is minus infinity is not a number from here on: it would pass for hidden.
+fn minus_infinity_to_nan(product: vec4<f32>) -> vec4<f32> {
+    let bits = bitcast<vec4<u32>>(product);
+    return bitcast<vec4<f32>>(bits | select(vec4(0u), vec4(NOT_A_NUMBER), bits == vec4(MINUS_INFINITY)));
+}
+
 // Whether a row with this sum of weights sees a key.
 fn sees_some(sum: f32) -> bool {
     return (bitcast<u32>(sum) & 0x7fffffffu) != 0u;

@@ -129,6 +129,7 @@ const OTHERS: &[Entry] = &[
         "products of features in place of softmax, time linear in length",
         attention::linear
     ),
+    entry!("attention/over", "softmax attention of each query over keys at given positions", attention::over),
     entry!(view "constant", "data of the graph's own", constant),
     entry!("conv/dense", "convolutions of the channels of a group, along time or in planes", conv::dense),
     entry!("conv/depthwise", "convolutions of single channels, along time or in planes", conv::depthwise),

@@ -16,6 +16,7 @@ mod linformer;
 mod lsh;
 mod memory_compressed;
 mod nystrom;
+pub(super) mod over;
 mod persistent;
 mod previous;
 mod routed;

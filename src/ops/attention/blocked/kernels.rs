@@ -148,15 +148,8 @@ fn final_target(step: &StepDesc, scratch: &mut Vec<u64>) -> Target {
         scratch.push(step.outputs[0].buffer_bytes());
         Operand::Scratch(scratch.len() - 1)
     };
-    let statistics = match (step.wanted[2], step.wanted[1]) {
-        (true, _) => Some(Operand::Output(2)),
-        (false, true) => {
-            scratch.push(step.outputs[2].buffer_bytes());
-            Some(Operand::Scratch(scratch.len() - 1))
-        }
-        (false, false) => None,
-    };
-    Target { out, statistics }
+    let is_read = step.wanted[1] || step.wanted[2];
+    Target { out, statistics: is_read.then(|| rows::statistics_of(step, scratch)) }
 }
 
 impl Partials {

@@ -66,11 +66,12 @@ use crate::kernel::{Caps, Lowered};
 use crate::ops::{Heads, Matmul, add, matmul, scale};
 use crate::tensor::{Array, Real, TensorDesc};
 
-pub(super) use backward::add_splits;
 #[cfg(feature = "check")]
 pub use backward::cases::attention_backward;
+pub(super) use backward::{Attended, add_splits};
 #[cfg(feature = "check")]
 pub(crate) use cases::{benches, cases};
+pub(super) use few_keys::{FewKeys, Keys};
 pub(super) use kernels::{log_sum_exps, uses_fragments};
 
 const NAME: &str = "attention/blocked";

@@ -7,7 +7,8 @@
 
 use super::super::Dims;
 use super::walk::Tile;
-use crate::kernel::{Accessor, Four, Generated, Past, ignored};
+use crate::graph::StepDesc;
+use crate::kernel::{Accessor, Four, Generated, Operand, Past, ignored};
 use crate::tensor::DType;
 
 /// What the functions of rows take: where the row begins, and which four channels.
@@ -123,6 +124,15 @@ pub(in crate::ops::attention) fn write_statistics(binding: u32, wanted: bool) ->
         true => pairs.declaration(binding as usize, true) + &pairs.store("store_statistics", "at: u32", "at"),
         false => ignored("store_statistics", "at: u32", pairs.value()),
     }
+}
+
+/// Where a step whose third output is its rows' statistics puts them: in scratch where nobody reads them.
+pub(in crate::ops::attention) fn statistics_of(step: &StepDesc, scratch: &mut Vec<u64>) -> Operand {
+    if step.wanted[2] {
+        return Operand::Output(2);
+    }
+    scratch.push(step.outputs[2].buffer_bytes());
+    Operand::Scratch(scratch.len() - 1)
 }
 
 /// [`write_statistics`], and `load_statistics(at)` besides.

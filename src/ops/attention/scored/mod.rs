@@ -48,13 +48,11 @@ impl Scored {
     }
 }
 
-/// One problem: its extents, key and value with as many heads as the query, and which keys are shown.
+/// One problem: its extents, query, key and value, and which keys are shown.
 struct Problem {
     dims: Dims,
     factor: f32,
-    query: Value,
-    key: Value,
-    value: Value,
+    qkv: [Value; 3],
     /// Integers that broadcast to scores and are 0 where a key is hidden.
     shown: Vec<Value>,
 }
@@ -89,19 +87,26 @@ impl Problem {
             let is_token = padding::is_token(graph, lengths, key_time)?;
             shown.push(reshape(graph, is_token, [batch, 1, 1, key_time])?);
         }
-        let [key, value] = [key, value].map(|rows| match dims.group() {
+        let factor = spec.scale.unwrap_or_else(|| 1.0 / (dims.head_size as f32).sqrt());
+        Ok(Self { dims, factor, qkv: [query, key, value], shown })
+    }
+
+    /// Key and value with as many heads as the query.
+    fn of_all_heads(&self, graph: &mut Graph) -> Result<[Value; 2]> {
+        let [_, key, value] = self.qkv;
+        let [key, value] = [key, value].map(|rows| match self.dims.group() {
             1 => Ok(rows),
             group => repeat_each(graph, rows, 2, group),
         });
-        let factor = spec.scale.unwrap_or_else(|| 1.0 / (dims.head_size as f32).sqrt());
-        Ok(Self { dims, factor, query, key: key?, value: value?, shown })
+        Ok([key?, value?])
     }
 
     /// f32 `[batch, heads, query_time, key_time]`, hidden ones far below.
     fn scores(&self, graph: &mut Graph) -> Result<Value> {
         let products = Matmul::new().transpose_b().heads(Heads::Inner, Heads::Inner, Heads::Outer);
         // Products of f16 may not fit f16 before they are scaled.
-        let [query, key] = [self.query, self.key].map(|rows| converted(graph, rows, DType::F32));
+        let [key, _] = self.of_all_heads(graph)?;
+        let [query, key] = [self.qkv[0], key].map(|rows| converted(graph, rows, DType::F32));
         let scores = matmul(graph, query?, key?, &products)?;
         let mut scores = scale(graph, scores, self.factor)?;
         for &shown in &self.shown {

@@ -53,9 +53,10 @@ pub fn sparse_attention(
             weights = select(graph, shown, weights, zero)?;
         }
     }
-    let dtype = graph.desc(problem.value)?.dtype;
+    let [_, value] = problem.of_all_heads(graph)?;
+    let dtype = graph.desc(value)?.dtype;
     let stored = converted(graph, weights, dtype)?;
     let sums = Matmul::new().heads(Heads::Outer, Heads::Inner, Heads::Inner);
-    let out = matmul(graph, stored, problem.value, &sums)?;
+    let out = matmul(graph, stored, value, &sums)?;
     Ok(SparselyAttended { out, weights })
 }

@@ -3,7 +3,7 @@
 
 use super::{Problem, Scored};
 use crate::graph::{Graph, Value};
-use crate::ops::attention::HIDDEN_SCORE;
+use crate::ops::attention::{HIDDEN_SCORE, over};
 use crate::ops::{
     Matmul, constant, converted, fill, gather_rows, less, less_equal, log_softmax, matmul, max, padding,
     reshape, scale, select, softmax, stop_gradient, subtract, top_k, transpose,
@@ -12,7 +12,7 @@ use crate::tensor::{DType, HostTensor, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 const TOP_K: &str = "attention/top_k";
-const OVER: &str = "attention/over";
+const OVER: &str = over::NAME;
 
 /// What [`top_k_attention`] gives.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +63,8 @@ pub fn top_k_attention(
 /// `[batch, query_time, heads, value_size]` and the log-sum-exp, f32 `[batch, heads, query_time]`.
 ///
 /// A position that is negative or no less than `key_time` is no key, and one that is there twice counts twice. `scale` is the factor of
-/// `q . k`, `1 / sqrt(head_size)` without one. Memory is linear in queries: keys and values are gathered, `count` for each. Fails when shapes or
-/// types do not fit, and without positions.
+/// `q . k`, `1 / sqrt(head_size)` without one. Memory is linear in queries: up to 32 keys of a query are read where they lie; of more, keys and
+/// values are gathered, `count` for each. Fails when shapes or types do not fit, and without positions.
 pub fn attention_over(
     graph: &mut Graph,
     query: Value,
@@ -94,7 +94,17 @@ pub fn attention_over(
 impl Problem {
     /// Attention over `keys: [batch, heads, query_time, count]`, and its log-sum-exp.
     fn over(&self, graph: &mut Graph, keys: Value, count: usize) -> Result<(Value, Value)> {
+        if count <= over::MOST_KEYS {
+            return over::append(graph, self.qkv, keys, self.factor);
+        }
+        self.over_gathered(graph, keys, count)
+    }
+
+    /// [`Self::over`] rows of keys and values that are gathered one behind the other.
+    fn over_gathered(&self, graph: &mut Graph, keys: Value, count: usize) -> Result<(Value, Value)> {
         let dims = &self.dims;
+        let [query, ..] = self.qkv;
+        let [key, value] = self.of_all_heads(graph)?;
         let (outer, time) = ([dims.batch, dims.heads], dims.query_time);
         let rows = dims.batch * dims.heads * time;
         let flat = reshape(graph, keys, [outer[0], outer[1], time * count])?;
@@ -103,9 +113,8 @@ impl Problem {
             let gathered = gather_rows(graph, by_head, flat)?;
             reshape(graph, gathered, [rows, count, size])
         };
-        let (own_keys, own_values) =
-            (gathered(self.key, dims.head_size)?, gathered(self.value, dims.value_size)?);
-        let queries = transpose(graph, self.query, &[0, 2, 1, 3])?;
+        let (own_keys, own_values) = (gathered(key, dims.head_size)?, gathered(value, dims.value_size)?);
+        let queries = transpose(graph, query, &[0, 2, 1, 3])?;
         let queries = reshape(graph, queries, [rows, 1, dims.head_size])?;
         let [queries, own_keys] = [queries, own_keys].map(|rows| converted(graph, rows, DType::F32));
         let scores = matmul(graph, queries?, own_keys?, &Matmul::new().transpose_b())?;

@@ -63,7 +63,7 @@ fn append_of_settings(
     graph: &mut Graph,
     [query, key, value]: [Value; 3],
     spec: &Blocked,
-    attended: &Attended,
+    attended: &Attended<Value>,
 ) -> Result<Differentiated> {
     let Prepared { rule, query, tensors } = prepare(NAME, spec, graph, [query, key, value])?;
     append(graph, &rule, [query, key, value], &tensors, attended)

@@ -22,7 +22,7 @@ use super::super::few_keys;
 use super::super::rows;
 use super::super::walk::{self, Tile, Walk};
 use super::passes::{Pass, Rows};
-use super::{BlockedBackward, D_LSE, NAME, Outputs};
+use super::{Attended, BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::StepDesc;
 use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Tier, params, wgsl};
 use crate::ops::attention::indexed::residues;
@@ -51,7 +51,7 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     let dims = Dims::of(&step.inputs[0], &step.inputs[1], &step.inputs[2]);
     check(&dims)?;
     let rule = &op.rule;
-    let attended = residues::Attended {
+    let attended = Attended {
         out: Operand::Input(3),
         statistics: Operand::Input(4),
         d_out: Operand::Input(5),

@@ -29,17 +29,17 @@ use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/blocked_backward";
 
-/// What the forward pass made of query, key and value, and the loss's gradients with respect to it.
+/// What the forward pass made of query, key and value, and the loss's gradients with respect to it: values of a graph, or operands of a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attended {
+pub(in crate::ops::attention) struct Attended<T> {
     /// `[batch, query_time, heads, value_size]`, of the query's type.
-    pub(super) out: Value,
+    pub(in crate::ops::attention) out: T,
     /// Maximum and sum of every row: f32 `[batch, heads, query_time, 2]`, as [`super::Forward`] has them.
-    pub(super) statistics: Value,
+    pub(in crate::ops::attention) statistics: T,
     /// The gradient of `out`, of its shape and type.
-    pub(super) d_out: Value,
+    pub(in crate::ops::attention) d_out: T,
     /// The gradient of the log-sum-exp, f32 `[batch, heads, query_time]`, where the loss depends on it.
-    pub(super) d_lse: Option<Value>,
+    pub(in crate::ops::attention) d_lse: Option<T>,
 }
 
 /// What [`append`] gives. Gradients that nobody reads are not computed.
@@ -65,7 +65,7 @@ pub(super) fn append(
     rule: &Rule,
     [query, key, value]: [Value; 3],
     tensors: &[Value],
-    attended: &Attended,
+    attended: &Attended<Value>,
 ) -> Result<Differentiated> {
     let Attended { out, statistics, d_out, d_lse } = *attended;
     let mut inputs = vec![query, key, value, out, statistics, d_out];
