@@ -3,12 +3,12 @@
 use foveate::check::Problem;
 use foveate::gpu::Context;
 use foveate::ops::attention::{
-    Blocked, LogSparse, Lsh, Mask, Routing, balanced_clusters, blocked, lsh_attention, lsh_buckets,
-    lsh_factors, lsh_rotations, routing_attention,
+    Blocked, LogSparse, Lsh, Mask, Routing, Scored, attention_over, balanced_clusters, blocked,
+    lsh_attention, lsh_buckets, lsh_factors, lsh_rotations, routing_attention, top_k_attention,
 };
-use foveate::{DType, Result, Value};
+use foveate::{DType, HostTensor, Result, Value};
 
-use crate::linear::{HEADS, SIZE, row};
+use crate::linear::{Attend, HEADS, SIZE, row};
 use crate::turns::{Row, time};
 use crate::unfused::{blocked_full, unfused};
 
@@ -17,7 +17,8 @@ const CHUNK: usize = 64;
 /// LSH attention with hashing and sorting, chunks of 64 and the one before.
 fn hashed(problem: &mut Problem, [query, _, value]: [Value; 3], rounds: usize) -> Result<Value> {
     let length = problem.desc(query)?.shape.dims()[1];
-    let (factors, spec) = (lsh_factors(2 * length / CHUNK), Lsh::new(CHUNK));
+    let factors = lsh_factors(2 * length / CHUNK);
+    let spec = Lsh::new(CHUNK).buckets(factors.iter().product());
     let rotations = problem.input("rotations", lsh_rotations([HEADS, SIZE, rounds], &factors, 7)?)?;
     let graph = &mut problem.graph;
     let buckets = lsh_buckets(graph, query, rotations, &factors, &spec)?;
@@ -52,20 +53,20 @@ pub(crate) fn over_exact(context: &Context) -> Result<()> {
     rows[0].profile()
 }
 
-pub(crate) fn over_blocked(context: &Context) -> Result<()> {
-    for (name, attend, length, wanted) in [
-        ("LSH attention, 2 rounds", two_rounds as crate::linear::Attend, 16_384, 12),
-        ("routing attention, 64 clusters of 128", routed, 8192, 8),
-    ] {
-        let mut rows = [
-            row(context, name, length, attend, false)?,
-            row(context, "blocked", length, blocked_full, false)?,
-        ];
-        time(&mut rows, 1)?;
-        println!("  times faster: {:.1} ({wanted} wanted)", rows[1].over(&rows[0]));
-        rows[0].profile()?;
-    }
-    Ok(())
+fn over_blocked(context: &Context, name: &str, attend: Attend, length: usize, wanted: u32) -> Result<()> {
+    let mut rows =
+        [row(context, name, length, attend, false)?, row(context, "blocked", length, blocked_full, false)?];
+    time(&mut rows, 1)?;
+    println!("  times faster: {:.1} ({wanted} wanted)", rows[1].over(&rows[0]));
+    rows[0].profile()
+}
+
+pub(crate) fn hashing_over_blocked(context: &Context) -> Result<()> {
+    over_blocked(context, "LSH attention, 2 rounds", two_rounds, 16_384, 12)
+}
+
+pub(crate) fn routing_over_blocked(context: &Context) -> Result<()> {
+    over_blocked(context, "routing attention, 64 clusters of 128", routed, 8192, 8)
 }
 
 /// The same number of tokens as a few long texts and as many short ones.
@@ -92,7 +93,7 @@ pub(crate) fn growth(context: &Context) -> Result<()> {
 /// What a run takes beside query, key, value and result, in copies of one of these.
 pub(crate) fn memory(context: &Context) -> Result<()> {
     for (name, attend) in [
-        ("LSH attention, 2 rounds", two_rounds as crate::linear::Attend),
+        ("LSH attention, 2 rounds", two_rounds as Attend),
         ("LSH attention, 4 rounds", four_rounds),
         ("routing attention, 64 clusters of 128", routed),
         ("strided by the root", strided),
@@ -105,6 +106,36 @@ pub(crate) fn memory(context: &Context) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// 16 keys of each query, anywhere.
+fn listed(problem: &mut Problem, [query, key, value]: [Value; 3]) -> Result<Value> {
+    const KEYS: usize = 16;
+    let length = problem.desc(query)?.shape.dims()[1];
+    let positions = (0..HEADS * length * KEYS).map(|at| (at * 7919 + at / 31 * 17) % length);
+    let keys =
+        HostTensor::i32([1, HEADS, length, KEYS], positions.map(|position| position as i32).collect())?;
+    let keys = problem.input("keys", keys)?;
+    Ok(attention_over(&mut problem.graph, query, key, value, keys, None)?.0)
+}
+
+/// The 16 keys of each query's highest scores.
+fn highest(problem: &mut Problem, [query, key, value]: [Value; 3]) -> Result<Value> {
+    Ok(top_k_attention(&mut problem.graph, query, key, value, 16, &Scored::new())?.out)
+}
+
+/// Keys that are listed or chosen one by one, beside dense attention.
+pub(crate) fn single_keys(context: &Context) -> Result<()> {
+    let mut rows = [
+        row(context, "dense", 4096, blocked_full, false)?,
+        row(context, "16 keys each, anywhere", 4096, listed, false)?,
+        row(context, "16 keys of the highest scores", 4096, highest, false)?,
+    ];
+    time(&mut rows, 3)?;
+    for row in &rows[1..] {
+        println!("  times faster than dense: {:.2}", rows[0].over(row));
+    }
+    rows[2].profile()
 }
 
 fn stride_of(problem: &Problem, query: Value) -> Result<u32> {
@@ -154,8 +185,6 @@ pub(crate) fn scattered(context: &Context) -> Result<()> {
         row(context, "strided by the root", LENGTH, strided, false)?,
         row(context, "128 on either side, every 16th", LENGTH, dilated, false)?,
         row(context, "fixed blocks of the root, 8 of each", LENGTH, fixed, false)?,
-        row(context, "LogSparse", LENGTH, log_sparse, false)?,
-        row(context, "LogSparse along block lists", LENGTH, log_sparse_in_blocks, false)?,
     ];
     time(&mut rows, 2)?;
     for (row, pairs) in rows[1..].iter().zip([of_strided, of_dilated, of_fixed]) {
@@ -164,6 +193,15 @@ pub(crate) fn scattered(context: &Context) -> Result<()> {
     }
     let rate = |row: &Row, pairs: usize| 4e-9 * (pairs * HEADS * SIZE) as f64 / row.median();
     println!("  dense: {:.1} GFLOP/s", rate(&rows[0], LENGTH * LENGTH));
-    println!("  LogSparse over block lists: {:.1} times faster (4 wanted)", rows[5].over(&rows[4]));
+    Ok(())
+}
+
+pub(crate) fn log_sparse_over_lists(context: &Context) -> Result<()> {
+    let mut rows = [
+        row(context, "LogSparse", 8192, log_sparse, false)?,
+        row(context, "LogSparse along block lists", 8192, log_sparse_in_blocks, false)?,
+    ];
+    time(&mut rows, 5)?;
+    println!("  times faster: {:.1} (4 wanted)", rows[1].over(&rows[0]));
     Ok(())
 }
