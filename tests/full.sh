@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 export FOVEATE_SAMPLE=all XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
 
 sh tests/run.sh
+if rustup target list --installed 2>/dev/null | grep -q wasm32-unknown-unknown; then
+    cargo check --target wasm32-unknown-unknown --no-default-features --features webgpu --lib
+fi
 GALLIVM_PERF= cargo test --test oracles attention/
 if sh tests/with-new-mesa.sh; then
     GALLIVM_PERF=nopt sh tests/with-new-mesa.sh cargo test

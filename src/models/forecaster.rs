@@ -14,7 +14,6 @@ use crate::nn::{
 };
 use crate::ops::attention::LogSparse;
 use crate::ops::{self, Activation};
-use crate::processing::series::COVARIATES;
 use crate::tensor::{HostTensor, TensorDesc};
 use crate::weights::fresh::Fresh;
 use crate::weights::{Declaration, Declarations, Scope};
@@ -57,7 +56,8 @@ pub struct ForecasterConfig {
 impl Default for ForecasterConfig {
     fn default() -> Self {
         Self {
-            covariates: COVARIATES,
+            // `processing::series::COVARIATES`, which is there with the feature `tokenize`.
+            covariates: 7,
             width: 32,
             heads: 4,
             layers: 3,
