@@ -142,6 +142,10 @@ fn mechanisms_that_leave_nothing_out_give_what_exact_attention_gives() {
         r#"{"big_bird": {"block_size": 16, "random_blocks": 0}}"#,
         r#"{"clustered": {"count": 5, "top": 40}}"#,
         r#"{"top_k": {"k": 40}}"#,
+        r#"{"lsh": {"chunk": 40}, "scale": 0.35355339}"#,
+        // Two chunks, which all see.
+        r#"{"lsh": {"chunk": 6, "rounds": 2, "seed": 3}}"#,
+        r#"{"routing": {"clusters": 1, "window": 40}, "scale": 0.35355339}"#,
         r#"{"nystrom": {"landmarks": 2}, "layers": []}"#,
         r#"{"exact": {}, "scale": 0.35355339}"#,
     ];
@@ -166,6 +170,10 @@ fn mechanisms_take_the_place_of_the_layers_that_are_named() {
         r#"{"top_k": {"k": 2}"#,
         r#"{"sparsemax": {}"#,
         r#"{"entmax15": {"causal": true}"#,
+        r#"{"sinkhorn": {"block": 2}"#,
+        r#"{"lsh": {"chunk": 2, "rounds": 1}"#,
+        r#"{"lsh": {"chunk": 2, "causal": true}, "scale": 0.5"#,
+        r#"{"routing": {"clusters": 2, "window": 3, "causal": true}"#,
         r#"{"window": {"left": 1, "right": 0}"#,
         r#"{"dilated_window": {"half_width": 1, "dilations": [2]}"#,
         r#"{"strided": {"stride": 3}"#,
@@ -284,6 +292,9 @@ fn documents_that_mean_nothing_are_refused() {
         (r#"{"clustered": {"count": 3, "top": 0}}"#, "x: clustered.top: expected at least 1, found 0"),
         (r#"{"top_k": {"k": 0}}"#, "x: top_k.k: expected at least 1, found 0"),
         (r#"{"sinkhorn": {"block": 0}}"#, "x: sinkhorn.block: expected at least 1, found 0"),
+        (r#"{"lsh": {"chunk": 0}}"#, "x: lsh.chunk: expected at least 1, found 0"),
+        (r#"{"lsh": {"chunk": 8, "rounds": 0}}"#, "x: lsh.rounds: expected at least 1, found 0"),
+        (r#"{"routing": {"clusters": 4, "window": 0}}"#, "x: routing.window: expected at least 1, found 0"),
         (
             r#"{"nystrom": {"landmarks": -1}}"#,
             "x: nystrom: expected a mechanism and its settings, found invalid value: integer `-1`, expected a whole number from 0 on",

@@ -68,6 +68,17 @@ pub(crate) fn check_one_sequence_a_row(layer: &'static str, layout: &Layout) -> 
         .but_found(found))
 }
 
+/// Refuses layouts but that of whole rows of tokens.
+pub(crate) fn refuse_padding(layer: &'static str, layout: &Layout) -> Result<()> {
+    check_one_sequence_a_row(layer, layout)?;
+    if matches!(layout, Layout::Rows) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, layer, "layout")
+        .expecting("rows without padding")
+        .but_found("lengths"))
+}
+
 /// How many tokens each row of `layout` begins with, i32 `[batch]`; none where rows are whole. Refuses layouts in which a row has several sequences.
 pub(crate) fn one_length_a_row(
     layer: &'static str,

@@ -58,7 +58,7 @@ pub enum LshFactors {
 }
 
 impl LshFactors {
-    fn of(&self, time: usize) -> Vec<usize> {
+    pub(super) fn of(&self, time: usize) -> Vec<usize> {
         match *self {
             Self::Given(ref factors) => factors.clone(),
             Self::OfLength { chunk, multiple, most_of_one } => {

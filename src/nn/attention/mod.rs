@@ -62,7 +62,7 @@ mod transformer_xl_memory;
 
 pub use adaptive_span::{AdaptiveSpan, AdaptiveSpanAttention};
 pub use attend::{Attend, Mixer, Softmax};
-pub(crate) use attend::{check_one_sequence_a_row, one_length_a_row, refuse_memory};
+pub(crate) use attend::{check_one_sequence_a_row, one_length_a_row, refuse_memory, refuse_padding};
 pub use big_bird::BigBirdAttention;
 pub use bucket_bias::BucketBias;
 pub use chunked::ChunkedAttention;

@@ -1,6 +1,6 @@
 //! Attention over few keys of high scores, and over sorted blocks, in the place of softmax attention.
 
-use super::{Attend, check_one_sequence_a_row, one_length_a_row};
+use super::{Attend, one_length_a_row, refuse_padding};
 use crate::graph::Value;
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Scored, Simplex, Sinkhorn, sinkhorn, sparse_attention, top_k_attention};
@@ -112,12 +112,7 @@ impl Attend for SinkhornAttention {
         value: Value,
         layout: &Layout,
     ) -> Result<Value> {
-        check_one_sequence_a_row(NAME, layout)?;
-        if !matches!(layout, Layout::Rows) {
-            return Err(Error::new(ErrorKind::Unsupported, NAME, "layout")
-                .expecting("rows without padding, whose blocks are all tokens")
-                .but_found("lengths"));
-        }
+        refuse_padding(NAME, layout)?;
         let desc = recorder.desc(query)?;
         let &[_, time, ..] = desc.shape.dims() else {
             return Err(Error::new(ErrorKind::Shape, NAME, "query").expecting("rank 4").but_found(desc));

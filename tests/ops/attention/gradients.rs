@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use foveate::check::Random;
-use foveate::ops::attention::{Alignment, Blocked, Mask, blocked};
+use foveate::ops::attention::{Alignment, Blocked, LogSparse, Mask, blocked};
 use foveate::ops::{multiply, reshape, sum};
 use foveate::{Graph, HostTensor, Value, cpu};
 use proptest::prelude::*;
@@ -174,6 +174,27 @@ fn a_single_key_gives_the_query_and_itself_no_gradient() {
     let [dq, dk, dv] = masked(&tensors, Mask::full());
     assert!(dq.iter().chain(&dk).all(|&x| x == 0.0));
     assert_eq!(dv, tensors[3].to_f32());
+}
+
+/// A backward pass computes what is wanted of it alone: a gradient by itself is what it is beside the others, bit by bit.
+#[test]
+fn one_gradient_alone_is_that_beside_the_others() {
+    let tensors = random(13, 1, 70);
+    let inputs: Vec<(&str, &HostTensor)> = ["q", "k", "v", "d_out"].into_iter().zip(&tensors).collect();
+    let far = LogSparse { local: 2, restart: None };
+    for mask in [Mask::window(5, 2), Mask::strided(7), Mask::fixed(8, 2), Mask::log_sparse(far)] {
+        let all = masked(&tensors, mask.clone());
+        for (at, all) in all.iter().enumerate() {
+            let mut graph = Graph::new();
+            let values = inputs.clone().into_iter().map(|(name, tensor)| graph.input(name, tensor.desc()));
+            let values: Vec<Value> = values.collect::<foveate::Result<_>>().unwrap();
+            let [q, k, v, d_out] = values[..] else { unreachable!("there are four inputs") };
+            let out = blocked(&mut graph, q, k, v, &Blocked::new().mask(mask.clone())).unwrap();
+            let alone = gradients_of(&mut graph, (out, d_out), &[[q, k, v][at]]);
+            graph.output("alone", alone[0]).unwrap();
+            assert_eq!(&run(&graph, &inputs)["alone"].to_f32(), all, "{} under {mask:?}", GRADIENTS[at]);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Attention.
 
 mod blocked;
+mod buckets;
 mod composed;
 mod content;
 mod decode;

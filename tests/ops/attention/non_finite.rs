@@ -1,10 +1,8 @@
 //! Numbers that are not finite: a row that sees one is not finite, and one that does not see it is as if there were none.
 
-use std::collections::BTreeMap;
-
 use foveate::gpu::{Context, Cooperative, Program};
 use foveate::kernel::{AdapterKind, CooperativeAttention, Tuning};
-use foveate::ops::attention::{Blocked, EMPTY_ROW_LSE, Mask, Score, blocked_with_lse};
+use foveate::ops::attention::{Blocked, EMPTY_ROW_LSE, LogSparse, Mask, Score, blocked_with_lse};
 use foveate::{Caps, DType, Graph, HostTensor, Plan, Shape, Value, cpu};
 
 use super::blocked::F32_OF_LARGEST;
@@ -32,15 +30,15 @@ fn numbers(dtype: DType, shape: impl Into<Shape>, kind: usize) -> HostTensor {
 }
 
 impl Problem {
-    fn new(dtype: DType, set: Set) -> Self {
+    fn new(dtype: DType, set: Set, queries: usize) -> Self {
         let rows = |time| [1, time, HEADS, SIZE];
-        let bias: Vec<f32> = (0..QUERIES * KEYS).map(|i| ((i * 5) as f32 * 0.23).sin()).collect();
+        let bias: Vec<f32> = (0..queries * KEYS).map(|i| ((i * 5) as f32 * 0.23).sin()).collect();
         let inputs = vec![
-            ("q", numbers(dtype, rows(QUERIES), 0)),
+            ("q", numbers(dtype, rows(queries), 0)),
             ("k", numbers(dtype, rows(KEYS), 1)),
             ("v", numbers(dtype, rows(KEYS), 2)),
-            ("d_out", numbers(dtype, rows(QUERIES), 3)),
-            ("bias", HostTensor::f32([1, 1, QUERIES, KEYS], bias).unwrap()),
+            ("d_out", numbers(dtype, rows(queries), 3)),
+            ("bias", HostTensor::f32([1, 1, queries, KEYS], bias).unwrap()),
         ];
         Self { set, inputs }
     }
@@ -74,15 +72,14 @@ impl Problem {
         graph
     }
 
-    fn run(&self, context: &Context, caps: &Caps) -> BTreeMap<String, HostTensor> {
-        let program = Program::new(context, &Plan::new(&self.graph(), caps).unwrap()).unwrap();
-        program.run(&self.inputs()).unwrap()
+    fn program(&self, context: &Context, caps: &Caps) -> Program {
+        Program::new(context, &Plan::new(&self.graph(), caps).unwrap()).unwrap()
     }
 
-    /// Fails unless the device and the reference have finite numbers in the same places, and there the same.
-    fn agrees(&self, words: &str, context: &Context, caps: &Caps) {
+    /// Fails unless the device, which runs the problem's program, and the reference have finite numbers in the same places, and there the same.
+    fn agrees(&self, words: &str, program: &Program) {
         let expected = cpu::run(&self.graph(), &self.inputs()).unwrap();
-        for (name, found) in self.run(context, caps) {
+        for (name, found) in program.run(&self.inputs()).unwrap() {
             let expected = expected[&name].to_f64();
             let is_finite = |x: &&f64| x.is_finite();
             let largest = expected.iter().filter(is_finite).fold(0.0, |largest: f64, x| largest.max(x.abs()));
@@ -113,6 +110,20 @@ fn listed(_: Value) -> Blocked {
     Blocked::new().mask(Mask::dilated_window(4, [3]))
 }
 
+/// Keys that lie scattered, in residue classes or in what blocks have in common.
+fn strided(_: Value) -> Blocked {
+    Blocked::new().mask(Mask::strided(7))
+}
+
+fn fixed(_: Value) -> Blocked {
+    Blocked::new().mask(Mask::fixed(8, 2))
+}
+
+/// Few keys of each query, gathered one by one.
+fn log_sparse(_: Value) -> Blocked {
+    Blocked::new().mask(Mask::log_sparse(LogSparse { local: 2, restart: None }))
+}
+
 fn biased(bias: Value) -> Blocked {
     Blocked::new().mask(Mask::causal()).score(Score::bias(bias))
 }
@@ -129,28 +140,45 @@ fn at(time: usize, channel: usize) -> usize {
     (time * HEADS + 1) * SIZE + channel
 }
 
-fn problems(dtype: DType) -> Vec<(&'static str, Problem)> {
-    let mut problems = Vec::new();
-    let sets: [(&str, Set); 3] = [("window", window), ("block lists", listed), ("bias", biased)];
-    for (words, set) in sets {
-        problems.push((words, Problem::new(dtype, set)));
-        problems.push((words, Problem::new(dtype, set).put("q", at(20, 3), f32::NAN)));
-        problems.push((words, Problem::new(dtype, set).put("k", at(50, 3), f32::INFINITY)));
-        problems.push((
-            words,
-            Problem::new(dtype, set).put("v", at(50, 3), f32::NAN).put("v", at(3, 1), f32::NEG_INFINITY),
-        ));
-        problems.push((words, Problem::new(dtype, set).put("d_out", at(20, 3), f32::NAN)));
-    }
-    problems.push(("bias", Problem::new(dtype, biased).put("bias", 20 * KEYS + 10, f32::NAN)));
-    problems.push(("bias", Problem::new(dtype, biased).put("bias", 20 * KEYS + 69, f32::NAN)));
-    problems.push(("bias", Problem::new(dtype, biased).put("bias", 20 * KEYS + 10, f32::NEG_INFINITY)));
-    problems
+/// Problems of one set, which one program runs.
+type Group = (&'static str, Vec<Problem>);
+
+fn problems(dtype: DType) -> Vec<Group> {
+    // Scattered keys have kernels of their own where there are as many queries as keys.
+    let sets: [(&str, Set, usize); 6] = [
+        ("window", window, QUERIES),
+        ("block lists", listed, QUERIES),
+        ("bias", biased, QUERIES),
+        ("strided", strided, KEYS),
+        ("fixed", fixed, KEYS),
+        ("few keys", log_sparse, KEYS),
+    ];
+    let group = |(words, set, queries): (&'static str, Set, usize)| -> Group {
+        let new = || Problem::new(dtype, set, queries);
+        let mut group = vec![
+            new(),
+            new().put("q", at(20, 3), f32::NAN),
+            new().put("k", at(50, 3), f32::INFINITY),
+            new().put("v", at(50, 3), f32::NAN).put("v", at(3, 1), f32::NEG_INFINITY),
+            new().put("d_out", at(20, 3), f32::NAN),
+        ];
+        if words == "bias" {
+            group.extend(
+                [(10, f32::NAN), (69, f32::NAN), (10, f32::NEG_INFINITY)]
+                    .map(|(key, x)| new().put("bias", 20 * KEYS + key, x)),
+            );
+        }
+        (words, group)
+    };
+    sets.into_iter().map(group).collect()
 }
 
 fn agree(context: &Context, caps: &Caps, dtype: DType) {
-    for (words, problem) in problems(dtype) {
-        problem.agrees(words, context, caps);
+    for (words, problems) in problems(dtype) {
+        let program = problems[0].program(context, caps);
+        for problem in problems {
+            problem.agrees(words, &program);
+        }
     }
 }
 
@@ -189,12 +217,13 @@ fn nor_do_they_on_cooperative_matrices() {
 #[test]
 fn a_product_that_leaves_f32_gives_a_row_that_is_not_finite() {
     for (key, softcap) in [(1e25, None), (-1e25, None), (-1e25, Some(3.0))] {
-        let mut problem = Problem::new(DType::F32, window).put("q", at(20, 3), 1e25).put("k", at(50, 3), key);
+        let mut problem =
+            Problem::new(DType::F32, window, QUERIES).put("q", at(20, 3), 1e25).put("k", at(50, 3), key);
         if softcap.is_some() {
             problem.set = |_| Blocked::new().mask(Mask::window(5, 2)).softcap(3.0);
         }
         for caps in [own_caps(), foreign_caps()] {
-            let found = problem.run(context(), &caps);
+            let found = problem.program(context(), &caps).run(&problem.inputs()).unwrap();
             let rows: Vec<usize> = found["out"]
                 .to_f32()
                 .chunks(SIZE)

@@ -3,6 +3,7 @@
 //! A mechanism is a row of the table in `table`, and a struct of its settings that implements `Settings`, in the file that the row's name is imported
 //! from. Nothing else lists it: documents, `run --attention`, `attend`, `bench` and the docs go by the table.
 
+mod buckets;
 mod chosen;
 mod family;
 mod given;

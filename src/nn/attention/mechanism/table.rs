@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::buckets::{Lsh, Routing};
 use super::chosen::{Entmax15, Sinkhorn, Sparsemax, TopK};
 use super::given::{Linformer, MemoryCompressed, PersistentMemory, TalkingHeads};
 use super::linear::{Favor, Linear};
@@ -159,6 +160,10 @@ mechanisms! {
         "1.5-entmax, between softmax and sparsemax; stores all scores";
     Sinkhorn, "sinkhorn", false, r#"{"block": 16, "temperature": 0.75, "iterations": 5}"#,
         "own blocks, and blocks sorted by a soft permutation, for texts without padding; block: the largest that divides a text and is no larger, 1 at prime lengths; temperature and iterations: what is shown where absent";
+    Lsh, "lsh", false, r#"{"chunk": 64, "rounds": 4, "seed": 0, "causal": false}"#,
+        "Reformer's hashing, with keys of their own: in each round queries and keys are sorted by buckets of random rotations, and a query sees the chunk of keys of its own chunk's rank and its two neighbours, all where a text fits a chunk, 0 where it meets none; rounds: 4 where absent, seed: 0";
+    Routing, "routing", false, r#"{"clusters": 16, "window": 64, "seed": 0, "causal": false}"#,
+        "Routing Transformer's clusters: the window tokens, of queries and of keys, that lie nearest to each of some centroids see each other, for texts without padding; centroids are random directions, of a seed, 0 where absent; a query of several clusters has their mean, one of none 0";
     Linformer, "linformer", false, r#"{"keys": "E", "values": "F"}"#,
         "projections along time, tensors [projected, longest] or one for each head; projected: how many there are where the tensors are weights of a model that is trained, 256 where absent";
     MemoryCompressed, "memory_compressed", false,

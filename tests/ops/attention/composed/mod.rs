@@ -9,9 +9,9 @@ use foveate::check::Random;
 use foveate::ops::attention::{
     Blocked, Clustered, Compression, Linformer, LloydClusters, Lsh, Mask, MemoryCompressed, Nystrom,
     PreviousScores, Scored, Segments, Simplex, Slots, TalkingHeads, blocked, clustered, head_similarity,
-    linformer, lloyd_clusters, lsh_attention, lsh_buckets, lsh_rotations, memory_compressed, nystrom,
-    persistent_memory, position_similarity, prior_attention, residual_attention, route_heads,
-    sparse_attention, talking_heads, top_k_attention,
+    linformer, lloyd_clusters, lsh_attention, lsh_attention_apart, lsh_buckets, lsh_rotations,
+    memory_compressed, nystrom, persistent_memory, position_similarity, prior_attention, residual_attention,
+    route_heads, sparse_attention, talking_heads, top_k_attention,
 };
 use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu, ops};
 
@@ -185,6 +185,21 @@ fn hashed(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) 
     Ok(lsh_attention(&mut problem.graph, q, v, buckets, &spec)?.out)
 }
 
+/// Buckets of queries and of keys, found with 3 rounds of the same rotations.
+fn hashed_apart(problem: &mut Problem, qkv: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    let spec = lengths.map_or(Lsh::new(COUNT), |lengths| Lsh::new(COUNT).lengths(lengths)).around(1, 1);
+    let [q, k, _] = qkv;
+    let buckets = match spec.hashes(problem.graph.desc(q)?.shape.dims()[1]) {
+        false => None,
+        true => {
+            let rotations = problem.input(lsh_rotations([HEADS, SIZE, 3], &[4], 14)?);
+            let of_queries = lsh_buckets(&mut problem.graph, q, rotations, &[4], &spec)?;
+            Some([of_queries, lsh_buckets(&mut problem.graph, k, rotations, &[4], &spec)?])
+        }
+    };
+    Ok(lsh_attention_apart(&mut problem.graph, qkv, buckets, &spec)?.out)
+}
+
 fn highest(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
     let spec = lengths.map_or(Scored::new(), |lengths| Scored::new().lengths(lengths)).causal();
     Ok(top_k_attention(&mut problem.graph, q, k, v, 4, &spec)?.out)
@@ -201,6 +216,7 @@ fn on_the_simplex(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<
 
 const ALL: &[(&str, Record)] = &[
     ("lsh_attention", hashed),
+    ("lsh_attention_apart", hashed_apart),
     ("top_k_attention", highest),
     ("sparse_attention", on_the_simplex),
     ("linformer", projected),
