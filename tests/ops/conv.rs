@@ -1,7 +1,8 @@
-use foveate::ops::{Conv1d, Conv2d, conv1d, conv2d, dynamic_conv, group_linear, sum};
+use foveate::ops::{Conv1d, Conv2d, conv1d, conv2d, dynamic_conv, group_linear, reshape, sum};
+use foveate::plan::StepReport;
 use foveate::{DType, Error, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
 
-use crate::support::{assert_error, refused};
+use crate::support::{assert_error, plan, refused, run as on_device};
 
 /// Elements between -1 and 1 without a pattern in sight.
 fn numbers(shape: &[usize], seed: usize) -> HostTensor {
@@ -56,6 +57,54 @@ fn time_is_a_plane_of_one_row() {
         conv2d(graph, v[0], v[1], &Conv2d::new().stride([1, 3]).padding([0, 0], [1, 4]))
     });
     assert_near(&across, &along);
+}
+
+/// Runs `graph` on the device, in whose plan some product must be taken in parts.
+fn in_parts(graph: &Graph, inputs: &[(&str, &HostTensor)]) -> Vec<f32> {
+    let plan = plan(graph);
+    let in_parts =
+        |step: &StepReport| step.choice.as_ref().is_some_and(|choice| choice.kernel.contains("parts"));
+    assert!(plan.report().iter().any(in_parts), "{:?}", plan.report());
+    on_device(graph, inputs)["out"].to_f32()
+}
+
+/// Sums that are longer than drivers run a loop for are taken in parts, which add up: over channels, and over the places of a weight's gradient. All
+/// numbers are whole, so that no sum is rounded.
+#[test]
+fn sums_over_many_channels_and_places_are_taken_in_parts() {
+    const CHANNELS: usize = 150_000;
+    const PLACES: usize = 300_000;
+    // More rows than a product of few rows has.
+    const TIME: usize = 10;
+    let count = |at: usize| (at % 7) as f32;
+    let x = HostTensor::f32([1, TIME, CHANNELS], (0..TIME * CHANNELS).map(count).collect()).unwrap();
+    let weight = HostTensor::f32([1, CHANNELS, 2], vec![1.0; 2 * CHANNELS]).unwrap();
+    let mut graph = Graph::new();
+    let [of_x, of_weight] =
+        [("x", &x), ("w", &weight)].map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap());
+    let y = conv1d(&mut graph, of_x, of_weight, &Conv1d::new()).unwrap();
+    graph.output("out", y).unwrap();
+    let sum_of =
+        |place: usize| (place * CHANNELS..(place + 2) * CHANNELS).map(|at| at % 7).sum::<usize>() as f32;
+    let expected: Vec<f32> = (0..TIME - 1).map(sum_of).collect();
+    assert_eq!(in_parts(&graph, &[("x", &x), ("w", &weight)]), expected);
+
+    let x = HostTensor::f32([1, PLACES, 2], (0..2 * PLACES).map(count).collect()).unwrap();
+    let weight = HostTensor::f32([1, 2, 2], vec![0.0; 4]).unwrap();
+    let mut graph = Graph::new();
+    let [of_x, of_weight] =
+        [("x", &x), ("w", &weight)].map(|(name, tensor)| graph.input(name, tensor.desc()).unwrap());
+    let y = conv1d(&mut graph, of_x, of_weight, &Conv1d::new().padding(1, 0)).unwrap();
+    let total = sum(&mut graph, y, &[0, 1, 2]).unwrap();
+    let loss = reshape(&mut graph, total, [1]).unwrap();
+    let gradient = graph.gradients(loss, &[of_weight]).unwrap();
+    graph.output("out", gradient[0]).unwrap();
+    // The first tap reads the place before, the last one its own.
+    let of_channel = |channel: usize, places: usize| -> f32 {
+        (0..places).map(|place| (2 * place + channel) % 7).sum::<usize>() as f32
+    };
+    let expected = [0, 1].map(|channel| [of_channel(channel, PLACES - 1), of_channel(channel, PLACES)]);
+    assert_eq!(in_parts(&graph, &[("x", &x), ("w", &weight)]), expected.concat());
 }
 
 /// The same kernel at all places is a depthwise convolution.

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use foveate::gpu::Program;
 use foveate::ops::attention::{
     Blocked, Lsh, LshConvention, Mask, Score, blocked, lsh_attention, lsh_attention_apart,
 };
 use foveate::ops::{RmsNorm, rms_norm};
-use foveate::{Graph, HostTensor, Result, Value, cpu};
+use foveate::{Graph, HostTensor, Plan, Result, Value, cpu};
 
 use super::composed::{HEADS, SIZE, TIME, random};
 use super::gradients::gradients_of;
 use crate::support::compare::relative_error;
-use crate::support::run;
+use crate::support::{context, own_caps};
 
 const BATCH: usize = 2;
 const ROUNDS: usize = 2;
@@ -39,25 +40,33 @@ fn chunks(buckets: &[f64]) -> Vec<usize> {
     chunks
 }
 
-/// Which pairs meet, and the logarithm of how often: i32 and f32 `[BATCH, HEADS, TIME, TIME]`.
+/// A chunk of a round: its round, and its number there.
+type Chunk = [usize; 2];
+
+/// Which pairs are shown and meet, in whichever rounds, and the logarithm of how often: i32 and f32 `[BATCH, HEADS, TIME, TIME]`.
 fn meetings(
     [of_queries, of_keys]: [&HostTensor; 2],
-    meet: impl Fn(usize, usize) -> bool,
+    meet: impl Fn(Chunk, Chunk) -> usize,
     shown: impl Fn(usize, usize, usize) -> bool,
 ) -> [HostTensor; 2] {
-    let (own, far) = (of_queries.to_f64(), of_keys.to_f64());
-    let mut counts = vec![0_u32; BATCH * HEADS * TIME * TIME];
-    for (line, (own, far)) in own.chunks(TIME).zip(far.chunks(TIME)).enumerate() {
-        let (own, far) = (chunks(own), chunks(far));
-        for (query, key) in (0..TIME).flat_map(|query| (0..TIME).map(move |key| (query, key))) {
-            if meet(own[query], far[key]) && shown(line / ROUNDS / HEADS, query, key) {
-                counts[(line / ROUNDS * TIME + query) * TIME + key] += 1;
-            }
-        }
+    let lines =
+        |buckets: &HostTensor| -> Vec<Vec<usize>> { buckets.to_f64().chunks(TIME).map(chunks).collect() };
+    let (own, far) = (lines(of_queries), lines(of_keys));
+    let count = |line: usize, query: usize, key: usize| -> usize {
+        let rounds = (0..ROUNDS).flat_map(|round| (0..ROUNDS).map(move |other| (round, other)));
+        let pairs = rounds.map(|(round, other)| {
+            [[round, own[line * ROUNDS + round][query]], [other, far[line * ROUNDS + other][key]]]
+        });
+        pairs.map(|[own, far]| meet(own, far)).sum()
+    };
+    let (mut seen, mut often) = (Vec::new(), Vec::new());
+    for at in 0..BATCH * HEADS * TIME * TIME {
+        let (line, query, key) = (at / TIME / TIME, at / TIME % TIME, at % TIME);
+        let count = if shown(line / HEADS, query, key) { count(line, query, key) } else { 0 };
+        seen.push(i32::from(count > 0));
+        often.push((count.max(1) as f32).ln());
     }
     let shape = [BATCH, HEADS, TIME, TIME];
-    let seen = counts.iter().map(|&count| i32::from(count > 0)).collect();
-    let often = counts.iter().map(|&count| (count.max(1) as f32).ln()).collect();
     [HostTensor::i32(shape, seen).unwrap(), HostTensor::f32(shape, often).unwrap()]
 }
 
@@ -83,10 +92,23 @@ fn graph(
     graph
 }
 
-/// Fails unless the reference and the device give what softmax attention over pairs, `expected`, gives on the reference.
-fn assert_same(what: &str, inputs: &Inputs<'_>, found: &Graph, expected: &Graph) {
+/// What the device gives, in tiles that compile in a third of the time.
+fn on_device(graph: &Graph, inputs: &Inputs<'_>) -> BTreeMap<String, HostTensor> {
+    let mut caps = own_caps();
+    let tile = &mut caps.tuning.attention;
+    (tile.rows, tile.key_vectors, tile.backward_key_vectors) = (tile.rows.min(4), 1, 1);
+    let program = Program::new(context(), &Plan::new(graph, &caps).unwrap()).unwrap();
+    program.run(inputs).unwrap()
+}
+
+/// Fails unless `found` gives what softmax attention over pairs, `expected`, gives on the reference: there, and on the device where `is_run`.
+fn assert_same(what: &str, inputs: &Inputs<'_>, [found, expected]: [&Graph; 2], is_run: bool) {
     let expected = cpu::run(expected, inputs).unwrap();
-    for (place, found) in [("reference", cpu::run(found, inputs).unwrap()), ("device", run(found, inputs))] {
+    let mut places = vec![("reference", cpu::run(found, inputs).unwrap())];
+    if is_run {
+        places.push(("device", on_device(found, inputs)));
+    }
+    for (place, found) in places {
         for (name, expected) in &expected {
             let error = relative_error(&found[name], expected);
             assert!(error <= OF_LARGEST, "{what}, {place}: {name} is off by {error:e} of its largest");
@@ -108,7 +130,10 @@ fn chunks_of_queries_see_chunks_of_keys_of_their_rank() {
         let shown = |item: usize, query: usize, key: usize| {
             (!is_causal || key <= query) && (!is_padded || item == 0 || key < 13)
         };
-        let [seen, often] = &meetings([own, far], |own, far| own == far || own == far + 1, shown);
+        let meet = |[round, own]: Chunk, [other, far]: Chunk| {
+            usize::from(round == other && (own == far || own == far + 1))
+        };
+        let [seen, often] = &meetings([own, far], meet, shown);
         let inputs: Inputs<'_> = vec![
             ("query", query),
             ("key", key),
@@ -136,7 +161,49 @@ fn chunks_of_queries_see_chunks_of_keys_of_their_rank() {
             let spec = Blocked::new().mask(Mask::dense(v["seen"])).score(Score::bias(v["often"]));
             blocked(graph, v["query"], v["key"], v["value"], &spec)
         });
-        assert_same(&format!("causal {is_causal}, padded {is_padded}"), &inputs, &found, &expected);
+        let what = format!("causal {is_causal}, padded {is_padded}");
+        assert_same(&what, &inputs, [&found, &expected], is_causal && is_padded);
+    }
+}
+
+/// In a ring of the chunks of all rounds, a pair counts as often as it meets, or once.
+#[test]
+fn pairs_meet_round_a_ring() {
+    let [query, _, value, d_out] = &tensors();
+    let buckets = &buckets(82);
+    let of_round = TIME.div_ceil(CHUNK) as i64;
+    let ring = of_round * ROUNDS as i64;
+    let meet = |[round, own]: Chunk, [other, far]: Chunk| {
+        let apart = (other as i64 - round as i64) * of_round + far as i64 - own as i64;
+        [-ring, 0, ring].into_iter().filter(|turn| (-2..=1).contains(&(apart + turn))).count()
+    };
+    let [seen, often] = &meetings([buckets; 2], meet, |_, _, _| true);
+    let ones = &HostTensor::f32([SIZE], vec![1.0; SIZE]).unwrap();
+    for counts_once in [false, true] {
+        let itself = |at: usize| if at / TIME % TIME == at % TIME { -1e5 } else { 0.0 };
+        let often = often.to_f32().into_iter().enumerate();
+        let added = often.map(|(at, often)| itself(at) + if counts_once { 0.0 } else { often });
+        let added = &HostTensor::f32([BATCH, HEADS, TIME, TIME], added.collect()).unwrap();
+        let inputs: Inputs<'_> = vec![
+            ("query", query),
+            ("value", value),
+            ("d_out", d_out),
+            ("buckets", buckets),
+            ("seen", seen),
+            ("added", added),
+            ("ones", ones),
+        ];
+        let found = graph(&inputs, &["query", "value"], |graph, v| {
+            let spec = Lsh::new(CHUNK).around(2, 1).convention(LshConvention::HuggingFace);
+            let spec = if counts_once { spec.deduplicated() } else { spec };
+            Ok(lsh_attention(graph, v["query"], v["value"], Some(v["buckets"]), &spec)?.out)
+        });
+        let expected = graph(&inputs, &["query", "value"], |graph, v| {
+            let key = rms_norm(graph, v["query"], v["ones"], &RmsNorm::new(1e-6))?;
+            let spec = Blocked::new().mask(Mask::dense(v["seen"])).score(Score::bias(v["added"]));
+            blocked(graph, v["query"], key, v["value"], &spec)
+        });
+        assert_same(&format!("once {counts_once}"), &inputs, [&found, &expected], counts_once);
     }
 }
 
@@ -171,6 +238,6 @@ fn one_bucket_is_attention_with_queries_as_keys() {
             let spec = Blocked::new().mask(mask).score(Score::bias(v["itself"]));
             blocked(graph, v["query"], key, v["value"], &spec)
         });
-        assert_same(&format!("causal {is_causal}"), &inputs, &found, &expected);
+        assert_same(&format!("causal {is_causal}"), &inputs, [&found, &expected], is_causal);
     }
 }

@@ -13,3 +13,4 @@ mod non_finite;
 mod packed;
 mod random_features;
 mod rules;
+mod scored;

@@ -200,25 +200,41 @@ fn hashed_apart(problem: &mut Problem, qkv: [Value; 3], lengths: Option<Value>) 
     Ok(lsh_attention_apart(&mut problem.graph, qkv, buckets, &spec)?.out)
 }
 
-fn highest(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
-    let spec = lengths.map_or(Scored::new(), |lengths| Scored::new().lengths(lengths)).causal();
-    Ok(top_k_attention(&mut problem.graph, q, k, v, 4, &spec)?.out)
+fn scored(lengths: Option<Value>) -> Scored {
+    lengths.map_or(Scored::new(), |lengths| Scored::new().lengths(lengths))
 }
 
-fn on_the_simplex(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
-    let spec = lengths.map_or(Scored::new(), |lengths| Scored::new().lengths(lengths)).causal();
-    let all = [Simplex::Sparsemax, Simplex::Entmax15].map(|simplex| {
-        sparse_attention(&mut problem.graph, q, k, v, simplex, &spec).map(|attended| attended.out)
+fn highest(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    Ok(top_k_attention(&mut problem.graph, q, k, v, 4, &scored(lengths))?.out)
+}
+
+fn highest_before(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    Ok(top_k_attention(&mut problem.graph, q, k, v, 4, &scored(lengths).causal())?.out)
+}
+
+/// Sparsemax and 1.5-entmax, added.
+fn on_both_simplices(problem: &mut Problem, [q, k, v]: [Value; 3], spec: &Scored) -> Result<Value> {
+    let [first, second] = [Simplex::Sparsemax, Simplex::Entmax15].map(|simplex| {
+        sparse_attention(&mut problem.graph, q, k, v, simplex, spec).map(|attended| attended.out)
     });
-    let [first, second] = all;
     ops::add(&mut problem.graph, first?, second?)
+}
+
+fn on_the_simplex(problem: &mut Problem, qkv: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    on_both_simplices(problem, qkv, &scored(lengths))
+}
+
+fn on_the_simplex_before(problem: &mut Problem, qkv: [Value; 3], lengths: Option<Value>) -> Result<Value> {
+    on_both_simplices(problem, qkv, &scored(lengths).causal())
 }
 
 const ALL: &[(&str, Record)] = &[
     ("lsh_attention", hashed),
     ("lsh_attention_apart", hashed_apart),
     ("top_k_attention", highest),
+    ("top_k_attention, causal", highest_before),
     ("sparse_attention", on_the_simplex),
+    ("sparse_attention, causal", on_the_simplex_before),
     ("linformer", projected),
     ("nystrom", through_landmarks),
     ("memory_compressed", in_slots),
@@ -273,8 +289,8 @@ fn what_comes_later_changes_nothing_of_what_was_before() {
     let is_causal = [
         "memory_compressed, causal",
         "persistent_memory",
-        "top_k_attention",
-        "sparse_attention",
+        "top_k_attention, causal",
+        "sparse_attention, causal",
         "talking_heads",
         "talking_heads, stored",
         "residual_attention",
@@ -357,10 +373,10 @@ fn with_nothing_left_out_all_are_exact_attention() {
     });
 }
 
-/// From 32 layers of 8 channels on, scores are stored; up to there vectors stand side by side.
+/// From 32 layers of 8 channels on, scores are stored, and after as many again those of both are; up to there vectors stand side by side.
 #[test]
 fn scores_of_many_layers_are_those_of_one_whose_scale_is_their_number() {
-    const LAYERS: usize = 35;
+    const LAYERS: usize = 67;
     let mut problem = Problem::default();
     let [q, k, v] = qkv(1).map(|tensor| problem.input(tensor));
     let scale = 0.02;
@@ -373,7 +389,7 @@ fn scores_of_many_layers_are_those_of_one_whose_scale_is_their_number() {
     let all = Blocked::new().scale(scale * LAYERS as f32);
     let expected = blocked(&mut problem.graph, q, k, v, &all).unwrap();
     let results = problem.run(&[out, expected]);
-    assert_near("35 layers", &results[0], &results[1]);
+    assert_near("67 layers", &results[0], &results[1]);
 }
 
 /// Key heads that are shared are as if each query head had a copy.
