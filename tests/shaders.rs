@@ -24,7 +24,7 @@ use crate::plans::every_plan;
 use crate::sample::Sample;
 
 /// Every how many cases a sample has one.
-const PERIOD: u64 = 8;
+const PERIOD: u64 = 16;
 
 /// A distinct shader, parameters it is run with, the variables a dispatch binds, and the most loop turns that one states.
 type Variant = (Shader, Params, Vec<&'static str>, u64);

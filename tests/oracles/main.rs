@@ -6,6 +6,8 @@
 //! no row reads is *missing*: an ignored test, printed by name and counted. One that has an option or a tensor which its row does not read fails.
 //!
 //! Both this machine's device and the CPU references are compared, to 1e-4 of each tensor's largest element, or less where the table says so.
+//!
+//! Of the committed cases a run without a filter takes a sample, which changes from day to day; `FOVEATE_SAMPLE=all` takes every one.
 
 mod attention;
 mod case;
@@ -24,6 +26,8 @@ mod models;
 mod older;
 mod recording;
 mod report;
+#[path = "../conformance/sample.rs"]
+mod sample;
 mod speech;
 mod tokenizers;
 
@@ -34,6 +38,10 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 
 use crate::report::{Report, Results};
+use crate::sample::Sample;
+
+/// Every how many of the committed cases a sample has one.
+const PERIOD: u64 = 2;
 
 /// Why a case cannot be read or does not hold.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -72,10 +80,12 @@ pub(crate) fn is_safetensors(path: &Path) -> bool {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let root = std::env::var_os("FOVEATE_ORACLES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracles"), PathBuf::from);
+    let asked = std::env::var_os("FOVEATE_ORACLES").map(PathBuf::from);
+    let takes_all = asked.is_some() || arguments.filter.is_some();
+    let root = asked.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracles"));
     let results = Arc::new(Results::default());
-    let tests = match tests(&root, &results) {
+    let chosen = tests(&root, &results).and_then(|tests| if takes_all { Ok(tests) } else { sampled(tests) });
+    let tests = match chosen {
         Ok(tests) => tests,
         Err(error) => {
             eprintln!("{}: {error}", root.display());
@@ -93,6 +103,18 @@ fn main() -> ExitCode {
         results.print(&names);
     }
     conclusion.exit_code()
+}
+
+fn sampled(tests: Vec<Trial>) -> Result<Vec<Trial>> {
+    let sample = Sample::from_environment()?;
+    if sample != Sample::All {
+        println!(
+            "a sample of the cases: {} takes the same, FOVEATE_SAMPLE=all or a filter takes more",
+            sample.setting()
+        );
+    }
+    let taken = tests.into_iter().zip(0..).filter(|(_, place)| sample.takes(*place, PERIOD));
+    Ok(taken.map(|(test, _)| test).collect())
 }
 
 /// The tests of every folder that `root` has.
