@@ -6,9 +6,11 @@ use crate::ops::conv::cases::{Along, InPlane, SAME};
 
 const EIGHT: Along = Along { channels: [8, 8], groups: 8, ..SAME };
 
-const ALONG: [Along; 12] = [
+const ALONG: [Along; 14] = [
     EIGHT,
     Along { kernel: 31, padding: [15, 15], ..EIGHT },
+    Along { kernel: 67, padding: [40, 26], ..EIGHT },
+    Along { time: 300, kernel: 5, padding: [4, 1], ..EIGHT },
     Along { kernel: 4, padding: [1, 2], ..EIGHT },
     Along { kernel: 4, padding: [3, 0], ..EIGHT },
     Along { channels: [7, 7], groups: 7, padding: [0, 0], ..SAME },
@@ -25,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ALONG.into_iter().flat_map(|along| along.cases(NAME)).collect();
     cases.push(EIGHT.in_segments(NAME));
     cases.push(Along { kernel: 19, padding: [9, 9], ..EIGHT }.in_segments(NAME));
+    cases.push(Along { time: 140, kernel: 70, padding: [69, 0], ..EIGHT }.in_segments(NAME));
     cases.push(Along { channels: [3, 6], groups: 3, kernel: 5, padding: [4, 0], ..SAME }.in_segments(NAME));
     let plane = InPlane {
         x: [2, 5, 11],

@@ -6,17 +6,67 @@ use crate::Result;
 use crate::graph::{Op, StepDesc};
 use crate::kernel::{AdapterKind, Caps, Kernel, Lowered, Operand, params, wgsl};
 use crate::ops::contract::to_u32;
-use crate::ops::conv::reach::Sliding;
+use crate::ops::conv::reach::{Plane, Sliding};
 use crate::ops::rows::chunk_length;
 use crate::tensor::DType;
 
-/// Places whose sums an invocation holds.
-const PLACES: usize = 8;
+/// Taps that read a stretch of x together.
+const STRETCH: usize = 8;
 
-/// Places, and taps that read a stretch of x together, of an invocation whose taps slide. A CPU's loads cost it far more than the registers it lacks:
-/// 31 taps took 1.7 times as long there with 8 of each.
-fn sliding_extents(caps: &Caps) -> [usize; 2] {
-    if caps.adapter == AdapterKind::Cpu { [32, 16] } else { [8, 8] }
+/// The most taps whose sums are pending at once: kernels of more take long to compile.
+const MOST_PENDING: usize = 64;
+
+/// Places of x in a turn of the loop over them.
+const STEPS: u32 = 4;
+
+/// How the places of an invocation share what they load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// The weights.
+    Weights,
+    /// Weights, and stretches of x that are read for 8 taps at once.
+    Stretches(Sliding),
+    /// Everything: sums of all places that read one of x are pending. With 31 taps on a CPU 1.6 times as fast as stretches of 16 taps by 32 places.
+    All(Sliding),
+}
+
+impl Sharing {
+    fn of(op: &Depthwise, caps: &Caps) -> Self {
+        match op.plane.sliding().filter(|_| !op.channels.gathers) {
+            Some(sliding) if caps.adapter == AdapterKind::Cpu && op.plane.taps() <= MOST_PENDING => {
+                Self::All(sliding)
+            }
+            Some(sliding) => Self::Stretches(sliding),
+            None => Self::Weights,
+        }
+    }
+
+    /// Places of the result of an invocation.
+    fn places(self) -> usize {
+        match self {
+            Self::Weights | Self::Stretches(_) => 8,
+            Self::All(_) => 128,
+        }
+    }
+
+    /// The kernel without what it reads and writes.
+    fn kernel(self, plane: &Plane, params: ForwardParams) -> Kernel {
+        let taps = plane.taps();
+        let kernel =
+            |source| Kernel::new(NAME, [source]).params(params).constant("PLACES", self.places() as u32);
+        let slide = |kernel: Kernel, Sliding { offset, is_turned }| {
+            kernel.param("offset", offset as u32).constant("IS_TURNED", is_turned)
+        };
+        match self {
+            Self::Weights => plane.tell(kernel(wgsl!("conv/depthwise/forward.wgsl.j2"))),
+            Self::Stretches(sliding) => slide(kernel(wgsl!("conv/depthwise/sliding.wgsl.j2")), sliding)
+                .constant("TAPS", STRETCH.min(taps) as u32)
+                .constant("LEFT_TAPS", (taps % STRETCH.min(taps)) as u32),
+            Self::All(sliding) => slide(kernel(wgsl!("conv/depthwise/pending.wgsl.j2")), sliding)
+                .constant("TAPS", taps as u32)
+                .constant("STEPS", STEPS),
+        }
+    }
 }
 
 params! {
@@ -81,9 +131,9 @@ pub(super) fn forward(op: &Depthwise, step: &StepDesc, caps: &Caps) -> Result<Lo
     let lanes = lanes(op.channels, wide);
     let packs = |what, channels: usize| to_u32(what, channels / lanes as usize);
     let (batch, taps) = (x.shape.dims()[0], op.plane.taps());
-    let sliding = op.plane.sliding().filter(|_| !op.channels.gathers);
-    let [held, stretch] = if sliding.is_some() { sliding_extents(caps) } else { [PLACES, 1] };
-    let blocks = op.plane.to().div_ceil(held);
+    let sharing = Sharing::of(op, caps);
+    let places = sharing.places();
+    let blocks = op.plane.to().div_ceil(places);
     to_u32("elements of x", x.elements())?;
     to_u32("elements of the result", y.elements())?;
     let params = ForwardParams {
@@ -97,28 +147,13 @@ pub(super) fn forward(op: &Depthwise, step: &StepDesc, caps: &Caps) -> Result<Lo
     };
     let count = to_u32("invocations", batch * blocks * out / lanes as usize)?;
     let reads = if op.channels.gathers { op.channels.multiplier } else { 1 };
-    let stretch = stretch.min(taps);
-    let source = match sliding {
-        Some(_) => wgsl!("conv/depthwise/sliding.wgsl.j2"),
-        None => wgsl!("conv/depthwise/forward.wgsl.j2"),
-    };
-    let kernel = Kernel::new(NAME, [source]).params(params);
-    let kernel = match sliding {
-        Some(Sliding { offset, is_turned }) => kernel
-            .param("offset", offset as u32)
-            .constant("IS_TURNED", is_turned)
-            .constant("TAPS", stretch as u32)
-            .constant("LEFT_TAPS", (taps % stretch) as u32),
-        None => op.plane.tell(kernel),
-    };
-    let kernel = tell(kernel, op.channels, op.optional.segments_index())
+    let kernel = tell(sharing.kernel(&op.plane, params), op.channels, op.optional.segments_index())
         .lanes(lanes)
         .read("x", Operand::Input(0), x.dtype)
         .read("weight", Operand::Input(1), x.dtype)
         .read_if("bias", op.optional.bias_index().map(Operand::Input), x.dtype)
         .write("result", Operand::Output(0), x.dtype)
-        .constant("PLACES", held as u32)
-        .turns((taps * (reads + 2)) as u64);
+        .turns((taps * (reads + 2) + places) as u64);
     Ok(Lowered::elementwise(kernel.per_element(count, caps), lanes))
 }
 
