@@ -169,7 +169,7 @@ struct Conformer {
     layers: Vec<ConformerBlock>,
 }
 
-/// A convolution along time and frequency, and what is left of values below 0 behind it: nothing.
+/// A convolution along time and frequency, with a ReLU behind it.
 #[derive(Debug)]
 struct PlaneConv {
     weight: Weight,
@@ -181,8 +181,8 @@ impl PlaneConv {
     fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {
         let dtype = graph.desc(x)?.dtype;
         let (weight, bias) = (parameter(graph, &self.weight, dtype)?, parameter(graph, &self.bias, dtype)?);
-        let y = ops::conv2d(graph, x, weight, &Conv2d::new().stride([self.stride; 2]).bias(bias))?;
-        ops::relu(graph, y)
+        let spec = Conv2d::new().stride([self.stride; 2]).bias(bias).activation(Activation::Relu);
+        ops::conv2d(graph, x, weight, &spec)
     }
 }
 

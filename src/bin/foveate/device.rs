@@ -8,8 +8,8 @@ use crate::args::DeviceArgs;
 use crate::output;
 use crate::tuning::{self, Source, TuningReport};
 
-/// What is said of a software rasterizer that `auto` has taken where the references are optimised: `run` is 1.7 to 2.5 times as fast on them as on
-/// lavapipe (README.md).
+/// What is said of a software rasterizer that `auto` has taken for `run`, which is 1.7 to 2.5 times as fast on the references as on lavapipe (README.md).
+/// Training is not: a step of `train forecast` takes the references 20 times as long.
 const SOFTWARE: &str = "device: that is a software rasterizer, which runs models on this same processor: --device cpu is likely faster";
 
 /// What a command runs on, and where kernel shapes come from.
@@ -75,15 +75,18 @@ impl Device {
                 tuning::ignore_without_adapter(&args.profile)?;
                 Ok(Self::from(reference))
             }
-            opened => {
-                let opened = opened?;
-                let is_software = opened.context.caps().adapter == AdapterKind::Cpu;
-                if flag == "auto" && is_software && matches!(reference, runtime::Device::Cpu) {
-                    output::note(SOFTWARE);
-                }
-                Ok(Self::from(opened))
-            }
+            opened => Ok(Self::from(opened?)),
         }
+    }
+
+    /// [`Device::open`] for a model that is only run, which says so where the references are likely faster.
+    pub(crate) fn open_to_run(args: &DeviceArgs) -> Result<Self> {
+        let device = Self::open(args, runtime::Device::Cpu)?;
+        let is_software = |context: &Context| context.caps().adapter == AdapterKind::Cpu;
+        if args.device == "auto" && device.runtime.context().is_some_and(is_software) {
+            output::note(SOFTWARE);
+        }
+        Ok(device)
     }
 
     /// The device as the library takes it.

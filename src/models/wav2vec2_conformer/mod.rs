@@ -132,12 +132,14 @@ impl WaveConv {
         if let Some(bias) = &self.bias {
             spec = spec.bias(parameter(graph, bias, dtype)?);
         }
-        let mut y = ops::conv1d(graph, x, weight, &spec)?;
-        match &self.norm {
-            Some(WaveNorm::Group(norm)) => y = norm.record(graph, y)?,
-            Some(WaveNorm::Layer(norm)) => y = norm.record(graph, y, None)?,
-            None => {}
-        }
+        let Some(norm) = &self.norm else {
+            return ops::conv1d(graph, x, weight, &spec.activation(self.activation));
+        };
+        let y = ops::conv1d(graph, x, weight, &spec)?;
+        let y = match norm {
+            WaveNorm::Group(norm) => norm.record(graph, y)?,
+            WaveNorm::Layer(norm) => norm.record(graph, y, None)?,
+        };
         ops::activate(graph, y, self.activation)
     }
 }

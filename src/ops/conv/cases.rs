@@ -4,6 +4,7 @@ use super::{Conv1d, Conv2d, conv1d, conv2d};
 use crate::Result;
 use crate::check::{Bench, Case, Problem, Work};
 use crate::graph::Value;
+use crate::ops::elementwise::Activation;
 use crate::tensor::{DType, HostTensor};
 
 /// A convolution along time.
@@ -17,6 +18,7 @@ pub(super) struct Along {
     pub(super) dilation: usize,
     pub(super) padding: [usize; 2],
     pub(super) groups: usize,
+    pub(super) activation: Activation,
 }
 
 /// One of a kernel of 3 in the middle of its place.
@@ -29,6 +31,7 @@ pub(super) const SAME: Along = Along {
     dilation: 1,
     padding: [1, 1],
     groups: 1,
+    activation: Activation::Identity,
 };
 
 impl Along {
@@ -42,9 +45,14 @@ impl Along {
             dilation,
             padding: [before, behind],
             groups,
+            activation,
         } = self;
+        let activation = match activation {
+            Activation::Identity => String::new(),
+            activation => format!(", {activation:?}"),
+        };
         format!(
-            "{batch} x {time}, {inner} to {out} in {groups}, {kernel} taps, stride {stride}, dilation {dilation}, padding {before} and {behind}"
+            "{batch} x {time}, {inner} to {out} in {groups}, {kernel} taps, stride {stride}, dilation {dilation}, padding {before} and {behind}{activation}"
         )
     }
 
@@ -59,10 +67,16 @@ impl Along {
             dilation,
             padding: [before, behind],
             groups,
+            activation,
         } = *self;
         let x = problem.random("x", dtype, [batch, time, inner], 1.0)?;
         let weight = problem.random("weight", dtype, [out, inner / groups, kernel], 1.0)?;
-        let mut spec = Conv1d::new().stride(stride).dilation(dilation).padding(before, behind).groups(groups);
+        let mut spec = Conv1d::new()
+            .stride(stride)
+            .dilation(dilation)
+            .padding(before, behind)
+            .groups(groups)
+            .activation(activation);
         if bias {
             spec = spec.bias(problem.random("bias", dtype, [out], 1.0)?);
         }
@@ -135,6 +149,7 @@ impl InPlane {
                 .dilation(dilation)
                 .padding(down, across)
                 .groups(groups)
+                .activation(Activation::Silu)
                 .bias(bias);
             Ok(vec![conv2d(&mut problem.graph, x, weight, &spec)?])
         })

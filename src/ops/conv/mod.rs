@@ -15,10 +15,12 @@ mod cases;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
 pub(crate) mod dynamic;
+mod group_linear;
 mod inputs;
 mod reach;
 
 pub use dynamic::dynamic_conv;
+pub use group_linear::group_linear;
 
 use crate::graph::{Graph, Value};
 use crate::ops::contract::Contract;
@@ -27,23 +29,26 @@ use crate::{Error, ErrorKind, Result};
 use depthwise::Channels;
 use reach::{Along, Plane, Reach};
 
+use super::elementwise::{Activation, activate};
 use super::{reshape, transpose};
 
-/// Settings of [`conv1d`]: a stride and a dilation of 1, no padding, one group, no bias.
+/// Settings of [`conv1d`]: a stride and a dilation of 1, no padding, one group, no bias, no activation.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv1d {
     along: Along,
     groups: usize,
+    activation: Activation,
     bias: Option<Value>,
     segments: Option<Value>,
 }
 
-/// Settings of [`conv2d`]: strides and dilations of 1, no padding, one group, no bias.
+/// Settings of [`conv2d`]: strides and dilations of 1, no padding, one group, no bias, no activation.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d {
     down: Along,
     across: Along,
     groups: usize,
+    activation: Activation,
     bias: Option<Value>,
 }
 
@@ -62,7 +67,7 @@ impl Default for Conv2d {
 impl Conv1d {
     /// Every place, neighbouring taps, all channels together.
     pub fn new() -> Self {
-        Self { along: Along::PLAIN, groups: 1, bias: None, segments: None }
+        Self { along: Along::PLAIN, groups: 1, activation: Activation::Identity, bias: None, segments: None }
     }
 
     /// From the first place that a result reads to that of the next one, at least 1.
@@ -100,6 +105,13 @@ impl Conv1d {
         self
     }
 
+    /// Applies `activation` to the sums with the bias, before they are stored where groups have several channels.
+    #[must_use]
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
     /// Packed sequences: `i32 [batch, time]` numbers them, and a tap that leaves the sequence of its position reads 0. Only for
     /// convolutions that give as many places as they read, with a stride of 1.
     #[must_use]
@@ -112,7 +124,13 @@ impl Conv1d {
 impl Conv2d {
     /// Every place, neighbouring taps, all channels together.
     pub fn new() -> Self {
-        Self { down: Along::PLAIN, across: Along::PLAIN, groups: 1, bias: None }
+        Self {
+            down: Along::PLAIN,
+            across: Along::PLAIN,
+            groups: 1,
+            activation: Activation::Identity,
+            bias: None,
+        }
     }
 
     /// Strides down and across, each at least 1.
@@ -149,13 +167,20 @@ impl Conv2d {
         self.bias = Some(bias);
         self
     }
+
+    /// Applies `activation` to the sums with the bias, before they are stored where groups have several channels.
+    #[must_use]
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
 }
 
 /// The convolution of `x: [batch, time, in]` along time by `weight: [out, in / groups, kernel]`, as PyTorch's `Conv1d` defines it (a
 /// cross-correlation): `[batch, (time + padding - dilation (kernel - 1) - 1) / stride + 1, out]`, rounded down.
 ///
 /// ```text
-/// y[b, t, o] = bias[o] + sum_{c, j} weight[o, c, j] x[b, t stride + j dilation - before, c of o's group]        0 outside of x
+/// y[b, t, o] = f(bias[o] + sum_{c, j} weight[o, c, j] x[b, t stride + j dilation - before, c of o's group])        0 outside of x
 /// ```
 ///
 /// All arguments share one float type; sums are f32 whatever the storage. The kernel may be longer than x, as far as padding allows for it. Where
@@ -182,7 +207,8 @@ pub fn conv1d(graph: &mut Graph, x: Value, weight: Value, spec: &Conv1d) -> Resu
         inputs::check_segments(&Contract::new(OP), &plane, batch, graph.desc(segments)?)?;
     }
     let x = reshape(graph, x, [batch, 1, time, inner])?;
-    let y = record(graph, [x, weight], plane, spec.groups, [spec.bias, spec.segments])?;
+    let optional = [spec.bias, spec.segments];
+    let y = record(graph, [x, weight], plane, (spec.groups, spec.activation), optional)?;
     reshape(graph, y, [batch, plane.across.to, out])
 }
 
@@ -205,7 +231,7 @@ pub fn conv2d(graph: &mut Graph, x: Value, weight: Value, spec: &Conv2d) -> Resu
     check(OP, graph, [&desc, &weights], [inner, out, spec.groups], spec.bias)?;
     let down = Reach::new(OP, spec.down, kernel_down, height)?;
     let across = Reach::new(OP, spec.across, kernel_across, width)?;
-    record(graph, [x, weight], Plane { down, across }, spec.groups, [spec.bias, None])
+    record(graph, [x, weight], Plane { down, across }, (spec.groups, spec.activation), [spec.bias, None])
 }
 
 /// Refuses types, numbers of channels and groups that do not fit.
@@ -250,7 +276,7 @@ fn record(
     graph: &mut Graph,
     [x, weight]: [Value; 2],
     plane: Plane,
-    groups: usize,
+    (groups, activation): (usize, Activation),
     [bias, segments]: [Option<Value>; 2],
 ) -> Result<Value> {
     let [out, inner] = [0, 1].map(|axis| graph.desc(weight).map(|desc| desc.shape.dims()[axis]));
@@ -260,41 +286,10 @@ fn record(
         let weight = reshape(graph, weight, [out, taps])?;
         let weight = transpose(graph, weight, &[1, 0])?;
         let channels = Channels { multiplier: out / groups, gathers: false };
-        return depthwise::depthwise(graph, [x, weight], plane, channels, [bias, segments]);
+        let sums = depthwise::depthwise(graph, [x, weight], plane, channels, [bias, segments])?;
+        return activate(graph, sums, activation);
     }
     let weight = reshape(graph, weight, [groups, out / groups, inner, taps])?;
     let weight = transpose(graph, weight, &[0, 3, 2, 1])?;
-    dense::dense(graph, x, weight, &dense::Spec { plane, bias, segments })
-}
-
-/// A dense layer of channels in groups, one behind another, each of which sees its own alone (Mehta et al., arXiv 2008.00623, section 3.1):
-/// `x: [.., in]` by `weight: [groups, in / groups, out / groups]` and `bias: [out]`: `[.., out]`. The tiles read each group in place.
-///
-/// Fails when shapes or types differ.
-pub fn group_linear(graph: &mut Graph, x: Value, weight: Value, bias: Option<Value>) -> Result<Value> {
-    const OP: &str = "group_linear";
-    let (desc, weights) = (graph.desc(x)?.clone(), graph.desc(weight)?.clone());
-    let contract = Contract::new(OP);
-    contract.float("x", &desc)?;
-    contract.dtype("weight", &weights, desc.dtype)?;
-    let [groups, inner, out] = *weights.shape.dims() else {
-        let error = Error::new(ErrorKind::Shape, OP, "weight");
-        return Err(error.expecting("[groups, in / groups, out / groups]").but_found(weights));
-    };
-    let Some((&width, leading)) =
-        desc.shape.dims().split_last().filter(|(width, _)| **width == groups * inner)
-    else {
-        let error = Error::new(ErrorKind::Shape, OP, "x");
-        return Err(error.expecting(format!("[.., {}]", groups * inner)).but_found(desc));
-    };
-    if let Some(bias) = bias {
-        let expected = TensorDesc::new(desc.dtype, [groups * out]);
-        contract.same("bias", graph.desc(bias)?, "the result's channels", &expected)?;
-    }
-    let rows = leading.iter().product();
-    let plane = Plane { down: Reach::ONE, across: Reach::pointwise(rows) };
-    let flat = reshape(graph, x, [1, 1, rows, width])?;
-    let weight = reshape(graph, weight, [groups, 1, inner, out])?;
-    let y = dense::dense(graph, flat, weight, &dense::Spec { plane, bias, segments: None })?;
-    reshape(graph, y, leading.iter().copied().chain([groups * out]).collect::<Vec<_>>())
+    dense::dense(graph, x, weight, &dense::Spec { plane, activation, bias, segments })
 }

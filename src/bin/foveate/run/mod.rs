@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use foveate::models::{Model, Task};
-use foveate::{DType, Error, ErrorKind, Result, runtime};
+use foveate::{DType, Error, ErrorKind, Result};
 
 use crate::args::{RunArgs, TaskName};
 use crate::device::Device;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         let (cut, all) = (job.truncated(), job.inputs.len());
         output::note(format!("truncated: {cut} of {all} inputs, to {most} tokens"));
     }
-    let device = Device::open(&args.device, runtime::Device::Cpu)?;
+    let device = Device::open_to_run(&args.device)?;
     let (device, cache) = PipelineCache::open(device, args.cache.pipeline_cache.as_deref())?;
     let start = Instant::now();
     memory::check_weights("run", device.runtime(), model.declarations(), dtype)?;

@@ -62,7 +62,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     let cache = args.cache.pipeline_cache.as_deref();
     let sink = cache.map(|path| pipelines::sink("run", path)).transpose()?;
     output::check([json.as_ref(), sink.as_ref()].into_iter().flatten(), &args.files_read())?;
-    let device = Device::open(&args.device, runtime::Device::Cpu)?;
+    let device = Device::open_to_run(&args.device)?;
     let (device, cache) = PipelineCache::open(device, cache)?;
 
     let heard = hear(args, (&model, dtype), (&reader, &symbols, waves), device.runtime())?;

@@ -3,9 +3,11 @@
 use super::NAME;
 use crate::check::{Bench, Case};
 use crate::ops::conv::cases::{Along, InPlane, SAME};
+use crate::ops::elementwise::Activation;
 
-const ALONG: [Along; 13] = [
+const ALONG: [Along; 14] = [
     SAME,
+    Along { activation: Activation::GeluTanh, channels: [12, 10], groups: 2, ..SAME },
     Along { kernel: 4, padding: [1, 2], ..SAME },
     Along { kernel: 1, padding: [0, 0], ..SAME },
     Along { channels: [5, 7], padding: [2, 0], ..SAME },

@@ -87,9 +87,13 @@ pub(super) fn forward(op: &Dense, step: &StepDesc, caps: &Caps) -> Result<Lowere
     lowered(NAME, &geometry, x.dtype, &unfolded, Operand::Input(1), caps, |kernel, c| {
         let one_row = Matrix { line: None, rows: None, ..c };
         kernel
+            .lanes(4)
+            .source(wgsl!("elementwise/math.wgsl"))
+            .generated(op.activation.activate())
             .source(wgsl!("conv/dense/finish.wgsl"))
             .write_rows("c", Operand::Output(0), c)
             .read_rows_if("bias", bias, one_row)
+            .write_rows_if("sums", (op.activates() && step.wanted[1]).then_some(Operand::Output(1)), c)
     })
 }
 
