@@ -76,6 +76,8 @@ fn mask_setups() -> Vec<Setup> {
         // More than one of the widest stretches that tiles are asked about.
         square(1100).heads(1, 1).rule("strided", strided),
         Setup::new(1, 3000).rule("strided", strided),
+        // So many slots that the tiles along index maps are twice as high.
+        batch(2, square(1100)).heads(4, 4).sizes(8, 8).rule("strided", strided),
         Setup::new(40, 29).rule("strided", strided),
         Setup::new(40, 29).rule("strided, top-left", top_left),
         square(130).rule("fixed", fixed),

@@ -62,6 +62,7 @@ mod tests {
     use crate::ops::conv::inputs::Optional;
     use crate::ops::conv::reach::{Along, Reach};
     use crate::ops::differences::{assert_gradient, dot, random};
+    use crate::ops::elementwise::Activation;
 
     #[test]
     fn is_the_slope_of_the_forward_pass() {
@@ -70,7 +71,7 @@ mod tests {
         let plane = Plane { down: Reach::ONE, across };
         let (x, weight, dy) =
             (random([2, 1, 7, 4], 1), random([2, 3, 2, 3], 2), random([2, 1, across.to, 6], 3));
-        let forward = Dense { plane, optional: Optional::of([None, None]) };
+        let forward = Dense { plane, activation: Activation::Identity, optional: Optional::of([None, None]) };
         let backward = WeightGradient { plane, groups: 2, segments: false };
         let dw = backward.reference(&[&x, &dy]).remove(0);
         assert_gradient(&dw, &weight, |weight| dot(&forward.reference(&[&x, weight])[0], &dy));
