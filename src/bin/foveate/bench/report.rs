@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::device::DeviceReport;
 use crate::measure::Quartiles;
+use crate::output;
 
 use super::answer::Answer;
 use super::headline::{ATTENTION, Headline};
@@ -144,21 +145,33 @@ impl Report {
         }
         text += &format!("\n{}\n", self.table());
         for row in &self.rows {
-            match &row.outcome {
-                Outcome::Measured(_) => {}
-                Outcome::Failed { reason } => {
-                    text += &format!("{} at {} FAILED: {reason}\n", row.method, row.length)
-                }
-                Outcome::NotRun { reason } => {
-                    text += &format!("{} at {} not run: {reason}\n", row.method, row.length)
-                }
+            if let Outcome::Failed { reason } = &row.outcome {
+                text += &format!("{} at {} FAILED: {reason}\n", row.method, row.length);
             }
         }
+        text += &self.not_run();
         text += &self.spread_note();
         for answer in &self.answers {
             text += &format!("{}\n", answer.text());
         }
         text
+    }
+
+    /// A sentence for each length and reason for which rows were not run.
+    fn not_run(&self) -> String {
+        let mut groups: Vec<((usize, &str), Vec<&str>)> = Vec::new();
+        for row in &self.rows {
+            let Outcome::NotRun { reason } = &row.outcome else { continue };
+            let key = (row.length, reason.as_str());
+            match groups.iter_mut().find(|(found, _)| *found == key) {
+                Some((_, methods)) => methods.push(&row.method),
+                None => groups.push((key, vec![&row.method])),
+            }
+        }
+        let sentence = |((length, reason), methods): ((usize, &str), Vec<&str>)| {
+            output::wrapped(&format!("{} at {length} not run: {reason}", methods.join(", "))) + "\n"
+        };
+        groups.into_iter().map(sentence).collect()
     }
 
     /// A warning where times of one row lie far apart.
