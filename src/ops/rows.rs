@@ -4,7 +4,7 @@ use std::slice::Chunks;
 
 use super::contract::{Contract, to_u32};
 use crate::Result;
-use crate::kernel::{Caps, Kernel, Lowered, Operand, Params, params};
+use crate::kernel::{Caps, Kernel, Lowered, Operand, Params, Source, params};
 use crate::tensor::{Array, Real, TensorDesc};
 
 params! {
@@ -77,16 +77,16 @@ pub(super) fn gradient_contract(op: &'static str, inputs: &[TensorDesc]) -> Resu
     Ok(vec![y.clone()])
 }
 
-/// The dispatch of such gradients: `kernel` has the method and its constants, and reads each row twice.
+/// The dispatch of such gradients: `tell` adds the constants of `method`, which reads each row twice, to a kernel that has its packs already.
 pub(super) fn lower_gradient(
     op: &'static str,
-    kernel: Kernel,
+    method: Source,
     y: &TensorDesc,
     caps: &Caps,
+    tell: impl FnOnce(Kernel) -> Kernel,
 ) -> Result<Lowered> {
     let rows = Rows::of(op, y)?;
-    let dispatch = kernel
-        .lanes(rows.lanes)
+    let dispatch = tell(Kernel::new(op, [method]).lanes(rows.lanes))
         .read("y", Operand::Input(0), y.dtype)
         .read("upstream", Operand::Input(1), y.dtype)
         .write("dx", Operand::Output(0), y.dtype)

@@ -222,9 +222,14 @@ fn bench_keeps_to_its_budget_and_says_what_it_left_out() {
         assert_passes(&run(&["bench", "--device", "cpu", "--activations", &file, "--budget", "0.001"]));
     let words: Vec<&str> = text.split_whitespace().collect();
     let sentence = words.join(" ");
-    let (methods_left_out, _) =
-        sentence.split_once(" at 128 not run: for want of time, see --budget").expect("a sentence tells of them");
-    assert_eq!(methods_left_out.rsplit(", ").take_while(|name| !name.contains(' ')).count(), methods() - 2, "{text}");
+    let (methods_left_out, _) = sentence
+        .split_once(" at 128 not run: for want of time, see --budget")
+        .expect("a sentence tells of them");
+    assert_eq!(
+        methods_left_out.rsplit(", ").take_while(|name| !name.contains(' ')).count(),
+        methods() - 2,
+        "{text}"
+    );
     assert!(text.contains("matmul and attention rates not run: "), "{text}");
 }
 

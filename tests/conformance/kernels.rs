@@ -3,9 +3,8 @@
 use foveate::Caps;
 use foveate::gpu::{Context, Cooperative};
 use foveate::kernel::{AdapterKind, CooperativeAttention, CooperativeTile, MatmulKernel, Tuning};
-use foveate::wgpu;
 
-use crate::devices::{Lease, Pool, context};
+use crate::devices::{Lease, Pool, context, least_device};
 
 /// A device, and the kernels that cases run on it.
 pub(crate) struct Kernels {
@@ -147,19 +146,6 @@ fn least_context() -> &'static Context {
         static LEASE: Lease = POOL.lease(least_device);
     }
     LEASE.with(|lease| lease.context)
-}
-
-fn least_device() -> Context {
-    let adapters = foveate::gpu::adapters();
-    // The first adapter is the one that `context` takes, and the one that says how to get one.
-    let adapter = adapters.first().unwrap_or_else(|| panic!("{} has no adapter", context().describe()));
-    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-        required_features: wgpu::Features::empty(),
-        required_limits: wgpu::Limits::default(),
-        ..Default::default()
-    }))
-    .expect("every adapter grants the default limits");
-    Context::from_device(&device, &queue, adapter.get_info(), &[])
 }
 
 fn trusting_context() -> &'static Context {

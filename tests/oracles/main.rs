@@ -7,7 +7,7 @@
 //!
 //! Both this machine's device and the CPU references are compared, to 1e-4 of each tensor's largest element, or less where the table says so.
 //!
-//! Of the committed cases a run without a filter takes a sample, which changes from day to day; `FOVEATE_SAMPLE=all` takes every one.
+//! `FOVEATE_LIMITS=default` takes a device with WebGPU's default limits and no optional feature. Of the committed cases a run without a filter takes a sample, which changes from day to day; `FOVEATE_SAMPLE=all` takes every one.
 
 mod attention;
 mod case;

@@ -3,7 +3,7 @@
 use super::Form;
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Kernel, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, wgsl};
 use crate::ops::rows;
 use crate::tensor::{Array, DType, Real, TensorDesc};
 
@@ -55,11 +55,9 @@ impl Op for EntmaxBackward {
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        let name = self.name();
-        let kernel = Kernel::new(name, [wgsl!("entmax/backward.wgsl")])
-            .alias("Bits", DType::U32)
-            .constant("SQUARED", self.0 == Form::Entmax15);
-        rows::lower_gradient(name, kernel, &step.inputs[0], caps)
+        rows::lower_gradient(self.name(), wgsl!("entmax/backward.wgsl"), &step.inputs[0], caps, |kernel| {
+            kernel.alias("Bits", DType::U32).constant("SQUARED", self.0 == Form::Entmax15)
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Form;
 use crate::Result;
 use crate::graph::{Graph, Op, StepDesc, Value};
-use crate::kernel::{Caps, Kernel, Lowered, wgsl};
+use crate::kernel::{Caps, Lowered, wgsl};
 use crate::ops::rows;
 use crate::tensor::{Array, Real, TensorDesc};
 
@@ -48,10 +48,9 @@ impl Op for SoftmaxBackward {
     }
 
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered> {
-        let name = self.name();
-        let kernel = Kernel::new(name, [wgsl!("softmax/backward.wgsl")])
-            .constant("LOGARITHM", self.0 == Form::Logarithm);
-        rows::lower_gradient(name, kernel, &step.inputs[0], caps)
+        rows::lower_gradient(self.name(), wgsl!("softmax/backward.wgsl"), &step.inputs[0], caps, |kernel| {
+            kernel.constant("LOGARITHM", self.0 == Form::Logarithm)
+        })
     }
 }
 

@@ -164,8 +164,8 @@ impl Report {
             let Outcome::NotRun { reason } = &row.outcome else { continue };
             let key = (row.length, reason.as_str());
             match groups.iter_mut().find(|(found, _)| *found == key) {
-                Some((_, methods)) => methods.push(&row.method),
-                None => groups.push((key, vec![&row.method])),
+                Some((_, methods)) => methods.push(row.method),
+                None => groups.push((key, vec![row.method])),
             }
         }
         let sentence = |((length, reason), methods): ((usize, &str), Vec<&str>)| {
