@@ -224,14 +224,12 @@ fn part(items: &[f32], size: usize, range: std::ops::Range<usize>) -> Vec<f32> {
     items.chunks(size).flat_map(|item| item[range.clone()].to_vec()).collect()
 }
 
-/// What lies behind a sequence's length changes nothing before it, for a Conformer's module in training, too.
-#[test]
-fn padding_changes_no_valid_frame() {
-    let mut declarations = Declarations::new();
+/// A Conformer's module with a convolution of 5 taps.
+fn conformer_conv(declarations: &mut Declarations) -> ConformerConv {
     let mut root = declarations.root();
     let mut dense = |name, out| Linear::declare_without_bias(&mut root.at(name), WIDTH, out).unwrap();
     let (expand, reduce) = (dense("expand", 2 * WIDTH), dense("reduce", WIDTH));
-    let layer = ConformerConv {
+    ConformerConv {
         norm: LayerNorm::declare(&mut root.at("norm"), WIDTH, 1e-5).unwrap(),
         expand,
         depthwise: root.weight("depthwise", [WIDTH, 1, 5]).unwrap(),
@@ -239,7 +237,14 @@ fn padding_changes_no_valid_frame() {
         batch_norm: BatchNorm::declare(&mut root.at("batch_norm"), WIDTH, 1e-5).unwrap(),
         activation: Activation::Silu,
         reduce,
-    };
+    }
+}
+
+/// What lies behind a sequence's length changes nothing before it, for a Conformer's module in training, too.
+#[test]
+fn padding_changes_no_valid_frame() {
+    let mut declarations = Declarations::new();
+    let layer = conformer_conv(&mut declarations);
     let lengths = HostTensor::i32([BATCH], vec![TIME as i32 - 9, TIME as i32 - 3]).unwrap();
     let x = random("x", &[BATCH, TIME, WIDTH], 1.0);
     let mut elements = x.to_f32();
@@ -273,18 +278,7 @@ fn padding_changes_no_valid_frame() {
 #[test]
 fn a_batch_norm_in_the_weights_is_one_behind_the_convolution() {
     let mut declarations = Declarations::new();
-    let mut root = declarations.root();
-    let mut dense = |name, out| Linear::declare_without_bias(&mut root.at(name), WIDTH, out).unwrap();
-    let (expand, reduce) = (dense("expand", 2 * WIDTH), dense("reduce", WIDTH));
-    let layer = ConformerConv {
-        norm: LayerNorm::declare(&mut root.at("norm"), WIDTH, 1e-5).unwrap(),
-        expand,
-        depthwise: root.weight("depthwise", [WIDTH, 1, 5]).unwrap(),
-        before: 2,
-        batch_norm: BatchNorm::declare(&mut root.at("batch_norm"), WIDTH, 1e-5).unwrap(),
-        activation: Activation::Silu,
-        reduce,
-    };
+    let layer = conformer_conv(&mut declarations);
     let variance = HostTensor::f32([WIDTH], (0..WIDTH).map(|c| 0.2 + 0.3 * c as f32).collect()).unwrap();
     let inputs = [("x", random("x", &[BATCH, TIME, WIDTH], 1.0))];
     let trial = Trial::new(&declarations, &inputs).with("batch_norm.running_var", variance);
