@@ -68,15 +68,15 @@ fn over_unfused(
     }
     rows.push(row(context, "unfused exact attention", length, unfused, false)?);
     time(&mut rows, turns)?;
-    let (exact, rows) = rows.split_last().expect("there are rows");
-    for ((name, _, wanted, memory), row) in methods.iter().zip(rows) {
+    let (exact, of_methods) = rows.split_last().expect("there are rows");
+    for ((name, _, wanted, memory), row) in methods.iter().zip(of_methods) {
         println!("  {name}: {:.1} times faster ({wanted} wanted)", exact.over(row));
         if let Some(memory) = memory {
             let ratio = bytes_of_scores(length) as f64 / row.bytes() as f64;
             println!("  {name}: {ratio:.1} times less memory ({memory} wanted)");
         }
     }
-    Ok(())
+    rows[0].profile()
 }
 
 pub(crate) fn at_4096(context: &Context) -> Result<()> {

@@ -187,6 +187,7 @@ impl Context {
     /// Async form of [`Self::on_adapter`].
     pub async fn on_adapter_async(adapter: &wgpu::Adapter) -> Result<Self> {
         let wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
             | SUBGROUPS
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::PIPELINE_CACHE;
@@ -435,6 +436,7 @@ fn caps(limits: &wgpu::Limits, features: wgpu::Features, info: &wgpu::AdapterInf
         adapter,
         subgroup_size,
         f16: features.contains(wgpu::Features::SHADER_F16),
+        wide_loads: adapter == AdapterKind::Cpu && features.contains(wgpu::Features::SHADER_INT64),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,

@@ -47,6 +47,7 @@ pub fn reflect(shader: &Shader) -> Result<Reflected> {
     // `unpack2x16float` is core WGSL; naga counts it as a capability.
     let mut capabilities = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     capabilities.set(naga::valid::Capabilities::SHADER_FLOAT16, shader.uses_f16());
+    capabilities.set(naga::valid::Capabilities::SHADER_INT64, shader.wide_loads);
     let subgroups = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SUBGROUP_BARRIER;
     capabilities.set(subgroups, shader.subgroup_size.is_some() || shader.cooperative.is_some());
     capabilities.set(naga::valid::Capabilities::COOPERATIVE_MATRIX, shader.cooperative.is_some());

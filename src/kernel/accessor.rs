@@ -20,6 +20,43 @@ enum Form {
     Pairs,
 }
 
+/// The types in memory of four elements that are read and never written, f32 and halves, which [`stored_types`] defines.
+const STORED_FLOATS: &str = "StoredFloats";
+const STORED_HALVES: &str = "StoredHalves";
+
+/// What a shader of `texts` has in its header of the types that read-only variables hold, and of the functions that give their elements.
+///
+/// `wide`: in words of 64 bits. A software rasterizer loads a vector component by component, for each invocation in turn, so that
+/// half as many components take little more than half the time.
+pub(super) fn stored_types<'t>(wide: bool, texts: impl Iterator<Item = &'t str> + Clone) -> String {
+    let of = |name, definitions: [&'static str; 2]| {
+        let is_used = texts.clone().any(|text| text.contains(name));
+        if is_used { definitions[usize::from(wide)] } else { "" }
+    };
+    let floats = of(
+        STORED_FLOATS,
+        [
+            "alias StoredFloats = vec4<f32>;\nfn floats_of(stored: StoredFloats) -> vec4<f32> {\n    return stored;\n}\n",
+            "alias StoredFloats = vec2<u64>;\nfn floats_of(stored: StoredFloats) -> vec4<f32> {\n    \
+             return bitcast<vec4<f32>>(vec4(u32(stored.x), u32(stored.x >> 32u), u32(stored.y), u32(stored.y >> 32u)));\n}\n",
+        ],
+    );
+    let halves = of(
+        STORED_HALVES,
+        [
+            "alias StoredHalves = vec2<u32>;\nfn words_of(stored: StoredHalves) -> vec2<u32> {\n    return stored;\n}\n",
+            "alias StoredHalves = u64;\nfn words_of(stored: StoredHalves) -> vec2<u32> {\n    \
+             return vec2(u32(stored), u32(stored >> 32u));\n}\n",
+        ],
+    );
+    let of_halves = of(
+        STORED_HALVES,
+        ["fn halves_of(stored: StoredHalves) -> vec4<f32> {\n    let words = words_of(stored);\n    \
+          return vec4(unpack2x16float(words.x), unpack2x16float(words.y));\n}\n"; 2],
+    );
+    [floats, halves, of_halves].concat()
+}
+
 /// A storage variable as its functions see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Accessor<'n> {
@@ -91,9 +128,18 @@ impl<'n> Accessor<'n> {
         Self { name, form, stored: packed(dtype.name(), lanes).into(), value: value.into() }
     }
 
-    /// Halves, four of them in two words, given as f32.
+    /// Halves, four of them in two words, given as f32, of a variable that is only read.
     pub(crate) fn pairs(name: &'n str) -> Self {
-        Self { name, form: Form::Pairs, stored: "vec2<u32>".into(), value: "f32".into() }
+        Self { name, form: Form::Pairs, stored: STORED_HALVES.into(), value: "f32".into() }
+    }
+
+    /// The same of a variable that is only read: packs of four that are given as f32 are loaded as the device does fastest.
+    pub(crate) fn only_read(self) -> Self {
+        match (&*self.stored, &*self.value) {
+            ("vec4<f32>", _) => self.stored_as(STORED_FLOATS),
+            ("vec4<f16>", "vec4<f32>") => self.stored_as(STORED_HALVES),
+            _ => self,
+        }
     }
 
     /// The same elements under a type that the shader's header names: of one, or of vectors of four.
@@ -121,7 +167,7 @@ impl<'n> Accessor<'n> {
     /// The function that loads the pack of a number.
     pub(crate) fn load(&self, function: &str, arguments: &str, index: &str) -> String {
         let Self { name, stored, value, .. } = self;
-        let loaded = converted(value, stored, &format!("{name}[{index}]"));
+        let loaded = loaded(value, stored, &format!("{name}[{index}]"));
         format!("fn {function}({arguments}) -> {value} {{\n    return {loaded};\n}}\n")
     }
 
@@ -137,12 +183,16 @@ impl<'n> Accessor<'n> {
         let Self { name, form, value, .. } = self;
         let body = match form {
             Form::Plain => format!("    return {};\n", self.element(place)),
+            Form::Vectors if self.stored == STORED_FLOATS => {
+                format!("    let at = {place};\n    return floats_of({name}[at / 4u])[at % 4u];\n")
+            }
             Form::Vectors => {
                 let lane = format!("{name}[at / 4u][at % 4u]");
                 format!("    let at = {place};\n    return {};\n", converted(value, self.lane(), &lane))
             }
             Form::Pairs => format!(
-                "    let at = {place};\n    return unpack2x16float({name}[at / 4u][at / 2u % 2u])[at % 2u];\n"
+                "    let at = {place};\n    \
+                 return unpack2x16float(words_of({name}[at / 4u])[at / 2u % 2u])[at % 2u];\n"
             ),
         };
         format!("fn {function}({arguments}) -> {value} {{\n{body}}}\n")
@@ -162,18 +212,10 @@ impl<'n> Accessor<'n> {
 
     /// The function that loads the vector of a number.
     pub(crate) fn load_vector(&self, function: &str, arguments: &str, index: &str) -> String {
-        let Self { name, form, stored, value } = self;
-        let body = match form {
-            Form::Pairs => format!(
-                "    let halves = {name}[{index}];\n    \
-                 return vec4<f32>(unpack2x16float(halves.x), unpack2x16float(halves.y));\n"
-            ),
-            _ => {
-                let vector = packed(value, 4);
-                format!("    return {};\n", converted(&vector, stored, &format!("{name}[{index}]")))
-            }
-        };
-        format!("fn {function}({arguments}) -> {} {{\n{body}}}\n", packed(value, 4))
+        let Self { name, stored, value, .. } = self;
+        let vector = packed(value, 4);
+        let loaded = loaded(&vector, stored, &format!("{name}[{index}]"));
+        format!("fn {function}({arguments}) -> {vector} {{\n    return {loaded};\n}}\n")
     }
 
     /// [`Accessor::load_four`], element by element.
@@ -268,6 +310,15 @@ impl<'n> Accessor<'n> {
     /// The type of an element of stored vectors.
     fn lane(&self) -> &str {
         self.stored.strip_prefix("vec4<").and_then(|rest| rest.strip_suffix('>')).unwrap_or(&self.stored)
+    }
+}
+
+/// A vector of the type `stored`, which `expression` loads, as a `to`.
+fn loaded(to: &str, stored: &str, expression: &str) -> String {
+    match stored {
+        STORED_FLOATS => format!("floats_of({expression})"),
+        STORED_HALVES => format!("halves_of({expression})"),
+        _ => converted(to, stored, expression),
     }
 }
 

@@ -60,6 +60,9 @@ pub struct Caps {
     pub adapter: AdapterKind,
     /// Whether shaders may store and compute f16.
     pub f16: bool,
+    /// Whether shaders load vectors of floats as words of 64 bits: on software rasterizers, which load a vector component by component, on
+    /// devices with 64-bit integers (wgpu's `SHADER_INT64`).
+    pub wide_loads: bool,
     /// Invocations of a subgroup, where shaders may use subgroup operations and barriers and the size does not vary.
     pub subgroup_size: Option<u32>,
     /// Whether GPU timestamps can be taken around compute passes.
@@ -103,6 +106,7 @@ impl Caps {
         Self {
             adapter: AdapterKind::Other,
             f16: false,
+            wide_loads: false,
             subgroup_size: None,
             timestamps: false,
             max_storage_buffers: 8,
@@ -191,6 +195,11 @@ impl Caps {
             return Err(refused()
                 .expecting("a device with f16 (wgpu's SHADER_F16)")
                 .but_found(format!("a {} without it", self.adapter.name())));
+        }
+        if shader.wide_loads && !self.wide_loads {
+            return Err(refused()
+                .expecting("a software rasterizer with 64-bit integers (wgpu's SHADER_INT64)")
+                .but_found(format!("a {} without them", self.adapter.name())));
         }
         if let Some((side, operand)) = shader.cooperative
             && !self.fragments(operand).any(|listed| listed == side)

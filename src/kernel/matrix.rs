@@ -79,7 +79,7 @@ impl Kernel {
         let value = if as_stored { dtype } else { DType::F32 };
         let accessor = match dtype {
             DType::F16 if vectors && !as_stored => Accessor::pairs(name),
-            _ => Accessor::elements(name, dtype, vectors, value.name()),
+            _ => Accessor::elements(name, dtype, vectors, value.name()).only_read(),
         };
         let place = Four { line: "place", first: "0u", end: None };
         let functions = [
@@ -92,7 +92,8 @@ impl Kernel {
 
     /// A matrix whose lines are read in the type they are stored as: `NAME_row`, or `NAME_column` if it is transposed.
     pub(crate) fn read_as_stored(self, name: &'static str, operand: Operand, matrix: Matrix) -> Self {
-        let accessor = Accessor::elements(name, matrix.dtype, matrix.vectors, matrix.dtype.name());
+        let accessor =
+            Accessor::elements(name, matrix.dtype, matrix.vectors, matrix.dtype.name()).only_read();
         let functions = matrix.header(name) + &matrix.along(name, &accessor);
         self.declare(name, operand, &accessor, false).define(functions)
     }
@@ -126,7 +127,11 @@ impl Kernel {
 impl Matrix {
     /// The variable of a matrix that is read as f32.
     fn read_as<'n>(&self, name: &'n str) -> Accessor<'n> {
-        if self.vectors && self.dtype == DType::F16 { Accessor::pairs(name) } else { self.written_as(name) }
+        if self.vectors && self.dtype == DType::F16 {
+            Accessor::pairs(name)
+        } else {
+            self.written_as(name).only_read()
+        }
     }
 
     /// The variable of a matrix that is written.

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::fmt::Write;
 
+use super::accessor::stored_types;
 use super::template::{self, Origins, Templates};
 use crate::Result;
 use crate::tensor::DType;
@@ -92,6 +93,8 @@ pub struct Shader {
     pub subgroup_size: Option<u32>,
     /// The cooperative matrices it multiplies, if any: the side of its square fragments, and the type of their factors. They accumulate in f32.
     pub cooperative: Option<(u32, DType)>,
+    /// Whether it loads vectors of floats as words of 64 bits ([`Caps::wide_loads`](super::Caps::wide_loads)). The plan says so.
+    pub wide_loads: bool,
 }
 
 /// A shader's text, and which line of which file each of its lines came from.
@@ -140,6 +143,7 @@ impl Shader {
             constants: Vec::new(),
             subgroup_size: None,
             cooperative: None,
+            wide_loads: false,
         }
     }
 
@@ -216,6 +220,7 @@ impl Shader {
                 Constant::Bool(value) => writeln!(wgsl, "const {name}: bool = {value};"),
             };
         }
+        wgsl += &stored_types(self.wide_loads, self.generated.iter().map(|part| part.text.as_str()));
         let mut parts = vec![Part { start: 0, path: "(generated header)".to_owned(), template: None }];
         let mut append = |path: &str, template: Option<usize>, text: &str| {
             parts.push(Part { start: wgsl.len(), path: path.to_owned(), template });

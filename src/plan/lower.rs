@@ -432,9 +432,10 @@ impl<'p, 'g> Schedule<'p, 'g> {
         for buffer in &buffers {
             check_binding(op, buffer, self.caps)?;
         }
+        let shader = Shader { wide_loads: self.caps.wide_loads, ..dispatch.shader.clone() };
         self.commands.push(Command::Dispatch {
             step,
-            shader: self.shaders.index_of(&dispatch.shader, is_proven),
+            shader: self.shaders.index_of(shader, is_proven),
             buffers,
             params: dispatch.params.clone(),
             params_offset: self.params_end,
@@ -476,8 +477,8 @@ struct ShaderTable {
 }
 
 impl ShaderTable {
-    fn index_of(&mut self, shader: &Shader, is_proven: bool) -> usize {
-        *self.indices.entry((shader.clone(), is_proven)).or_insert_with(|| {
+    fn index_of(&mut self, shader: Shader, is_proven: bool) -> usize {
+        *self.indices.entry((shader, is_proven)).or_insert_with_key(|(shader, _)| {
             self.shaders.push(shader.clone());
             self.proven.push(is_proven);
             self.shaders.len() - 1

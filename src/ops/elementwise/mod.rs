@@ -10,8 +10,8 @@ mod select;
 mod unary;
 
 pub use binary::{
-    add, divide, equal, greater, greater_equal, less, less_equal, maximum, minimum, multiply, not_equal,
-    subtract,
+    add, divide, equal, exp_of_sum, greater, greater_equal, less, less_equal, maximum, minimum, multiply,
+    not_equal, subtract,
 };
 pub(super) use broadcast::sum_to;
 pub use cast::cast;

@@ -43,6 +43,7 @@ struct Opened {
 #[derive(Debug, Serialize)]
 struct Features {
     f16: bool,
+    wide_loads: bool,
     timestamps: bool,
     subgroups: bool,
     cooperative_matrices: Vec<String>,
@@ -193,6 +194,7 @@ impl Features {
         };
         Self {
             f16: caps.f16,
+            wide_loads: caps.wide_loads,
             timestamps: caps.timestamps,
             subgroups,
             cooperative_matrices,
@@ -209,6 +211,7 @@ impl Features {
         };
         [
             word("f16 storage", self.f16),
+            word("64-bit loads", self.wide_loads),
             word("timestamps", self.timestamps),
             word("subgroups", self.subgroups),
             matrices,

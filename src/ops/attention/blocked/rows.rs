@@ -62,6 +62,7 @@ impl Rows {
         let whole = channels.of(&self.dims).is_multiple_of(4);
         let accessor = match (whole, element, self.dtype) {
             (true, "f32", DType::F16) => Accessor::pairs(name),
+            (true, "f32", DType::F32) => Accessor::elements(name, self.dtype, whole, element).only_read(),
             _ => Accessor::elements(name, self.dtype, whole, element).stored_as(pack),
         };
         let function = format!("load_{name}");

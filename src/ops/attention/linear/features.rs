@@ -6,7 +6,7 @@ use std::f64::consts::FRAC_PI_2;
 use super::NAME;
 use crate::graph::{Graph, Value};
 use crate::ops::{
-    Activation, Linear, activate, add, broadcast, concat, constant, exp, linear, max, multiply, relu,
+    Activation, Linear, activate, add, broadcast, concat, constant, exp_of_sum, linear, max, multiply, relu,
     reshape, scale, square, stop_gradient, subtract, sum,
 };
 use crate::tensor::{HostTensor, TensorDesc};
@@ -100,12 +100,11 @@ pub fn softmax_kernel_features(
     let largest = stop_gradient(graph, largest)?;
     let squares = square(graph, scaled)?;
     let squares = sum(graph, squares, &[3])?;
-    let halves = scale(graph, squares, 0.5)?;
+    let halves = scale(graph, squares, -0.5)?;
     // All that is one number of a row comes first: what has a feature for each row is passed over as seldom as can be.
-    let less = add(graph, halves, largest)?;
-    let less = shifted(graph, less, (0.5 * count.ln()) as f32)?;
-    let logs = subtract(graph, projected, less)?;
-    let features = exp(graph, logs)?;
+    let of_row = subtract(graph, halves, largest)?;
+    let of_row = shifted(graph, of_row, (-0.5 * count.ln()) as f32)?;
+    let features = exp_of_sum(graph, projected, of_row)?;
     shifted(graph, features, (f64::from(spec.eps) * count.powf(-0.5)) as f32)
 }
 
