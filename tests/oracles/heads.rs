@@ -15,7 +15,7 @@ use crate::case::Case;
 use crate::mechanisms::{Row, row};
 
 pub(crate) const ROWS: &[Row] = &[
-    row("RealFormer residual scores (2012.11747), 3 layers", realformer),
+    row("RealFormer residual scores (2012.11747), # layers", realformer),
     row("Set Transformer (1810.00825) ISAB(X) = MAB1(X, MAB0(I, X)); I is `inducing` [m, dim_V]", induced),
     row("Set Transformer (1810.00825) MAB", block),
     row(
@@ -34,7 +34,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("memory-compressed attention (1801.10198)", compressed),
     row("talking-heads attention (2003.02436)", talking),
     row(
-        "talking-heads attention with h_k = 2 score heads, h = 4 softmax heads, h_v = 3 value heads",
+        "talking-heads attention with h_k = # score heads, h = # softmax heads, h_v = # value heads",
         talking,
     ),
 ];
@@ -127,7 +127,9 @@ fn by_cluster(case: &mut Case<'_>) -> Result<()> {
     let mut spec = Clustered::new(count).scale(case.file.spec.number("scale")?);
     let [q, k, v] = case.inputs(["q", "k", "v"])?;
     let clusters = case.input("clusters")?;
-    spec = spec.lengths(case.input("length")?);
+    if case.file.tensors.find("length").is_some() {
+        spec = spec.lengths(case.input("length")?);
+    }
     if case.file.tensors.find("top").is_some() {
         let top = case.input("top")?;
         if case.dims(top)?[3] != case.file.spec.count("topk")? as usize {

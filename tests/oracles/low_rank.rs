@@ -59,13 +59,16 @@ fn through_landmarks(case: &mut Case<'_>) -> Result<()> {
         &[("per ", InverseStart::OfHead), ("batch", InverseStart::OfBatch)],
         InverseStart::OfHead,
     )?);
-    let by_three = "3 zero rows are put in FRONT of q, k and v so that landmarks divide the length, and are ";
+    let time = case.file.tensors.get("q")?.shape().dims()[1];
+    let in_front = time.next_multiple_of(landmarks) - time;
+    let in_front =
+        format!("{in_front} zero rows are put in FRONT of q, k and v so that landmarks divide the length, and are ");
     let segments = meaning(
         case,
         "padding",
         &[
-            (&format!("{by_three}NOT masked"), Segments::FrontPadded),
-            (&format!("{by_three}masked"), Segments::FrontPaddedMasked),
+            (&format!("{in_front}NOT masked"), Segments::FrontPadded),
+            (&format!("{in_front}masked"), Segments::FrontPaddedMasked),
         ],
         Segments::OfTime,
     )?;

@@ -13,12 +13,12 @@ use foveate::{DType, HostTensor, Value};
 
 use crate::case::{self, Case, Record};
 use crate::compare::Rows;
-use crate::file::File;
+use crate::file::{File, numbers};
 use crate::{Found, Result, content, conv, heads, is_safetensors, linear, low_rank, speech};
 
 /// A kind of mechanism that the crate has.
 pub(crate) struct Row {
-    /// The `mechanism` of its specs.
+    /// The `mechanism` of its specs, where `#` stands for a number that shapes say, too.
     mechanism: &'static str,
     record: Record,
     other: Option<Record>,
@@ -56,7 +56,7 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     let mut rows = [ROWS, content::ROWS, conv::ROWS, heads::ROWS, linear::ROWS, low_rank::ROWS, speech::ROWS]
         .into_iter()
         .flatten();
-    if let Some(row) = rows.find(|row| row.mechanism == mechanism) {
+    if let Some(row) = rows.find(|row| numbers(row.mechanism, mechanism).is_some()) {
         let (path, record, other) = (path.to_owned(), row.record, row.other);
         return Ok(Found::test(move || {
             let file = File::open(&path)?;
