@@ -4,7 +4,7 @@ use foveate::check::Problem;
 use foveate::gpu::Context;
 use foveate::ops::attention::{
     Blocked, LogSparse, Lsh, Mask, Routing, Scored, attention_over, balanced_clusters, blocked,
-    lsh_attention, lsh_buckets, lsh_factors, lsh_rotations, routing_attention, top_k_attention,
+    lsh_attention, lsh_bucket_factors, lsh_buckets, lsh_rotations, routing_attention, top_k_attention,
 };
 use foveate::{DType, HostTensor, Result, Value};
 
@@ -17,7 +17,7 @@ const CHUNK: usize = 64;
 /// LSH attention with hashing and sorting, chunks of 64 and the one before.
 fn hashed(problem: &mut Problem, [query, _, value]: [Value; 3], rounds: usize) -> Result<Value> {
     let length = problem.desc(query)?.shape.dims()[1];
-    let factors = lsh_factors(2 * length / CHUNK);
+    let factors = lsh_bucket_factors(2 * length / CHUNK);
     let spec = Lsh::new(CHUNK).buckets(factors.iter().product());
     let rotations = problem.input("rotations", lsh_rotations([HEADS, SIZE, rounds], &factors, 7)?)?;
     let graph = &mut problem.graph;

@@ -114,7 +114,7 @@ pub use families::FAMILIES;
 pub use forecaster::{Forecaster, ForecasterConfig};
 pub use item::Item;
 pub use labels::{LabelKind, Labels};
-pub use language_model::{Decays, Gated, LanguageModelConfig, Mixing, NearTaps};
+pub use language_model::{Decays, Gated, LanguageModelConfig, LocalAndRouted, Mixing, NearTaps};
 pub(crate) use model::RESULT;
 pub use model::{Model, ResultRows};
 pub(crate) use network::is_beside_network;

@@ -16,7 +16,7 @@ use crate::Result;
 use crate::graph::Value;
 use crate::nn::{
     AxialPositions, ChunkedAttention, Embedding, FeedForward, LayerNorm, Layout, Linear, LshAttention,
-    LshFactors, LshSettings, Mixer, Recorder, Residual, SelfAttention,
+    LshBuckets, LshSettings, Mixer, Recorder, Residual, SelfAttention,
 };
 use crate::ops::attention::{Border, Lsh, LshConvention};
 use crate::ops::{self, Activation};
@@ -89,7 +89,7 @@ struct Config {
     /// What texts are filled up to: a multiple of the chunks of all layers.
     multiple: usize,
     rounds: usize,
-    factors: LshFactors,
+    buckets: LshBuckets,
     seed: u64,
     axial: Option<[[usize; 2]; 2]>,
     piece: usize,
@@ -151,7 +151,7 @@ impl Config {
             lsh,
             multiple,
             rounds: fields.usize_or("num_hashes", 1..=64, 1)?,
-            factors: factors(fields, lsh.chunk, multiple, longest)?,
+            buckets: buckets(fields, lsh.chunk, multiple, longest)?,
             seed: fields.usize_or("hash_seed", 0..=usize::MAX, 0)? as u64,
             axial,
             piece: fields.usize_or("chunk_size_feed_forward", 0..=1 << 24, 0)?,
@@ -170,7 +170,7 @@ impl Config {
             head_size: self.head_size,
             rounds: self.rounds,
             lsh: if self.is_causal { lsh.causal() } else { lsh },
-            factors: self.factors.clone(),
+            buckets: self.buckets.clone(),
             // Other rotations in every layer.
             seed: self.seed.wrapping_add(number as u64),
             number,
@@ -223,25 +223,25 @@ fn kinds(fields: &Fields) -> Result<Vec<Kind>> {
 }
 
 /// `num_buckets`: a number, two factors, or null for what fits a text.
-fn factors(fields: &Fields, chunk: usize, multiple: usize, longest: usize) -> Result<LshFactors> {
+fn buckets(fields: &Fields, chunk: usize, multiple: usize, longest: usize) -> Result<LshBuckets> {
     match fields.get("num_buckets") {
         None | Some(serde_json::Value::Null) => {
-            let most_of_one = 2 * (longest / chunk).isqrt().max(chunk);
-            Ok(LshFactors::OfLength { chunk, multiple, most_of_one })
+            let largest_factor = 2 * (longest / chunk).isqrt().max(chunk);
+            Ok(LshBuckets::OfLength { chunk, multiple, largest_factor })
         }
         Some(serde_json::Value::Array(_)) => {
             let [a, b] = numbers(fields, "num_buckets")?;
             if a % 2 + b % 2 > 0 || a * b > MOST {
                 return Err(fields.refuse("num_buckets", format!("even factors of at most {MOST} together")));
             }
-            Ok(LshFactors::Given(vec![a, b]))
+            Ok(LshBuckets::Given(vec![a, b]))
         }
         Some(_) => {
             let count = fields.usize("num_buckets", 2..=MOST)?;
             if !count.is_multiple_of(2) {
                 return Err(fields.refuse("num_buckets", "an even number"));
             }
-            Ok(LshFactors::Given(vec![count]))
+            Ok(LshBuckets::Given(vec![count]))
         }
     }
 }

@@ -50,7 +50,7 @@ pub use attention::{
     AdaptiveSpan, AdaptiveSpanAttention, Attend, BigBirdAttention, BucketBias, ChunkedAttention,
     ClusteredAttention, ConditionalPrior, DecayGate, DisentangledAttention, DisentangledForm, Distances,
     GatedLinearAttention, GatedSpec, HeadRouting, InducedSetAttention, LinearAttention, LinformerAttention,
-    LinformerSharing, LogSparseAttention, LongformerAttention, LshAttention, LshFactors, LshSettings,
+    LinformerSharing, LogSparseAttention, LongformerAttention, LshAttention, LshBuckets, LshSettings,
     MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow, MemoryCompressedAttention,
     Mixer, MultiheadAttentionBlock, NystromAttention, Pattern, PersistentMemory, Projections,
     RelativePositions, ResidualAttention, RoutedRows, RoutingAttention, RoutingSettings, SegmentKeys,

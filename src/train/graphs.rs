@@ -41,11 +41,12 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// `training` for a graph of this mode: with dropout it records [`STEP`] as the step, and without training it drops nothing.
+    /// `training` for a graph of this mode: with dropout it records [`STEP`] as the step, and an evaluation drops and changes nothing.
     pub fn prepare(self, graph: &mut Graph, training: Training) -> Result<Training> {
         let drops = self == Self::Train && training.dropout > 0.0;
         let step = drops.then(|| graph.input(STEP, TensorDesc::new(DType::U32, [1]))).transpose()?;
-        Ok(Training { dropout: if drops { training.dropout } else { 0.0 }, step, ..training })
+        let evaluates = self == Self::Evaluate;
+        Ok(Training { dropout: if drops { training.dropout } else { 0.0 }, step, evaluates, ..training })
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{Error, ErrorKind, Result, ops};
 /// Of a recurrent model, rows are the next segments of `batch` streams, whose memories are states of the graph: no gradient passes to the
 /// segments before (Dai et al., arXiv 1901.02860, section 3.2). [`Trainer::step_on`](super::Trainer::step_on) takes such steps.
 ///
-/// Layers compute in `dtype`. Fails when `time` exceeds the model's positions, when the model was not opened for [`Task::Logits`] or is an
+/// A step of a training adds what layers do to the loss, such as a Routing Transformer's commitment loss; an evaluation ([`Training::evaluates`]) is of
+/// the cross-entropy alone. Layers compute in `dtype`. Fails when `time` exceeds the model's positions, when the model was not opened for [`Task::Logits`] or is an
 /// encoder-decoder ([`seq2seq_loss`](super::seq2seq_loss) is for these), and when there is dropout and no step.
 pub fn language_loss(
     graph: &mut Graph,
@@ -34,7 +35,10 @@ pub fn language_loss(
         Tokens::rows(graph, [batch, time], model.facts().first_position)?
     };
     let targets = graph.input("targets", TensorDesc::i32([batch, time]))?;
-    let logits = model.record_with(&mut Recorder::new(graph, dtype).training(training), &tokens)?;
+    let mut recorder = Recorder::new(graph, dtype).training(training);
+    let logits = model.record_with(&mut recorder, &tokens)?;
+    let of_layers = recorder.take_losses();
     // Log-probabilities are logits, too: they are normalised already, which changes nothing.
-    ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())
+    let loss = ops::cross_entropy(graph, logits, targets, &ops::CrossEntropy::new())?;
+    of_layers.into_iter().try_fold(loss, |loss, added| ops::add(graph, loss, added))
 }

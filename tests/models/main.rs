@@ -12,6 +12,7 @@ mod nonsense;
 mod oracles;
 mod packing;
 mod recurrent;
+mod reformer;
 mod search;
 mod segments;
 mod sentence;

@@ -169,11 +169,14 @@ impl Folder {
     }
 
     /// Random numbers that the file was made with.
-    fn draws(&self) -> Result<Vec<(String, HostTensor)>> {
+    fn draws(&self, graph: &mut Graph) -> Result<Vec<(String, Value)>> {
         let names: Vec<&str> = self.io.names().filter_map(|name| name.strip_prefix("rand.")).collect();
         names
             .into_iter()
-            .map(|name| Ok((name.to_owned(), self.io.get(&format!("rand.{name}"))?.clone())))
+            .map(|name| {
+                let drawn = self.io.get(&format!("rand.{name}"))?.clone();
+                Ok((name.to_owned(), ops::constant(graph, drawn)?))
+            })
             .collect()
     }
 
@@ -266,8 +269,8 @@ fn in_batch(folder: &Folder, model: &Model, task: Task) -> Result<Report> {
         wanted: recording.input("rows", HostTensor::i32([batch * time], every)?)?,
         of_sequences: recording.input("ends", ends(folder, model)?)?,
     };
-    let mut recorder =
-        Recorder::new(&mut recording.graph, DType::F32).with_hidden().with_draws(folder.draws()?);
+    let draws = folder.draws(&mut recording.graph)?;
+    let mut recorder = Recorder::new(&mut recording.graph, DType::F32).with_hidden().with_draws(draws);
     let results = model.record_results(&mut recorder, &tokens, &rows)?;
     let mut hidden = recorder.take_hidden();
     for (_, value) in hidden.iter_mut().filter(|(name, _)| name.starts_with("buckets.")) {

@@ -7,6 +7,7 @@ mod losses;
 mod mixing;
 mod oracle;
 mod recurrent;
+mod routing;
 mod sequences;
 mod support;
 

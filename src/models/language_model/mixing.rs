@@ -8,7 +8,8 @@ use super::NAME;
 use crate::graph::Value;
 use crate::nn::{
     DecayGate, DynamicConv, GatedConv, GatedLinearAttention, GatedSpec, Layout, LightConv, Linear,
-    LongShortRange, Mechanism, MechanismExtents, Mixer, Projections, Recorder, SelfAttention, TapKernel,
+    LongShortRange, Mechanism, MechanismExtents, Mixer, Projections, Recorder, RoutingAttention,
+    RoutingSettings, SelfAttention, TapKernel,
 };
 use crate::ops::attention::{Blocked, Mask};
 use crate::tensor::HostTensor;
@@ -16,7 +17,8 @@ use crate::weights::{Fields, Scope};
 use crate::{Error, ErrorKind, Result};
 
 /// What mixes tokens in the place of softmax attention: `{"favor": {"features": 64, "causal": true}}`, any mechanism of
-/// [`MECHANISMS`](crate::nn::MECHANISMS), `{"gated": {"decay": "channels"}}`, or `{"long_short_range": {"taps": 7}}`.
+/// [`MECHANISMS`](crate::nn::MECHANISMS), `{"gated": {"decay": "channels"}}`, `{"long_short_range": {"taps": 7}}`, or `{"routing_transformer":
+/// {"clusters": 4, "window": 64}}`.
 ///
 /// Tensors that a mechanism names are weights of each layer, `layer.N.attend.NAME`, which start as [`Mechanism::untrained`] has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,12 @@ pub enum Mixing {
     LongShortRange {
         /// Its settings.
         long_short_range: NearTaps,
+    },
+    /// Heads that see their neighbours beside heads that see their clusters, in the place of attention and its projections (Routing Transformer,
+    /// arXiv 2003.05997). Centroids are weights that move with each step of a training.
+    RoutingTransformer {
+        /// Its settings.
+        routing_transformer: LocalAndRouted,
     },
 }
 
@@ -68,6 +76,34 @@ pub struct NearTaps {
     pub dynamic: bool,
 }
 
+/// A layer [`RoutingAttention`] of the model's width and heads, half of which, rounded up, are routed.
+///
+/// Which tokens a cluster has, the nearest ones, is found among all tokens of a text, later ones too, as in the paper: no token sees one behind itself,
+/// but whether it is seen may hang on one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalAndRouted {
+    /// Clusters of each routed head.
+    pub clusters: usize,
+    /// Tokens of a cluster.
+    pub window: usize,
+    /// Heads that see their own chunk and the one before, in the place of half of the heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_heads: Option<usize>,
+    /// Positions of a chunk of the local heads; half of the window where it is absent, so that queries of either kind have as many keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_window: Option<usize>,
+    /// Keys of the network's own in each cluster; 1 where it is absent. Without any a query may see nothing.
+    #[serde(default = "one")]
+    pub memory: usize,
+    /// The weight of the loss that draws tokens to their centroids; 1e-4 where it is absent.
+    #[serde(default = "commitment")]
+    pub commitment: f32,
+    /// The share that centroids keep at each step; 0.999 where it is absent.
+    #[serde(default = "decay")]
+    pub decay: f32,
+}
+
 /// [`DecayGate`] as JSON has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -82,11 +118,26 @@ pub enum Decays {
     Channels,
 }
 
+/// Keys of the network's own in a cluster.
+const MOST_MEMORY: usize = 1 << 10;
+
 /// Taps of the longest kernel.
 const MOST_TAPS: usize = 1 << 12;
 
 fn sixteen() -> f32 {
     16.0
+}
+
+fn one() -> usize {
+    1
+}
+
+fn commitment() -> f32 {
+    1e-4
+}
+
+fn decay() -> f32 {
+    0.999
 }
 
 fn seven() -> usize {
@@ -101,8 +152,8 @@ impl TryFrom<serde_json::Value> for Mixing {
     type Error = Error;
 
     fn try_from(json: serde_json::Value) -> Result<Self> {
-        let Some(name) = ["gated", "long_short_range"].into_iter().find(|name| json.get(name).is_some())
-        else {
+        let layers = ["gated", "long_short_range", "routing_transformer"];
+        let Some(name) = layers.into_iter().find(|name| json.get(name).is_some()) else {
             if json.get("layers").is_some() {
                 return Err(Error::new(ErrorKind::Config, "mixing", "layers")
                     .expecting("a mechanism for all layers")
@@ -114,10 +165,14 @@ impl TryFrom<serde_json::Value> for Mixing {
             Error::new(ErrorKind::Config, "mixing", name).expecting("its settings").caused_by(error)
         };
         let settings = json[name].clone();
-        let mixing = if name == "gated" {
-            Self::Gated { gated: serde_json::from_value(settings).map_err(refused)? }
-        } else {
-            Self::LongShortRange { long_short_range: serde_json::from_value(settings).map_err(refused)? }
+        let mixing = match name {
+            "gated" => Self::Gated { gated: serde_json::from_value(settings).map_err(refused)? },
+            "long_short_range" => {
+                Self::LongShortRange { long_short_range: serde_json::from_value(settings).map_err(refused)? }
+            }
+            _ => Self::RoutingTransformer {
+                routing_transformer: serde_json::from_value(settings).map_err(refused)?,
+            },
         };
         let fields = Fields::new("mixing", json)?;
         match fields.names().find(|other| *other != name) {
@@ -132,8 +187,8 @@ impl Mixing {
     pub fn is_causal(&self) -> bool {
         match self {
             Self::Mechanism(mechanism) => mechanism.is_causal(),
-            // Convolutions are as the model is.
-            Self::Gated { .. } | Self::LongShortRange { .. } => true,
+            // Convolutions and clusters are as the model is.
+            Self::Gated { .. } | Self::LongShortRange { .. } | Self::RoutingTransformer { .. } => true,
         }
     }
 
@@ -142,7 +197,7 @@ impl Mixing {
         match self {
             Self::Mechanism(mechanism) => mechanism.has_state(),
             Self::Gated { .. } => true,
-            Self::LongShortRange { .. } => false,
+            Self::LongShortRange { .. } | Self::RoutingTransformer { .. } => false,
         }
     }
 
@@ -150,7 +205,9 @@ impl Mixing {
     pub(super) fn initial(&self, extents: MechanismExtents) -> Result<Vec<(String, HostTensor)>> {
         match self {
             Self::Mechanism(mechanism) => mechanism.untrained(extents),
-            Self::Gated { .. } | Self::LongShortRange { .. } => Ok(Vec::new()),
+            Self::Gated { .. } | Self::LongShortRange { .. } | Self::RoutingTransformer { .. } => {
+                Ok(Vec::new())
+            }
         }
     }
 }
@@ -194,12 +251,62 @@ impl NearTaps {
     }
 }
 
+impl LocalAndRouted {
+    /// The layer of a model of `width` channels under `scope`.
+    fn declare(
+        &self,
+        scope: &mut Scope<'_>,
+        is_causal: bool,
+        width: usize,
+        MechanismExtents { time, heads, size, .. }: MechanismExtents,
+    ) -> Result<RoutingAttention> {
+        let Self { clusters, window, memory, commitment, decay, .. } = *self;
+        let local_heads = self.local_heads.unwrap_or(heads / 2);
+        let local_window = self.local_window.unwrap_or(window.div_ceil(2));
+        let within = |field: &str, number: usize, bounds: std::ops::RangeInclusive<usize>| {
+            if bounds.contains(&number) {
+                return Ok(());
+            }
+            let (least, most) = (bounds.start(), bounds.end());
+            Err(Error::new(ErrorKind::Config, NAME, format!("routing_transformer.{field}"))
+                .expecting(format!("{least} to {most}"))
+                .but_found(number))
+        };
+        within("clusters", clusters, 1..=time)?;
+        within("window", window, 1..=time)?;
+        within("local_heads", local_heads, 0..=heads - 1)?;
+        within("local_window", local_window, 1..=time)?;
+        within("memory", memory, 0..=MOST_MEMORY)?;
+        for (field, number, most) in [("commitment", commitment, f32::MAX), ("decay", decay, 1.0)] {
+            if !(0.0..=most).contains(&number) {
+                return Err(Error::new(ErrorKind::Config, NAME, format!("routing_transformer.{field}"))
+                    .expecting(format!("0 to {most}"))
+                    .but_found(number));
+            }
+        }
+        let settings = RoutingSettings {
+            local_heads,
+            routed_heads: heads - local_heads,
+            head_size: size,
+            local_window,
+            clusters,
+            window,
+            memory,
+            is_causal,
+            commitment,
+            decay,
+        };
+        RoutingAttention::declare(&mut scope.at("routed"), width, settings)
+    }
+}
+
 /// What mixes the tokens of a layer.
 #[derive(Clone, Debug)]
 pub(super) enum Mixed {
     Attention(SelfAttention),
     Gated(GatedLinearAttention),
     LongShortRange(Arc<LongShortRange>),
+    Routed(Box<RoutingAttention>),
 }
 
 impl Mixed {
@@ -216,6 +323,7 @@ impl Mixed {
                 Mixing::Mechanism(mechanism) => mechanism.to_json()?,
                 Mixing::Gated { .. } => "gated".into(),
                 Mixing::LongShortRange { .. } => "long_short_range".into(),
+                Mixing::RoutingTransformer { .. } => "routing_transformer".into(),
             };
             return Err(Error::new(ErrorKind::Config, NAME, "mixing")
                 .expecting("one by which a token sees none behind itself, or a masked model")
@@ -234,6 +342,10 @@ impl Mixed {
         if let Some(Mixing::LongShortRange { long_short_range }) = mixing {
             let layer = long_short_range.declare(scope, is_causal, width, heads)?;
             return Ok(Self::LongShortRange(Arc::new(layer)));
+        }
+        if let Some(Mixing::RoutingTransformer { routing_transformer }) = mixing {
+            let layer = routing_transformer.declare(scope, is_causal, width, extents)?;
+            return Ok(Self::Routed(Box::new(layer)));
         }
         let mut dense = |name, inner, out| Linear::declare(&mut scope.at(name), inner, out);
         let projections = Projections::Fused(dense("qkv", width, 3 * width)?);
@@ -260,6 +372,7 @@ impl Mixer for Mixed {
             Self::Attention(layer) => layer.record(recorder, x, memory, layout),
             Self::Gated(layer) => layer.record(recorder, x, memory, layout),
             Self::LongShortRange(layer) => layer.record(recorder, x, memory, layout),
+            Self::Routed(layer) => layer.record(recorder, x, memory, layout),
         }
     }
 }

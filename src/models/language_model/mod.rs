@@ -7,8 +7,8 @@
 //! g = down(gelu(up(norm2)))          logits = norm(x) token^T
 //! ```
 //!
-//! Another mechanism may take the place of softmax attention, or a gated linear layer that of attention and its projections; and the model
-//! may predict masked tokens of a text that it sees all of.
+//! Another mechanism may take the place of softmax attention, or a gated linear layer or a Routing Transformer's that of attention and its
+//! projections; and the model may predict masked tokens of a text that it sees all of.
 
 mod mixing;
 
@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use super::head::{Head, HeadResult, Rows};
 use super::network::{Declared, Network};
 use super::{Facts, Input, Model, Signature, Task, Tokens};
-use crate::graph::{Graph, Value};
+use crate::graph::Value;
 use crate::nn::{
     Block, Embedding, FeedForward, LayerNorm, Layout, LayoutKind, Linear, MechanismExtents, Mixer, Recorder,
-    Residual, Reversible,
+    Residual,
 };
 use crate::ops::{self, Activation};
 use crate::tensor::DType;
@@ -31,7 +31,7 @@ use crate::weights::{Declarations, Scope};
 use crate::{Error, ErrorKind, HostTensor, Random, Result};
 
 use mixing::Mixed;
-pub use mixing::{Decays, Gated, Mixing, NearTaps};
+pub use mixing::{Decays, Gated, LocalAndRouted, Mixing, NearTaps};
 
 const NAME: &str = "language model";
 
@@ -103,7 +103,7 @@ struct LanguageModel {
 impl LanguageModelConfig {
     /// The model, opened for [`Task::Logits`]. Its weights: `token`, `position`, `layer.N.{norm1,qkv,proj,norm2,up,down}`, `norm`; with a mechanism
     /// that has weights `layer.N.attend`, and with gates `layer.N.gated.{q,k,v,o,decay,beta}` in the place of `qkv` and `proj`, with long-short range
-    /// attention `layer.N.far.{q,k,v,proj}` and `layer.N.near.{up,kernels,proj}`.
+    /// attention `layer.N.far.{q,k,v,proj}` and `layer.N.near.{up,kernels,proj}`, with routing `layer.N.routed.{local_to_qkv,to_q,to_k,to_v,to_out,mem_k,mem_v,means}`.
     ///
     /// Fails when an extent is 0, the heads do not divide the width, or tokens would see others behind themselves.
     pub fn model(&self) -> Result<Model> {
@@ -214,9 +214,15 @@ impl LanguageModelConfig {
                     return Ok((name.clone(), tensor.clone()));
                 }
             }
-            let adds_to_stream =
-                ["proj.weight", "gated.o.weight", "down.weight"].iter().any(|end| name.ends_with(end));
-            let other = Fresh::Normal(if adds_to_stream { residual } else { INITIAL_DEVIATION });
+            let ends_with = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+            let other = if ends_with(&["proj.weight", "gated.o.weight", "to_out.weight", "down.weight"]) {
+                Fresh::Normal(residual)
+            } else if ends_with(&["routed.means"]) {
+                // Directions of about the length of the tokens that they are compared with.
+                Fresh::Normal((declaration.shape.dims().last().copied().unwrap_or(1) as f32).sqrt().recip())
+            } else {
+                Fresh::Normal(INITIAL_DEVIATION)
+            };
             let fresh = Fresh::by_name(declaration).unwrap_or(other);
             if let Fresh::Same(_) = fresh {
                 // They draw all the same, so that a seed's other weights do not depend on which these are.
@@ -258,21 +264,17 @@ impl Network for LanguageModel {
 impl LanguageModel {
     fn record_reversible(&self, recorder: &mut Recorder<'_>, x: Value, layout: &Layout) -> Result<Value> {
         let mut streams = [x, x];
-        for (i, layer) in self.layers.iter().enumerate() {
-            // A block that runs backwards takes functions of graphs.
-            let settings = recorder.settings().clone();
-            let branch = 2 * i as u32;
-            let f = |graph: &mut Graph, x| {
-                let mut recorder = settings.recorder(graph, branch, i);
-                layer
-                    .mixing
-                    .branch(&mut recorder, x, |recorder, x| layer.mixer.record(recorder, x, None, layout))
-            };
-            let g = |graph: &mut Graph, x| {
-                let mut recorder = settings.recorder(graph, branch + 1, i);
-                layer.feeding.branch(&mut recorder, x, |recorder, x| layer.feed_forward.record(recorder, x))
-            };
-            streams = Reversible::new(f, g).record(recorder, streams)?;
+        for layer in &self.layers {
+            streams = recorder.reversible(
+                streams,
+                |recorder, x| {
+                    let mix = |recorder: &mut Recorder<'_>, x| layer.mixer.record(recorder, x, None, layout);
+                    layer.mixing.branch(recorder, x, mix)
+                },
+                |recorder, x| {
+                    layer.feeding.branch(recorder, x, |recorder, x| layer.feed_forward.record(recorder, x))
+                },
+            )?;
         }
         let sum = ops::add(recorder, streams[0], streams[1])?;
         ops::scale(recorder, sum, 0.5)

@@ -21,6 +21,9 @@ pub struct LshAttention {
 }
 
 /// The extents and settings of [`LshAttention`].
+///
+/// Rotations are drawn from the seed, the same for every graph. A training that draws others at each step, as the paper's, gives them as an input
+/// of its graph, `f32 [heads, head_size, rounds, width]` ([`lsh_rotations`]), by [`Recorder::with_draws`]: `examples/duplication.rs`.
 #[derive(Clone, Debug)]
 pub struct LshSettings {
     /// How many heads there are.
@@ -31,39 +34,40 @@ pub struct LshSettings {
     pub rounds: usize,
     /// Chunks and conventions, without lengths, which layouts have.
     pub lsh: Lsh,
-    /// Factors of the number of buckets for a text of a length.
-    pub factors: LshFactors,
+    /// How many buckets there are.
+    pub buckets: LshBuckets,
     /// Of the rotations.
     pub seed: u64,
     /// What the rotations are called: `rotation.N`, for [`Recorder::with_draws`].
     pub number: usize,
 }
 
-/// How many buckets there are, as factors that rotations find ([`rotation_buckets`](crate::ops::rotation_buckets)).
+/// How many buckets positions are hashed into, as factors that rotations find one by one ([`rotation_buckets`](crate::ops::rotation_buckets)).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum LshFactors {
-    /// These.
+pub enum LshBuckets {
+    /// The product of these, whatever the length of a text.
     Given(Vec<usize>),
-    /// As many as fit a text, a power of 2: about two for each chunk. Those of a text filled up to a multiple of `multiple` positions; two factors
-    /// from `most_of_one` on.
+    /// A power of 2, about two buckets for each chunk of a text that is filled up to a multiple of `multiple` positions: one factor up to
+    /// `largest_factor`, else two.
     OfLength {
         /// The chunk.
         chunk: usize,
         /// What texts are filled up to.
         multiple: usize,
-        /// The largest single factor.
-        most_of_one: usize,
+        /// The most buckets that one factor finds.
+        largest_factor: usize,
     },
 }
 
-impl LshFactors {
-    pub(super) fn of(&self, time: usize) -> Vec<usize> {
+impl LshBuckets {
+    /// The factors for a text of `time` positions.
+    pub(super) fn factors(&self, time: usize) -> Vec<usize> {
         match *self {
             Self::Given(ref factors) => factors.clone(),
-            Self::OfLength { chunk, multiple, most_of_one } => {
+            Self::OfLength { chunk, multiple, largest_factor } => {
                 let power = (2 * (time.next_multiple_of(multiple) / chunk)).max(2).ilog2();
-                if 1 << power <= most_of_one {
+                if 1 << power <= largest_factor {
                     return vec![1 << power];
                 }
                 vec![1 << (power / 2), 1 << (power - power / 2)]
@@ -100,7 +104,7 @@ impl Mixer for LshAttention {
         layout: &Layout,
     ) -> Result<Value> {
         refuse_memory(NAME, memory)?;
-        let LshSettings { heads, head_size, rounds, lsh, factors, seed, number } = &self.settings;
+        let LshSettings { heads, head_size, rounds, lsh, buckets, seed, number } = &self.settings;
         let lengths = one_length_a_row(NAME, recorder, layout)?;
         let mut spec = lengths.map_or(*lsh, |lengths| lsh.lengths(lengths));
         let [query, value] = [&self.query_key, &self.value].map(|layer| {
@@ -115,7 +119,7 @@ impl Mixer for LshAttention {
         let buckets = match spec.hashes(time) {
             false => None,
             true => {
-                let factors = factors.of(time);
+                let factors = buckets.factors(time);
                 spec = spec.buckets(factors.iter().product());
                 let rotations = recorder.draw(&format!("rotation.{number}"), || {
                     lsh_rotations([*heads, *head_size, *rounds], &factors, *seed)

@@ -74,7 +74,7 @@ pub use linear::{LinearAttention, retention_decays};
 pub use linformer::{LinformerAttention, LinformerSharing};
 pub use log_sparse::LogSparseAttention;
 pub use longformer::LongformerAttention;
-pub use lsh::{LshAttention, LshFactors, LshSettings};
+pub use lsh::{LshAttention, LshBuckets, LshSettings};
 pub use mechanism::{MECHANISMS, Mechanism, MechanismAttention, MechanismExtents, MechanismRow};
 pub use memory::next_memory;
 pub use memory_compressed::MemoryCompressedAttention;

@@ -41,7 +41,8 @@ pub struct RoutingSettings {
 
 /// Local heads beside routed heads, as Routing Transformers have them (Roy et al., arXiv 2003.05997, section 4).
 ///
-/// Centroids are a weight that no gradient reaches: [`RoutedRows::moved`] is what they are in the next step.
+/// Centroids are a weight that no gradient reaches: a step of a training moves them to [`RoutedRows::moved`], and adds the commitment loss to its own
+/// ([`Recorder::add_loss`]), where the layer is recorded as a [`Mixer`].
 #[derive(Clone, Debug)]
 pub struct RoutingAttention {
     local: Option<Linear>,
@@ -168,7 +169,8 @@ impl RoutingAttention {
 }
 
 impl Mixer for RoutingAttention {
-    /// The rows of [`RoutingAttention::record_with_loss`] alone.
+    /// The rows of [`RoutingAttention::record_with_loss`]. Where a step changes weights ([`Recorder::changes_weights`]), its centroids are moved and its
+    /// loss is the recorder's.
     fn record(
         &self,
         recorder: &mut Recorder<'_>,
@@ -177,6 +179,12 @@ impl Mixer for RoutingAttention {
         layout: &Layout,
     ) -> Result<Value> {
         refuse_memory(NAME, memory)?;
-        Ok(self.record_with_loss(recorder, x, layout)?.out)
+        let routed = self.record_with_loss(recorder, x, layout)?;
+        if recorder.changes_weights() {
+            let means = parameter(recorder, &self.means, DType::F32)?;
+            recorder.update(means, routed.moved)?;
+            recorder.add_loss(routed.loss);
+        }
+        Ok(routed.out)
     }
 }

@@ -3,7 +3,7 @@
 mod exchange;
 mod states;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ pub struct Recorder<'g> {
     /// Caches so far: layers are recorded in the same order into every graph.
     caches: usize,
     hidden: Option<Hidden>,
+    /// What layers add to the loss, so far.
+    losses: Vec<Value>,
 }
 
 /// Hidden states between layers, by name.
@@ -49,13 +51,20 @@ pub(crate) struct Settings {
     /// With fixed weights, the longest segment that what is made of them alone is for.
     fixed: Option<usize>,
     /// What stands for numbers that layers would draw, by name.
-    draws: Arc<[(String, HostTensor)]>,
+    draws: Arc<[(String, Value)]>,
 }
 
 impl Settings {
     /// A recorder for a part of the graph, whose first branch with dropout and whose first cache have these numbers.
     pub(crate) fn recorder<'g>(&self, graph: &'g mut Graph, branch: u32, cache: usize) -> Recorder<'g> {
-        Recorder { graph, settings: self.clone(), branches: branch, caches: cache, hidden: None }
+        Recorder {
+            graph,
+            settings: self.clone(),
+            branches: branch,
+            caches: cache,
+            hidden: None,
+            losses: Vec::new(),
+        }
     }
 }
 
@@ -70,6 +79,8 @@ pub struct Training {
     pub step: Option<Value>,
     /// Layers of a segment whose values are computed again for the gradients; 0 keeps everything.
     pub recompute: usize,
+    /// Whether nothing is to change that a step would, such as centroids: the loss is looked at, as in a validation.
+    pub evaluates: bool,
 }
 
 impl Deref for Recorder<'_> {
@@ -90,7 +101,7 @@ impl<'g> Recorder<'g> {
     /// Records for inference, with layers that compute in `dtype`.
     pub fn new(graph: &'g mut Graph, dtype: DType) -> Self {
         let settings = Settings { dtype, training: None, exchange: None, fixed: None, draws: Arc::default() };
-        Self { graph, settings, branches: 0, caches: 0, hidden: None }
+        Self { graph, settings, branches: 0, caches: 0, hidden: None, losses: Vec::new() }
     }
 
     /// Records for training.
@@ -109,10 +120,10 @@ impl<'g> Recorder<'g> {
         self
     }
 
-    /// Takes these in the place of random numbers that layers would draw for themselves, by the names that layers give them: those of another
-    /// program, to compare with what it computes.
+    /// Takes these values of the graph in the place of random numbers that layers would draw for themselves, by the names that layers give them: inputs
+    /// that hold others at each step of a training, or constants of another program, to compare with what it computes.
     #[must_use]
-    pub fn with_draws(mut self, draws: Vec<(String, HostTensor)>) -> Self {
+    pub fn with_draws(mut self, draws: Vec<(String, Value)>) -> Self {
         self.settings.draws = draws.into();
         self
     }
@@ -121,10 +132,10 @@ impl<'g> Recorder<'g> {
     ///
     /// Fails as `draw` does.
     pub fn draw(&mut self, name: &str, draw: impl FnOnce() -> Result<HostTensor>) -> Result<Value> {
-        let given =
-            self.settings.draws.iter().find(|(known, _)| known == name).map(|(_, drawn)| drawn.clone());
-        let drawn = given.map_or_else(draw, Ok)?;
-        ops::constant(self.graph, drawn)
+        match self.settings.draws.iter().find(|(known, _)| known == name) {
+            Some(&(_, drawn)) => Ok(drawn),
+            None => ops::constant(self.graph, draw()?),
+        }
     }
 
     /// Where weights stay as they are, the longest segment that what is made of them alone is for.
@@ -156,9 +167,19 @@ impl<'g> Recorder<'g> {
         self.settings.training.is_some()
     }
 
-    /// What all recorders of the network agree on.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    /// Whether a step of a training is recorded, in which layers may move what no gradient reaches.
+    pub fn changes_weights(&self) -> bool {
+        self.settings.training.is_some_and(|training| !training.evaluates)
+    }
+
+    /// What a layer adds to the loss in training, f32 `[1]`: [`Recorder::take_losses`] has it.
+    pub fn add_loss(&mut self, loss: Value) {
+        self.losses.push(loss);
+    }
+
+    /// What layers so far add to the loss, each f32 `[1]`.
+    pub fn take_losses(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.losses)
     }
 
     /// A weight, in the type that layers compute in and the shape that files have it in.
@@ -210,17 +231,19 @@ impl<'g> Recorder<'g> {
             return Ok(x);
         }
         let (settings, mut branches, caches) = (self.settings.clone(), self.branches, self.caches);
+        let mut losses = self.take_losses();
         for first in (0..count).step_by(segment) {
             x = self.graph.checkpoint(|graph| {
                 let mut inner = settings.recorder(graph, branches, caches);
                 let layers = first..count.min(first + segment);
                 let recorded = layers.into_iter().try_fold(x, |x, layer| record(&mut inner, layer, x));
                 branches = inner.branches;
+                losses.append(&mut inner.losses);
                 recorded
             })?;
             self.keep(x);
         }
-        self.branches = branches;
+        (self.branches, self.losses) = (branches, losses);
         Ok(x)
     }
 
@@ -242,10 +265,12 @@ impl<'g> Recorder<'g> {
         }
         let [x1, x2] = [x1, x2].map(|x| ops::converted(self.graph, x, DType::F32));
         let (settings, caches, branches) = (&self.settings, self.caches, Cell::new(self.branches));
+        let losses = RefCell::new(Vec::new());
         let inner = |graph: &mut Graph, x, part: &dyn Fn(&mut Recorder<'_>, Value) -> Result<Value>| {
             let mut inner = settings.recorder(graph, branches.get(), caches);
             let made = part(&mut inner, x);
             branches.set(inner.branches);
+            losses.borrow_mut().append(&mut inner.losses);
             made
         };
         let layer = Reversible::new(
@@ -254,6 +279,7 @@ impl<'g> Recorder<'g> {
         );
         let results = layer.record(self.graph, [x1?, x2?]);
         self.branches = branches.get();
+        self.losses.append(&mut losses.into_inner());
         results
     }
 

@@ -38,7 +38,7 @@ pub use linear::{
 };
 pub use linformer::{Linformer, linformer};
 pub use lsh::{
-    Lsh, LshAttended, LshConvention, lsh_attention, lsh_attention_apart, lsh_buckets, lsh_factors,
+    Lsh, LshAttended, LshConvention, lsh_attention, lsh_attention_with_keys, lsh_bucket_factors, lsh_buckets,
     lsh_rotations,
 };
 pub use memory_compressed::{Compression, MemoryCompressed, Slots, memory_compressed};
@@ -58,7 +58,7 @@ pub use rules::{
 pub use scored::{
     Scored, Simplex, SparselyAttended, TopAttended, attention_over, sparse_attention, top_k_attention,
 };
-pub use sinkhorn::{Sinkhorn, SinkhornAttended, sinkhorn, sinkhorn_sorted};
+pub use sinkhorn::{Sinkhorn, SinkhornAttended, check_block_permutation, sinkhorn, sinkhorn_sorted};
 pub use talking_heads::{TalkingHeads, talking_heads};
 
 use super::contract::Contract;

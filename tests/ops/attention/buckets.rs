@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foveate::gpu::Program;
 use foveate::ops::attention::{
-    Blocked, Lsh, LshConvention, Mask, Score, blocked, lsh_attention, lsh_attention_apart,
+    Blocked, Lsh, LshConvention, Mask, Score, blocked, lsh_attention, lsh_attention_with_keys,
 };
 use foveate::ops::{RmsNorm, rms_norm};
 use foveate::{Graph, HostTensor, Plan, Result, Value, cpu};
@@ -155,7 +155,7 @@ fn chunks_of_queries_see_chunks_of_keys_of_their_rank() {
                 spec = spec.lengths(v["lengths"]);
             }
             let buckets = Some([v["own"], v["far"]]);
-            Ok(lsh_attention_apart(graph, [v["query"], v["key"], v["value"]], buckets, &spec)?.out)
+            Ok(lsh_attention_with_keys(graph, [v["query"], v["key"], v["value"]], buckets, &spec)?.out)
         });
         let expected = graph(&inputs, &wrt, |graph, v| {
             let spec = Blocked::new().mask(Mask::dense(v["seen"])).score(Score::bias(v["often"]));

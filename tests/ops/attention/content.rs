@@ -3,9 +3,9 @@
 
 use foveate::gpu::{Program, Session};
 use foveate::ops::attention::{
-    Blocked, Lsh, LshConvention, Routing, Scored, Sinkhorn, balanced_clusters, blocked, lsh_attention,
-    lsh_attention_apart, lsh_buckets, lsh_factors, lsh_rotations, routing_attention, sinkhorn,
-    sinkhorn_sorted, top_k_attention,
+    Blocked, Lsh, LshConvention, Routing, Scored, Sinkhorn, balanced_clusters, blocked,
+    check_block_permutation, lsh_attention, lsh_attention_with_keys, lsh_bucket_factors, lsh_buckets,
+    lsh_rotations, routing_attention, sinkhorn, sinkhorn_sorted, top_k_attention,
 };
 use foveate::{ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, ops};
 
@@ -62,7 +62,7 @@ fn keys_of_their_own_are_sorted_by_their_own_buckets() {
         result(|problem| {
             let qkv = qkv(2).map(|tensor| problem.input(tensor));
             let buckets = [buckets(problem, rounds, false), buckets(problem, rounds, true)];
-            Ok(lsh_attention_apart(&mut problem.graph, qkv, Some(buckets), &spec)?.out)
+            Ok(lsh_attention_with_keys(&mut problem.graph, qkv, Some(buckets), &spec)?.out)
         })
     };
     let exact = result(|problem| {
@@ -111,7 +111,7 @@ fn items_of_a_batch_do_not_depend_on_their_order() {
             HostTensor::f32(tensor.shape().clone(), turned).unwrap()
         };
         let [q, _, v] = qkv(2).map(|tensor| problem.input(turned(&tensor)));
-        let (spec, factors) = (Lsh::new(5).causal(), lsh_factors(8));
+        let (spec, factors) = (Lsh::new(5).causal(), lsh_bucket_factors(8));
         let rotations = problem.input(lsh_rotations([HEADS, SIZE, 3], &factors, 5).unwrap());
         let found = lsh_buckets(&mut problem.graph, q, rotations, &factors, &spec).unwrap();
         let out = lsh_attention(&mut problem.graph, q, v, Some(found), &spec).unwrap().out;
@@ -130,7 +130,7 @@ fn a_hundred_runs_on_the_device_give_the_same_bits() {
     let mut graph = Graph::new();
     let rows = TensorDesc::f32([1, LONG, HEADS, SIZE]);
     let [query, value] = ["query", "value"].map(|name| graph.input(name, rows.clone()).unwrap());
-    let (spec, factors) = (Lsh::new(16).convention(LshConvention::HuggingFace), lsh_factors(16));
+    let (spec, factors) = (Lsh::new(16).convention(LshConvention::HuggingFace), lsh_bucket_factors(16));
     let rotations = lsh_rotations([HEADS, SIZE, 4], &factors, 5).unwrap();
     let of_rotations = graph.input("rotations", rotations.desc()).unwrap();
     let buckets = lsh_buckets(&mut graph, query, of_rotations, &factors, &spec).unwrap();
@@ -160,7 +160,7 @@ fn buckets_of_many_are_found_by_two_factors() {
     for (count, factors) in
         [(1, vec![2]), (7, vec![8]), (64, vec![64]), (66, vec![8, 10]), (128, vec![12, 12])]
     {
-        assert_eq!(lsh_factors(count), factors);
+        assert_eq!(lsh_bucket_factors(count), factors);
         assert!(factors.iter().product::<usize>() >= count);
     }
     let mut problem = Problem::default();
@@ -248,7 +248,7 @@ fn settings_that_mean_nothing_are_refused() {
         [(Lsh::new(8).same_bucket(), "same_bucket"), (Lsh::new(8).deduplicated(), "deduplicated")]
     {
         let error = refused(&[rows.clone(), of_rounds()], move |graph, v| {
-            Ok(lsh_attention_apart(graph, [v[0]; 3], Some([v[1]; 2]), &spec)?.out)
+            Ok(lsh_attention_with_keys(graph, [v[0]; 3], Some([v[1]; 2]), &spec)?.out)
         });
         assert_refused_as(&error, ErrorKind::Unsupported, "attention/lsh", what);
     }
@@ -290,6 +290,19 @@ fn settings_that_mean_nothing_are_refused() {
         });
         assert_refused_as(&error, argument, "attention/sinkhorn", "block");
     }
+    let order = |blocks: Vec<i32>| check_block_permutation(&HostTensor::i32([2, 3], blocks).unwrap());
+    order(vec![2, 0, 1, 0, 1, 2]).unwrap();
+    for (blocks, found) in [
+        (vec![2, 0, 1, 0, 2, 2], "block 2 twice in row 1"),
+        (vec![2, 0, 3, 0, 1, 2], "block 3 in row 0"),
+        (vec![2, 0, -1, 0, 1, 2], "block -1 in row 0"),
+    ] {
+        let error = order(blocks).unwrap_err();
+        assert_refused_as(&error, argument, "attention/sinkhorn", "permutation");
+        assert!(error.to_string().ends_with(found), "{error}");
+    }
+    let error = check_block_permutation(&HostTensor::f32([2], vec![0.0, 1.0]).unwrap()).unwrap_err();
+    assert_refused_as(&error, ErrorKind::Shape, "attention/sinkhorn", "permutation");
     let error = refused(std::slice::from_ref(&rows), |graph, v| {
         Ok(sinkhorn(graph, v[0], v[0], v[0], None, &Sinkhorn::new(TIME).temperature(0.0))?.out)
     });

@@ -81,7 +81,8 @@ pub(crate) struct LmArgs {
     #[arg(long)]
     pub(crate) reversible: bool,
     /// Without a folder, what mixes tokens in the place of softmax attention: '{"favor": {"features": 64, "causal": true}}' or another mechanism of `foveate
-    /// run --help`, whose tensors become weights, '{"gated": {"decay": "channels"}}' (heads, none; "temperature": 16; "delta": true), or @FILE.
+    /// run --help`, whose tensors become weights, '{"gated": {"decay": "channels"}}' (heads, none; "temperature": 16; "delta": true),
+    /// '{"routing_transformer": {"clusters": 4, "window": 64}}' ("local_heads": half of the heads), or @FILE.
     #[arg(long, value_name = "JSON|@FILE")]
     pub(crate) attention: Option<String>,
     /// Without a folder, a model that sees all of a text and predicts masked bytes, 15 % of it, in the place of the byte that follows.

@@ -222,8 +222,8 @@ impl RunSettings {
 
     /// What the model's layers compute in, and what training adds to them.
     pub(super) fn recording(&self) -> Result<(DType, Training)> {
-        let training =
-            Training { recompute: self.recompute, dropout: self.dropout, seed: self.seed, step: None };
+        let Self { recompute, dropout, seed, .. } = *self;
+        let training = Training { recompute, dropout, seed, ..Training::default() };
         Ok((args::dtype("train", &self.dtype)?, training))
     }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::OP;
 use super::table::{Settings, Tensors};
 use crate::graph::{Graph, Value};
-use crate::nn::attention::{Attend, LshFactors, one_length_a_row, refuse_padding};
+use crate::nn::attention::{Attend, LshBuckets, one_length_a_row, refuse_padding};
 use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{
-    self, balanced_clusters, lsh_attention_apart, lsh_buckets, lsh_rotations, routing_attention,
+    self, balanced_clusters, lsh_attention_with_keys, lsh_buckets, lsh_rotations, routing_attention,
 };
 use crate::ops::{constant, scale};
 use crate::random::Random;
@@ -40,7 +40,7 @@ pub(super) struct Routing {
     causal: bool,
 }
 
-/// The largest number of buckets that a single rotation tells apart, as [`lsh_factors`](attention::lsh_factors) has it.
+/// The largest number of buckets that a single rotation tells apart, as [`lsh_bucket_factors`](attention::lsh_bucket_factors) has it.
 const MOST_OF_ONE: usize = 64;
 
 fn four() -> usize {
@@ -117,8 +117,8 @@ impl Attend for Hashed {
         let buckets = match spec.hashes(time) {
             false => None,
             true => {
-                let factors =
-                    LshFactors::OfLength { chunk, multiple: chunk, most_of_one: MOST_OF_ONE }.of(time);
+                let factors = LshBuckets::OfLength { chunk, multiple: chunk, largest_factor: MOST_OF_ONE }
+                    .factors(time);
                 let rotations = constant(recorder, lsh_rotations([heads, size, rounds], &factors, seed)?)?;
                 let of_queries = lsh_buckets(recorder, query, rotations, &factors, &spec)?;
                 Some([of_queries, lsh_buckets(recorder, key, rotations, &factors, &spec)?])
@@ -129,7 +129,7 @@ impl Attend for Hashed {
             Some(factor) => scale(recorder, query, factor * (size as f32).sqrt())?,
             None => query,
         };
-        Ok(lsh_attention_apart(recorder, [query, key, value], buckets, &spec)?.out)
+        Ok(lsh_attention_with_keys(recorder, [query, key, value], buckets, &spec)?.out)
     }
 }
 

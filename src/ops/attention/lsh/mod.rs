@@ -1,7 +1,7 @@
 //! LSH attention: each query sees the keys that several random rotations put into its bucket (Reformer, Kitaev, Kaiser and Levskaya, arXiv
 //! 2001.04451, section 2).
 //!
-//! Queries and keys are the same vectors, keys normalised, unless keys are given ([`lsh_attention_apart`]). In each of several rounds, positions are
+//! Queries and keys are the same vectors, keys normalised, unless keys are given ([`lsh_attention_with_keys`]). In each of several rounds, positions are
 //! sorted by bucket and the order is cut into chunks; a query sees the chunks around its own. What it finds in all rounds is one softmax, in which a
 //! token sees itself only where it sees nothing else. Rows are read where they lie ([`super::indexed`]): time and memory are linear in length, and
 //! memory does not grow with rounds but by integers and numbers of rows.
@@ -17,7 +17,7 @@ use crate::ops::{RmsNorm, constant, l2_normalize, padding, rms_norm};
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
-pub use order::{lsh_buckets, lsh_factors, lsh_rotations};
+pub use order::{lsh_bucket_factors, lsh_buckets, lsh_rotations};
 
 const NAME: &str = "attention/lsh";
 
@@ -78,7 +78,8 @@ impl Lsh {
         Self { convention, ..self }
     }
 
-    /// A query sees its own position and those before.
+    /// A query sees its own position and those before. Which of these share its chunks may hang on later tokens, whose buckets move the borders of
+    /// chunks.
     #[must_use]
     pub fn causal(self) -> Self {
         Self { is_causal: true, ..self }
@@ -255,7 +256,7 @@ pub fn lsh_attention(
 ///
 /// Fails as [`lsh_attention`] does, and for settings by which pairs are told by one bucket of a position: [`Lsh::same_bucket`] and
 /// [`Lsh::deduplicated`]. The order that is given is that of queries.
-pub fn lsh_attention_apart(
+pub fn lsh_attention_with_keys(
     graph: &mut Graph,
     [query, key, value]: [Value; 3],
     buckets: Option<[Value; 2]>,

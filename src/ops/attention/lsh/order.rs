@@ -17,7 +17,7 @@ const BUCKETS: &str = "attention/lsh_buckets";
 const MOST_OF_ONE: usize = 64;
 
 /// Factors for [`rotation_buckets`] of at least `buckets` buckets: one up to 64, of more two that are nearly equal, all even.
-pub fn lsh_factors(buckets: usize) -> Vec<usize> {
+pub fn lsh_bucket_factors(buckets: usize) -> Vec<usize> {
     let even = |count: usize| count.max(2).next_multiple_of(2);
     if buckets <= MOST_OF_ONE {
         return vec![even(buckets)];

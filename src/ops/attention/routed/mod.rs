@@ -46,7 +46,8 @@ impl Routing {
         Self::default()
     }
 
-    /// A query sees keys at its own position and before. Where keys are not those of the same tokens, a query may then see none, unless there
+    /// A query sees keys at its own position and before; which of these are in its clusters may hang on later tokens, which compete for seats there
+    /// ([`balanced_clusters`]). Where keys are not those of the same tokens, a query may then see none, unless there
     /// are memory keys.
     #[must_use]
     pub fn causal(self) -> Self {

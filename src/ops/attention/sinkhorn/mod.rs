@@ -12,7 +12,7 @@ use crate::ops::{
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
-pub use sorted::sinkhorn_sorted;
+pub use sorted::{check_block_permutation, sinkhorn_sorted};
 
 const NAME: &str = "attention/sinkhorn";
 

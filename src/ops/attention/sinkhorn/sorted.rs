@@ -8,12 +8,39 @@ use crate::ops::{broadcast, concat, constant, gather_rows, less, reshape, select
 use crate::tensor::{DType, HostTensor};
 use crate::{Error, ErrorKind, Result};
 
+/// Refuses a `permutation: i32 [.., blocks]` for [`sinkhorn_sorted`] of which some row does not hold each block once. Graphs do not look at what they
+/// are run with: a block that is there twice is seen from both places.
+pub fn check_block_permutation(permutation: &HostTensor) -> Result<()> {
+    let refused = |kind, expected: String| Error::new(kind, NAME, "permutation").expecting(expected);
+    let count = match *permutation.shape().dims() {
+        [.., count] if permutation.dtype() == DType::I32 => count,
+        _ => return Err(refused(ErrorKind::Shape, "i32 [.., blocks]".into()).but_found(permutation.desc())),
+    };
+    let numbers = permutation.to_f64();
+    for (row, blocks) in numbers.chunks(count.max(1)).enumerate() {
+        let mut is_there = vec![false; count];
+        for &block in blocks {
+            let found = match is_there.get_mut(block as usize).filter(|_| block >= 0.0) {
+                Some(seen) if !*seen => {
+                    *seen = true;
+                    continue;
+                }
+                Some(_) => format!("block {block} twice in row {row}"),
+                None => format!("block {block} in row {row}"),
+            };
+            let expected = format!("each of {count} blocks once");
+            return Err(refused(ErrorKind::Argument, expected).but_found(found));
+        }
+    }
+    Ok(())
+}
+
 /// Sinkhorn attention with a hard permutation: block `i` of queries sees block `permutation[i]` of keys, and its own.
 ///
 /// `query` and `key: [batch, time, heads, head_size]` and `value: [batch, time, heads, value_size]` are f32 or f16, `permutation: i32 [batch,
 /// heads, time / block]`. A block that is sorted to its own place counts twice. If causal, a query sees the sorted block only where it lies
 /// before its own, and of its own what comes before. `scale` is the factor of `q . k`, `1 / sqrt(head_size)` without one. Numbers of blocks that
-/// do not exist stand for none; keys and values are not copied. No gradient goes through the permutation. Fails when shapes or types do not fit
+/// do not exist stand for none ([`check_block_permutation`] refuses them); keys and values are not copied. No gradient goes through the permutation. Fails when shapes or types do not fit
 /// and when the block is 0 or does not divide the time.
 pub fn sinkhorn_sorted(
     graph: &mut Graph,

@@ -9,7 +9,7 @@ use foveate::check::Random;
 use foveate::ops::attention::{
     Blocked, Clustered, Compression, Linformer, LloydClusters, Lsh, Mask, MemoryCompressed, Nystrom,
     PreviousScores, Scored, Segments, Simplex, Slots, TalkingHeads, blocked, clustered, head_similarity,
-    linformer, lloyd_clusters, lsh_attention, lsh_attention_apart, lsh_buckets, lsh_rotations,
+    linformer, lloyd_clusters, lsh_attention, lsh_attention_with_keys, lsh_buckets, lsh_rotations,
     memory_compressed, nystrom, persistent_memory, position_similarity, prior_attention, residual_attention,
     route_heads, sparse_attention, talking_heads, top_k_attention,
 };
@@ -197,7 +197,7 @@ fn hashed_apart(problem: &mut Problem, qkv: [Value; 3], lengths: Option<Value>) 
             Some([of_queries, lsh_buckets(&mut problem.graph, k, rotations, &[4], &spec)?])
         }
     };
-    Ok(lsh_attention_apart(&mut problem.graph, qkv, buckets, &spec)?.out)
+    Ok(lsh_attention_with_keys(&mut problem.graph, qkv, buckets, &spec)?.out)
 }
 
 fn scored(lengths: Option<Value>) -> Scored {
@@ -230,7 +230,7 @@ fn on_the_simplex_before(problem: &mut Problem, qkv: [Value; 3], lengths: Option
 
 const ALL: &[(&str, Record)] = &[
     ("lsh_attention", hashed),
-    ("lsh_attention_apart", hashed_apart),
+    ("lsh_attention_with_keys", hashed_apart),
     ("top_k_attention", highest),
     ("top_k_attention, causal", highest_before),
     ("sparse_attention", on_the_simplex),
