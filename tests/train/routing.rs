@@ -102,6 +102,28 @@ fn centroids_move_with_each_step_and_are_saved() {
     }
 }
 
+#[test]
+fn steps_on_the_device_are_those_of_the_reference() {
+    let config = config(r#"{"clusters": 3, "window": 8, "decay": 0.9, "commitment": 0.1}"#);
+    let mut trainers =
+        [gpu(), Device::CpuF64].map(|device| trainer(&device, &config, Training::default(), None));
+    for number in 0..3 {
+        let inputs = inputs(number);
+        let losses = trainers.each_mut().map(|trainer| {
+            let report = trainer.step(&[&named(&inputs)]).unwrap();
+            [report.loss, trainer.evaluate(&named(&inputs)).unwrap()]
+        });
+        for (found, expected) in losses[0].iter().zip(losses[1]) {
+            assert!((found - expected).abs() < 1e-4, "step {number}: {losses:?}");
+        }
+    }
+    for name in MEANS {
+        let [found, expected] = trainers.each_ref().map(|trainer| trainer.read(name).unwrap().to_f32());
+        let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-4, "{name}: {off}");
+    }
+}
+
 /// What segments compute again, and layers that run backwards, lose neither the loss nor the movement.
 #[test]
 fn steps_that_compute_layers_again_are_the_same_steps() {
