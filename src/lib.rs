@@ -12,20 +12,21 @@
 //! cpu::run(&graph, &inputs)?                              the same graph through the references, in f64
 //! ```
 //!
-//! A graph holds ops between named inputs and outputs; every shape is checked when a step is appended. A plan is made for the
-//! capabilities of a device ([`Caps`]) and is the same on every machine; it knows its memory ([`Plan::memory`]) and which
-//! kernel each step got and why ([`Plan::report`]). A program is a plan with everything it needs on one device.
+//! A graph holds ops between named inputs and outputs; every shape is checked when a step is appended. A plan is made for the capabilities of a
+//! device ([`Caps`]) and is the same on every machine; it has the bytes of memory that it takes ([`Plan::memory`]), and for each step the kernel and
+//! the reason for it ([`Plan::report`]). A program is a plan with its pipelines and buffers on one device.
 //!
 //! Weights are *parameters* of a graph ([`Graph::parameter`]): uploaded once into [`gpu::Parameters`], bound by every program that
 //! names them ([`gpu::Program::bind_with`]). A value larger than one storage binding is bound in parts by the ops that read rows
 //! of it ([`ops::linear`], [`ops::embedding`]).
 //!
-//! [`Graph::gradients`] appends the backward pass as more steps of the same kind, and [`Graph::update`] tells what parameters hold after a
-//! run, so that training is a graph like any other.
+//! [`Graph::gradients`] appends the backward pass as more steps of the same kind, and [`Graph::update`] stores new values in parameters at the end of
+//! a run, so that training is a graph like any other.
 //!
 //! # In your app
 //!
-//! Your device, your encoder, your buffers; nothing is submitted or waited for, and no error reaches your handler.
+//! The library records into your encoder, on your device and buffers. It submits nothing and waits for nothing, and its errors are returned, not
+//! raised in your device's error handler.
 //!
 //! ```
 //! use foveate::gpu::{Context, Program};
@@ -109,32 +110,32 @@
 //!
 //! # Modules, in reading order
 //!
-//! | room | what it is |
+//! | module | what it is |
 //! |---|---|
 //! | `tensor` | what a value is: shape, element type, descriptor, host storage |
 //! | `graph` | the recording: [`Graph`], [`Value`], [`Step`], and the trait [`Op`], which steps hold |
-//! | [`kernel`] | what a GPU is asked to do, as plain data: shaders, dispatches, [`Caps`] and the tuning table |
-//! | [`ops`] | what can be computed: one folder per op, and the table of them, [`ops::CATALOGUE`] |
-//! | `gradients` | [`Graph::gradients`]: walks the steps backwards; replays segments and reversible layers |
-//! | `finite` | which numbers of a run are looked at for NaN and infinities, and which step made the first |
+//! | [`kernel`] | shaders and dispatches as plain data, the capabilities of devices ([`Caps`]) and the tuning table |
+//! | [`ops`] | the ops, one folder each, and the table of them, [`ops::CATALOGUE`] |
+//! | `gradients` | [`Graph::gradients`]: reverse-mode differentiation; recomputes checkpointed segments and reversible layers |
+//! | `finite` | checks for NaN and infinities: which tensors of a run, and which step computed the first |
 //! | [`plan`] | from a graph to a schedule: lowering, lifetimes, slots, limits, memory |
-//! | [`gpu`] | the only room that names a GPU object: devices, tuning profiles, shaders, pipelines, programs, reading back |
-//! | [`cpu`] | walks a graph through the references, in f64 or, faster, in f32 |
-//! | [`runtime`] | the one place that runs graphs on either: devices, weights, streams' states, graphs by size, graphs that are timed |
-//! | `outputs` | files that are written in one move, and folders that one process at a time writes to (feature `models`) |
-//! | `weights` | checkpoints of trained models: what a model declares against what a file holds (feature `models`) |
+//! | [`gpu`] | the only module that uses wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back |
+//! | [`cpu`] | runs a graph by the CPU references, in f64 or, faster, in f32 |
+//! | [`runtime`] | runs graphs on either: devices, weights, states of streams, programs by size, timing |
+//! | `outputs` | files that are replaced atomically, and folders that one process at a time writes to (feature `models`) |
+//! | `weights` | weights that a model declares, and the checkpoint files that they are loaded from (feature `models`) |
 //! | [`nn`] | layers: weights and the ops they are used with (feature `models`), and reversible layers |
 //! | `models` | trained models from their folders, one file per family, and a language model to train (feature `models`) |
 //! | `train` | a loss, its gradients and an optimiser as one graph, run again and again; checkpoints; models' folders (feature `models`) |
 //! | `tokenize` | from text to token ids and back (feature `tokenize`) |
-//! | `processing` | from a task's scores to what people ask for; speech and time series as models read them (feature `tokenize`; WAV files with `sound`) |
+//! | `processing` | from scores to labels, entities, answers and transcripts; speech and time series as inputs (feature `tokenize`; WAV files with `sound`) |
 //! | `check` | conformance: every op's cases on any device (feature `check`) |
 //! | `bin/foveate` | the command line (feature `cli`) |
 //!
-//! `ops`, `graph`, `kernel` and `plan` name no GPU object and are tested without an adapter. Imports: `plan -> ops` for the op `finite` alone, `gpu -> plan -> graph ->
-//! kernel -> tensor`, `ops -> graph`, `gradients -> ops`, `cpu -> graph`, `train -> models, gradients`, `check -> gpu, cpu, plan`, `models -> nn -> ops, weights`, `models ->
-//! runtime -> gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The trait of ops and their lowered
-//! form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
+//! `ops`, `graph`, `kernel` and `plan` use no GPU object and are tested without an adapter. Imports: `plan -> ops` for the op `finite` alone, `gpu ->
+//! plan -> graph -> kernel -> tensor`, `ops -> graph`, `gradients -> ops`, `cpu -> graph`, `train -> models, gradients`, `check -> gpu, cpu, plan`,
+//! `models -> nn -> ops, weights`, `models -> runtime -> gpu, cpu`, `tokenize -> weights -> tensor`; an op's `cases.rs` alone imports `check`. The
+//! trait of ops and their lowered form lie in `graph` and `kernel`, below `ops` and `plan`, so that neither needs the other.
 //!
 //! **Adding an op** takes one `.rs` file in `src/ops/` (contract, reference, lowering, gradient; a folder where that grows long) and one
 //! file in `shaders/`, which holds the method alone: `kernel::Kernel` writes bindings, loads, stores, parameters and the entry point. Its
@@ -196,6 +197,8 @@ pub mod outputs;
 pub mod plan;
 #[cfg(feature = "tokenize")]
 pub mod processing;
+#[cfg(feature = "serde")]
+mod quote;
 mod random;
 pub mod runtime;
 mod tensor;

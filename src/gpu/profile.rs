@@ -49,7 +49,7 @@ pub struct Profile {
     pub measured: Vec<Measured>,
 }
 
-/// What a profile is good for. All of it must agree.
+/// The adapter, driver and version of this crate that a profile is for. All fields must agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Identity {
@@ -242,19 +242,11 @@ impl Profile {
 
 #[cfg(feature = "serde")]
 fn parse<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Result<T> {
-    /// Characters of a complaint, which may quote the text at any length.
-    const MOST: usize = 300;
     serde_json::from_str(text).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        let text = error.to_string();
-        let text = text
-            .strip_suffix(&format!(" at line {} column {}", error.line(), error.column()))
-            .unwrap_or(&text);
-        let complaint: String =
-            text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
         Error::new(ErrorKind::Config, OP, place)
             .expecting("a profile of `foveate tune`")
-            .but_found(complaint)
+            .but_found(crate::quote::json(&error, text.as_bytes()))
             .caused_by(error)
     })
 }

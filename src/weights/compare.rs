@@ -1,4 +1,4 @@
-//! What a model declares against what a checkpoint holds, all differences at once.
+//! Compares the weights that a model declares with those that a checkpoint holds, and reports all differences at once.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -30,7 +30,7 @@ pub fn parse_json(source: &str, bytes: &[u8]) -> Result<Value> {
             format!("line {}, column {}", error.line(), error.column()),
         )
         .expecting("JSON")
-        .but_found(quote::json(&error))
+        .but_found(quote::json(&error, bytes))
         .caused_by(error)
     })
 }

@@ -1,4 +1,4 @@
-//! What a model wants: weights declared by walking a path, before any file is opened.
+//! Declarations: the names and shapes of the weights that a model needs, before any file is opened.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -58,7 +58,7 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Header> {
     let mut header = parse(json).map_err(|error| {
         damaged("header")
             .expecting("JSON of a safetensors header")
-            .but_found(quote::complaint(&error))
+            .but_found(format!("{}, at its column {}", quote::json(&error, json), error.column()))
             .caused_by(error)
     })?;
     check(file, &mut header.entries, PREFIX + json.len(), bytes.len())?;

@@ -1,4 +1,4 @@
-//! Checkpoints of trained models: what a model declares against what a file holds.
+//! Weights of trained models: a model declares the weights that it needs, and a checkpoint's files are compared with these and loaded.
 //!
 //! ```text
 //! let mut declarations = Declarations::new();          no file needed: memory can be planned without weights
@@ -21,7 +21,6 @@ pub(crate) mod fresh;
 mod header;
 mod load;
 pub(crate) mod modules;
-pub(crate) mod quote;
 mod random;
 mod write;
 
@@ -32,3 +31,5 @@ pub use declare::{Declaration, Declarations, Scope, Weight};
 pub use file::{open_file, read_file};
 pub use load::Weights;
 pub use write::{write_model, write_tensors};
+
+pub(crate) use crate::quote;

@@ -1,4 +1,4 @@
-//! Safetensors files, written in one move.
+//! Safetensors files, written atomically.
 
 use std::path::Path;
 

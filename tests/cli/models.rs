@@ -349,7 +349,7 @@ fn bad_inputs_are_refused_by_their_place() {
     refused(&["--text", "QVQL", "--text", " \t"], &["--text 2: text: expected words"]);
     refused(&["--ids", "0 4 25"], &["--ids 1: token 2: expected an id below 25", "found 25"]);
     for ids in ["0,,4", "0 4,", ",0", "-1"] {
-        refused(&["--ids", ids], &["--ids 1: ids: expected token ids with commas or blanks between them"]);
+        refused(&["--ids", ids], &["--ids 1: ids: expected token ids with commas or spaces between them"]);
     }
     refused(&["--ids", "1 x 2"], &["--ids 1: ids: expected token ids", "found \"x\""]);
     refused(&["--ids", "1 -2"], &["--ids 1", "found \"-2\""]);

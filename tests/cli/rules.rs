@@ -132,16 +132,27 @@ fn documents_that_mean_nothing_are_refused_with_their_place() {
         assert_eq!(error.kind(), ErrorKind::Config, "{json}: {error}");
         assert!(error.to_string().starts_with(&format!("r.json: {sentence}")), "{json}: {error}");
     };
-    refused("", "line 1, column 0: expected JSON, found EOF");
+    refused("", "line 1, column 0: expected JSON, found the end of the text in a value");
+    refused("{\n  nope}", "line 2, column 3: expected JSON, found `nope}` in place of a key in quotes");
+    refused(
+        r#"{"version": nope}"#,
+        "line 1, column 14: expected JSON, found `nope}` in place of true, false or null",
+    );
+    refused(
+        r#"{"a": 1 "b": 2}"#,
+        r#"line 1, column 9: expected JSON, found `"b": 2}` in place of `,` or `}`"#,
+    );
+    refused("[1, ]", "line 1, column 5: expected JSON, found a comma behind the last of a list or an object");
+    refused("{} 7", "line 1, column 4: expected JSON, found `7` behind the end of it");
     refused("[]", "document: expected an object, found a list of 0");
-    refused("{", "line 1, column 1: expected JSON, found EOF");
+    refused("{", "line 1, column 1: expected JSON, found the end of the text in an object");
     refused("{}", "version: expected 1, found no such field");
     refused(r#"{"version": 2, "masks": 3}"#, "version: expected 1, found 2");
     refused(r#"{"version": "1"}"#, r#"version: expected 1, found the text "1""#);
     refused(r#"{"version": 1.0}"#, "version: expected 1, found 1.0");
     let masked =
         |mask: &str, sentence: &str| refused(&format!(r#"{{"version": 1, "mask": {mask}}}"#), sentence);
-    masked("7", "line 1, column 24: expected a rule, found expected value");
+    masked("7", "line 1, column 24: expected a rule, found `7}` in place of a value");
     masked(
         r#""cuasal""#,
         "line 1, column 31: expected a rule, found unknown variant `cuasal`, expected one of `full`",

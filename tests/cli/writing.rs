@@ -42,7 +42,7 @@ const WRITES: Writing = Writing {
     tells_first: false,
 };
 
-/// A training from nothing, which writes a new folder.
+/// A training from scratch, which writes a new folder.
 const TRAINS: Writing = Writing { files: &[], is_exclusive: true, is_new: true, ..WRITES };
 
 /// A training of a folder's model for some epochs.

@@ -18,6 +18,8 @@ use kernels::OpReport;
 #[derive(Debug, Serialize)]
 struct Report {
     version: &'static str,
+    /// Operating system and architecture.
+    system: String,
     adapters: Vec<AdapterReport>,
 }
 
@@ -77,7 +79,8 @@ pub(crate) fn run(args: &InfoArgs) -> Result<()> {
     let shown = shown(args.device.as_deref())?;
     let adapters: Vec<AdapterReport> =
         shown.iter().map(|adapter| AdapterReport::of(adapter, &profile, ops)).collect();
-    let report = Report { version: env!("CARGO_PKG_VERSION"), adapters };
+    let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    let report = Report { version: env!("CARGO_PKG_VERSION"), system, adapters };
     output::report(json.as_ref(), &report, || {
         if report.adapters.is_empty() {
             return without_adapters();

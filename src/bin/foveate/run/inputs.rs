@@ -120,7 +120,7 @@ fn parse_numbers(source: &str, argument: &str, name: &str, text: &str) -> Result
         part.parse().map_err(|_| {
             let shown: String = part.chars().take(40).collect();
             refused(source, argument)
-                .expecting(format!("{name}s with commas or blanks between them"))
+                .expecting(format!("{name}s with commas or spaces between them"))
                 .but_found(format!("{shown:?}"))
         })
     };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use foveate::weights::{open_file, read_file};
+use foveate::weights::{open_file, parse_json, read_file};
 use foveate::{Error, ErrorKind, Result};
 use serde_json::Value;
 
@@ -241,15 +241,11 @@ fn unreadable_row(table: &Table<'_>, error: &csv::Error) -> Error {
 fn objects(source: &str, file: File, wanted: Wanted<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     read_lines(source, BufReader::new(file), |source, line| {
-        let parsed: Value = serde_json::from_str(line)
+        let parsed = parse_json(&source, line.as_bytes()).map_err(|error| {
             // It counts its lines from this one on, which `source` names.
-            .map_err(|error| {
-                let (complaint, place) = (error.to_string(), format!(" at line 1 column {}", error.column()));
-                let complaint = complaint.strip_suffix(&place).unwrap_or(&complaint);
-                refused(&source, &format!("column {}", error.column()))
-                    .expecting("a JSON object")
-                    .but_found(complaint)
-            })?;
+            let column = error.argument().trim_start_matches("line 1, ");
+            refused(&source, column).expecting("a JSON object").but_found(error.found())
+        })?;
         let Value::Object(fields) = parsed else {
             return Err(refused(&source, "row").expecting("a JSON object").but_found("another value"));
         };

@@ -48,7 +48,7 @@ const MOST_RULES: usize = 64;
 /// | `"lengths"`, `"segments"`, `"dense"` | `"tensor"` | [`Mask::lengths`], [`Mask::segments`], [`Mask::dense`] |
 /// | `"global_keys"`, `"global_queries"`, `"globals"` | `"tensor"` | [`Mask::global_keys`], [`Mask::global_queries`], [`Mask::globals`] |
 /// | `"longformer"` | `{"half_width": 4, "globals": "tensor"}` | [`Mask::longformer`] |
-/// | `"blocks"` | `{"block_size": 8, "layout": "tensor"}`: i32 `[heads or 1, query blocks, key blocks]`, 0 where blocks do not meet | [`Mask::blocks`] |
+/// | `"blocks"` | `{"block_size": 8, "layout": "tensor"}`: i32 `[heads or 1, query blocks, key blocks]`, 0 for pairs of blocks that are hidden | [`Mask::blocks`] |
 /// | `"block_entries"` | `{"block_size": 8, "shape": [1, 5, 5], "entries": [[0, 2, 1]]}` | [`BlockLayout::from_entries`](super::BlockLayout::from_entries) |
 /// | `"block_diagonal"`, `"strided"` | `8` | [`Mask::block_diagonal`], [`Mask::strided`] |
 /// | `"columns"` | `{"period": 8, "from": 6}`: the keys from 6 on of every 8 | part of [`Mask::fixed`] |
@@ -147,7 +147,7 @@ enum Role {
 /// A name of a tensor in a document.
 #[derive(Clone, Debug)]
 struct Read<'d> {
-    /// Where it stands.
+    /// Its place in the document.
     place: String,
     name: &'d str,
     role: Role,
@@ -317,7 +317,7 @@ impl RuleDocument {
             let place = format!("line {}, column {}", error.line(), error.column());
             Error::new(ErrorKind::Config, source.to_owned(), place)
                 .expecting("a rule")
-                .but_found(quote::json(&error))
+                .but_found(quote::json(&error, bytes))
                 .caused_by(error)
         })?;
         Self::try_from(versioned).map_err(|error| {

@@ -3,11 +3,13 @@
 use std::fmt::{self, Display, Write};
 
 /// Characters of a name that a message shows.
+#[cfg(feature = "models")]
 const NAME: usize = 120;
 /// Characters of another library's complaint that a message shows.
 const COMPLAINT: usize = 300;
 
 /// `name` on one line: control characters escaped, the middle of a long one left out (names differ at both ends).
+#[cfg(feature = "models")]
 pub(crate) fn name(name: &str) -> String {
     let length = name.chars().count();
     if length <= NAME {
@@ -25,14 +27,42 @@ pub(crate) fn complaint(error: &impl Display) -> String {
     if whole { text.text } else { text.text + ".." }
 }
 
-/// What is wrong with a JSON document, without the place, which messages have already.
-pub(crate) fn json(error: &serde_json::Error) -> String {
+/// What is wrong with a JSON document, without the line and column, which messages have already: what stands there in place of what.
+pub(crate) fn json(error: &serde_json::Error, document: &[u8]) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let complaint = complaint(error);
-    complaint.strip_suffix(&place).map(str::to_owned).unwrap_or(complaint)
+    let complaint = complaint.strip_suffix(&place).unwrap_or(&complaint);
+    let missing = match (complaint.strip_prefix("expected "), complaint) {
+        (Some("ident"), _) => "true, false or null",
+        (Some(expected), _) if error.is_syntax() => expected,
+        (_, "key must be a string") => "a key in quotes",
+        (_, "trailing characters") => return format!("{} behind the end of it", excerpt(error, document)),
+        (_, "trailing comma") => return "a comma behind the last of a list or an object".to_owned(),
+        _ => return complaint.replacen("EOF while parsing", "the end of the text in", 1),
+    };
+    let article = if missing == "value" { "a " } else { "" };
+    format!("{} in place of {article}{missing}", excerpt(error, document))
+}
+
+/// The rest of the line from the word on that an error is in, in backquotes.
+fn excerpt(error: &serde_json::Error, document: &[u8]) -> String {
+    const CHARACTERS: usize = 24;
+    let line = document.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    // Columns are bytes, counted from 1; 0 is the end of the line before.
+    let at = error.column().saturating_sub(1).min(line.len());
+    let word = line[..at].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let rest: &[u8] = if error.column() == 0 { &[] } else { &line[at - word..] };
+    let text = String::from_utf8_lossy(rest);
+    let shown = escaped(text.trim_end().chars().take(CHARACTERS));
+    match (shown.is_empty(), text.trim_end().chars().nth(CHARACTERS)) {
+        (true, _) => "the end of a line".to_owned(),
+        (false, Some(_)) => format!("`{shown}..`"),
+        (false, None) => format!("`{shown}`"),
+    }
 }
 
 /// A shape from a file, which may have any number of axes.
+#[cfg(feature = "models")]
 pub(crate) fn shape(dims: &[usize]) -> String {
     const AXES: usize = 8;
     let shown: Vec<String> = dims.iter().take(AXES).map(usize::to_string).collect();
