@@ -1,4 +1,4 @@
-//! What this machine has, and whether softmax is right on each of it: `foveate::guide::portability`.
+//! Lists the adapters of this machine, and checks softmax on each of them: `foveate::guide::portability`.
 //!
 //! ```text
 //! cargo run --example adapters

@@ -1,4 +1,4 @@
-//! A trained model from its folder, and the words that it takes for masked ones: `foveate::guide::checkpoints`. Without a folder, a small
+//! Predicts masked words with a trained model from its folder: `foveate::guide::checkpoints`. Without a folder, a small
 //! model of antibodies from a clone's fixtures.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Attention that is not exact, beside the exact one: `foveate::guide::mechanisms` and `foveate::guide::choosing_attention`.
+//! Times four methods of attention beside exact attention, with memory and error: `foveate::guide::mechanisms` and `foveate::guide::choosing_attention`.
 //!
 //! ```text
 //! cargo run --release --example mechanisms

@@ -1,4 +1,4 @@
-//! One step on its way: graph, plan, the WGSL that runs, the result: `foveate::guide::how_it_works`.
+//! A step from the public function to the device: graph, plan, the WGSL that runs, the result: `foveate::guide::how_it_works`.
 //!
 //! ```text
 //! cargo run --example one_step

@@ -1,4 +1,4 @@
-//! How much of a folder of recordings a model hears wrongly in white noise, by how loud that is:
+//! Word and character error rates of a model on a folder of recordings in white noise, by the level of the noise:
 //!
 //! ```text
 //! sh examples/fetch-speech.sh

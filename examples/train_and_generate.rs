@@ -1,4 +1,4 @@
-//! A small language model, trained on a text and then asked to go on: `foveate::guide::training` and `foveate::guide::generation`.
+//! Trains a small language model on a text, and generates text with it: `foveate::guide::training` and `foveate::guide::generation`.
 //!
 //! ```text
 //! cargo run --release --example train_and_generate [text file]

@@ -16,7 +16,7 @@ pub enum ErrorKind {
     Argument,
     /// The loss of a training stopped being a finite number.
     Diverged,
-    /// A number of a run is NaN or an infinity, where that is looked at ([`crate::plan::Watch`]).
+    /// A run computed a NaN or an infinity in a tensor that its plan checks ([`crate::plan::Watch`]).
     NotFinite,
     /// A gradient was asked for through an op that has none.
     NotDifferentiable,
@@ -59,8 +59,9 @@ pub enum ErrorKind {
 /// assert_eq!(error.to_string(), "matmul: b: expected axis 0 (inner) = 3 as bound by a, found 4");
 /// ```
 ///
-/// What another library or the system said is in the sentence already; [`std::error::Error::source`] has it as a value, to be looked into
-/// (`error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>())`). Two errors are equal when their kinds, sentences and sources' texts are.
+/// An error of another library or of the system is part of the sentence; [`std::error::Error::source`] also has it as a value
+/// (`error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>())`). Two errors are equal when their kinds, sentences and sources' texts
+/// are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Detail>);
 
@@ -116,22 +117,22 @@ impl Error {
         }))
     }
 
-    /// States what would have been right.
+    /// Says what would have been right.
     #[must_use]
     pub fn expecting(mut self, expected: impl Display) -> Self {
         self.0.expected = expected.to_string();
         self
     }
 
-    /// States what was there.
+    /// Says what was there instead.
     #[must_use]
     pub fn but_found(mut self, found: impl Display) -> Self {
         self.0.found = found.to_string();
         self
     }
 
-    /// Keeps the error of another library or the system as [`source`](std::error::Error::source), and, where nothing was said of it yet, its
-    /// text as what was found.
+    /// Keeps the error of another library or the system as [`source`](std::error::Error::source). Its text becomes what was found, unless
+    /// [`Error::but_found`] was called before.
     #[must_use]
     pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         if self.0.found.is_empty() {
@@ -148,7 +149,7 @@ impl Error {
         self
     }
 
-    /// The same of another op, call or file: of the one that the user knows of.
+    /// The same error under another op, call or file name: the one that the user called.
     #[must_use]
     pub fn within(mut self, op: impl Into<Cow<'static, str>>) -> Self {
         self.0.op = op.into();

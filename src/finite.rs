@@ -1,4 +1,4 @@
-//! Numbers of a run that are not finite: which are looked at, and which step gave the first of them.
+//! Checks for NaN and infinities: which tensors of a run are checked, and which step computed the first such number.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -7,11 +7,11 @@ use crate::graph::{Graph, Value};
 use crate::tensor::{DType, HostTensor, Real, Shape, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
-/// Which numbers of a run are looked at for NaN and infinities, on the device and in one pass over each tensor. The first that is found
-/// fails the run with [`ErrorKind::NotFinite`].
+/// Which tensors of a run are checked for NaN and infinities, on the device, by one pass over each. The first such number fails the run with
+/// [`ErrorKind::NotFinite`].
 ///
-/// Outputs that may hold infinities are declared so, by [`Graph::output_with_infinities`]: of these only a NaN counts. Integers are not
-/// looked at.
+/// Outputs that hold infinities on purpose are declared by [`Graph::output_with_infinities`]: in these only a NaN fails the run. Integers are not
+/// checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Watch {
@@ -19,8 +19,8 @@ pub enum Watch {
     Outputs,
     /// The outputs, and what parameters and states are updated to.
     Results,
-    /// Parameters, states, inputs and the results of every step, so that the error names the step: what a run that failed is run again
-    /// with. Parameters and states stay as they are.
+    /// Parameters, states, inputs and the results of every step, so that the error names the step that computed the first such number. For running a
+    /// failed run again: parameters and states are not updated.
     Steps,
 }
 

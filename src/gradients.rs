@@ -1,4 +1,4 @@
-//! [`Graph::gradients`]: walks the steps backwards and lets every op append what its gradients take.
+//! [`Graph::gradients`]: reverse-mode differentiation. Goes through the steps backwards, and every op appends the steps that compute its gradients.
 //!
 //! Lies above `ops`, because sums of gradients are steps too. Blocks are walked as a whole: a checkpointed segment is replayed
 //! first; a reversible one (Gomez et al., arXiv 1707.04585, section 3.2) replays `g`, subtracts, differentiates, replays `f`,

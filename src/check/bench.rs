@@ -7,7 +7,7 @@ use crate::Result;
 use crate::graph::Value;
 use crate::kernel::Caps;
 
-/// What one run of a benchmark row does, which its rate counts.
+/// The work of one run of a benchmark row, by which its rate is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Bytes of the least reads and writes of global memory.

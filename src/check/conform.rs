@@ -16,12 +16,12 @@ const GUARD_BYTES: u64 = 256;
 /// A NaN in every float type, and a length or id that means nothing.
 const POISON: u8 = 0xFF;
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// It holds; the worst element is within its budget.
     Passed(Deviation),
-    /// It does not, in one sentence.
+    /// It does not hold: one sentence that says what differs.
     Failed(String),
     /// The device lacks a feature the case needs, and said so with a typed error.
     Unsupported(Error),

@@ -11,7 +11,7 @@ use crate::graph::{Graph, Step, Value};
 use crate::tensor::{Array, DType, HostTensor, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
-/// Weights in the arithmetic of a run, converted once for any number of runs.
+/// Weights as f32 or f64, the type that a run computes in; converted once for any number of runs.
 #[derive(Clone, Debug)]
 pub struct Parameters<R> {
     arrays: BTreeMap<String, (DType, Arc<Array<R>>)>,

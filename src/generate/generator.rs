@@ -54,9 +54,9 @@ impl Generator {
         Ok(())
     }
 
-    /// Looks at the scores of every step, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`]
-    /// says. Scores depend on all keys and values that streams keep, so [`Watch::Outputs`] notices what is wrong in them, too, without
-    /// a pass over all of them at every step.
+    /// Checks the scores of every step, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says. Scores
+    /// depend on all keys and values that streams keep, so [`Watch::Outputs`] finds such numbers in caches, too, without a pass over these at every
+    /// step.
     #[must_use]
     pub fn watching(self, watch: Watch) -> Self {
         Self { runner: self.runner.watching(watch), ..self }

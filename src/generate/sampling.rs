@@ -1,4 +1,4 @@
-//! How the next token is chosen of all scores.
+//! How the next token is chosen by the scores of all tokens.
 
 use super::NAME;
 use crate::{Error, ErrorKind, Random, Result};

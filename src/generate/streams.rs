@@ -42,7 +42,7 @@ impl Streams {
         self.capacity
     }
 
-    /// Streams of their own that go on where these are. Fails when the device has no room.
+    /// A copy of these streams, which continues by itself from here. Fails when the device has no room.
     pub fn fork(&self) -> Result<Self> {
         Ok(Self {
             state: self.state.fork()?,
@@ -126,7 +126,7 @@ impl Streams {
         self.rows[0] + self.lengths[stream] - self.dropped[stream]
     }
 
-    /// Writes what the streams hold to the safetensors file at `path`, in one move. Fails as [`State::save`] does.
+    /// Writes what the streams hold to the safetensors file at `path` atomically. Fails as [`State::save`] does.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(" ");
         let metadata = [

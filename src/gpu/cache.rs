@@ -31,8 +31,8 @@ impl Context {
     ///
     /// # Safety
     ///
-    /// `blob` must come from [`Self::pipeline_cache_data`], unchanged. The checks find what happens to files, but whoever wants to can forge
-    /// a blob that passes them, and drivers believe what they read. Keep it where only those can write who may also change the program.
+    /// `blob` must come from [`Self::pipeline_cache_data`], unchanged. The checks find accidental damage, but a forged blob can pass them, and
+    /// drivers trust what they read. Keep it where only those can write who may also change the program.
     #[expect(unsafe_code, reason = "hands wgpu's contract for cache data on to the caller")]
     pub unsafe fn with_pipeline_cache_from(&self, blob: &[u8]) -> Result<Self> {
         self.caching(Some(open(blob, &identity(self.info()))?))

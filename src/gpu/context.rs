@@ -76,7 +76,8 @@ pub enum Cooperative {
 pub enum RuntimeChecks {
     /// All.
     All,
-    /// All but this crate's own in tiles of the tuning table, and without cooperative matrices: see [`Context::trusting_own_kernels`].
+    /// All but this crate's own kernels, as far as their tiles are those of the built-in tuning table and they use no cooperative matrices: see
+    /// [`Context::trusting_own_kernels`].
     ForeignShaders,
     /// None: see [`Context::without_runtime_checks`].
     None,
@@ -177,9 +178,9 @@ impl Context {
         Self::on_adapter_async(adapter).await
     }
 
-    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use; after a
-    /// [self-test](Self::self_tested), where the tuning table has cooperative matrices used on such an adapter, or it is a software
-    /// rasterizer of which nobody knows whether its loops come to their end ([`Caps::max_loop_turns`]).
+    /// A device of our own on `adapter`, with its full limits and the optional features our kernels use. A [self-test](Self::self_tested) runs where
+    /// the tuning table would use cooperative matrices on such an adapter, and on software rasterizers that may end loops early
+    /// ([`Caps::max_loop_turns`]).
     pub fn on_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         pollster::block_on(Self::on_adapter_async(adapter))
     }
@@ -228,9 +229,9 @@ impl Context {
     }
 
     /// An app's own device and queue. `info` and `cooperative` come from its adapter ([`wgpu::Adapter::get_info`] and
-    /// [`wgpu::Adapter::cooperative_matrix_properties`]), because a device cannot be asked for them; an empty list is always
-    /// right. Limits and features are read from the device: what the app did not request is not used. Cooperative matrices are used
-    /// after [`Self::self_tested`]. Nothing is submitted: of loops ([`Caps::max_loop_turns`]) the driver's version tells.
+    /// [`wgpu::Adapter::cooperative_matrix_properties`]), because a device cannot be asked for them; an empty list is always right. Limits and
+    /// features are read from the device: what the app did not request is not used. Cooperative matrices are used after [`Self::self_tested`].
+    /// Nothing is submitted: [`Caps::max_loop_turns`] follows from the driver's version.
     pub fn from_device(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
@@ -257,10 +258,10 @@ impl Context {
         }
     }
 
-    /// The same device, with cooperative matrices in use where the driver proves to multiply them right: this submits a few small
-    /// products and attention, and waits for them; of a software rasterizer that nobody knows, it counts the turns of a long loop, too. A
-    /// driver that fails loses the tier; [`Self::cooperative`] has the verdict. (One that
-    /// loses the device over it has lost it for its owner, too; [`Self::on_adapter`] then takes a new one.)
+    /// The same device, with cooperative matrices in use if the driver multiplies them correctly. This submits a few small matrix products and
+    /// attention steps, waits for them, and compares the results with the CPU reference; on a software rasterizer of unknown version it also counts
+    /// the iterations of a long loop. If the driver fails, cooperative matrices are not used, and [`Self::cooperative`] says why. (A driver that
+    /// loses the device during the test has lost it for the app, too; [`Self::on_adapter`] then takes a new one.)
     #[must_use]
     pub fn self_tested(&self) -> Self {
         pollster::block_on(self.self_tested_async())
@@ -320,11 +321,11 @@ impl Context {
     /// The same device, on which this crate's own kernels go without the bounds checks and loop guards that wgpu adds to shaders;
     /// [`Self::with_runtime_checks`] is the way back.
     ///
-    /// A kernel counts as the crate's own when all of this holds: its op is one of [`crate::ops`], which has checked the arguments against
-    /// its contract; no text of it comes from a user, as that of custom rules does; it multiplies no cooperative matrices; and the plan was
-    /// made with a row of the tuning table ([`crate::kernel::Tuning::for_adapter`]). Those kernels have passed the conformance cases
-    /// without checks, poisoned and with guards behind every buffer, and clamp or compare whatever they load before it becomes an index,
-    /// so that no contents of any buffer lead outside of one. All other shaders keep their checks.
+    /// A kernel counts as the crate's own when all of this holds: its op is one of [`crate::ops`], which has checked the arguments against its
+    /// contract; no text of it comes from a user, as that of custom rules does; it multiplies no cooperative matrices; and the plan was made with a
+    /// row of the tuning table ([`crate::kernel::Tuning::for_adapter`]). Those kernels have passed the conformance cases without checks, with buffers
+    /// filled with NaN beforehand and guard bytes behind each, and they clamp or compare every number that they load before it becomes an index, so
+    /// that no contents of a buffer lead to an access outside of one. All other shaders keep their checks.
     #[must_use]
     pub fn trusting_own_kernels(&self) -> Self {
         self.with(self.caps().clone(), self.cooperative().clone(), RuntimeChecks::ForeignShaders)
@@ -348,7 +349,7 @@ impl Context {
         self.with(self.caps().clone(), self.cooperative().clone(), RuntimeChecks::None)
     }
 
-    /// Which shaders are checked at run time.
+    /// Which shaders carry wgpu's checks.
     pub fn runtime_checks(&self) -> RuntimeChecks {
         self.shared.checks
     }

@@ -1,4 +1,4 @@
-//! The only room that names wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back.
+//! The only module that uses wgpu: devices, tuning profiles, shaders, pipelines, programs, reading back.
 
 mod cache;
 mod context;

@@ -162,8 +162,8 @@ impl Program {
         shaders.filter(|(_, pipeline)| !pipeline.is_checked).map(|(shader, _)| shader.label).collect()
     }
 
-    /// What the run that was encoded last found of the numbers that its plan looks at ([`Plan::watching`]): a buffer to copy from, all of
-    /// it, for [`Plan::verdict`]. None of a plan that does not look. Another run of the program writes it anew.
+    /// The results of the checks for NaN and infinities ([`Plan::watching`]) of the run that was encoded last: a buffer to copy as a whole and to
+    /// give to [`Plan::verdict`]. None for a plan without checks. Every run of the program overwrites it.
     ///
     /// ```
     /// use foveate::gpu::{AdapterRequest, Context, Program};

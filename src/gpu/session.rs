@@ -234,8 +234,8 @@ impl Session {
         }
     }
 
-    /// Runs once, one dispatch after the other, and tells how long each took by the host's clock, waiting included: where the time goes,
-    /// not how much of it there is.
+    /// Runs once, one dispatch after the other, and tells how long each took by the host's clock. Waiting is included, so that the shares of the
+    /// dispatches count, not the sum.
     ///
     /// Fails as [`Session::run`] does.
     pub fn profile(&mut self) -> Result<Vec<Profiled>> {

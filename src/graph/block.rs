@@ -41,11 +41,11 @@ impl Block {
 }
 
 impl Graph {
-    /// Records what `record` appends as one segment of a checkpointed graph: `Graph::gradients` keeps only what the segment
-    /// reads and hands out, and replays its steps for the values in between (Chen et al., arXiv 1604.06174, section 4).
+    /// Activation checkpointing (Chen et al., arXiv 1604.06174, section 4): the steps that `record` appends are one segment. `Graph::gradients` keeps
+    /// only the inputs and outputs of a segment and computes the values in between again.
     ///
-    /// With a segment for every square root of n layers, n layers take the memory of twice that many. Fails as `record` does,
-    /// and when it opens another segment inside this one.
+    /// With sqrt(n) segments of sqrt(n) layers each, n layers take the memory of about 2 sqrt(n). Fails as `record` does, and when `record` opens
+    /// another segment inside this one.
     pub fn checkpoint<T>(&mut self, record: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let (start, blocks) = (self.steps.len(), self.blocks.len());
         let recorded = record(self)?;

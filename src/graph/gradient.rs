@@ -3,7 +3,7 @@
 use super::Value;
 use crate::{Error, ErrorKind, Result};
 
-/// What [`super::Op::backward`] starts from: a step, the gradients of its outputs, and which inputs want theirs.
+/// The argument of [`super::Op::backward`]: a step, the gradients of its outputs, and which of its inputs need a gradient.
 #[derive(Clone, Debug)]
 pub struct Adjoint {
     pub(crate) inputs: Vec<Value>,
@@ -39,7 +39,7 @@ impl Adjoint {
             .but_found("one that does"))
     }
 
-    /// Whether the gradient of the n-th input is of use to anyone; if not, [`Gradient::None`] is as good.
+    /// Whether the gradient of the n-th input is needed; if not, [`Gradient::None`] may be given.
     pub fn wants(&self, input: usize) -> bool {
         self.wanted.get(input).is_some_and(|&wanted| wanted)
     }
@@ -49,7 +49,7 @@ impl Adjoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gradient {
-    /// None is wanted, or the output does not depend on this input in a differentiable way (ids, lengths).
+    /// None is needed, or the output does not depend on this input in a differentiable way (ids, lengths).
     None,
     /// All of it, of the input's shape and type.
     Whole(Value),

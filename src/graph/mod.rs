@@ -147,7 +147,8 @@ impl Graph {
         Ok(value)
     }
 
-    /// A value that stays the same from run to run: a weight, bound from a store that other programs bind too.
+    /// A tensor that stays on the device between runs, such as a weight. Programs bind it from a store that they share; only [`Graph::update`]
+    /// changes it.
     ///
     /// Layers that share a weight ask for it by the same name and get the same value. Fails when the name is an input's or
     /// output's, or the parameter was asked for with another shape or type.
@@ -160,9 +161,9 @@ impl Graph {
         Ok(value)
     }
 
-    /// A value of a stream, not of the model: it keeps from run to run what [`Graph::update`] puts into it, such as a cache of keys and
-    /// values, a memory, or a running sum. Streams that share a program each bind tensors of their own (`runtime::State`), which start
-    /// with zeros and never change size. Gradients do not pass from run to run.
+    /// A tensor that belongs to a stream and not to the model: a KV cache, a memory, a running sum. It keeps from run to run what [`Graph::update`]
+    /// puts into it. Streams that share a program each bind tensors of their own (`runtime::State`), which start with zeros and never change size.
+    /// Gradients do not pass from run to run.
     ///
     /// Fails as [`Graph::parameter`] does; the same name again is the same value.
     pub fn state(&mut self, name: &str, desc: TensorDesc) -> Result<Value> {
@@ -204,9 +205,9 @@ impl Graph {
         Ok(())
     }
 
-    /// [`Graph::output`] of a value that may hold infinities, where those are what is meant: logarithms of probabilities that are 0, maxima
-    /// of nothing. Where a run looks for numbers that are not finite ([`Watch`](crate::plan::Watch)), only a NaN in it counts. (The
-    /// log-sum-exp of an attention row that sees no key is -1e30, which is finite.)
+    /// [`Graph::output`] for a value that holds infinities on purpose, such as logarithms of zero probabilities or maxima over no elements. Where a
+    /// run checks for NaN and infinities ([`Watch`](crate::plan::Watch)), only a NaN in this output fails it. (The log-sum-exp of an attention row
+    /// that sees no key is -1e30, which is finite.)
     pub fn output_with_infinities(&mut self, name: &str, value: Value) -> Result<()> {
         self.output(name, value)?;
         self.lookup.infinite.insert(value);
@@ -218,8 +219,8 @@ impl Graph {
         self.lookup.infinite.contains(&value)
     }
 
-    /// From the end of each run on, `parameter`, or a state, holds `value`: how weights, an optimiser's numbers and caches change. Ops
-    /// that change their input in place write the parameter's own memory, provided that nothing reads the old contents after them.
+    /// Stores `value` in `parameter`, or in a state, at the end of each run: this is how weights, an optimiser's moments and KV caches change. Ops
+    /// that work in place write the parameter's own memory, provided that no later step reads its old contents.
     ///
     /// Fails when the first is no parameter or state, or updated already, or `value` was not computed or differs from it in shape or type.
     pub fn update(&mut self, parameter: Value, value: Value) -> Result<()> {
@@ -313,7 +314,7 @@ impl Graph {
         &self.inputs
     }
 
-    /// Parameters and states that a run changes, and what they hold after it.
+    /// Parameters and states that a run changes, each with the value that it holds afterwards.
     pub fn updates(&self) -> &[(Value, Value)] {
         &self.updates
     }

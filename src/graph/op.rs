@@ -1,4 +1,4 @@
-//! What an op is. The trait lives beside the graph because steps hold ops; the ops themselves live in [`crate::ops`].
+//! The trait [`Op`]. It lies beside the graph because steps hold ops; the ops themselves lie in [`crate::ops`].
 
 use std::fmt::Debug;
 
@@ -42,27 +42,27 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// The dispatches that compute the op on a device with `caps`.
     fn lower(&self, step: &StepDesc, caps: &Caps) -> Result<Lowered>;
 
-    /// Pairs of an output and an input: kernels find a copy of the input in the output's memory and change it there. They never bind
-    /// the input itself. Where the output updates the parameter that the input is, nothing is copied.
+    /// Pairs of an output and an input that the kernels change in place: the output's memory holds a copy of the input when they start, and they do
+    /// not bind the input itself. Nothing is copied where the input is a parameter that the output updates.
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[]
     }
 
-    /// Whether outputs count as given: gradients end here, and whatever lies between them and a loss needs none.
+    /// Whether outputs are constants to gradients, as those of `stop_gradient`: no gradient passes to the inputs.
     fn stops_gradients(&self) -> bool {
         false
     }
 
-    /// Whether the outputs are a choice, such as a bucket, that must be the same wherever a backward pass computes values anew: they are kept, as
-    /// what rounding makes of inputs that were computed anew may choose otherwise. Such an op has no gradients, and its outputs are integers:
-    /// replays ([`Graph::replay`]) refuse others.
+    /// Whether the outputs are a discrete choice, such as the bucket of a hash. A backward pass that recomputes values keeps such outputs, because
+    /// recomputed inputs may differ by rounding and lead to another choice. Such an op has no gradients, and its outputs are integers: replays
+    /// ([`Graph::replay`]) refuse others.
     fn is_choice(&self) -> bool {
         false
     }
 
     /// The gradients of the inputs, one for each, as ordinary steps appended to `graph`.
     ///
-    /// Refused unless an op has them: gradients that nobody wrote must not count as zero.
+    /// The default is an error: an op without a backward pass must not count as one whose gradients are zero.
     fn backward(&self, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Gradient>> {
         let _ = (graph, adjoint);
         Err(Error::new(ErrorKind::NotDifferentiable, self.name(), "gradients")

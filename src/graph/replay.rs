@@ -1,4 +1,4 @@
-//! Recording a range of steps once more, on other inputs.
+//! Replay: recording a range of steps once more, on other inputs.
 
 use std::collections::HashMap;
 use std::ops::Range;

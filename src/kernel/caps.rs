@@ -1,4 +1,4 @@
-//! What a device can do, as plain data: everything a kernel is chosen by.
+//! The capabilities of a device as plain data: all that the choice of kernels depends on.
 
 use super::{MatmulKernel, Shader, Tuning};
 use crate::tensor::DType;
@@ -83,9 +83,9 @@ pub struct Caps {
     pub storage_alignment: u32,
     /// Alignment of a uniform binding's offset.
     pub uniform_alignment: u32,
-    /// The most turns that all loops of one invocation may take together, where the driver ends them then, without a message: 65,535 on
-    /// Mesa's llvmpipe up to version 25.0 at least, and no longer in 26.2. None where no such limit is known, as of every GPU. A plan refuses a dispatch that needs more
-    /// (`Dispatch::turns`).
+    /// The most iterations that all loops of one invocation may take together, on drivers that end loops after so many without a message: 65,535 on
+    /// Mesa's llvmpipe up to version 25.0 at least, and no longer in 26.2. None where no such limit is known, as of every GPU. A plan refuses a
+    /// dispatch that needs more (`Dispatch::turns`).
     ///
     /// Limits of *time* are no part of this, as they depend on what else a device does. Windows resets a GPU that has not answered for 2
     /// seconds (`TdrDelay`; the device is lost). macOS ends command buffers that keep a screen waiting

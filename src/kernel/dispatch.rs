@@ -46,7 +46,7 @@ pub struct Dispatch {
     pub turns: u64,
 }
 
-/// The way a kernel uses the hardware. The maths is the same in each.
+/// The kind of kernel, by how it uses the hardware. All kinds compute the same function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tier {
@@ -80,7 +80,7 @@ pub struct Choice {
     pub reason: Cow<'static, str>,
 }
 
-/// What one step turns into on a GPU.
+/// What a step is lowered to: dispatches, or nothing to run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Lowered {

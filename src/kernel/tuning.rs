@@ -23,7 +23,7 @@ pub enum MatmulKernel {
         row_blocks: u32,
         /// Groups of four columns per invocation.
         col_vecs: u32,
-        /// Whether the invocations of a subgroup of eight read `a` once and pass it round.
+        /// Whether a subgroup of eight invocations loads each element of `a` once and shares it by subgroup operations.
         shared_reads: bool,
     },
     /// Tile staged through workgroup memory, accumulators in named registers: each of 16 x 16 invocations owns `4 * row_blocks` rows by
@@ -83,10 +83,11 @@ pub struct AttentionTile {
     pub key_vectors: u32,
     /// The same in the backward passes, where each pair of query and key costs two products before it adds to any sum.
     pub backward_key_vectors: u32,
-    /// Whether a workgroup is one subgroup of eight, which waits for itself as such and passes reads round. For software
-    /// rasterizers only: it relies on lanes that run in lockstep.
+    /// Whether a workgroup is a single subgroup of eight invocations, which uses subgroup barriers and shares loads by subgroup operations. For
+    /// software rasterizers only: it relies on invocations that run in lockstep.
     pub one_subgroup: bool,
-    /// Workgroups that keep the device busy: below that, the keys of each row are split over several, and products take smaller tiles.
+    /// How many workgroups keep the device busy. With fewer, attention splits the keys of each row over several workgroups, and matrix products take
+    /// smaller tiles.
     pub busy_workgroups: u32,
 }
 

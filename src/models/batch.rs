@@ -1,4 +1,4 @@
-//! Sequences of one batch: how they lie, the inputs of the batch's graph, and its outputs cut into those of each sequence.
+//! Sequences of one batch: their layout, the inputs of the batch's graph, and its outputs cut into those of each sequence.
 
 use std::borrow::Cow;
 use std::ops::Range;

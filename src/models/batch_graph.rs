@@ -14,11 +14,10 @@ use crate::{Error, ErrorKind, Result, ops};
 pub(super) type Exchanged = (Arc<dyn Attend>, Option<Vec<usize>>);
 
 impl Model {
-    /// The graph of a batch of sequences. Inputs as of [`Tokens::packed`], [`Tokens::padded`] or, for [`LayoutKind::Rows`], [`Tokens::whole`];
-    /// `globals` where the size has some, `rows` (numbers of the tokens that results are asked for) where the task has a result for each (of hidden
-    /// states, which are all of the batch where the size has no rows), and
-    /// `ends` (the token of each sequence that its result is made of) where it has one for each sequence. Outputs are the task's results:
-    /// `result`, or `logits` and the like.
+    /// The graph of a batch of sequences. Its inputs are those of [`Tokens::packed`], [`Tokens::padded`] or, for [`LayoutKind::Rows`],
+    /// [`Tokens::whole`]; `globals` where the size has some, `rows` (numbers of the tokens that results are asked for) where the task has a result
+    /// for each (of hidden states, which are all of the batch where the size has no rows), and `ends` (the token of each sequence that its result is
+    /// made of) where it has one for each sequence. Outputs are the task's results: `result`, or `logits` and the like.
     ///
     /// Fails when the network takes no such batches, and as its ops do.
     pub fn batch_graph(&self, size: BatchSize, dtype: DType) -> Result<Graph> {

@@ -1,5 +1,5 @@
-//! A Conformer that CTC trains to transcribe speech from nothing (Gulati et al., arXiv 2005.08100): log-mel features, two convolutions that keep
-//! every fourth frame of a hundredth of a second, layers, and scores of symbols.
+//! A Conformer for CTC, to be trained from scratch to transcribe speech (Gulati et al., arXiv 2005.08100): log-mel features, two convolutions that
+//! keep every fourth frame of a hundredth of a second, layers, and scores of symbols.
 //!
 //! A causal one sees a few frames before each and none behind, in attention and in convolutions: it can read a stream in pieces
 //! ([`SoundStream`](super::SoundStream)).

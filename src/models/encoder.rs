@@ -104,9 +104,9 @@ impl Encoder {
             .filter(move |layout| signature.takes(*layout) && is_filled(*layout) && is_alike(*layout))
     }
 
-    /// Lays sequences out so, in place of the first of these that the model takes: [`LayoutKind::Packed`], [`LayoutKind::Padded`] to a few
-    /// lengths, [`LayoutKind::Rows`] of one length each. What is computed is the same, but for ConvBERT, whose convolutions read padding where
-    /// there is some, as in Hugging Face's code.
+    /// Sets how sequences of a batch are laid out. The default is the first of these that the model takes: [`LayoutKind::Packed`],
+    /// [`LayoutKind::Padded`] to a few lengths, [`LayoutKind::Rows`] of one length each. What is computed is the same, but for ConvBERT, whose
+    /// convolutions read padding where there is some, as in Hugging Face's code.
     ///
     /// Fails for another layout, and for one that the model does not take: of a model whose texts are filled up to one length
     /// ([`Signature::padded_to`](super::Signature::padded_to)), all but [`LayoutKind::Padded`].
@@ -125,14 +125,14 @@ impl Encoder {
         Self { batch_tokens, ..self }
     }
 
-    /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
+    /// Also gives the hidden states of all layers: `hidden.0` (what the first layer reads) and so on.
     #[must_use]
     pub fn with_hidden(self) -> Self {
         Self { keeps_hidden: true, ..self }
     }
 
-    /// Looks at the results of every batch, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as
-    /// [`Runner::watching`] says: activations may overflow f16, and weights in f32 be large enough for the same.
+    /// Checks the results of every batch, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says:
+    /// activations may overflow f16, and weights in f32 be large enough for the same.
     #[must_use]
     pub fn watching(self, watch: Watch) -> Self {
         Self { runner: self.runner.watching(watch), ..self }

@@ -22,7 +22,7 @@ pub enum LabelKind {
     One,
     /// Each label holds or not: a sigmoid of each score gives its probability.
     Any,
-    /// The scores are what was asked for.
+    /// The scores are the predicted numbers themselves (regression).
     Number,
 }
 

@@ -1,5 +1,5 @@
-//! Trained models from checkpoint folders: `config.json` chooses the family, the family declares its weights and records its
-//! graph, and an [`Encoder`] runs it on a device.
+//! Trained models from checkpoint folders, as Hugging Face has them: `config.json` chooses the family, the family declares its weights and records
+//! its graph, and an [`Encoder`] runs it on a device.
 //!
 //! ```no_run
 //! use foveate::DType;
@@ -60,7 +60,7 @@
 //!
 //! Without `modules.json` an embedding is the mean of all tokens, normalised.
 //!
-//! A `pytorch_model.bin` is refused, with the command that converts it. What texts become is told by [`tokenize`](crate::tokenize).
+//! A `pytorch_model.bin` is refused, with the command that converts it. [`tokenize`](crate::tokenize) lists the files that texts are tokenized by.
 
 mod albert;
 mod batch;
@@ -141,7 +141,7 @@ use crate::weights::modules::network_folder;
 use crate::weights::{Checkpoint, Fields};
 use crate::{Error, ErrorKind, Result};
 
-/// What a model is asked for.
+/// The task that a model is opened for, which decides its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Task {
@@ -179,7 +179,7 @@ impl Task {
     }
 }
 
-/// What a model is, in numbers.
+/// The sizes of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Facts {

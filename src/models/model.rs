@@ -127,12 +127,12 @@ impl Model {
         Self { checkpoint: Some(checkpoint), ..self }
     }
 
-    /// What the model is, in numbers.
+    /// The sizes of the model.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// What the model is asked for.
+    /// The task that the model was opened for.
     pub fn task(&self) -> Task {
         self.task
     }

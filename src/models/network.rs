@@ -1,4 +1,4 @@
-//! What every family is: a network that records its hidden states, and the heads its files may have.
+//! The parts of every family: a network that records its hidden states, and the heads that its files may have.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::{Error, ErrorKind, Result};
 
 /// A model without its head: weights declared once, recorded into any number of graphs.
 pub trait Network: Debug + Send + Sync {
-    /// What the model is, in numbers.
+    /// The sizes of the model.
     fn facts(&self) -> &Facts;
 
-    /// What the model reads, and how batches of it may lie.
+    /// The inputs that the model reads, and the layouts of batches that it takes.
     fn signature(&self) -> Signature;
 
-    /// The last hidden state, `[batch, time, width]`: what heads read.
+    /// Records the network: its last hidden state, `[batch, time, width]`, which heads read.
     ///
     /// [`Model`](super::Model) has checked that `tokens` are what [`Network::signature`] says. Fails as its ops do.
     fn record(&self, recorder: &mut Recorder<'_>, tokens: &Tokens) -> Result<Value>;
@@ -33,24 +33,24 @@ pub trait Network: Debug + Send + Sync {
             .but_found("sound"))
     }
 
-    /// What is made of weights alone, by name: parameters that [`Network::record`] reads where weights stay as they are
-    /// ([`Recorder::with_fixed_weights`]), for segments of at most `time` tokens. Most networks have nothing of the kind.
+    /// Values that depend on weights alone, by name. Where weights are fixed ([`Recorder::with_fixed_weights`]) they are computed once, and
+    /// [`Network::record`] reads them as parameters, for segments of at most `time` tokens. Most networks have none.
     ///
     /// Fails as its ops do.
     fn derive(&self, _: &mut Recorder<'_>, _time: usize) -> Result<Vec<(String, Value)>> {
         Ok(Vec::new())
     }
 
-    /// Writes what a recurrent network sees before the first token of each of `streams` streams, [`Signature::memory`] rows, into their
-    /// caches; where that is zeros, nothing.
+    /// Initialises the caches of `streams` streams of a recurrent network, with the [`Signature::memory`] rows that are seen before a stream's first
+    /// token. Records nothing where these rows are zeros.
     ///
     /// Fails as its ops do.
     fn begin(&self, _: &mut Recorder<'_>, _layout: &Layout, _streams: usize) -> Result<()> {
         Ok(())
     }
 
-    /// What an encoder-decoder's encoder makes of source texts: keys and values for every layer of the decoder, each `[batch, time, heads,
-    /// size]`. Networks that are none have no such layers.
+    /// Records the encoder of an encoder-decoder: keys and values of source texts for every layer of the decoder, each `[batch, time, heads, size]`.
+    /// Empty for other networks.
     ///
     /// Fails as its ops do.
     fn encode(&self, _: &mut Recorder<'_>, _: &SourceTokens) -> Result<Vec<[Value; 2]>> {

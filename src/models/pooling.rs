@@ -1,4 +1,4 @@
-//! From hidden states to one vector a sequence: what sentence-transformers calls the modules behind the network.
+//! Pooling: from hidden states to one vector a sequence, by the modules that sentence-transformers puts behind the network.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Pooling {
     pub(super) layers: Vec<Layer>,
 }
 
-/// What is taken of a sequence's hidden states.
+/// How the hidden states of a sequence are reduced to one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolingKind {
@@ -70,7 +70,7 @@ impl Default for Pooling {
 }
 
 impl Pooling {
-    /// What is taken of hidden states, one behind another.
+    /// The reductions of hidden states, whose results are concatenated.
     pub fn kinds(&self) -> &[PoolingKind] {
         &self.kinds
     }

@@ -1,4 +1,4 @@
-//! What is put before a text that is embedded: `config_sentence_transformers.json`.
+//! Prompts, which are put before texts that are embedded: `config_sentence_transformers.json`.
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -120,14 +120,14 @@ impl Segments {
         Self { runner: runner(&self.weights, self.watch), longest: None, prepared, ..self }
     }
 
-    /// Gives the hidden states of all layers besides, `hidden.0` (what the first layer reads) and so on.
+    /// Also gives the hidden states of all layers: `hidden.0` (what the first layer reads) and so on.
     #[must_use]
     pub fn with_hidden(self) -> Self {
         Self { keeps_hidden: true, ..self }
     }
 
-    /// Looks at the results of every segment and, with [`Watch::Results`], at the memories, and fails with [`ErrorKind::NotFinite`] where a
-    /// number is NaN or infinite, as [`Runner::watching`] says.
+    /// Checks the results of every segment and, with [`Watch::Results`], the memories, and fails with [`ErrorKind::NotFinite`] where a number is NaN
+    /// or infinite, as [`Runner::watching`] says.
     #[must_use]
     pub fn watching(self, watch: Watch) -> Self {
         Self { runner: self.runner.watching(watch), watch: Some(watch), ..self }

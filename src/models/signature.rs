@@ -1,4 +1,5 @@
-//! What a network reads, and how batches of it may lie: whoever runs or trains a network asks this, not which family it is.
+//! Signatures: the inputs that a network reads, and the layouts of batches that it takes. Code that runs or trains a network goes by its signature,
+//! not by its family.
 //!
 //! A signature names no outputs and no states, as neither is the network's to choose. Its one output is its last hidden state; what a task makes of
 //! that has the head's names ([`Model::results`](super::Model::results)), and hidden states between layers have those of
@@ -14,12 +15,12 @@ use crate::nn::LayoutKind;
 use crate::weights::Fields;
 use crate::{Error, ErrorKind, Result};
 
-/// What a network reads, and how batches of it may lie.
+/// The inputs that a network reads, and the layouts of batches that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// What it reads of each token. Graphs may have inputs that a network does not read.
     pub inputs: &'static [Input],
-    /// How batches of it may lie.
+    /// The layouts of batches that it takes.
     pub layouts: &'static [LayoutKind],
     /// Whether a token sees only itself and those before it. A text can be continued where layouts have caches or states, too
     /// ([`Signature::continues_texts`]).
@@ -183,7 +184,7 @@ impl Signature {
         self.inputs.contains(&input)
     }
 
-    /// Whether batches of the network may lie so.
+    /// Whether the network takes batches of this layout.
     pub fn takes(&self, layout: LayoutKind) -> bool {
         self.layouts.contains(&layout)
     }

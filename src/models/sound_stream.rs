@@ -67,7 +67,7 @@ impl SoundStream {
         Ok(Self { model: model.clone(), dtype, frames, runner, state, pending: Vec::new() })
     }
 
-    /// Looks at the results, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says.
+    /// Checks the results, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says.
     #[must_use]
     pub fn watching(self, watch: Watch) -> Self {
         Self { runner: self.runner.watching(watch), ..self }

@@ -51,7 +51,7 @@ impl SourceTokens {
 }
 
 impl Tokens {
-    /// Declares source texts of at most `time` tokens besides; inputs as of [`SourceTokens::declare`].
+    /// Also declares source texts of at most `time` tokens; inputs as of [`SourceTokens::declare`].
     pub fn with_source(self, graph: &mut Graph, time: usize) -> Result<Self> {
         let batch = graph.desc(self.ids)?.shape.dims()[0];
         Ok(Self { source: Some(Source::Tokens(SourceTokens::declare(graph, [batch, time])?)), ..self })

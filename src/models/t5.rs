@@ -1,5 +1,5 @@
-//! T5 (Raffel et al., arXiv 1910.10683): an encoder and a decoder, normalised before each sum, whose scores know distances by buckets and
-//! are not scaled.
+//! T5 (Raffel et al., arXiv 1910.10683): an encoder and a decoder, normalised before each sum, with a bias of scores for each bucket of distances;
+//! scores are not scaled.
 //!
 //! Names and order of operations as in
 //! <https://github.com/huggingface/transformers/blob/v4.35.2/src/transformers/models/t5/modeling_t5.py>. For embeddings and hidden states

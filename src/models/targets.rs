@@ -54,7 +54,7 @@ impl Targets {
         Ok(Self { model: model.clone(), texts, dtype: weights.dtype(), runner })
     }
 
-    /// Looks at the scores, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says.
+    /// Checks the scores, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, as [`Runner::watching`] says.
     #[must_use]
     pub fn watching(self, watch: Watch) -> Self {
         Self { runner: self.runner.watching(watch), ..self }

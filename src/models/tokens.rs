@@ -84,7 +84,7 @@ impl Tokens {
         })
     }
 
-    /// Declares `globals` besides, `i32 [batch, count]`.
+    /// Also declares the input `globals`, `i32 [batch, count]`.
     pub fn with_globals(self, graph: &mut Graph, count: usize) -> Result<Self> {
         let batch = graph.desc(self.ids)?.shape.dims()[0];
         Ok(Self { globals: Some(graph.input("globals", TensorDesc::i32([batch, count]))?), ..self })

@@ -1,5 +1,5 @@
-//! A layer of a Transformer (Vaswani et al., arXiv 1706.03762, section 3.1): what mixes tokens and a feed-forward network, each added to
-//! the residual stream.
+//! A layer of a Transformer (Vaswani et al., arXiv 1706.03762, section 3.1): attention or another mixer of tokens, and a feed-forward network, each
+//! added to the residual stream.
 
 use super::{LayerNorm, Layout, Linear, Mixer, Recorder, RmsNorm, SelfAttention};
 use crate::graph::{Graph, Value};
@@ -12,13 +12,13 @@ const NAME: &str = "block";
 /// A layer of an encoder, or of a decoder where it has cross-attention.
 #[derive(Clone, Debug)]
 pub struct Block<M = SelfAttention> {
-    /// Mixes the tokens of the sequence.
+    /// Mixes the tokens of the sequence: self-attention or another [`Mixer`](super::Mixer).
     pub mixer: M,
     /// How that is added to the residual stream.
     pub mixing: Residual,
-    /// Attends to another sequence.
+    /// Cross-attention to another sequence.
     pub cross: Option<(Residual, SelfAttention)>,
-    /// Works on each token alone.
+    /// The feed-forward network (FFN), on each token alone.
     pub feed_forward: FeedForward,
     /// How that is added to the residual stream.
     pub feeding: Residual,
@@ -56,13 +56,13 @@ pub enum Norm {
 /// 2002.05202).
 #[derive(Clone, Debug)]
 pub struct FeedForward {
-    /// From the residual stream's width to the wider one between.
+    /// The up-projection, from the width of the residual stream to that of the hidden layer.
     pub up: Linear,
-    /// Multiplied with what the activation gives.
+    /// The gate projection, whose result is multiplied with that of the activation.
     pub gate: Option<Linear>,
     /// Between the two dense layers.
     pub activation: Activation,
-    /// Back to the residual stream's width.
+    /// The down-projection, back to the width of the residual stream.
     pub down: Linear,
 }
 

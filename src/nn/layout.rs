@@ -1,4 +1,4 @@
-//! How the tokens of a batch lie.
+//! How the tokens of a batch are laid out.
 
 use crate::graph::{Graph, Value};
 use crate::ops::{self, attention::Blocked};
@@ -41,7 +41,7 @@ pub enum Layout {
     },
 }
 
-/// How a batch may lie: what a [`Layout`] is without its values.
+/// The kinds of [`Layout`], without their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LayoutKind {

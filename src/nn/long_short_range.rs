@@ -7,7 +7,7 @@ use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "long-short range attention";
 
-/// The first half of the channels through attention, for what lies far apart, and the second half through a convolution, for what lies close by:
+/// Attention over the first half of the channels, for distant tokens, and a convolution over the second half, for neighbouring ones:
 /// `[attention(x[.., :width / 2]), conv(x[.., width / 2:])]`.
 #[derive(Debug)]
 pub struct LongShortRange {

@@ -1,4 +1,5 @@
-//! Normalisations whose statistics are taken over places: of channels over all sequences of a batch, or of groups of channels over a sequence.
+//! Normalisations whose statistics are taken over positions: batch normalisation, of each channel over a batch, and group normalisation, of groups of
+//! channels over a sequence.
 
 use super::{Layout, Recorder, parameter};
 use crate::graph::{Graph, Value};
@@ -76,7 +77,7 @@ impl BatchNorm {
         Self { momentum, ..self }
     }
 
-    /// What running averages make of a channel, `x factor + shift`, each f32 `[width]`.
+    /// Normalisation by the running averages as a factor and a shift for each channel, `x factor + shift`, each f32 `[width]`.
     pub fn affine(&self, graph: &mut Graph) -> Result<[Value; 2]> {
         let [weight, bias, mean, variance] = self.held(graph)?;
         let factor = divided(graph, weight, variance, self.eps)?;

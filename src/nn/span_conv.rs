@@ -17,8 +17,9 @@ const NAME: &str = "span convolution";
 /// span = pointwise(depthwise(x))        kernel = softmax over taps of make(span * query)        y_t = sum_j kernel_t[h, j] value'_(t + j - taps / 2)
 /// ```
 ///
-/// The result is all attention heads, then all convolution heads, without a layer that joins them. As in the paper's code, and in what checkpoints were
-/// trained with, the convolution reads padding: positions next to the end of a shorter sequence of a padded batch get something else than alone.
+/// The result is all attention heads, then all convolution heads, without a layer that joins them. As in the paper's code, and in what checkpoints
+/// were trained with, the convolution reads padding: positions next to the end of a shorter sequence of a padded batch get another result than when
+/// the sequence is run alone.
 #[derive(Clone, Debug)]
 pub struct SpanConvAttention {
     projections: Projections,

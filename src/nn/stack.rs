@@ -1,4 +1,4 @@
-//! Layers one behind another whose scores know distances by one table, as T5 has them (Raffel et al., arXiv 1910.10683, section 2.1).
+//! A stack of layers that share one table of relative positions, as in T5 (Raffel et al., arXiv 1910.10683, section 2.1).
 
 use super::{Block, BucketBias, Layout, Norm, Recorder};
 use crate::Result;
@@ -21,7 +21,7 @@ pub struct BucketStack {
 pub type Crossed = (Vec<[Value; 2]>, Value);
 
 impl BucketStack {
-    /// What the layers make of `x: [batch, time, width]`, of the same shape. Fails as they do.
+    /// The result of the layers for `x: [batch, time, width]`, of the same shape. Fails as they do.
     pub fn record(
         &self,
         recorder: &mut Recorder<'_>,

@@ -33,9 +33,9 @@ params! {
 pub struct Dropout {
     /// The probability that an element is dropped: at least 0 and below 1.
     pub rate: f32,
-    /// What tells a training run from others.
+    /// The seed of a training run.
     pub seed: u64,
-    /// What tells a place in a model from others of the same run.
+    /// The number of this dropout in the model: those of other streams drop other elements in the same step.
     pub stream: u32,
 }
 

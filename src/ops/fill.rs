@@ -1,4 +1,4 @@
-//! A value whose elements are all one number: what gradients start from.
+//! A value whose elements are all one number.
 
 use super::contract::{Contract, to_u32};
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Where numbers are that are not finite: what the checks of a plan ([`crate::plan::Watch`]) are made of.
+//! Positions of NaN and infinities, for the checks of a plan ([`crate::plan::Watch`]).
 
 use super::contract::{Contract, to_u32};
 use crate::graph::{Graph, Op, StepDesc, Value};
@@ -30,8 +30,8 @@ struct Finite {
     dtype: DType,
 }
 
-/// Where numbers of a float `x` are that are not finite: u32 `[parts, 3]`, a row for every [`FINITE_PART`] elements of `x` in row-major
-/// order, the last of which may be shorter.
+/// The positions of the first NaN and the first infinity in each part of a float `x`: u32 `[parts, 3]`, a row for every [`FINITE_PART`] elements of
+/// `x` in row-major order, the last of which may be shorter.
 ///
 /// A row holds the place of the first NaN, the place of the first infinity of either sign, both counted from the start of `x` and
 /// `u32::MAX` where there is none, and the bits, in the type of `x`, of the largest magnitude among the numbers that are finite. The test reads

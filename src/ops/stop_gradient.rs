@@ -1,4 +1,4 @@
-//! The same values, as if they were given: no gradient passes. Nothing runs: the result shares its input's memory.
+//! The same values without a gradient (PyTorch's `detach`). Nothing runs: the result shares its input's memory.
 
 use super::contract::Contract;
 use crate::Result;
@@ -14,8 +14,8 @@ const NAME: &str = "stop_gradient";
 #[derive(Clone, Copy, Debug)]
 struct StopGradient;
 
-/// `x`, of which [`Graph::gradients`] knows nothing further: what it was made of is not differentiated through here. For memory that a
-/// segment takes over from the one before (Transformer-XL, arXiv 1901.02860, section 3.2), and for targets that a model sets itself.
+/// `x` as a constant to [`Graph::gradients`]: no gradient passes to what `x` was computed from, as with PyTorch's `detach`. For the memory of earlier
+/// segments (Transformer-XL, arXiv 1901.02860, section 3.2), and for targets that a model computes itself.
 pub fn stop_gradient(graph: &mut Graph, x: Value) -> Result<Value> {
     graph.push_builtin_one(StopGradient, &[x])
 }

@@ -1,4 +1,4 @@
-//! A file that is as it was or complete, whenever the process ends.
+//! Atomic replacement of files: whenever the process ends, a file has its old contents or all of the new ones.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -25,7 +25,7 @@ enum Place {
     Stream(File),
 }
 
-/// Puts `bytes` into the place of the file at `path` in one move, or writes them to the device or the pipe that is there.
+/// Replaces the contents of the file at `path` by `bytes` atomically, or writes them to the device or the pipe that is there.
 ///
 /// Fails when they cannot be written; a file is then as it was. A file that may not be written to is not replaced, either.
 pub fn replace_file(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> io::Result<()> {
@@ -33,7 +33,7 @@ pub fn replace_file(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> io::Resu
 }
 
 impl OutputFile {
-    /// Looks whether `path` can be written to, and changes nothing there. A pipe is opened, which waits for its reader.
+    /// Checks whether `path` can be written to, and changes nothing there. A pipe is opened, which waits for its reader.
     ///
     /// Fails when it is a folder, or when neither it nor a file beside it can be written.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
@@ -44,7 +44,7 @@ impl OutputFile {
         Ok(Self(place))
     }
 
-    /// Puts `bytes` into the place of the file in one move, or writes them to the device or the pipe.
+    /// Replaces the file's contents by `bytes` atomically, or writes them to the device or the pipe.
     pub fn write(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         match &self.0 {
             Place::Regular(place) => replace(place, bytes.as_ref()),
@@ -55,7 +55,7 @@ impl OutputFile {
         }
     }
 
-    /// Whether what is written to one is written to the other: paths that lead to one file, or to one device.
+    /// Whether both are the same file or the same device, by whatever paths.
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Place::Regular(own), Place::Regular(other)) => own == other,

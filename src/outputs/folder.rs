@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{folder_of, is_one_file, sync_folder};
 
-/// A folder that is this process's to write to, as long as the value lives. The system releases the lock when the process ends, however it does.
+/// A folder that this process holds a lock on, as long as the value lives. The system releases the lock when the process ends, in whatever way.
 ///
 /// The lock is advisory: it keeps out only those who lock the folder, too. On a file system that knows no locks (some network file systems) nobody
 /// is kept out.

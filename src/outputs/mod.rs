@@ -1,4 +1,4 @@
-//! How results reach a disk: files that are written in one move, and folders that one process at a time writes to.
+//! How results reach a disk: files that are replaced atomically, and folders that one process at a time writes to.
 //!
 //! [`replace_file`] writes beside a file and then renames. Whenever the process ends, and also where the disk is full, the file is as it was or
 //! complete, and of two processes that write the same file one wins. Names and their removal on failure are tempfile's; what a process that was

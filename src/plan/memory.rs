@@ -16,7 +16,7 @@ pub struct Memory {
     pub working: u64,
     /// What `working` would be if no two values shared a buffer.
     pub working_unshared: u64,
-    /// Data of the graph's own, which the program uploads when it is made.
+    /// Constants of the graph, which the program uploads when it is made.
     pub constants: u64,
     /// Uniforms of all dispatches.
     pub params: u64,

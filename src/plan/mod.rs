@@ -35,7 +35,7 @@ pub struct Port {
     pub desc: TensorDesc,
 }
 
-/// What a step became: op, kernel, tier and the reason.
+/// How a step runs: op, kernel, tier and the reason for the choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepReport {
@@ -85,12 +85,11 @@ impl Plan {
         lower::plan(graph, caps, lower::Sharing::Most, None)
     }
 
-    /// [`Plan::new`] of a graph whose runs look at numbers and fail where one is not finite: a `gpu::Session` by itself;
-    /// of a program that you encode, `gpu::Program::findings` is to be read back and given to
-    /// [`Plan::verdict`].
+    /// [`Plan::new`] with checks for NaN and infinities. Runs of a `gpu::Session` then fail where there is one; for a program that you encode, read
+    /// back `gpu::Program::findings` and give it to [`Plan::verdict`].
     ///
-    /// It costs a pass over each tensor that is looked at. With [`Watch::Steps`] parameters and states are not updated, so that it tells
-    /// of a run that failed what went wrong in it, and takes memory for copies of those that steps would change in place.
+    /// It costs one pass over each tensor that is checked. With [`Watch::Steps`] parameters and states are not updated, so that a failed run can be
+    /// run again to find the step at fault; this takes memory for copies of those that steps would change in place.
     pub fn watching(graph: &Graph, caps: &Caps, watch: Watch) -> Result<Self> {
         let sharing = if watch == Watch::Steps { lower::Sharing::Slots } else { lower::Sharing::Most };
         lower::plan(graph, caps, sharing, Some(watch))
@@ -138,7 +137,7 @@ impl Plan {
         &self.updated
     }
 
-    /// What every step became, in order.
+    /// For every step in order: its kernel, tier and the reason for the choice.
     pub fn report(&self) -> &[StepReport] {
         &self.report
     }
@@ -157,7 +156,7 @@ impl Plan {
         looks.map_or(Ok(()), |looks| looks.verdict(words))
     }
 
-    /// What the program will allocate and what the caller binds; exact, and the same on every machine.
+    /// Bytes that the program will allocate and that the caller binds: exact, and the same on every machine.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }

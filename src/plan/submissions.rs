@@ -14,8 +14,8 @@ use super::{Command, Plan};
 const MOST_TURNS: u64 = 1 << 19;
 
 impl Plan {
-    /// Ranges of the plan's dispatches and copies, one behind the other, each to be submitted by itself
-    /// ([`Program::encode_part`](crate::gpu::Program::encode_part)): one range where little is to do.
+    /// The plan's dispatches and copies in consecutive ranges, each to be submitted by itself
+    /// ([`Program::encode_part`](crate::gpu::Program::encode_part)) so that no submission takes long. A short plan has one range.
     pub fn submissions(&self) -> Vec<Range<usize>> {
         parts(self.commands().iter().map(turns))
     }

@@ -9,10 +9,10 @@ use crate::tensor::DType;
 pub enum Device {
     /// A device through wgpu.
     Gpu(Context),
-    /// The CPU references, in f32: as fast as they get.
+    /// The CPU references in f32, their fast mode.
     Cpu,
-    /// The CPU references, in f64: what kernels are measured against. Outputs are rounded once, to their own type, and what parameters
-    /// and states are updated to is not rounded.
+    /// The CPU references in f64, which kernels are tested against. Outputs are rounded once, to their own type, and what parameters and states are
+    /// updated to is not rounded.
     CpuF64,
 }
 
@@ -33,8 +33,8 @@ impl Device {
         })
     }
 
-    /// Whether graphs are planned and kernels compiled for their sizes, so that one made for a size is worth keeping for the sizes near it.
-    /// The CPU references need neither, and ask about everything that a kernel would leave out.
+    /// Whether a graph needs a plan and compiled kernels for its size, so that it pays to round sizes up to a few. The CPU references need neither,
+    /// and compute padding at full cost.
     pub fn is_planned(&self) -> bool {
         self.context().is_some()
     }

@@ -1,4 +1,5 @@
-//! One place that runs graphs, on a device through wgpu or by the CPU references: the library's models and training, and the command line, know of no other difference between the two.
+//! Runs graphs on a device through wgpu or by the CPU references, behind one interface, which the library's models and training and the command line
+//! use.
 //!
 //! ```text
 //! Device                       Gpu(Context), Cpu or CpuF64

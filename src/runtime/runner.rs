@@ -54,10 +54,10 @@ impl<K: PartialEq> Runner<K> {
         Self { weights: weights.clone(), kept: Vec::new(), preparing: Duration::ZERO, watch: None }
     }
 
-    /// Looks at the numbers of every run, and fails with [`ErrorKind::NotFinite`] where one is NaN or infinite, in place of giving it. The
-    /// run that fails is run once more, with every step looked at, so that the error names the step whose result was the first.
+    /// Checks every run for NaN and infinities, and fails with [`ErrorKind::NotFinite`] where there is one. The failed run is run once more with
+    /// every step checked, so that the error names the step that computed the first such number.
     ///
-    /// Of [`Watch::Outputs`] and [`Watch::Results`] a run costs a pass over each of these; nothing is looked at without this call. With
+    /// With [`Watch::Outputs`] and [`Watch::Results`] a run costs one more pass over each of these; nothing is checked without this call. With
     /// [`Watch::Steps`] every run is of the second kind, which also keeps parameters and states as they are.
     ///
     /// On a device through wgpu a run that fails has updated parameters and states, from which the second run starts; a stream is refused
@@ -120,8 +120,8 @@ impl<K: PartialEq> Runner<K> {
         self.run_on_device(size, None, inputs, record)
     }
 
-    /// [`Runner::run`] for one stream: the graph's states are those of `state`, and hold afterwards what the graph updates them to. Once
-    /// a size and a stream have met, a run makes nothing and allocates nothing on the device.
+    /// [`Runner::run`] for one stream: the graph's states are those of `state`, and hold afterwards what the graph updates them to. After the first
+    /// run of a size with a stream, further ones create and allocate nothing on the device.
     ///
     /// Fails also when `state` lacks a state of the graph, has one of another shape or type, or is on another device.
     pub fn run_stream<G: Into<Arc<Graph>>>(
@@ -134,7 +134,7 @@ impl<K: PartialEq> Runner<K> {
         self.run_on_device(size, Some(state), inputs, record)
     }
 
-    /// Runs the graph for `size` with every step looked at, whatever [`Runner::watching`] says, and changes nothing: why a run gave numbers
+    /// Runs the graph for `size` with every step checked, whatever [`Runner::watching`] says, and changes nothing: to find out why a run gave numbers
     /// that are not finite. It starts from parameters as they are by now.
     ///
     /// Fails with [`ErrorKind::NotFinite`], and the step, where there are any such numbers, and as [`Runner::run`] does.

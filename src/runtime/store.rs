@@ -143,7 +143,7 @@ impl State {
         Ok(Self { store: Store::zeros(device, states)?, identity: Arc::new(()), broken: false })
     }
 
-    /// A stream of its own that goes on from where this one is. Fails when the device has no room.
+    /// A copy of this stream, which continues by itself from here. Fails when the device has no room.
     pub fn fork(&self) -> Result<Self> {
         let tensors = match &self.store.tensors {
             Tensors::Gpu { context, parameters } => {
@@ -225,7 +225,7 @@ impl State {
 
 #[cfg(feature = "models")]
 impl State {
-    /// Writes all tensors to the safetensors file at `path`, in one move.
+    /// Writes all tensors to the safetensors file at `path` atomically.
     ///
     /// Fails with [`ErrorKind::Io`] when it cannot be written, with [`ErrorKind::Diverged`] when a number is not finite, and when the
     /// device is lost; the file is then as it was.

@@ -45,8 +45,8 @@ impl Planned {
         Self::with(weights, graph, None)
     }
 
-    /// [`Planned::new`] of a graph whose runs look at numbers and fail with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) where one
-    /// is NaN or infinite, after a second run that finds the step, as [`super::Runner::watching`] says. The looks are timed, too.
+    /// [`Planned::new`] with checks: runs fail with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite) where a number is NaN or infinite, after a
+    /// second run that finds the step, as [`super::Runner::watching`] says. The time of the checks is part of what is timed.
     pub fn watching(weights: &Store, graph: impl Into<Arc<Graph>>, watch: Watch) -> Result<Self> {
         Self::with(weights, graph, Some(watch))
     }
@@ -89,7 +89,7 @@ impl Planned {
         }
     }
 
-    /// Runs the graph with every step looked at ([`Watch::Steps`](crate::plan::Watch::Steps)): why its outputs are not finite.
+    /// Runs the graph with every step checked ([`Watch::Steps`](crate::plan::Watch::Steps)), to find out why its outputs are not finite.
     ///
     /// Fails with [`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite), and the step, where some number is not finite; and as
     /// [`Planned::start`] does.

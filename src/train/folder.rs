@@ -18,8 +18,8 @@ const CONFIG: &str = "config.json";
 /// Deviation that weights start with where the configuration has no `initializer_range`.
 const DEVIATION: f32 = 0.02;
 
-/// Files of a model's folder, beside `config.json` and the weights, that hold for the trained model, too: what is said of its tokens, and of how
-/// it writes texts. [`Folder::write`] copies those that are there.
+/// Files of a model's folder, beside `config.json` and the weights, that the trained model needs unchanged: its tokenizer's, and its settings of
+/// generation. [`Folder::write`] copies those that are there.
 pub const COPIED_FILES: [&str; 13] = [
     "tokenizer.json",
     "tokenizer_config.json",

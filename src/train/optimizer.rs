@@ -7,7 +7,7 @@ use crate::ops::optimizer::{AdamW, Control, Moments, Sgd, adamw, sgd};
 /// Prefixes of the parameters that hold an optimiser's state.
 pub(super) const STATE_PREFIXES: [&str; 3] = ["optimizer.first.", "optimizer.second.", "optimizer.velocity."];
 
-/// How parameters follow their gradients.
+/// The optimiser and its settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {

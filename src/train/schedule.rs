@@ -2,7 +2,7 @@
 
 use crate::{Error, ErrorKind, Result};
 
-/// How the learning rate goes on after its warm-up.
+/// The course of the learning rate after its warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -23,7 +23,7 @@ pub struct Schedule {
     pub peak: f32,
     /// Steps over which it rises to that.
     pub warm_up: u64,
-    /// What follows.
+    /// The course after that.
     pub decay: Decay,
     /// Steps of the whole training, after which a rate that falls has reached its floor.
     pub total: u64,

@@ -1,10 +1,10 @@
-//! How to train.
+//! The settings of a training.
 
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use crate::{Error, ErrorKind, Result};
 
-/// What losses are multiplied with before they are differentiated, so that small gradients do not vanish in f16.
+/// Loss scaling: the factor of losses before they are differentiated, so that small gradients do not vanish in f16.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum LossScale {
@@ -23,10 +23,10 @@ pub enum LossScale {
     },
 }
 
-/// How to train.
+/// The settings of a training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// How parameters follow their gradients.
+    /// The optimiser.
     pub optimizer: Optimizer,
     /// The learning rate.
     pub schedule: Schedule,

@@ -1,6 +1,6 @@
 //! The `foveate` command: what this machine offers (`info`), whether the kernels are right on it (`check`), which WGSL they are (`shader`), how fast they are
 //! (`bench`), which kernel shapes are fastest (`tune`), trained models on texts (`run`), rules of attention on tensors (`attend`), what models' folders hold (`inspect`),
-//! models for a task or from nothing (`train`), texts that language models write (`generate`), and how series go on (`forecast`).
+//! models for a task or from scratch (`train`), texts that language models write (`generate`), and how series go on (`forecast`).
 //!
 //! Every failure is one line on stderr, `error: <sentence>`, from the library's own [`foveate::Error`], but that nobody reads stdout any more;
 //! a long list in it goes on in indented lines.

@@ -1,4 +1,4 @@
-//! What mixes tokens in the layers of a language model, as its configuration has it.
+//! The token mixers of a language model's layers, as its configuration names them.
 
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ impl TryFrom<serde_json::Value> for Mixing {
 }
 
 impl Mixing {
-    /// Whether a token sees none behind itself.
+    /// Whether it is causal: no token sees a later one.
     pub fn is_causal(&self) -> bool {
         match self {
             Self::Mechanism(mechanism) => mechanism.is_causal(),

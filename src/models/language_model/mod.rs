@@ -1,5 +1,5 @@
-//! A causal language model of the GPT kind, normalised before each sum (Radford et al. 2019, section 2.3), with residual or reversible
-//! layers, to be trained from nothing.
+//! A causal language model of the GPT kind, normalised before each sum (Radford et al. 2019, section 2.3), with residual or reversible layers, to be
+//! trained from scratch.
 //!
 //! ```text
 //! x = token[ids] + position          residual:    x = x + f(x), x = x + g(x) in every layer
@@ -68,7 +68,7 @@ pub struct LanguageModelConfig {
     /// What mixes tokens in the place of softmax attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<Mixing>,
-    /// Whether a token sees all of its text, for models that predict masked tokens; if not, none behind itself.
+    /// Whether a token sees all of its text, for models that predict masked tokens; if not, the model is causal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
 }

@@ -58,8 +58,8 @@ impl AdaptiveSpanAttention {
         Ok(Self { attention, shares, spec })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers from those before it and from `memory: [batch, memory_time, width]`, which
-    /// lies before `x` ([`next_memory`](super::next_memory)): `[batch, time, width]`.
+    /// Causal attention of `x: [batch, time, width]` over itself and over `memory: [batch, memory_time, width]`, which lies before `x`
+    /// ([`next_memory`](super::next_memory)): `[batch, time, width]`.
     ///
     /// `positions: [max_span, head_size]` are keys of relative positions that all heads share, row `i` for distance `i + 1`: the code's
     /// `key_pe`, transposed and its columns in reverse. Spans stay f32 whatever `x` is. Fails when memory or positions do not fit, and as

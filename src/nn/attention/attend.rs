@@ -1,4 +1,4 @@
-//! What mixes tokens, as traits: attention between its projections, and whole layers.
+//! The traits [`Attend`], attention between its projections, and [`Mixer`], a whole layer that mixes tokens.
 
 use std::fmt::Debug;
 
@@ -10,11 +10,11 @@ use crate::tensor::HostTensor;
 use crate::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 
-/// How queries gather values, between the projections of a layer: what can be exchanged for another in a trained model, to see what it
-/// costs in error and gains in time.
+/// Attention between the projections of a layer, from queries, keys and values to an output. In a trained model one can be exchanged for another
+/// ([`Recorder::exchange`]), to see what that costs in error and gains in time.
 pub trait Attend: Debug + Send + Sync {
-    /// What `query: [batch, time, heads, size]` gathers from `key: [batch, key_time, kv_heads, size]` and `value: [batch, key_time,
-    /// kv_heads, value_size]`: `[batch, time, heads, value_size]`.
+    /// Attention of `query: [batch, time, heads, size]` over `key: [batch, key_time, kv_heads, size]` and `value: [batch, key_time, kv_heads,
+    /// value_size]`: `[batch, time, heads, value_size]`.
     ///
     /// Fails when `layout` is one that the method cannot take, and as its ops do.
     fn record(
@@ -35,8 +35,8 @@ pub trait Attend: Debug + Send + Sync {
 
 /// Any layer that mixes tokens: attention with its projections, a convolution, a Fourier transform.
 pub trait Mixer: Debug + Send + Sync {
-    /// `[batch, time, width]` of `x: [batch, time, width]`, whose rows lie as `layout` says. `memory: [batch, memory_time, width]` lies before
-    /// `x`: earlier segments, which are seen and have no results.
+    /// The layer's output for `x: [batch, time, width]`, of the same shape. `layout` says how sequences are laid out in the rows. `memory: [batch,
+    /// memory_time, width]` holds earlier segments, which lie before `x`: they are attended to, and have no output.
     ///
     /// Fails when `layout` is one that the layer cannot take, when it takes no memory and there is one, and as its ops do.
     fn record(

@@ -26,8 +26,8 @@ impl BigBirdAttention {
         Ok(Self { attention: SelfAttention::declare(scope, names, width, heads)?, spec })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers: `[batch, time, width]`. `lengths: i32 [batch]` hides padding; blocks are
-    /// those of `time`, so that more padding moves the last global block.
+    /// Self-attention of `x: [batch, time, width]`: `[batch, time, width]`. `lengths: i32 [batch]` hides padding; blocks are those of `time`, so that
+    /// more padding moves the last global block.
     ///
     /// Fails when the settings have no meaning ([`BigBird::layout`]), and as [`blocked`](crate::ops::attention::blocked()) does.
     pub fn record(&self, graph: &mut Graph, x: Value, lengths: Option<Value>) -> Result<Value> {

@@ -1,4 +1,4 @@
-//! Scores that know distances by buckets (Raffel et al., arXiv 1910.10683, section 2.1).
+//! T5's relative positions: a learned number for each bucket of distances, added to scores (Raffel et al., arXiv 1910.10683, section 2.1).
 
 use crate::Result;
 use crate::nn::Recorder;
@@ -21,7 +21,7 @@ impl BucketBias {
         Ok(Self { table: scope.weight("weight", [buckets.count as usize, heads])?, buckets })
     }
 
-    /// The modifier of scores, whose numbers are f32 in whatever type layers compute.
+    /// The score modifier. Its table is f32 whatever type layers compute in.
     pub fn record(&self, recorder: &mut Recorder<'_>) -> Result<Score> {
         let table = recorder.weight(&self.table)?;
         Ok(Score::buckets(ops::converted(recorder, table, DType::F32)?, self.buckets))

@@ -1,4 +1,4 @@
-//! Attention of chunks among their neighbours.
+//! Local attention in chunks.
 
 use super::{Attend, one_length_a_row};
 use crate::graph::{Graph, Value};
@@ -25,7 +25,7 @@ pub struct ChunkedAttention {
 }
 
 impl ChunkedAttention {
-    /// Chunks of so many positions, or the whole text where it is no longer; a position sees its own chunk and the one before.
+    /// Chunks of `chunk` positions, or one of the whole text where it is no longer than that; a position sees its own chunk and the one before.
     pub fn new(chunk: usize) -> Self {
         Self { chunk, multiple: chunk, before: 1, after: 0, border: Border::Stop, is_causal: false }
     }

@@ -9,19 +9,19 @@ use crate::ops::attention::{Blocked, LogBuckets, Score, blocked};
 use crate::ops::{Activation, reshape};
 use crate::weights::Scope;
 
-/// Self-attention whose scores know how far apart two tokens are: the query meets a key made of the distance (content to position), the
-/// key a query made of it (position to content).
+/// Self-attention with relative positions: to the product of query and key are added that of the query with a key made of their distance (content to
+/// position) and that of the key with a query made of it (position to content).
 ///
 /// Scores are divided by the root of a head's channels times the number of terms, the product of query and key among them.
 #[derive(Clone, Debug)]
 pub struct DisentangledAttention {
-    /// Makes queries, keys and values.
+    /// The projections of queries, keys and values.
     pub content: Projections,
-    /// Makes keys of distances; without it, the term is left out.
+    /// The key projection of distances, for the term content to position; without it, the term is left out.
     pub position_key: Option<Linear>,
-    /// Makes queries of distances; without it, the term is left out.
+    /// The query projection of distances, for the term position to content; without it, the term is left out.
     pub position_query: Option<Linear>,
-    /// Joins the heads.
+    /// The output projection.
     pub output: Linear,
     /// How many heads share the width.
     pub heads: usize,
@@ -98,7 +98,7 @@ impl DisentangledAttention {
         terms * self.heads * 2 * self.distances.span() as usize
     }
 
-    /// What each position of `x: [batch, time, width]` gathers from its own sequence: `[batch, time, width]`.
+    /// Self-attention of `x: [batch, time, width]` within each sequence: `[batch, time, width]`.
     ///
     /// `relative: [2 span, width]` has a vector for each distance, that of key `j` from query `i` being `i - j`, from `-span` on. Fails when
     /// there is neither term, and as [`blocked`] does.

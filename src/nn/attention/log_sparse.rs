@@ -13,13 +13,13 @@ use crate::weights::Scope;
 /// shapes and not single points (section 4.1).
 #[derive(Clone, Debug)]
 pub struct LogSparseAttention {
-    /// Makes the queries.
+    /// The query projection, a causal convolution.
     pub query: CausalConv1d,
-    /// Makes the keys.
+    /// The key projection, a causal convolution.
     pub key: CausalConv1d,
-    /// Makes the values, point by point.
+    /// The value projection, of each position alone.
     pub value: Linear,
-    /// Joins the heads.
+    /// The output projection.
     pub output: Linear,
     /// How many heads share the width.
     pub heads: usize,
@@ -45,8 +45,7 @@ impl LogSparseAttention {
         Ok(Self { query, key, value: dense("value")?, output: dense("output")?, heads, spec })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers: `[batch, time, width]`. Padding behind a sequence needs no mask, as
-    /// nothing before it sees it.
+    /// Self-attention of `x: [batch, time, width]`: `[batch, time, width]`. Padding behind a sequence needs no mask, as nothing before it sees it.
     ///
     /// Fails when the settings have no meaning, and as [`blocked`] does.
     pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {

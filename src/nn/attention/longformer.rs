@@ -22,11 +22,11 @@ use crate::weights::Scope;
 pub struct LongformerAttention {
     /// The projections of tokens that are not global, and the output.
     pub local: SelfAttention,
-    /// Makes the queries of global tokens.
+    /// The query projection of global tokens.
     pub query_global: Linear,
-    /// Makes the keys that global tokens see.
+    /// The projection of the keys that global tokens see.
     pub key_global: Linear,
-    /// Makes the values that global tokens gather.
+    /// The projection of the values that global tokens attend to.
     pub value_global: Linear,
     /// Keys on either side of a query. Hugging Face's `attention_window` counts both sides.
     pub half_width: u32,
@@ -47,7 +47,7 @@ impl LongformerAttention {
         Ok(Self { local, query_global, key_global, value_global, half_width, dilation: vec![1] })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers: `[batch, time, width]`.
+    /// Self-attention of `x: [batch, time, width]`: `[batch, time, width]`.
     ///
     /// `globals: i32 [batch, count]` are positions of global tokens, -1 for none
     /// ([`global_tokens`](crate::ops::attention::global_tokens)); without it, the global projections take no part. Of sequences packed

@@ -1,4 +1,4 @@
-//! Self-attention over buckets of random rotations.
+//! LSH self-attention: tokens see the tokens of their buckets, which random rotations find.
 
 use super::heads::{join_heads, split_heads};
 use super::{Mixer, one_length_a_row, refuse_memory};
@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "LSH attention";
 
-/// Self-attention whose queries are keys, and see those of their buckets (Reformer, arXiv 2001.04451).
+/// LSH self-attention with shared queries and keys: each token sees the tokens of its buckets (Reformer, arXiv 2001.04451).
 #[derive(Clone, Debug)]
 pub struct LshAttention {
     query_key: Linear,

@@ -1,4 +1,4 @@
-//! Positions of earlier segments, kept as keys of the next.
+//! Memory of earlier segments, whose positions are keys of the next.
 
 use super::OP;
 use super::heads::sequence;

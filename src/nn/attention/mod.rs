@@ -8,7 +8,7 @@
 //! | [`BigBirdAttention`] | a window, global blocks and blocks at random |
 //! | [`LogSparseAttention`] | exponentially growing distances; queries and keys from a causal convolution |
 //! | [`AdaptiveSpanAttention`] | as far back as each head has learned to look |
-//! | [`DisentangledAttention`] | its own sequence; scores know distances |
+//! | [`DisentangledAttention`] | its own sequence; scores depend on distances |
 //! | [`LinearAttention`] | its own sequence, or what came before; scores are products of features |
 //! | [`GatedLinearAttention`] | what came before, through a state that decays, or that each key corrects |
 //! | [`LinformerAttention`] | its own sequence, as a few keys and values that are projections along time |
@@ -25,8 +25,8 @@
 //! | [`ResidualAttention`] | its own sequence; scores add up from layer to layer |
 //! | [`SetAttention`], [`InducedSetAttention`], [`SetPooling`] | a set, whose order means nothing |
 //! | [`Synthesizer`] | its own sequence, with weights that are no products of queries and keys |
-//! | [`RelativePositions`] | its own sequence; scores know distances, by vectors that heads share |
-//! | [`TransformerXlAttention`] | all that came before, of the segments before too; scores know distances |
+//! | [`RelativePositions`] | its own sequence; scores depend on distances, by vectors that heads share |
+//! | [`TransformerXlAttention`] | all that came before, in earlier segments, too; scores depend on distances |
 
 mod adaptive_span;
 mod attend;
@@ -106,14 +106,14 @@ pub(in crate::nn) use memory::with_memory;
 
 const OP: &str = "self-attention";
 
-/// Queries, keys and values of all heads from the same positions, and a dense layer over what they gather.
+/// Multi-head self-attention: projections to queries, keys and values, attention between them, and the output projection.
 #[derive(Clone, Debug)]
 pub struct SelfAttention {
-    /// Makes queries, keys and values.
+    /// The projections of queries, keys and values.
     pub projections: Projections,
-    /// How queries gather values; another may take its place in a trained model ([`Recorder::exchange`]).
+    /// The attention between the projections; another may take its place in a trained model ([`Recorder::exchange`]).
     pub attend: Arc<dyn Attend>,
-    /// Joins the heads.
+    /// The output projection.
     pub output: Linear,
     /// How many heads there are.
     pub heads: usize,
@@ -157,7 +157,7 @@ impl SelfAttention {
         Self { projections, attend: Arc::new(Blocked::new()), output, heads }
     }
 
-    /// The layer with another way to gather values.
+    /// The layer with another attention between its projections.
     #[must_use]
     pub fn attending(self, attend: impl Attend + 'static) -> Self {
         Self { attend: Arc::new(attend), ..self }
@@ -184,7 +184,7 @@ impl SelfAttention {
         self.projections.keys_and_values(graph, x, self.heads)
     }
 
-    /// What queries of `x: [batch, time, width]` gather from keys and values of another sequence, which lie as `layout` says: `[batch, time,
+    /// Cross-attention of `x: [batch, time, width]` to keys and values of another sequence, which is laid out as `layout` says: `[batch, time,
     /// width]`.
     ///
     /// Fails when the heads do not divide what the layers make, and as the attention does.
@@ -200,7 +200,7 @@ impl SelfAttention {
         self.record_output(recorder, gathered)
     }
 
-    /// What each position of `x: [batch, time, width]` gathers from its own sequence under a rule that is given as the graph's values.
+    /// Self-attention of `x: [batch, time, width]` within each sequence, under a rule whose tensors are values of the graph.
     fn record_under(&self, graph: &mut Graph, x: Value, spec: &Blocked) -> Result<Value> {
         let [query, key, value] = self.projections.record(graph, x, self.heads)?;
         let gathered = blocked(graph, query, key, value, spec)?;

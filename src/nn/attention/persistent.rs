@@ -1,4 +1,4 @@
-//! Keys and values of the network's own beside those of the text.
+//! Persistent memory: keys and values that are weights, beside those of the text.
 
 use super::Attend;
 use crate::Result;
@@ -7,8 +7,8 @@ use crate::nn::{Layout, Recorder};
 use crate::ops::attention::{Blocked, persistent_memory};
 use crate::weights::{Scope, Weight};
 
-/// Softmax attention whose queries see keys and values of the network's own besides ([`persistent_memory`]): all-attention layers (Sukhbaatar et
-/// al., arXiv 1907.01470) have many of them in place of a feed-forward network.
+/// Softmax attention whose queries also see keys and values that are weights ([`persistent_memory`]): all-attention layers (Sukhbaatar et al., arXiv
+/// 1907.01470) have many of them in place of a feed-forward network.
 #[derive(Clone, Debug)]
 pub struct PersistentMemory {
     keys: Weight,

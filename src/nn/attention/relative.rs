@@ -10,13 +10,13 @@ use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "relative positions";
 
-/// Softmax attention in which every token sees all, with the score `(q_i . k_j + q_i . e) / sqrt(size)` where `e` is the vector of the distance
-/// `i - j`, the same for all heads; `k_j . e` is added to the sum where keys meet the vectors, too (Huang et al., arXiv 2009.13658, method 4).
+/// Softmax attention in which every token sees all, with the score `(q_i . k_j + q_i . e) / sqrt(size)` where `e` is the vector of the distance `i -
+/// j`, the same for all heads; with [`RelativePositions::meets_keys`] `k_j . e` is added to the sum (Huang et al., arXiv 2009.13658, method 4).
 #[derive(Clone, Debug)]
 pub struct RelativePositions {
     /// `[2 positions - 1, size]`, for heads of `size` channels: the vectors of the distances from `1 - positions` on.
     pub vectors: Weight,
-    /// Whether keys meet the vectors, too.
+    /// Whether the product of key and vector is added, too.
     pub meets_keys: bool,
 }
 

@@ -30,7 +30,7 @@ impl ResidualAttention {
         Ok(Self { attention: SelfAttention::declare(scope, names, width, heads)?, spec })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers from its own sequence, and what the next layer gets in place of `previous`.
+    /// Self-attention of `x: [batch, time, width]` within each sequence, and the scores that the next layer gets as its `previous`.
     ///
     /// Fails for parts of streams, and as [`residual_attention`] does.
     pub fn record(

@@ -102,7 +102,7 @@ impl RoutingAttention {
         Ok(Self { local, projections, output, memory, means, settings })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers, and what training needs besides.
+    /// Self-attention of `x: [batch, time, width]`, and what training needs beside it: the commitment loss and the centroids of the next step.
     ///
     /// Padding is seen by no query, but takes seats in clusters, and a part in the loss and in the centroids, as in the `routing_transformer` package:
     /// what a text gathers depends on it. Fails when `layout` is not a row for each sequence, and when the window is longer than the time.

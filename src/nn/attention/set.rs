@@ -2,7 +2,7 @@
 //!
 //! | layer | paper | result |
 //! |---|---|---|
-//! | [`MultiheadAttentionBlock`] | MAB(X, Y), equations 6 and 7 | for each element of one set, what it makes of another |
+//! | [`MultiheadAttentionBlock`] | MAB(X, Y), equations 6 and 7 | attention from the elements of one set to those of another |
 //! | [`SetAttention`] | SAB(X) = MAB(X, X), equation 8 | the same of a set and itself |
 //! | [`InducedSetAttention`] | ISAB(X) = MAB(X, MAB(I, X)), equations 9 and 10 | the same through a few points, time linear in the set |
 //! | [`SetPooling`] | PMA(X) = MAB(S, X), equation 11 | a few vectors for the whole set |
@@ -105,11 +105,11 @@ impl MultiheadAttentionBlock {
     }
 }
 
-/// A set and itself.
+/// Self-attention within a set.
 #[derive(Clone, Debug)]
 pub struct SetAttention(pub MultiheadAttentionBlock);
 
-/// A set through a few points that are weights.
+/// Self-attention within a set through a few learned inducing points: time linear in the size of the set.
 #[derive(Clone, Debug)]
 pub struct InducedSetAttention {
     points: Weight,
@@ -145,7 +145,7 @@ impl InducedSetAttention {
     }
 }
 
-/// A few vectors for a whole set.
+/// Pools a set into a few vectors, by attention with learned queries.
 #[derive(Clone, Debug)]
 pub struct SetPooling {
     seeds: Weight,

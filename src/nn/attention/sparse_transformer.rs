@@ -50,8 +50,7 @@ impl SparseTransformerAttention {
         Ok(Self { attention, pattern })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers: `[batch, time, width]`. Padding behind a sequence needs no mask, as
-    /// nothing before it sees it.
+    /// Self-attention of `x: [batch, time, width]`: `[batch, time, width]`. Padding behind a sequence needs no mask, as nothing before it sees it.
     ///
     /// Fails when stride or expressivity is 0, and as [`blocked`](crate::ops::attention::blocked()) does.
     pub fn record(&self, graph: &mut Graph, x: Value) -> Result<Value> {

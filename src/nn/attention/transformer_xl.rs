@@ -44,7 +44,7 @@ pub struct TransformerXlAttention {
     pub qkv: Weight,
     /// Makes `r` from positions.
     pub positions: Linear,
-    /// Joins the heads.
+    /// The output projection.
     pub output: Linear,
     /// `u: [heads, head_size]`, the code's `r_w_bias`.
     pub content_bias: Weight,
@@ -96,8 +96,8 @@ impl TransformerXlAttention {
         })
     }
 
-    /// What each position of `x: [batch, time, width]` gathers from itself, those before it and `memory: [batch, memory_time, width]`,
-    /// which lies before `x`: `[batch, time, width]`. Memory of any length will do, as at the start of a text.
+    /// Causal attention of `x: [batch, time, width]` over itself and over `memory: [batch, memory_time, width]`, which lies before `x`: `[batch,
+    /// time, width]`. Memory of any length will do, as at the start of a text.
     ///
     /// `positions: [distances, width]` has a row for every distance that is seen, from 0 on: `memory_time + time` of them, or
     /// [`TransformerXl::same_length`]. [`sinusoidal_positions`] makes one for all layers. About gradients of memory see

@@ -17,7 +17,7 @@ pub struct SegmentPositions {
     pub farthest: Option<usize>,
 }
 
-/// What the keys of distances are made of.
+/// Where the keys of distances come from.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum SegmentKeys {

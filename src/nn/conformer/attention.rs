@@ -16,11 +16,11 @@ const NAME: &str = "Conformer attention";
 /// Attention of a Conformer, over all positions or, of a causal one, over a few before its own.
 #[derive(Clone, Debug)]
 pub struct ConformerAttention {
-    /// Make queries, keys and values.
+    /// The projections of queries, keys and values.
     pub layers: [Linear; 3],
-    /// How it knows positions.
+    /// How it takes positions into account.
     pub positions: ConformerPositions,
-    /// Joins the heads.
+    /// The output projection.
     pub output: Linear,
     /// How many heads there are.
     pub heads: usize,
@@ -28,19 +28,19 @@ pub struct ConformerAttention {
     pub left_context: Option<usize>,
 }
 
-/// How a Conformer's attention knows positions.
+/// How a Conformer's attention takes positions into account.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConformerPositions {
     /// Scores know distances, by keys of sinusoids (section 2.1, after Dai et al., arXiv 1901.02860):
     /// `((q_i + u) . k_j + (q_i + v) . p_(i - j)) / sqrt(size)`.
     Relative {
-        /// Makes keys of the sinusoids of distances, without bias.
+        /// The key projection of the sinusoids of distances, without bias.
         key: Linear,
-        /// Added to queries that meet keys and that meet distances: u and v, each `[heads, size]`.
+        /// Added to queries: u before their product with keys, v before that with distances, each `[heads, size]`.
         biases: [Weight; 2],
     },
-    /// What queries and keys are made of is turned by angles of its position, each head's channels by themselves.
+    /// Rotary positions, applied to the input of the query and key projections, each head's channels by themselves.
     Rotary(Rotary),
     /// Not at all.
     None,
@@ -69,7 +69,7 @@ impl ConformerAttention {
         sinusoids(graph, distances, width).map(Some)
     }
 
-    /// What each position of `x: [batch, time, width]` gathers, given [`ConformerAttention::distances`] in the type of `x`.
+    /// Self-attention of `x: [batch, time, width]`, given [`ConformerAttention::distances`] in the type of `x`.
     ///
     /// The next positions of streams ([`Layout::Recurrent`]) see keys and values of earlier ones that are kept from run to run, under the names of
     /// their layers' weights. Fails for them unless the attention is causal and its positions are not rotary, and for no distances where they are needed.

@@ -1,4 +1,4 @@
-//! Another attention in the place of a network's own.
+//! Exchanging the attention of a trained network for another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

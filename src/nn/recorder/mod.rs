@@ -1,4 +1,4 @@
-//! A graph under construction, with what all layers of a network agree on.
+//! The recorder: a graph under construction, with the settings that all layers of a network share.
 
 mod exchange;
 mod states;
@@ -17,10 +17,10 @@ use exchange::Exchange;
 
 const NAME: &str = "recorder";
 
-/// Records the layers of a network into a graph, which it stands for wherever a graph is asked for.
+/// Records the layers of a network into a graph, and dereferences to that graph.
 ///
-/// It knows the type that layers compute in, what training adds to them, and the caches of a stream; and it keeps the hidden states
-/// between layers where these are wanted.
+/// It has the type that layers compute in, the settings of training (dropout, recomputation) and the caches of a stream; and it keeps the hidden
+/// states between layers where these are asked for.
 #[derive(Debug)]
 pub struct Recorder<'g> {
     graph: &'g mut Graph,
@@ -68,7 +68,7 @@ impl Settings {
     }
 }
 
-/// What training adds to a network.
+/// Settings of training that change how layers are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Training {
     /// How much of what each layer adds to the residual stream is dropped, from 0 to below 1.
@@ -299,7 +299,7 @@ impl<'g> Recorder<'g> {
         }
     }
 
-    /// The hidden state kept last becomes `x`: what a network's last normalisation makes of it.
+    /// Replaces the hidden state kept last by `x`, such as the result of the network's last normalisation.
     pub fn replace_last(&mut self, x: Value) {
         if let Some(last) = self.hidden.as_mut().and_then(|hidden| hidden.states.last_mut()) {
             last.1 = x;

@@ -1,4 +1,4 @@
-//! What streams keep from run to run.
+//! The states that streams keep from run to run: KV caches and memories.
 
 use super::Recorder;
 use crate::graph::Value;

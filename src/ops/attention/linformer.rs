@@ -5,7 +5,7 @@
 //! K' = E K      V' = F V      out = softmax(scale q K'^T) V'
 //! ```
 //!
-//! A query sees all projected keys, each of which holds all of time: there is no causal form.
+//! A query sees all projected keys, each of which is a sum over the whole text: there is no causal form.
 
 use super::{Blocked, Dims, blocked};
 use crate::graph::{Graph, Value};

@@ -5,8 +5,8 @@
 //! k'_c = bias + sum_r W_r k_(c ratio + r - p)      out = softmax(scale q K'^T) V'
 //! ```
 //!
-//! with one convolution for each head and `p` rows of zeros in front, so that the last slot ends with the last key. Under a causal rule a
-//! query sees the slots whose keys it sees, all of them: the first queries may see none and give 0, unless there is a null key.
+//! with one convolution for each head and `p` rows of zeros in front, so that the last slot ends with the last key. Under a causal rule a query sees
+//! a slot only if it sees all keys of the slot: the first queries may see no slot and give 0, unless there is a null key.
 
 use super::{Blocked, CustomMask, Dims, Mask, Score, blocked};
 use crate::graph::{Graph, Value};

@@ -15,8 +15,8 @@ const MERGE: &str = "attention/merge";
 ///
 /// `query: [batch, query_time, heads, head_size]` sees all of `persistent`, keys `[kv_heads, count, head_size]` and values `[kv_heads, count,
 /// value_size]`, and of `key` and `value`, as [`blocked`](super::blocked()) takes them, what `spec` shows it. Score modifiers are for keys of the
-/// text; scale and softcap are for both. The paper keeps `sqrt(head_size)` times a parameter as keys and `sqrt(count)` times one as values,
-/// which is up to the caller.
+/// text; scale and softcap are for both. The paper keeps `sqrt(head_size)` times a parameter as keys and `sqrt(count)` times one as values, which the
+/// caller does where it is wanted.
 ///
 /// It is attention over each and [`merge`] of the two, so that rules by position hold whatever stands in front of the text. Fails when shapes,
 /// types or settings do not fit.

@@ -12,9 +12,9 @@ const PRIOR: &str = "attention/prior";
 
 /// What a layer hands on to the next: the scores so far, `s_l = scale q_l k_l^T + s_(l-1)`.
 ///
-/// A sum of products is the product of vectors side by side. As long as those of the layers so far have no more than [`MAX_HEAD_SIZE`] channels,
-/// they are handed on, and nothing of both times is stored; from there on scores are, `[batch, heads, query_time, key_time]`, and vectors of
-/// later layers are collected anew. Masks and score modifiers are each layer's own.
+/// A sum of dot products is one dot product of concatenated vectors. As long as queries and keys of the layers so far, concatenated, have at most
+/// [`MAX_HEAD_SIZE`] channels, these vectors are handed on, and no scores are stored. Beyond that the scores so far are stored, `[batch, heads,
+/// query_time, key_time]`, and vectors of later layers are collected anew. Masks and score modifiers are each layer's own.
 #[derive(Clone, Debug, Default)]
 pub struct PreviousScores {
     /// Queries times their scale, and keys, of layers whose scores are not stored.

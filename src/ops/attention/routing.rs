@@ -13,7 +13,8 @@ const NAME: &str = "attention/route_heads";
 /// Added to squared lengths before their root, whose slope at 0 is infinite.
 const LEAST_SQUARE: f32 = 1e-20;
 
-/// What `heads: [batch, time, heads, size]` send to capsules, by `weight: [heads, capsules, size, out]`: `[batch, time, capsules, out]`.
+/// Dynamic routing from heads to capsules: `[batch, time, capsules, out]` for `heads: [batch, time, heads, size]` and `weight: [heads, capsules,
+/// size, out]`.
 ///
 /// ```text
 /// V_hn = o_h weight[h, n]      b_hn = 0, and `iterations` times:

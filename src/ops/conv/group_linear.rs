@@ -9,8 +9,9 @@ use crate::ops::reshape;
 use crate::tensor::TensorDesc;
 use crate::{Error, ErrorKind, Result};
 
-/// A dense layer of channels in groups, one behind another, each of which sees its own alone (Mehta et al., arXiv 2008.00623, section 3.1):
-/// `x: [.., in]` by `weight: [groups, in / groups, out / groups]` and `bias: [out]`: `[.., out]`. The tiles read each group in place.
+/// A grouped dense layer: channels are divided into consecutive groups, and each result reads the channels of its own group (Mehta et al., arXiv
+/// 2008.00623, section 3.1): `x: [.., in]` by `weight: [groups, in / groups, out / groups]` and `bias: [out]`: `[.., out]`. The tiles read each group
+/// in place.
 ///
 /// Fails when shapes or types differ.
 pub fn group_linear(graph: &mut Graph, x: Value, weight: Value, bias: Option<Value>) -> Result<Value> {

@@ -65,19 +65,19 @@ impl Default for Conv2d {
 }
 
 impl Conv1d {
-    /// Every place, neighbouring taps, all channels together.
+    /// Stride and dilation 1, no padding, one group, no bias, no activation.
     pub fn new() -> Self {
         Self { along: Along::PLAIN, groups: 1, activation: Activation::Identity, bias: None, segments: None }
     }
 
-    /// From the first place that a result reads to that of the next one, at least 1.
+    /// The stride: positions from the window of one result to that of the next, at least 1.
     #[must_use]
     pub fn stride(mut self, stride: usize) -> Self {
         self.along.stride = stride;
         self
     }
 
-    /// From a tap to the next one, in places, at least 1.
+    /// The dilation: positions from one tap of the kernel to the next, at least 1.
     #[must_use]
     pub fn dilation(mut self, dilation: usize) -> Self {
         self.along.dilation = dilation;
@@ -91,7 +91,7 @@ impl Conv1d {
         self
     }
 
-    /// Channels in `groups`, one behind another, each of which sees its own alone.
+    /// A grouped convolution: channels are divided into `groups` consecutive groups, and each result reads the channels of its own group.
     #[must_use]
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
@@ -122,7 +122,7 @@ impl Conv1d {
 }
 
 impl Conv2d {
-    /// Every place, neighbouring taps, all channels together.
+    /// Strides and dilations 1, no padding, one group, no bias, no activation.
     pub fn new() -> Self {
         Self {
             down: Along::PLAIN,
@@ -140,7 +140,7 @@ impl Conv2d {
         self
     }
 
-    /// From a tap to the next one down and across, each at least 1.
+    /// Dilations down and across: positions from one tap of the kernel to the next, each at least 1.
     #[must_use]
     pub fn dilation(mut self, [down, across]: [usize; 2]) -> Self {
         (self.down.dilation, self.across.dilation) = (down, across);
@@ -154,7 +154,7 @@ impl Conv2d {
         self
     }
 
-    /// Channels in `groups`, one behind another, each of which sees its own alone.
+    /// A grouped convolution: channels are divided into `groups` consecutive groups, and each result reads the channels of its own group.
     #[must_use]
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;

@@ -58,7 +58,7 @@ macro_rules! functions {
             known: $known:expr $(,)?
         }
     )+) => {
-        /// An elementwise function of one number, as ops apply it on the way: [`linear`](crate::ops::linear()) to its result.
+        /// An elementwise function of one number that other ops apply to their result, such as [`linear`](crate::ops::linear()).
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         #[non_exhaustive]
         pub enum Activation {

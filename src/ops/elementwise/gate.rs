@@ -41,8 +41,8 @@ params! {
     }
 }
 
-/// The gated product `[.., width]` of `z: [.., 2 width]`, two factors one behind the other: of the half that `gate` names, `a`, and the
-/// other, `v`, it is `f(a) * v`, where `f` is `activation`. With a sigmoid that is GLU, with a silu SwiGLU, with a gelu GEGLU.
+/// The gated product `[.., width]` of `z: [.., 2 width]`, whose last axis holds two factors one behind the other: `f(a) * v`, where `a` is the half
+/// that `gate` names, `v` the other half and `f` is `activation`. With a sigmoid that is GLU, with a silu SwiGLU, with a gelu GEGLU.
 ///
 /// Any axis may be empty. Fails when `z` is no float, or its last axis is not even.
 pub fn gated(graph: &mut Graph, z: Value, gate: Gate, activation: Activation) -> Result<Value> {

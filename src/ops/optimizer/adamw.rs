@@ -54,7 +54,7 @@ pub struct Moments {
     pub second: Value,
 }
 
-/// One step: what `parameter` and its moments become. Hand each to [`Graph::update`], and it is changed in place.
+/// One step of AdamW: the new values of `parameter` and of its moments. Hand each to [`Graph::update`], and it is changed in place.
 ///
 /// All are f32 and of one shape. Fails when one is not, or a setting has no meaning.
 pub fn adamw(

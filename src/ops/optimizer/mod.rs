@@ -1,4 +1,4 @@
-//! What an optimiser does on the device: it changes parameters and its own state in place.
+//! The steps of optimisers on the device: they change parameters and their own state in place.
 //!
 //! All of it is f32, whatever a model computes in. A step reads `schedule: f32 [3]`, which the host writes for each run: the learning
 //! rate, and for AdamW `1 - beta1^t` and `1 - beta2^t` of step `t`, counted from 1; and `factor: f32 [1]`, which gradients are

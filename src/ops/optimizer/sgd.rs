@@ -33,7 +33,7 @@ pub struct Sgd {
     pub nesterov: bool,
 }
 
-/// One step: what `parameter` and its `velocity`, which starts at 0, become. Hand each to [`Graph::update`], and it is changed in
+/// One step of SGD: the new values of `parameter` and of its `velocity`, which starts at 0. Hand each to [`Graph::update`], and it is changed in
 /// place.
 ///
 /// All are f32 and of one shape. Fails when one is not, or a setting has no meaning.

@@ -1,4 +1,4 @@
-//! Pooling along time by windows that may overlap: the mean or the largest of so many positions, every so many.
+//! Pooling along time by windows of fixed size and stride, which may overlap: their mean or maximum.
 //!
 //! ```text
 //! y[b, w, c] = mean or maximum over t of x[b, t, c],   w stride <= t < min(w stride + size, time)

@@ -11,7 +11,7 @@ const ATTEND_NOTES: &str = r#"The tensors are q, k and v, [batch, time, head, ch
 gradients of the results, there are gradients, too. Results are out, lse (natural logarithm, -1e30 for a row that sees no key), dq,
 dk, dv, and d_NAME for every float that the rule or mechanism names. Those that the file holds already are compared.
 
-A rule is JSON; texts are names of tensors:
+A rule, which is a mask with score modifiers, is JSON; strings are names of tensors:
   {"version": 1, "mask": {"any": [{"window": {"left": 4, "right": 4}}, {"globals": "positions"}]},
    "scores": [{"alibi": "slopes"}], "scale": 0.25, "softcap": 3.0}
 
@@ -30,11 +30,11 @@ Scores:
   {"buckets": {"table": NAME, "count": 16, "max_distance": 20, "bidirectional": true}}
   {"relative_keys": {"keys": NAME, "content_bias": NAME, "position_bias": NAME, "farthest_after": 0}}
   {"disentangled": {"keys": NAME, "queries": NAME, "span": 6, "max_distance": 40}}  {"top_left": SCORE}
-Where the queries of each item begin among the keys, I32 [batch], beside "mask" and "scores":
+The position of each item's first query among the keys, I32 [batch], beside "mask" and "scores":
   "query_start": NAME
 The documentation of foveate::ops::attention::RuleDocument explains each.
 
-In the place of a rule, a mechanism; it has no lse. Where rows are no whole texts, "lengths" (I32 [batch]) or "segments" (I32 [batch, time]):
+In place of a rule, a mechanism, which has no lse. Padded rows have "lengths" (I32 [batch]), packed ones "segments" (I32 [batch, time]):
   {"version": 1, "mechanism": {"nystrom": {"landmarks": 8}, "scale": 0.25}, "lengths": NAME}
 Mechanisms, with examples of settings:
 {mechanisms}
@@ -45,19 +45,19 @@ the machine does not fit what was asked for."#;
 #[derive(Debug, Args)]
 #[command(after_help = ATTEND_NOTES.replace("{mechanisms}", &mechanisms()))]
 pub(crate) struct AttendArgs {
-    /// The rule, or the mechanism.
+    /// The mask and score modifiers, or the mechanism, as JSON.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) rule: PathBuf,
-    /// What it is applied to.
+    /// The file with q, k, v and the tensors that the rule names.
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) tensors: PathBuf,
-    /// Write the results, in one move; the metadata under `foveate` say what made them.
+    /// Write the results, atomically; the metadata `foveate` says how they were made.
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) out: Option<PathBuf>,
-    /// Fail when a result lies too far from the one that the file of tensors holds.
+    /// Compare with the results that the file of tensors holds, and fail when one is too far off.
     #[arg(long)]
     pub(crate) compare: bool,
-    /// How far is too far, of the largest element [default: 2e-5 for F32, 7.8e-3 for F16].
+    /// The largest difference allowed, relative to the largest element [default: 2e-5 for F32, 7.8e-3 for F16].
     #[arg(long, value_name = "X", requires = "compare", allow_negative_numbers = true)]
     pub(crate) tolerance: Option<f64>,
     #[command(flatten)]

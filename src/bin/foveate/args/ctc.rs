@@ -11,9 +11,9 @@ const NOTES: &str = "\
 The folder holds recordings, NAME.wav, and beside each what is said in it, NAME.txt. The model reads log-mel features and scores the letters that the
 texts are written with; it is a Conformer (arXiv 2005.08100), by default a small one.
 
-A line now and then shows the loss, the word error rate and the character error rate, of the folder of --validation where there is one, else of the
+A line at each evaluation shows the loss, the word error rate and the character error rate, of the folder of --validation where there is one, else of the
 recordings themselves: how many words or letters must be exchanged, put in or left out, for each of the text. --out becomes a folder that
-`foveate run --task transcribe` opens, in one move: it is not there before. Ctrl-C writes what there is.";
+`foveate run --task transcribe` opens, atomically: it does not exist before the end. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{NOTES}\n\n{TRAINING_EXIT_CODES}"))]
@@ -23,13 +23,13 @@ pub(crate) struct CtcArgs {
     /// The folder that the trained model is written to: a new or an empty one.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
-    /// A folder like the first to look at now and then; its texts have no letters that the first has not.
+    /// A folder like the first to evaluate on; its texts may have only letters that the first has.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) validation: Option<PathBuf>,
     /// Steps of the training.
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pub(crate) steps: u64,
-    /// Steps between looks.
+    /// Steps between evaluations.
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) evaluate_every: u64,
     /// End when the word error rate is no higher than this.
@@ -59,7 +59,7 @@ pub(crate) struct CtcArgs {
     /// Samples a second that recordings are brought to.
     #[arg(long, value_name = "HZ", default_value_t = 16_000, value_parser = whole(384_000))]
     pub(crate) rate: u32,
-    /// Make a causal model: attention sees so many frames of 40 ms before its own and none behind, and convolutions none behind either.
+    /// Train a causal model: attention sees this many frames of 40 ms before its own and none behind, and convolutions see none behind.
     #[arg(long, value_name = "FRAMES")]
     pub(crate) left_context: Option<u32>,
     #[command(flatten)]

@@ -13,10 +13,10 @@ The file has two columns, timestamp,value, whose first line names them; timestam
 and the time of the day, of the week and of the year. It is a LogSparse Transformer (arXiv 1907.00235): causal attention over exponentially
 growing distances, whose queries and keys are convolutions, and a normal distribution of each next value.
 
-The last --windows stretches of --horizon values are kept out of the training. Each is forecast from the --context values before it, by --samples paths
+The last --windows windows of --horizon values are kept out of the training. Each is forecast from the --context values before it, by --samples paths
 that are drawn value by value. Printed are R0.5 and R0.9, the quantile losses of the paper, of the model and of the values one day and one week
 before, where intervals add up to these. The folder of --out, which `foveate forecast` opens, gets config.json, model.safetensors, forecasts.csv
-and forecasts.svg, in one move: it is not there before.";
+and forecasts.svg, atomically: it does not exist before the end.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{NOTES}\n\n{TRAINING_EXIT_CODES}"))]
@@ -35,7 +35,7 @@ pub(crate) struct TrainForecastArgs {
     /// Values that are forecast at once [default: those of a day].
     #[arg(long, value_name = "N", value_parser = whole(1 << 15))]
     pub(crate) horizon: Option<u32>,
-    /// Stretches at the end that are forecast, one behind another.
+    /// Windows at the end of the series that are forecast, one behind another.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole(1 << 12))]
     pub(crate) windows: u32,
     /// Paths that a forecast is made of, 2 to 4096.
@@ -79,7 +79,7 @@ pub(crate) struct ForecastArgs {
     /// Paths that a forecast is made of, 2 to 4096.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1 << 12))]
     pub(crate) samples: u32,
-    /// Decides the draws.
+    /// Seed of the random draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
     #[command(flatten)]

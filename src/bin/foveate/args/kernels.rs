@@ -12,10 +12,10 @@ pub(crate) struct InfoArgs {
     /// Only these adapters: `auto` and `gpu` for the one that other commands take, any other text for all whose names contain it.
     #[arg(long, value_name = "auto|gpu|NAME")]
     pub(crate) device: Option<String>,
-    /// Also which kernels every op gets, and why.
+    /// Also show which kernels every op gets, and why.
     #[arg(long)]
     pub(crate) ops: bool,
-    /// Also which kernels this op gets, and why.
+    /// Also show which kernels this op gets, and why.
     #[arg(long, value_name = "NAME", conflicts_with = "ops")]
     pub(crate) op: Option<String>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub(crate) struct ShaderArgs {
 /// Columns of the table, as `foveate bench --help` explains them.
 const COLUMNS: &str = "\
 Every row is verified first: against the method's own reference in f64 on up to 512 tokens, and, at the row's
-own length, in nine stretches of rows against exact attention over the keys that the method says it sees, spelled
+own length, in nine ranges of rows against exact attention over the keys that the method says it sees, spelled
 out one by one. A row that fails shows FAILED and no timing, and the exit code is 1.
 
 Columns:
@@ -74,11 +74,11 @@ Columns:
   IQR               first to third quartile, over the median
   first ms          the first call, by the wall: planning, making pipelines and buffers, upload and the first run, in which some
                     drivers compile; kernels that an earlier row has made are not made again
-  GFLOP/s           only the work that the method leaves: 2 flops for every channel of every score and of every
+  GFLOP/s           only the work that the method does: 2 flops for every channel of every score and of every
                     weighted value
   memory, working   MiB that the plan binds and allocates, and the part that is neither input nor output; exact
-  exact             what the method is compared with: full attention, causal (the own key and those before it) or
-                    strictly causal (those before it), whichever its keys are a part of
+  exact             what the method is compared with: full attention, causal (the query's own key and those before
+                    it) or strictly causal (those before it), whichever its keys are a part of
   off exact         largest distance from that exact attention on a sample of queries; methods that leave keys out
                     are far off by design
   of max            the same over the largest exact value
@@ -154,13 +154,13 @@ for.";
 #[derive(Debug, Args)]
 #[command(after_help = TUNE_NOTES)]
 pub(crate) struct TuneArgs {
-    /// The adapter: `auto` takes the best and says which, `gpu` the same without a word, any other text the first whose name contains it.
+    /// The adapter: `auto` takes the best and says which, `gpu` takes it without saying so, any other text takes the first whose name contains it.
     #[arg(long, value_name = "auto|gpu|NAME", default_value = "auto")]
     pub(crate) device: String,
-    /// Where the profile goes, in one move.
+    /// The file that the profile is written to, atomically.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) out: Option<PathBuf>,
-    /// Seconds that the run may take: no shape but the first is begun that is estimated to take longer, and one that is begun is finished.
+    /// Seconds that the run may take: a shape that is estimated to end later is not begun, but for the first; one that is begun is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) budget: f64,
     #[command(flatten)]

@@ -43,7 +43,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show every adapter: its features and limits, and, with --ops, which kernel each op would use on it and why.
+    /// Show the adapters of this machine: features and limits and, with --ops, which kernel each op would use and why.
     Info(InfoArgs),
     /// Run every op's conformance cases on an adapter against the CPU reference.
     Check(CheckArgs),
@@ -55,33 +55,33 @@ pub(crate) enum Command {
     Tune(TuneArgs),
     /// Run a trained model on texts: embeddings, hidden states, or predictions for masked tokens; or transcribe recordings.
     Run(RunArgs),
-    /// Run attention under a rule, or a mechanism, in JSON on the tensors of a file, with gradients, and compare with another program.
+    /// Run attention on tensors of a file, forward and backward: a mask with score modifiers, or another mechanism, as JSON; compare with another program's results.
     Attend(AttendArgs),
     /// Show what a model folder holds, whether its weights are complete, and the memory a batch takes.
     Inspect(InspectArgs),
-    /// Train a language model, a model of speech or a forecaster from nothing, or a folder's model for a task.
+    /// Train a language model, a speech model or a forecaster from scratch, or fine-tune a folder's model for a task.
     #[command(subcommand)]
     Train(TrainCommand),
-    /// Go on with a text as a trained language model would.
+    /// Generate text with a trained language model.
     Generate(GenerateArgs),
-    /// Say how a time series goes on, and how sure that is, by a forecaster that `train forecast` wrote.
+    /// Forecast a time series, with the range of likely values, by a forecaster that `train forecast` wrote.
     Forecast(ForecastArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
-    /// A folder's model to tell labels of texts, or of pairs of texts.
+    /// Fine-tune a folder's model to classify texts, or pairs of texts.
     Classify(Box<ClassifyArgs>),
-    /// A folder's model to predict masked words of texts.
+    /// Fine-tune a folder's model to predict masked words of texts.
     FillMask(Box<FillMaskArgs>),
-    /// A folder's encoder-decoder, such as T5, to write one text about another: translations, summaries, answers.
+    /// Fine-tune a folder's encoder-decoder, such as T5, to write one text from another: translations, summaries, answers.
     #[command(name = "seq2seq")]
     Seq2Seq(Box<Seq2SeqArgs>),
-    /// A language model of a text: a byte-level one from nothing, or a folder's.
+    /// Train a language model on a text: a byte-level one from scratch, or a folder's.
     Lm(Box<LmArgs>),
-    /// A Conformer from nothing, to transcribe speech.
+    /// Train a Conformer from scratch to transcribe speech.
     Ctc(Box<CtcArgs>),
-    /// A forecaster of a time series, from nothing.
+    /// Train a forecaster of a time series from scratch.
     Forecast(Box<TrainForecastArgs>),
 }
 

@@ -99,7 +99,7 @@ pub(crate) struct RunArgs {
     /// encoder-decoder, the target.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, requires = "text")]
     pub(crate) pair: Vec<String>,
-    /// Token ids with commas or blanks between them, taken as they are: no special tokens are added; may be given several times.
+    /// Token ids with commas or spaces between them, taken as they are: no special tokens are added; may be given several times.
     #[arg(long, value_name = "\"1 2 3\"", allow_hyphen_values = true)]
     pub(crate) ids: Vec<String>,
     /// Which of two texts each of the --ids is of, 0 or 1: one list for each --ids, in the same order. For --task score by an
@@ -109,7 +109,7 @@ pub(crate) struct RunArgs {
     /// A file of texts in UTF-8, one a line, blank lines left out; `-` is stdin.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) input: Option<PathBuf>,
-    /// What to compute.
+    /// The task.
     #[arg(long, value_enum, default_value_t = TaskName::Embed)]
     pub(crate) task: TaskName,
     /// For embed, the name of a prompt that the folder has for queries, documents and the like; it is put before each text. Where nothing is
@@ -122,7 +122,7 @@ pub(crate) struct RunArgs {
     pub(crate) device: DeviceArgs,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
-    /// Cut what is longer than the model takes, in place of refusing it: texts before their closing special token, ids at
+    /// Cut texts that are longer than the model takes, in place of refusing them: before their closing special token; ids at
     /// their end.
     #[arg(long)]
     pub(crate) truncate: bool,
@@ -193,7 +193,7 @@ Exit codes: 0 when the model is complete; 2 when a file is missing or damaged, o
 pub(crate) struct InspectArgs {
     /// The model's folder.
     pub(crate) folder: PathBuf,
-    /// What the model would be asked for: it decides which weights are needed [default: embed, or hidden of families without embeddings].
+    /// The task, which decides which weights are needed [default: embed, or hidden of families without embeddings].
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskName>,
     /// Tokens of the batch whose memory is shown.
@@ -228,26 +228,26 @@ pub(crate) struct GenerateArgs {
     /// Below 1 likely tokens get likelier; 0 takes the likeliest.
     #[arg(long, allow_negative_numbers = true, value_name = "X", default_value_t = 0.8)]
     pub(crate) temperature: f32,
-    /// How many of the likeliest tokens are drawn from; 0 for all.
+    /// Draw from this many of the likeliest tokens; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) top_k: usize,
     /// Draw from the likeliest tokens that together have this probability; 1 for all.
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     pub(crate) top_p: f32,
-    /// What scores of tokens that are in the text already are divided by; 1 changes nothing.
+    /// Divide the scores of tokens that are in the text already by this; 1 changes nothing.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub(crate) repetition_penalty: f32,
-    /// Search for the likeliest text with so many beams, in place of drawing; it is printed when it is found.
+    /// Beam search for the likeliest text with this many beams, in place of drawing; the text is printed at the end.
     #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_k", "top_p", "repetition_penalty"])]
     pub(crate) beams: Option<usize>,
-    /// With beams, what a text's length is raised to before its log-probability is divided by it.
+    /// With beams, divide a text's log-probability by its length to this power.
     #[arg(long, value_name = "X", default_value_t = 1.0, requires = "beams", allow_negative_numbers = true)]
     pub(crate) length_penalty: f32,
     /// A token that ends the text, by its id; may be given several times. Without it, the `eos_token_id` of the folder's
     /// generation_config.json, or else of its config.json.
     #[arg(long, value_name = "ID")]
     pub(crate) stop: Vec<u32>,
-    /// Decides the draws.
+    /// Seed of the random draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
     #[command(flatten)]

@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceArgs, whole};
 
-/// What the trainings end with.
+/// The exit codes of trainings.
 pub(super) const TRAINING_EXIT_CODES: &str = "\
 Exit codes: 0 when all steps or epochs are done or the user interrupted; 1 when the loss stopped being a number or the device failed; 2 when
 a flag, a file or the machine does not fit what was asked for.";
 
 const LM_NOTES: &str = "\
-Without a folder it is a byte-level model from nothing: the last 5 % of the text are kept for validation, and losses are nats a byte.
+Without a folder it is a byte-level model from scratch: the last 5 % of the text are kept for validation, and losses are nats a byte.
 The folder of --out holds checkpoint.safetensors (weights, optimiser and step), loss.csv and loss.svg. Ctrl-C saves and ends
 cleanly; --resume goes on from the checkpoint bit for bit, with the model and settings in it, unless flags say otherwise.
 
 With a folder its causal language model goes on to be trained on the text, cut into windows of tokens. A recurrent one (Transformer-XL) reads
 the text in --batch streams, segment by segment, each with the memories of those before; gradients end at the segment. After each epoch a
-line shows the validation loss, in nats a token, and the perplexity; a recurrent model reads the validation part as one stream. --out becomes a folder that `foveate generate` opens, in one move: it is not there
-before. Ctrl-C writes what there is.";
+line shows the validation loss, in nats a token, and the perplexity; a recurrent model reads the validation part as one stream. --out becomes a folder that `foveate generate` opens, atomically: it does not exist before
+the end. Ctrl-C writes what there is.";
 
-/// How parameters follow their gradients, as the flag has it.
+/// The optimiser, as the flag has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OptimizerName {
@@ -32,7 +32,7 @@ pub(crate) enum OptimizerName {
     Sgd,
 }
 
-/// How the learning rate goes on after the warm-up, as the flag has it.
+/// The course of the learning rate after the warm-up, as the flag has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DecayName {
@@ -80,7 +80,7 @@ pub(crate) struct LmArgs {
     /// Without a folder, reversible layers: activations take the memory of one layer, whatever the depth.
     #[arg(long)]
     pub(crate) reversible: bool,
-    /// Without a folder, what mixes tokens in the place of softmax attention: '{"favor": {"features": 64, "causal": true}}' or another mechanism of `foveate
+    /// Without a folder, another mechanism in the place of softmax attention: '{"favor": {"features": 64, "causal": true}}' or another mechanism of `foveate
     /// run --help`, whose tensors become weights, '{"gated": {"decay": "channels"}}' (heads, none; "temperature": 16; "delta": true),
     /// '{"routing_transformer": {"clusters": 4, "window": 64}}' ("local_heads": half of the heads), or @FILE.
     #[arg(long, value_name = "JSON|@FILE")]
@@ -91,7 +91,7 @@ pub(crate) struct LmArgs {
     /// Without a folder, steps between checkpoints [default: 100].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) save_every: Option<u64>,
-    /// Without a folder, steps between looks at the validation part [default: 100].
+    /// Without a folder, steps between evaluations on the validation part [default: 100].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) evaluate_every: Option<u64>,
     #[command(flatten)]
@@ -124,16 +124,16 @@ pub(crate) struct TrainingArgs {
     /// The optimiser [default: adamw].
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerName>,
-    /// The highest learning rate [default: 5e-5 for a folder's model, 2e-3 for one from nothing].
+    /// The highest learning rate [default: 5e-5 for a folder's model, 2e-3 for one from scratch].
     #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub(crate) lr: Option<f32>,
-    /// Steps over which the rate rises to that [default: a tenth of all for a folder's model, 50 for one from nothing].
+    /// Warm-up: steps over which the rate rises to that [default: a tenth of all for a folder's model, 50 for one from scratch].
     #[arg(long, value_name = "N")]
     pub(crate) warm_up: Option<u64>,
-    /// How the rate goes on [default: linear for a folder's model, cosine for one from nothing].
+    /// The course of the rate after that [default: linear for a folder's model, cosine for one from scratch].
     #[arg(long, value_enum)]
     pub(crate) decay: Option<DecayName>,
-    /// Weight decay [default: 0.01 for a folder's model, 0.1 for one from nothing].
+    /// Weight decay [default: 0.01 for a folder's model, 0.1 for one from scratch].
     #[arg(long, allow_negative_numbers = true, value_name = "X")]
     pub(crate) weight_decay: Option<f32>,
     /// Momentum of sgd [default: 0.9].
@@ -142,24 +142,24 @@ pub(crate) struct TrainingArgs {
     /// The largest norm of all gradients; 0 for any [default: 1].
     #[arg(long, allow_negative_numbers = true, value_name = "NORM")]
     pub(crate) clip: Option<f32>,
-    /// Dropout of what layers add [default: 0.1 for a folder's model, 0 for one from nothing].
+    /// Dropout of what layers add to the residual stream [default: 0.1 for a folder's model, 0 for one from scratch].
     #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     pub(crate) dropout: Option<f32>,
-    /// What layers compute in, f32 or f16; weights and sums stay f32 [default: f32].
+    /// Type that layers compute in, f32 or f16; weights and sums stay f32 [default: f32].
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<String>,
-    /// Decides fresh weights, what is kept for validation, the order of batches, masks and dropout [default: 0].
+    /// Seed of new weights, the choice of validation data, the order of batches, masks and dropout [default: 0].
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 }
 
-/// What a folder's model is trained on.
+/// The data that a folder's model is trained on.
 #[derive(Debug, Default, PartialEq, Args)]
 pub(crate) struct DataArgs {
-    /// A file like the data to look at after each epoch, or the fraction of the data that is kept for it [default: 0.1].
+    /// A file like the data to evaluate on after each epoch, or the fraction of the data that is kept for that [default: 0.1].
     #[arg(long, value_name = "FILE|FRACTION")]
     pub(crate) validation: Option<String>,
-    /// How often all of the data is gone through [default: 3].
+    /// Epochs: passes over all of the data [default: 3].
     #[arg(long, value_name = "N", value_parser = whole(1 << 20))]
     pub(crate) epochs: Option<u32>,
     /// The longest text in tokens, special ones included, at most what the model takes; of seq2seq, the longest source and the longest target;
@@ -181,14 +181,14 @@ without any has an empty one. Each label is learnt by itself (`problem_type: mul
 
 After each epoch a line shows the validation loss, the accuracy (of several labels: texts all of whose labels are right), and the mean of
 the labels' F1; of several labels also F1 of all together (micro). --out becomes a folder that `foveate
-run --task classify` opens, in one move: it is not there before. Ctrl-C writes what there is.";
+run --task classify` opens, atomically: it does not exist before the end. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{CLASSIFY_NOTES}\n\n{TRAINING_EXIT_CODES}"))]
 pub(crate) struct ClassifyArgs {
     #[command(flatten)]
     pub(crate) folders: FineTuneArgs,
-    /// What is between the labels of a text, where it may have any number of them.
+    /// The separator between the labels of a text, where a text may have any number of them.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) label_separator: Option<String>,
 }
@@ -198,7 +198,7 @@ The data is a file of texts in UTF-8, one a line, blank lines left out; or a .cs
 80 % of these are masked, 10 % exchanged for any other, 10 % left (arXiv 1810.04805, section 3.1). Validation masks stay the same.
 
 After each epoch a line shows the validation loss, in nats a masked token. --out becomes a folder that `foveate run --task fill-mask`
-opens, in one move: it is not there before. Ctrl-C writes what there is.";
+opens, atomically: it does not exist before the end. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{FILL_MASK_NOTES}\n\n{TRAINING_EXIT_CODES}"))]
@@ -213,7 +213,7 @@ and `target`, what it is to write. Both are encoded by the folder's tokenizer. T
 start token (teacher forcing); padding is neither seen nor counted.
 
 After each epoch a line shows the validation loss, in nats a token of the targets, and the perplexity. --out becomes a folder that
-`foveate generate` opens, in one move: it is not there before. Ctrl-C writes what there is.";
+`foveate generate` opens, atomically: it does not exist before the end. Ctrl-C writes what there is.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{SEQ2SEQ_NOTES}\n\n{TRAINING_EXIT_CODES}"))]

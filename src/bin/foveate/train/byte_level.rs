@@ -1,4 +1,4 @@
-//! `foveate train lm TEXT`: a byte-level language model from nothing.
+//! `foveate train lm TEXT`: a byte-level language model from scratch.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

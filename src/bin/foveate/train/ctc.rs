@@ -1,4 +1,4 @@
-//! `foveate train ctc FOLDER`: a Conformer from nothing that transcribes recordings.
+//! `foveate train ctc FOLDER`: a Conformer from scratch that transcribes recordings.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -84,7 +84,7 @@ impl<'a> Job<'a> {
         ];
         if let Some((flag, _)) = foreign.iter().find(|(_, given)| *given) {
             return Err(Error::new(ErrorKind::Argument, "train", *flag)
-                .expecting("a text alone, as the flag is for models from nothing")
+                .expecting("a text alone, as the flag is for models from scratch")
                 .but_found("a folder before it"));
         }
         if args.learning.data.truncate {

@@ -1,4 +1,4 @@
-//! `foveate train forecast SERIES`: a forecaster from nothing.
+//! `foveate train forecast SERIES`: a forecaster from scratch.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! `foveate train`: a byte-level language model or a model of speech from nothing, or a folder's model for a task.
+//! `foveate train`: a byte-level language model or a model of speech from scratch, or a folder's model for a task.
 
 mod byte_level;
 mod classify;

@@ -160,7 +160,7 @@ impl RunSettings {
         defaults.with(args, Some(steps))
     }
 
-    /// Those of a model from nothing, which takes `steps`.
+    /// Those of a model from scratch, which takes `steps`.
     pub(super) fn from_nothing(args: &TrainingArgs, steps: u64) -> Result<Self> {
         Self::defaults().with(args, Some(steps))
     }

@@ -123,7 +123,7 @@ impl Settings for Linear {
             Some(sums) => spec = spec.state(LinearState { sums, normalizer }),
             None if normalizer.is_some() => {
                 return Err(Error::new(ErrorKind::Argument, OP, "linear.normalizer")
-                    .expecting("a state, too")
+                    .expecting("linear.state beside it")
                     .but_found("none"));
             }
             None => {}

@@ -124,7 +124,7 @@ impl Mechanism {
         self.layers.as_deref()
     }
 
-    /// Whether no token sees one behind itself.
+    /// Whether it is causal: no token sees a later one.
     pub fn is_causal(&self) -> bool {
         self.method.settings().is_causal()
     }
@@ -145,13 +145,13 @@ impl Mechanism {
         names
     }
 
-    /// Refuses values among `tensors` that devices would not look at: log decays above 0, and factors of the delta rule below 0 or above 2.
+    /// Refuses values among `tensors` that kernels do not check: log decays above 0, and factors of the delta rule below 0 or above 2.
     pub fn check_values(&self, tensors: &BTreeMap<String, HostTensor>) -> Result<()> {
         self.method.settings().check_values(tensors)
     }
 
-    /// Tensors for all of [`Mechanism::tensors`], by which it says what exact attention says as well as it can without having been trained: means of
-    /// stretches of keys where there are fewer, heads that keep to themselves. None where nothing of the kind is known.
+    /// Initial values for all of [`Mechanism::tensors`] with which it comes as close to exact attention as it can without training: projections along
+    /// time that average neighbouring keys, mixtures of heads that are the identity. Empty for a mechanism without such values.
     pub fn untrained(&self, extents: MechanismExtents) -> Result<Vec<(String, HostTensor)>> {
         self.method.settings().untrained(extents)
     }

@@ -24,7 +24,7 @@ pub struct MechanismRow {
     pub name: &'static str,
     /// Settings as an example: with the name they are a document ([`MechanismRow::example`]).
     pub settings: &'static str,
-    /// What it is, and what settings mean that say it less than clearly or may be absent.
+    /// What it is, and the meaning of settings that need an explanation or may be absent.
     pub summary: &'static str,
     /// Whether it is softmax attention under a mask, so that `foveate attend` and `bench` know it as a rule, too.
     pub is_mask: bool,

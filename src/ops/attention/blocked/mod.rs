@@ -76,8 +76,8 @@ pub(super) use kernels::{log_sum_exps, uses_fragments};
 
 const NAME: &str = "attention/blocked";
 
-/// Settings of [`blocked`]: attention mask and score modifiers. `T` is what stands for a tensor that a rule reads: a value
-/// of a graph, or a name.
+/// Settings of [`blocked`]: attention mask and score modifiers. `T` is how a rule refers to tensors that it reads: by [`Value`]s of a graph, or by
+/// names.
 #[derive(Clone, Debug)]
 pub struct Blocked<T = Value> {
     pub(super) mask: Mask<T>,
@@ -151,13 +151,13 @@ impl<T> Blocked<T> {
         Self { softcap: Some(cap), ..self }
     }
 
-    /// Hides padding besides: see [`Mask::lengths`].
+    /// Hides padding, in addition to the mask: see [`Mask::lengths`].
     #[must_use]
     pub fn lengths(self, lengths: T) -> Self {
         Self { mask: self.mask & Mask::lengths(lengths), ..self }
     }
 
-    /// Keeps packed sequences apart besides: see [`Mask::segments`].
+    /// Keeps packed sequences apart, in addition to the mask: see [`Mask::segments`].
     #[must_use]
     pub fn segments(self, ids: T) -> Self {
         Self { mask: self.mask & Mask::segments(ids), ..self }
@@ -222,9 +222,9 @@ fn append_forward(graph: &mut Graph, [query, key, value]: [Value; 3], spec: &Blo
     Ok(Forward { out: outputs[0], lse: outputs[1], statistics: outputs[2] })
 }
 
-/// `factor * query key^T`, and `previous` besides: `[batch, heads, query_time, key_time]`, what a layer with residual attention hands
-/// on to the next (RealFormer, arXiv 2012.11747, section 3.2), where `previous` comes in as [`Score::bias`]. This is the one rule whose
-/// memory is the product of both times, because what the method hands on is.
+/// `factor * query key^T + previous`, `[batch, heads, query_time, key_time]`: the scores that a layer with residual attention hands on to the next
+/// (RealFormer, arXiv 2012.11747, section 3.2), which takes them as [`Score::bias`]. They are stored: memory is the product of both times, as the
+/// method asks for it.
 ///
 /// `query` and `key` have as many heads.
 pub fn residual_scores(

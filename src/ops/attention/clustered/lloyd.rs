@@ -25,12 +25,12 @@ pub struct LloydClusters {
     pub bits: usize,
     /// Steps of the iteration; the authors have 10.
     pub iterations: usize,
-    /// Of the planes that cut the space.
+    /// The seed of the random planes that hashes are made with.
     pub seed: u64,
 }
 
 impl LloydClusters {
-    /// So many clusters of hashes of 63 bits, after 10 steps.
+    /// `count` clusters, hashes of 63 bits, 10 steps.
     pub fn new(count: usize) -> Self {
         Self { count, bits: 63, iterations: 10, seed: 0 }
     }

@@ -50,7 +50,7 @@ enum Chosen {
 }
 
 impl Clustered {
-    /// So many clusters; scores scaled by `1 / sqrt(head_size)`.
+    /// `count` clusters; scores scaled by `1 / sqrt(head_size)`.
     pub fn new(count: usize) -> Self {
         Self { count, scale: None, lengths: None, improved: None }
     }

@@ -21,7 +21,7 @@ pub enum FeaturesOf {
     Keys,
 }
 
-/// What the exponents of random features of keys are lessened by, so that nothing overflows. It cancels where `eps` is 0.
+/// What is subtracted from the exponents of keys' random features, so that `exp` does not overflow. It cancels where `eps` is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stabilizer {

@@ -33,9 +33,9 @@ pub struct RandomProjection {
     pub count: usize,
     /// Channels of queries and keys.
     pub size: usize,
-    /// What tells a model from others.
+    /// The seed of the model.
     pub seed: u64,
-    /// What tells a place in a model from others.
+    /// The number of the layer: layers of one seed draw different matrices.
     pub stream: u32,
     /// Which matrix of the stream.
     pub draw: u32,

@@ -18,7 +18,7 @@ pub enum Denominator {
     AtLeast(f32),
 }
 
-/// What a text has added to the sums over its keys, in f32. The first token of its continuation starts from it.
+/// The state of linear attention behind the last key of a text, f32: sums over its keys, from which the text can be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearState<T = Value> {
     /// `sum_j y_j v_j^T`: `[batch, kv_heads, head_size, value_size]`.
@@ -27,7 +27,7 @@ pub struct LinearState<T = Value> {
     pub normalizer: Option<T>,
 }
 
-/// Settings of [`linear_attention`](super::linear_attention). `T` is what stands for a tensor: a value of a graph, or a name.
+/// Settings of [`linear_attention`](super::linear_attention). `T` is how settings refer to tensors: by values of a graph, or by names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearAttention<T = Value> {
     maps: [FeatureMap; 2],
@@ -101,8 +101,7 @@ impl<T> LinearAttention<T> {
         Self { scale, ..self }
     }
 
-    /// How many times are a chunk, when the kernels shall not choose. Where the states of so many chunks would not fit a storage binding,
-    /// chunks are longer.
+    /// Positions of a chunk, in place of the kernels' choice. Where the states of all chunks would not fit a storage binding, chunks are longer.
     #[must_use]
     pub fn chunk(self, times: u32) -> Self {
         Self { chunk: Some(times), ..self }
@@ -121,7 +120,7 @@ impl<T> LinearAttention<T> {
         Self { segments: Some(ids), ..self }
     }
 
-    /// What stands before the first key, as a run before has left it. It belongs to the first of packed sequences.
+    /// The state before the first key, as an earlier run has returned it. Of packed sequences it belongs to the first.
     #[must_use]
     pub fn state(self, state: LinearState<T>) -> Self {
         Self { state: Some(state), ..self }
@@ -244,13 +243,13 @@ impl LinearAttention {
         let [query, key] = &self.maps;
         if *query == FeatureMap::SoftmaxOverTime {
             return Err(refused("query's feature map")
-                .expecting("another one")
+                .expecting("a function of each query alone")
                 .but_found("softmax over time"));
         }
         let parts = [self.lengths.is_some(), self.segments.is_some(), self.state.is_some(), self.is_causal];
         if *key == FeatureMap::SoftmaxOverTime && parts.contains(&true) {
             return Err(refused("key's feature map")
-                .expecting("another one, for a causal rule, lengths, segments or a state")
+                .expecting("a function of each key alone, with a causal rule, lengths, segments or a state")
                 .but_found("softmax over time"));
         }
         Ok(())

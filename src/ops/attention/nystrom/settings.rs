@@ -68,7 +68,7 @@ pub enum InverseStart {
 }
 
 impl Nystrom {
-    /// So many landmarks, 6 iterations, scores scaled by `1 / sqrt(head_size)`, no padding.
+    /// `landmarks` landmarks, 6 iterations, scores scaled by `1 / sqrt(head_size)`, no padding.
     pub fn new(landmarks: usize) -> Self {
         Self {
             landmarks,
@@ -87,7 +87,7 @@ impl Nystrom {
         self.landmarks
     }
 
-    /// The same settings with no more landmarks than that: for texts of so many positions, which are exact then.
+    /// The same settings with at most `landmarks` landmarks. For a text of that many positions, the result is exact attention.
     #[must_use]
     pub fn at_most(self, landmarks: usize) -> Self {
         Self { landmarks: self.landmarks.min(landmarks), ..self }

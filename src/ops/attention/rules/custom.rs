@@ -90,14 +90,14 @@ impl CustomMask {
         Ok(Self { name: name.to_owned(), wgsl, reference: Arc::new(reference), has_tiles: false })
     }
 
-    /// States that the WGSL has a second function, which tells of a tile of pairs whether any of them is seen (or may be, for all it
-    /// knows) and whether all of them are (for certain), all bounds inclusive:
+    /// States that the WGSL has a second function, which says of a tile of pairs, all bounds inclusive, whether any of them may be visible and
+    /// whether all of them certainly are:
     ///
     /// ```wgsl
     /// fn name_tile(batch: u32, head: u32, first_query: i32, last_query: i32, first_key: i32, last_key: i32) -> vec2<bool>
     /// ```
     ///
-    /// A tile of queries that meets keys in more than 64 stretches asks about every pair all the same.
+    /// A tile of queries whose visible keys form more than 64 separate ranges evaluates every pair all the same.
     ///
     /// Fails as [`CustomMask::new`] does when the WGSL has no such function.
     pub fn with_tiles(self) -> Result<Self> {

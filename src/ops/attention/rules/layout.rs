@@ -4,7 +4,7 @@ use crate::random::Random;
 use crate::tensor::HostTensor;
 use crate::{Error, ErrorKind, Result};
 
-/// Which pairs of a block of queries and a block of keys meet, for each head or for all alike.
+/// A block-sparse layout: which blocks of keys each block of queries sees, for each head or for all heads alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockLayout {
     block_size: u32,
@@ -64,14 +64,15 @@ impl BlockLayout {
         [self.heads, self.query_blocks, self.key_blocks]
     }
 
-    /// Whether the two blocks meet; blocks that there are not meet none. `head` may be any where all heads are alike.
+    /// Whether the queries of one block see the keys of the other: false for blocks outside of the layout. `head` may be any where all heads are
+    /// alike.
     pub fn meets(&self, head: usize, query_block: usize, key_block: usize) -> bool {
         let head = if self.heads == 1 { 0 } else { head };
         let is_there = head < self.heads && query_block < self.query_blocks && key_block < self.key_blocks;
         is_there && self.pairs[(head * self.query_blocks + query_block) * self.key_blocks + key_block]
     }
 
-    /// Pairs of blocks that meet, over all of them.
+    /// The fraction of pairs of blocks that are visible.
     pub fn density(&self) -> f64 {
         self.pairs.iter().filter(|&&pair| pair).count() as f64 / self.pairs.len().max(1) as f64
     }

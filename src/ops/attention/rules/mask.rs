@@ -31,15 +31,14 @@ pub enum Alignment {
 /// let strictly_causal: Mask = Mask::causal() & !Mask::window(0, 0);
 /// ```
 ///
-/// A mask is code, not data: it says which stretches of keys a tile of queries meets at all, and asks about single pairs only where a
-/// tile is met in part. Only [`Mask::dense`] has a matrix of queries by keys, a
-/// bit a pair.
+/// A mask is code, not data: for each tile of queries it gives the ranges of keys that are visible at all, and single pairs are tested only in tiles
+/// that are visible in part. Only [`Mask::dense`] has a matrix of queries by keys, one bit a pair.
 ///
 /// A mask has at most 128 rules, each `&`, `|` and `!` counted as one. Of a larger one only the number of rules is kept, and ops refuse it
 /// with [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 ///
-/// Positions are those of [`Alignment::BottomRight`] unless [`Mask::aligned`] says otherwise. `T` is what stands for a tensor that a
-/// rule reads: a value of a graph, or a name.
+/// Positions are those of [`Alignment::BottomRight`] unless [`Mask::aligned`] says otherwise. `T` is how a rule refers to tensors that it reads: by
+/// values of a graph, or by names.
 #[derive(Clone, Debug)]
 pub struct Mask<T = Value>(pub(super) Node<T>);
 

@@ -1,10 +1,10 @@
 //! Rules: attention masks and score modifiers, as code.
 //!
-//! A rule has three forms, each in a file of its own. Users combine [`Mask`] and [`Score`]. [`prepare`] turns them into a [`Rule`], whose
-//! tensors are inputs of an attention step. The CPU reference evaluates them by [`reference`]; kernels get the WGSL that [`lower`] composes from
-//! the files under `shaders/attention/rules`. Where the keys that a query sees are not one contiguous range, kernels also get block lists, made by
-//! a dispatch before them: the blocks of keys that each tile of queries may see. Dilated, strided and fixed masks, with bands beside them or not, are
-//! walked in an order in which they are dense, and the few keys of LogSparse masks are gathered one by one ([`pieces`]), where there are as many keys
+//! A rule has three forms, each in a file of its own. Users combine [`Mask`] and [`Score`]. [`prepare`] turns them into a [`Rule`], whose tensors are
+//! inputs of an attention step. The CPU reference evaluates them by [`reference`]; kernels get the WGSL that [`lower`] composes from the files under
+//! `shaders/attention/rules`. Where the keys that a query sees are not one contiguous range, kernels also get block lists, made by a dispatch before
+//! them: the blocks of keys that each tile of queries may see. Dilated, strided and fixed masks, with bands beside them or not, are computed in an
+//! order of positions in which they are dense, and the few keys of LogSparse masks are gathered one by one ([`pieces`]), where there are as many keys
 //! as queries and heads of keys as of queries, and no score rule, softcap, tensor or start of queries; else tiles look their blocks up.
 //!
 //! To add a mask rule: a variant of `Node` with its constructor (`mask.rs`), what is wrong with it (`check.rs`), its CPU reference (`reference.rs`),

@@ -13,9 +13,9 @@ pub(super) const MOST_SCORES: usize = 128;
 /// 3. plus [`Score::bias`], [`Score::alibi`], [`Score::buckets`], [`Score::gaussian`]
 /// 4. custom rules, in order
 ///
-/// and [`Score::adaptive_span`] multiplies its weight. Distances are those from the key opposite the query back to `j`, positive for
-/// keys before it, under [`Alignment::BottomRight`] unless [`Score::aligned`] says otherwise. `T` is what stands for a tensor: a value
-/// of a graph, or a name. Gradients reach every tensor.
+/// and [`Score::adaptive_span`] multiplies its weight. Distances are those from the key opposite the query back to `j`, positive for keys before it,
+/// under [`Alignment::BottomRight`] unless [`Score::aligned`] says otherwise. `T` is how a rule refers to tensors: by values of a graph, or by names.
+/// Gradients reach every tensor.
 #[derive(Clone, Debug)]
 pub struct Score<T = Value> {
     pub(super) rule: ScoreRule<T>,
@@ -39,9 +39,10 @@ impl<T> Score<T> {
         Self { rule, alignment: Alignment::default() }
     }
 
-    /// Adds `bias: [batch or 1, heads or 1, query_time or 1, key_time or 1]` of a float type. Its gradient is summed over what it is
-    /// repeated along; of a bias for each query and key it takes `[batch, heads, query_time, key_time]` in f32 on the way. Below -5e29 a
-    /// key counts as hidden. Also how RealFormer's previous scores (arXiv 2012.11747) come in; [`residual_scores`](super::super::residual_scores) records what goes on.
+    /// Adds `bias: [batch or 1, heads or 1, query_time or 1, key_time or 1]` of a float type. Its gradient is summed over what it is repeated along;
+    /// of a bias for each query and key it takes `[batch, heads, query_time, key_time]` in f32 on the way. Below -5e29 a key counts as hidden.
+    /// RealFormer's scores of earlier layers (arXiv 2012.11747) are added this way; [`residual_scores`](super::super::residual_scores) computes those
+    /// for the next layer.
     pub fn bias(bias: T) -> Self {
         Self::new(ScoreRule::Bias(bias))
     }

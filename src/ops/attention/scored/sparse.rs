@@ -8,7 +8,7 @@ use crate::tensor::TensorDesc;
 
 const NAME: &str = "attention/sparse";
 
-/// What makes weights of a query's scores: numbers of at least 0 that sum to 1.
+/// The function from a query's scores to its attention weights, which are at least 0 and sum to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Simplex {

@@ -26,14 +26,14 @@ pub struct Sinkhorn {
 }
 
 impl Sinkhorn {
-    /// Blocks of so many positions, which must divide the time; a temperature of 0.75 and 5 iterations of Sinkhorn's normalisation, as
-    /// published, and scores scaled by `1 / sqrt(head_size)`.
+    /// Blocks of `block` positions, which must divide the time; a temperature of 0.75 and 5 iterations of Sinkhorn's normalisation, as published, and
+    /// scores scaled by `1 / sqrt(head_size)`.
     pub fn new(block: usize) -> Self {
         Self { block, temperature: 0.75, iterations: 5, scale: None }
     }
 
     /// The same with the largest block that is no larger and divides a text of `time` positions: 1 where that is a prime number, so that the sorting
-    /// is of `time x time` scores and each query sees two keys. Fill such texts up, where that matters.
+    /// is of `time x time` scores and each query sees two keys. Pad such texts where that matters.
     #[must_use]
     pub fn dividing(self, time: usize) -> Self {
         let block = (1..=self.block.min(time)).rev().find(|&block| time.is_multiple_of(block));

@@ -1,4 +1,4 @@
-//! Convolutions whose kernel is another one at each place, shared by the channels of a head (Wu et al., arXiv 1901.10430, section 3.2).
+//! Dynamic convolution: each position has a kernel of its own, shared by the channels of a head (Wu et al., arXiv 1901.10430, section 3.2).
 //!
 //! ```text
 //! y[b, t, c] = sum over taps j of  kernels[b, t, h(c), j] x[b, t + j - before, c]          0 outside of x
