@@ -61,8 +61,9 @@ fn through_landmarks(case: &mut Case<'_>) -> Result<()> {
     )?);
     let time = case.file.tensors.get("q")?.shape().dims()[1];
     let in_front = time.next_multiple_of(landmarks) - time;
-    let in_front =
-        format!("{in_front} zero rows are put in FRONT of q, k and v so that landmarks divide the length, and are ");
+    let in_front = format!(
+        "{in_front} zero rows are put in FRONT of q, k and v so that landmarks divide the length, and are "
+    );
     let segments = meaning(
         case,
         "padding",

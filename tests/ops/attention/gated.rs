@@ -7,8 +7,8 @@ use foveate::check::Random;
 use foveate::ops::attention::{
     FeatureMap, LinearAttention, LinearState, linear_attention, linear_attention_with_state,
 };
-use foveate::ops::{concat, slice};
-use foveate::{Graph, HostTensor, Result, Value};
+use foveate::ops::{add, concat, multiply, reshape, slice, sum};
+use foveate::{Graph, HostTensor, Result, Value, cpu};
 
 use super::linear::{
     F32_OF_LARGEST, HEADS, KV_HEADS, TIME, Tensors, graph, outputs, overwritten, rows, tensors,
@@ -92,6 +92,46 @@ impl Gate {
         self.at(graph, qkv, more, &(0..TIME))
     }
 }
+
+/// The inputs of a gate that have gradients: query, key, value, and those of `more` that it reads.
+fn differentiated(gate: &Gate, [q, k, v]: [Value; 3], more: &[Value]) -> Vec<Value> {
+    let decay = ["of_heads", "of_steps", "of_channels"].iter().position(|name| gate.decay == Some(name));
+    [q, k, v]
+        .into_iter()
+        .chain(decay.map(|place| more[place]))
+        .chain(gate.is_delta.then_some(more[3]))
+        .collect()
+}
+
+/// The gradients of `wrt` of the sum of `out * upstream`, and of the elements of `sums`.
+fn gradients(
+    graph: &mut Graph,
+    (out, upstream): (Value, Value),
+    sums: Option<Value>,
+    wrt: &[Value],
+) -> Result<Vec<Value>> {
+    let products = multiply(graph, out, upstream)?;
+    let mut loss = sum(graph, products, &[0, 1, 2, 3])?;
+    if let Some(sums) = sums {
+        let of_state = sum(graph, sums, &[0, 1, 2, 3])?;
+        loss = add(graph, loss, of_state)?;
+    }
+    let loss = reshape(graph, loss, [1])?;
+    graph.gradients(loss, wrt)
+}
+
+/// [`gated`] with an upstream gradient behind what gates read, at [`UPSTREAM`].
+fn with_upstream(seed: u64, batch: usize) -> Tensors {
+    let mut tensors = gated(seed, batch);
+    let dims = [batch, TIME, HEADS, tensors[2].1.shape().dims()[3]];
+    let mut source = Random::new(seed + 200);
+    let numbers = (0..dims.iter().product()).map(|_| source.next_f32()).collect();
+    tensors.push(("upstream", HostTensor::f32(dims, numbers).unwrap()));
+    tensors
+}
+
+/// Where the upstream gradient stands behind query, key and value.
+const UPSTREAM: usize = 4;
 
 /// A graph of `tensors`, which are named as [`gated`] names them; what `append` makes of each gate is an output.
 fn of_gates(
@@ -258,5 +298,108 @@ fn grouping_heads_changes_nothing() {
     for ((gate, shared), apart) in GATES.iter().zip(attended(&shared, None)).zip(attended(&apart, None)) {
         let error = relative_error(&shared, &apart);
         assert!(error <= F32_OF_LARGEST, "{}: {error:e}", gate.name);
+    }
+}
+
+/// Where every step leaves next to nothing, each pair of a time with itself is a thousand times what decays have a gradient from. (With a denominator
+/// a row is nearly the value of its own time, and its gradient is made of the difference of the two.)
+#[test]
+fn gradients_of_decays_are_exact_where_all_are_strong() {
+    let strong = |(name, tensor): (&'static str, HostTensor)| match name.starts_with("of_") {
+        true => {
+            (name, HostTensor::f32(tensor.shape().clone(), vec![-8.0; tensor.shape().elements()]).unwrap())
+        }
+        false => (name, tensor),
+    };
+    let tensors: Tensors = with_upstream(13, 1).into_iter().map(strong).collect();
+    for has_state in [false, true] {
+        let graph = of_gates(&tensors, |graph, gate, qkv, more| {
+            if gate.is_normalised {
+                return Ok(Vec::new());
+            }
+            let Gated { qkv: [q, k, v], spec } = gate.whole(graph, qkv, more);
+            let (out, state) = linear_attention_with_state(graph, q, k, v, &spec)?;
+            let wrt = differentiated(gate, qkv, more);
+            let found = gradients(graph, (out, more[UPSTREAM]), has_state.then_some(state.sums), &wrt)?;
+            Ok((0..).zip(found).map(|(at, gradient)| (format!(": gradient {at}"), gradient)).collect())
+        });
+        let inputs: Vec<(&str, &HostTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let expected = cpu::run(&graph, &inputs).unwrap();
+        for (name, found) in outputs(&graph, &tensors) {
+            let error = relative_error(&found, &expected[&name]);
+            // Those of heads are sums over all steps, of either sign.
+            assert!(error <= 1e-4, "{name}, of the state: {has_state}: {error:e}");
+        }
+    }
+}
+
+/// A backward pass computes what is wanted of it alone: a gradient by itself is what it is beside the others, to rounding, as pairs of a time with
+/// itself are added up apart where decays have one.
+#[test]
+fn one_gradient_alone_is_that_beside_the_others() {
+    let mut tensors = with_upstream(14, 1);
+    let [size, value_size] = [1, 2].map(|place: usize| tensors[place].1.shape().dims()[3]);
+    let mut source = Random::new(15);
+    let sums = (0..KV_HEADS * size * value_size).map(|_| source.next_f32()).collect();
+    tensors.push(("sums", HostTensor::f32([1, KV_HEADS, size, value_size], sums).unwrap()));
+    let of = |alone: Option<usize>| {
+        let graph = of_gates(&tensors, |graph, gate, qkv, more| {
+            let Gated { qkv: [q, k, v], mut spec } = gate.whole(graph, qkv, more);
+            let mut wrt = differentiated(gate, qkv, more);
+            if !gate.is_normalised {
+                spec = spec.state(LinearState { sums: more[UPSTREAM + 1], normalizer: None });
+                wrt.push(more[UPSTREAM + 1]);
+            }
+            let (out, state) = linear_attention_with_state(graph, q, k, v, &spec)?;
+            let wrt: Vec<(usize, Value)> =
+                (0..).zip(wrt).filter(|(at, _)| alone.is_none_or(|alone| alone == *at)).collect();
+            let values: Vec<Value> = wrt.iter().map(|(_, value)| *value).collect();
+            let found = gradients(graph, (out, more[UPSTREAM]), Some(state.sums), &values)?;
+            Ok(wrt.into_iter().zip(found).map(|((at, _), gradient)| (format!(": {at}"), gradient)).collect())
+        });
+        outputs(&graph, &tensors)
+    };
+    let all = of(None);
+    let mut seen = 0;
+    for alone in 0..6 {
+        for (name, found) in of(Some(alone)) {
+            let error = relative_error(&found, &all[&name]);
+            assert!(error <= 5.0 * F32_OF_LARGEST, "{name}: {error:e}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, all.len());
+}
+
+#[test]
+fn padding_of_any_kind_reaches_no_gradient() {
+    let lengths = [TIME, 70, 0];
+    let mut tensors = with_upstream(15, 3);
+    tensors.push(("lengths", HostTensor::i32([3], lengths.map(|length| length as i32).to_vec()).unwrap()));
+    let found = |padding: f32| {
+        let mut tensors = tensors.clone();
+        // All but queries and their upstream gradients, which are not masked.
+        for (_, tensor) in tensors[1..7].iter_mut().filter(|(_, tensor)| tensor.shape().rank() >= 3) {
+            for (item, length) in lengths.into_iter().enumerate() {
+                *tensor = overwritten(tensor, item, length..TIME, padding);
+            }
+        }
+        let graph = of_gates(&tensors, |graph, gate, qkv, more| {
+            let Gated { qkv: [q, k, v], spec } = gate.whole(graph, qkv, more);
+            let spec = spec.lengths(more[UPSTREAM + 1]);
+            let (out, state) = linear_attention_with_state(graph, q, k, v, &spec)?;
+            let wrt = differentiated(gate, qkv, more);
+            let found = gradients(graph, (out, more[UPSTREAM]), Some(state.sums), &wrt)?;
+            Ok((0..).zip(found).map(|(at, gradient)| (format!(": gradient {at}"), gradient)).collect())
+        });
+        outputs(&graph, &tensors)
+    };
+    let (zeros, unknown) = (found(0.0), found(f32::NAN));
+    for (name, gradient) in &zeros {
+        assert!(unknown[name].bytes() == gradient.bytes(), "{name}");
+        let is_of_keys = gradient.shape().rank() >= 3 && !name.ends_with(" 0");
+        for (item, length) in lengths.into_iter().enumerate().filter(|_| is_of_keys) {
+            assert!(rows(gradient, item, length..TIME).iter().all(|&x| x == 0.0), "{name}, item {item}");
+        }
     }
 }

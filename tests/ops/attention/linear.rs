@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use foveate::check::{Random, compare_custom_feature};
+use foveate::gpu::Program;
 use foveate::ops::attention::{
     CustomFeature, Denominator, FeatureMap, FeaturesOf, LinearAttention, LinearState, SoftmaxKernel,
     check_beta, check_log_decay, cosine_features, generalized_kernel_features, linear_attention,
     linear_attention_with_state, softmax_kernel_features,
 };
 use foveate::ops::{Activation, concat, mean_squared_error, slice};
-use foveate::{DType, ErrorKind, Graph, HostTensor, Result, TensorDesc, Value, cpu};
+use foveate::{Caps, DType, ErrorKind, Graph, HostTensor, Plan, Result, TensorDesc, Value, cpu};
 
 use crate::support::compare::relative_error;
-use crate::support::{assert_error, context, refused, run};
+use crate::support::{assert_error, context, own_caps, refused, run};
 
 pub(super) const TIME: usize = 150;
 pub(super) const HEADS: usize = 4;
@@ -126,6 +127,21 @@ fn chunks_of_every_length_give_the_same_numbers() {
         let error = relative_error(&found, &expected);
         assert!(error <= F32_OF_LARGEST, "chunks of {chunk}: {error:e}");
     }
+}
+
+#[test]
+fn chunks_are_longer_where_one_binding_would_not_hold_their_states() {
+    let tensors = tensors(16, 1);
+    let spec = LinearAttention::new().causal().chunk(1);
+    let graph =
+        graph(&tensors, |graph, [q, k, v]| Ok(vec![("out", linear_attention(graph, q, k, v, &spec)?)]));
+    let plan = Plan::new(&graph, &Caps { max_binding_bytes: 1 << 16, ..own_caps() }).unwrap();
+    let kernel = plan.report()[0].choice.clone().map(|choice| choice.kernel);
+    assert_eq!(kernel.as_deref(), Some("chunks of 8"));
+    let inputs: Vec<(&str, &HostTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    let found = Program::new(context(), &plan).unwrap().run(&inputs).unwrap();
+    let error = relative_error(&found["out"], &outputs(&graph, &tensors)["out"]);
+    assert!(error <= F32_OF_LARGEST, "{error:e}");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::ops::Range;
 use foveate::check::Random;
 use foveate::gpu::Program;
 use foveate::ops::attention::{LinearAttention, linear_attention_with_state};
+use foveate::ops::{add, multiply, reshape, sum};
 use foveate::{Graph, HostTensor, Result, Value};
 
 use super::gated::{GATES, Gated, gated};
-use super::gradients::gradients_of;
 use super::linear::{HEADS, TIME, Tensors, graph, overwritten, rows};
 use crate::support::{context, plan};
 
@@ -46,7 +46,12 @@ fn append(
     let spec = spec.segments(values[SEGMENTS]);
     let (out, state) = linear_attention_with_state(graph, q, k, v, &spec)?;
     let wanted: Vec<Value> = [q, k, v].into_iter().chain(gates.iter().copied()).collect();
-    let gradients = gradients_of(graph, (out, values[UPSTREAM]), &wanted);
+    let products = multiply(graph, out, values[UPSTREAM])?;
+    let of_rows = sum(graph, products, &[0, 1, 2, 3])?;
+    let of_state = sum(graph, state.sums, &[0, 1, 2, 3])?;
+    let loss = add(graph, of_rows, of_state)?;
+    let loss = reshape(graph, loss, [1])?;
+    let gradients = graph.gradients(loss, &wanted)?;
     let mut named = vec![("out".to_owned(), out), ("sums".to_owned(), state.sums)];
     named.extend((0..).zip(gradients).map(|(i, gradient)| (format!("gradient {i}"), gradient)));
     Ok(named.into_iter().map(|(of, value)| (&*format!("{name}: {of}").leak(), value)).collect())

@@ -373,6 +373,38 @@ fn with_nothing_left_out_all_are_exact_attention() {
     });
 }
 
+/// With more queries than keys, the first queries of a causal rule see none; so do all of an item of no length.
+#[test]
+fn heads_that_talk_about_no_key_give_0_whether_scores_are_stored_or_not() {
+    const FEWER: usize = 17;
+    for has_lengths in [false, true] {
+        let mut problem = Problem::default();
+        let query = problem.input(random(80, &[2, TIME, HEADS, SIZE]));
+        let [key, value] = [81, 82].map(|seed| problem.input(random(seed, &[2, FEWER, HEADS, SIZE])));
+        let mixing = mixing(&mut problem);
+        let lengths = problem.input(HostTensor::i32([2], vec![0, 9]).unwrap());
+        let upstream = problem.input(random(83, &[2, TIME, HEADS, SIZE]));
+        let mut results = Vec::new();
+        for spec in [TalkingHeads::new().causal(), TalkingHeads::new().causal().storing_scores()] {
+            let spec = if has_lengths { spec.lengths(lengths) } else { spec };
+            let graph = &mut problem.graph;
+            let out = talking_heads(graph, query, key, value, mixing, &spec).unwrap();
+            let products = ops::multiply(graph, out, upstream).unwrap();
+            let loss = ops::sum(graph, products, &[0, 1, 2, 3]).unwrap();
+            let loss = ops::reshape(graph, loss, [1]).unwrap();
+            let wrt = [query, key, value, mixing[0], mixing[1]];
+            results.push([vec![out], graph.gradients(loss, &wrt).unwrap()].concat());
+        }
+        let found = problem.run(&results.concat());
+        let (apart, stored) = found.split_at(found.len() / 2);
+        let unseen = if has_lengths { TIME } else { TIME - FEWER };
+        assert!(stored[0][..unseen * HEADS * SIZE].iter().all(|&x| x == 0.0), "lengths: {has_lengths}");
+        for (at, (apart, stored)) in apart.iter().zip(stored).enumerate() {
+            assert_near(&format!("result {at}, lengths: {has_lengths}"), stored, apart);
+        }
+    }
+}
+
 /// From 32 layers of 8 channels on, scores are stored, and after as many again those of both are; up to there vectors stand side by side.
 #[test]
 fn scores_of_many_layers_are_those_of_one_whose_scale_is_their_number() {

@@ -2,6 +2,7 @@
 //! is written with it, as of linear attention.
 
 use super::super::kernels::{Finish, Frame, Pass, RowVector, Rows, Stands, Sums, Vector};
+use super::kernels::Steps;
 use super::{LinearBackward, REQUIRED};
 use crate::Result;
 use crate::graph::StepDesc;
@@ -50,17 +51,26 @@ pub(super) fn lower(
         let size = if output == 2 { dims.value_size } else { dims.head_size };
         Rows::plain(Operand::Output(output), step.inputs[0].dtype, size)
     };
-    if step.wanted[0] {
+    let steps = Steps::of(op, step);
+    if step.wanted[0] || steps.wants(0) {
         let scaled =
             Rows { scale: rule.scale, ..Rows::plain(Operand::Input(0), frame.dtype, dims.head_size) };
+        let (rows, finish) = match steps.first {
+            None => (result(0), Finish::ThroughFeatures(scaled)),
+            Some(_) => {
+                (Rows::padded(frame.scratch_query_rows(dims.head_size), dims.head_size), Finish::AsItIs)
+            }
+        };
         frame.gather(&Pass {
+            is_strict: steps.first.is_some(),
             states: Stands::before(states),
-            finish: Finish::ThroughFeatures(scaled),
-            ..pass("attention/linear_backward/queries", [n, r, y], result(0))
+            finish,
+            ..pass("attention/linear_backward/queries", [n, r, y], rows)
         })?;
+        steps.put(frame, step, false, [x, y, r, n], rows)?;
     }
     let e = Rows::plain(Operand::Input(erase), frame.dtype, dims.head_size);
-    if step.wanted[1] {
+    if step.wanted[1] || steps.wants(1) {
         let of_later_keys = Rows::padded(frame.scratch_rows(dims.head_size), dims.head_size);
         frame.with_keys_as_queries(|frame| {
             frame.gather(&Pass {
@@ -69,17 +79,23 @@ pub(super) fn lower(
                 ..pass("attention/linear_backward/later_keys", [r, dr, e], of_later_keys)
             })
         })?;
+        let rows = match steps.first {
+            None => result(1),
+            Some(_) => Rows::padded(frame.scratch_rows(dims.head_size), dims.head_size),
+        };
         frame.gather(&Pass {
             rows_are_keys: true,
+            is_strict: steps.first.is_some(),
             states: Stands::behind(d_states),
             finish: Finish::Less(of_later_keys),
-            ..pass("attention/linear_backward/keys", [r, n, x], result(1))
+            ..pass("attention/linear_backward/keys", [r, n, x], rows)
         })?;
+        steps.put(frame, step, true, [x, y, r, n], rows)?;
     }
     if step.wanted[2] {
         frame.put_rows(dr, result(2))?;
     }
-    let of_erase = step.outputs.len() - 1;
+    let of_erase = op.erase_at();
     if step.wanted[of_erase] {
         frame.with_keys_as_queries(|frame| {
             frame.gather(&Pass {

@@ -1,7 +1,7 @@
 //! Lowering: what each row of queries adds to its scores, then, as far as anybody reads them, the gradients of queries from the states of
 //! keys, and those of keys and values from the states of queries, which are walked from behind.
 
-use super::super::kernels::{Finish, Frame, Pass, RowVector, Rows, Sums, Vector};
+use super::super::kernels::{Finish, Frame, Own, Pass, RowVector, Rows, Sums, Vector};
 use super::super::settings::Denominator;
 use super::delta;
 use super::{D_OUT, FORWARD_DENOMINATOR, FORWARD_OUT, LinearBackward, NAME, REQUIRED};
@@ -38,7 +38,8 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
         return Ok(frame.finish());
     }
 
-    if step.wanted[0] {
+    let steps = Steps::of(op, step);
+    if step.wanted[0] || steps.wants(0) {
         let given = rule.state_at(op.required()).map(Operand::Input);
         let keys = Sums {
             of_keys: true,
@@ -51,10 +52,16 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             last: None,
         };
         let states = frame.states(&keys, false, true)?;
+        let ends = match steps.first {
+            None => (result(0, dims.head_size), Finish::ThroughFeatures(query)),
+            Some(_) => {
+                (Rows::padded(frame.scratch_query_rows(dims.head_size), dims.head_size), Finish::AsItIs)
+            }
+        };
         frame.gather(&Pass {
             label: "attention/linear_backward/queries",
             rows_are_keys: false,
-            is_strict: false,
+            is_strict: steps.first.is_some(),
             near_channels: false,
             near: n,
             far: v,
@@ -64,10 +71,11 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             has_denominator: false,
             row_addends: is_normalised,
             column_addends: false,
-            result: result(0, dims.head_size),
-            finish: Finish::ThroughFeatures(query),
+            result: ends.0,
+            finish: ends.1,
             denominators: None,
         })?;
+        steps.put(&mut frame, step, false, [x, y, v, n], ends.0)?;
     }
     let d_state = op.has_d_state.then(|| {
         let at = op.d_state_at();
@@ -76,7 +84,8 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
     let first = REQUIRED..REQUIRED + rule.state_parts();
     let first = (rule.has_state && first.clone().any(|output| step.wanted[output]))
         .then(|| (Operand::Output(first.start), is_normalised.then_some(Operand::Output(first.start + 1))));
-    if step.wanted[1] || first.is_some() {
+    let wants_keys = step.wanted[1] || steps.wants(1);
+    if wants_keys || first.is_some() {
         let queries = Sums {
             of_keys: false,
             near: n,
@@ -87,12 +96,16 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             given: d_state,
             last: first,
         };
-        let states = frame.states(&queries, true, step.wanted[1])?;
-        if step.wanted[1] {
+        let states = frame.states(&queries, true, wants_keys)?;
+        if wants_keys {
+            let ends = match steps.first {
+                None => (result(1, dims.head_size), Finish::ThroughFeatures(key)),
+                Some(_) => (Rows::padded(frame.scratch_rows(dims.head_size), dims.head_size), Finish::AsItIs),
+            };
             frame.gather(&Pass {
                 label: "attention/linear_backward/keys",
                 rows_are_keys: true,
-                is_strict: false,
+                is_strict: steps.first.is_some(),
                 near_channels: false,
                 near: v,
                 far: n,
@@ -102,10 +115,11 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
                 has_denominator: false,
                 row_addends: false,
                 column_addends: is_normalised,
-                result: result(1, dims.head_size),
-                finish: Finish::ThroughFeatures(key),
+                result: ends.0,
+                finish: ends.1,
                 denominators: None,
             })?;
+            steps.put(&mut frame, step, true, [x, y, v, n], ends.0)?;
         }
     }
     if step.wanted[2] {
@@ -139,6 +153,58 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
         })?;
     }
     Ok(frame.finish())
+}
+
+/// The outputs of a step that gradients of decays are made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Steps {
+    /// That of queries; that of keys follows. None where decays have no gradient.
+    pub(super) first: Option<usize>,
+    wanted: [bool; 2],
+    has_addends: bool,
+}
+
+impl Steps {
+    pub(super) fn of(op: &LinearBackward, step: &StepDesc) -> Self {
+        let first = op.steps_at();
+        let wanted = [0, 1].map(|side| first.is_some_and(|first| step.wanted[first + side]));
+        Self { first, wanted, has_addends: op.rule.is_normalised() }
+    }
+
+    /// Of queries, or, where `side` is 1, of keys.
+    pub(super) fn wants(&self, side: usize) -> bool {
+        self.wanted[side]
+    }
+
+    /// The gradients of queries or keys from `others`, where these are what all pairs but a row's own give, and their products.
+    pub(super) fn put(
+        &self,
+        frame: &mut Frame<'_>,
+        step: &StepDesc,
+        rows_are_keys: bool,
+        [x, y, v, n]: [Rows; 4],
+        others: Rows,
+    ) -> Result<()> {
+        let Some(first) = self.first else { return Ok(()) };
+        let side = usize::from(rows_are_keys);
+        let label = match rows_are_keys {
+            true => "attention/linear_backward/own_keys",
+            false => "attention/linear_backward/own_queries",
+        };
+        let rows = |output, dtype| Rows::plain(Operand::Output(output), dtype, others.size);
+        frame.with_own(&Own {
+            label,
+            rows_are_keys,
+            x,
+            y,
+            v,
+            n,
+            others,
+            addends: self.has_addends,
+            result: step.wanted[side].then(|| rows(side, step.inputs[side].dtype)),
+            products: self.wanted[side].then(|| rows(first + side, DType::F32)),
+        })
+    }
 }
 
 /// The gradients of the rows' numerators; those of their denominators go to the auxiliary buffer.

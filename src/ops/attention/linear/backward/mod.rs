@@ -10,8 +10,8 @@
 //! ```
 //!
 //! `S_i` and `z_i` sum over the keys that query `i` sees, `R_j` and `r_j` over the queries that see key `j`. The gradient of the state that
-//! was given is `R` and `r` before the first key. With decays, `R_(j-1) = exp(g_j) R_j` and so on; their gradients need no pass of their own
-//! ([`d_log_decay`]). Where the denominator is the least that it may be, `c_i` is 0.
+//! was given is `R` and `r` before the first key. With decays, `R_(j-1) = exp(g_j) R_j` and so on; their gradients need no walk of their own
+//! ([`decays`]). Where the denominator is the least that it may be, `c_i` is 0.
 //!
 //! By the delta rule, `r_t` stands in the place of `v_t`, and what it subtracts is gathered by `e_t` as by one more query that does not see its
 //! own step, of the upstream gradient `-dr_t`:
@@ -20,20 +20,17 @@
 //! dr_j = R_j^T y_j = dv_j        de_j = -exp(g_j) S_(j-1) dr_j        R_(j-1) = exp(g_j) (R_j - e_j dr_j^T)
 //! ```
 
+mod decays;
 mod delta;
 mod kernels;
 mod reference;
 
-use super::rule::{Decay, Rule};
+use super::rule::Rule;
 use super::{DENOMINATOR, NORMALIZER, OUT, REQUIRED, SUMS};
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
-use crate::ops::contract::extents;
-use crate::ops::padding::zero_behind;
-use crate::ops::{
-    CumulativeSum, add, converted, cumulative_sum, fill, multiply, pad, reshape, subtract, sum,
-};
-use crate::tensor::{Array, DType, Real, TensorDesc};
+use crate::ops::{add, fill};
+use crate::tensor::{Array, Real, TensorDesc};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "attention/linear_backward";
@@ -43,131 +40,112 @@ pub(super) fn append(rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Resul
     if rule.is_normalised() {
         adjoint.refuse_upstream(super::NAME, DENOMINATOR, "denominator")?;
     }
-    let (required, tensors) = adjoint.inputs().split_at(REQUIRED);
-    let out = adjoint.outputs()[OUT];
-    let d_out = match adjoint.upstream(OUT) {
-        Some(d_out) => d_out,
-        // Only the state was used.
-        None => {
-            let desc = graph.desc(out)?.clone();
-            fill(graph, desc, 0.0)?
-        }
-    };
-    let mut inputs = required.to_vec();
-    inputs.push(d_out);
-    if rule.is_normalised() {
-        inputs.extend([out, adjoint.outputs()[DENOMINATOR]]);
-    }
+    let d_out = adjoint.upstream(OUT);
     let d_state: Vec<Option<Value>> =
         (SUMS..SUMS + rule.state_parts()).map(|output| adjoint.upstream(output)).collect();
     let has_d_state = d_state.iter().any(Option::is_some);
-    if has_d_state {
-        for (part, gradient) in d_state.into_iter().enumerate() {
-            inputs.push(match gradient {
-                Some(gradient) => gradient,
-                None => {
-                    let desc = graph.desc(adjoint.outputs()[SUMS + part])?.clone();
-                    fill(graph, desc, 0.0)?
-                }
-            });
-        }
+    let decay = rule.decay_at(REQUIRED).filter(|&decay| adjoint.wants(decay));
+    let Some(decay) = decay else {
+        let parts = Parts { d_out, d_state: has_d_state.then_some(d_state), has_steps: false };
+        let outputs = parts.push(rule, graph, adjoint)?;
+        return Ok(wanted(rule, adjoint, &outputs));
+    };
+    // What reaches the decays through rows and through the state is summed up from either end (decays.rs), so that each is a pass of its own.
+    let mut total: Option<Vec<Gradient>> = None;
+    let mut d_decay: Option<Value> = None;
+    for is_of_state in [false, true] {
+        let parts = match is_of_state {
+            false if d_out.is_none() && has_d_state => continue,
+            false => Parts { d_out, d_state: None, has_steps: true },
+            true if !has_d_state => continue,
+            true => Parts { d_out: None, d_state: Some(d_state.clone()), has_steps: true },
+        };
+        let outputs = parts.push(rule, graph, adjoint)?;
+        let own = decays::d_log_decay(rule, graph, adjoint, &outputs, is_of_state)?;
+        d_decay = Some(match d_decay {
+            Some(other) => add(graph, other, own)?,
+            None => own,
+        });
+        let own = wanted(rule, adjoint, &outputs);
+        total = Some(match total {
+            Some(other) => added(graph, other, own)?,
+            None => own,
+        });
     }
-    inputs.extend(tensors);
-    let outputs = graph.push_builtin(LinearBackward { rule: *rule, has_d_state }, &inputs)?;
-    // The keys that read the state are the last input; their gradient is the output behind those of the first inputs.
-    let erase = rule.erase_at(REQUIRED).map(|place| (place, outputs[outputs.len() - 1]));
-    let of_first = &outputs[..outputs.len() - usize::from(rule.is_delta)];
-    let gradients = (0..adjoint.inputs().len()).map(|input| match (of_first.get(input), erase) {
-        (Some(&gradient), _) if adjoint.wants(input) => Gradient::Whole(gradient),
-        (_, Some((place, gradient))) if place == input && adjoint.wants(input) => Gradient::Whole(gradient),
-        _ => Gradient::None,
-    });
-    let mut gradients: Vec<Gradient> = gradients.collect();
-    if let Some(decay) = rule.decay_at(REQUIRED) {
-        let input = |place: usize| adjoint.inputs()[place];
-        let state = (SUMS..SUMS + rule.state_parts())
-            .filter_map(|output| Some((adjoint.outputs()[output], adjoint.upstream(output)?)));
-        let decays = Decays {
-            is_by_channel: rule.decay == Decay::Channels,
-            query: (required[0], outputs[0]),
-            key: (required[1], outputs[1]),
-            erase: erase.map(|(place, gradient)| (input(place), gradient)),
-            state: state.collect(),
-            ids: rule.segments_at(REQUIRED).map(input),
-            lengths: rule.lengths_at(REQUIRED).map(input),
-        };
-        gradients[decay] = match adjoint.wants(decay) {
-            true => Gradient::Whole(d_log_decay(graph, &decays)?),
-            false => Gradient::None,
-        };
+    let mut gradients = total.unwrap_or_default();
+    if let (Some(gradient), Some(d_decay)) = (gradients.get_mut(decay), d_decay) {
+        *gradient = Gradient::Whole(d_decay);
     }
     Ok(gradients)
 }
 
-/// What the gradient of log decays is made of: values, each with its gradient.
-struct Decays {
-    is_by_channel: bool,
-    query: (Value, Value),
-    key: (Value, Value),
-    /// The keys that read the state, of the delta rule.
-    erase: Option<(Value, Value)>,
-    /// The parts of the state behind the last key that have a gradient.
-    state: Vec<(Value, Value)>,
-    ids: Option<Value>,
-    lengths: Option<Value>,
+/// Upstream gradients of a pass.
+struct Parts {
+    d_out: Option<Value>,
+    d_state: Option<Vec<Option<Value>>>,
+    has_steps: bool,
 }
 
-/// `dg_t = sum_(s >= t) (q_s . dq_s + e_s . de_s - k_s . dk_s) + <S, dS>` within each sequence, `S` behind the last key: with `G` the sum of the log
-/// decays up to a time, `q_s` and `e_s` stand in the result with `exp(G_s)`, and `k_s` with `exp(-G_s)` (Yang et al., arXiv 2312.06635, appendix
-/// C). Of decays of each channel, products are not summed over channels.
-fn d_log_decay(graph: &mut Graph, decays: &Decays) -> Result<Value> {
-    let [batch, time, kv_heads, size] = extents(NAME, "key", graph.desc(decays.key.0)?)?;
-    // Without channels, they count as members of the group.
-    let width = if decays.is_by_channel { size } else { 1 };
-    let mut products = |(value, gradient): (Value, Value)| -> Result<Value> {
-        let [value, gradient] =
-            [converted(graph, value, DType::F32)?, converted(graph, gradient, DType::F32)?];
-        let products = multiply(graph, value, gradient)?;
-        let group = graph.desc(products)?.shape.dims()[2..].iter().product::<usize>() / (kv_heads * width);
-        let products = reshape(graph, products, [batch, time, kv_heads, group, width])?;
-        let sums = sum(graph, products, &[3])?;
-        reshape(graph, sums, [batch, time, kv_heads, width])
+impl Parts {
+    /// Appends the pass, and gives what it computes.
+    fn push(&self, rule: &Rule, graph: &mut Graph, adjoint: &Adjoint) -> Result<Vec<Value>> {
+        let (required, tensors) = adjoint.inputs().split_at(REQUIRED);
+        let mut zeros = |like: Value| {
+            let desc = graph.desc(like)?.clone();
+            fill(graph, desc, 0.0)
+        };
+        let out = adjoint.outputs()[OUT];
+        let mut inputs = required.to_vec();
+        // Without one, only the state was used.
+        inputs.push(self.d_out.map_or_else(|| zeros(out), Ok)?);
+        if rule.is_normalised() {
+            inputs.extend([out, adjoint.outputs()[DENOMINATOR]]);
+        }
+        for (part, gradient) in self.d_state.iter().flatten().enumerate() {
+            inputs.push(gradient.map_or_else(|| zeros(adjoint.outputs()[SUMS + part]), Ok)?);
+        }
+        inputs.extend(tensors);
+        let op =
+            LinearBackward { rule: *rule, has_d_state: self.d_state.is_some(), has_steps: self.has_steps };
+        graph.push_builtin(op, &inputs)
+    }
+}
+
+/// The gradients of the forward step's inputs among `outputs` of a pass, as far as they are wanted.
+fn wanted(rule: &Rule, adjoint: &Adjoint, outputs: &[Value]) -> Vec<Gradient> {
+    // The keys that read the state are the last input.
+    let erase = rule.erase_at(REQUIRED).map(|place| (place, outputs[erase_output(rule)]));
+    let of_first = &outputs[..erase_output(rule)];
+    let gradient = |input: usize| match (of_first.get(input), erase) {
+        (Some(&gradient), _) if adjoint.wants(input) => Gradient::Whole(gradient),
+        (_, Some((place, gradient))) if place == input && adjoint.wants(input) => Gradient::Whole(gradient),
+        _ => Gradient::None,
     };
-    let of_query = products(decays.query)?;
-    let mut of_keys = products(decays.key)?;
-    if let Some(erase) = decays.erase {
-        let of_erase = products(erase)?;
-        of_keys = subtract(graph, of_keys, of_erase)?;
-    }
-    // Keys behind an item's length may hold anything.
-    let of_keys = zero_behind(graph, of_keys, decays.lengths)?;
-    let mut steps = subtract(graph, of_query, of_keys)?;
-    for &(part, gradient) in decays.state.iter().filter(|_| time > 0) {
-        let products = multiply(graph, part, gradient)?;
-        let shape =
-            [batch, kv_heads, width, graph.desc(products)?.shape.elements() / (batch * kv_heads * width)];
-        let products = reshape(graph, products, shape)?;
-        let products = sum(graph, products, &[3])?;
-        let products = reshape(graph, products, [batch, 1, kv_heads, width])?;
-        let at_last = pad(graph, products, 1, time - 1, time)?;
-        steps = add(graph, steps, at_last)?;
-    }
-    let spec = CumulativeSum::new().reverse();
-    let gradient = cumulative_sum(graph, steps, 1, &decays.ids.map_or(spec, |ids| spec.by_ids(ids)))?;
-    let gradient = zero_behind(graph, gradient, decays.lengths)?;
-    match decays.is_by_channel {
-        true => Ok(gradient),
-        false => reshape(graph, gradient, [batch, time, kv_heads]),
-    }
+    (0..adjoint.inputs().len()).map(gradient).collect()
+}
+
+/// The sums of gradients of the same inputs.
+fn added(graph: &mut Graph, first: Vec<Gradient>, second: Vec<Gradient>) -> Result<Vec<Gradient>> {
+    let sum = |(first, second)| match (first, second) {
+        (Gradient::Whole(first), Gradient::Whole(second)) => Ok(Gradient::Whole(add(graph, first, second)?)),
+        (Gradient::None, gradient) | (gradient, _) => Ok(gradient),
+    };
+    first.into_iter().zip(second).map(sum).collect()
+}
+
+/// Where a pass has the gradient of the keys that read the state: behind those of query, key, value and the state that was given.
+fn erase_output(rule: &Rule) -> usize {
+    REQUIRED + if rule.has_state { rule.state_parts() } else { 0 }
 }
 
 /// Inputs: query, key, value, `d_out`; with a denominator the output and the denominators; where `has_d_state`, the gradients of the state
 /// behind the last key; the rule's tensors. Outputs: the gradients of query, key, value, the state that was given, and, of the delta rule, of
-/// the keys that read the state.
+/// the keys that read the state; where `has_steps`, what gradients of decays are made of ([`decays`]), f32 of the shapes of query and key.
 #[derive(Clone, Copy, Debug)]
 struct LinearBackward {
     rule: Rule,
     has_d_state: bool,
+    has_steps: bool,
 }
 
 const D_OUT: usize = 3;
@@ -180,6 +158,15 @@ impl LinearBackward {
     /// Where the gradients of the state behind the last key stand: of sums, then of the normalizer.
     fn d_state_at(&self) -> usize {
         D_OUT + 1 + if self.rule.is_normalised() { 2 } else { 0 }
+    }
+
+    fn erase_at(&self) -> usize {
+        erase_output(&self.rule)
+    }
+
+    /// The first of the two outputs that gradients of decays are made of.
+    fn steps_at(&self) -> Option<usize> {
+        self.has_steps.then(|| erase_output(&self.rule) + usize::from(self.rule.is_delta))
     }
 
     /// The inputs before the rule's tensors.
@@ -218,6 +205,9 @@ impl Op for LinearBackward {
             outputs.extend(self.rule.state_descs(&dims));
         }
         outputs.extend(self.rule.is_delta.then(|| inputs[1].clone()));
+        let steps =
+            self.has_steps.then(|| inputs[..2].iter().map(|rows| TensorDesc::f32(rows.shape.clone())));
+        outputs.extend(steps.into_iter().flatten());
         Ok(outputs)
     }
 

@@ -18,7 +18,7 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], op: &LinearBackward) -> Ve
     let upstream = Upstream::new(inputs, op, &problem);
     let heads: Vec<Head<R>> = (0..batch * kv_heads)
         .into_par_iter()
-        .map(|pair| key_head(&problem, &upstream, pair / kv_heads, pair % kv_heads))
+        .map(|pair| key_head(&problem, &upstream, op.has_steps, pair / kv_heads, pair % kv_heads))
         .collect();
     let dx = rows_of_heads(&heads, |head| &head.dx, kv_heads, query_time, group * head_size);
     let dy = rows_of_heads(&heads, |head| &head.dy, kv_heads, key_time, head_size);
@@ -36,6 +36,13 @@ pub(super) fn backward<R: Real>(inputs: &[&Array<R>], op: &LinearBackward) -> Ve
     if op.rule.is_delta {
         let de = rows_of_heads(&heads, |head| &head.de, kv_heads, key_time, head_size);
         outputs.push(Array::real(inputs[1].shape().clone(), de));
+    }
+    if op.has_steps {
+        let of_queries =
+            rows_of_heads(&heads, |head| &head.query_steps, kv_heads, query_time, group * head_size);
+        let of_keys = rows_of_heads(&heads, |head| &head.key_steps, kv_heads, key_time, head_size);
+        outputs.push(Array::real(inputs[0].shape().clone(), of_queries));
+        outputs.push(Array::real(inputs[1].shape().clone(), of_keys));
     }
     outputs
 }
@@ -100,33 +107,55 @@ impl<'a, R: Real> Upstream<'a, R> {
 }
 
 /// Gradients of one key head: `dx` as `[query_time, group, head_size]`, `dy`, `de` and `dv` as `[key_time, ..]`, and those of the state before
-/// the first key. `de` is that of the keys that read the state before their steps, of the delta rule.
+/// the first key. `de` is that of the keys that read the state before their steps, of the delta rule. `query_steps` and `key_steps` are features times
+/// what all pairs of other times give of their gradients.
 struct Head<R> {
     dx: Vec<R>,
     dy: Vec<R>,
     dv: Vec<R>,
     de: Vec<R>,
+    query_steps: Vec<R>,
+    key_steps: Vec<R>,
     first: State<R>,
 }
 
-fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: usize, g: usize) -> Head<R> {
+fn key_head<R: Real>(
+    problem: &Problem<'_, R>,
+    upstream: &Upstream<'_, R>,
+    has_steps: bool,
+    b: usize,
+    g: usize,
+) -> Head<R> {
     let Dims { query_time, key_time, heads, kv_heads, head_size, value_size, .. } = problem.dims;
     let group = problem.dims.group();
     let is_delta = problem.rule.is_delta;
     let row = |t: usize, member: usize| upstream.row((b * query_time + t) * heads + g * group + member);
     let mut dx = Vec::with_capacity(query_time * group * head_size);
-    // Of the delta rule, what each key reads of the past.
+    // What each key finds before its step, which the delta rule reads.
     let mut past: Vec<State<R>> = Vec::new();
-    let before = |_: usize, state: &State<R>| past.extend(is_delta.then(|| state.clone()));
+    let before = |_: usize, state: &State<R>| past.extend((is_delta || has_steps).then(|| state.clone()));
     problem.walk(b, g, before, |t, state| {
         for member in 0..group {
             let (n, c) = row(t, member);
             dx.extend(state.weighed(n, c));
         }
     });
+    let mut query_steps = vec![R::zero(); if has_steps { dx.len() } else { 0 }];
+    for (at, steps) in query_steps.chunks_exact_mut(head_size).enumerate() {
+        let (t, member) = (at / group, at % group);
+        let (n, c) = row(t, member);
+        // A query behind the last key has none of its own time.
+        let others = match past.get(t) {
+            Some(past) => past.weighed(n, c),
+            None => dx[at * head_size..][..head_size].to_vec(),
+        };
+        let x = problem.x(b, t, g, member);
+        steps.iter_mut().zip(x).zip(others).for_each(|((step, &x), other)| *step = x * other);
+    }
     let mut dy = vec![R::zero(); key_time * head_size];
     let mut dv = vec![R::zero(); key_time * value_size];
     let mut de = vec![R::zero(); if is_delta { key_time * head_size } else { 0 }];
+    let mut key_steps = vec![R::zero(); if has_steps { dy.len() } else { 0 }];
     let mut state = upstream.state(&problem.dims, b * kv_heads + g);
     let mut give = |t: usize, state: &State<R>, added: &[R]| {
         dy[t * head_size..][..head_size].copy_from_slice(&state.weighed(added, R::one()));
@@ -137,6 +166,12 @@ fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: us
             state = State::zeros(&problem.dims);
         }
         for t in queries.rev() {
+            if has_steps && keys.contains(&t) {
+                let others = state.weighed(&problem.added(&past[t], b, t, g), R::one());
+                let steps = key_steps[t * head_size..][..head_size].iter_mut();
+                let pairs = steps.zip(problem.y(b, t, g)).zip(others);
+                pairs.for_each(|((step, &y), other)| *step = y * other);
+            }
             for member in 0..group {
                 let (n, c) = row(t, member);
                 state.add(problem.x(b, t, g, member), n, c);
@@ -161,5 +196,5 @@ fn key_head<R: Real>(problem: &Problem<'_, R>, upstream: &Upstream<'_, R>, b: us
             keys.for_each(|t| give(t, &state, problem.v(b, t, g)));
         }
     }
-    Head { dx, dy, dv, de, first: state }
+    Head { dx, dy, dv, de, query_steps, key_steps, first: state }
 }

@@ -69,6 +69,9 @@ fn rule_setups() -> Vec<Setup> {
     }
     let exp = Setup { maps: [Activation::Sigmoid, Activation::Exp], scale: 0.25, ..Setup::causal(70) };
     setups.push(Setup { denominator: Some(Denominator::AtLeast(1e-3)), ..exp });
+    // The sums of the first rows are below it, those of the last above.
+    let squared = Setup::causal(90).map(Activation::SquaredRelu);
+    setups.push(Setup { denominator: Some(Denominator::AtLeast(8.0)), ..squared });
     setups.push(Setup { denominator: Some(Denominator::Plus(0.0)), ..Setup::causal(70) });
     setups.push(Setup::new(50, 70).lengths(&[70, 0, 33, 1, 500, -4]));
     setups.push(Setup::causal(70).lengths(&[70, 0, 33, 64, 500]));
@@ -136,6 +139,7 @@ fn decay_setups() -> Vec<Setup> {
         Setup::causal(70).lengths(&[70, 0, 33]).with_state().decays(-1.0),
         normalised(Setup::causal(100).with_state().decays(-1.0)),
         normalised(packed(&[&[40, 60], &[1, 148]]).heads(4, 2).chunk(16).decays(-8.0)),
+        packed(&[&[40, 60], &[1, 148], &[150]]).lengths(&[120, 0, 77]).heads(4, 2).with_state().decays(-1.0),
     ];
     let of_channels = vec![
         Setup::causal(40).decays(-0.1),
@@ -147,6 +151,7 @@ fn decay_setups() -> Vec<Setup> {
         Setup::causal(40).sizes(5, 128).with_state().decays(-1.0),
         Setup::causal(40).sizes(128, 3).decays(-1.0),
         packed(&[&[40, 60], &[1, 148], &[150]]).with_state().decays(-1.0),
+        packed(&[&[40, 60], &[1, 148], &[150]]).lengths(&[120, 0, 77]).heads(4, 2).with_state().decays(-1.0),
         Setup::causal(70).lengths(&[70, 0, 33]).with_state().decays(-1.0),
         normalised(Setup::causal(100).with_state().decays(-1.0)),
         Setup::causal(0).with_state().decays(-1.0),
@@ -188,6 +193,9 @@ fn delta_setups() -> Vec<Setup> {
         gated(Setup::causal(0).with_state(), -1.0).by_channel(),
         gated(Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }, -1.0)
             .by_channel(),
+        gated(packed(&[&[40, 60], &[1, 148], &[150]]).lengths(&[120, 0, 77]).heads(4, 2).with_state(), -1.0),
+        // Walks over so many chunks are cut.
+        gated(Setup::causal(1400).chunk(1).heads(1, 1).sizes(8, 4).with_state(), -0.1),
     ]
 }
 

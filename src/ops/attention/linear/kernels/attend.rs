@@ -93,6 +93,7 @@ impl Frame<'_> {
             .constant("ROWS_ARE_KEYS", pass.rows_are_keys)
             .constant("CAUSAL", self.rule.is_causal)
             .constant("STRICT", pass.is_strict)
+            .constant("KEYS_ARE_QUERIES", self.keys_are_queries)
             .constant("NEAR_CHANNELS", pass.near_channels)
             .constant("WITHIN", is_within)
             .constant("DENOMINATOR", pass.has_denominator)

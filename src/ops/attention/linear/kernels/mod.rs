@@ -8,10 +8,12 @@ mod attend;
 mod auxiliary;
 mod delta;
 mod features;
+mod own;
 mod rows;
 mod sums;
 
 pub(super) use attend::{Finish, Pass, RowVector};
+pub(super) use own::Own;
 pub(super) use rows::Rows;
 pub(super) use sums::{Stands, Sums, Vector};
 
@@ -67,6 +69,8 @@ pub(super) struct Frame<'a> {
     decays: usize,
     /// What is left of states behind each key, of decays of each channel.
     channel_decays: Option<Operand>,
+    /// Whether keys stand in the place of queries.
+    keys_are_queries: bool,
     scratch: Vec<u64>,
     dispatches: Vec<Dispatch>,
 }
@@ -108,6 +112,7 @@ impl<'a> Frame<'a> {
             addends: lengths + bounds,
             decays: lengths + bounds + addends,
             channel_decays: None,
+            keys_are_queries: false,
             scratch: Vec::new(),
             dispatches: Vec::new(),
         };
@@ -218,7 +223,9 @@ impl<'a> Frame<'a> {
     /// What `run` puts together with keys in the place of queries, one for each key head.
     pub(super) fn with_keys_as_queries<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let heads = std::mem::replace(&mut self.dims.heads, self.dims.kv_heads);
+        self.keys_are_queries = true;
         let made = run(self);
+        self.keys_are_queries = false;
         self.dims.heads = heads;
         made
     }
