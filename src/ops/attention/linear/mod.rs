@@ -73,7 +73,7 @@ use crate::Result;
 use crate::graph::{Adjoint, Gradient, Graph, Op, StepDesc, Value};
 use crate::kernel::{Caps, Lowered};
 use crate::ops::contract::{Contract, extents};
-use crate::ops::{converted, multiply, reshape};
+use crate::ops::{converted, multiply, padding, reshape};
 use crate::tensor::{Array, Real, TensorDesc};
 
 #[cfg(feature = "check")]
@@ -113,8 +113,10 @@ pub fn linear_attention_with_state(
     let mut tensors = rule.with_steps(graph, key, tensors)?;
     let mut written = key;
     if let Some(beta) = spec.beta() {
-        written = weighed(graph, key, beta)?;
-        tensors.push(key);
+        let lengths = rule.lengths_at(0).map(|place| tensors[place]);
+        let (reads, weighed) = weighed(graph, key, beta, lengths)?;
+        written = weighed;
+        tensors.push(reads);
     }
     let inputs: Vec<Value> = [query, written, value].into_iter().chain(tensors).collect();
     let outputs = graph.push_builtin(Linear { rule }, &inputs)?;
@@ -122,16 +124,18 @@ pub fn linear_attention_with_state(
     Ok((outputs[OUT], LinearState { sums: outputs[SUMS], normalizer }))
 }
 
-/// `beta_t k_t`, for `beta: [batch, time, kv_heads]`.
-fn weighed(graph: &mut Graph, key: Value, beta: Value) -> Result<Value> {
+/// The keys, and `beta_t k_t`, for `beta: [batch, time, kv_heads]`. Both are 0 behind an item's length, whatever is there: a gradient of 0 times that
+/// would be what it is.
+fn weighed(graph: &mut Graph, key: Value, beta: Value, lengths: Option<Value>) -> Result<(Value, Value)> {
     let (of_key, of_beta) = (graph.desc(key)?, graph.desc(beta)?);
     let [batch, time, kv_heads, _] = extents(NAME, "key", of_key)?;
     let dtype = of_key.dtype;
     let wanted = TensorDesc::f32([batch, time, kv_heads]);
     Contract::new(NAME).same("beta", of_beta, "key", &wanted)?;
+    let [key, beta] = padding::tokens_of(NAME, graph, [key, beta], lengths)?;
     let beta = reshape(graph, beta, [batch, time, kv_heads, 1])?;
     let beta = converted(graph, beta, dtype)?;
-    multiply(graph, key, beta)
+    Ok((key, multiply(graph, key, beta)?))
 }
 
 /// Where the outputs stand. The last two are those of a rule with a denominator.
