@@ -6,7 +6,9 @@
 //! cargo run --example duplication [ROUNDS of the training, 4; 0 for full attention] [STEPS]
 //! ```
 //!
-//! The paper has 1024 tokens, 4 heads of 64 channels and 150,000 steps; this one, for the minutes of a software rasterizer, what stands below.
+//! The paper has 1024 tokens, 4 heads of 64 channels and 150,000 steps; this one, for ten minutes of a software rasterizer, what stands below. The
+//! loss stays at chance, ln 126, for 250 steps, until positions have found one another. Full attention is that of the same layer, with queries
+//! that are keys, so that what was learnt with hashing is of use to it; the paper does not say what its full attention shares.
 
 use std::time::Instant;
 
