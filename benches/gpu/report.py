@@ -29,8 +29,28 @@ ours, peers = lines("gpu.out"), lines("peers.out")
 adapter = next((line["adapter"] for line in ours if "adapter" in line), "no adapter opened: see info.err and gpu.err")
 peer = next((f"{line['peer']} on {line['device']}" for line in peers if "peer" in line), None)
 print(f"# foveate on {adapter}\n")
+if "software rasterizer" in adapter:
+    print("**This adapter is a software rasterizer and no GPU: the rates below say nothing about one.**\n")
 
-words = {"0": "ran", "1": "a result was wrong, or the device failed", "124": "ran out of its time"}
+words = {
+    "0": "ran",
+    "1": "a result was wrong, or the device failed",
+    "124": "cut: it ran out of its time",
+    "left-out": "left out: the time for all steps was over",
+}
+
+
+def significant(rate):
+    """A rate with three digits, whatever its size."""
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def shown(name):
+    """The output of a step, without rows that were not run; of a long one, the first and the last lines."""
+    rows = [line for line in text(name).strip().splitlines() if "| not run |" not in line]
+    return rows if len(rows) <= 60 else rows[:15] + [".."] + rows[-44:]
+
+
 print("## Correctness\n")
 checks = {name.removeprefix("check-"): code for name, code in status.items() if name.startswith("check-")}
 passed = [name for name, code in checks.items() if code == "0"]
@@ -65,7 +85,12 @@ if not wrong:
     print(f"- {sum('ms' in line for line in ours)} timed problems agree with sums in f64")
 
 print("\n## Speed\n")
-print(f"Beside {peer}, TF32 off, the best of its attention backends.\n" if peer else "No peer: PyTorch is not installed.\n")
+if peer is None:
+    print("Without PyTorch, which Python has not got here: nothing is compared with it.\n")
+elif peer.endswith(" on CPU"):
+    print(f"Beside {peer}, as PyTorch found no CUDA device: the ratios compare two devices.\n")
+else:
+    print(f"Beside {peer}, TF32 off, the best of its attention backends.\n")
 theirs = {(line.get("row"), line.get("dtype")): line for line in peers if "ms" in line}
 print("| problem | type | ms | GFLOP/s | peer's GFLOP/s | ratio | kernel |\n|---|---|---|---|---|---|---|")
 ratios = []
@@ -80,8 +105,9 @@ for line in ours:
     if ratio:
         ratios.append((ratio, line["row"], line["dtype"]))
     kernel = "; ".join(line["kernels"][:1])
-    beside = f"{other['gflops']:.0f} ({other['kernel']}) | {ratio:.2f}" if other else "|"
-    print(f"| {line['row']} | {line['dtype']} | {line['ms']:.3f} | {line['gflops']:.0f} | {beside} | {kernel} |")
+    beside = f"{significant(other['gflops'])} ({other['kernel']}) | {ratio:.2f}" if other else "|"
+    rate = significant(line["gflops"])
+    print(f"| {line['row']} | {line['dtype']} | {line['ms']:.3f} | {rate} | {beside} | {kernel} |")
 if ratios:
     ratio, row, dtype = min(ratios)
     print(f"\nThe worst ratio: {ratio:.2f}, {row}, {dtype}.")
@@ -89,10 +115,15 @@ if ratios:
 print("\n## Steps\n")
 for name, code in status.items():
     if not name.startswith("check-"):
-        print(f"- {name}: {words.get(code, f'code {code}')}")
+        scripts = {"1": "failed: see its .err file"} if name in ("ops", "peers") else {}
+        print(f"- {name}: {scripts.get(code) or words.get(code, f'code {code}')}")
 for name in ["tune", "bench", "models", "generate"]:
-    shown = text(f"{name}.out").strip()
-    if shown and name != "tune":
-        print(f"\n## {name}\n\n```\n{shown[-4000:]}\n```")
-    elif status.get(name) not in (None, "0"):
-        print(f"\n## {name}\n\n```\n{text(f'{name}.err').strip()[-1000:]}\n```")
+    rows, code = shown(f"{name}.out"), status.get(name, "0")
+    if name == "tune":
+        # Its result is the profile; what it shows matters where there is none.
+        rows = []
+    if code != "0":
+        rows += shown(f"{name}.err")
+    if rows:
+        note = "" if code == "0" else f" ({words.get(code, f'code {code}')})"
+        print(f"\n## {name}{note}\n\n```", *rows, "```", sep="\n")
