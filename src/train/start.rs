@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::checkpoint::{Description, Progress};
 use super::graphs::GRADIENT_PREFIX;
 use super::optimizer::STATE_PREFIXES;
 use crate::tensor::{DType, HostTensor, TensorDesc};
@@ -20,6 +21,23 @@ pub enum Start<'a> {
     Checkpoint(&'a Checkpoint),
 }
 
+impl Start<'_> {
+    /// What `parameters` hold before the first step, and how far the training has come by then.
+    pub(super) fn begin(
+        self,
+        parameters: &[(String, TensorDesc)],
+        description: Description,
+    ) -> Result<(Vec<(String, HostTensor)>, Progress)> {
+        Ok(match self {
+            Self::Weights(weights) => (fresh_tensors(parameters, weights)?, Progress::new(description)),
+            Self::Checkpoint(checkpoint) => {
+                let progress = Progress::of(checkpoint)?.with(description, checkpoint)?;
+                (stored_tensors(parameters, checkpoint)?, progress)
+            }
+        })
+    }
+}
+
 fn zeros(desc: &TensorDesc) -> Result<HostTensor> {
     HostTensor::f32(desc.shape.clone(), vec![0.0; desc.elements()])
 }
@@ -30,7 +48,7 @@ pub(super) fn is_state(name: &str) -> bool {
 }
 
 /// Parameters before the first step: `weights`, and nothing in the optimiser's memory.
-pub(super) fn fresh_tensors(
+fn fresh_tensors(
     parameters: &[(String, TensorDesc)],
     weights: &BTreeMap<String, HostTensor>,
 ) -> Result<Vec<(String, HostTensor)>> {
@@ -49,7 +67,7 @@ pub(super) fn fresh_tensors(
 }
 
 /// Parameters as another process left them.
-pub(super) fn stored_tensors(
+fn stored_tensors(
     parameters: &[(String, TensorDesc)],
     checkpoint: &Checkpoint,
 ) -> Result<Vec<(String, HostTensor)>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::checkpoint::{self, Description, Progress};
 use super::graphs::{RecordLoss, apply_graph, evaluation_graph, gradient_graph};
 use super::settings::Settings;
-use super::start::{Start, fresh_tensors, is_state, stored_tensors};
+use super::start::{Start, is_state};
 use crate::graph::Graph;
 use crate::plan::Memory;
 use crate::runtime::{Device, Runner, Store};
@@ -111,16 +111,7 @@ impl Trainer {
 
         let parameters = parameters(gradients.iter().chain(&apply))?;
         let state = parameters.iter().map(|(name, _)| name.clone()).filter(|name| is_state(name)).collect();
-        let (tensors, progress) = match start {
-            Start::Weights(weights) => {
-                let progress = Progress::new(description);
-                (fresh_tensors(&parameters, weights)?, progress)
-            }
-            Start::Checkpoint(checkpoint) => {
-                let progress = Progress::of(checkpoint)?.with(description, checkpoint)?;
-                (stored_tensors(&parameters, checkpoint)?, progress)
-            }
-        };
+        let (tensors, progress) = start.begin(&parameters, description)?;
         let declared = declarations.list().iter().map(|weight| weight.name.clone());
         Ok(Self {
             settings,
@@ -198,8 +189,8 @@ impl Trainer {
         self.runner.bytes(Routine::Gradients(last), || Ok(graph))
     }
 
-    /// Writes weights, optimiser and step to the safetensors file at `path`, in one move: whenever the process ends, there is a whole
-    /// checkpoint, this one or the one before. A training that starts from it goes on bit for bit as this one would.
+    /// Writes weights, optimiser and step to the safetensors file at `path` atomically: whenever the process ends, there is a whole checkpoint, this
+    /// one or the one before. A training that starts from it goes on bit for bit as this one would.
     ///
     /// Fails with [`ErrorKind::Io`] when it cannot be written, with [`ErrorKind::Diverged`] when a weight is no longer finite, and when
     /// the device is lost; the file is then as it was.

@@ -113,7 +113,7 @@ impl Rule {
         for (argument, count) in [("bias", biases), ("relative_keys", relative), ("adaptive_span", ramps)] {
             if count > 1 {
                 return Err(Error::new(ErrorKind::Argument, op, argument)
-                    .expecting("one of its kind")
+                    .expecting("at most one of this rule")
                     .but_found(count));
             }
         }
@@ -161,7 +161,7 @@ impl Rule {
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             None => Ok(()),
             Some(pair) => Err(Error::new(ErrorKind::Argument, op, "custom rule")
-                .expecting("names of their own")
+                .expecting("a name of its own for each")
                 .but_found(format!("`{}` for two rules", pair[0]))),
         }
     }
@@ -235,8 +235,8 @@ struct MaskCheck<'a> {
 
 impl MaskCheck<'_> {
     fn node(&self, node: &Node<usize>) -> Result<()> {
-        let Self { op, positions, tensors, .. } = *self;
-        let Dims { batch, query_time, key_time, heads, .. } = *self.dims;
+        let Self { op, tensors, .. } = *self;
+        let batch = self.dims.batch;
         let at_least_1 = |argument, found: u32| match found {
             0 => Err(refused(argument).expecting("at least 1").but_found(0)),
             _ => Ok(()),
@@ -245,6 +245,7 @@ impl MaskCheck<'_> {
             // Of the last, `check_size` has refused every one.
             Node::Band(_) | Node::Prefix(_) | Node::Custom(_) | Node::TooMany(_) => Ok(()),
             Node::Dilated(Dilated { dilation, .. }) => {
+                let heads = self.dims.heads;
                 if dilation.len() != 1 && dilation.len() != heads {
                     return Err(Error::new(ErrorKind::Shape, op, "dilation")
                         .expecting(format!("one, or one for each of {heads} heads"))
@@ -265,71 +266,10 @@ impl MaskCheck<'_> {
             &Node::Lengths(tensor) => {
                 integers(op, "lengths", &tensors[tensor], &[batch], "one count of keys a batch item")
             }
-            &Node::Segments(tensor) => {
-                if key_time != positions {
-                    return Err(Error::new(ErrorKind::Shape, op, "key")
-                        .expecting(format!(
-                            "axis 1 (key_time) = {query_time} as in query, which segments demand"
-                        ))
-                        .but_found(key_time));
-                }
-                integers(op, "segments", &tensors[tensor], &[batch, key_time], "one id a token")
-            }
-            &Node::GlobalKeys(tensor) | &Node::GlobalQueries(tensor) => {
-                let count = match *tensors[tensor].shape.dims() {
-                    [_, count] if count > 0 => count,
-                    _ => 1,
-                };
-                integers(
-                    op,
-                    "globals",
-                    &tensors[tensor],
-                    &[batch, count],
-                    "positions of global tokens in each batch item",
-                )
-            }
-            Node::Blocks(Blocks { layout, data }) => {
-                let size = layout.block_size() as usize;
-                let [found_heads, ..] = layout.shape();
-                let wanted = [
-                    if found_heads == 1 { 1 } else { heads },
-                    positions.div_ceil(size),
-                    key_time.div_ceil(size),
-                ];
-                if layout.shape() != wanted {
-                    return Err(Error::new(ErrorKind::Shape, op, "layout")
-                        .expecting(format!(
-                            "[{heads} heads or 1, {} query blocks, {} key blocks] of {size}",
-                            wanted[1], wanted[2]
-                        ))
-                        .but_found(format!("{:?}", layout.shape())));
-                }
-                data.map_or(Ok(()), |tensor| {
-                    integers(
-                        op,
-                        "layout",
-                        &tensors[tensor],
-                        &layout.data_shape(),
-                        "a bit for each pair of blocks",
-                    )
-                })
-            }
-            &Node::Dense(tensor) => {
-                let found = &tensors[tensor];
-                let fits = match *found.shape.dims() {
-                    [b, h, q, k] => {
-                        (b == batch || b == 1) && (h == heads || h == 1) && (q, k) == (query_time, key_time)
-                    }
-                    _ => false,
-                };
-                if fits && found.dtype == DType::I32 {
-                    return Ok(());
-                }
-                let kind = if found.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
-                Err(Error::new(kind, op, "mask")
-                    .expecting(format!("i32 [{batch} or 1, {heads} or 1, {query_time}, {key_time}]"))
-                    .but_found(found))
-            }
+            &Node::Segments(tensor) => self.segments(&tensors[tensor]),
+            &Node::GlobalKeys(tensor) | &Node::GlobalQueries(tensor) => self.globals(&tensors[tensor]),
+            Node::Blocks(blocks) => self.blocks(blocks),
+            &Node::Dense(tensor) => self.dense(&tensors[tensor]),
             Node::All(parts) | Node::Any(parts) => {
                 if parts.is_empty() {
                     return Err(Error::new(ErrorKind::Argument, op, "mask")
@@ -340,6 +280,60 @@ impl MaskCheck<'_> {
             }
             Node::Not(part) => self.node(part),
         }
+    }
+
+    fn segments(&self, ids: &TensorDesc) -> Result<()> {
+        let Dims { batch, query_time, key_time, .. } = *self.dims;
+        if key_time != self.positions {
+            return Err(Error::new(ErrorKind::Shape, self.op, "key")
+                .expecting(format!("axis 1 (key_time) = {query_time} as in query, which segments demand"))
+                .but_found(key_time));
+        }
+        integers(self.op, "segments", ids, &[batch, key_time], "one id a token")
+    }
+
+    fn globals(&self, positions: &TensorDesc) -> Result<()> {
+        let count = match *positions.shape.dims() {
+            [_, count] if count > 0 => count,
+            _ => 1,
+        };
+        let meaning = "positions of global tokens in each batch item";
+        integers(self.op, "globals", positions, &[self.dims.batch, count], meaning)
+    }
+
+    fn blocks(&self, Blocks { layout, data }: &Blocks<usize>) -> Result<()> {
+        let heads = self.dims.heads;
+        let size = layout.block_size() as usize;
+        let [found_heads, ..] = layout.shape();
+        let [query_blocks, key_blocks] = [self.positions, self.dims.key_time].map(|time| time.div_ceil(size));
+        if layout.shape() != [if found_heads == 1 { 1 } else { heads }, query_blocks, key_blocks] {
+            return Err(Error::new(ErrorKind::Shape, self.op, "layout")
+                .expecting(format!(
+                    "[{heads} heads or 1, {query_blocks} query blocks, {key_blocks} key blocks] of {size}"
+                ))
+                .but_found(format!("{:?}", layout.shape())));
+        }
+        data.map_or(Ok(()), |tensor| {
+            let (desc, shape) = (&self.tensors[tensor], layout.data_shape());
+            integers(self.op, "layout", desc, &shape, "a bit for each pair of blocks")
+        })
+    }
+
+    fn dense(&self, pairs: &TensorDesc) -> Result<()> {
+        let Dims { batch, query_time, key_time, heads, .. } = *self.dims;
+        let fits = match *pairs.shape.dims() {
+            [b, h, q, k] => {
+                (b == batch || b == 1) && (h == heads || h == 1) && (q, k) == (query_time, key_time)
+            }
+            _ => false,
+        };
+        if fits && pairs.dtype == DType::I32 {
+            return Ok(());
+        }
+        let kind = if pairs.dtype == DType::I32 { ErrorKind::Shape } else { ErrorKind::Dtype };
+        Err(Error::new(kind, self.op, "mask")
+            .expecting(format!("i32 [{batch} or 1, {heads} or 1, {query_time}, {key_time}]"))
+            .but_found(pairs))
     }
 }
 

@@ -22,6 +22,7 @@ use super::super::few_keys;
 use super::super::rows;
 use super::super::walk::{self, Tile, Walk};
 use super::passes::{Pass, Rows};
+use super::statistics::find_statistics;
 use super::{Attended, BlockedBackward, D_LSE, NAME, Outputs};
 use crate::graph::StepDesc;
 use crate::kernel::{AttentionTile, Caps, Choice, Dispatch, Kernel, Lowered, Operand, Tier, params, wgsl};
@@ -32,14 +33,6 @@ use crate::ops::contract::to_u32;
 use crate::ops::fill::zeros;
 use crate::tensor::{DType, TensorDesc};
 use crate::{Error, ErrorKind, Result};
-
-params! {
-    struct StatisticsParams {
-        start: u32,
-        query_time: u32,
-        kv_heads: u32,
-    }
-}
 
 params! {
     struct SplitParams {
@@ -73,59 +66,15 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     let find = find_statistics(op, &dims, dtype, &aux, statistics, caps)?;
     aux.push(find);
 
-    let places = Outputs::of(rule);
-    let wanted = |place: Option<usize>| place.filter(|&place| step.wanted[place]);
-    let passes = [
-        Pass {
-            rows: Rows::Queries,
-            scores: wanted(Some(0)),
-            values: None,
-            slots: wanted(places.query_slots),
-            pairs: wanted(places.pairs),
-        },
-        Pass {
-            rows: Rows::Keys,
-            scores: wanted(Some(1)),
-            values: wanted(Some(2)),
-            slots: wanted(places.key_slots),
-            pairs: None,
-        },
-        Pass {
-            rows: Rows::Distances,
-            scores: wanted(places.relative_keys),
-            values: None,
-            slots: None,
-            pairs: None,
-        },
-    ];
     // Query, key, value and the upstream gradient, and what the rule reads.
     let shared = 4 + walk.bindings(&aux).len();
     let room = (caps.max_storage_buffers as usize).saturating_sub(shared).max(1);
-    let passes: Vec<Pass> = passes.into_iter().flat_map(|pass| pass.within(room)).collect();
-
-    let mut prepared = Vec::new();
-    for &pass in &passes {
-        let tile = tile_of(pass.rows, &passes, &walk, caps);
-        let known =
-            prepared.iter().find(|(other, ..): &&(Pass, Tile, Option<BlockLists>)| other.rows == pass.rows);
-        let lists = match known {
-            Some((.., lists)) => *lists,
-            None if compiled.uses_block_lists() && pass.rows != Rows::Distances => {
-                let tiles = Tiles {
-                    rows_are_keys: pass.rows == Rows::Keys,
-                    rows: tile.rows(),
-                    columns: tile.columns(),
-                };
-                Some(make_block_lists(rule, &compiled, &dims, tiles, &mut aux)?)
-            }
-            None => None,
-        };
-        prepared.push((pass, tile, lists));
-    }
+    let passes = Pass::all(&Outputs::of(rule), &step.wanted, room);
+    let prepared = prepare(&passes, &walk, &compiled, &mut aux, caps)?;
     let mut walks = Vec::new();
     // Behind the auxiliary buffer.
     let mut partials: Vec<u64> = Vec::new();
-    for &(pass, tile, lists) in &prepared {
+    for &Prepared { pass, tile, lists } in &prepared {
         if let Some(pairs) = pass.pairs {
             // Pairs that no tile holds are not visited.
             walks.push(zeros(NAME, &step.outputs[pairs], Operand::Output(pairs), caps)?);
@@ -149,12 +98,47 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     }
     let (bytes, mut dispatches) = aux.finish();
     dispatches.extend(walks);
-    let tiles: Vec<(Rows, Tile)> = prepared.iter().map(|(pass, tile, _)| (pass.rows, *tile)).collect();
     Ok(Lowered::Kernels {
-        choice: choice(caps, &compiled, &tiles),
+        choice: choice(caps, &compiled, &prepared),
         dispatches,
         scratch: bytes.into_iter().chain(partials).collect(),
     })
+}
+
+/// A pass with its tile and, where the mask is no range, its block lists.
+#[derive(Clone, Copy, Debug)]
+struct Prepared {
+    pass: Pass,
+    tile: Tile,
+    lists: Option<BlockLists>,
+}
+
+/// Chooses tiles, and makes block lists, which passes that own the same rows share.
+fn prepare(
+    passes: &[Pass],
+    walk: &Walk<'_>,
+    compiled: &CompiledRule,
+    aux: &mut AuxBuffer<'_>,
+    caps: &Caps,
+) -> Result<Vec<Prepared>> {
+    let mut prepared: Vec<Prepared> = Vec::new();
+    for &pass in passes {
+        let tile = tile_of(pass.rows, passes, walk, caps);
+        let lists = match prepared.iter().find(|other| other.pass.rows == pass.rows) {
+            Some(known) => known.lists,
+            None if compiled.uses_block_lists() && pass.rows != Rows::Distances => {
+                let tiles = Tiles {
+                    rows_are_keys: pass.rows == Rows::Keys,
+                    rows: tile.rows(),
+                    columns: tile.columns(),
+                };
+                Some(make_block_lists(walk.rule, compiled, &walk.dims, tiles, aux)?)
+            }
+            None => None,
+        };
+        prepared.push(Prepared { pass, tile, lists });
+    }
+    Ok(prepared)
 }
 
 fn check(dims: &Dims) -> Result<()> {
@@ -199,12 +183,12 @@ fn fitted(caps: &Caps, rows: Rows, walk: &Walk<'_>) -> AttentionTile {
     })
 }
 
-fn choice(caps: &Caps, compiled: &CompiledRule, tiles: &[(Rows, Tile)]) -> Choice {
-    let words: Vec<String> = tiles
+fn choice(caps: &Caps, compiled: &CompiledRule, prepared: &[Prepared]) -> Choice {
+    let words: Vec<String> = prepared
         .iter()
-        .map(|(rows, tile)| {
+        .map(|Prepared { pass, tile, .. }| {
             let (name, count, columns) = (tile.name(), tile.rows(), tile.columns());
-            match rows {
+            match pass.rows {
                 Rows::Queries => format!("{name} {count} rows x {columns} keys"),
                 Rows::Keys => format!("{name} {count} keys x {columns} rows"),
                 Rows::Distances => format!("{name} {count} distances x {columns} rows"),
@@ -213,7 +197,7 @@ fn choice(caps: &Caps, compiled: &CompiledRule, tiles: &[(Rows, Tile)]) -> Choic
         .collect();
     let rule = if compiled.uses_block_lists() { ", along block lists" } else { "" };
     // The passes that own queries and keys do nearly all of the work, on one tier.
-    let tier = tiles.first().map_or(Tier::RegisterTile, |(_, tile)| tile.tier());
+    let tier = prepared.first().map_or(Tier::RegisterTile, |first| first.tile.tier());
     Choice {
         tier,
         kernel: format!("backward {}{rule}", words.join(", ")).into(),
@@ -304,39 +288,4 @@ fn walk_over(
         workgroups: count.into(),
         turns: pass.turns(walk, tile).with(splits),
     })
-}
-
-/// Finds what the passes know of each row.
-fn find_statistics(
-    op: &BlockedBackward,
-    dims: &Dims,
-    dtype: DType,
-    aux: &AuxBuffer<'_>,
-    section: u32,
-    caps: &Caps,
-) -> Result<Dispatch> {
-    let rows = to_u32(NAME, "rows", dims.batch * dims.query_time * dims.heads)?;
-    let lanes = walk::pack_lanes(dims.value_size);
-    let params = StatisticsParams {
-        start: aux.start(section),
-        query_time: to_u32(NAME, "query", dims.query_time)?,
-        kv_heads: to_u32(NAME, "kv_heads", dims.kv_heads)?,
-    };
-    let sources = [wgsl!("attention/blocked/backward/statistics.wgsl"), wgsl!("attention/softmax.wgsl")];
-    let kernel = Kernel::new("attention/blocked_backward/statistics", sources)
-        .read_if("d_lse", op.d_lse.then_some(Operand::Input(D_LSE)), DType::F32)
-        .lanes(lanes)
-        .read("out", Operand::Input(3), dtype)
-        .read("d_out", Operand::Input(5), dtype)
-        .read_elements("statistics", Operand::Input(4), DType::F32)
-        .write_elements("aux_buffer", aux.operand(), DType::U32)
-        .constant("GROUP", dims.group() as u32)
-        .constant("PACK", lanes)
-        .constant("ROW_PACKS", dims.value_size as u32 / lanes)
-        .turns(dims.value_size as u64 * 3)
-        .params(params);
-    let kernel = walk::score_constants()
-        .into_iter()
-        .fold(kernel, |kernel, (name, value)| kernel.constant(name, value));
-    Ok(kernel.per_element(rows, caps))
 }

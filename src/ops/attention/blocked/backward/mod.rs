@@ -17,6 +17,7 @@ pub(super) mod cases;
 mod kernels;
 mod passes;
 mod reference;
+mod statistics;
 
 pub(in crate::ops::attention) use kernels::add_splits;
 

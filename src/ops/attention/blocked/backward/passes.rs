@@ -3,6 +3,7 @@
 use super::super::rows::Channels;
 use super::super::turns::{self, Turns, Work};
 use super::super::walk::{Tile, Walk};
+use super::Outputs;
 use crate::kernel::{Past, Source, wgsl};
 use crate::ops::attention::Dims;
 use crate::ops::attention::rules::{Rule, Term};
@@ -58,6 +59,33 @@ impl Rows {
 }
 
 impl Pass {
+    /// The passes for the gradients that are `wanted`, each with no more results than a shader has `room` for.
+    pub(super) fn all(places: &Outputs, wanted: &[bool], room: usize) -> Vec<Self> {
+        let wanted = |place: Option<usize>| place.filter(|&place| wanted[place]);
+        let queries = Self {
+            rows: Rows::Queries,
+            scores: wanted(Some(0)),
+            values: None,
+            slots: wanted(places.query_slots),
+            pairs: wanted(places.pairs),
+        };
+        let keys = Self {
+            rows: Rows::Keys,
+            scores: wanted(Some(1)),
+            values: wanted(Some(2)),
+            slots: wanted(places.key_slots),
+            pairs: None,
+        };
+        let distances = Self {
+            rows: Rows::Distances,
+            scores: wanted(places.relative_keys),
+            values: None,
+            slots: None,
+            pairs: None,
+        };
+        [queries, keys, distances].into_iter().flat_map(|pass| pass.within(room)).collect()
+    }
+
     fn outputs(self) -> Vec<Self> {
         let none = Self { scores: None, values: None, slots: None, pairs: None, ..self };
         [

@@ -1,5 +1,5 @@
-//! Lowering: what each row of queries adds to its scores, then, as far as anybody reads them, the gradients of queries from the states of
-//! keys, and those of keys and values from the states of queries, which are walked from behind.
+//! Lowering: the upstream gradients of numerators and denominators; then, as far as they are read, the gradients of queries from the states
+//! of keys, and those of keys and values from the states of queries, which are computed from the last chunk to the first.
 
 use super::super::kernels::{Finish, Frame, Own, Pass, RowVector, Rows, Sums, Vector};
 use super::super::settings::Denominator;
@@ -23,45 +23,58 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
     let mut frame = Frame::new(NAME, rule, step, op.required(), rule.is_normalised(), caps)?;
     let (x, y, v) = (frame.features(0)?, frame.features(1)?, frame.values());
     let n = upstream(op, &mut frame)?;
-    let dims = frame.dims;
-    let is_normalised = rule.is_normalised();
-    let vector = if is_normalised { Vector::OfColumns } else { Vector::None };
-    let source = |input: usize| Rows {
-        map: rule.maps[input],
-        scale: if input == 0 { rule.scale } else { 1.0 },
-        ..Rows::plain(Operand::Input(input), frame.dtype, dims.head_size)
-    };
-    let (query, key) = (source(0), source(1));
-    let result = |output: usize, size| Rows::plain(Operand::Output(output), step.inputs[0].dtype, size);
     if rule.is_delta {
         delta::lower(op, step, &mut frame, [x, y, v, n])?;
         return Ok(frame.finish());
     }
-
     let steps = Steps::of(op, step);
+    let mut gradients = Gradients { op, step, steps, frame, x, y, v, n };
     if step.wanted[0] || steps.wants(0) {
+        gradients.queries()?;
+    }
+    gradients.keys_and_state()?;
+    if step.wanted[2] {
+        gradients.values()?;
+    }
+    Ok(gradients.frame.finish())
+}
+
+/// The gradients of queries, keys, values and the given state, without the delta rule.
+struct Gradients<'a> {
+    op: &'a LinearBackward,
+    step: &'a StepDesc,
+    steps: Steps,
+    frame: Frame<'a>,
+    /// Features of queries and of keys.
+    x: Rows,
+    y: Rows,
+    v: Rows,
+    /// The gradients of the rows' numerators.
+    n: Rows,
+}
+
+impl Gradients<'_> {
+    fn queries(&mut self) -> Result<()> {
+        let Self { op, y, v, n, .. } = *self;
+        let rule = &op.rule;
         let given = rule.state_at(op.required()).map(Operand::Input);
         let keys = Sums {
             of_keys: true,
             near: v,
             far: y,
-            vector,
+            vector: self.vector(),
             is_weighted: false,
             transposed: true,
             given: given.map(|sums| (sums, rule.normalizer_at(op.required()).map(Operand::Input))),
             last: None,
         };
-        let states = frame.states(&keys, false, true)?;
-        let ends = match steps.first {
-            None => (result(0, dims.head_size), Finish::ThroughFeatures(query)),
-            Some(_) => {
-                (Rows::padded(frame.scratch_query_rows(dims.head_size), dims.head_size), Finish::AsItIs)
-            }
-        };
-        frame.gather(&Pass {
+        let states = self.frame.states(&keys, false, true)?;
+        let is_normalised = rule.is_normalised();
+        let (result, finish) = self.ends(false);
+        let pass = Pass {
             label: "attention/linear_backward/queries",
             rows_are_keys: false,
-            is_strict: steps.first.is_some(),
+            is_strict: self.steps.first.is_some(),
             near_channels: false,
             near: n,
             far: v,
@@ -71,58 +84,65 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             has_denominator: false,
             row_addends: is_normalised,
             column_addends: false,
-            result: ends.0,
-            finish: ends.1,
+            result,
+            finish,
             denominators: None,
-        })?;
-        steps.put(&mut frame, step, false, [x, y, v, n], ends.0)?;
+        };
+        self.frame.gather(&pass)?;
+        self.own(false, result)
     }
-    let d_state = op.has_d_state.then(|| {
-        let at = op.d_state_at();
-        (Operand::Input(at), is_normalised.then_some(Operand::Input(at + 1)))
-    });
-    let first = REQUIRED..REQUIRED + rule.state_parts();
-    let first = (rule.has_state && first.clone().any(|output| step.wanted[output]))
-        .then(|| (Operand::Output(first.start), is_normalised.then_some(Operand::Output(first.start + 1))));
-    let wants_keys = step.wanted[1] || steps.wants(1);
-    if wants_keys || first.is_some() {
+
+    /// The gradients of keys and of the state before the first key: both follow from the states of queries.
+    fn keys_and_state(&mut self) -> Result<()> {
+        let Self { op, step, x, v, n, .. } = *self;
+        let rule = &op.rule;
+        let is_normalised = rule.is_normalised();
+        let first = REQUIRED..REQUIRED + rule.state_parts();
+        let wants_state = rule.has_state && first.clone().any(|output| step.wanted[output]);
+        let wants_keys = step.wanted[1] || self.steps.wants(1);
+        if !wants_keys && !wants_state {
+            return Ok(());
+        }
+        let d_first =
+            (Operand::Output(first.start), is_normalised.then_some(Operand::Output(first.start + 1)));
         let queries = Sums {
             of_keys: false,
             near: n,
             far: x,
-            vector,
+            vector: self.vector(),
             is_weighted: true,
             transposed: true,
-            given: d_state,
-            last: first,
+            given: self.d_state(),
+            last: wants_state.then_some(d_first),
         };
-        let states = frame.states(&queries, true, wants_keys)?;
-        if wants_keys {
-            let ends = match steps.first {
-                None => (result(1, dims.head_size), Finish::ThroughFeatures(key)),
-                Some(_) => (Rows::padded(frame.scratch_rows(dims.head_size), dims.head_size), Finish::AsItIs),
-            };
-            frame.gather(&Pass {
-                label: "attention/linear_backward/keys",
-                rows_are_keys: true,
-                is_strict: steps.first.is_some(),
-                near_channels: false,
-                near: v,
-                far: n,
-                summed: x,
-                states,
-                row_vector: if is_normalised { RowVector::Once } else { RowVector::None },
-                has_denominator: false,
-                row_addends: false,
-                column_addends: is_normalised,
-                result: ends.0,
-                finish: ends.1,
-                denominators: None,
-            })?;
-            steps.put(&mut frame, step, true, [x, y, v, n], ends.0)?;
+        let states = self.frame.states(&queries, true, wants_keys)?;
+        if !wants_keys {
+            return Ok(());
         }
+        let (result, finish) = self.ends(true);
+        let pass = Pass {
+            label: "attention/linear_backward/keys",
+            rows_are_keys: true,
+            is_strict: self.steps.first.is_some(),
+            near_channels: false,
+            near: v,
+            far: n,
+            summed: x,
+            states,
+            row_vector: if is_normalised { RowVector::Once } else { RowVector::None },
+            has_denominator: false,
+            row_addends: false,
+            column_addends: is_normalised,
+            result,
+            finish,
+            denominators: None,
+        };
+        self.frame.gather(&pass)?;
+        self.own(true, result)
     }
-    if step.wanted[2] {
+
+    fn values(&mut self) -> Result<()> {
+        let Self { x, y, n, .. } = *self;
         let queries = Sums {
             of_keys: false,
             near: x,
@@ -130,11 +150,11 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             vector: Vector::None,
             is_weighted: false,
             transposed: false,
-            given: d_state.map(|(sums, _)| (sums, None)),
+            given: self.d_state().map(|(sums, _)| (sums, None)),
             last: None,
         };
-        let states = frame.states(&queries, true, true)?;
-        frame.gather(&Pass {
+        let states = self.frame.states(&queries, true, true)?;
+        let pass = Pass {
             label: "attention/linear_backward/values",
             rows_are_keys: true,
             is_strict: false,
@@ -147,12 +167,57 @@ pub(super) fn lower(op: &LinearBackward, step: &StepDesc, caps: &Caps) -> Result
             has_denominator: false,
             row_addends: false,
             column_addends: false,
-            result: result(2, dims.value_size),
+            result: self.result(2, self.frame.dims.value_size),
             finish: Finish::AsItIs,
             denominators: None,
-        })?;
+        };
+        self.frame.gather(&pass)
     }
-    Ok(frame.finish())
+
+    /// Where the gradients of queries or keys from the pairs go: through features to the output, or, where a row's own pair is added apart, to scratch.
+    fn ends(&mut self, rows_are_keys: bool) -> (Rows, Finish) {
+        let (side, size) = (usize::from(rows_are_keys), self.frame.dims.head_size);
+        if self.steps.first.is_none() {
+            return (self.result(side, size), Finish::ThroughFeatures(self.source(side)));
+        }
+        let scratch = match rows_are_keys {
+            true => self.frame.scratch_rows(size),
+            false => self.frame.scratch_query_rows(size),
+        };
+        (Rows::padded(scratch, size), Finish::AsItIs)
+    }
+
+    /// Adds what a row's own pair gives to `others`, where decays have a gradient.
+    fn own(&mut self, rows_are_keys: bool, others: Rows) -> Result<()> {
+        let Self { step, steps, x, y, v, n, .. } = *self;
+        steps.put(&mut self.frame, step, rows_are_keys, [x, y, v, n], others)
+    }
+
+    fn vector(&self) -> Vector {
+        if self.op.rule.is_normalised() { Vector::OfColumns } else { Vector::None }
+    }
+
+    /// The upstream gradient of the state behind the last key.
+    fn d_state(&self) -> Option<(Operand, Option<Operand>)> {
+        self.op.has_d_state.then(|| {
+            let at = self.op.d_state_at();
+            (Operand::Input(at), self.op.rule.is_normalised().then_some(Operand::Input(at + 1)))
+        })
+    }
+
+    /// The rows of queries or keys, and the map that features are made of them by.
+    fn source(&self, input: usize) -> Rows {
+        let rule = &self.op.rule;
+        Rows {
+            map: rule.maps[input],
+            scale: if input == 0 { rule.scale } else { 1.0 },
+            ..Rows::plain(Operand::Input(input), self.frame.dtype, self.frame.dims.head_size)
+        }
+    }
+
+    fn result(&self, output: usize, size: usize) -> Rows {
+        Rows::plain(Operand::Output(output), self.step.inputs[0].dtype, size)
+    }
 }
 
 /// The outputs of a step that gradients of decays are made of.

@@ -6,7 +6,7 @@ use super::aux_buffer::AuxBuffer;
 use super::positions::QueryPositions;
 use crate::Result;
 use crate::kernel::{Generated, Source, wgsl};
-use crate::ops::attention::rules::{Alignment, Map, Rule, Term};
+use crate::ops::attention::rules::{Alignment, CustomScore, Map, Rule, Term};
 
 /// Score rules in WGSL.
 #[derive(Debug)]
@@ -25,119 +25,177 @@ const PAIRS_APART: &str = "batch: u32, head: vec4<u32>, query: vec4<i32>, key: v
 
 /// Composes the functions; those that gradients add up with, only for passes that are `backward`.
 pub(super) fn compose(rule: &Rule, aux: &mut AuxBuffer<'_>, backward: bool) -> Result<Composed> {
-    let positions = QueryPositions::of(rule);
-    let mut sources: Vec<Source> = Vec::new();
-    let mut functions = Vec::new();
-    let (mut content, mut added) = (String::new(), String::new());
-    let (mut custom, mut custom_slope) = (String::new(), String::new());
-    let mut ramp = "vec4(1.0)".to_owned();
-    let mut slots = Slots::default();
+    let mut lines = Lines::new(QueryPositions::of(rule));
     for term in &rule.terms {
+        lines.term(term, aux, backward)?;
+    }
+    Ok(lines.finish())
+}
+
+/// The lines of each function, term by term.
+struct Lines {
+    positions: QueryPositions,
+    sources: Vec<Source>,
+    /// Users' own functions.
+    functions: Vec<Generated>,
+    /// Added to the product of query and key.
+    content: String,
+    /// Added to the scaled score.
+    added: String,
+    /// Users' rules, and their derivatives.
+    custom: String,
+    custom_slope: String,
+    /// The factor of weights, an expression.
+    ramp: String,
+    slots: Slots,
+}
+
+impl Lines {
+    fn new(positions: QueryPositions) -> Self {
+        Self {
+            positions,
+            sources: Vec::new(),
+            functions: Vec::new(),
+            content: String::new(),
+            added: String::new(),
+            custom: String::new(),
+            custom_slope: String::new(),
+            ramp: "vec4(1.0)".to_owned(),
+            slots: Slots::default(),
+        }
+    }
+
+    fn term(&mut self, term: &Term, aux: &mut AuxBuffer<'_>, backward: bool) -> Result<()> {
         match *term {
-            Term::Bias { by_query, by_key, .. } => {
-                sources.push(wgsl!("attention/rules/bias.wgsl"));
-                added += "    sum += load_bias(batch, head, query, key);\n";
-                match (by_query, by_key) {
-                    (true, true) => {}
-                    (false, true) => slots.key_line("added", "0u"),
-                    (_, false) => slots.query_line("added", "0u"),
-                }
-            }
-            Term::Alibi { slopes, alignment } => {
-                let section = aux.copied(slopes)?;
-                let _ = writeln!(
-                    added,
-                    "    sum -= {} * abs({});",
-                    by_head(section),
-                    positions.reals_of(alignment)
-                );
-                slots.query_line(&format!("-added * abs({})", positions.real_of(alignment)), "0u");
-            }
-            Term::Gaussian { sigma, alignment } => {
-                let section = aux.copied(sigma)?;
-                let _ = writeln!(
-                    added,
-                    "    {{ let z = {} / {}; sum -= 0.5 * z * z; }}",
-                    positions.reals_of(alignment),
-                    by_head(section)
-                );
-                let (d, sigma) = (positions.real_of(alignment), format!("real(section({section}u) + head)"));
-                slots.query_line(&format!("added * {d} * {d} / ({sigma} * {sigma} * {sigma})"), "0u");
-            }
-            Term::Distances { table, map, slots: count } => {
+            Term::Bias { by_query, by_key, .. } => self.bias(by_query, by_key),
+            Term::Alibi { slopes, alignment } => self.alibi(aux.copied(slopes)?, alignment),
+            Term::Gaussian { sigma, alignment } => self.gaussian(aux.copied(sigma)?, alignment),
+            Term::Distances { table, map, slots } => {
                 let section = aux.by_distance(table, map.slots)?;
-                let distances = positions.distance_count();
-                let _ = writeln!(
-                    added,
-                    "    sum += reals(vec4(section({section}u)) + head * {distances} + {});",
-                    positions.places(map)
-                );
+                self.distances(section, map);
                 if backward {
-                    slots.query_line("added", &positions.slot(map, count, aux)?);
+                    let slot = self.positions.slot(map, slots, aux)?;
+                    self.slots.query_line("added", &slot);
                 }
             }
-            Term::QueryTable { table, width, map } | Term::KeyTable { table, width, map } => {
-                let by_key = matches!(term, Term::KeyTable { .. });
-                let which = if by_key { "key" } else { "query" };
-                let (values, numbers) = (aux.copied(table)?, aux.copied(map.slots)?);
-                let _ = writeln!(
-                    content,
-                    "    {{
-        let row = (vec4(batch * params.{which}_time) + vec4<u32>({which})) * params.heads + head;
+            Term::QueryTable { table, width, map } => self.table("query", table, width, map, aux)?,
+            Term::KeyTable { table, width, map } => self.table("key", table, width, map, aux)?,
+            Term::RelativeKeys { .. } => {}
+            Term::Ramp { span, ramp, alignment } => self.ramp(aux.copied(span)?, ramp, alignment),
+            Term::Custom(ref rule) => self.custom(rule),
+        }
+        self.slots.first_query += term.query_slots();
+        self.slots.first_key += term.key_slots();
+        Ok(())
+    }
+
+    fn bias(&mut self, by_query: bool, by_key: bool) {
+        self.sources.push(wgsl!("attention/rules/bias.wgsl"));
+        self.added += "    sum += load_bias(batch, head, query, key);\n";
+        match (by_query, by_key) {
+            (true, true) => {}
+            (false, true) => self.slots.key_line("added", "0u"),
+            (_, false) => self.slots.query_line("added", "0u"),
+        }
+    }
+
+    fn alibi(&mut self, section: u32, alignment: Alignment) {
+        let distances = self.positions.reals_of(alignment);
+        let _ = writeln!(self.added, "    sum -= {} * abs({distances});", by_head(section));
+        self.slots.query_line(&format!("-added * abs({})", self.positions.real_of(alignment)), "0u");
+    }
+
+    fn gaussian(&mut self, section: u32, alignment: Alignment) {
+        let _ = writeln!(
+            self.added,
+            "    {{ let z = {} / {}; sum -= 0.5 * z * z; }}",
+            self.positions.reals_of(alignment),
+            by_head(section)
+        );
+        let (d, sigma) = (self.positions.real_of(alignment), format!("real(section({section}u) + head)"));
+        self.slots.query_line(&format!("added * {d} * {d} / ({sigma} * {sigma} * {sigma})"), "0u");
+    }
+
+    fn distances(&mut self, section: u32, map: Map) {
+        let distances = self.positions.distance_count();
+        let _ = writeln!(
+            self.added,
+            "    sum += reals(vec4(section({section}u)) + head * {distances} + {});",
+            self.positions.places(map)
+        );
+    }
+
+    /// A table with a row for each query or each key, as `rows` says.
+    fn table(
+        &mut self,
+        rows: &str,
+        table: usize,
+        width: usize,
+        map: Map,
+        aux: &mut AuxBuffer<'_>,
+    ) -> Result<()> {
+        let (values, numbers) = (aux.copied(table)?, aux.copied(map.slots)?);
+        let _ = writeln!(
+            self.content,
+            "    {{
+        let row = (vec4(batch * params.{rows}_time) + vec4<u32>({rows})) * params.heads + head;
         let slot = min(vec4<u32>(integers(vec4(section({numbers}u)) + {})), vec4({}u));
         sum += reals(vec4(section({values}u)) + row * {width}u + slot);
     }}",
-                    positions.places(map),
-                    width.saturating_sub(1)
-                );
-                let slot = positions.slot(map, width, aux)?;
-                if by_key { slots.key_line("content", &slot) } else { slots.query_line("content", &slot) }
-            }
-            Term::RelativeKeys { .. } => {}
-            Term::Ramp { span, ramp: length, alignment } => {
-                sources.push(wgsl!("attention/rules/span.wgsl"));
-                let section = aux.copied(span)?;
-                ramp = format!("span_ramp({}, {}, {length:e})", positions.apart(alignment), by_head(section));
-                let own = format!(
-                    "span_ramp(vec4({}), vec4(real(section({section}u) + head)), {length:e}).x",
-                    positions.scalar_distance(alignment)
-                );
-                // The score's gradient has the ramp as a factor, in whose place comes its slope, between its ends.
-                slots.query_line(
-                    &format!("select(0.0, raw / ({own} * {length:e}), {own} > 0.0 && {own} < 1.0)"),
-                    "0u",
-                );
-            }
-            Term::Custom(ref rule) => {
-                if custom.is_empty() {
-                    sources.extend(positions.source());
-                    custom = format!("    let position = {};\n", positions.queries());
-                    custom_slope.clone_from(&custom);
-                }
-                functions.push(rule.part());
-                let name = &rule.name;
-                let lanes = |function: &str| {
-                    let of = |lane: char| {
-                        format!("{function}(batch, head.{lane}, position.{lane}, key.{lane}, x.{lane})")
-                    };
-                    format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", "))
-                };
-                if rule.slope.is_some() {
-                    let _ = writeln!(custom_slope, "    slope *= {};", lanes(&format!("{name}_slope")));
-                }
-                let next = format!("    x = {};\n", lanes(name));
-                custom += &next;
-                custom_slope += &next;
-            }
+            self.positions.places(map),
+            width.saturating_sub(1)
+        );
+        let slot = self.positions.slot(map, width, aux)?;
+        match rows {
+            "key" => self.slots.key_line("content", &slot),
+            _ => self.slots.query_line("content", &slot),
         }
-        slots.first_query += term.query_slots();
-        slots.first_key += term.key_slots();
+        Ok(())
     }
-    functions.push(Generated {
-        label: "(the score rules)".into(),
-        by_user: false,
-        text: format!(
-            "fn content({PAIRS_APART}) -> vec4<f32> {{
+
+    fn ramp(&mut self, section: u32, length: f32, alignment: Alignment) {
+        self.sources.push(wgsl!("attention/rules/span.wgsl"));
+        let apart = self.positions.apart(alignment);
+        self.ramp = format!("span_ramp({apart}, {}, {length:e})", by_head(section));
+        let own = format!(
+            "span_ramp(vec4({}), vec4(real(section({section}u) + head)), {length:e}).x",
+            self.positions.scalar_distance(alignment)
+        );
+        // The gradient of the score has the ramp as a factor. The gradient of the span has the ramp's slope in its place, between its ends.
+        self.slots.query_line(
+            &format!("select(0.0, raw / ({own} * {length:e}), {own} > 0.0 && {own} < 1.0)"),
+            "0u",
+        );
+    }
+
+    fn custom(&mut self, rule: &CustomScore) {
+        if self.custom.is_empty() {
+            self.sources.extend(self.positions.source());
+            self.custom = format!("    let position = {};\n", self.positions.queries());
+            self.custom_slope.clone_from(&self.custom);
+        }
+        self.functions.push(rule.part());
+        let name = &rule.name;
+        let lanes = |function: &str| {
+            let of =
+                |lane: char| format!("{function}(batch, head.{lane}, position.{lane}, key.{lane}, x.{lane})");
+            format!("vec4({})", "xyzw".chars().map(of).collect::<Vec<_>>().join(", "))
+        };
+        if rule.slope.is_some() {
+            let _ = writeln!(self.custom_slope, "    slope *= {};", lanes(&format!("{name}_slope")));
+        }
+        let next = format!("    x = {};\n", lanes(name));
+        self.custom += &next;
+        self.custom_slope += &next;
+    }
+
+    fn finish(self) -> Composed {
+        let Self { sources, mut functions, content, added, custom, custom_slope, ramp, slots, .. } = self;
+        functions.push(Generated {
+            label: "(the score rules)".into(),
+            by_user: false,
+            text: format!(
+                "fn content({PAIRS_APART}) -> vec4<f32> {{
     var sum = vec4(0.0);
 {content}    return sum;
 }}
@@ -162,9 +220,10 @@ fn custom_slope(score: vec4<f32>, {PAIRS}) -> vec4<f32> {{
 {custom_slope}    return slope;
 }}
 "
-        ),
-    });
-    Ok(Composed { sources, functions, slots: slots.functions() })
+            ),
+        });
+        Composed { sources, functions, slots: slots.functions() }
+    }
 }
 
 /// A number of each of four heads.
