@@ -123,9 +123,10 @@ pub(super) fn chart(comparisons: &[Comparison], families: &[String]) -> Result<S
 /// Lines of a table with a row for each mechanism.
 pub(super) fn write(comparisons: &[Comparison], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(Comparison { rows, exact_running_s, .. }) = comparisons.first() else { return Ok(()) };
+    let plural = if *rows == 1 { "" } else { "s" };
     writeln!(
         f,
-        "in the place of the model's attention, {rows} rows beside exact ones (which took {exact_running_s:.3} s):"
+        "other mechanisms in place of the model's attention: {rows} result{plural} compared with exact ones, which took {exact_running_s:.3} s"
     )?;
     writeln!(f, "cosine    least  distance      time  mechanism")?;
     for Comparison { mechanism, cosine_mean, cosine_least, distance_mean, running_s, .. } in comparisons {
