@@ -135,3 +135,22 @@ fn later_keys_change_nothing_before_them_but_by_the_published_stabiliser() {
     assert!(largest_change(SoftmaxKernel::new()) < 1e-5, "without an eps it cancels, to rounding");
     assert!(largest_change(published) > 1e-4, "the published code's knows later keys");
 }
+
+/// A key along a row of the projection, of the length that has the largest exponent: no feature is above the bound, and the longest row's reaches it.
+#[test]
+fn the_stabiliser_that_knows_no_keys_bounds_all_exponents() {
+    const COUNT: usize = 32;
+    let projection = RandomProjection::new(COUNT, SIZE).seed(9).tensor(DType::F32).unwrap();
+    let factor = (SIZE as f32).powf(0.25);
+    let keys = projection.to_f32().into_iter().map(|x| factor * x).collect();
+    let keys = HostTensor::f32([1, COUNT, 1, SIZE], keys).unwrap();
+    let mut graph = Graph::new();
+    let x = graph.input("x", keys.desc()).unwrap();
+    let w = graph.input("w", projection.desc()).unwrap();
+    let kernel = SoftmaxKernel::new().stabilizer(Stabilizer::Projection);
+    let features = softmax_kernel_features(&mut graph, x, w, FeaturesOf::Keys, &kernel).unwrap();
+    graph.output("features", features).unwrap();
+    let features = run(&graph, &[("x", &keys), ("w", &projection)]).remove("features").unwrap().to_f32();
+    let largest = features.into_iter().fold(0.0, f32::max) * (COUNT as f32).sqrt();
+    assert!((largest - 1.0).abs() < 1e-4, "{largest}");
+}
