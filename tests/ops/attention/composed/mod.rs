@@ -373,6 +373,25 @@ fn with_nothing_left_out_all_are_exact_attention() {
     });
 }
 
+/// Over all keys, they are keys among others.
+#[test]
+fn persistent_keys_have_the_scale_and_the_softcap_of_those_of_the_text() {
+    let mut problem = Problem::default();
+    let [q, k, v] = qkv(2).map(|tensor| problem.input(tensor));
+    let persistent = [10, 11].map(|seed| problem.input(random(seed, &[HEADS, COUNT, SIZE])));
+    let spec = Blocked::new().scale(0.7).softcap(0.4);
+    let graph = &mut problem.graph;
+    let out = persistent_memory(graph, q, k, v, persistent, &spec).unwrap();
+    let [keys, values] = [(persistent[0], k), (persistent[1], v)].map(|(own, of_text)| {
+        let own = ops::transpose(graph, own, &[1, 0, 2]).unwrap();
+        let own = ops::broadcast(graph, own, [2, COUNT, HEADS, SIZE]).unwrap();
+        ops::concat(graph, &[own, of_text], 1).unwrap()
+    });
+    let expected = blocked(graph, q, keys, values, &spec).unwrap();
+    let results = problem.run(&[out, expected]);
+    assert_near("persistent keys", &results[0], &results[1]);
+}
+
 /// With more queries than keys, the first queries of a causal rule see none; so do all of an item of no length.
 #[test]
 fn heads_that_talk_about_no_key_give_0_whether_scores_are_stored_or_not() {
