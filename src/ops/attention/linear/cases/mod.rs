@@ -194,6 +194,8 @@ fn delta_setups() -> Vec<Setup> {
         gated(Setup { batch: 3, ..Setup::causal(1).sizes(64, 64).heads(8, 2).with_state() }, -1.0)
             .by_channel(),
         gated(packed(&[&[40, 60], &[1, 148], &[150]]).lengths(&[120, 0, 77]).heads(4, 2).with_state(), -1.0),
+        // Sequences that end with a chunk.
+        gated(packed(&[&[64, 64], &[128, 22]]).with_state(), -1.0),
         // Walks over so many chunks are cut.
         gated(Setup::causal(1400).chunk(1).heads(1, 1).sizes(8, 4).with_state(), -0.1),
     ]
