@@ -1,5 +1,5 @@
 //! The duplication task of the Reformer's paper (Kitaev, Kaiser and Levskaya, arXiv 2001.04451, section 5 and table 2): of a text `0w0w`, whose `w` are
-//! random symbols, the second `w` is to be foretold. One layer of LSH attention is trained with several rounds of hashing, other rotations at each
+//! random symbols, the second `w` is to be predicted. One layer of LSH attention is trained with several rounds of hashing, other rotations at each
 //! step, and then asked with fewer and with more rounds:
 //!
 //! ```text
@@ -195,7 +195,7 @@ fn initial(declarations: &Declarations) -> Result<std::collections::BTreeMap<Str
     declarations.list().iter().map(weight).collect()
 }
 
-/// How many of the second `w`s' symbols a model of so many rounds foretells, in percent.
+/// How many of the second `w`s' symbols a model of so many rounds predicts, in percent.
 fn accuracy(trainer: &Trainer, rounds: usize) -> Result<f64> {
     let model = Model::declare(&mut Declarations::new(), rounds)?;
     let mut runner = Runner::new(trainer.weights());

@@ -22,7 +22,7 @@ enum Form {
 
 /// The types in memory of four elements that are read and never written, f32 and halves, which [`stored_types`] defines.
 const STORED_FLOATS: &str = "StoredFloats";
-const STORED_HALVES: &str = "StoredHalves";
+pub(super) const STORED_HALVES: &str = "StoredHalves";
 
 /// What a shader of `texts` has in its header of the types that read-only variables hold, and of the functions that give their elements.
 ///

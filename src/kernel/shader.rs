@@ -9,7 +9,7 @@
 use std::fmt;
 use std::fmt::Write;
 
-use super::accessor::stored_types;
+use super::accessor::{STORED_HALVES, stored_types};
 use super::template::{self, Origins, Templates};
 use crate::Result;
 use crate::tensor::DType;
@@ -190,9 +190,9 @@ impl Shader {
 
     /// Whether the shader needs a device with f16.
     pub fn uses_f16(&self) -> bool {
-        let accessors = self.generated.iter().filter(|part| !part.by_user);
+        let mut accessors = self.generated.iter().filter(|part| !part.by_user);
         self.aliases.iter().any(|(_, wgsl)| wgsl.contains("f16"))
-            || accessors.into_iter().any(|part| part.text.contains("f16"))
+            || accessors.any(|part| part.text.contains("f16") || part.text.contains(STORED_HALVES))
     }
 
     /// Whether nobody else wrote any of the text, and the kernel is one that the conformance cases run everywhere: cooperative matrices

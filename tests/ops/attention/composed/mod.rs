@@ -105,6 +105,18 @@ fn in_slots(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>
     memory_compressed(&mut problem.graph, q, k, v, compressions, &spec)
 }
 
+fn in_slots_behind_a_null_key(
+    problem: &mut Problem,
+    [q, k, v]: [Value; 3],
+    lengths: Option<Value>,
+) -> Result<Value> {
+    let compressions = [4, 6].map(|seed| compression(problem, seed));
+    let [key, value] = [8, 9].map(|seed| problem.weight(seed, &[HEADS, SIZE]));
+    let spec = MemoryCompressed::new().slots(Slots::FromStart).null(key, value);
+    let spec = lengths.map_or(spec, |lengths| spec.lengths(lengths));
+    memory_compressed(&mut problem.graph, q, k, v, compressions, &spec)
+}
+
 fn in_slots_before(problem: &mut Problem, [q, k, v]: [Value; 3], lengths: Option<Value>) -> Result<Value> {
     let compressions = [4, 6].map(|seed| compression(problem, seed));
     let [key, value] = [8, 9].map(|seed| problem.weight(seed, &[HEADS, SIZE]));
@@ -238,6 +250,7 @@ const ALL: &[(&str, Record)] = &[
     ("linformer", projected),
     ("nystrom", through_landmarks),
     ("memory_compressed", in_slots),
+    ("memory_compressed, null key", in_slots_behind_a_null_key),
     ("memory_compressed, causal", in_slots_before),
     ("persistent_memory", persistent),
     ("talking_heads", talking),
@@ -422,6 +435,21 @@ fn heads_that_talk_about_no_key_give_0_whether_scores_are_stored_or_not() {
             assert_near(&format!("result {at}, lengths: {has_lengths}"), stored, apart);
         }
     }
+}
+
+/// Attention takes 256 channels of values at a time: four of five heads of 64.
+#[test]
+fn heads_of_values_that_are_mixed_in_parts_are_those_of_stored_scores() {
+    const VALUE_HEADS: usize = 5;
+    let mut problem = Problem::default();
+    let [query, key] = [84, 85].map(|seed| problem.input(random(seed, &[1, TIME, HEADS, SIZE])));
+    let value = problem.input(random(86, &[1, TIME, VALUE_HEADS, 64]));
+    let mixing = [problem.weight(87, &[HEADS, HEADS]), problem.weight(88, &[HEADS, VALUE_HEADS])];
+    let graph = &mut problem.graph;
+    let outs = [TalkingHeads::new(), TalkingHeads::new().storing_scores()]
+        .map(|spec| talking_heads(graph, query, key, value, mixing, &spec).unwrap());
+    let results = problem.run(&outs);
+    assert_near("values in parts", &results[0], &results[1]);
 }
 
 /// From 32 layers of 8 channels on, scores are stored, and after as many again those of both are; up to there vectors stand side by side.
