@@ -1,5 +1,5 @@
 //! Builds dispatches of kernels whose text is their method alone: the storage variables, the functions that load and store them, the
-//! parameter struct and the entry point are generated.
+//! parameter struct and the entry point are generated. One file, as every method adds to one header, which the tests below it read.
 //!
 //! ```text
 //! Kernel::new("dropout", [wgsl!("dropout.wgsl")])

@@ -105,7 +105,7 @@ pub(super) fn lower(op: &BlockedBackward, step: &StepDesc, caps: &Caps) -> Resul
     })
 }
 
-/// A pass with its tile and, where the mask is no range, its block lists.
+/// A pass with its tile and, for a mask that is walked by block lists and not by ranges of keys, these lists.
 #[derive(Clone, Copy, Debug)]
 struct Prepared {
     pass: Pass,
